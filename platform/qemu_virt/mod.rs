@@ -1,0 +1,29 @@
+//! QEMU's `virt` machine.
+//!
+//! It always passes a device tree, which says everything but the UART's clock in a form that is worth
+//! reading. Facts from `hw/arm/virt.c` and QEMU's documentation of the machine.
+
+use asphodel::board::{BOARDS, Board, BoardInfo};
+use linkme::distributed_slice;
+
+#[distributed_slice(BOARDS)]
+static QEMU_VIRT: Board = Board {
+    name: "QEMU virt",
+    compatible: &["linux,dummy-virt"],
+    // How much memory there is, and which interrupt controller, is known from the device tree alone.
+    claim: |_| None,
+    complete,
+    connect_console: |_| {},
+    last_resort_uart: Some(UART),
+};
+
+const UART: u64 = 0x0900_0000;
+/// The fixed clock `apb-pclk`. The emulated line has no speed, but the driver then programs the UART
+/// as it does on a board.
+const UART_CLOCK_HZ: u32 = 24_000_000;
+
+fn complete(info: &mut BoardInfo) {
+    if info.uart.base == UART {
+        info.uart.clock_hz = Some(UART_CLOCK_HZ);
+    }
+}

@@ -1,0 +1,428 @@
+//! Reads a flattened device tree into a `BoardInfo`.
+//!
+//! Called once at boot, before there is an allocator; hardware-free, so that the host tests it. The
+//! tree is walked once, depth first, and only into nodes that translate addresses (buses): device
+//! trees are some hundred nodes, and boot time counts. Rules are those of the Devicetree
+//! Specification v0.4 and of the bindings under each node's `compatible`.
+
+use core::ptr;
+
+use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
+use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
+use dtoolkit::{Node as _, Property as _};
+use heapless::{String, Vec};
+
+use crate::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
+
+/// Deepest nesting of buses that is followed. Real boards have two or three; the limit keeps a broken
+/// tree from overrunning the boot stack.
+const MAX_BUS_DEPTH: usize = 6;
+
+/// Size of a device tree's header in bytes (Specification 5.2).
+pub const HEADER_SIZE: usize = 40;
+/// First word of a device tree, big-endian like all others.
+const MAGIC: u32 = 0xd00d_feed;
+
+/// GICv2 compatible controllers.
+const GIC_V2: [&str; 4] = ["arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic", "arm,cortex-a7-gic"];
+
+/// Power management blocks whose watchdog can halt the machine.
+const BCM_WATCHDOG: [&str; 2] = ["brcm,bcm2835-pm-wdt", "brcm,bcm2711-pm"];
+
+/// Why a tree cannot be used.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum DeviceTreeError {
+    /// The blob is no device tree, or a damaged one.
+    #[error("damaged device tree: {0}")]
+    Damaged(#[from] FdtParseError),
+    /// A property does not have the form its binding gives it.
+    #[error("device tree property: {0}")]
+    Property(#[from] PropertyError),
+    /// A standard node does not have the form the specification gives it.
+    #[error("device tree node: {0}")]
+    Standard(#[from] StandardError),
+    /// Something no machine can do without is not there.
+    #[error("the device tree has no {0}")]
+    Missing(&'static str),
+    /// More of something than can be kept.
+    #[error("the device tree has too many {0}")]
+    TooMany(&'static str),
+}
+
+/// A UART that could be the console, with the name of its node as its identity.
+struct UartCandidate<'tree> {
+    name: &'tree str,
+    uart: UartInfo,
+}
+
+/// A bus on the way from a node to the root, by which addresses are translated.
+struct Bus<'tree, 'parent> {
+    node: FdtNode<'tree>,
+    parent: Option<&'parent Bus<'tree, 'parent>>,
+    depth: usize,
+}
+
+impl Bus<'_, '_> {
+    /// The CPU's view of `address` on this bus, or `None` where a bus on the way does not pass it on.
+    fn translate(&self, address: u64) -> Option<u64> {
+        let Some(parent) = self.parent else {
+            return Some(address);
+        };
+        let mut ranges = self.node.ranges().ok()??.peekable();
+        // An empty `ranges` is the identity, an absent one no passage at all.
+        if ranges.peek().is_none() {
+            return parent.translate(address);
+        }
+        ranges.find_map(|range| {
+            let offset = address.checked_sub(range.child_bus_address::<u64>().ok()?)?;
+            let upper = range.parent_bus_address::<u64>().ok()?;
+            if offset < range.length::<u64>().ok()? {
+                parent.translate(upper.checked_add(offset)?)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The translated regions of `node`, which sits on this bus.
+    fn regions<'node, 'tree: 'node>(
+        &'node self,
+        node: FdtNode<'tree>,
+    ) -> Result<impl Iterator<Item = Region> + 'node, DeviceTreeError> {
+        let registers = node.reg()?.ok_or(DeviceTreeError::Missing("reg property of a device"))?;
+        Ok(registers.filter_map(|reg| {
+            Some(Region { base: self.translate(reg.address().ok()?)?, size: reg.size().ok()? })
+        }))
+    }
+
+    /// The base address of the first region of `node`.
+    fn base(&self, node: FdtNode<'_>) -> Option<u64> {
+        self.translate(node.reg().ok()??.next()?.address().ok()?)
+    }
+}
+
+/// What the walk has found so far.
+#[derive(Default)]
+struct Findings<'tree> {
+    cpus: Vec<CpuInfo, { board::MAX_CPUS }>,
+    memory: Vec<Region, { board::MAX_MEMORY_REGIONS }>,
+    reserved: Vec<Region, { board::MAX_RESERVED_REGIONS }>,
+    gic: Option<GicInfo>,
+    uarts: Vec<UartCandidate<'tree>, 8>,
+    psci: Option<PowerInfo>,
+    watchdog: Option<u64>,
+    cpus_node: Option<FdtNode<'tree>>,
+    chosen: Option<FdtNode<'tree>>,
+    aliases: Option<FdtNode<'tree>>,
+}
+
+/// Describes the machine of the device tree `blob`. `boot_mpidr` are the affinity fields of the CPU
+/// that boots: it becomes CPU 0, the others follow in the tree's order.
+///
+/// The blob itself is not among the reserved regions: only the caller knows where it lies.
+///
+/// # Errors
+///
+/// If the tree is damaged, or lacks what the kernel cannot do without: CPUs, RAM, a GIC, a PL011.
+pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeError> {
+    let tree = Fdt::new(blob)?;
+    let root = tree.root();
+    let mut found = Findings::default();
+    for reservation in tree.memory_reservations() {
+        reserve(&mut found.reserved, Region { base: reservation.address(), size: reservation.size() })?;
+    }
+    found.walk(&Bus { node: root, parent: None, depth: 0 })?;
+
+    let cpus_node = found.cpus_node.ok_or(DeviceTreeError::Missing("/cpus node"))?;
+    found.read_cpus(cpus_node, boot_mpidr)?;
+    let uart = found.console(tree)?;
+    let mut bootargs = String::new();
+    if let Some(chosen) = found.chosen {
+        found.reserve_ram_disk(chosen)?;
+        if let Some(text) = text(chosen, "bootargs") {
+            board::set_bootargs(&mut bootargs, text);
+        }
+    }
+    if found.memory.is_empty() {
+        return Err(DeviceTreeError::Missing("memory"));
+    }
+    let watchdog = found.watchdog.map(|base| PowerInfo::BcmWatchdog { base });
+    Ok(BoardInfo {
+        model: shorten(text(root, "model").unwrap_or("unnamed board")),
+        cpus: found.cpus,
+        memory: found.memory,
+        reserved: found.reserved,
+        gic: found.gic.ok_or(DeviceTreeError::Missing("interrupt controller that is a GICv2 or GICv3"))?,
+        uart,
+        power: found.psci.or(watchdog).unwrap_or(PowerInfo::Unknown),
+        bootargs,
+    })
+}
+
+/// Whether the root node of the device tree `blob` is compatible with one of `names`.
+///
+/// # Panics
+///
+/// If the blob is one that [`describe`] refuses.
+#[must_use]
+pub fn is_compatible(blob: &[u8], names: &[&str]) -> bool {
+    let compatible = Fdt::new_unchecked(blob).root().property("compatible");
+    compatible.is_some_and(|compatible| lists(compatible, names))
+}
+
+/// The length in bytes of the device tree that begins with `header`, of [`HEADER_SIZE`] bytes or more;
+/// `None` if that is no device tree's header.
+#[must_use]
+pub fn total_size(header: &[u8]) -> Option<usize> {
+    let word =
+        |index: usize| Some(u32::from_be_bytes(header.get(index * 4..index * 4 + 4)?.try_into().ok()?));
+    if word(0)? != MAGIC {
+        return None;
+    }
+    usize::try_from(word(1)?).ok().filter(|size| *size >= HEADER_SIZE)
+}
+
+impl<'tree> Findings<'tree> {
+    /// Takes notice of every child of `bus` and goes into those that are buses themselves.
+    fn walk(&mut self, bus: &Bus<'tree, '_>) -> Result<(), DeviceTreeError> {
+        for node in bus.node.children() {
+            let top = bus.depth == 0;
+            match node.name_without_address() {
+                "cpus" if top => self.cpus_node = Some(node),
+                "chosen" if top => self.chosen = Some(node),
+                "aliases" if top => self.aliases = Some(node),
+                "memory" if top => self.add_memory(bus, node)?,
+                "reserved-memory" if top => self.add_reserved_memory(bus, node)?,
+                _ => self.visit(bus, node)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes notice of the device `node` on `bus`, or walks it if it is a bus.
+    fn visit(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+        if !is_enabled(node) {
+            return Ok(());
+        }
+        let Some(compatible) = node.property("compatible") else {
+            return self.descend(bus, node);
+        };
+        if lists(compatible, &GIC_V2) {
+            self.add_gic_v2(bus, node)
+        } else if lists(compatible, &["arm,gic-v3"]) {
+            self.add_gic_v3(bus, node)
+        } else if lists(compatible, &["arm,pl011"]) {
+            self.add_uart(bus, node);
+            Ok(())
+        } else if lists(compatible, &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]) {
+            self.psci = psci_conduit(node);
+            Ok(())
+        } else if lists(compatible, &BCM_WATCHDOG) {
+            self.watchdog = bus.base(node);
+            Ok(())
+        } else {
+            self.descend(bus, node)
+        }
+    }
+
+    fn descend(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+        if bus.depth < MAX_BUS_DEPTH && node.property("ranges").is_some() {
+            self.walk(&Bus { node, parent: Some(bus), depth: bus.depth + 1 })?;
+        }
+        Ok(())
+    }
+
+    fn add_memory(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+        if !is_enabled(node) {
+            return Ok(());
+        }
+        // RAM that does not fit the list stays unused, which harms nobody.
+        for region in bus.regions(node)?.filter(|region| region.size != 0) {
+            let _ = self.memory.push(region);
+        }
+        Ok(())
+    }
+
+    fn add_reserved_memory(
+        &mut self,
+        bus: &Bus<'tree, '_>,
+        node: FdtNode<'tree>,
+    ) -> Result<(), DeviceTreeError> {
+        let inside = Bus { node, parent: Some(bus), depth: bus.depth + 1 };
+        for area in node.children().filter(|area| is_enabled(*area)) {
+            // An area without `reg` only asks the system for a place; nobody here serves it.
+            if area.property("reg").is_some() {
+                for region in inside.regions(area)? {
+                    reserve(&mut self.reserved, region)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Binding arm,gic: the distributor first, then the CPU interface.
+    fn add_gic_v2(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+        let mut regions = bus.regions(node)?;
+        let (Some(distributor), Some(interface)) = (regions.next(), regions.next()) else {
+            return Err(DeviceTreeError::Missing("complete reg property of the GICv2"));
+        };
+        self.gic = Some(GicInfo::V2 { distributor: distributor.base, cpu_interface: interface.base });
+        Ok(())
+    }
+
+    /// Binding arm,gic-v3: the distributor first, then `#redistributor-regions` (1 by default).
+    fn add_gic_v3(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+        let count = match node.property("#redistributor-regions") {
+            Some(property) => property.value_as::<u32>()? as usize,
+            None => 1,
+        };
+        let mut regions = bus.regions(node)?;
+        let distributor = regions.next().ok_or(DeviceTreeError::Missing("GICv3 distributor"))?;
+        let mut redistributors = Vec::new();
+        for region in regions.take(count) {
+            redistributors.push(region).map_err(|_| DeviceTreeError::TooMany("redistributor regions"))?;
+        }
+        if redistributors.is_empty() {
+            return Err(DeviceTreeError::Missing("GICv3 redistributor"));
+        }
+        self.gic = Some(GicInfo::V3 { distributor: distributor.base, redistributors });
+        Ok(())
+    }
+
+    /// A UART that cannot be used (no address, no interrupt) is passed over: another one may do.
+    fn add_uart(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) {
+        if let (Some(base), Some(irq)) = (bus.base(node), interrupt(node)) {
+            let uart = UartInfo { base, irq, clock_hz: None };
+            let _ = self.uarts.push(UartCandidate { name: node.name(), uart });
+        }
+    }
+
+    /// The enabled CPUs. The node of one says how it starts, or `/cpus` does for all.
+    fn read_cpus(&mut self, cpus: FdtNode<'tree>, boot_mpidr: u64) -> Result<(), DeviceTreeError> {
+        let boot = CpuInfo { mpidr: boot_mpidr, start: StartMethod::Boot };
+        self.cpus.push(boot).map_err(|_| DeviceTreeError::TooMany("CPUs"))?;
+        let psci = match self.psci {
+            Some(PowerInfo::PsciHvc) => StartMethod::PsciHvc,
+            Some(PowerInfo::PsciSmc) => StartMethod::PsciSmc,
+            _ => StartMethod::Unknown,
+        };
+        for node in cpus.children().filter(|node| node.name_without_address() == "cpu") {
+            let registers = node.reg()?.ok_or(StandardError::CpuMissingReg)?;
+            let Some(mpidr) = registers.map(|reg| reg.address::<u64>()).next().transpose()? else {
+                return Err(StandardError::CpuMissingReg.into());
+            };
+            if mpidr == boot_mpidr {
+                continue;
+            }
+            let start = match text(node, "enable-method").or_else(|| text(cpus, "enable-method")) {
+                Some("psci") => psci,
+                Some("spin-table") => release_word(node).map_or(StartMethod::Unknown, StartMethod::SpinTable),
+                _ => StartMethod::Unknown,
+            };
+            // Specification 3.8.1: "disabled" with an enable-method means not started yet.
+            let usable = is_enabled(node) || text(node, "status") == Some("disabled");
+            if usable && self.cpus.push(CpuInfo { mpidr, start }).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The UART that `/chosen` names; if it is none of the PL011s, the first that has a serial alias;
+    /// else the first at all.
+    fn console(&self, tree: Fdt<'tree>) -> Result<UartInfo, DeviceTreeError> {
+        let stdout = self.chosen.and_then(|chosen| text(chosen, "stdout-path"));
+        let stdout = stdout.map(|path| path.split_once(':').map_or(path, |(path, _)| path));
+        let aliased = self.aliases.into_iter().flat_map(|aliases| aliases.properties());
+        let serials = aliased.filter(|alias| alias.name().starts_with("serial")).filter_map(as_text);
+        let first = self.uarts.first().map(|candidate| candidate.uart);
+        stdout
+            .into_iter()
+            .chain(serials)
+            .find_map(|path| self.candidate(tree, path))
+            .or(first)
+            .ok_or(DeviceTreeError::Missing("PL011 UART"))
+    }
+
+    /// The candidate at `path`, which may be an alias. Candidates are recognised by where their name
+    /// lies in the blob: equal names may occur on two buses.
+    fn candidate(&self, tree: Fdt<'tree>, path: &str) -> Option<UartInfo> {
+        let path = if path.starts_with('/') { path } else { text(self.aliases?, path)? };
+        let name = tree.find_node(path)?.name();
+        self.uarts.iter().find(|candidate| ptr::eq(candidate.name, name)).map(|candidate| candidate.uart)
+    }
+
+    /// The initial RAM disk, from `/chosen`: not used, but not overwritten either.
+    fn reserve_ram_disk(&mut self, chosen: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+        let bound = |name| chosen.property(name).and_then(integer);
+        if let (Some(base), Some(end)) = (bound("linux,initrd-start"), bound("linux,initrd-end")) {
+            reserve(&mut self.reserved, Region { base, size: end.saturating_sub(base) })?;
+        }
+        Ok(())
+    }
+}
+
+fn reserve(
+    list: &mut Vec<Region, { board::MAX_RESERVED_REGIONS }>,
+    region: Region,
+) -> Result<(), DeviceTreeError> {
+    if region.size == 0 {
+        return Ok(());
+    }
+    list.push(region).map_err(|_| DeviceTreeError::TooMany("reserved regions"))
+}
+
+/// Specification 2.3.4; "ok" is an old spelling that is still met.
+fn is_enabled(node: FdtNode<'_>) -> bool {
+    text(node, "status").is_none_or(|status| matches!(status, "okay" | "ok"))
+}
+
+fn lists(compatible: FdtProperty<'_>, names: &[&str]) -> bool {
+    compatible
+        .value_as::<dtoolkit::FdtStringListIterator<'_>>()
+        .is_ok_and(|mut list| list.any(|name| names.contains(&name)))
+}
+
+fn text<'tree>(node: FdtNode<'tree>, name: &str) -> Option<&'tree str> {
+    node.properties().find(|property| property.name() == name).and_then(as_text)
+}
+
+fn as_text(property: FdtProperty<'_>) -> Option<&str> {
+    property.value_as::<dtoolkit::FdtStringListIterator<'_>>().ok()?.next()
+}
+
+/// A number of one or two cells.
+fn integer(property: FdtProperty<'_>) -> Option<u64> {
+    property.value_as::<u64>().ok().or_else(|| property.value_as::<u32>().ok().map(u64::from))
+}
+
+/// The spin table word of a CPU; binding arm,cpus: always 64 bits.
+fn release_word(node: FdtNode<'_>) -> Option<u64> {
+    node.property("cpu-release-addr").and_then(integer)
+}
+
+/// Binding arm,psci.
+fn psci_conduit(node: FdtNode<'_>) -> Option<PowerInfo> {
+    match text(node, "method")? {
+        "hvc" => Some(PowerInfo::PsciHvc),
+        "smc" => Some(PowerInfo::PsciSmc),
+        _ => None,
+    }
+}
+
+/// The first interrupt of a device whose interrupt parent is the GIC. Binding arm,gic: three cells,
+/// of which the first tells shared (0) from private (1) and the second counts from their start.
+fn interrupt(node: FdtNode<'_>) -> Option<u32> {
+    let property = node.property("interrupts")?;
+    let mut words = property.value().chunks_exact(4).map(|word| word.try_into().map(u32::from_be_bytes));
+    let (kind, number) = (words.next()?.ok()?, words.next()?.ok()?);
+    match kind {
+        0 => number.checked_add(32),
+        1 => number.checked_add(16),
+        _ => None,
+    }
+}
+
+fn shorten(text: &str) -> String<64> {
+    text.chars().take(64).filter(char::is_ascii).collect()
+}

@@ -1,0 +1,97 @@
+//! Error numbers, by their BSD names.
+
+use core::fmt;
+
+/// Why a service was refused. The discriminant is the BSD number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Errno {
+    /// Operation not permitted.
+    EPERM = 1,
+    /// No such entry: a program name that the image does not have.
+    ENOENT = 2,
+    /// No such process.
+    ESRCH = 3,
+    /// Interrupted: the calling LWP is being killed.
+    EINTR = 4,
+    /// Argument list too long.
+    E2BIG = 7,
+    /// No child processes.
+    ECHILD = 10,
+    /// Would deadlock: joining oneself.
+    EDEADLK = 11,
+    /// Out of memory.
+    ENOMEM = 12,
+    /// Bad address.
+    EFAULT = 14,
+    /// Exists already.
+    EEXIST = 17,
+    /// Invalid argument.
+    EINVAL = 22,
+    /// Try again: a limit is reached, or the process is ending.
+    EAGAIN = 35,
+    /// Not supported.
+    EOPNOTSUPP = 45,
+    /// Timed out.
+    ETIMEDOUT = 60,
+}
+
+impl Errno {
+    /// The BSD number.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// A sentence fit for a user.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::EPERM => "operation not permitted",
+            Self::ENOENT => "no such program",
+            Self::ESRCH => "no such process",
+            Self::EINTR => "interrupted",
+            Self::E2BIG => "argument list too long",
+            Self::ECHILD => "no child processes",
+            Self::EDEADLK => "would deadlock",
+            Self::ENOMEM => "out of memory",
+            Self::EFAULT => "bad address",
+            Self::EEXIST => "exists already",
+            Self::EINVAL => "invalid argument",
+            Self::EAGAIN => "resource temporarily unavailable",
+            Self::EOPNOTSUPP => "not supported",
+            Self::ETIMEDOUT => "timed out",
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl core::error::Error for Errno {}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// errno(2) of BSD, where EAGAIN is 35 and EDEADLK 11.
+    #[test]
+    fn numbers_are_those_of_bsd() {
+        let table = [
+            (Errno::ESRCH, 3),
+            (Errno::EINTR, 4),
+            (Errno::ECHILD, 10),
+            (Errno::EDEADLK, 11),
+            (Errno::EFAULT, 14),
+            (Errno::EINVAL, 22),
+            (Errno::EAGAIN, 35),
+            (Errno::ETIMEDOUT, 60),
+        ];
+        for (errno, number) in table {
+            assert_eq!(errno.number(), number, "{errno}");
+        }
+    }
+}

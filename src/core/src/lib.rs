@@ -1,0 +1,39 @@
+//! Every decision of the kernel that can be made without touching the machine.
+//!
+//! What belongs here: a rule, a protocol or a data structure whose correctness does not depend on registers, on
+//! memory maps or on assembly. What does not: anything that needs `unsafe` or knows an address. Links between
+//! records are indices into tables that the kernel owns, so the same code runs on the host, where unit tests,
+//! property tests, exhaustive exploration and loom models check it.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`id`], [`errno`], [`signal`] | names of things |
+//! | [`list`] | the shape of every queue |
+//! | [`thread`] | parking, and what is left of a dead LWP |
+//! | [`wait`] | the wait-queue protocol, wait selectors |
+//! | [`sched`], [`mailbox`] | run queue, placement, messages between CPUs |
+//! | [`proc`] | the gate, the family, status words, usage |
+//! | [`time`] | deadlines and timers |
+//! | [`task`] | deferred work that is never lost |
+//! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
+//! | [`regions`] | which memory is nobody's |
+#![cfg_attr(not(any(test, loom)), no_std)]
+#![deny(unsafe_code)]
+
+pub mod atags;
+pub mod board;
+pub mod bootargs;
+pub mod devicetree;
+pub mod errno;
+pub mod id;
+pub mod list;
+pub mod mailbox;
+pub mod proc;
+pub mod regions;
+pub mod sched;
+pub mod shim;
+pub mod signal;
+pub mod task;
+pub mod thread;
+pub mod time;
+pub mod wait;

@@ -1,0 +1,238 @@
+//! Doubly linked lists over indices: the shape of every queue in the kernel.
+//!
+//! A node is a record in some table; its [`Links`] live in the record, and a list holds only indices. That keeps
+//! this code safe, makes unlinking O(1), and allocates nothing. The owner of the [`List`] value (a lock, or the CPU
+//! that alone touches it) guards the links of all its members.
+
+use crate::shim::guarded::Cell32;
+
+/// "No node": the end of a list.
+pub const NIL: u32 = u32::MAX;
+/// Value of `next` in a node that is in no list.
+const UNLINKED: u32 = u32::MAX - 1;
+
+/// The links of one node for one kind of list. Guarded by whatever guards the list it is in.
+#[derive(Debug)]
+pub struct Links {
+    next: Cell32,
+    prev: Cell32,
+}
+
+impl Links {
+    /// Links of a node that is in no list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { next: Cell32::new(UNLINKED), prev: Cell32::new(UNLINKED) }
+    }
+
+    /// Whether the node is in a list now. Exact only for whoever guards that list; to anybody else it says neither
+    /// that the unlinking is complete nor anything about what came before it.
+    #[inline]
+    pub fn is_linked(&self) -> bool {
+        self.next.get() != UNLINKED
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Finds the links of a node by its index. One implementation for each kind of list a record can be in.
+pub trait Nodes {
+    /// Links of node `index`. Panics if there is no such node: an index in a list always names one.
+    fn links(&self, index: u32) -> &Links;
+}
+
+/// A list of nodes, by index. First in, first out unless the caller says otherwise.
+#[derive(Debug)]
+pub struct List {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl List {
+    /// An empty list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { head: NIL, tail: NIL, len: 0 }
+    }
+
+    /// Number of nodes.
+    #[inline]
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there is no node.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.head == NIL
+    }
+
+    /// The first node, which stays.
+    #[inline]
+    pub fn first(&self) -> Option<u32> {
+        (self.head != NIL).then_some(self.head)
+    }
+
+    /// The last node, which stays.
+    #[inline]
+    pub fn last(&self) -> Option<u32> {
+        (self.tail != NIL).then_some(self.tail)
+    }
+
+    /// The node after `index`, which is in this list.
+    #[inline]
+    pub fn next<N: Nodes + ?Sized>(&self, nodes: &N, index: u32) -> Option<u32> {
+        let next = nodes.links(index).next.get();
+        (next != NIL).then_some(next)
+    }
+
+    /// The node before `index`, which is in this list.
+    #[inline]
+    pub fn previous<N: Nodes + ?Sized>(&self, nodes: &N, index: u32) -> Option<u32> {
+        let previous = nodes.links(index).prev.get();
+        (previous != NIL).then_some(previous)
+    }
+
+    /// Adds `index`, which is in no list of this kind, at the end.
+    #[inline]
+    pub fn push_back<N: Nodes + ?Sized>(&mut self, nodes: &N, index: u32) {
+        let links = nodes.links(index);
+        debug_assert!(!links.is_linked(), "node is in a list already");
+        links.next.set(NIL);
+        links.prev.set(self.tail);
+        if self.tail == NIL {
+            self.head = index;
+        } else {
+            nodes.links(self.tail).next.set(index);
+        }
+        self.tail = index;
+        self.len += 1;
+    }
+
+    /// Adds `index`, which is in no list of this kind, at the front.
+    #[inline]
+    pub fn push_front<N: Nodes + ?Sized>(&mut self, nodes: &N, index: u32) {
+        let links = nodes.links(index);
+        debug_assert!(!links.is_linked(), "node is in a list already");
+        links.prev.set(NIL);
+        links.next.set(self.head);
+        if self.head == NIL {
+            self.tail = index;
+        } else {
+            nodes.links(self.head).prev.set(index);
+        }
+        self.head = index;
+        self.len += 1;
+    }
+
+    /// Takes the first node out.
+    #[inline]
+    pub fn pop_front<N: Nodes + ?Sized>(&mut self, nodes: &N) -> Option<u32> {
+        let index = self.first()?;
+        self.remove(nodes, index);
+        Some(index)
+    }
+
+    /// Takes `index`, which is in this very list, out of it.
+    #[inline]
+    pub fn remove<N: Nodes + ?Sized>(&mut self, nodes: &N, index: u32) {
+        let links = nodes.links(index);
+        debug_assert!(links.is_linked(), "node is in no list");
+        let (next, prev) = (links.next.get(), links.prev.get());
+        if prev == NIL {
+            self.head = next;
+        } else {
+            nodes.links(prev).next.set(next);
+        }
+        if next == NIL {
+            self.tail = prev;
+        } else {
+            nodes.links(next).prev.set(prev);
+        }
+        links.next.set(UNLINKED);
+        links.prev.set(UNLINKED);
+        self.len -= 1;
+    }
+
+    /// The nodes from first to last; the list must not change meanwhile.
+    pub fn iter<'a, N: Nodes + ?Sized>(&self, nodes: &'a N) -> impl Iterator<Item = u32> + use<'a, N> {
+        let mut at = self.head;
+        core::iter::from_fn(move || {
+            let index = (at != NIL).then_some(at)?;
+            at = nodes.links(index).next.get();
+            Some(index)
+        })
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Table(Vec<Links>);
+
+    impl Nodes for Table {
+        fn links(&self, index: u32) -> &Links {
+            &self.0[index as usize]
+        }
+    }
+
+    fn filled(count: u32) -> (Table, List) {
+        let table = Table((0..count).map(|_| Links::new()).collect());
+        let mut list = List::new();
+        (0..count).for_each(|index| list.push_back(&table, index));
+        (table, list)
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        let (table, mut list) = filled(3);
+        assert_eq!(list.iter(&table).collect::<Vec<_>>(), [0, 1, 2]);
+        let out: Vec<u32> = core::iter::from_fn(|| list.pop_front(&table)).collect();
+        assert_eq!(out, [0, 1, 2]);
+        assert!(list.is_empty() && list.first().is_none() && list.last().is_none());
+    }
+
+    #[test]
+    fn any_node_can_leave() {
+        for leaver in 0..3 {
+            let (table, mut list) = filled(3);
+            list.remove(&table, leaver);
+            assert!(!table.links(leaver).is_linked());
+            let rest: Vec<u32> = (0..3).filter(|&index| index != leaver).collect();
+            assert_eq!(list.iter(&table).collect::<Vec<_>>(), rest);
+            assert_eq!((list.first(), list.last(), list.len()), (Some(rest[0]), Some(rest[1]), 2));
+            list.push_front(&table, leaver);
+            assert_eq!(list.first(), Some(leaver), "and come back");
+        }
+    }
+
+    #[test]
+    fn both_directions_agree() {
+        let (table, list) = filled(4);
+        for index in 0..3 {
+            assert_eq!(list.next(&table, index), Some(index + 1));
+            assert_eq!(list.previous(&table, index + 1), Some(index));
+        }
+        assert_eq!((list.next(&table, 3), list.previous(&table, 0)), (None, None));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "in a list already")]
+    fn a_node_is_in_one_list() {
+        let (table, mut list) = filled(1);
+        list.push_back(&table, 0);
+    }
+}

@@ -1,0 +1,402 @@
+//! The gate: how a process ends is decided in one atomic word.
+//!
+//! ```text
+//!   63..60 flags: CLAIMED ZOMBIE SINGLE EXITING     59..30 present     29..0 live
+//!
+//!   (live 1, present 1)  --create-->  live+1, present+1           refused once EXITING or SINGLE is set
+//!        --leave--> live > 1 or EXITING: live-1 (quietly)         live == 1: EXITING (this LWP is the master)
+//!        --exit---> not EXITING: EXITING (master)                 else live-1 (quietly)
+//!        --off_cpu-> present-1; at 1 with EXITING: wake the master; at 0: ZOMBIE (publish)
+//!        --claim--> ZOMBIE and not CLAIMED: CLAIMED (the one right to reap)
+//! ```
+//!
+//! `live` counts LWPs that have not committed to leave, `present` those whose context may still stand on a CPU.
+//! Because each decision is one compare-and-swap, these races have no window: two masters (R5), the last two LWPs
+//! both leaving quietly (R6), creation against kill (R7), the lost wake-up on the LWP count (R12), a zombie visible
+//! while its LWPs run (R14), two waiters with one zombie (R16). Model: `tests/loom_gate.rs`.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::shim::atomic::{AtomicU64, Ordering};
+use crate::shim::const_unless_loom;
+
+const LIVE_ONE: u64 = 1;
+const PRESENT_SHIFT: u32 = 30;
+const PRESENT_ONE: u64 = 1 << PRESENT_SHIFT;
+const COUNT_MASK: u64 = PRESENT_ONE - 1;
+const EXITING: u64 = 1 << 60;
+const SINGLE: u64 = 1 << 61;
+const ZOMBIE: u64 = 1 << 62;
+const CLAIMED: u64 = 1 << 63;
+
+/// Most LWPs one process can have at a time.
+pub const MAX_LWPS: u32 = 1 << 24;
+
+/// Not `Send`, not `Sync`: a right belongs to the LWP that obtained it.
+type Bound = PhantomData<*const ()>;
+
+/// The right, and the duty, to tear the process down: held by the one LWP that won the election.
+#[derive(Debug)]
+#[must_use = "the master must finish the process"]
+pub struct Master(Bound);
+
+/// The duty to leave quietly: this LWP is no longer counted as live and must take the way off its CPU.
+#[derive(Debug)]
+#[must_use = "an LWP that has committed to leave must leave"]
+pub struct Departure(Bound);
+
+/// The right to be the only LWP of a process that goes on ("become single", as exec does).
+#[derive(Debug)]
+#[must_use = "single-threading must be finished"]
+pub struct Single(Bound);
+
+/// The one right to reap a zombie.
+#[derive(Debug)]
+#[must_use = "a claimed zombie must be reaped"]
+pub struct Claim(());
+
+/// What an LWP that wants to end has become.
+#[derive(Debug)]
+#[must_use]
+pub enum Leave {
+    /// Others remain, or another LWP is the master: leave without touching the process.
+    Quietly(Departure),
+    /// This LWP ends the process.
+    AsMaster(Master),
+}
+
+/// What the context that runs after a departed LWP has to do for its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the effect is the only wake-up there is"]
+pub enum OffCpu {
+    /// Others remain.
+    Nothing,
+    /// Only the master (or the LWP that becomes single) is left: wake it.
+    WakeLast,
+    /// Nobody is left: the process is a zombie now; publish it to its parent.
+    Publish,
+}
+
+/// Why an LWP cannot be created in this process now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateRefused {
+    /// The process is exiting, or becoming single-threaded (T41: EAGAIN class).
+    Ending,
+    /// [`MAX_LWPS`] reached.
+    TooMany,
+}
+
+/// A consistent look at the gate, for `ps` and for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// LWPs not committed to leave.
+    pub live: u32,
+    /// LWPs whose context may still be on a CPU.
+    pub present: u32,
+    /// A master has been elected.
+    pub exiting: bool,
+    /// An LWP is becoming, or is, the only one.
+    pub single: bool,
+    /// All LWPs are off their CPUs for good.
+    pub zombie: bool,
+    /// Somebody has the right to reap it.
+    pub claimed: bool,
+}
+
+/// The gate word of one process. All methods are lock-free and may be called in any context.
+pub struct Gate(AtomicU64);
+
+impl Gate {
+    const_unless_loom! {
+        /// The gate of a process with its first LWP, which is counted but need not run yet.
+        pub fn new() -> Self {
+            Self(AtomicU64::new(LIVE_ONE | PRESENT_ONE))
+        }
+    }
+
+    /// Makes the gate that of a new process again. Only for a record that nobody else can reach.
+    pub fn reset(&self) {
+        self.0.store(LIVE_ONE | PRESENT_ONE, Ordering::Relaxed);
+    }
+
+    /// Retries `change` until it is applied to the current word, or it refuses.
+    #[inline(always)]
+    fn update<R, E>(&self, mut change: impl FnMut(u64) -> Result<(u64, R), E>) -> Result<R, E> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let (new, result) = change(word)?;
+            // AcqRel: every transition both publishes what its LWP did before and sees what earlier leavers did.
+            match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Ok(result),
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// Counts one more LWP; the last step of its construction (R7). On refusal the embryo must be destroyed.
+    ///
+    /// # Errors
+    /// [`CreateRefused`]: nothing was counted.
+    #[inline]
+    pub fn create(&self) -> Result<(), CreateRefused> {
+        self.update(|word| {
+            if word & (EXITING | SINGLE) != 0 {
+                return Err(CreateRefused::Ending);
+            }
+            if (word >> PRESENT_SHIFT) & COUNT_MASK >= u64::from(MAX_LWPS) {
+                return Err(CreateRefused::TooMany);
+            }
+            Ok((word + LIVE_ONE + PRESENT_ONE, ()))
+        })
+    }
+
+    /// The calling LWP leaves by itself (extexit of an LWP, return from its entry, a doomed LWP at a kill point).
+    /// The last one does not leave, it becomes the master (T12, T15, T16).
+    #[inline]
+    pub fn leave(&self) -> Leave {
+        let Ok(leave) = self.update(|word| {
+            debug_assert!(word & COUNT_MASK != 0, "live count below zero (I12)");
+            Ok::<_, core::convert::Infallible>(if word & EXITING == 0 && word & COUNT_MASK == 1 {
+                (word | EXITING, true)
+            } else {
+                (word - LIVE_ONE, false)
+            })
+        });
+        if leave { Leave::AsMaster(Master(PhantomData)) } else { Leave::Quietly(Departure(PhantomData)) }
+    }
+
+    /// The calling LWP asks for the end of the whole process. Exactly one caller becomes the master (R5).
+    #[inline]
+    pub fn exit(&self) -> Leave {
+        let Ok(master) = self.update(|word| {
+            debug_assert!(word & COUNT_MASK != 0, "live count below zero (I12)");
+            Ok::<_, core::convert::Infallible>(if word & EXITING == 0 {
+                (word | EXITING, true)
+            } else {
+                (word - LIVE_ONE, false)
+            })
+        });
+        if master { Leave::AsMaster(Master(PhantomData)) } else { Leave::Quietly(Departure(PhantomData)) }
+    }
+
+    /// The calling LWP asks to become the only one of a process that goes on.
+    ///
+    /// # Errors
+    /// The process is exiting or another LWP was first: the caller has been counted out and must leave (T28, T29).
+    pub fn become_single(&self) -> Result<Single, Departure> {
+        let Ok(won) = self.update(|word| {
+            // So the loser is never the last: the winner is live until it has finished or a master is elected.
+            debug_assert!(
+                word & EXITING != 0 || word & COUNT_MASK > u64::from(word & SINGLE != 0),
+                "nobody remains"
+            );
+            Ok::<_, core::convert::Infallible>(if word & (EXITING | SINGLE) == 0 {
+                (word | SINGLE, true)
+            } else {
+                (word - LIVE_ONE, false)
+            })
+        });
+        if won { Ok(Single(PhantomData)) } else { Err(Departure(PhantomData)) }
+    }
+
+    /// Single-threading is complete: the process may create LWPs again. Gives the right back if an exit overtook
+    /// it, in which case the caller must leave like any other LWP.
+    ///
+    /// # Errors
+    /// The process is exiting.
+    pub fn finish_single(&self, single: Single) -> Result<(), Single> {
+        self.update(|word| if word & EXITING == 0 { Ok((word & !SINGLE, ())) } else { Err(()) })
+            .map_err(|()| single)
+    }
+
+    /// An LWP that left (quietly or as master) has its context off its CPU; called once for each, by the context
+    /// that runs next. The transition to zero makes the process a zombie in the same step (R14).
+    #[inline]
+    pub fn off_cpu(&self) -> OffCpu {
+        let Ok(effect) = self.update(|word| {
+            debug_assert!((word >> PRESENT_SHIFT) & COUNT_MASK != 0, "present count below zero (I12)");
+            let mut new = word - PRESENT_ONE;
+            let effect = match (new >> PRESENT_SHIFT) & COUNT_MASK {
+                0 => {
+                    new |= ZOMBIE;
+                    OffCpu::Publish
+                }
+                1 if new & (EXITING | SINGLE) != 0 => OffCpu::WakeLast,
+                _ => OffCpu::Nothing,
+            };
+            Ok::<_, core::convert::Infallible>((new, effect))
+        });
+        effect
+    }
+
+    /// Whether the caller, who is present, is the only one: what the master waits for.
+    #[inline]
+    pub fn is_last_present(&self) -> bool {
+        // Acquire: pairs with the release of every `off_cpu`, so that the master sees all the departed did.
+        (self.0.load(Ordering::Acquire) >> PRESENT_SHIFT) & COUNT_MASK == 1
+    }
+
+    /// Whether a master has been elected.
+    #[inline]
+    pub fn is_exiting(&self) -> bool {
+        self.0.load(Ordering::Acquire) & EXITING != 0
+    }
+
+    /// Claims the zombie: exactly one caller gets it (R16). `None`: not a zombie yet, or another was first.
+    #[inline]
+    pub fn claim(&self) -> Option<Claim> {
+        self.update(
+            |word| if word & (ZOMBIE | CLAIMED) == ZOMBIE { Ok((word | CLAIMED, ())) } else { Err(()) },
+        )
+        .ok()
+        .map(|()| Claim(()))
+    }
+
+    /// A consistent look at all fields.
+    #[inline]
+    pub fn view(&self) -> View {
+        let word = self.0.load(Ordering::Acquire);
+        View {
+            live: (word & COUNT_MASK) as u32,
+            present: ((word >> PRESENT_SHIFT) & COUNT_MASK) as u32,
+            exiting: word & EXITING != 0,
+            single: word & SINGLE != 0,
+            zombie: word & ZOMBIE != 0,
+            claimed: word & CLAIMED != 0,
+        }
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn with_lwps(count: u32) -> Gate {
+        let gate = Gate::new();
+        (1..count).for_each(|_| gate.create().expect("a new process accepts LWPs"));
+        gate
+    }
+
+    fn quietly(leave: &Leave) -> bool {
+        matches!(leave, Leave::Quietly(_))
+    }
+
+    #[test]
+    fn a_new_process_has_one_lwp() {
+        let view = Gate::new().view();
+        assert_eq!((view.live, view.present), (1, 1));
+        assert!(!view.exiting && !view.single && !view.zombie && !view.claimed);
+    }
+
+    /// T12, T15: the last one to leave ends the process.
+    #[test]
+    fn last_to_leave_is_master() {
+        let gate = with_lwps(3);
+        assert!(quietly(&gate.leave()) && quietly(&gate.leave()));
+        assert!(!quietly(&gate.leave()));
+        assert!(gate.is_exiting());
+    }
+
+    /// T21, T24: the first exit wins, later ones leave.
+    #[test]
+    fn first_exit_is_master() {
+        let gate = with_lwps(3);
+        assert!(!quietly(&gate.exit()));
+        assert!(quietly(&gate.exit()) && quietly(&gate.leave()));
+    }
+
+    /// T41: EAGAIN class once the process ends; nothing is counted.
+    #[test]
+    fn creation_is_refused_after_the_election() {
+        let gate = with_lwps(2);
+        let _master = gate.exit();
+        let before = gate.view();
+        assert_eq!(gate.create(), Err(CreateRefused::Ending));
+        assert_eq!(gate.view(), before);
+    }
+
+    #[test]
+    fn creation_is_refused_while_single() {
+        let gate = with_lwps(2);
+        let single = gate.become_single().expect("nobody else asks");
+        assert_eq!(gate.create(), Err(CreateRefused::Ending));
+        let _departure = gate.leave();
+        assert_eq!(gate.off_cpu(), OffCpu::WakeLast);
+        assert!(gate.is_last_present());
+        gate.finish_single(single).expect("nobody exits");
+        assert_eq!(gate.create(), Ok(()), "T27: an ordinary process again");
+    }
+
+    /// T29: the loser is counted out.
+    #[test]
+    fn one_of_two_becomes_single() {
+        let gate = with_lwps(2);
+        let single = gate.become_single();
+        assert!(single.is_ok() && gate.become_single().is_err());
+        assert_eq!(gate.view().live, 1);
+    }
+
+    /// T28: an exit overtakes single-threading.
+    #[test]
+    fn exit_beats_single() {
+        let gate = with_lwps(2);
+        let single = gate.become_single().expect("nobody else asks");
+        assert!(!quietly(&gate.exit()));
+        assert!(gate.finish_single(single).is_err());
+        assert!(quietly(&gate.leave()));
+    }
+
+    /// R14: the zombie appears with the last context off its CPU, not before, and the last but one wakes the master.
+    #[test]
+    fn zombie_when_nobody_is_present() {
+        let gate = with_lwps(3);
+        let _master = gate.exit();
+        let (_a, _b) = (gate.leave(), gate.leave());
+        assert_eq!(gate.off_cpu(), OffCpu::Nothing);
+        assert!(!gate.is_last_present());
+        assert_eq!(gate.off_cpu(), OffCpu::WakeLast);
+        assert!(gate.is_last_present() && !gate.view().zombie && gate.claim().is_none());
+        assert_eq!(gate.off_cpu(), OffCpu::Publish);
+        assert!(gate.view().zombie);
+    }
+
+    /// R16, T129.
+    #[test]
+    fn a_zombie_is_claimed_once() {
+        let gate = Gate::new();
+        let _master = gate.exit();
+        assert_eq!(gate.off_cpu(), OffCpu::Publish);
+        assert!(gate.claim().is_some() && gate.claim().is_none());
+        gate.reset();
+        assert_eq!(gate.view(), Gate::new().view());
+    }
+
+    /// Quiet leavers of a process that goes on wake nobody.
+    #[test]
+    fn ordinary_departures_have_no_effect() {
+        let gate = with_lwps(2);
+        let _departure = gate.leave();
+        assert_eq!(gate.off_cpu(), OffCpu::Nothing);
+    }
+
+    #[test]
+    fn lwps_are_limited() {
+        let gate = Gate(AtomicU64::new(LIVE_ONE | u64::from(MAX_LWPS) << PRESENT_SHIFT));
+        assert_eq!(gate.create(), Err(CreateRefused::TooMany));
+        assert_eq!(gate.off_cpu(), OffCpu::Nothing);
+        assert_eq!(gate.create(), Ok(()));
+    }
+}

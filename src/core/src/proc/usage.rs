@@ -1,0 +1,211 @@
+//! Resource usage: what a process and its departed LWPs have used, folded exactly once.
+//!
+//! getrusage(2). An LWP's figures are added to its process when it retires, by the context that runs after its last
+//! switch, so the time of departed LWPs counts (T94) and the last one's is not counted twice (T95). A reaped child's
+//! figures, with those of its own reaped children, are added to its parent's "children" account (T121, T122).
+
+use crate::shim::guarded::Cell64;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Usage figures. Times are counter ticks here; the kernel's interface converts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time, in counter ticks.
+    pub cpu_ticks: u64,
+    /// Switches because the LWP gave the CPU up.
+    pub voluntary_switches: u64,
+    /// Switches because it was preempted.
+    pub involuntary_switches: u64,
+    /// LWPs that ended.
+    pub lwps: u64,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            cpu_ticks: self.cpu_ticks.wrapping_add(other.cpu_ticks),
+            voluntary_switches: self.voluntary_switches.wrapping_add(other.voluntary_switches),
+            involuntary_switches: self.involuntary_switches.wrapping_add(other.involuntary_switches),
+            lwps: self.lwps.wrapping_add(other.lwps),
+        }
+    }
+
+    /// This, less what `earlier` had.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_ticks: self.cpu_ticks.wrapping_sub(earlier.cpu_ticks),
+            voluntary_switches: self.voluntary_switches.wrapping_sub(earlier.voluntary_switches),
+            involuntary_switches: self.involuntary_switches.wrapping_sub(earlier.involuntary_switches),
+            lwps: self.lwps.wrapping_sub(earlier.lwps),
+        }
+    }
+}
+
+/// Figures that one LWP alone writes (while it switches), and others may read.
+#[derive(Debug)]
+pub struct LwpUsage {
+    cpu_ticks: Cell64,
+    voluntary: Cell64,
+    involuntary: Cell64,
+}
+
+impl LwpUsage {
+    /// Nothing used.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { cpu_ticks: Cell64::new(0), voluntary: Cell64::new(0), involuntary: Cell64::new(0) }
+    }
+
+    /// Forgets everything, for a record that is used again.
+    pub fn reset(&self) {
+        self.cpu_ticks.set(0);
+        self.voluntary.set(0);
+        self.involuntary.set(0);
+    }
+
+    /// The LWP leaves its CPU after `ticks`. Only on that CPU, interrupts masked.
+    #[inline]
+    pub fn charge(&self, ticks: u64, voluntary: bool) {
+        self.cpu_ticks.set(self.cpu_ticks.get().wrapping_add(ticks));
+        let switches = if voluntary { &self.voluntary } else { &self.involuntary };
+        switches.set(switches.get().wrapping_add(1));
+    }
+
+    /// The figures so far.
+    #[must_use]
+    pub fn read(&self) -> Usage {
+        Usage {
+            cpu_ticks: self.cpu_ticks.get(),
+            voluntary_switches: self.voluntary.get(),
+            involuntary_switches: self.involuntary.get(),
+            lwps: 0,
+        }
+    }
+}
+
+impl Default for LwpUsage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An account that several CPUs may add to at once.
+#[derive(Debug, Default)]
+pub struct Account {
+    cpu_ticks: AtomicU64,
+    voluntary: AtomicU64,
+    involuntary: AtomicU64,
+    lwps: AtomicU64,
+}
+
+impl Account {
+    /// An empty account.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            cpu_ticks: AtomicU64::new(0),
+            voluntary: AtomicU64::new(0),
+            involuntary: AtomicU64::new(0),
+            lwps: AtomicU64::new(0),
+        }
+    }
+
+    /// Forgets everything, for a record that is used again.
+    pub fn reset(&self) {
+        for field in [&self.cpu_ticks, &self.voluntary, &self.involuntary, &self.lwps] {
+            field.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds `usage`. The caller sees to it that each figure is added once.
+    #[inline]
+    pub fn add(&self, usage: Usage) {
+        self.cpu_ticks.fetch_add(usage.cpu_ticks, Ordering::Relaxed);
+        self.voluntary.fetch_add(usage.voluntary_switches, Ordering::Relaxed);
+        self.involuntary.fetch_add(usage.involuntary_switches, Ordering::Relaxed);
+        self.lwps.fetch_add(usage.lwps, Ordering::Relaxed);
+    }
+
+    /// The sum so far. Consistent once nobody adds any more.
+    #[must_use]
+    pub fn read(&self) -> Usage {
+        Usage {
+            cpu_ticks: self.cpu_ticks.load(Ordering::Relaxed),
+            voluntary_switches: self.voluntary.load(Ordering::Relaxed),
+            involuntary_switches: self.involuntary.load(Ordering::Relaxed),
+            lwps: self.lwps.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const fn usage(cpu_ticks: u64, voluntary_switches: u64, involuntary_switches: u64, lwps: u64) -> Usage {
+        Usage { cpu_ticks, voluntary_switches, involuntary_switches, lwps }
+    }
+
+    #[test]
+    fn charge_counts_the_right_kind_of_switch() {
+        let lwp = LwpUsage::new();
+        lwp.charge(10, true);
+        lwp.charge(5, false);
+        lwp.charge(1, false);
+        assert_eq!(lwp.read(), usage(16, 1, 2, 0));
+        lwp.reset();
+        assert_eq!(lwp.read(), Usage::default());
+    }
+
+    /// T93, T94, T95: each LWP retires once, so the account is the exact sum, the last LWP included once.
+    #[test]
+    fn departed_lwps_add_up() {
+        let process = Account::new();
+        let mut expected = Usage::default();
+        for ticks in [100, 20, 3] {
+            let lwp = LwpUsage::new();
+            lwp.charge(ticks, true);
+            let retired = Usage { lwps: 1, ..lwp.read() };
+            process.add(retired);
+            expected = expected.plus(retired);
+        }
+        assert_eq!(process.read(), expected);
+        assert_eq!(expected, usage(123, 3, 0, 3));
+    }
+
+    /// T121, T122: what a parent gets of a child is the child's own usage and that of its reaped descendants.
+    #[test]
+    fn reaping_folds_descendants() {
+        let (child, childs_children, parents_children) = (Account::new(), Account::new(), Account::new());
+        child.add(usage(7, 1, 1, 1));
+        childs_children.add(usage(30, 2, 0, 4));
+        let before = parents_children.read();
+        let reported = child.read().plus(childs_children.read());
+        parents_children.add(reported);
+        assert_eq!(parents_children.read().since(before), reported);
+    }
+
+    /// I11: with several CPUs adding at once nothing is lost.
+    #[test]
+    fn account_adds_from_many_threads() {
+        let account = Account::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1000).for_each(|_| account.add(usage(3, 2, 1, 1))));
+            }
+        });
+        assert_eq!(account.read(), usage(12_000, 8_000, 4_000, 4_000));
+        account.reset();
+        assert_eq!(account.read(), Usage::default());
+    }
+
+    /// A difference of figures stays right when a counter has wrapped.
+    #[test]
+    fn since_undoes_plus() {
+        let (a, b) = (usage(u64::MAX, 1, 2, 3), usage(5, 6, 7, u64::MAX));
+        assert_eq!(a.plus(b).since(a), b);
+    }
+}

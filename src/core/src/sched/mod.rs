@@ -1,0 +1,5 @@
+//! Scheduling decisions: priorities, the per-CPU run queue, and where work should go.
+
+pub mod place;
+pub mod priority;
+pub mod run_queue;

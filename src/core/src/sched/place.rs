@@ -1,0 +1,114 @@
+//! Where work goes: CPU masks, and the choice of a CPU for a thread.
+
+/// A set of CPUs, by index; 64 at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuMask(u64);
+
+impl CpuMask {
+    /// Every CPU.
+    pub const ALL: Self = Self(u64::MAX);
+    /// No CPU.
+    pub const NONE: Self = Self(0);
+
+    /// The set with the bits of `bits`.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// One CPU.
+    #[must_use]
+    pub const fn one(cpu: u32) -> Self {
+        Self(1 << (cpu & 63))
+    }
+
+    /// The bits.
+    #[inline]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether `cpu` is in the set.
+    #[inline]
+    #[must_use]
+    pub const fn contains(self, cpu: u32) -> bool {
+        self.0 & (1 << (cpu & 63)) != 0
+    }
+
+    /// CPUs in both sets.
+    #[inline]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether there is no CPU in the set.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The first CPU of the set at or after `from`, going round.
+    #[inline]
+    #[must_use]
+    pub const fn next_from(self, from: u32) -> Option<u32> {
+        if self.0 == 0 {
+            return None;
+        }
+        let from = from & 63;
+        Some((self.0.rotate_right(from).trailing_zeros() + from) & 63)
+    }
+}
+
+/// The CPU for a thread that becomes runnable: where it ran last if it may, else an idle one, else any it may use.
+/// A mask that names no CPU that is online has been refused when it was set, so there is always one.
+#[inline]
+#[must_use]
+pub fn choose(last: u32, allowed: CpuMask, idle: CpuMask, online: CpuMask) -> u32 {
+    if allowed.contains(last) {
+        return last;
+    }
+    let usable = allowed.and(online);
+    usable.and(idle).next_from(last).or(usable.next_from(last)).unwrap_or(last)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const fn set(bits: u64) -> CpuMask {
+        CpuMask::from_bits(bits)
+    }
+
+    #[test]
+    fn sets_of_cpus() {
+        assert!(CpuMask::NONE.is_empty() && !CpuMask::ALL.is_empty());
+        assert!((0..64).all(|cpu| CpuMask::ALL.contains(cpu) && CpuMask::one(cpu).contains(cpu)));
+        assert!(!CpuMask::one(3).contains(2));
+        assert_eq!(set(0b1100).and(set(0b0110)), set(0b0100));
+    }
+
+    #[test]
+    fn next_goes_round() {
+        let cpus = set(1 << 63 | 0b101);
+        for (from, next) in [(0, 0), (1, 2), (2, 2), (3, 63), (63, 63)] {
+            assert_eq!(cpus.next_from(from), Some(next), "from {from}");
+        }
+        assert_eq!(set(0b100).next_from(3), Some(2));
+        assert_eq!(CpuMask::NONE.next_from(0), None);
+    }
+
+    #[test]
+    fn a_thread_stays_where_it_ran() {
+        assert_eq!(choose(2, CpuMask::ALL, set(0b0001), set(0b1111)), 2);
+    }
+
+    #[test]
+    fn a_thread_that_must_move_prefers_an_idle_cpu() {
+        assert_eq!(choose(0, set(0b1110), set(0b1000), set(0b1111)), 3);
+        assert_eq!(choose(0, set(0b1110), CpuMask::NONE, set(0b1111)), 1);
+        assert_eq!(choose(0, set(0b1110), CpuMask::ALL, set(0b0101)), 2, "only CPUs that are online");
+    }
+}

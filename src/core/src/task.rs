@@ -1,0 +1,133 @@
+//! Deferred work that is never lost: an enqueue while the task runs makes it run again (R41, T100).
+//!
+//! ```text
+//!   IDLE --enqueue(link it)--> PENDING --begin--> RUNNING --finish--> IDLE
+//!                                ^                   | enqueue
+//!                                +----finish(link)---+ RERUN
+//! ```
+//! The word says whether the task must be linked to a queue; exactly one caller is told to do so.
+
+use crate::shim::atomic::{AtomicU32, Ordering};
+use crate::shim::const_unless_loom;
+
+const IDLE: u32 = 0;
+const PENDING: u32 = 1;
+const RUNNING: u32 = 2;
+const RERUN: u32 = 3;
+
+/// Whether the caller must link the task to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the task is lost if it is not linked"]
+pub enum Enqueue {
+    /// Link it and wake the worker.
+    Link,
+    /// It is linked already, or will run again.
+    Merged,
+}
+
+/// The state of one task. Lock-free; any context.
+#[derive(Debug)]
+pub struct TaskState(AtomicU32);
+
+impl TaskState {
+    const_unless_loom! {
+        /// An idle task.
+        pub fn new() -> Self {
+            Self(AtomicU32::new(IDLE))
+        }
+    }
+
+    /// Asks for the task to run at least once from now on.
+    #[inline]
+    pub fn enqueue(&self) -> Enqueue {
+        let mut state = self.0.load(Ordering::Relaxed);
+        loop {
+            let (next, result) = match state {
+                IDLE => (PENDING, Enqueue::Link),
+                RUNNING => (RERUN, Enqueue::Merged),
+                _ => (state, Enqueue::Merged),
+            };
+            // Release even where nothing changes: what was done before the enqueue is seen by the run it asks for.
+            match self.0.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return result,
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// The worker takes the task from its queue to run it; called before it gives up the queue's lock, so that
+    /// whoever wants to cancel the task finds it either linked or running (R32).
+    #[inline]
+    pub fn begin(&self) {
+        self.0.swap(RUNNING, Ordering::AcqRel);
+    }
+
+    /// The worker has run it. [`Enqueue::Link`]: it was asked for meanwhile and must be linked again.
+    #[inline]
+    pub fn finish(&self) -> Enqueue {
+        match self.0.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Enqueue::Merged,
+            Err(_) => {
+                self.0.swap(PENDING, Ordering::AcqRel);
+                Enqueue::Link
+            }
+        }
+    }
+
+    /// Withdraws a task that is linked but does not run: the caller has unlinked it under the queue's lock.
+    pub fn withdraw(&self) {
+        self.0.store(IDLE, Ordering::Release);
+    }
+
+    /// Whether it neither runs nor is queued.
+    pub fn is_idle(&self) -> bool {
+        // Acquire: pairs with the worker's release, before the caller relies on what the task has done.
+        self.0.load(Ordering::Acquire) == IDLE
+    }
+
+    /// Whether it runs now.
+    pub fn is_running(&self) -> bool {
+        matches!(self.0.load(Ordering::Acquire), RUNNING | RERUN)
+    }
+}
+
+impl Default for TaskState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_task_is_linked_once() {
+        let task = TaskState::new();
+        assert_eq!(task.enqueue(), Enqueue::Link);
+        assert_eq!(task.enqueue(), Enqueue::Merged);
+    }
+
+    /// R41, T100.
+    #[test]
+    fn an_enqueue_during_the_run_makes_it_run_again() {
+        let task = TaskState::new();
+        let _ = task.enqueue();
+        task.begin();
+        assert!(task.is_running());
+        assert_eq!(task.enqueue(), Enqueue::Merged);
+        assert_eq!(task.finish(), Enqueue::Link);
+        task.begin();
+        assert_eq!(task.finish(), Enqueue::Merged);
+        assert!(!task.is_running());
+        assert_eq!(task.enqueue(), Enqueue::Link);
+    }
+
+    #[test]
+    fn a_withdrawn_task_can_be_enqueued() {
+        let task = TaskState::new();
+        let _ = task.enqueue();
+        task.withdraw();
+        assert_eq!(task.enqueue(), Enqueue::Link);
+    }
+}

@@ -1,0 +1,4 @@
+//! Threads: how they park, and what is left of them.
+
+pub mod park;
+pub mod remains;

@@ -1,0 +1,312 @@
+//! Device trees of the shapes that boards and emulators have, and of shapes that none should have.
+//!
+//! The trees are built here, node by node, and turned into blobs: what is tested is the way from the
+//! bytes that a loader passes to the description that the kernel boots by.
+
+use asphodel_core::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod};
+use asphodel_core::devicetree::{self, DeviceTreeError};
+use dtoolkit::ToPropertyValue;
+use dtoolkit::memreserve::MemoryReservation;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use proptest::prelude::*;
+
+/// A node being built.
+struct Node(DeviceTreeNode);
+
+impl Node {
+    fn new(name: &str) -> Self {
+        Self(DeviceTreeNode::new_unchecked(name))
+    }
+
+    fn with(mut self, name: &str, value: impl ToPropertyValue) -> Self {
+        self.0.add_property(DeviceTreeProperty::new(name, value).expect("a valid name"));
+        self
+    }
+
+    fn child(mut self, child: Node) -> Self {
+        self.0.add_child(child.0);
+        self
+    }
+}
+
+fn tree(root: Node) -> DeviceTree {
+    let mut tree = DeviceTree::new();
+    tree.root = root.0;
+    tree
+}
+
+/// Sets a property of the node at `path`.
+fn set(tree: &mut DeviceTree, path: &str, name: &str, value: impl ToPropertyValue) {
+    let node = tree.find_node_mut(path).expect("the node is there");
+    node.add_property(DeviceTreeProperty::new(name, value).expect("a valid name"));
+}
+
+fn remove(tree: &mut DeviceTree, parent: &str, name: &str) {
+    tree.find_node_mut(parent).expect("the node is there").remove_child(name).expect("the child is there");
+}
+
+fn describe(tree: &DeviceTree) -> Result<BoardInfo, DeviceTreeError> {
+    devicetree::describe(&tree.to_dtb(), 0)
+}
+
+fn cpu(index: u32) -> Node {
+    Node::new(&format!("cpu@{index:x}")).with("reg", index).with("enable-method", "psci")
+}
+
+/// The shape of QEMU's `virt`: 64-bit addresses, no buses, PSCI.
+fn virt(gic: Node) -> DeviceTree {
+    let pl011 = Node::new("pl011@9000000")
+        .with("compatible", ["arm,pl011", "arm,primecell"].as_slice())
+        .with("reg", [0u32, 0x900_0000, 0, 0x1000])
+        .with("interrupts", [0u32, 1, 4]);
+    let cpus = Node::new("cpus").with("#address-cells", 1u32).with("#size-cells", 0u32);
+    let root = Node::new("")
+        .with("model", "a virtual board")
+        .with("compatible", "linux,dummy-virt")
+        .with("#address-cells", 2u32)
+        .with("#size-cells", 2u32)
+        .child(Node::new("psci").with("compatible", "arm,psci-1.0").with("method", "hvc"))
+        .child(Node::new("memory@40000000").with("reg", [0u32, 0x4000_0000, 0, 0x4000_0000]))
+        .child(pl011)
+        .child(gic)
+        .child(cpus.child(cpu(0)).child(cpu(1)).child(cpu(2)))
+        .child(Node::new("aliases").with("serial0", "/pl011@9000000"))
+        .child(Node::new("chosen").with("stdout-path", "/pl011@9000000").with("bootargs", "seed=1"));
+    tree(root)
+}
+
+fn gic_v2() -> Node {
+    Node::new("intc@8000000")
+        .with("compatible", "arm,cortex-a15-gic")
+        .with("reg", [0u32, 0x800_0000, 0, 0x1_0000, 0, 0x801_0000, 0, 0x1_0000])
+}
+
+fn uart(address: u32) -> Node {
+    Node::new(&format!("serial@{address:x}"))
+        .with("compatible", "arm,pl011")
+        .with("reg", [address, 0x200])
+        .with("interrupts", [0u32, 121, 4])
+}
+
+/// The shape of the Raspberry Pi 4: devices on a bus with its own addresses, a spin table, a console
+/// that is no PL011.
+fn raspberry_pi() -> DeviceTree {
+    let spinning = |index: u32| {
+        let cpu = Node::new(&format!("cpu@{index:x}")).with("reg", index).with("enable-method", "spin-table");
+        cpu.with("cpu-release-addr", u64::from(0xd8 + 8 * index))
+    };
+    let gic = Node::new("interrupt-controller@40041000")
+        .with("compatible", "arm,gic-400")
+        .with("reg", [0x4004_1000u32, 0x1000, 0x4004_2000, 0x2000]);
+    let soc = Node::new("soc")
+        .with("compatible", "simple-bus")
+        .with("#address-cells", 1u32)
+        .with("#size-cells", 1u32)
+        .with(
+            "ranges",
+            [[0x7e00_0000u32, 0, 0xfe00_0000, 0x180_0000], [0x4000_0000, 0, 0xff80_0000, 0x80_0000]].concat(),
+        )
+        .child(gic)
+        .child(Node::new("serial@7e215040").with("compatible", "brcm,bcm2835-aux-uart"))
+        .child(uart(0x7e20_1400).with("status", "disabled"))
+        .child(uart(0x7e20_1000))
+        .child(
+            Node::new("watchdog@7e100000")
+                .with("compatible", "brcm,bcm2711-pm")
+                .with("reg", [0x7e10_0000u32, 0x114]),
+        );
+    let cpus = Node::new("cpus").with("#address-cells", 1u32).with("#size-cells", 0u32);
+    let reserved = Node::new("reserved-memory")
+        .with("#address-cells", 2u32)
+        .with("#size-cells", 1u32)
+        .with("ranges", [0u8; 0])
+        .child(Node::new("linux,cma").with("size", 0x400_0000u32))
+        .child(Node::new("firmware@3b000000").with("reg", [0u32, 0x3b00_0000, 0x1000]));
+    let root = Node::new("")
+        .with("compatible", ["raspberrypi,4-model-b", "brcm,bcm2711"].as_slice())
+        .with("#address-cells", 2u32)
+        .with("#size-cells", 1u32)
+        .child(Node::new("memory@0").with("reg", [0u32, 0, 0x3b40_0000, 0, 0x4000_0000, 0xbc00_0000]))
+        .child(reserved)
+        .child(cpus.child(spinning(0)).child(spinning(1)))
+        .child(soc)
+        .child(
+            Node::new("aliases")
+                .with("serial1", "/soc/serial@7e215040")
+                .with("serial0", "/soc/serial@7e201000"),
+        )
+        .child(Node::new("chosen").with("stdout-path", "serial1:115200n8"));
+    let mut tree = tree(root);
+    tree.memory_reservations.push(MemoryReservation::new(0, 0x1000));
+    tree
+}
+
+#[test]
+fn a_virtual_board_is_read_whole() {
+    let board = describe(&virt(gic_v2())).expect("a good tree");
+    assert_eq!(board.model, "a virtual board");
+    assert_eq!(
+        board.cpus.as_slice(),
+        [
+            CpuInfo { mpidr: 0, start: StartMethod::Boot },
+            CpuInfo { mpidr: 1, start: StartMethod::PsciHvc },
+            CpuInfo { mpidr: 2, start: StartMethod::PsciHvc },
+        ]
+    );
+    assert_eq!(board.memory.as_slice(), [Region { base: 0x4000_0000, size: 0x4000_0000 }]);
+    assert_eq!(board.gic, GicInfo::V2 { distributor: 0x800_0000, cpu_interface: 0x801_0000 });
+    assert_eq!((board.uart.base, board.uart.irq), (0x900_0000, 33));
+    assert_eq!(board.power, PowerInfo::PsciHvc);
+    assert_eq!(board.bootargs, "seed=1");
+    assert!(board.reserved.is_empty());
+}
+
+#[test]
+fn a_gic_v3_has_its_regions() {
+    let gic =
+        Node::new("intc@8000000").with("compatible", "arm,gic-v3").with("#redistributor-regions", 2u32).with(
+            "reg",
+            [0u32, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000, 0x40, 0, 0, 0x400_0000, 0, 1, 0, 1],
+        );
+    let GicInfo::V3 { distributor, redistributors } = describe(&virt(gic)).expect("a good tree").gic else {
+        panic!("a GICv3 was described");
+    };
+    assert_eq!(distributor, 0x800_0000);
+    assert_eq!(
+        redistributors.as_slice(),
+        [Region { base: 0x80a_0000, size: 0xf6_0000 }, Region { base: 0x40_0000_0000, size: 0x400_0000 },]
+    );
+}
+
+#[test]
+fn addresses_are_translated_by_the_bus() {
+    let board = describe(&raspberry_pi()).expect("a good tree");
+    assert_eq!(board.gic, GicInfo::V2 { distributor: 0xff84_1000, cpu_interface: 0xff84_2000 });
+    assert_eq!((board.uart.base, board.uart.irq), (0xfe20_1000, 153));
+    assert_eq!(board.power, PowerInfo::BcmWatchdog { base: 0xfe10_0000 });
+    assert_eq!(board.model, "unnamed board");
+}
+
+#[test]
+fn a_bus_without_ranges_leads_nowhere() {
+    let mut tree = raspberry_pi();
+    tree.find_node_mut("/soc").expect("the node is there").remove_property("ranges");
+    assert_eq!(describe(&tree), Err(DeviceTreeError::Missing("PL011 UART")));
+}
+
+#[test]
+fn all_memory_and_all_reservations_are_found() {
+    let mut tree = raspberry_pi();
+    set(&mut tree, "/chosen", "linux,initrd-start", 0x800_0000u32);
+    set(&mut tree, "/chosen", "linux,initrd-end", 0x800_2000u64);
+    let board = describe(&tree).expect("a good tree");
+    assert_eq!(
+        board.memory.as_slice(),
+        [Region { base: 0, size: 0x3b40_0000 }, Region { base: 0x4000_0000, size: 0xbc00_0000 },]
+    );
+    assert_eq!(
+        board.reserved.as_slice(),
+        [
+            Region { base: 0, size: 0x1000 },
+            Region { base: 0x3b00_0000, size: 0x1000 },
+            Region { base: 0x800_0000, size: 0x2000 },
+        ]
+    );
+}
+
+#[test]
+fn the_console_is_a_pl011_even_if_stdout_is_not() {
+    let mut tree = raspberry_pi();
+    remove(&mut tree, "/", "chosen");
+    remove(&mut tree, "/", "aliases");
+    assert_eq!(describe(&tree).expect("a good tree").uart.base, 0xfe20_1000, "the only one that is enabled");
+
+    set(&mut tree, "/soc/serial@7e201400", "status", "okay");
+    assert_eq!(describe(&tree).expect("a good tree").uart.base, 0xfe20_1400, "the first one");
+
+    let chosen = Node::new("chosen").with("stdout-path", "/soc/serial@7e201000:115200");
+    tree.root.add_child(chosen.0);
+    assert_eq!(describe(&tree).expect("a good tree").uart.base, 0xfe20_1000, "the chosen one");
+}
+
+#[test]
+fn the_booting_cpu_is_first_wherever_it_stands() {
+    let board = devicetree::describe(&virt(gic_v2()).to_dtb(), 2).expect("a good tree");
+    let order: Vec<_> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();
+    assert_eq!(order, [2, 0, 1]);
+    assert_eq!(board.cpus[0].start, StartMethod::Boot);
+}
+
+#[test]
+fn cpus_start_as_their_nodes_say() {
+    let mut tree = virt(gic_v2());
+    set(&mut tree, "/cpus/cpu@1", "enable-method", "by-magic");
+    set(&mut tree, "/cpus/cpu@2", "status", "fail");
+    let board = describe(&tree).expect("a good tree");
+    assert_eq!(board.cpus.len(), 2, "a CPU that has failed is left out");
+    assert_eq!(board.cpus[1].start, StartMethod::Unknown);
+
+    let spinning = describe(&raspberry_pi()).expect("a good tree");
+    assert_eq!(spinning.cpus[1], CpuInfo { mpidr: 1, start: StartMethod::SpinTable(0xe0) });
+}
+
+#[test]
+fn more_cpus_than_can_be_used_are_left_out() {
+    let mut tree = virt(gic_v2());
+    let cpus = tree.find_node_mut("/cpus").expect("the node is there");
+    for index in 3..100 {
+        cpus.add_child(cpu(index).0);
+    }
+    assert_eq!(describe(&tree).expect("a good tree").cpus.len(), asphodel_core::board::MAX_CPUS);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    for (name, missing) in [
+        ("intc@8000000", "interrupt controller that is a GICv2 or GICv3"),
+        ("memory@40000000", "memory"),
+        ("cpus", "/cpus node"),
+        ("pl011@9000000", "PL011 UART"),
+    ] {
+        let mut tree = virt(gic_v2());
+        remove(&mut tree, "/", name);
+        assert_eq!(describe(&tree), Err(DeviceTreeError::Missing(missing)));
+    }
+}
+
+#[test]
+fn too_many_reservations_are_refused() {
+    let mut tree = virt(gic_v2());
+    tree.memory_reservations = (1..40).map(|page| MemoryReservation::new(page << 12, 0x1000)).collect();
+    assert_eq!(describe(&tree), Err(DeviceTreeError::TooMany("reserved regions")));
+}
+
+#[test]
+fn boards_are_told_by_any_of_their_names() {
+    let pi = raspberry_pi().to_dtb();
+    assert!(devicetree::is_compatible(&pi, &["brcm,bcm2711"]));
+    assert!(!devicetree::is_compatible(&pi, &["brcm,bcm2712", "raspberrypi"]));
+}
+
+#[test]
+fn a_header_tells_the_length() {
+    let blob = virt(gic_v2()).to_dtb();
+    assert_eq!(devicetree::total_size(&blob[..devicetree::HEADER_SIZE]), Some(blob.len()));
+    assert_eq!(devicetree::total_size(&[0; devicetree::HEADER_SIZE]), None);
+    assert_eq!(devicetree::total_size(&blob[..4]), None);
+}
+
+proptest! {
+    /// Whatever the loader's memory holds: an answer, no panic and no endless loop.
+    #[test]
+    fn damage_is_survived(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        for tree in [virt(gic_v2()), raspberry_pi()] {
+            let mut blob = tree.to_dtb();
+            for (place, value) in &damage {
+                let place = place.index(blob.len());
+                blob[place] = *value;
+            }
+            let _ = devicetree::describe(&blob, 0);
+        }
+    }
+}

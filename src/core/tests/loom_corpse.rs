@@ -1,0 +1,551 @@
+//! Model B: the death of an LWP under relaxed memory, on the real `Remains`, `Gate` and `Park`.
+//!
+//! Stacks and records are loom cells: a use that is not ordered before the freeing, or comes after it, is reported
+//! as a causality violation. "The next context" is the code of the same thread after its last use of the stack.
+//!
+//! | race | test | seeded bug that must be caught |
+//! |---|---|---|
+//! | R1 death judged by stale facts | `r01_death_is_one_step` | the counts are read, the record freed later |
+//! | R2 stack freed under a running thread | `r02_stack_outlives_the_switch` | retired before the last use; relaxed counts |
+//! | R3 preemption looks like death | `r03_preempted_is_not_dead` | the preempting context retires the thread |
+//! | R4 residue, late wake-up | `r04_late_wake_up` | the waker has no hold |
+//! | R10 hold taken after the test | `r10_hold_meets_unlink` | a refused hold is ignored |
+//! | R11 waiter unlinks under a scanner | `r11_reap_meets_scan` | the reaper frees without giving a hold back |
+//! | R13 wake-up on freed memory | `r13_wake_up_meets_reap` | the process's hold is released before the wake-up |
+//! | R15 process freed before a corpse | `r15_corpse_outlives_reap` | the reaper frees without giving a hold back |
+//! | R37 message carries a hold | `r37_message_carries_a_hold` | the sender releases it |
+//! | R44 order of disposal | `r44_process_is_released_last` | the process is released before the stack |
+//!
+//! Asserted throughout: I4 and I5 (nothing is freed while in use), freed exactly once, I12.
+#![cfg(loom)]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's cells are neither, and its threads ask for neither")]
+
+mod models;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed};
+
+use asphodel_core::proc::gate::{Gate, OffCpu};
+use asphodel_core::thread::park::Park;
+use asphodel_core::thread::remains::{OffStack, Remains};
+use loom::cell::UnsafeCell;
+use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::thread;
+use models::{Bell, catches, check};
+
+/// Memory that any number may use, and that is freed once: a free is a write, a use is a read.
+struct Memory {
+    cell: UnsafeCell<u32>,
+    freed: Tally,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self { cell: UnsafeCell::new(0), freed: Tally::new(0) }
+    }
+
+    /// Uses it in a way that excludes other uses.
+    fn write(&self) {
+        assert_eq!(self.freed.load(Relaxed), 0, "I4: use after free");
+        // SAFETY: loom checks that nobody else uses the cell; the pointer is valid inside the closure.
+        self.cell.with_mut(|cell| unsafe { *cell += 1 });
+    }
+
+    fn read(&self) {
+        assert_eq!(self.freed.load(Relaxed), 0, "I4: use after free");
+        // SAFETY: loom checks that nobody writes the cell meanwhile; the pointer is valid inside the closure.
+        self.cell.with(|cell| unsafe { *cell });
+    }
+
+    fn free(&self) {
+        assert_eq!(self.freed.fetch_add(1, Relaxed), 0, "freed twice");
+        // SAFETY: loom checks that nobody else uses the cell; the pointer is valid inside the closure.
+        self.cell.with_mut(|cell| unsafe { *cell += 1 });
+    }
+
+    fn is_freed(&self) -> bool {
+        self.freed.load(Relaxed) == 1
+    }
+}
+
+/// One LWP: its counts, its stack, its record, and where a scanner finds it.
+struct Lwp {
+    remains: Remains,
+    stack: Memory,
+    record: Memory,
+    /// What the LWP leaves to whoever joins it.
+    result: Memory,
+    listed: Mutex<bool>,
+    park: Park,
+    /// The interrupt of the CPU that a message about this LWP was sent to.
+    bell: Bell,
+}
+
+impl Lwp {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            remains: Remains::new(),
+            stack: Memory::new(),
+            record: Memory::new(),
+            result: Memory::new(),
+            listed: Mutex::new(true),
+            park: Park::new(),
+            bell: Bell::new(),
+        })
+    }
+
+    /// The last use of the stack, then what the next context does: stack first, record last.
+    fn die(&self) {
+        self.run();
+        self.retire();
+        self.release();
+    }
+
+    /// The LWP runs: it uses its stack and its record.
+    fn run(&self) {
+        self.stack.read();
+        self.record.read();
+        self.result.write();
+    }
+
+    fn retire(&self) {
+        if self.remains.retire(OffStack::assert()).is_some() {
+            self.stack.free();
+        }
+    }
+
+    fn unpin(&self) {
+        if self.remains.unpin().is_some() {
+            self.stack.free();
+        }
+    }
+
+    fn release(&self) {
+        if self.remains.release().is_some() {
+            self.record.free();
+        }
+    }
+
+    /// Somebody who wants to look at the record only.
+    fn look(&self) {
+        if self.remains.try_hold() {
+            self.record.read();
+            self.release();
+        }
+    }
+
+    /// Somebody who walks the stack: a backtrace of another CPU's thread, when that thread is stopped.
+    fn pin_and_look(&self) {
+        if self.remains.try_hold() {
+            if self.remains.try_pin() {
+                self.stack.read();
+                self.unpin();
+            }
+            self.release();
+        }
+    }
+
+    fn unlink(&self) {
+        *self.listed.lock().expect("no model panics with the list locked") = false;
+    }
+
+    /// A scanner takes its hold while the list keeps the LWP.
+    fn hold_listed(&self) -> bool {
+        let listed = self.listed.lock().expect("no model panics with the list locked");
+        *listed && self.remains.try_hold()
+    }
+
+    fn assert_gone(&self) {
+        assert!(self.stack.is_freed() && self.record.is_freed(), "leaked: {:?}", self.remains.counts());
+    }
+}
+
+/// The LWP dies in one thread while `others` do what they do in theirs; in the end everything has been freed.
+fn dies(die: fn(&Lwp), others: &[fn(&Lwp)]) {
+    let lwp = Lwp::new();
+    let spawn = |other: &fn(&Lwp)| {
+        let (lwp, other) = (lwp.clone(), *other);
+        thread::spawn(move || other(&lwp))
+    };
+    let handles: Vec<_> = others.iter().map(spawn).collect();
+    die(&lwp);
+    handles.into_iter().for_each(|handle| handle.join().expect("everybody is done with the LWP"));
+    lwp.assert_gone();
+}
+
+/// T82, T83: the last one who lets go frees.
+#[test]
+fn r01_death_is_one_step() {
+    check(3, || dies(Lwp::die, &[Lwp::look]));
+    check(2, || dies(Lwp::die, &[Lwp::look, Lwp::pin_and_look]));
+}
+
+#[test]
+fn r01_seeded_facts_read_one_after_the_other() {
+    const BUG: fn(&Lwp) = |lwp| {
+        lwp.run();
+        lwp.retire();
+        if lwp.remains.counts() == (1, 0) {
+            lwp.record.free();
+        }
+    };
+    catches("use after free", || dies(BUG, &[Lwp::look]));
+}
+
+/// T85, T86, T87.
+#[test]
+fn r02_stack_outlives_the_switch() {
+    check(3, || dies(Lwp::die, &[Lwp::pin_and_look]));
+    check(2, || dies(Lwp::die, &[Lwp::pin_and_look, Lwp::pin_and_look]));
+}
+
+#[test]
+fn r02_seeded_retired_before_the_last_use() {
+    const BUG: fn(&Lwp) = |lwp| {
+        lwp.retire();
+        lwp.stack.read();
+        lwp.release();
+    };
+    catches("use after free", || dies(BUG, &[]));
+    catches("use after free", || dies(BUG, &[Lwp::pin_and_look]));
+}
+
+/// A twin of the pin count of `Remains` whose subtraction orders as `ordering` says.
+fn two_pins(ordering: Ordering) {
+    let twin = Arc::new((AtomicU64::new(2), Memory::new()));
+    let unpin = move |twin: &(AtomicU64, Memory)| {
+        if twin.0.fetch_sub(1, ordering) == 1 {
+            loom::sync::atomic::fence(Ordering::Acquire);
+            twin.1.free();
+        }
+    };
+    let other = twin.clone();
+    let reader = thread::spawn(move || {
+        other.1.read();
+        unpin(&other);
+    });
+    twin.1.read();
+    unpin(&twin);
+    reader.join().expect("both let go");
+    assert!(twin.1.is_freed());
+}
+
+#[test]
+fn r02_seeded_relaxed_count() {
+    check(3, || two_pins(Ordering::Release));
+    catches("Causality violation", || two_pins(Relaxed));
+}
+
+/// A joiner on another CPU: what the LWP had for itself is the joiner's once the LWP is retired (T11).
+fn join(lwp: &Lwp) {
+    if lwp.remains.try_hold() {
+        if lwp.remains.is_retired() {
+            lwp.result.write();
+        }
+        lwp.release();
+    }
+}
+
+/// The LWP is preempted in its last steps: `preempting` runs on its CPU, then the LWP goes on and dies.
+fn preempted(preempting: fn(&Lwp)) {
+    let lwp = Lwp::new();
+    let joiner = lwp.clone();
+    let joining = thread::spawn(move || join(&joiner));
+    lwp.run();
+    preempting(&lwp);
+    lwp.die();
+    joining.join().expect("the joiner returns");
+    lwp.assert_gone();
+}
+
+/// T88: a context that preempts sees a thread that does not run and is not retired.
+#[test]
+fn r03_preempted_is_not_dead() {
+    check(3, || preempted(|lwp| assert!(!lwp.remains.is_retired())));
+}
+
+#[test]
+fn r03_seeded_preempting_context_retires() {
+    catches("use after free", || preempted(Lwp::retire));
+}
+
+/// T90: a wake-up for an LWP that dies meanwhile; `wake` has found it in a queue.
+fn late_wake_up(wake: fn(&Lwp)) {
+    let lwp = Lwp::new();
+    let waker = lwp.clone();
+    assert!(lwp.remains.try_hold(), "the queue's hold: taken when the LWP enlisted");
+    let waking = thread::spawn(move || wake(&waker));
+    lwp.die();
+    waking.join().expect("the waker returns");
+    lwp.assert_gone();
+}
+
+fn unpark(lwp: &Lwp) {
+    lwp.record.read();
+    let _ = lwp.park.unpark();
+}
+
+#[test]
+fn r04_late_wake_up() {
+    check(3, || {
+        late_wake_up(|lwp| {
+            unpark(lwp);
+            lwp.release();
+        });
+    });
+}
+
+#[test]
+fn r04_seeded_waker_without_hold() {
+    catches("use after free", || {
+        late_wake_up(|lwp| {
+            lwp.release();
+            unpark(lwp);
+        });
+    });
+}
+
+/// The LWP leaves the list of its process, then dies.
+fn unlink_and_die(lwp: &Lwp) {
+    lwp.unlink();
+    lwp.die();
+}
+
+/// T84.
+#[test]
+fn r10_hold_meets_unlink() {
+    const SCAN: fn(&Lwp) = |lwp| {
+        if lwp.hold_listed() {
+            lwp.record.read();
+            lwp.release();
+        }
+    };
+    check(3, || dies(unlink_and_die, &[SCAN]));
+    check(2, || dies(unlink_and_die, &[SCAN, SCAN]));
+}
+
+#[test]
+fn r10_seeded_refused_hold_ignored() {
+    const BUG: fn(&Lwp) = |lwp| {
+        let found = *lwp.listed.lock().expect("no model panics with the list locked");
+        if found {
+            let held = lwp.remains.try_hold();
+            lwp.record.read();
+            if held {
+                lwp.release();
+            }
+        }
+    };
+    catches("use after free", || dies(unlink_and_die, &[BUG]));
+}
+
+/// The reaper takes the last LWP out of the list and disposes of it, while a scanner stands on it.
+fn reap_meets_scan(dispose: fn(&Lwp)) {
+    let lwp = Lwp::new();
+    let scanner = lwp.clone();
+    let scanning = thread::spawn(move || {
+        if scanner.hold_listed() {
+            scanner.record.read();
+            scanner.release();
+        }
+    });
+    lwp.run();
+    lwp.retire();
+    lwp.unlink();
+    dispose(&lwp);
+    scanning.join().expect("the scanner returns");
+    lwp.assert_gone();
+}
+
+#[test]
+fn r11_reap_meets_scan() {
+    check(3, || reap_meets_scan(Lwp::release));
+}
+
+#[test]
+fn r11_seeded_reaper_frees_regardless() {
+    catches("Causality violation", || reap_meets_scan(|lwp| lwp.record.free()));
+}
+
+/// A process record: each LWP holds it until it is disposed of, the table until it is reaped.
+struct Process {
+    gate: Gate,
+    holds: Remains,
+    record: Memory,
+    /// What the LWPs' stacks are part of.
+    arena: Memory,
+    last: Bell,
+    zombie: Bell,
+}
+
+impl Process {
+    /// Two LWPs and the table hold it.
+    fn new() -> Arc<Self> {
+        let (gate, holds) = (Gate::new(), Remains::new());
+        gate.create().expect("a new process accepts LWPs");
+        assert!(holds.try_hold() && holds.try_hold());
+        Arc::new(Self {
+            gate,
+            holds,
+            record: Memory::new(),
+            arena: Memory::new(),
+            last: Bell::new(),
+            zombie: Bell::new(),
+        })
+    }
+
+    fn release(&self) {
+        if self.holds.release().is_some() {
+            self.arena.free();
+            self.record.free();
+        }
+    }
+
+    /// The effect of the gate is carried out with the process's record.
+    fn carry_out(&self, effect: OffCpu) {
+        self.record.read();
+        match effect {
+            OffCpu::Nothing => {}
+            OffCpu::WakeLast => self.last.ring(),
+            OffCpu::Publish => self.zombie.ring(),
+        }
+    }
+
+    fn master(&self) {
+        let _master = self.gate.exit();
+        while !self.gate.is_last_present() {
+            self.last.wait();
+        }
+        self.carry_out(self.gate.off_cpu());
+        self.release();
+    }
+
+    fn reap(&self) {
+        self.zombie.wait();
+        let _claim = self.gate.claim().expect("a published zombie can be claimed");
+        self.release();
+    }
+}
+
+/// A process of two LWPs ends and is reaped; `sibling` is what the LWP that is not the master does after its switch.
+fn process_ends(sibling: fn(&Process), reap: fn(&Process)) {
+    let process = Process::new();
+    let (leaver, waiter) = (process.clone(), process.clone());
+    let leaving = thread::spawn(move || {
+        let _departure = leaver.gate.leave();
+        sibling(&leaver);
+    });
+    let waiting = thread::spawn(move || reap(&waiter));
+    process.master();
+    leaving.join().expect("the sibling leaves");
+    waiting.join().expect("the waiter reaps");
+    assert!(process.record.is_freed() && process.arena.is_freed(), "leaked");
+}
+
+/// What the context after a sibling's last switch does, its corpse included.
+fn dispose(process: &Process) {
+    process.arena.read();
+    process.carry_out(process.gate.off_cpu());
+    process.release();
+}
+
+/// T91.
+#[test]
+fn r13_wake_up_meets_reap() {
+    check(2, || process_ends(dispose, Process::reap));
+}
+
+#[test]
+fn r13_seeded_released_before_the_wake_up() {
+    const BUG: fn(&Process) = |process| {
+        let effect = process.gate.off_cpu();
+        process.release();
+        process.carry_out(effect);
+    };
+    catches("Causality violation", || process_ends(BUG, Process::reap));
+}
+
+/// The corpse waits in a queue after the gate has counted it off its CPU, and is disposed of later.
+fn dispose_later(process: &Process) {
+    process.carry_out(process.gate.off_cpu());
+    process.record.read();
+    process.release();
+}
+
+#[test]
+fn r15_corpse_outlives_reap() {
+    check(2, || process_ends(dispose_later, Process::reap));
+}
+
+#[test]
+fn r15_seeded_reaper_frees_regardless() {
+    const BUG: fn(&Process) = |process| {
+        process.zombie.wait();
+        let _claim = process.gate.claim().expect("a published zombie can be claimed");
+        process.record.free();
+    };
+    catches("Causality violation", || process_ends(dispose_later, BUG));
+}
+
+/// The stack is part of the process's arena: it is given back while the process is still held.
+#[test]
+fn r44_process_is_released_last() {
+    check(2, || {
+        process_ends(
+            |process| {
+                process.carry_out(process.gate.off_cpu());
+                process.arena.read();
+                process.release();
+            },
+            Process::reap,
+        );
+    });
+}
+
+#[test]
+fn r44_seeded_process_released_before_the_stack() {
+    const BUG: fn(&Process) = |process| {
+        process.carry_out(process.gate.off_cpu());
+        process.release();
+        process.arena.read();
+    };
+    catches("Causality violation", || process_ends(BUG, Process::reap));
+}
+
+/// CPU 0 sends CPU 1 a message about an LWP, which dies meanwhile. The message owns the sender's hold.
+fn message(after_sending: fn(&Lwp), receive: fn(&Lwp)) {
+    let lwp = Lwp::new();
+    assert!(lwp.remains.try_hold(), "the sender has found it in a list");
+    let (sender, receiver) = (lwp.clone(), lwp.clone());
+    let sending = thread::spawn(move || {
+        sender.bell.ring();
+        after_sending(&sender);
+    });
+    let receiving = thread::spawn(move || {
+        receiver.bell.wait();
+        receive(&receiver);
+    });
+    lwp.die();
+    sending.join().expect("the sender returns");
+    receiving.join().expect("the receiver returns");
+    lwp.assert_gone();
+}
+
+#[test]
+fn r37_message_carries_a_hold() {
+    check(2, || {
+        message(
+            |_| {},
+            |lwp| {
+                lwp.record.read();
+                lwp.release();
+            },
+        );
+    });
+}
+
+#[test]
+fn r37_seeded_sender_releases() {
+    catches("use after free", || message(Lwp::release, |lwp| lwp.record.read()));
+}

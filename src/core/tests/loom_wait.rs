@@ -1,0 +1,512 @@
+//! Wait queues and parking under relaxed memory, on the real `Park` and `Waiters`.
+//!
+//! A switch is modelled as in the kernel: the thread saves its context, the next context on its CPU commits the
+//! sleep, and if that fails puts the thread back; whoever is told to enqueue a parked thread loads its context. The
+//! context is a loom cell, so running a thread that is not saved yet is a causality violation.
+//!
+//! | race | test | seeded bug that must be caught |
+//! |---|---|---|
+//! | R4, R13 waker behind a thread that left | `r04_waker_meets_timeout_and_death` | end of the wait judged without the lock |
+//! | R8 doom against sleep | `r08_kill_meets_sleep` | doom tested before the sleep is announced; woken before doomed |
+//! | R12 wake-up against sleep | `r12_wake_up_meets_sleep` | condition tested outside the lock |
+//! | R17 child dies between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock given up between scan and sleep |
+//! | wake-up during the switch | `wake_up_meets_switch` | the thread commits before its context is saved |
+//! | two wakers | `two_wakers_enqueue_once` | enqueued because it slept, not because the unpark said so |
+//! | timeout before the sleep | `timeout_meets_sleep` | the timer is armed before the sleep is announced |
+//! | wake-up without a switch | `remembered_wake_up_brings_its_data` | the state is read without acquire |
+#![cfg(loom)]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's cells are neither, and its threads ask for neither")]
+
+mod models;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
+
+use asphodel_core::list::Links;
+use asphodel_core::thread::park::{Park, Sleep, Unpark};
+use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, prepare_unless, was_woken};
+use loom::cell::UnsafeCell;
+use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use loom::thread;
+use models::{Bell, catches, check};
+
+/// The lock of a wait queue.
+struct Lock<T>(Mutex<T>);
+
+impl<T> Lock<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+}
+
+impl<T> Exclusive<T> for Lock<T> {
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock().expect("no model panics with the queue locked"))
+    }
+}
+
+/// A thread that sleeps, its saved context, and what runs it again.
+struct Thread {
+    park: Park,
+    links: Links,
+    context: UnsafeCell<u32>,
+    /// The run queue: how often the thread is in it, and its CPU.
+    enqueued: Tally,
+    runnable: Bell,
+    doomed: AtomicBool,
+}
+
+impl Thread {
+    fn new() -> Self {
+        Self {
+            park: Park::new(),
+            links: Links::new(),
+            context: UnsafeCell::new(0),
+            enqueued: Tally::new(0),
+            runnable: Bell::new(),
+            doomed: AtomicBool::new(false),
+        }
+    }
+
+    fn touch_context(&self) {
+        // SAFETY: loom checks that nobody else uses the context; the pointer is valid inside the closure.
+        self.context.with_mut(|context| unsafe { *context += 1 });
+    }
+
+    /// Switches away if the announcement stands, until somebody enqueues the thread.
+    fn switch_away(&self) {
+        if !self.park.is_parking() {
+            return;
+        }
+        self.touch_context();
+        if self.park.commit() {
+            self.wait_for_cpu();
+        } else {
+            self.touch_context();
+        }
+    }
+
+    fn wait_for_cpu(&self) {
+        self.runnable.wait();
+        assert_eq!(self.enqueued.swap(0, Untracked), 1, "enqueued more than once");
+        self.touch_context();
+    }
+
+    /// The duty of whoever called `unpark`.
+    fn carry_out(&self, unpark: Unpark) {
+        if unpark == Unpark::Enqueue {
+            self.enqueue();
+        }
+    }
+
+    fn enqueue(&self) {
+        self.touch_context();
+        self.enqueued.fetch_add(1, Untracked);
+        self.runnable.ring();
+    }
+}
+
+/// One wait queue, one condition, and the threads that may sleep on it.
+struct Place {
+    threads: Vec<Thread>,
+    queue: Lock<Waiters>,
+    condition: AtomicBool,
+}
+
+impl Sleepers for Place {
+    fn wait_links(&self, thread: u32) -> &Links {
+        &self.threads[thread as usize].links
+    }
+
+    fn park(&self, thread: u32) -> &Park {
+        &self.threads[thread as usize].park
+    }
+}
+
+impl Place {
+    fn new(threads: usize) -> Arc<Self> {
+        Arc::new(Self {
+            threads: (0..threads).map(|_| Thread::new()).collect(),
+            queue: Lock::new(Waiters::new()),
+            condition: AtomicBool::new(false),
+        })
+    }
+
+    /// One wait of `thread`: `true` if a waker ended it or there was nothing to wait for.
+    fn wait_once(&self, thread: u32, sleep: Sleep) -> bool {
+        if !prepare_unless(&self.queue, self, thread, sleep, || self.condition.load(Relaxed)) {
+            return true;
+        }
+        self.threads[thread as usize].switch_away();
+        was_woken(&self.queue, self, thread)
+    }
+
+    /// Sleeps until the condition holds, whatever ends a single wait.
+    fn wait(&self, thread: u32) {
+        while !self.condition.load(Relaxed) {
+            self.wait_once(thread, Sleep::Uninterruptible);
+        }
+    }
+
+    fn wake(&self) {
+        self.condition.store(true, Relaxed);
+        self.wake_one();
+    }
+
+    fn wake_one(&self) {
+        if let Some((thread, unpark)) = self.queue.with(|waiters| waiters.wake_one(self)) {
+            self.threads[thread as usize].carry_out(unpark);
+        }
+    }
+}
+
+/// Thread 0 of a place `sleeps` while another CPU `wakes`.
+fn meets(sleeps: fn(&Place), wakes: fn(&Place)) {
+    let place = Place::new(1);
+    let waker = place.clone();
+    let waking = thread::spawn(move || wakes(&waker));
+    sleeps(&place);
+    waking.join().expect("the waker returns");
+    assert!(place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
+}
+
+/// T131 in the small.
+#[test]
+fn r12_wake_up_meets_sleep() {
+    check(3, || meets(|place| place.wait(0), Place::wake));
+}
+
+#[test]
+fn r12_seeded_tested_outside_the_lock() {
+    const BUG: fn(&Place) = |place| {
+        if !place.condition.load(Relaxed) {
+            place.queue.with(|waiters| waiters.prepare(place, 0, Sleep::Uninterruptible));
+            place.threads[0].switch_away();
+        }
+    };
+    catches("deadlock", || meets(BUG, Place::wake));
+}
+
+/// A parent that scans its children and sleeps, both under the lock that also guards the queue.
+struct Parent {
+    place: Arc<Place>,
+    family: Mutex<(Waiters, bool)>,
+}
+
+fn child_dies(wait: fn(&Parent)) {
+    let family = Mutex::new((Waiters::new(), false));
+    let parent = Arc::new(Parent { place: Place::new(1), family });
+    let child = parent.clone();
+    let dying = thread::spawn(move || {
+        let woken = {
+            let mut family = child.family.lock().expect("no model panics with the family locked");
+            family.1 = true;
+            family.0.wake_one(&*child.place)
+        };
+        if let Some((thread, unpark)) = woken {
+            child.place.threads[thread as usize].carry_out(unpark);
+        }
+    });
+    wait(&parent);
+    dying.join().expect("the child dies");
+}
+
+/// T131.
+#[test]
+fn r17_scan_and_enlist_are_one_step() {
+    const WAIT: fn(&Parent) = |parent| loop {
+        let mut family = parent.family.lock().expect("no model panics with the family locked");
+        if family.1 {
+            return;
+        }
+        family.0.prepare(&*parent.place, 0, Sleep::Killable);
+        drop(family);
+        parent.place.threads[0].switch_away();
+        parent.family.lock().expect("no model panics with the family locked").0.withdraw(&*parent.place, 0);
+    };
+    check(3, || child_dies(WAIT));
+}
+
+#[test]
+fn r17_seeded_lock_given_up_between_scan_and_sleep() {
+    const BUG: fn(&Parent) = |parent| {
+        let ready = parent.family.lock().expect("no model panics with the family locked").1;
+        if !ready {
+            let mut family = parent.family.lock().expect("no model panics with the family locked");
+            family.0.prepare(&*parent.place, 0, Sleep::Killable);
+            drop(family);
+            parent.place.threads[0].switch_away();
+        }
+    };
+    catches("deadlock", || child_dies(BUG));
+}
+
+fn doom(place: &Place) {
+    place.threads[0].doomed.store(true, Relaxed);
+}
+
+fn wake_doomed(place: &Place) {
+    let thread = &place.threads[0];
+    thread.carry_out(thread.park.unpark_killable());
+}
+
+/// A wait that nothing but a kill ends.
+fn wait_until_killed(place: &Place) {
+    let thread = &place.threads[0];
+    while !thread.doomed.load(Relaxed) {
+        assert!(prepare_unless(&place.queue, place, 0, Sleep::Killable, || false));
+        if thread.doomed.load(Relaxed) {
+            thread.park.cancel();
+        } else {
+            thread.switch_away();
+        }
+        assert!(!was_woken(&place.queue, place, 0), "no waker came");
+    }
+}
+
+/// T33.
+#[test]
+fn r08_kill_meets_sleep() {
+    check(3, || {
+        meets(wait_until_killed, |place| {
+            doom(place);
+            wake_doomed(place);
+        });
+    });
+}
+
+#[test]
+fn r08_seeded_woken_before_doomed() {
+    catches("deadlock", || {
+        meets(wait_until_killed, |place| {
+            wake_doomed(place);
+            doom(place);
+        });
+    });
+}
+
+#[test]
+fn r08_seeded_doom_tested_before_the_announcement() {
+    const BUG: fn(&Place) = |place| {
+        let thread = &place.threads[0];
+        if !thread.doomed.load(Relaxed) {
+            place.queue.with(|waiters| waiters.prepare(place, 0, Sleep::Killable));
+            thread.switch_away();
+            was_woken(&place.queue, place, 0);
+        }
+    };
+    catches("deadlock", || {
+        meets(BUG, |place| {
+            doom(place);
+            wake_doomed(place);
+        });
+    });
+}
+
+/// The twin of `Park` without its fences: one word announces the sleep, one the doom.
+fn doom_without_fences(ordering: Option<loom::sync::atomic::Ordering>) {
+    let words = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+    let fence = move || ordering.into_iter().for_each(loom::sync::atomic::fence);
+    let killer = words.clone();
+    let killing = thread::spawn(move || {
+        killer.1.store(1, Relaxed);
+        fence();
+        killer.0.load(Relaxed)
+    });
+    words.0.store(1, Relaxed);
+    fence();
+    let doom_seen = words.1.load(Relaxed);
+    let sleep_seen = killing.join().expect("the killer returns");
+    assert!(doom_seen + sleep_seen > 0, "each missed the other");
+}
+
+#[test]
+fn r08_seeded_no_fence() {
+    check(3, || doom_without_fences(Some(loom::sync::atomic::Ordering::SeqCst)));
+    catches("each missed the other", || doom_without_fences(None));
+    catches("each missed the other", || doom_without_fences(Some(loom::sync::atomic::Ordering::AcqRel)));
+}
+
+/// The waker may come at any point of the switch.
+#[test]
+fn wake_up_meets_switch() {
+    check(3, || {
+        meets(
+            |place| {
+                place.wait_once(0, Sleep::Uninterruptible);
+            },
+            Place::wake,
+        );
+    });
+}
+
+#[test]
+fn wake_up_meets_switch_seeded_commit_before_saving() {
+    const BUG: fn(&Place) = |place| {
+        let thread = &place.threads[0];
+        if prepare_unless(&place.queue, place, 0, Sleep::Uninterruptible, || place.condition.load(Relaxed)) {
+            let committed = thread.park.commit();
+            thread.touch_context();
+            if committed {
+                thread.wait_for_cpu();
+            }
+        }
+    };
+    catches("Causality violation", || meets(BUG, Place::wake));
+}
+
+/// A sleep that a waker, a kill and a timeout all want to end: the thread is enqueued once.
+fn many_wakers(wakers: &[fn(&Place)]) {
+    let place = Place::new(1);
+    let spawn = |waker: &fn(&Place)| {
+        let (place, waker) = (place.clone(), *waker);
+        thread::spawn(move || waker(&place))
+    };
+    let sleeper = place.clone();
+    assert!(prepare_unless(&place.queue, &*place, 0, Sleep::Killable, || false));
+    let handles: Vec<_> = wakers.iter().map(spawn).collect();
+    sleeper.threads[0].switch_away();
+    let _ = was_woken(&sleeper.queue, &*sleeper, 0);
+    handles.into_iter().for_each(|handle| handle.join().expect("every waker returns"));
+    assert_eq!(place.threads[0].enqueued.load(Untracked), 0, "enqueued while it runs");
+}
+
+/// A timeout: makes the thread runnable and leaves the queue alone.
+fn time_out(place: &Place) {
+    place.threads[0].carry_out(place.threads[0].park.unpark());
+}
+
+#[test]
+fn two_wakers_enqueue_once() {
+    check(3, || many_wakers(&[Place::wake, time_out]));
+    check(3, || many_wakers(&[Place::wake, wake_doomed]));
+    check(2, || many_wakers(&[Place::wake, time_out, wake_doomed]));
+}
+
+#[test]
+fn two_wakers_seeded_judged_before_the_unpark() {
+    const BUG: fn(&Place) = |place| {
+        let thread = &place.threads[0];
+        let asleep = thread.park.sleeping().is_some();
+        let _ = thread.park.unpark();
+        if asleep {
+            thread.enqueue();
+        }
+    };
+    catches("Causality violation", || many_wakers(&[BUG, time_out]));
+}
+
+/// A wait with a timeout that comes from another CPU, and nothing else to end it.
+fn wait_with_timeout(arm_then_prepare: bool) {
+    let place = Place::new(1);
+    let timer = place.clone();
+    let arm = move || thread::spawn(move || time_out(&timer));
+    let prepare = || assert!(prepare_unless(&place.queue, &*place, 0, Sleep::Uninterruptible, || false));
+    let firing = if arm_then_prepare {
+        let firing = arm();
+        prepare();
+        firing
+    } else {
+        prepare();
+        arm()
+    };
+    place.threads[0].switch_away();
+    assert!(!was_woken(&place.queue, &*place, 0), "no waker came");
+    firing.join().expect("the timer fires");
+}
+
+#[test]
+fn timeout_meets_sleep() {
+    check(3, || wait_with_timeout(false));
+}
+
+#[test]
+fn timeout_seeded_armed_too_early() {
+    catches("deadlock", || wait_with_timeout(true));
+}
+
+/// Thread 0 waits with a timeout and then dies: its record is freed. `ended` says how it finds out how the wait ended.
+fn waker_meets_death(ended: fn(&Recorded) -> bool) {
+    let recorded =
+        Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
+    let (waker, timer) = (recorded.clone(), recorded.clone());
+    assert!(prepare_unless(&recorded.place.queue, &*recorded, 0, Sleep::Killable, || false));
+    let waking = thread::spawn(move || {
+        let woken = waker.place.queue.with(|waiters| waiters.wake_one(&*waker));
+        if let Some((thread, unpark)) = woken {
+            waker.place.threads[thread as usize].carry_out(unpark);
+        }
+    });
+    let firing = thread::spawn(move || time_out(&timer.place));
+    recorded.place.threads[0].switch_away();
+    let _ = ended(&recorded);
+    // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+    recorded.record.with_mut(|record| unsafe { *record += 1 });
+    recorded.died.store(1, Release);
+    waking.join().expect("the waker returns");
+    firing.join().expect("the timer fires");
+    assert_eq!(recorded.died.load(Acquire), 1);
+}
+
+/// A place whose wakers use the record of the thread they wake.
+struct Recorded {
+    place: Arc<Place>,
+    record: UnsafeCell<u32>,
+    died: AtomicU32,
+}
+
+impl Sleepers for Recorded {
+    fn wait_links(&self, thread: u32) -> &Links {
+        self.place.wait_links(thread)
+    }
+
+    fn park(&self, thread: u32) -> &Park {
+        // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
+        self.record.with(|record| unsafe { *record });
+        self.place.park(thread)
+    }
+}
+
+/// T90: once the thread knows how its wait ended, no waker has it in hand.
+#[test]
+fn r04_waker_meets_timeout_and_death() {
+    check(2, || waker_meets_death(|recorded| was_woken(&recorded.place.queue, recorded, 0)));
+}
+
+#[test]
+fn r04_seeded_end_of_the_wait_judged_without_the_lock() {
+    catches("Causality violation", || {
+        waker_meets_death(|recorded| {
+            !recorded.wait_links(0).is_linked() || was_woken(&recorded.place.queue, recorded, 0)
+        });
+    });
+}
+
+/// A waker that comes before the switch: the sleeper goes on without lock or switch and sees the waker's data.
+fn remembered(see: fn(&Park) -> bool) {
+    let shared = Arc::new((Park::new(), UnsafeCell::new(0_u32)));
+    shared.0.prepare(Sleep::Uninterruptible);
+    let waker = shared.clone();
+    let waking = thread::spawn(move || {
+        // SAFETY: loom checks that nobody else uses the data; the pointer is valid inside the closure.
+        waker.1.with_mut(|data| unsafe { *data = 1 });
+        let _ = waker.0.unpark();
+    });
+    if see(&shared.0) {
+        // SAFETY: loom checks that nobody writes the data meanwhile; the pointer is valid inside the closure.
+        assert_eq!(shared.1.with(|data| unsafe { *data }), 1);
+    }
+    waking.join().expect("the waker returns");
+}
+
+#[test]
+fn remembered_wake_up_brings_its_data() {
+    check(3, || remembered(|park| !park.is_parking()));
+    check(3, || remembered(|park| !park.commit()));
+}
+
+#[test]
+fn remembered_wake_up_seeded_without_acquire() {
+    catches("Causality violation", || remembered(|park| park.sleeping().is_none()));
+}

@@ -1,0 +1,238 @@
+//! What a program may use: the services of the kernel, by their names.
+//!
+//! Everything here is called by LWPs, in thread context, with interrupts enabled. A service that may block says so. An
+//! LWP that has been told to die does so when it leaves a service, or at once if it runs program code; it does not
+//! come back from a call in which it died. Unsafe code in programs is the program's own affair: there is one address
+//! space, and what one process breaks, breaks for all.
+
+pub use asphodel_core::errno::Errno;
+pub use asphodel_core::id::Pid;
+pub use asphodel_core::proc::status::{Event, Status};
+pub use asphodel_core::proc::usage::Usage;
+pub use asphodel_core::sched::place::CpuMask;
+pub use asphodel_core::sched::priority::Priority;
+pub use asphodel_core::signal::Signal;
+pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
+
+pub use crate::console::print;
+pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
+pub use crate::proc::exit::extexit;
+pub use crate::proc::hooks::{Hook, MAX_HOOKS, at_exit, rm_at_exit};
+pub use crate::proc::kill::{kill, kill_lwp, sigwait};
+pub use crate::proc::lwp::{Entry, LwpAttributes, LwpHandle, StackPin, spawn_lwp as lwp_spawn};
+pub use crate::proc::program::{Arguments, Program, find as find_program};
+pub use crate::proc::report::{Census, ProcessReport, State, census, process, processes};
+pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
+pub use crate::proc::wait::{Report, wait4};
+pub use crate::sched::preempt::{PreemptGuard, preempt_disable};
+pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
+pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, WaitQueue, Woken};
+pub use crate::time::callout::Callout;
+pub use crate::time::sleep::{sleep, sleep_uninterruptible};
+pub use crate::time::{now_ns, scale};
+pub use crate::work::Task;
+pub use crate::{print, println, program};
+
+use core::sync::atomic::Ordering;
+
+use alloc::boxed::Box;
+
+use crate::cpu::{Cpu, mask};
+use crate::proc::lwp::current_process;
+use crate::proc::table::PROCESSES;
+use crate::sched::{ready, switch};
+use crate::sync::service::Service;
+use crate::thread::Thread;
+
+/// `who` of [`extexit`], to be or-ed with an action: the whole process ends.
+pub const EXTEXIT_PROC: u32 = 0;
+/// `who` of [`extexit`]: the calling LWP ends.
+pub const EXTEXIT_LWP: u32 = 1 << 16;
+/// Action of [`extexit`]: nothing else.
+pub const EXTEXIT_SIMPLE: u32 = 0;
+/// Action of [`extexit`]: also store the status at the address.
+pub const EXTEXIT_SETINT: u32 = 1;
+
+/// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
+pub fn exit(code: i32) -> ! {
+    let _service = Service::enter();
+    crate::proc::exit::exit_process(Status::exited(code))
+}
+
+/// The calling process's pid.
+#[must_use]
+pub fn getpid() -> Pid {
+    current_process().pid()
+}
+
+/// The pid of the calling process's parent; 0 for process 1.
+#[must_use]
+pub fn getppid() -> Pid {
+    let _service = Service::enter();
+    PROCESSES.hold_slot(current_process().kin.parent()).map_or(Pid::NONE, |parent| parent.pid())
+}
+
+/// The number of the calling process's group.
+#[must_use]
+pub fn getpgrp() -> Pid {
+    current_process().kin.group()
+}
+
+/// The calling LWP's number in its process, 1 for the first.
+#[must_use]
+pub fn gettid() -> u32 {
+    Thread::current().lwp.tid.get()
+}
+
+/// What the calling process has used so far: its living LWPs (the caller up to its last switch) and those that ended.
+#[must_use]
+pub fn usage() -> Usage {
+    let _service = Service::enter();
+    process(getpid()).map_or(Usage::default(), |report| report.usage)
+}
+
+/// What the calling process's reaped children used, with theirs.
+#[must_use]
+pub fn children_usage() -> Usage {
+    let _service = Service::enter();
+    current_process().children_usage.read()
+}
+
+/// Whether the calling process's children are reaped by themselves when they end (PS_NOCLDWAIT).
+pub fn set_auto_reap(on: bool) {
+    let _service = Service::enter();
+    current_process().auto_reap.store(on, Ordering::Relaxed);
+}
+
+/// Lets other LWPs of the caller's priority run; returns at once if there are none.
+#[inline]
+pub fn yield_now() {
+    let _service = Service::enter();
+    switch::yield_now();
+}
+
+/// Restricts the calling LWP to the CPUs in `allowed`; when the call returns it runs on one of them.
+///
+/// # Errors
+/// `EINVAL`: none of them is online.
+pub fn set_affinity(allowed: CpuMask) -> Result<(), Errno> {
+    let _service = Service::enter();
+    if allowed.and(mask::online()).is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    Thread::current().set_affinity(allowed);
+    // A yield sends a thread away that may not run where it is.
+    switch::yield_now();
+    Ok(())
+}
+
+/// Changes the calling LWP's priority.
+pub fn set_priority(priority: Priority) {
+    let _service = Service::enter();
+    Thread::current().set_priority(priority);
+    switch::yield_now();
+    ready::check_preemption();
+}
+
+/// The CPU the caller runs on; out of date at once unless it is restricted to one, or preemption is disabled.
+#[must_use]
+pub fn cpu_index() -> u32 {
+    Thread::current().cpu.get()
+}
+
+/// CPUs that are online.
+#[must_use]
+pub fn cpus_online() -> CpuMask {
+    mask::online()
+}
+
+/// All CPUs that have come up, with their figures.
+pub fn cpus() -> impl Iterator<Item = &'static Cpu> {
+    Cpu::all()
+}
+
+/// Frames of memory: total and free bytes, and heap bytes in use.
+#[must_use]
+pub fn memory() -> (u64, u64, u64) {
+    let frames = crate::mem::frames::stats();
+    let page = crate::arch::layout::PAGE_SIZE as u64;
+    (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)
+}
+
+/// The value of a boot argument `key=value`.
+#[must_use]
+pub fn boot_argument(key: &str) -> Option<&'static str> {
+    crate::board::boot_argument(key)
+}
+
+/// Powers the system off with `status`, whatever runs.
+pub fn power_off(status: u8) -> ! {
+    crate::panic::power_off(status)
+}
+
+/// The result of a closure that runs in an LWP of its own.
+#[derive(Debug)]
+pub struct JoinHandle<T> {
+    lwp: LwpHandle,
+    slot: Box<Slot<T>>,
+}
+
+/// Where the closure's result goes.
+type Slot<T> = core::cell::UnsafeCell<Option<T>>;
+
+/// What the LWP gets: the closure, and the address of the slot.
+struct Work<F> {
+    function: F,
+    slot: usize,
+}
+
+/// Runs `function` in a new LWP of the calling process. Join it, or leave it alone: dropping the handle waits for
+/// nothing but must not outrun the result, so a handle that is dropped early keeps the slot until the LWP has ended.
+///
+/// # Errors
+/// As [`lwp_spawn`].
+pub fn lwp_run<F, T>(function: F, attributes: &LwpAttributes) -> Result<JoinHandle<T>, Errno>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let slot: Box<Slot<T>> = Box::new(core::cell::UnsafeCell::new(None));
+    let work = Box::into_raw(Box::new(Work { function, slot: slot.get() as usize }));
+    match lwp_spawn(run::<F, T>, work as usize, attributes) {
+        Ok(lwp) => Ok(JoinHandle { lwp, slot }),
+        Err(error) => {
+            // SAFETY: made above, and nobody got it.
+            drop(unsafe { Box::from_raw(work) });
+            Err(error)
+        }
+    }
+}
+
+/// Entry of an LWP that runs a closure.
+fn run<F: FnOnce() -> T, T>(work: usize) -> usize {
+    // SAFETY: made by `lwp_run` for this LWP alone.
+    let work = unsafe { Box::from_raw(work as *mut Work<F>) };
+    let Work { function, slot } = *work;
+    let result = function();
+    // SAFETY: the handle keeps the slot until this LWP has ended, and looks into it only then.
+    unsafe { *(slot as *mut Option<T>) = Some(result) };
+    0
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits for the closure's result. `None`: the LWP ended without one. Killable; blocks.
+    ///
+    /// # Errors
+    /// As [`LwpHandle::wait`].
+    pub fn join(self) -> Result<Option<T>, Errno> {
+        self.lwp.wait()?;
+        // SAFETY: the LWP is off its CPU: nobody else uses the slot.
+        Ok(unsafe { (*self.slot.get()).take() })
+    }
+
+    /// The LWP.
+    #[must_use]
+    pub fn lwp(&self) -> &LwpHandle {
+        &self.lwp
+    }
+}

@@ -1,0 +1,158 @@
+//! Starting CPUs: what the boot page needs to be told, and what it comes back to.
+//!
+//! Owns the contexts of the other CPUs, which each of them finds by its affinity with its MMU off, and the
+//! changes of page tables and stacks that a CPU makes once on its way to the scheduler.
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::ptr::from_ref;
+
+use super::lock::InterruptLock;
+use super::{cache, cpu, entry, mmu};
+use crate::mem::stack;
+
+/// Size in bytes of a CPU's stack, to start with, and of its exception stack.
+pub const STACK_SIZE: usize = 16 * 1024;
+/// Size in bytes of the boot CPU's first stack: descriptions of machines are large values.
+pub(super) const FIRST_STACK_SIZE: usize = 3 * STACK_SIZE;
+/// Most CPUs that can be prepared.
+pub const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
+
+/// What a CPU needs to know when it is started: found by its affinity, with the MMU off.
+///
+/// A cache line each, so that cleaning one for the reader does not touch another.
+#[repr(C, align(64))]
+pub(super) struct Context {
+    /// Affinity of the CPU, plus one: 0 is nobody.
+    pub(super) key: u64,
+    pub(super) index: u64,
+    /// 0 until the CPU may be started.
+    pub(super) stack_top: u64,
+    pub(super) exception_stack_top: u64,
+    pub(super) table: u64,
+}
+
+/// The contexts of all CPUs.
+pub(super) struct Contexts(UnsafeCell<[Context; MAX_CPUS]>);
+
+// SAFETY: only `with_context` makes a reference of it, under a lock.
+unsafe impl Sync for Contexts {}
+
+pub(super) static CONTEXTS: Contexts = Contexts(UnsafeCell::new(
+    [const { Context { key: 0, index: 0, stack_top: 0, exception_stack_top: 0, table: 0 } }; MAX_CPUS],
+));
+
+/// Physical address at which the other CPUs are to be started, by PSCI or by a spin table.
+pub fn secondary_entry_physical() -> u64 {
+    mmu::physical_of_image(entry::secondary as *const () as usize)
+}
+
+/// Tells which affinity the CPU of that index has. For the boot code, once for each CPU, before
+/// [`prepare_secondary`]. CPUs beyond [`MAX_CPUS`] are ignored.
+pub fn set_affinity(index: usize, affinity: u64) {
+    with_context(index, |context| {
+        context.key = (affinity & cpu::AFFINITY_MASK) + 1;
+        context.index = index as u64;
+    });
+}
+
+/// Makes the stacks of a CPU and writes down where it finds them, for a reader without caches.
+///
+/// Returns the argument to start it with; `None` if the index is unknown or memory is short. What the
+/// argument is does not matter to the started CPU, which finds its context by its affinity: a spin
+/// table passes no argument. For thread context; a second call for the same CPU makes no new stacks.
+pub fn prepare_secondary(index: usize) -> Option<u64> {
+    with_context(index, |context| {
+        if context.key == 0 {
+            return None;
+        }
+        if context.stack_top == 0 {
+            let (stack, exception_stack) = (stack::map(STACK_SIZE)?, stack::map(STACK_SIZE)?);
+            context.exception_stack_top = exception_stack.top() as u64;
+            context.table = mmu::root_table();
+            context.stack_top = stack.top() as u64;
+        }
+        // SAFETY: a reference points to an object. Its reader has its caches off.
+        unsafe { cache::clean(from_ref(context)) };
+        Some(mmu::physical_of_image(from_ref(context) as usize))
+    })?
+}
+
+/// Runs `change` on a CPU's context, if there is one of that index.
+fn with_context<T>(index: usize, change: impl FnOnce(&mut Context) -> T) -> Option<T> {
+    static WRITER: InterruptLock<()> = InterruptLock::new(());
+    let _writer = WRITER.lock();
+    // Lock order: contexts -> stack slots.
+    // SAFETY: (1) one CPU at a time comes here, and `change` does not call back; (2) CPUs that are being
+    // started read with the MMU off, what was written and cleaned before.
+    let contexts = unsafe { &mut *CONTEXTS.0.get() };
+    contexts.get_mut(index).map(change)
+}
+
+/// Changes this CPU from one set of high tables to another one that maps the running code alike.
+///
+/// # Safety
+/// `table` must be the physical address of a root table that maps the kernel image and the current
+/// stack as they are mapped now, and the boot identity map must still be in TTBR0. Interrupts masked.
+pub(super) unsafe fn replace_high_table(table: u64) {
+    let entry = mmu::physical_of_image(entry::replace_high_table as *const () as usize);
+    // SAFETY: the entry lies in the boot page, which the identity map has executable; it uses the
+    // registers named here and no stack. Everything else is the caller's promise.
+    unsafe {
+        asm!("blr {entry}", entry = in(reg) entry, inout("x0") table => _, out("x1") _, out("x2") _,
+             out("x30") _, options(nostack));
+    }
+}
+
+/// Turns walks by TTBR0 off on this CPU: from here on, the low half of the addresses faults.
+pub(super) fn disable_low_half() {
+    // SAFETY: the running code, its stack and its data are in the high half.
+    unsafe {
+        asm!(
+            "mrs {tcr}, tcr_el1",
+            "orr {tcr}, {tcr}, #{EPD0}",
+            "msr tcr_el1, {tcr}",
+            "isb",
+            "tlbi vmalle1",
+            "dsb nsh",
+            "isb",
+            tcr = out(reg) _,
+            EPD0 = const entry::NO_LOW_WALKS,
+            options(nostack)
+        );
+    }
+}
+
+/// Calls `next` on another stack of this CPU, and exceptions on another exception stack, for good.
+///
+/// # Safety
+/// In EL1t, interrupts masked; nothing may point into the old stacks any more.
+pub(crate) unsafe fn continue_on_stacks(
+    stack: stack::Stack,
+    exception_stack: stack::Stack,
+    next: extern "C" fn() -> !,
+) -> ! {
+    // SAFETY: the stacks are mapped and given away for good; of the old ones nothing is used any more, since
+    // `next` does not return. Outside an exception SP_EL1 is not in use.
+    unsafe {
+        asm!(
+            "msr spsel, #1",
+            "mov sp, {exception_stack}",
+            "msr spsel, #0",
+            "mov sp, {stack}",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "br {next}",
+            exception_stack = in(reg) exception_stack.top(),
+            stack = in(reg) stack.top(),
+            next = in(reg) next,
+            options(noreturn)
+        )
+    }
+}
+
+/// The first Rust on a CPU that was started by this system, on its own stack, with the final tables.
+pub(super) extern "C" fn secondary_start(index: usize) -> ! {
+    disable_low_half();
+    crate::start::secondary_cpu(index)
+}

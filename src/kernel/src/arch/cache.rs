@@ -1,0 +1,25 @@
+//! Cache maintenance by address, for memory that somebody reads past the caches.
+//!
+//! A CPU with its MMU off, as firmware holds it in a spin table, sees memory only. May be called in
+//! any context; does not change what is in memory for anyone whose caches are on.
+
+use core::arch::asm;
+
+use aarch64_cpu::asm::barrier;
+
+/// Shortest data cache line that the architecture allows, in bytes (CTR_EL0.DminLine).
+const SHORTEST_LINE: usize = 16;
+
+/// Writes the object at `start` back to memory and waits until it is there.
+///
+/// # Safety
+///
+/// `start` must point to a mapped object.
+pub unsafe fn clean<T>(start: *const T) {
+    let first = start.addr() & !(SHORTEST_LINE - 1);
+    for address in (first..start.addr() + size_of::<T>()).step_by(SHORTEST_LINE) {
+        // SAFETY: cleaning changes no data, and the address is mapped, says the caller.
+        unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
+    }
+    barrier::dsb(barrier::SY);
+}

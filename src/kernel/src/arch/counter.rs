@@ -1,0 +1,44 @@
+//! The generic timer: the virtual counter and this CPU's virtual timer.
+//!
+//! CNTVCT_EL0 is one clock for all CPUs (CNTVOFF_EL2 is 0 on each of them). The timer interrupts its
+//! own CPU only, as private interrupt [`TIMER_INTERRUPT`], level triggered: it stays asserted until
+//! the deadline is moved or the timer disarmed. May be called in any context; deadlines belong to the
+//! calling CPU, so interrupts are to be masked or preemption disabled.
+
+use core::arch::asm;
+
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, Readable, Writeable};
+
+/// Interrupt number of the virtual timer, the same on every board with a GIC (BSA, table of PPIs).
+pub const TIMER_INTERRUPT: u32 = 27;
+
+/// The counter's value in ticks.
+///
+/// There is no `isb` in front: the read may be carried out a few instructions early, which no user of
+/// the time can tell, and stays in order with the other reads of the same CPU.
+#[inline(always)]
+pub fn now() -> u64 {
+    let ticks: u64;
+    // SAFETY: reads a counter. Not `nomem`, so that it does not move across other memory accesses.
+    unsafe { asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nostack, preserves_flags)) };
+    ticks
+}
+
+/// Ticks in a second, as the firmware has set it.
+#[inline]
+pub fn frequency() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
+/// Makes this CPU's timer interrupt when the counter reaches `ticks`; at once if it has passed it.
+#[inline]
+pub fn set_deadline(ticks: u64) {
+    CNTV_CVAL_EL0.set(ticks);
+    CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
+}
+
+/// Turns this CPU's timer off.
+#[inline]
+pub fn disarm() {
+    CNTV_CTL_EL0.set(0);
+}

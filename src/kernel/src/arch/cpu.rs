@@ -1,0 +1,81 @@
+//! Single instructions and identity registers of the CPU that executes the call.
+//!
+//! May be called in any context. What a register *means* (current thread, per-CPU data) is decided by
+//! the layers above; this module only carries it.
+
+use core::arch::asm;
+
+use aarch64_cpu::registers::{MPIDR_EL1, Readable, TPIDR_EL0, TPIDR_EL1, TPIDRRO_EL0, Writeable};
+
+/// The affinity fields Aff3, Aff2, Aff1 and Aff0 of MPIDR_EL1 (Arm ARM D19.2.104).
+pub const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
+
+/// One turn of a spin loop: `yield`.
+///
+/// Not `core::hint::spin_loop`, which is an `isb` on this architecture and keeps an emulator from
+/// running the CPU that is being waited for.
+#[inline(always)]
+pub fn relax() {
+    // SAFETY: a hint without effect on memory. Without `nomem`, a loop around it reads memory anew.
+    unsafe { asm!("yield", options(nostack, preserves_flags)) };
+}
+
+/// Sleeps until an interrupt is pending for this CPU, masked or not.
+#[inline(always)]
+pub fn wait_for_interrupt() {
+    // SAFETY: `dsb` makes earlier stores visible before the CPU sleeps; `wfi` has no other effect.
+    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+}
+
+/// The affinity of this CPU, as the device tree's `reg` and PSCI name it.
+#[inline]
+pub fn affinity() -> u64 {
+    MPIDR_EL1.get() & AFFINITY_MASK
+}
+
+/// The current thread's pointer (TPIDR_EL1); 0 until there is one.
+#[inline(always)]
+pub fn thread_pointer() -> u64 {
+    TPIDR_EL1.get()
+}
+
+/// Sets the current thread's pointer. For the scheduler, with interrupts masked.
+#[inline(always)]
+pub fn set_thread_pointer(value: u64) {
+    TPIDR_EL1.set(value);
+}
+
+/// The pointer to this CPU's own data (TPIDRRO_EL0); 0 until it was set.
+///
+/// Stale as soon as the calling thread may be moved to another CPU: mask interrupts or disable
+/// preemption around its use.
+#[inline(always)]
+pub fn cpu_pointer() -> u64 {
+    TPIDRRO_EL0.get()
+}
+
+/// Sets the pointer to this CPU's own data. Once on each CPU, before its first interrupt.
+#[inline(always)]
+pub fn set_cpu_pointer(value: u64) {
+    TPIDRRO_EL0.set(value);
+}
+
+/// The program's thread-local storage pointer (TPIDR_EL0).
+#[inline(always)]
+pub fn tls_pointer() -> u64 {
+    TPIDR_EL0.get()
+}
+
+/// Sets the program's thread-local storage pointer. For the scheduler, as part of a switch.
+#[inline(always)]
+pub fn set_tls_pointer(value: u64) {
+    TPIDR_EL0.set(value);
+}
+
+/// Stops this CPU for good, interrupts masked.
+pub fn halt() -> ! {
+    let _forever = super::daif::mask();
+    loop {
+        wait_for_interrupt();
+    }
+}

@@ -1,0 +1,69 @@
+//! Masking and unmasking of interrupts on the CPU that executes the call.
+//!
+//! Only the I and F bits of PSTATE.DAIF are ever changed: SError (A) stays unmasked from the moment a
+//! CPU has its vectors, debug (D) stays as the boot code left it. Every function is a compiler
+//! barrier as well, so that no memory access moves out of, or into, a masked section. May be called
+//! in any context; none blocks.
+
+use core::arch::asm;
+
+/// What [`mask`] found, to be given back to [`restore`] on the same CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "interrupts stay masked until this is given to `restore`"]
+pub struct Saved(u64);
+
+/// PSTATE.DAIF as MRS and MSR show it: I is bit 7, F is bit 6 (Arm ARM C5.2.2).
+const INTERRUPT_BITS: u64 = 0b11 << 6;
+
+impl Saved {
+    /// The state as a plain number, for interfaces that carry it as one.
+    #[inline(always)]
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The state that [`Saved::to_bits`] made a number of.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether interrupts were masked when this state was saved.
+    #[inline(always)]
+    pub const fn was_masked(self) -> bool {
+        self.0 & INTERRUPT_BITS != 0
+    }
+}
+
+/// Masks IRQ and FIQ and returns the state before.
+#[inline(always)]
+pub fn mask() -> Saved {
+    let saved: u64;
+    // SAFETY: masking interrupts cannot break memory safety. Without `nomem` the statement is a
+    // compiler barrier, which is the point of it.
+    unsafe { asm!("mrs {}, daif", "msr daifset, #3", out(reg) saved, options(nostack, preserves_flags)) };
+    Saved(saved)
+}
+
+/// Brings back the state that [`mask`] returned on this CPU.
+#[inline(always)]
+pub fn restore(saved: Saved) {
+    // SAFETY: the value came from `mask`, so A and D are what they were; a compiler barrier as above.
+    unsafe { asm!("msr daif, {}", in(reg) saved.0, options(nostack, preserves_flags)) };
+}
+
+/// Unmasks IRQ and FIQ whatever the state before.
+#[inline(always)]
+pub fn unmask() {
+    // SAFETY: interrupt handlers keep memory safety by themselves; a compiler barrier as above.
+    unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
+}
+
+/// Whether IRQs are masked on this CPU now.
+#[inline(always)]
+pub fn masked() -> bool {
+    let daif: u64;
+    // SAFETY: reads a register that has no side effect.
+    unsafe { asm!("mrs {}, daif", out(reg) daif, options(nostack, preserves_flags)) };
+    daif & (1 << 7) != 0
+}

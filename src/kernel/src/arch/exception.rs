@@ -1,0 +1,146 @@
+//! From the vectors to the layers above: dispatch, hooks and the report of what cannot be handled.
+//!
+//! The vectors call the `extern "C"` functions at the end of this file on the CPU's exception stack,
+//! interrupts masked. What an interrupt or a fault *means* is decided by the hooks, registered once at
+//! boot. Before that, and for anything that happens inside a handler, an exception is fatal.
+
+use core::fmt;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use aarch64_cpu::registers::{ESR_EL1, FAR_EL1, Readable};
+
+use super::backtrace::Backtrace;
+use super::fault::{self, class_of};
+use super::frame::{FRAME_SIZE, TrapFrame};
+use super::mmu;
+
+pub use super::fault::{Fault, FaultKind};
+
+/// What the kernel does about exceptions from threads (EL1t).
+///
+/// All but `preempt` run on the exception stack with interrupts masked, and must not block.
+pub struct Hooks {
+    /// An interrupt. `true` asks for the thread to be preempted.
+    pub irq: fn(&mut TrapFrame) -> bool,
+    /// A synchronous exception. May edit the frame: the thread goes on with what is in it.
+    pub fault: fn(&mut TrapFrame, &Fault),
+    /// The thread used a floating-point register while CPACR_EL1 traps them. As `fault`.
+    pub fp: fn(&mut TrapFrame),
+    /// Called on the interrupted thread's own stack, interrupts masked, after `irq` returned `true`.
+    /// Returns when the thread is to go on, on whatever CPU.
+    pub preempt: fn(),
+}
+
+static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(null_mut());
+
+/// Registers the hooks. Once, on the boot CPU, before interrupts are first unmasked.
+pub fn set_hooks(hooks: &'static Hooks) {
+    // Release: whoever sees the pointer sees the table behind it.
+    HOOKS.store(core::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
+}
+
+#[inline(always)]
+fn hooks() -> Option<&'static Hooks> {
+    // SAFETY: null, or made from a `&'static Hooks` by `set_hooks`.
+    unsafe { HOOKS.load(Ordering::Acquire).as_ref() }
+}
+
+/// Room that is left below the saved frame for `Hooks::preempt` on the interrupted thread's stack.
+///
+/// Together with the frame less than a page, so that looking at both ends looks at everything.
+const PREEMPTION_ROOM: usize = 2048;
+const _: () = assert!(FRAME_SIZE + PREEMPTION_ROOM < super::layout::PAGE_SIZE);
+
+/// Where on the interrupted thread's stack its frame is to be put; `None` if the stack has no room.
+fn place_on_thread_stack(frame: &TrapFrame) -> Option<usize> {
+    let sp = usize::try_from(frame.sp).ok()?;
+    // A program may hold its stack pointer misaligned between two accesses: the copy is aligned anyway.
+    let place = sp.checked_sub(FRAME_SIZE)? & !15;
+    let lowest = place.checked_sub(PREEMPTION_ROOM)?;
+    (mmu::is_writable(lowest) && mmu::is_writable(sp - 1)).then_some(place)
+}
+
+/// A register dump with its cause: several lines, the first saying what happened, the last beginning
+/// with `backtrace:`.
+pub struct Report<'a> {
+    /// The registers at the time of the exception.
+    pub frame: &'a TrapFrame,
+    /// What happened.
+    pub fault: &'a Fault,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frame, fault } = self;
+        writeln!(out, "{fault}, at pc {:#x}", fault.pc)?;
+        writeln!(out, "{frame}")?;
+        writeln!(out, "esr {:016x}  far {:016x}", fault.esr, fault.far)?;
+        write!(out, "{}", Backtrace::of_frame(frame))
+    }
+}
+
+/// Ends the system over an interrupt that nobody can handle.
+fn fatal_interrupt(what: &str, frame: &TrapFrame) -> ! {
+    let backtrace = Backtrace::of_frame(frame);
+    crate::panic::fatal(format_args!("{what}, at pc {:#x}\n{frame}\n{backtrace}", frame.elr))
+}
+
+/// Ends the system over an exception that nobody can handle.
+fn fatal(what: &str, frame: &TrapFrame) -> ! {
+    let fault = Fault::decode(ESR_EL1.get(), FAR_EL1.get(), frame.elr);
+    crate::panic::fatal(format_args!("{what}: {}", Report { frame, fault: &fault }))
+}
+
+/// The vectors that are only there to be reported, numbered as in `vectors`.
+const UNEXPECTED: [&str; 6] = [
+    "exception inside an exception handler",
+    "interrupt inside an exception handler",
+    "fast interrupt",
+    "system error",
+    "exception from a lower level",
+    "exception stack overflow",
+];
+/// Those of them that have no syndrome.
+const UNEXPECTED_INTERRUPTS: core::ops::RangeInclusive<usize> = 1..=2;
+
+/// Vector: synchronous exception in a thread.
+pub(super) extern "C" fn synchronous_from_thread(frame: &mut TrapFrame) {
+    let Some(hooks) = hooks() else { fatal("exception before the hooks are set", frame) };
+    let esr = ESR_EL1.get();
+    if class_of(esr) == fault::CLASS_FP_ACCESS {
+        (hooks.fp)(frame);
+    } else {
+        let fault = Fault::decode(esr, FAR_EL1.get(), frame.elr);
+        (hooks.fault)(frame, &fault);
+    }
+}
+
+/// Vector: interrupt of a thread. Returns where the frame is to be copied for preemption, or 0.
+pub(super) extern "C" fn irq_from_thread(frame: &mut TrapFrame) -> usize {
+    let Some(hooks) = hooks() else { fatal_interrupt("interrupt before the hooks are set", frame) };
+    if !(hooks.irq)(frame) {
+        return 0;
+    }
+    match place_on_thread_stack(frame) {
+        Some(place) => place,
+        None => {
+            let fault = Fault::stack_overflow(frame.sp, frame.elr);
+            (hooks.fault)(frame, &fault);
+            0
+        }
+    }
+}
+
+/// Vector: the second half of a preempting interrupt, on the thread's own stack.
+pub(super) extern "C" fn preempt_thread() {
+    if let Some(hooks) = hooks() {
+        (hooks.preempt)();
+    }
+}
+
+/// Vector: everything else. `number` indexes [`UNEXPECTED`].
+pub(super) extern "C" fn unexpected(frame: &mut TrapFrame, number: usize) -> ! {
+    let what = UNEXPECTED.get(number).copied().unwrap_or("unknown vector");
+    if UNEXPECTED_INTERRUPTS.contains(&number) { fatal_interrupt(what, frame) } else { fatal(what, frame) }
+}

@@ -1,0 +1,60 @@
+//! The register frame that an exception leaves behind.
+//!
+//! Written by `vectors` on the exception stack, read and edited by the exception hooks, loaded again
+//! when the exception returns. The layout is shared with assembly through `offset_of!`.
+
+use core::fmt;
+
+/// All general registers of the interrupted context, in the order in which they are stored.
+#[repr(C)]
+#[derive(Clone, Debug)]
+pub struct TrapFrame {
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// The interrupted context's stack pointer.
+    pub sp: u64,
+    /// Where the interrupted context goes on (ELR_EL1).
+    pub elr: u64,
+    /// The interrupted context's PSTATE (SPSR_EL1).
+    pub spsr: u64,
+}
+
+/// Size of a frame in bytes, a multiple of the stack's alignment.
+pub const FRAME_SIZE: usize = size_of::<TrapFrame>();
+
+const _: () = assert!(FRAME_SIZE == 272 && FRAME_SIZE.is_multiple_of(16));
+
+/// SPSR_EL1.M\[3:0\] of EL1t, the mode of all threads (Arm ARM C5.2.19).
+const MODE_MASK: u64 = 0xf;
+const MODE_EL1T: u64 = 0b0100;
+/// SPSR_EL1.I.
+const IRQ_MASKED: u64 = 1 << 7;
+
+impl TrapFrame {
+    /// Whether the interrupted context was a thread (EL1t), not an exception handler (EL1h).
+    pub fn from_thread(&self) -> bool {
+        self.spsr & MODE_MASK == MODE_EL1T
+    }
+
+    /// Whether the interrupted context had IRQs masked.
+    pub fn irq_masked(&self) -> bool {
+        self.spsr & IRQ_MASKED != 0
+    }
+
+    /// The interrupted context's frame pointer, x29: the head of its chain of stack frames.
+    pub fn frame_pointer(&self) -> u64 {
+        self.x[29]
+    }
+}
+
+/// The register dump: `x0` to `x30`, then `sp`, `pc` and `pstate`, four to a line.
+impl fmt::Display for TrapFrame {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, value) in self.x.iter().enumerate() {
+            let end = if number % 4 == 3 { "\n" } else { "  " };
+            let pad = if number < 10 { " " } else { "" };
+            write!(out, "{pad}x{number} {value:016x}{end}")?;
+        }
+        write!(out, " sp {:016x}\n pc {:016x}  pstate {:08x}", self.sp, self.elr, self.spsr)
+    }
+}

@@ -1,0 +1,94 @@
+//! What lies where in the kernel's half of the address space: constants and arithmetic, no state.
+//!
+//! One 39-bit space under TTBR1; the low half is never mapped once boot is over.
+//!
+//! | from                    | what                                                         |
+//! |-------------------------|--------------------------------------------------------------|
+//! | `0xffff_ff80_0000_0000` | linear map: all RAM at [`LINEAR_BASE`] + physical address     |
+//! | `0xffff_ffc0_0000_0000` | device window: registers, mapped on request                   |
+//! | `0xffff_ffe0_0000_0000` | stacks window: stacks, each below and above unmapped addresses |
+//! | `0xffff_ffff_8000_0000` | the kernel image, linked at [`IMAGE_BASE`]                    |
+//!
+//! In the stacks window each power-of-two size has its own range of addresses, cut into slots of twice
+//! the size: the lower half of a slot is never mapped, the upper half is the stack. Whether an address
+//! lies in a guard is therefore a matter of one bit, and a guard is as large as its stack.
+
+use core::ops::Range;
+
+/// Size of a page and of a frame in bytes.
+pub const PAGE_SIZE: usize = 4096;
+
+/// Virtual address of physical address 0 in the linear map.
+pub const LINEAR_BASE: usize = 0xffff_ff80_0000_0000;
+/// Physical addresses from here on cannot be reached through the linear map: 256 GiB.
+pub const LINEAR_LIMIT: u64 = 1 << 38;
+
+/// The addresses at which device registers are mapped.
+pub const DEVICE_WINDOW: Range<usize> = 0xffff_ffc0_0000_0000..0xffff_ffe0_0000_0000;
+
+/// The addresses at which stacks are mapped.
+pub const STACKS_WINDOW: Range<usize> = STACKS_BASE..STACKS_BASE + (STACK_CLASSES << STACK_CLASS_SHIFT);
+const STACKS_BASE: usize = 0xffff_ffe0_0000_0000;
+
+/// The gibibyte that holds the kernel image.
+pub const IMAGE_WINDOW: usize = 0xffff_ffff_8000_0000;
+/// Where the image is linked (`kernel.ld` says the same).
+pub const IMAGE_BASE: usize = IMAGE_WINDOW + 0x8_0000;
+
+/// log2 of the smallest stack: 16 KiB.
+pub const STACK_MIN_SHIFT: usize = 14;
+/// Number of stack sizes: 16 KiB, 32 KiB and so on up to 64 MiB.
+pub const STACK_CLASSES: usize = 13;
+/// log2 of the part of the window that each size has: 8 GiB, which is 4096 stacks of 1 MiB.
+const STACK_CLASS_SHIFT: usize = 33;
+
+/// Addresses below this are taken for a null pointer with an offset when an access to them faults.
+pub const NULL_LIMIT: usize = 0x1_0000;
+
+/// The stack slot that an address of the stacks window belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackSlot {
+    /// Size class: the stack has `1 << (class + STACK_MIN_SHIFT)` bytes.
+    pub class: usize,
+    /// Number of the slot in its class.
+    pub index: usize,
+}
+
+impl StackSlot {
+    /// The slot around `address`, guard included; `None` outside the stacks window.
+    pub const fn containing(address: usize) -> Option<Self> {
+        if address < STACKS_WINDOW.start || address >= STACKS_WINDOW.end {
+            return None;
+        }
+        let offset = address - STACKS_WINDOW.start;
+        let class = offset >> STACK_CLASS_SHIFT;
+        let index = (offset & ((1 << STACK_CLASS_SHIFT) - 1)) >> (class + STACK_MIN_SHIFT + 1);
+        Some(Self { class, index })
+    }
+
+    /// Size of the slot's stack in bytes.
+    pub const fn stack_size(self) -> usize {
+        1 << (self.class + STACK_MIN_SHIFT)
+    }
+
+    /// Lowest address of the slot's stack: the addresses of the same size below it are its guard.
+    pub const fn stack_bottom(self) -> usize {
+        STACKS_WINDOW.start
+            + (self.class << STACK_CLASS_SHIFT)
+            + 2 * self.index * self.stack_size()
+            + self.stack_size()
+    }
+
+    /// How many slots a class has.
+    pub const fn count(class: usize) -> usize {
+        1 << (STACK_CLASS_SHIFT - (class + STACK_MIN_SHIFT + 1))
+    }
+}
+
+/// Whether `address` lies in the guard below some stack of the stacks window.
+pub const fn is_stack_guard(address: usize) -> bool {
+    match StackSlot::containing(address) {
+        Some(slot) => address < slot.stack_bottom(),
+        None => false,
+    }
+}

@@ -1,0 +1,100 @@
+//! The context switch and the first entry of a thread.
+//!
+//! A context that does not run is its stack: the callee-saved registers x19 to x30 on top (AAPCS64 6.1.1), and the
+//! stack pointer in the thread's record. All other registers are dead at a call. Floating-point registers are none
+//! of this file's business, see `fp`. Used by the scheduler only, interrupts masked.
+
+use core::arch::naked_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of saved registers on the stack of a context that does not run.
+const SAVED: usize = 12 * 8;
+
+/// Saves the running context and goes on with another.
+///
+/// Returns when some other context switches back to this one, on whatever CPU.
+///
+/// # Safety
+/// Interrupts are masked. `load` came from [`prepare`] or was stored by an earlier `switch` of a context that has not
+/// run since; its stack is mapped and nobody else uses it. `save` stays valid until the context runs again.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn switch(save: *mut u64, load: u64) {
+    naked_asm!(
+        "stp x29, x30, [sp, #-96]!",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "mov x9, sp",
+        "str x9, [x0]",
+        "mov sp, x1",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x21, x22, [sp, #32]",
+        "ldp x23, x24, [sp, #48]",
+        "ldp x25, x26, [sp, #64]",
+        "ldp x27, x28, [sp, #80]",
+        "ldp x29, x30, [sp], #96",
+        "ret",
+    )
+}
+
+/// Where the first switch to a new thread lands: calls the body with its argument, on the new stack.
+#[unsafe(naked)]
+unsafe extern "C" fn first_entry() {
+    naked_asm!(
+        // A zero return address and frame pointer end every backtrace here.
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "mov x0, x20",
+        "br x19",
+    )
+}
+
+/// Lays out a new stack so that the first [`switch`] to it calls `body(argument)` with interrupts masked.
+/// Returns the value for `switch`'s `load`.
+///
+/// # Safety
+/// The `SAVED` bytes below `top` are writable memory that nobody else uses; `top` is 16-byte aligned.
+pub(crate) unsafe fn prepare(top: usize, body: extern "C" fn(usize) -> !, argument: usize) -> u64 {
+    let bottom = (top - SAVED) as *mut u64;
+    let values = [
+        0,                                 // x29
+        first_entry as *const () as u64,   // x30
+        body as *const () as u64,          // x19
+        argument as u64,                   // x20
+    ];
+    for (index, value) in values.into_iter().enumerate() {
+        // SAFETY: the caller gives SAVED bytes; the rest (x21 to x28) may hold anything.
+        unsafe { bottom.add(index).write(value) };
+    }
+    bottom as u64
+}
+
+/// The stack pointer of a context that does not run.
+#[derive(Debug)]
+pub(crate) struct SavedContext(AtomicU64);
+
+impl SavedContext {
+    /// Of a thread that has no context yet.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Where `switch` stores to.
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> *mut u64 {
+        self.0.as_ptr()
+    }
+
+    /// What `switch` loads.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets the context of a new thread.
+    pub(crate) fn set(&self, stack_pointer: u64) {
+        self.0.store(stack_pointer, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,51 @@
+//! Boot, from the first Rust to handing over: each thing set up before the first that needs it.
+//!
+//! Runs once, on the boot CPU, interrupts masked. The boot page tables map the image and the gibibytes of
+//! the image and the device tree; a failure before the console is known can only stop the machine.
+
+use asphodel_core::regions::Regions;
+
+use crate::arch::{boot, mmu};
+use crate::board::{self, BoardInfo};
+use crate::drivers;
+use crate::mem::{self, stack};
+
+/// Entered from the boot assembly with what the loader passed in x0 and the physical address of the image.
+pub(crate) extern "C" fn early(argument: u64, image: u64) -> ! {
+    mmu::set_image_physical(image);
+    // SAFETY: the boot tables have the gibibytes around both addresses in the linear map, and nothing but
+    // the image's own zeros has been written yet.
+    let board = unsafe { board::discover(argument, image) };
+    set_up_memory(board);
+    let stacks = stack::map(boot::STACK_SIZE).zip(stack::map(boot::STACK_SIZE));
+    let (stack, exception_stack) = stacks.expect("there is memory for the stacks of the boot CPU");
+    // SAFETY: an ordinary function, on the boot CPU's first stacks, which nothing points into.
+    unsafe { boot::continue_on_stacks(stack, exception_stack, hand_over) }
+}
+
+/// Builds the final page tables, brings up the console, and gives all memory that nobody has a claim to, to
+/// the allocators.
+fn set_up_memory(board: &BoardInfo) {
+    let memory = || board.memory.iter().map(|region| region.base..region.end());
+    // SAFETY: the boot CPU on the boot tables, once; the board says what is RAM.
+    unsafe { mmu::install(memory()) };
+    // The drivers map registers and allocate nothing: whatever fails from here on can be told.
+    drivers::init(board);
+
+    let mut free = Regions::new(memory());
+    free.remove(mmu::image_range());
+    for region in &board.reserved {
+        free.remove(region.base..region.end());
+    }
+    // SAFETY: once, with the final tables; what is left is nobody's.
+    unsafe { mem::init(free) };
+}
+
+/// The rest, on the boot CPU's final stacks.
+extern "C" fn hand_over() -> ! {
+    let board = board::info();
+    for (index, cpu) in board.cpus.iter().enumerate() {
+        boot::set_affinity(index, cpu.mpidr);
+    }
+    crate::start::boot_cpu(board)
+}

@@ -1,0 +1,100 @@
+//! `print!` and `println!`: the kernel's words on the console.
+//!
+//! Owns nothing but the way from formatting to the UART: a line is formatted on the caller's stack
+//! first and sent in one piece, so that lines of different CPUs do not interleave and no formatting
+//! code runs while the UART's lock is held. May be used in any context but a fatal one; that one
+//! has [`emergency`].
+
+use core::fmt::{self, Write};
+
+use crate::drivers::pl011::{self, Transmitter};
+
+/// Bytes that are collected before the UART is taken. A longer text takes it then, and keeps it to
+/// its end.
+const LINE_LENGTH: usize = 160;
+
+/// A text on its way to the UART.
+struct Line {
+    text: [u8; LINE_LENGTH],
+    length: usize,
+    transmitter: Option<Transmitter>,
+}
+
+impl Line {
+    fn push(&mut self, byte: u8) {
+        if self.length == LINE_LENGTH {
+            self.send();
+        }
+        self.text[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn send(&mut self) {
+        let transmitter = self.transmitter.get_or_insert_with(pl011::transmitter);
+        transmitter.write(&self.text[..self.length]);
+        self.length = 0;
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            // A terminal needs both; the line discipline of programs is not at work here.
+            if byte == b'\n' {
+                self.push(b'\r');
+            }
+            self.push(byte);
+        }
+        Ok(())
+    }
+}
+
+/// Sends formatted text in one piece; what the macros expand to.
+pub fn print(arguments: fmt::Arguments<'_>) {
+    let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
+    // The writer itself never fails; what a value's own formatting makes of itself is printed as far
+    // as it came.
+    let _ = line.write_fmt(arguments);
+    line.send();
+}
+
+/// Text that goes to the UART without any lock.
+struct Unlocked;
+
+impl Write for Unlocked {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (index, piece) in text.split('\n').enumerate() {
+            if index > 0 {
+                pl011::emergency_write(b"\r\n");
+            }
+            pl011::emergency_write(piece.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Sends formatted text without taking any lock: for fatal errors, in any context.
+pub fn emergency(arguments: fmt::Arguments<'_>) {
+    let _ = Unlocked.write_fmt(arguments);
+}
+
+/// Prints formatted text on the console, in one piece.
+#[macro_export]
+macro_rules! print {
+    ($($argument:tt)*) => { $crate::console::print(::core::format_args!($($argument)*)) };
+}
+
+/// Prints formatted text and a line end on the console, in one piece.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($argument:tt)*) => { $crate::console::print(::core::format_args!("{}\n", ::core::format_args!($($argument)*))) };
+}
+
+/// Like `println!`, but without any lock: for fatal errors only.
+#[macro_export]
+macro_rules! emergency_println {
+    ($($argument:tt)*) => {
+        $crate::console::emergency(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
+    };
+}

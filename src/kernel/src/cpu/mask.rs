@@ -1,0 +1,36 @@
+//! Which CPUs are online, and which are idle.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use asphodel_core::sched::place::CpuMask;
+
+static ONLINE: AtomicU64 = AtomicU64::new(0);
+static IDLE: AtomicU64 = AtomicU64::new(0);
+
+/// CPUs that schedule. Any context.
+#[inline]
+pub fn online() -> CpuMask {
+    CpuMask::from_bits(ONLINE.load(Ordering::Relaxed))
+}
+
+/// CPUs that have nothing to do. Out of date as soon as it is read. Any context.
+#[inline]
+pub fn idle() -> CpuMask {
+    CpuMask::from_bits(IDLE.load(Ordering::Relaxed))
+}
+
+/// CPU `index` schedules from now on.
+pub(crate) fn set_online(index: u32) {
+    ONLINE.fetch_or(CpuMask::one(index).bits(), Ordering::SeqCst);
+}
+
+/// CPU `index` has nothing to do, or has work again. By that CPU.
+#[inline]
+pub(crate) fn set_idle(index: u32, idle: bool) {
+    let bit = CpuMask::one(index).bits();
+    if idle {
+        IDLE.fetch_or(bit, Ordering::SeqCst);
+    } else if IDLE.load(Ordering::Relaxed) & bit != 0 {
+        IDLE.fetch_and(!bit, Ordering::SeqCst);
+    }
+}

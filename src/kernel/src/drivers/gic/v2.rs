@@ -1,0 +1,201 @@
+//! GICv2: GIC-400 and its like, through the crate `arm-gic` and its register blocks.
+//!
+//! Used by the parent module only. The crate's GICv2 driver does not fit this system as it is; what
+//! is done differently here, and why (register names of Arm IHI 0048B):
+//!
+//! * From the Non-secure side the distributor is enabled by bit 0 of `GICD_CTLR`, also where there are
+//!   security extensions; `setup` sets bit 1, which is ignored there.
+//! * Interrupts are always acknowledged and ended through `GICC_IAR` and `GICC_EOIR`, which the crate
+//!   calls group 0: the aliased registers of its group 1 are for Secure software.
+//! * An acknowledged SGI carries its sender in bits 12:10, which are masked off to tell what it is,
+//!   and given back to end it.
+//! * Priorities are written for four interrupts at a time, all equal: the crate's function for one
+//!   sets those of its three neighbours to 0.
+//! * The crate has no way to route a shared interrupt: the byte in `GICD_ITARGETSR` is written here.
+//! * `setup` must run on every CPU, as the CPU interface and the private interrupts are banked, and
+//!   it leaves enabled, pending and active what firmware left so: that is cleared here first.
+//! * The crate acknowledges, ends and sends through `&mut self`. A lock around that would serialise
+//!   the interrupts of all CPUs, so these three are single register accesses here.
+
+use core::ptr::NonNull;
+
+use aarch64_cpu::asm::barrier;
+use arm_gic::gicv2::GicV2;
+use arm_gic::gicv2::registers::{Gicc, Gicd};
+use arm_gic::{IntId, UniqueMmioPointer};
+use safe_mmio::fields::{ReadPureWrite, WriteOnly};
+use safe_mmio::field;
+
+use super::{FIRST_SHARED, InitError, PRIORITIES};
+use crate::arch::mmu;
+
+/// Size of the distributor and of the CPU interface up to `GICC_DIR`.
+const DISTRIBUTOR_SIZE: usize = 0x1000;
+const CPU_INTERFACE_SIZE: usize = 0x2000;
+
+/// Offsets of registers that the crate's block leaves out or has no access to.
+const ITARGETSR: usize = 0x800;
+const SGIR: usize = 0xf00;
+const CPENDSGIR: usize = 0xf10;
+
+/// `GICD_SGIR`: the target list lies here, and the filter "all but me" is this.
+const TARGET_LIST_SHIFT: u32 = 16;
+pub(super) const ALL_OTHERS: u64 = 0b01 << 24;
+
+/// The interrupt number's bits in `GICC_IAR`; the sender of an SGI is above.
+const INTID_MASK: u32 = 0x3ff;
+
+/// The set-up side of a GICv2. The lock around it makes its pointers unique where that matters.
+pub(super) struct Controller {
+    distributor: NonNull<Gicd>,
+    cpu_interface: NonNull<Gicc>,
+}
+
+// SAFETY: the pointers are device mappings, valid on every CPU; all access goes through `&mut self`.
+unsafe impl Send for Controller {}
+
+impl Controller {
+    /// Maps the controller and sets up its distributor.
+    pub(super) fn new(distributor: u64, cpu_interface: u64) -> Result<Self, InitError> {
+        let map = |base, size| mmu::map_device(base, size).ok_or(InitError::NotMapped);
+        let mut controller = Self {
+            distributor: map(distributor, DISTRIBUTOR_SIZE)?.cast(),
+            cpu_interface: map(cpu_interface, CPU_INTERFACE_SIZE)?.cast(),
+        };
+        controller.init_shared();
+        Ok(controller)
+    }
+
+    pub(super) fn cpu_interface_address(&self) -> usize {
+        self.cpu_interface.as_ptr().addr()
+    }
+
+    pub(super) fn sgi_register_address(&self) -> usize {
+        self.distributor.as_ptr().addr() + SGIR
+    }
+
+    /// The crate's driver, for the time of one operation.
+    fn driver(&mut self) -> GicV2<'_> {
+        // SAFETY: both are device mappings that are never undone. `&mut self` keeps other set-up away;
+        // the lock-free paths touch only their own CPU's interface and GICD_SGIR, which no operation
+        // of the driver used here reads or writes, but for `setup` on a CPU that takes no interrupts.
+        unsafe { GicV2::new(self.distributor.as_ptr(), self.cpu_interface.as_ptr()) }
+    }
+
+    /// The distributor's registers, for the time of one operation.
+    fn distributor(&mut self) -> UniqueMmioPointer<'_, Gicd> {
+        // SAFETY: as in `driver`.
+        unsafe { UniqueMmioPointer::new(self.distributor) }
+    }
+
+    /// One register of the distributor that the crate has no access to.
+    fn register<T>(&mut self, offset: usize) -> UniqueMmioPointer<'_, ReadPureWrite<T>> {
+        // SAFETY: 1. the offsets used are those of registers inside the mapping; they may be read and
+        // written with this width (IHI 0048B, table 4-1). 2. uniqueness as in `driver`.
+        unsafe { UniqueMmioPointer::new(self.distributor.byte_add(offset).cast()) }
+    }
+
+    /// Every shared interrupt off, neither pending nor active, level triggered; distributor on.
+    fn init_shared(&mut self) {
+        let lines = self.driver().typer().num_irqs() as usize;
+        let first = FIRST_SHARED as usize;
+        let mut registers = self.distributor();
+        for word in first / 32..lines / 32 {
+            clear_word(registers.reborrow(), word);
+        }
+        for word in first / 4..lines / 4 {
+            write_element(field!(registers, ipriorityr), word, PRIORITIES);
+        }
+        for word in first / 16..lines / 16 {
+            write_element(field!(registers, icfgr), word, 0);
+        }
+        self.driver().setup();
+        self.driver().enable_group0(true);
+    }
+
+    /// Sets up the calling CPU; returns its name in `GICD_SGIR`.
+    pub(super) fn init_cpu(&mut self) -> u64 {
+        let mut registers = self.distributor();
+        clear_word(registers.reborrow(), 0);
+        for word in 0..FIRST_SHARED as usize / 4 {
+            write_element(field!(registers, ipriorityr), word, PRIORITIES);
+        }
+        for word in 0..4 {
+            self.register::<u32>(CPENDSGIR + 4 * word).write(u32::MAX);
+        }
+        self.driver().setup();
+        // `setup` may have run on this CPU as the last one that touched GICD_CTLR.
+        self.driver().enable_group0(true);
+        u64::from(self.own_target()) << TARGET_LIST_SHIFT
+    }
+
+    /// The calling CPU's bit in target lists: what it reads as the target of its private interrupts
+    /// (IHI 0048B, 4.3.12). Not every controller has all eight bytes, and one for a single CPU has none.
+    fn own_target(&mut self) -> u8 {
+        (0..8).map(|intid| self.register::<u8>(ITARGETSR + intid).read()).find(|bits| *bits != 0).unwrap_or(1)
+    }
+
+    /// Enables an interrupt; a private one on the calling CPU.
+    pub(super) fn enable(&mut self, intid: u32) {
+        let id = IntId::try_from(intid).expect("the parent module has checked the range");
+        self.driver().enable_interrupt(id, true).expect("the device tree names only interrupts that exist");
+    }
+
+    /// Enables a shared interrupt for the CPU of that name.
+    pub(super) fn enable_shared(&mut self, intid: u32, target: u64) {
+        self.register::<u8>(ITARGETSR + intid as usize).write((target >> TARGET_LIST_SHIFT) as u8);
+        self.enable(intid);
+    }
+}
+
+/// Turns 32 interrupts off and makes them neither pending nor active.
+fn clear_word(mut registers: UniqueMmioPointer<'_, Gicd>, word: usize) {
+    write_element(field!(registers, icenabler), word, u32::MAX);
+    write_element(field!(registers, icpendr), word, u32::MAX);
+    write_element(field!(registers, icactiver), word, u32::MAX);
+}
+
+fn write_element<const N: usize>(
+    mut registers: UniqueMmioPointer<'_, [ReadPureWrite<u32>; N]>,
+    index: usize,
+    value: u32,
+) {
+    registers.get(index).expect("GICD_TYPER cannot name more interrupts than there are registers").write(value);
+}
+
+/// Sends an SGI: one store.
+#[inline]
+pub(super) fn send_sgi(register: usize, target: u64, sgi: u32) {
+    // What the caller stored comes before the interrupt, seen from any CPU.
+    barrier::dmb(barrier::ISHST);
+    let register = register as *mut WriteOnly<u32>;
+    // SAFETY: `init` stored the address of GICD_SGIR, device memory that stays mapped. The register is
+    // written by all CPUs without a lock: each store is one complete command.
+    let mut register = unsafe { UniqueMmioPointer::new(NonNull::new_unchecked(register)) };
+    register.write(target as u32 | sgi);
+}
+
+/// Reads `GICC_IAR`: the interrupt's number, and the value to end it with.
+#[inline]
+pub(super) fn acknowledge(interface: usize) -> (u32, u32) {
+    let mut registers = own_interface(interface);
+    let raw = field!(registers, iar).read();
+    // What the sender of an SGI stored before it is not read before this register was.
+    barrier::dmb(barrier::ISHLD);
+    (raw & INTID_MASK, raw)
+}
+
+/// Writes `GICC_EOIR`.
+#[inline]
+pub(super) fn end(interface: usize, raw: u32) {
+    let mut registers = own_interface(interface);
+    field!(registers, eoir).write(raw);
+}
+
+/// The calling CPU's interface.
+#[inline]
+fn own_interface(interface: usize) -> UniqueMmioPointer<'static, Gicc> {
+    // SAFETY: `init` stored the address of the CPU interface, device memory that stays mapped. Its
+    // registers are banked, so no other CPU accesses these, and the callers have interrupts masked.
+    unsafe { UniqueMmioPointer::new(NonNull::new_unchecked(interface as *mut Gicc)) }
+}

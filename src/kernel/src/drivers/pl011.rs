@@ -1,0 +1,200 @@
+//! The PL011 UART: the system's console.
+//!
+//! Owns the UART's registers. Output is polled: whoever writes waits for room, with interrupts masked
+//! and the transmit lock held, so that what was written is on the line when a crash follows. Input
+//! comes by interrupt: the handler calls [`acknowledge_receive`] and then [`read`]s until there is
+//! nothing. Before [`init`] output is dropped. Register names are those of the PL011 Technical
+//! Reference Manual (Arm DDI 0183); the driver of the registers is the crate `arm-pl011-uart`.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use arm_pl011_uart::{
+    DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
+};
+use asphodel_core::board::UartInfo;
+
+use crate::arch::lock::{Guard, InterruptLock};
+use crate::arch::{counter, cpu, mmu};
+
+/// Speed of the line in bits per second; 8 data bits, no parity, one stop bit.
+pub const BAUD_RATE: u32 = 115_200;
+
+const LINE: LineConfig =
+    LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
+
+/// Bytes that are in the receive FIFO when it interrupts, or fewer that have waited for 32 bit times.
+const RECEIVE: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
+
+/// The UART, once it is mapped.
+static UART: InterruptLock<Option<Uart<'static>>> = InterruptLock::new(None);
+
+/// Virtual address of the registers for the paths that must not wait for the lock; 0 before `init`.
+static REGISTERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Why the UART cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InitError {
+    /// There is no room for its registers in the device window.
+    #[error("the UART's registers cannot be mapped")]
+    NotMapped,
+    /// The reference clock cannot be divided down to the line's speed.
+    #[error("the UART's clock is unfit for {BAUD_RATE} baud")]
+    UnfitClock,
+}
+
+/// Maps the UART, sets its speed where its clock is known, and turns both directions on.
+///
+/// Once, on the boot CPU, before anything is printed. The board's pins are connected already.
+///
+/// # Errors
+///
+/// If the registers cannot be mapped or the clock is unfit; output stays dropped then.
+pub fn init(info: &UartInfo) -> Result<(), InitError> {
+    let registers = mmu::map_device(info.base, size_of::<PL011Registers>())
+        .ok_or(InitError::NotMapped)?
+        .cast::<PL011Registers>();
+    // SAFETY: `map_device` returned a device mapping of the whole register block that is never
+    // undone. The only others that use the block are the emergency paths below; see `emergency`.
+    let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(registers) });
+
+    // Before the receiver is on: a byte that comes in from then on keeps its interrupt pending.
+    uart.set_interrupt_masks(Interrupts::empty());
+    uart.clear_interrupts(Interrupts::all());
+    if let Some(clock) = info.clock_hz {
+        // TRM 3.3.8: no change of the control register before the last character has left.
+        while uart.is_busy() {
+            cpu::relax();
+        }
+        uart.enable(LINE, BAUD_RATE, clock).map_err(|_| InitError::UnfitClock)?;
+    }
+    *UART.lock() = Some(uart);
+    // Release: whoever sees the address sees the mapping that was made before.
+    REGISTERS.store(registers.as_ptr().addr(), Ordering::Release);
+    Ok(())
+}
+
+/// The right to send; no other CPU's bytes come in between until it is dropped.
+///
+/// Interrupts are masked meanwhile. Must not be held across anything that prints.
+pub struct Transmitter(Guard<'static, Option<Uart<'static>>>);
+
+/// Waits for the right to send. May be called in any context but a fatal one.
+pub fn transmitter() -> Transmitter {
+    Transmitter(UART.lock())
+}
+
+impl Transmitter {
+    /// Sends `bytes` as they are, and waits until the last is in the FIFO.
+    pub fn write(&mut self, bytes: &[u8]) {
+        if let Some(uart) = self.0.as_mut() {
+            send(uart, bytes);
+        }
+    }
+}
+
+fn send(uart: &mut Uart<'_>, bytes: &[u8]) {
+    for byte in bytes {
+        while uart.is_tx_fifo_full() {
+            cpu::relax();
+        }
+        uart.write_word(*byte);
+    }
+}
+
+/// Sends `bytes` as they are, in one piece. May be called in any context but a fatal one; masks
+/// interrupts for as long as the line takes (87 µs a byte once the FIFO of 16 or 32 is full).
+pub fn write(bytes: &[u8]) {
+    transmitter().write(bytes);
+}
+
+/// The next received byte, if there is one. Never waits for the line. Bytes with a framing or parity
+/// error and breaks are left out.
+pub fn read() -> Option<u8> {
+    let mut guard = UART.lock();
+    let uart = guard.as_mut()?;
+    loop {
+        match uart.read_word() {
+            Ok(byte) => return byte,
+            // The byte with the error is taken out of the FIFO by reading it: the loop ends.
+            Err(_) => continue,
+        }
+    }
+}
+
+/// From now on received bytes raise the UART's interrupt at the GIC (which must be enabled there).
+pub fn enable_receive_interrupt() {
+    if let Some(uart) = UART.lock().as_mut() {
+        // Level 1/8 for both FIFOs: a receiver that is called early loses nothing at full speed.
+        uart.set_interrupt_fifo_levels(FifoLevel::Bytes4, FifoLevel::Bytes4);
+        uart.set_interrupt_masks(RECEIVE);
+    }
+}
+
+/// Received bytes raise no interrupt any more: they wait in the FIFO, and the sender waits if it can.
+pub fn disable_receive_interrupt() {
+    if let Some(uart) = UART.lock().as_mut() {
+        uart.set_interrupt_masks(Interrupts::empty());
+    }
+}
+
+/// Takes the receive interrupt back. For its handler, which afterwards reads until there is nothing:
+/// a byte that comes in between raises it again.
+pub fn acknowledge_receive() {
+    if let Some(uart) = UART.lock().as_mut() {
+        uart.clear_interrupts(RECEIVE);
+    }
+}
+
+/// How long the emergency paths wait for a CPU that is sending, or for a line that has stopped.
+const PATIENCE_MS: u64 = 100;
+
+/// Sends `bytes` without the lock: for fatal errors, whose CPU may hold it itself. What another CPU
+/// is sending may come in between. Gives up when the line makes no progress.
+pub fn emergency_write(bytes: &[u8]) {
+    let Some(uart) = emergency() else { return };
+    for byte in bytes {
+        if !wait_until(|| !uart.is_tx_fifo_full()) {
+            return;
+        }
+        // A new handle, because sending needs a unique one; the one above only looks at flags.
+        if let Some(mut sender) = emergency() {
+            sender.write_word(*byte);
+        }
+    }
+}
+
+/// Waits until the last bit of everything written has left. For the moment before power goes off.
+pub fn flush() {
+    if let Some(uart) = emergency() {
+        wait_until(|| !uart.is_busy());
+    }
+}
+
+/// Lets a CPU that is sending finish its line, if it does so soon. For paths that then use
+/// [`emergency_write`] on a system that may be half dead.
+pub fn settle() {
+    wait_until(|| UART.try_lock().is_some());
+}
+
+/// The UART without its lock.
+fn emergency() -> Option<Uart<'static>> {
+    // Acquire: pairs with the Release in `init`.
+    let registers = NonNull::new(REGISTERS.load(Ordering::Acquire) as *mut PL011Registers)?;
+    // SAFETY: the address is a device mapping that is never undone. Uniqueness is given up knowingly:
+    // the callers only read the flag register, which has no side effect, and write the data
+    // register, a single store that the FIFO takes from anyone. No memory is behind either.
+    Some(Uart::new(unsafe { UniqueMmioPointer::new(registers) }))
+}
+
+/// Waits for `condition`, but not longer than the patience; whether it came true.
+fn wait_until(condition: impl Fn() -> bool) -> bool {
+    let limit = counter::now() + counter::frequency() * PATIENCE_MS / 1000;
+    while !condition() {
+        if counter::now() > limit {
+            return false;
+        }
+        cpu::relax();
+    }
+    true
+}

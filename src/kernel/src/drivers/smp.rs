@@ -1,0 +1,72 @@
+//! Starting the other CPUs, by PSCI or through firmware's spin table.
+//!
+//! Owns nothing. For the boot code on the boot CPU, in thread context, once the final page tables are
+//! in use. A started CPU arrives at `start::secondary_cpu`; whether and when it does is for the caller
+//! to watch.
+
+use aarch64_cpu::asm::{barrier, sev};
+use asphodel_core::board::StartMethod;
+use smccc::{Hvc, Smc, psci};
+
+use crate::arch::{boot, cache, mmu};
+use crate::board;
+
+/// Why a CPU was not started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StartError {
+    /// The board has no CPU of this index.
+    #[error("there is no such CPU")]
+    NoSuchCpu,
+    /// It is the CPU that boots.
+    #[error("it is running")]
+    Running,
+    /// The device tree says nothing, or nothing known, about how to start it.
+    #[error("its enable-method is not known")]
+    UnknownMethod,
+    /// There is no memory for its stacks.
+    #[error("there is no memory for its stacks")]
+    NoMemory,
+    /// Firmware refuses.
+    #[error("{0}")]
+    Psci(#[from] psci::Error),
+}
+
+/// Starts CPU `index` of the board's list.
+///
+/// May be called again for a CPU of a spin table that does not arrive: it changes nothing but wakes
+/// the CPU anew.
+///
+/// # Errors
+///
+/// See [`StartError`]. With none, the CPU is on its way.
+pub fn start(index: usize) -> Result<(), StartError> {
+    let cpu = board::info().cpus.get(index).ok_or(StartError::NoSuchCpu)?;
+    match cpu.start {
+        StartMethod::Boot => return Err(StartError::Running),
+        StartMethod::Unknown => return Err(StartError::UnknownMethod),
+        StartMethod::PsciHvc | StartMethod::PsciSmc | StartMethod::SpinTable(_) => {}
+    }
+    let argument = boot::prepare_secondary(index).ok_or(StartError::NoMemory)?;
+    let entry = boot::secondary_entry_physical();
+    match cpu.start {
+        StartMethod::PsciHvc => psci::cpu_on::<Hvc>(cpu.mpidr, entry, argument)?,
+        StartMethod::PsciSmc => psci::cpu_on::<Smc>(cpu.mpidr, entry, argument)?,
+        StartMethod::SpinTable(word) => release(word, entry),
+        StartMethod::Boot | StartMethod::Unknown => unreachable!("refused above"),
+    }
+    Ok(())
+}
+
+/// Writes `entry` into the spin table's word at physical `word` and wakes the CPUs that poll it, whose
+/// caches are off.
+fn release(word: u64, entry: u64) {
+    let word = mmu::linear(word).cast::<u64>();
+    // SAFETY: the device tree names this word of RAM for this purpose, and firmware's page is reserved,
+    // so that nothing else lies there. Its reader waits for the change; one that is late reads on.
+    unsafe { word.write_volatile(entry) };
+    // SAFETY: the object just written.
+    unsafe { cache::clean(word) };
+    // An event is remembered by a CPU that is not waiting yet: none is lost.
+    barrier::dsb(barrier::SY);
+    sev();
+}

@@ -1,0 +1,83 @@
+//! Bytes that arrive on the console.
+//!
+//! The receive interrupt fills a ring, readers sleep until there is something. When the ring is full the interrupt is
+//! turned off and bytes stay in the UART, so that a sender with flow control waits and nothing is lost.
+
+use heapless::Deque;
+
+use crate::arch::lock::InterruptLock;
+use crate::drivers::{gic, pl011};
+use crate::sched::interrupt;
+use crate::sync::wait_queue::{WaitQueue, Woken};
+
+const RING: usize = 256;
+
+struct Input {
+    ring: Deque<u8, RING>,
+    /// The interrupt is off because the ring was full.
+    paused: bool,
+}
+
+static INPUT: InterruptLock<Input> = InterruptLock::new(Input { ring: Deque::new(), paused: false });
+static ARRIVED: WaitQueue = WaitQueue::new();
+
+/// Lets bytes arrive. Once, on the boot CPU.
+pub(crate) fn start(number: u32) {
+    if number == 0 {
+        return;
+    }
+    interrupt::set_handler(number, receive);
+    gic::enable_shared(number, 0);
+    pl011::enable_receive_interrupt();
+}
+
+/// The interrupt handler.
+fn receive() {
+    pl011::acknowledge_receive();
+    fill(&mut INPUT.lock());
+    ARRIVED.wake_all();
+}
+
+/// Moves bytes from the UART to the ring, as many as fit.
+fn fill(input: &mut Input) {
+    while !input.ring.is_full() {
+        let Some(byte) = pl011::read() else { return };
+        let stored = input.ring.push_back(byte);
+        debug_assert!(stored.is_ok(), "there was room");
+    }
+    input.paused = true;
+    pl011::disable_receive_interrupt();
+}
+
+fn take() -> Option<u8> {
+    let mut input = INPUT.lock();
+    let byte = input.ring.pop_front();
+    if input.paused && input.ring.len() <= RING / 2 {
+        input.paused = false;
+        fill(&mut input);
+        if !input.paused {
+            pl011::enable_receive_interrupt();
+        }
+    }
+    byte
+}
+
+/// Waits for a byte. `None`: the caller is being killed. Thread context; blocks.
+pub fn read() -> Option<u8> {
+    let mut byte = None;
+    let woken = ARRIVED.wait(|| {
+        byte = take();
+        byte.is_some()
+    });
+    if woken == Woken::Ready { byte } else { None }
+}
+
+/// Waits for a byte for no longer than `nanoseconds`. Thread context; blocks.
+pub fn read_timeout(nanoseconds: u64) -> Option<u8> {
+    let mut byte = None;
+    let woken = ARRIVED.wait_timeout(nanoseconds, || {
+        byte = take();
+        byte.is_some()
+    });
+    if woken == Woken::Ready { byte } else { None }
+}

@@ -1,0 +1,39 @@
+//! The Asphodel kernel: linked with programs into one image that boots by itself.
+//!
+//! Layers, each using only what stands to its right:
+//!
+//! ```text
+//! api > start > proc > input > work > {sync, time} > sched > thread > {cpu, mem} > {console, drivers} > board > arch
+//! ```
+//!
+//! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
+//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot` and `panic` see
+//! everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
+//! executioner, accounting). Only `arch` has assembly, only `arch` and `drivers` touch device registers.
+//!
+//! Lock order, outer first: a queue of waiters, a parent's brood, process 1's brood, a crew; then, each alone, the
+//! table depots, timers, mailbox-free scheduler state, stack slots, frames, heap, the UART.
+#![no_std]
+
+extern crate alloc;
+
+#[doc(hidden)]
+pub use linkme;
+
+pub mod api;
+pub mod arch;
+pub mod board;
+mod boot;
+pub mod console;
+pub mod cpu;
+pub mod drivers;
+pub mod input;
+pub mod mem;
+pub mod panic;
+pub mod proc;
+pub mod sched;
+mod start;
+pub mod sync;
+pub mod thread;
+pub mod time;
+pub mod work;

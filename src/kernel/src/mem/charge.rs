@@ -1,0 +1,54 @@
+//! Who owns which bytes of the heap.
+//!
+//! Every allocation carries its owner behind its last byte, and is charged to it until it is freed, by whomever
+//! (DESIGN, decision 10: a leak is never silent). An owner is a number that the layer of processes gives out; 0 is the
+//! kernel itself. Any context.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+
+/// What the layer of processes has to say.
+pub(crate) struct Accounting {
+    /// The owner of what is allocated now.
+    pub(crate) owner: fn() -> u32,
+    /// Adds to, or with wrapping arithmetic takes from, an owner's account.
+    pub(crate) charge: fn(owner: u32, bytes: u64),
+}
+
+static ACCOUNTING: Once<&'static Accounting> = Once::new();
+static CHARGED: AtomicU64 = AtomicU64::new(0);
+
+/// Starts accounting; what was allocated before is the kernel's. Once, at boot.
+pub(crate) fn start(accounting: &'static Accounting) {
+    ACCOUNTING.call_once(|| accounting);
+}
+
+/// Bytes charged to anybody but the kernel.
+pub(crate) fn charged() -> u64 {
+    CHARGED.load(Ordering::Relaxed)
+}
+
+/// Charges `bytes` that are being allocated; the owner is to be remembered with them.
+#[inline]
+pub(super) fn allocate(bytes: usize) -> u32 {
+    let owner = ACCOUNTING.get().map_or(0, |accounting| (accounting.owner)());
+    add(owner, bytes as u64);
+    owner
+}
+
+/// Takes `bytes` of `owner` that are being freed off its account.
+#[inline]
+pub(super) fn free(owner: u32, bytes: usize) {
+    add(owner, (bytes as u64).wrapping_neg());
+}
+
+#[inline]
+fn add(owner: u32, bytes: u64) {
+    if owner != 0
+        && let Some(accounting) = ACCOUNTING.get()
+    {
+        CHARGED.fetch_add(bytes, Ordering::Relaxed);
+        (accounting.charge)(owner, bytes);
+    }
+}

@@ -1,0 +1,155 @@
+//! The kernel heap: the global allocator, and the critical section that it runs in.
+//!
+//! TLSF from `embedded-alloc`: constant time. May be used in any context, interrupt handlers included;
+//! never blocks. The bytes in use are counted here by the sizes that were asked for, so that a leak
+//! check sees a single byte and costs no walk through the heap.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use aarch64_cpu::registers::{MPIDR_EL1, Readable};
+use critical_section::RawRestoreState;
+use embedded_alloc::TlsfHeap;
+
+use crate::arch::lock::InterruptLock;
+use crate::arch::{cpu, daif};
+use crate::mem::charge;
+
+/// The heap together with its count.
+struct KernelHeap {
+    heap: TlsfHeap,
+    used: AtomicUsize,
+    size: AtomicUsize,
+    /// MPIDR_EL1 of the CPU that is inside [`uncounted`]; 0 if none is.
+    uncounted_by: AtomicU64,
+}
+
+#[global_allocator]
+static HEAP: KernelHeap = KernelHeap {
+    heap: TlsfHeap::empty(),
+    used: AtomicUsize::new(0),
+    size: AtomicUsize::new(0),
+    uncounted_by: AtomicU64::new(0),
+};
+
+/// What is asked of the heap for `layout`: room for the owner's number behind it, and where that number lies.
+fn with_owner(layout: Layout) -> Option<(Layout, usize)> {
+    layout.extend(Layout::new::<u32>()).ok().map(|(whole, offset)| (whole.pad_to_align(), offset))
+}
+
+// SAFETY: hands everything on to the heap, which is an allocator; what is asked for is larger than what the caller
+// gets, by the same amount for the same layout.
+unsafe impl GlobalAlloc for KernelHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some((whole, offset)) = with_owner(layout) else { return core::ptr::null_mut() };
+        // Masked, so that a thread does not die between the allocation and its being charged.
+        let interrupts = daif::mask();
+        // SAFETY: `whole` is not empty.
+        let block = unsafe { self.heap.alloc(whole) };
+        if !block.is_null() {
+            let uncounted = is_uncounted();
+            let owner = if uncounted { 0 } else { charge::allocate(layout.size()) };
+            // SAFETY: inside the block, and aligned: `Layout::extend` says where.
+            unsafe { block.add(offset).cast::<u32>().write(owner) };
+            if !uncounted {
+                self.used.fetch_add(layout.size(), Ordering::Relaxed);
+            }
+        }
+        daif::restore(interrupts);
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let Some((whole, offset)) = with_owner(layout) else { return };
+        let interrupts = daif::mask();
+        // SAFETY: written by `alloc` for the same layout.
+        let owner = unsafe { block.add(offset).cast::<u32>().read() };
+        if !is_uncounted() {
+            charge::free(owner, layout.size());
+            self.used.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise, for the layout that `alloc` asked for.
+        unsafe { self.heap.dealloc(block, whole) };
+        daif::restore(interrupts);
+    }
+}
+
+/// Gives the heap its memory.
+///
+/// # Safety
+/// Once; `size` bytes at `start` must be mapped and belong to nobody else, for good.
+pub(super) unsafe fn init(start: *mut u8, size: usize) {
+    // SAFETY: the caller's promise is the one that is asked for here.
+    unsafe { HEAP.heap.init(start as usize, size) };
+    HEAP.size.store(size, Ordering::Relaxed);
+}
+
+/// Bytes that are allocated, as they were asked for.
+pub fn used() -> usize {
+    HEAP.used.load(Ordering::Relaxed)
+}
+
+/// Bytes that are not allocated. Some of them are lost to headers and rounding.
+pub fn free() -> usize {
+    HEAP.size.load(Ordering::Relaxed) - used()
+}
+
+/// Runs `work`, whose allocations and deallocations are not to show in [`used`]: the memory allocators' own
+/// lists, which grow and shrink with the past of the whole system and belong to nobody.
+///
+/// What is allocated in here must be deallocated in here. Interrupts are masked meanwhile. Lock order: page
+/// tables -> stack slots -> frames -> this -> heap.
+pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
+    static ONE_AT_A_TIME: InterruptLock<()> = InterruptLock::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    HEAP.uncounted_by.store(MPIDR_EL1.get(), Ordering::Relaxed);
+    let result = work();
+    HEAP.uncounted_by.store(0, Ordering::Relaxed);
+    result
+}
+
+/// Whether this CPU is inside [`uncounted`], so that what it allocates belongs to nobody. Any context.
+#[inline]
+pub fn is_uncounted() -> bool {
+    // Relaxed: a CPU always sees what it stored itself, and only that can be its own number.
+    let by = HEAP.uncounted_by.load(Ordering::Relaxed);
+    by != 0 && by == MPIDR_EL1.get()
+}
+
+/// Interrupts masked and one lock for all CPUs, which a CPU may take again while it holds it.
+struct CriticalSection;
+
+critical_section::set_impl!(CriticalSection);
+
+/// Who is in the critical section: MPIDR_EL1 of that CPU, whose bit 31 is always set; 0 is nobody.
+static OWNER: AtomicU64 = AtomicU64::new(0);
+
+/// Restore state of an inner section: nothing to do. Not a value of DAIF, which has no such bit.
+const NESTED: RawRestoreState = 1;
+
+// SAFETY: between `acquire` and its `release` no other CPU gets past the exchange, and no interrupt of
+// this CPU is taken, so nothing else runs in a critical section. Acquire and Release order the accesses.
+unsafe impl critical_section::Impl for CriticalSection {
+    #[inline]
+    unsafe fn acquire() -> RawRestoreState {
+        let saved = daif::mask();
+        let me = MPIDR_EL1.get();
+        // Only this CPU can have written its own number, so a relaxed look is enough.
+        if OWNER.load(Ordering::Relaxed) == me {
+            return NESTED;
+        }
+        while OWNER.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            cpu::relax();
+        }
+        saved.to_bits() as RawRestoreState
+    }
+
+    #[inline]
+    unsafe fn release(state: RawRestoreState) {
+        if state != NESTED {
+            // Release: the next owner sees everything that was done in here.
+            OWNER.store(0, Ordering::Release);
+            daif::restore(daif::Saved::from_bits(state as u64));
+        }
+    }
+}

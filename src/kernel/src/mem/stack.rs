@@ -1,0 +1,153 @@
+//! Stacks: mapped between addresses that never are.
+//!
+//! Every size has its own range of addresses (`arch::layout`), so whether an address lies in a stack or in
+//! a guard is arithmetic. Numbers of slots are used again. Mapping and unmapping take locks, never
+//! block, and cost page table work and an invalidation on all CPUs: callers keep stacks for reuse.
+
+use alloc::vec::Vec;
+
+use crate::arch::layout::{self, PAGE_SIZE, STACK_CLASSES, STACK_MIN_SHIFT, STACKS_WINDOW, StackSlot};
+use crate::arch::lock::InterruptLock;
+use crate::arch::mmu;
+
+use super::{frames, heap};
+
+/// Size of the smallest stack in bytes.
+pub const MIN_SIZE: usize = 1 << STACK_MIN_SHIFT;
+/// Size of the largest stack in bytes.
+pub const MAX_SIZE: usize = MIN_SIZE << (STACK_CLASSES - 1);
+
+/// The right to use a mapped stack. Dropped without [`unmap`], the stack stays mapped for good.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stack {
+    bottom: usize,
+    size: usize,
+}
+
+impl Stack {
+    /// The lowest address.
+    pub const fn bottom(&self) -> usize {
+        self.bottom
+    }
+
+    /// Size in bytes, a power of two.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The address behind the highest one: where the stack pointer starts, 16-byte aligned.
+    pub const fn top(&self) -> usize {
+        self.bottom + self.size
+    }
+}
+
+/// The slots of one size.
+struct Class {
+    /// Slots below this were used at least once.
+    fresh: usize,
+    /// Those of them that are free. Its capacity is never less than `fresh`, so giving a slot back needs
+    /// no memory.
+    recycled: Vec<u32>,
+}
+
+static CLASSES: InterruptLock<[Class; STACK_CLASSES]> =
+    InterruptLock::new([const { Class { fresh: 0, recycled: Vec::new() } }; STACK_CLASSES]);
+
+impl Class {
+    fn take(&mut self, class: usize) -> Option<usize> {
+        if let Some(index) = self.recycled.pop() {
+            return Some(index as usize);
+        }
+        if self.fresh == StackSlot::count(class) {
+            return None;
+        }
+        heap::uncounted(|| self.recycled.try_reserve(self.fresh + 1)).ok()?;
+        self.fresh += 1;
+        Some(self.fresh - 1)
+    }
+}
+
+/// Maps a stack of at least `size` bytes: a power of two from [`MIN_SIZE`] to [`MAX_SIZE`].
+///
+/// Its contents are undefined. `None` if memory or addresses are short, or the size is too large.
+pub fn map(size: usize) -> Option<Stack> {
+    if size > MAX_SIZE {
+        return None;
+    }
+    let size = size.next_power_of_two().max(MIN_SIZE);
+    let class = size.trailing_zeros() as usize - STACK_MIN_SHIFT;
+    let index = CLASSES.lock()[class].take(class)?;
+    let stack = Stack { bottom: StackSlot { class, index }.stack_bottom(), size };
+    if map_frames(stack.bottom, size / PAGE_SIZE) {
+        Some(stack)
+    } else {
+        give_slot_back(&stack);
+        None
+    }
+}
+
+/// Unmaps a stack and gives its frames back. Nobody may stand on it or borrow from it.
+pub fn unmap(stack: Stack) {
+    unmap_frames(stack.bottom, stack.size / PAGE_SIZE);
+    give_slot_back(&stack);
+}
+
+/// Whether `address` lies in the part of the stacks window's slots that stacks are mapped in: a stack, in
+/// use or not.
+pub const fn contains(address: usize) -> bool {
+    match StackSlot::containing(address) {
+        Some(slot) => address >= slot.stack_bottom(),
+        None => false,
+    }
+}
+
+/// Whether `address` lies in the guard below a stack.
+pub const fn is_guard(address: usize) -> bool {
+    layout::is_stack_guard(address)
+}
+
+fn give_slot_back(stack: &Stack) {
+    let slot = StackSlot::containing(stack.bottom).expect("stacks lie in their window");
+    CLASSES.lock()[slot.class].recycled.push(slot.index as u32);
+}
+
+/// Maps `pages` pages at `address`: one block of frames, or where memory is fragmented, smaller ones. All
+/// or nothing.
+fn map_frames(address: usize, pages: usize) -> bool {
+    if let Some(physical) = frames::allocate(pages) {
+        if mmu::map_pages(address, physical, pages * PAGE_SIZE).is_ok() {
+            return true;
+        }
+        frames::free(physical, pages);
+        return false;
+    }
+    if pages == 1 {
+        return false;
+    }
+    let half = pages / 2;
+    if !map_frames(address, half) {
+        return false;
+    }
+    if !map_frames(address + half * PAGE_SIZE, half) {
+        unmap_frames(address, half);
+        return false;
+    }
+    true
+}
+
+/// The reverse of [`map_frames`], in as large blocks as the frames allow.
+fn unmap_frames(address: usize, pages: usize) {
+    let physical = mmu::translate(address).expect("a stack is mapped");
+    let consecutive = (1..pages)
+        .all(|page| mmu::translate(address + page * PAGE_SIZE) == Some(physical + (page * PAGE_SIZE) as u64));
+    if consecutive && physical.is_multiple_of((pages * PAGE_SIZE) as u64) {
+        mmu::unmap_pages(address, pages * PAGE_SIZE).expect("stacks lie in their window");
+        frames::free(physical, pages);
+    } else {
+        let half = pages / 2;
+        unmap_frames(address, half);
+        unmap_frames(address + half * PAGE_SIZE, half);
+    }
+}
+
+const _: () = assert!(STACKS_WINDOW.end <= layout::IMAGE_WINDOW);

@@ -1,0 +1,107 @@
+//! The end of a process: the master's work, step by step.
+//!
+//! DragonFly's `exit1`, of which these steps have a counterpart here; each says why it stands where it stands. Nothing
+//! is torn down before the election (R30), everything that may block is done while the master still has its stack, and
+//! what remains is done by the context that runs after it (`undertaker`): the process becomes a zombie when nobody of
+//! it is on a CPU (R14).
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::errno::Errno;
+use asphodel_core::id::Pid;
+use asphodel_core::proc::gate::{Leave, Master};
+use asphodel_core::proc::status::Status;
+use asphodel_core::signal::Signal;
+
+use crate::arch::mmu;
+use crate::proc::lwp::{self, current_process};
+use crate::proc::table::Process;
+use crate::proc::{adopt, hooks, kill, undertaker};
+use crate::sched::switch;
+use crate::sync::service::Service;
+use crate::sync::wait_queue::Manner;
+use crate::thread::Thread;
+
+/// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
+pub(crate) fn exit_process(status: Status) -> ! {
+    let process = current_process();
+    if process.pid() == Pid::INIT {
+        // Before anything is torn down, and before the election: nobody would be left to adopt (T19, R50).
+        crate::panic::end_of_init(status);
+    }
+    match process.gate.exit() {
+        Leave::Quietly(departure) => lwp::depart(process, departure),
+        Leave::AsMaster(master) => finish(process, master, status),
+    }
+}
+
+/// The master ends the process. Never returns.
+pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -> ! {
+    let thread = Thread::current();
+    if process.pid() == Pid::INIT {
+        crate::panic::end_of_init(status);
+    }
+    thread.lwp.master.store(true, Ordering::Relaxed);
+    // First what the parent will be told, so that a look from outside already shows it.
+    process.status.set(u32::from(status.word()));
+    // From here on exactly one LWP runs code of this process.
+    kill::doom_all(process);
+    let _alone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.gate.is_last_present());
+    // No sibling can run that might borrow from these stacks.
+    undertaker::free_corpses(process);
+    // Hooks see a process whose memory and status are whole.
+    hooks::run(process.pid(), status);
+    // After the last LWP that could spawn: the list of children only shrinks (R31).
+    adopt::disown_children(process);
+    process.drop_words();
+    lwp::quit_crew(process, thread);
+    lwp::strip(thread);
+    switch::die()
+}
+
+/// The running LWP has been told to die and is at a kill point. The executioner hook of `sync::service`.
+pub(crate) fn execute() -> ! {
+    Thread::current().service_depth.set(1);
+    let process = current_process();
+    match Signal::new(process.fatal.load(Ordering::Relaxed) as i32) {
+        Some(signal) if !process.gate.is_exiting() => exit_process(Status::signaled(signal)),
+        _ => lwp::leave(Status::exited(0)),
+    }
+}
+
+/// The `how` of [`extexit`]: what to do besides ending (low half).
+const EXTEXIT_SIMPLE: u32 = 0;
+const EXTEXIT_SETINT: u32 = 1;
+/// The `how` of [`extexit`]: who ends (high half).
+const EXTEXIT_PROC: u32 = 0;
+const EXTEXIT_LWP: u32 = 1;
+
+/// extexit(2): ends the calling LWP or the calling process, and may store `status` at `address` as it does so.
+/// Returns only to say what is wrong. Thread context.
+///
+/// # Errors
+/// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: `address` is not a writable, aligned
+/// `i32` (T7). The caller goes on, nothing has happened.
+pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
+    let _service = Service::enter();
+    let (action, who) = (how & 0xffff, how >> 16);
+    if who != EXTEXIT_PROC && who != EXTEXIT_LWP {
+        return Errno::EINVAL;
+    }
+    match action {
+        EXTEXIT_SIMPLE => {}
+        EXTEXIT_SETINT if !is_word(address as usize) => return Errno::EFAULT,
+        EXTEXIT_SETINT => {
+            let lwp = &Thread::current().lwp;
+            lwp.set_value.set(status as u32);
+            lwp.set_address.store(address as usize, Ordering::Relaxed);
+        }
+        _ => return Errno::EINVAL,
+    }
+    if who == EXTEXIT_LWP { lwp::leave(Status::exited(status)) } else { exit_process(Status::exited(status)) }
+}
+
+/// Whether an `i32` can be stored at `address`.
+fn is_word(address: usize) -> bool {
+    address.is_multiple_of(align_of::<i32>()) && mmu::is_writable(address)
+}

@@ -1,0 +1,154 @@
+//! Faults and panics of programs: they end their process, not the system (DESIGN, decision 11).
+//!
+//! The parent sees a signal status: SIGSEGV for memory and stack overflow, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGABRT
+//! for a panic. The cause goes to the console with registers and backtrace. What happens while a kernel lock may be
+//! held, or with interrupts masked, is the kernel's own fault and ends the system.
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use alloc::boxed::Box;
+use asphodel_core::proc::status::Status;
+use asphodel_core::signal::Signal;
+
+use crate::arch::exception::{Fault, FaultKind, Hooks, Report};
+use crate::arch::fp::{self, FpState};
+use crate::arch::frame::TrapFrame;
+use crate::cpu::Cpu;
+use crate::proc::{exit, lwp};
+use crate::sched::interrupt;
+use crate::sync::service;
+use crate::thread::Thread;
+
+/// The kernel's exception hooks.
+pub(crate) static HOOKS: Hooks = Hooks { irq, fault, fp: first_fp_use, preempt };
+
+/// The signal that tells a waiter of a fault.
+fn signal_of(kind: FaultKind) -> Signal {
+    match kind {
+        FaultKind::NullAccess
+        | FaultKind::StackOverflow
+        | FaultKind::DataAbort
+        | FaultKind::PrefetchAbort
+        | FaultKind::Unexpected => Signal::SEGV,
+        FaultKind::Undefined => Signal::ILL,
+        FaultKind::Alignment | FaultKind::Bus => Signal::BUS,
+        FaultKind::Breakpoint => Signal::TRAP,
+        FaultKind::FloatingPoint => Signal::FPE,
+    }
+}
+
+/// Whether the running thread can end without taking a lock of the kernel with it.
+fn can_die(thread: &Thread) -> bool {
+    thread.is_lwp() && thread.preempt_depth.get() == 0
+}
+
+/// Which LWP it is, for the console.
+struct Who<'a>(&'a Thread);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let process = lwp::current_process();
+        write!(f, "asphodel: pid {} tid {} ({})", process.pid(), self.0.lwp.tid.get(), process.program().name)
+    }
+}
+
+/// Hook: an interrupt of a thread. `true`: preempt it.
+fn irq(frame: &mut TrapFrame) -> bool {
+    let reschedule = interrupt::handle(frame);
+    if dies_on_return(Thread::current()) && !frame.irq_masked() {
+        redirect(frame, end_at_kill_point, 0);
+    }
+    reschedule
+}
+
+/// Kill point (c): a doomed LWP in program code.
+#[inline]
+fn dies_on_return(thread: &Thread) -> bool {
+    service::is_doomed(thread)
+        && thread.service_depth.get() == 0
+        && thread.preempt_depth.get() == 0
+        && thread.is_lwp()
+}
+
+/// Hook: the second half of a preempting interrupt, on the thread's own stack, interrupts masked.
+fn preempt() {
+    interrupt::preempt();
+    // Whoever doomed the thread while it was off its CPU may not have seen it come back: either it did and sends an
+    // interrupt, or this sees the doom. Pairs with the fence in `Park::unpark_killable`.
+    core::sync::atomic::fence(Ordering::SeqCst);
+    if dies_on_return(Thread::current()) {
+        end_at_kill_point(0);
+    }
+}
+
+/// Hook: a synchronous exception of a thread.
+fn fault(frame: &mut TrapFrame, fault: &Fault) {
+    let thread = Thread::current();
+    if !can_die(thread) || frame.irq_masked() {
+        crate::panic::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
+    }
+    crate::println!("{} {}", Who(thread), Report { frame, fault });
+    if fault.kind == FaultKind::StackOverflow {
+        // Its stack is full: it dies on another one. If there is none, on its own from the top: it never returns.
+        let top = thread.replace_stack(Cpu::this());
+        frame.sp = top.map_or_else(|| thread.stack_top() as u64, |top| top as u64);
+    }
+    frame.sp &= !15;
+    redirect(frame, end_by_signal, u64::from(signal_of(fault.kind).number()));
+}
+
+/// Makes the interrupted thread go on at `function(argument)`, with interrupts unmasked.
+fn redirect(frame: &mut TrapFrame, function: extern "C" fn(u64) -> !, argument: u64) {
+    frame.elr = function as *const () as u64;
+    frame.x[0] = argument;
+}
+
+/// Where a faulting LWP goes on.
+extern "C" fn end_by_signal(number: u64) -> ! {
+    Thread::current().service_depth.set(1);
+    let signal = Signal::new(number as i32).unwrap_or(Signal::SEGV);
+    exit::exit_process(Status::signaled(signal))
+}
+
+/// Where a doomed LWP goes on.
+extern "C" fn end_at_kill_point(_argument: u64) -> ! {
+    Thread::current().service_depth.set(1);
+    crate::arch::daif::unmask();
+    service::execute()
+}
+
+/// Hook: the running thread has used a floating-point register for the first time.
+fn first_fp_use(frame: &mut TrapFrame) {
+    let thread = Thread::current();
+    if !thread.is_lwp() || frame.irq_masked() {
+        crate::panic::fatal(format_args!("floating point in the kernel\n{frame}"));
+    }
+    // Its own state, freed when it ends.
+    let state = Box::into_raw(Box::new(FpState::new()));
+    thread.fp.store(state, Ordering::Relaxed);
+    fp::enable();
+    // SAFETY: just made.
+    unsafe { &*state }.restore();
+}
+
+/// A Rust panic: ends the process if an LWP panicked in a place where it can die, else returns.
+pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
+    if crate::arch::cpu::thread_pointer() == 0 || masked {
+        return;
+    }
+    let thread = Thread::current();
+    if !can_die(thread) {
+        return;
+    }
+    let location = info.location();
+    let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
+    crate::println!(
+        "{} panicked: {}, at {file}:{line}\n{}",
+        Who(thread),
+        info.message(),
+        crate::arch::backtrace::Backtrace::here()
+    );
+    thread.service_depth.set(1);
+    exit::exit_process(Status::signaled(Signal::ABRT))
+}

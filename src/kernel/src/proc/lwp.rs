@@ -1,0 +1,244 @@
+//! LWPs: making them, joining them, and their way to the end.
+//!
+//! A new LWP is counted by the gate and put into the crew in one step under the crew's lock, last of all, so that the
+//! master, who takes that lock after its election, finds every LWP there is (R7, D32). On its way out an LWP leaves
+//! the crew, and then nothing may block any more.
+
+use core::sync::atomic::Ordering;
+
+use alloc::boxed::Box;
+use asphodel_core::errno::Errno;
+use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
+use asphodel_core::proc::status::Status;
+
+use crate::proc::{exit, undertaker};
+use crate::proc::table::{CrewNodes, PROCESSES, Process};
+use crate::sched::{ready, switch};
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{self, Manner, Woken};
+use crate::thread::{THREADS, Thread, ThreadAttributes};
+
+/// What a new LWP is to be like: priority, CPUs, stack size.
+pub type LwpAttributes = ThreadAttributes;
+
+/// An LWP's entry: gets the argument, returns the result for a join.
+pub type Entry = fn(usize) -> usize;
+
+/// The running LWP's process. Only for LWPs.
+#[inline(always)]
+pub(crate) fn current_process() -> &'static Process {
+    PROCESSES.get(Thread::current().lwp.process.get())
+}
+
+/// Makes an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Thread context.
+///
+/// # Errors
+/// `ENOMEM`, `EAGAIN` (the process is ending, T41, or has too many LWPs). Nothing is left behind (T96).
+pub(crate) fn create(
+    process: &'static Process,
+    entry: Entry,
+    argument: usize,
+    attributes: &ThreadAttributes,
+    first: bool,
+) -> Result<&'static Thread, Errno> {
+    let thread = Thread::create(attributes, start, 0)?;
+    thread.lwp.entry.set(entry as usize as u64);
+    thread.lwp.argument.set(argument as u64);
+    // The LWP's record holds its process's, and gives it back last of all (R44, T91).
+    thread.lwp.process.set(process.hold().keep().slot);
+    let admitted = {
+        let mut crew = process.crew.lock();
+        // The first LWP has been counted since the gate exists.
+        let admitted = if first { Ok(()) } else { process.gate.create() };
+        if admitted.is_ok() {
+            crew.last_tid += 1;
+            thread.lwp.tid.set(crew.last_tid);
+            thread.lwp.in_doomed.set(0);
+            crew.free.push_back(&CrewNodes, thread.index);
+            // A kill that is under way has a sender that may have walked the crew already.
+            if process.fatal.load(Ordering::Relaxed) != 0 {
+                thread.doomed.store(true, Ordering::Relaxed);
+            }
+        }
+        admitted
+    };
+    match admitted {
+        Ok(()) => Ok(thread),
+        Err(CreateRefused::Ending | CreateRefused::TooMany) => {
+            undertaker::dispose(thread);
+            Err(Errno::EAGAIN)
+        }
+    }
+}
+
+/// First thing an LWP runs.
+extern "C" fn start(_argument: usize) -> ! {
+    let thread = Thread::current();
+    // At depth 1 until the program is entered: an LWP that is doomed before it ran dies at the edge below.
+    thread.service_depth.set(1);
+    switch::enter_thread();
+    // SAFETY: `create` stored an `Entry` here.
+    let entry = unsafe { core::mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
+    let argument = thread.lwp.argument.get() as usize;
+    leave_kernel();
+    let result = entry(argument);
+    let _service = Service::enter();
+    thread.lwp.result.store(result as u64, Ordering::Relaxed);
+    thread.lwp.returned.store(true, Ordering::Relaxed);
+    leave(Status::exited(0))
+}
+
+/// The edge between `start` and program code: a kill point.
+#[inline(always)]
+fn leave_kernel() {
+    let thread = Thread::current();
+    thread.service_depth.set(0);
+    if crate::sync::service::is_doomed(thread) {
+        thread.service_depth.set(1);
+        crate::sync::service::execute();
+    }
+}
+
+/// The running LWP ends by itself. If it is the last one, the process ends with `status` (T12, T15, T16).
+pub(crate) fn leave(status: Status) -> ! {
+    let process = current_process();
+    match process.gate.leave() {
+        Leave::Quietly(departure) => depart(process, departure),
+        Leave::AsMaster(master) => exit::finish(process, master, status),
+    }
+}
+
+/// The running LWP leaves without touching the process.
+pub(crate) fn depart(process: &'static Process, _duty: Departure) -> ! {
+    let thread = Thread::current();
+    quit_crew(process, thread);
+    strip(thread);
+    switch::die()
+}
+
+/// Takes the LWP out of the crew: its tid names nobody from here on (T97).
+pub(crate) fn quit_crew(process: &Process, thread: &Thread) {
+    let mut crew = process.crew.lock();
+    let list = if thread.lwp.in_doomed.get() != 0 { &mut crew.doomed } else { &mut crew.free };
+    list.remove(&CrewNodes, thread.index);
+}
+
+/// Frees what an LWP has besides its stack and record. Last thing that may take locks.
+pub(crate) fn strip(thread: &Thread) {
+    let fp = thread.fp.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    if !fp.is_null() {
+        crate::arch::fp::disable();
+        // SAFETY: made by `Box::into_raw` at the first use of a floating-point register; this was the only pointer.
+        drop(unsafe { Box::from_raw(fp) });
+    }
+}
+
+/// An LWP seen from outside: keeps its record until dropped, whether the LWP is dead or alive. Dropping it does not
+/// end the LWP.
+#[derive(Debug)]
+pub struct LwpHandle(u32);
+
+impl LwpHandle {
+    /// A handle of `thread`, of which the caller has a hold, or which cannot have ended yet.
+    pub(crate) fn new(thread: &Thread) -> Option<Self> {
+        thread.remains.try_hold().then_some(Self(thread.index))
+    }
+
+    fn thread(&self) -> &'static Thread {
+        THREADS.get(self.0)
+    }
+
+    /// Its number in its process.
+    #[must_use]
+    pub fn tid(&self) -> u32 {
+        self.thread().lwp.tid.get()
+    }
+
+    /// Whether it is off its CPU for good.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread().remains.is_retired()
+    }
+
+    /// Keeps its stack mapped as well, while the result lives; `None` if it may be gone already.
+    #[must_use]
+    pub fn pin_stack(&self) -> Option<StackPin> {
+        let thread = self.thread();
+        thread.remains.try_pin().then(|| {
+            let held = thread.remains.try_hold();
+            debug_assert!(held, "the handle has a hold");
+            StackPin(self.0)
+        })
+    }
+
+    /// Waits for its end. Killable. Thread context; blocks.
+    ///
+    /// # Errors
+    /// `EDEADLK` if it is the caller itself; `EINTR` if the caller is being killed.
+    pub fn wait(&self) -> Result<(), Errno> {
+        let _service = Service::enter();
+        let thread = self.thread();
+        if thread.index == Thread::current().index {
+            return Err(Errno::EDEADLK);
+        }
+        match wait_queue::wait(&thread.lwp.joiners, Manner::KILLABLE, || thread.remains.is_retired()) {
+            Woken::Ready => Ok(()),
+            _ => Err(Errno::EINTR),
+        }
+    }
+
+    /// Waits for its end and takes its result. `Ok(None)`: it ended without returning from its entry. Killable.
+    /// Thread context; blocks.
+    ///
+    /// # Errors
+    /// As [`LwpHandle::wait`].
+    pub fn join(self) -> Result<Option<usize>, Errno> {
+        let _service = Service::enter();
+        self.wait()?;
+        let lwp = &self.thread().lwp;
+        Ok(lwp.returned.load(Ordering::Relaxed).then(|| lwp.result.load(Ordering::Relaxed) as usize))
+    }
+}
+
+impl Drop for LwpHandle {
+    fn drop(&mut self) {
+        let _service = Service::enter();
+        undertaker::release(self.thread());
+    }
+}
+
+/// Keeps the stack of an LWP from being freed or reused, even after its end (T85).
+#[derive(Debug)]
+pub struct StackPin(u32);
+
+impl Drop for StackPin {
+    fn drop(&mut self) {
+        let _service = Service::enter();
+        let thread = THREADS.get(self.0);
+        undertaker::unpin(thread);
+        undertaker::release(thread);
+    }
+}
+
+/// Makes an LWP in the calling process and lets it run. Thread context; may block for memory only.
+///
+/// # Errors
+/// As `create`; `EINVAL` for an affinity that names no CPU that is online.
+pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> Result<LwpHandle, Errno> {
+    let _service = Service::enter();
+    check_attributes(attributes)?;
+    let thread = create(current_process(), entry, argument, attributes, false)?;
+    // Before it can run: it cannot have ended.
+    let handle = LwpHandle::new(thread).ok_or(Errno::EAGAIN)?;
+    ready::enqueue(thread.index);
+    ready::check_preemption();
+    Ok(handle)
+}
+
+/// Refuses attributes that make no sense.
+pub(crate) fn check_attributes(attributes: &ThreadAttributes) -> Result<(), Errno> {
+    if attributes.affinity.and(crate::cpu::mask::online()).is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}

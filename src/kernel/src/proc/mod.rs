@@ -1,0 +1,33 @@
+//! Processes: groups of LWPs that live, end and are waited for together.
+//!
+//! A process never runs itself. Its end follows `asphodel_core::proc::gate`: one LWP is elected master and tears it
+//! down; it becomes a zombie when the last LWP is off its CPU, in the same step; it is gone when it has been reaped and
+//! nobody holds its record. exit-wait: DragonFly's `kern_exit.c`, with the defects of that design corrected.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `table` | records, pids, look-ups |
+//! | `program` | named entry points |
+//! | `spawn` | making a process |
+//! | `lwp` | making LWPs, joining them, and their way to the end |
+//! | `undertaker` | what is done for an LWP once its stack is out of use |
+//! | `exit` | the master's work |
+//! | `kill` | dooming LWPs; signals |
+//! | `wait` | wait4 |
+//! | `adopt` | children of the dead |
+//! | `hooks` | at_exit |
+//! | `fault` | faults and panics of programs |
+//! | `report` | looks from outside: ps |
+
+pub(crate) mod adopt;
+pub(crate) mod exit;
+pub(crate) mod fault;
+pub(crate) mod hooks;
+pub(crate) mod kill;
+pub(crate) mod lwp;
+pub mod program;
+pub mod report;
+pub(crate) mod spawn;
+pub(crate) mod table;
+pub(crate) mod undertaker;
+pub(crate) mod wait;

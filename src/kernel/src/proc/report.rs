@@ -1,0 +1,129 @@
+//! Looks at processes from outside: what `ps` shows, and the counts that a leak check compares.
+
+use alloc::vec::Vec;
+use asphodel_core::id::Pid;
+use asphodel_core::proc::usage::Usage;
+use asphodel_core::thread::park::Sleep;
+use core::sync::atomic::Ordering;
+
+use crate::arch::counter;
+use crate::mem;
+use crate::proc::table::{CrewNodes, PROCESSES, Process};
+use crate::sync::service::Service;
+use crate::thread::{THREADS, Thread, stack};
+
+/// What a process is doing, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// An LWP runs or could run.
+    Running,
+    /// All LWPs sleep.
+    Sleeping,
+    /// A master has been elected.
+    Exiting,
+    /// It waits to be reaped.
+    Zombie,
+}
+
+/// One process, as `ps` shows it.
+#[derive(Clone, Debug)]
+pub struct ProcessReport {
+    /// Its pid.
+    pub pid: Pid,
+    /// Its parent's.
+    pub parent: Pid,
+    /// Its group.
+    pub group: Pid,
+    /// What it does.
+    pub state: State,
+    /// LWPs that have not left.
+    pub lwps: u32,
+    /// The CPU one of its LWPs ran on last.
+    pub cpu: u32,
+    /// What it has used so far, living LWPs included.
+    pub usage: Usage,
+    /// Counter ticks since it was started.
+    pub age_ticks: u64,
+    /// Bytes of stack and heap it has.
+    pub memory: u64,
+    /// Its program's name.
+    pub name: &'static str,
+    /// While it is exiting: the number of an LWP it waits for that sleeps so that a kill does not end it (T34).
+    pub waits_for: Option<u32>,
+}
+
+/// All processes, in the order of their slots. Not a snapshot. Thread context; allocates.
+pub fn processes() -> Vec<ProcessReport> {
+    let _service = Service::enter();
+    PROCESSES.all().map(|process| report(&process)).collect()
+}
+
+/// One process, zombies included. Thread context.
+pub fn process(pid: Pid) -> Option<ProcessReport> {
+    let _service = Service::enter();
+    PROCESSES.find(pid).map(|process| report(&process))
+}
+
+fn report(process: &Process) -> ProcessReport {
+    let view = process.gate.view();
+    let mut usage = process.usage.read();
+    let (mut runnable, mut cpu, mut stacks, mut waits_for) = (false, 0, 0, None);
+    {
+        let crew = process.crew.lock();
+        for index in crew.free.iter(&CrewNodes).chain(crew.doomed.iter(&CrewNodes)) {
+            let thread = THREADS.get(index);
+            usage = usage.plus(thread.usage.read());
+            runnable |= thread.park.sleeping().is_none();
+            cpu = thread.cpu.get();
+            stacks += thread.stack_size() as u64;
+            let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
+                && !thread.lwp.master.load(Ordering::Relaxed);
+            waits_for = waits_for.or(stuck.then(|| thread.lwp.tid.get()));
+        }
+    }
+    let state = match () {
+        () if view.zombie => State::Zombie,
+        () if view.exiting => State::Exiting,
+        () if runnable => State::Running,
+        () => State::Sleeping,
+    };
+    let parent = PROCESSES.hold_slot(process.kin.parent()).map_or(Pid::NONE, |parent| parent.pid());
+    ProcessReport {
+        pid: process.pid(),
+        parent,
+        group: process.kin.group(),
+        state,
+        lwps: view.live,
+        cpu,
+        usage,
+        age_ticks: counter::now().wrapping_sub(process.started_at.get()),
+        memory: stacks + process.memory.load(Ordering::Relaxed),
+        name: process.program().name,
+        waits_for: if view.exiting { waits_for } else { None },
+    }
+}
+
+/// Counts of everything that must come back when processes end. Two of them, taken with nothing going on, are equal
+/// unless something leaked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Process records in use: pids.
+    pub processes: u64,
+    /// Thread records in use.
+    pub threads: u64,
+    /// Stacks in use.
+    pub stacks: u64,
+    /// Heap bytes charged to processes, dead ones included.
+    pub heap: u64,
+}
+
+/// Counts now. Thread context.
+pub fn census() -> Census {
+    let _service = Service::enter();
+    Census {
+        processes: PROCESSES.all().count() as u64,
+        threads: Thread::in_use(),
+        stacks: stack::in_use(),
+        heap: mem::charge::charged(),
+    }
+}

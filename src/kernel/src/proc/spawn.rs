@@ -1,0 +1,180 @@
+//! Spawning: making a process. There is no fork; the flags that fork-like calls have are attributes here.
+//!
+//! Everything that can fail comes first. The new process is put into its parent's brood before its first LWP is
+//! queued, and look-ups do not see it before (D30).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use asphodel_core::errno::Errno;
+use asphodel_core::id::Pid;
+use asphodel_core::signal::Signal;
+use core::sync::atomic::Ordering;
+
+use crate::arch::counter;
+use crate::proc::lwp::{self, current_process};
+use crate::proc::program::{Arguments, Program};
+use crate::proc::table::{Hold, PROCESSES, Process};
+use crate::sched::ready;
+use crate::sync::service::Service;
+use crate::thread::{Thread, ThreadAttributes};
+
+/// Most bytes of words a program can be started with.
+pub(crate) const MAX_WORDS: usize = 64 * 1024;
+
+/// Which group a new process is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Group {
+    /// Its parent's.
+    #[default]
+    Inherit,
+    /// One of its own, named by its pid.
+    New,
+    /// That of another process: the number of an existing group.
+    Join(Pid),
+}
+
+/// What a new process is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct SpawnAttributes {
+    /// Its first LWP.
+    pub lwp: ThreadAttributes,
+    /// Its group.
+    pub group: Group,
+    /// Its parent is process 1 from the start; the spawner cannot wait for it (RFNOWAIT, T170).
+    pub no_wait: bool,
+    /// What its parent is sent when it ends. With anything but SIGCHLD it is of the clone class, which a wait sees
+    /// only with WLINUXCLONE; anything but SIGCHLD and SIGUSR1 is taken as SIGCHLD (T167).
+    pub exit_signal: Signal,
+    /// A number for [`Arguments::number`].
+    pub number: usize,
+}
+
+impl Default for SpawnAttributes {
+    fn default() -> Self {
+        Self {
+            lwp: ThreadAttributes::default(),
+            group: Group::Inherit,
+            no_wait: false,
+            exit_signal: Signal::CHLD,
+            number: 0,
+        }
+    }
+}
+
+/// Starts `program` with `words` in a new process, a child of the calling one. Thread context; may block for memory
+/// only.
+///
+/// # Errors
+/// `E2BIG`: too many bytes of words. `EINVAL`: no CPU that is online is allowed, or a word contains a zero byte.
+/// `ESRCH`: there is no such group. `EAGAIN`: too many processes, or the caller's is ending. `ENOMEM`. Nothing is left
+/// behind.
+pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
+    let _service = Service::enter();
+    let caller = current_process();
+    let parent = if attributes.no_wait { init()? } else { caller.hold() };
+    let process = prepare(program, words, attributes, caller)?;
+    let pid = process.pid();
+    start(process, parent.record(), attributes)?;
+    ready::check_preemption();
+    Ok(pid)
+}
+
+fn init() -> Result<Hold, Errno> {
+    PROCESSES.find(Pid::INIT).ok_or(Errno::ESRCH)
+}
+
+/// Starts process 1. Boot only, before any other process.
+pub(crate) fn spawn_init(program: &Program) -> Result<(), Errno> {
+    let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
+    let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
+    assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
+    fill(&process, program, None, &attributes, process.record().hold());
+    // Its own parent: nobody else can be. Its end powers the system off, so it is never published.
+    start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
+}
+
+/// A filled record that nobody can reach. Fails before anything has to be undone but the record itself.
+fn prepare(
+    program: &Program,
+    words: &[&str],
+    attributes: &SpawnAttributes,
+    caller: &'static Process,
+) -> Result<Hold, Errno> {
+    lwp::check_attributes(&attributes.lwp)?;
+    let words = join(words)?;
+    let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
+    let founder = match attributes.group {
+        Group::New => Some(process.record().hold()),
+        Group::Inherit => caller.group_founder(),
+        Group::Join(group) => PROCESSES.hold_slot(group.slot()).filter(|founder| founder.pid() == group),
+    };
+    // Whoever is in a group has a hold on its founder; a record that founded no group has itself in another one.
+    let founder = founder.filter(|founder| founder.slot == process.slot || founder.leads_a_group());
+    fill(&process, program, words, attributes, founder.ok_or(Errno::ESRCH)?);
+    Ok(process)
+}
+
+fn fill(
+    process: &Hold,
+    program: &Program,
+    words: Option<Box<str>>,
+    attributes: &SpawnAttributes,
+    founder: Hold,
+) {
+    let exit_signal = if attributes.exit_signal == Signal::USR1 { Signal::USR1 } else { Signal::CHLD };
+    process.kin.name(process.pid(), founder.pid(), exit_signal != Signal::CHLD);
+    process.found_group(founder);
+    process.exit_signal.store(u32::from(exit_signal.number()), Ordering::Relaxed);
+    process.set_program(*program, words, attributes.number);
+    process.started_at.set(counter::now());
+}
+
+/// Makes the first LWP and lets it run. The hold is that of being in the table; it stays with a process that starts.
+fn start(process: Hold, parent: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
+    let thread: &Thread = match lwp::create(process.record(), run_program, 0, &attributes.lwp, true) {
+        Ok(thread) => thread,
+        Err(error) => {
+            process.drop_words();
+            process.leave_group();
+            return Err(error);
+        }
+    };
+    let process = process.keep();
+    if parent.slot != process.slot {
+        parent.brood.lock().add(&PROCESSES, parent.slot, process.slot);
+    }
+    process.set_born();
+    ready::enqueue(thread.index);
+    Ok(())
+}
+
+/// The words joined by zero bytes, in one piece of memory.
+fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let length = words.iter().map(|word| word.len() + 1).sum::<usize>() - 1;
+    if length > MAX_WORDS {
+        return Err(Errno::E2BIG);
+    }
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err(Errno::EINVAL);
+    }
+    let mut joined = String::new();
+    joined.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            joined.push('\0');
+        }
+        joined.push_str(word);
+    }
+    Ok(Some(joined.into_boxed_str()))
+}
+
+/// Entry of every first LWP: the program's, whose result is the exit code.
+fn run_program(_argument: usize) -> usize {
+    let process = current_process();
+    let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
+    let code = (process.program().entry)(&arguments);
+    crate::api::exit(code)
+}

@@ -1,0 +1,367 @@
+//! The process table: records, pids, and looking a process up.
+//!
+//! A record is held by its being in the table (until it is reaped), by each of its LWPs' records, by members of the
+//! group it founded, and by whoever is looking at it. When the last hold goes, the slot is free for the next
+//! generation: a pid is not reused while it names a zombie or a group (T135).
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use alloc::boxed::Box;
+use asphodel_core::id::{MAX_PROCESSES, Pid};
+use asphodel_core::list::{Links, List, NIL, Nodes};
+use asphodel_core::proc::family::{Brood, Kin, Kinship};
+use asphodel_core::proc::gate::Gate;
+use asphodel_core::proc::status::Status;
+use asphodel_core::proc::usage::Account;
+use asphodel_core::shim::guarded::{Cell32, Cell64};
+use asphodel_core::signal::Signal;
+use asphodel_core::thread::remains::{FreeRecord, Remains};
+
+use crate::arch::daif;
+use crate::arch::lock::InterruptLock;
+use crate::cpu::Cpu;
+use crate::mem::slab::{Record, Slab};
+use crate::proc::program::Program;
+use crate::sync::wait_queue::WaitQueue;
+use crate::thread::THREADS;
+
+/// The LWPs of a process, by thread index, in two lists so that dooming them all is resumable.
+#[derive(Debug, Default)]
+pub(crate) struct Crew {
+    /// LWPs that nobody has doomed.
+    pub(crate) free: List,
+    /// LWPs that have been told to die.
+    pub(crate) doomed: List,
+    /// Number of the LWP created last.
+    pub(crate) last_tid: u32,
+}
+
+/// Views the table of threads as nodes of crews.
+pub(crate) struct CrewNodes;
+
+impl Nodes for CrewNodes {
+    #[inline(always)]
+    fn links(&self, index: u32) -> &Links {
+        &THREADS.get(index).lwp.crew
+    }
+}
+
+/// A process's record.
+#[repr(align(64))]
+pub(crate) struct Process {
+    /// Its slot in the table.
+    pub(crate) slot: u32,
+    /// Generation of the slot's present occupant.
+    generation: Cell32,
+    /// Holds on the record; see the module's documentation.
+    holds: Remains,
+
+    // Protocols of their own.
+    pub(crate) gate: Gate,
+    pub(crate) kin: Kin,
+    /// Its first LWP has been queued: look-ups may find it. Before that it is an embryo (D30).
+    born: AtomicBool,
+    /// Signal that is ending it, 0: none. The first one wins.
+    pub(crate) fatal: AtomicU32,
+    /// Signals that were recorded and not taken.
+    pub(crate) pending: AtomicU32,
+    /// Threads that wait for a pending signal.
+    pub(crate) signalled: WaitQueue,
+    /// The master, or the LWP becoming single, waits here for the others.
+    pub(crate) alone: WaitQueue,
+    /// LWPs that wait for a child.
+    pub(crate) child_events: WaitQueue,
+
+    // Locked.
+    pub(crate) brood: InterruptLock<Brood>,
+    pub(crate) crew: InterruptLock<Crew>,
+
+    // Written by the master before the process is a zombie, read after.
+    pub(crate) status: Cell32,
+
+    // Accounts.
+    pub(crate) usage: Account,
+    pub(crate) children_usage: Account,
+    /// Bytes of heap its LWPs have allocated and not freed; others may have freed more.
+    pub(crate) memory: AtomicU64,
+    pub(crate) started_at: Cell64,
+
+    // Attributes.
+    /// Signal its parent gets when it ends.
+    pub(crate) exit_signal: AtomicU32,
+    /// Its children need not be waited for (PS_NOCLDWAIT).
+    pub(crate) auto_reap: AtomicBool,
+    /// Slot of the process that founded its group, on which it has a hold.
+    group_founder: Cell32,
+
+    /// Dead LWPs whose stacks wait until no sibling can run, by thread index; see `undertaker`.
+    pub(crate) corpses: AtomicU32,
+    /// What it runs, and a number for it.
+    program: UnsafeCell<Program>,
+    pub(crate) number: Cell64,
+    /// The words it was started with, joined by zero bytes.
+    words: UnsafeCell<Option<Box<str>>>,
+}
+
+// SAFETY: `program` and `words` are written by the creator before anybody can reach the record; `program` is only read
+// then; `words` are read by LWPs and taken by the reaper, when the last LWP is off its CPU. The rest is atomic or locked.
+unsafe impl Sync for Process {}
+
+/// The table of all processes.
+pub(crate) struct Table(Slab<Process>);
+
+/// All processes.
+pub(crate) static PROCESSES: Table = Table(Slab::new(1));
+
+impl Record for Process {
+    fn new(index: u32) -> Self {
+        Self {
+            slot: index,
+            generation: Cell32::new(0),
+            holds: Remains::free(),
+            gate: Gate::new(),
+            kin: Kin::new(),
+            born: AtomicBool::new(false),
+            fatal: AtomicU32::new(0),
+            pending: AtomicU32::new(0),
+            signalled: WaitQueue::new(),
+            alone: WaitQueue::new(),
+            child_events: WaitQueue::new(),
+            brood: InterruptLock::new(Brood::new()),
+            crew: InterruptLock::new(Crew::default()),
+            status: Cell32::new(0),
+            usage: Account::new(),
+            children_usage: Account::new(),
+            memory: AtomicU64::new(0),
+            started_at: Cell64::new(0),
+            exit_signal: AtomicU32::new(0),
+            auto_reap: AtomicBool::new(false),
+            group_founder: Cell32::new(0),
+            corpses: AtomicU32::new(NIL),
+            program: UnsafeCell::new(Program::new("", |_| 0)),
+            number: Cell64::new(0),
+            words: UnsafeCell::new(None),
+        }
+    }
+}
+
+impl Kinship for Table {
+    #[inline(always)]
+    fn kin(&self, slot: u32) -> Option<&Kin> {
+        self.0.find(slot).map(|process| &process.kin)
+    }
+}
+
+/// A hold on a process record: it stays what it is while this lives.
+#[derive(Debug)]
+pub(crate) struct Hold(&'static Process);
+
+impl core::fmt::Debug for Process {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Process({}, {:?})", self.pid(), self.gate)
+    }
+}
+
+impl core::ops::Deref for Hold {
+    type Target = Process;
+
+    #[inline(always)]
+    fn deref(&self) -> &Process {
+        self.0
+    }
+}
+
+impl Hold {
+    /// The record itself, for the holder's own purposes.
+    #[inline(always)]
+    pub(crate) fn record(&self) -> &'static Process {
+        self.0
+    }
+
+    /// Goes on without this value; whoever takes the hold over calls [`Process::release`].
+    #[inline(always)]
+    pub(crate) fn keep(self) -> &'static Process {
+        let process = self.0;
+        core::mem::forget(self);
+        process
+    }
+}
+
+impl Drop for Hold {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl Table {
+    /// The record in `slot`, which has been handed out; it may have another occupant by now.
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: u32) -> &'static Process {
+        self.0.get(slot)
+    }
+
+    /// A hold on the process that `pid` names, zombies included; `None` once it has been reaped. Any context.
+    #[inline]
+    pub(crate) fn find(&self, pid: Pid) -> Option<Hold> {
+        if !pid.is_valid() {
+            return None;
+        }
+        let hold = self.hold_slot(pid.slot())?;
+        (hold.pid() == pid && hold.is_born() && !hold.gate.view().claimed).then_some(hold)
+    }
+
+    /// A hold on whatever process is in `slot`.
+    #[inline]
+    pub(crate) fn hold_slot(&self, slot: u32) -> Option<Hold> {
+        let process = self.0.find(slot)?;
+        process.holds.try_hold().then_some(Hold(process))
+    }
+
+    /// Takes a free slot for a new process: its first hold is that of its being in the table. Thread context.
+    pub(crate) fn allocate(&self) -> Option<Hold> {
+        let interrupts = daif::mask();
+        // SAFETY: this CPU, interrupts masked, no other borrow.
+        let slot = unsafe { Cpu::this().with_private(|private| self.0.take(&mut private.processes)) };
+        daif::restore(interrupts);
+        let process = self.0.get(slot.filter(|slot| *slot < MAX_PROCESSES)?);
+        process.reset();
+        process.holds.occupy();
+        Some(Hold(process))
+    }
+
+    /// Charges `bytes` (with wrapping arithmetic) of heap to the process whose pid is `owner`, if it still exists.
+    pub(crate) fn charge(&self, owner: u32, bytes: u64) {
+        let pid = Pid::from_raw(owner as i32);
+        if let Some(process) = self.0.find(pid.slot())
+            && process.pid() == pid
+        {
+            process.memory.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Every process there is, with a hold on each in turn. Not a snapshot. Thread context.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Hold> + '_ {
+        (1..self.0.len()).filter_map(|slot| self.hold_slot(slot)).filter(|process| process.is_born())
+    }
+}
+
+impl Process {
+    /// Makes the record that of a new process. Nobody can reach it.
+    fn reset(&self) {
+        self.born.store(false, Ordering::Relaxed);
+        self.gate.reset();
+        for word in [&self.fatal, &self.pending] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.status.set(0);
+        self.usage.reset();
+        self.children_usage.reset();
+        self.memory.store(0, Ordering::Relaxed);
+        self.auto_reap.store(false, Ordering::Relaxed);
+        self.corpses.store(NIL, Ordering::Relaxed);
+        self.crew.lock().last_tid = 0;
+    }
+
+    /// Look-ups may find it from here on.
+    pub(crate) fn set_born(&self) {
+        // Release: everything the creator wrote comes before anybody's look.
+        self.born.store(true, Ordering::Release);
+    }
+
+    fn is_born(&self) -> bool {
+        self.born.load(Ordering::Acquire)
+    }
+
+    /// Whether it founded a group that has members.
+    pub(crate) fn leads_a_group(&self) -> bool {
+        self.group_founder.get() == self.slot
+    }
+
+    /// Its pid.
+    #[inline(always)]
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::new(self.slot, self.generation.get())
+    }
+
+    /// The status its master has set.
+    #[inline]
+    pub(crate) fn status(&self) -> Status {
+        Status::from_word(self.status.get() as u16)
+    }
+
+    /// Sets what it runs. The creator, before anybody can reach the record.
+    pub(crate) fn set_program(&self, program: Program, words: Option<Box<str>>, number: usize) {
+        // SAFETY: see `unsafe impl Sync`.
+        unsafe {
+            *self.program.get() = program;
+            *self.words.get() = words;
+        }
+        self.number.set(number as u64);
+    }
+
+    /// What it runs.
+    pub(crate) fn program(&self) -> &Program {
+        // SAFETY: see `unsafe impl Sync`.
+        unsafe { &*self.program.get() }
+    }
+
+    /// The words it was started with. For its own LWPs.
+    pub(crate) fn words(&self) -> &str {
+        // SAFETY: see `unsafe impl Sync`.
+        unsafe { (*self.words.get()).as_deref().unwrap_or("") }
+    }
+
+    /// The words are not needed any more. The reaper, or the creator that gave up.
+    pub(crate) fn drop_words(&self) {
+        // SAFETY: see `unsafe impl Sync`.
+        let words = unsafe { (*self.words.get()).take() };
+        drop(words);
+    }
+
+    /// The signal its parent gets when it ends.
+    pub(crate) fn exit_signal(&self) -> Signal {
+        Signal::new(self.exit_signal.load(Ordering::Relaxed) as i32).unwrap_or(Signal::CHLD)
+    }
+
+    /// Puts it into the group founded by `founder` (itself, perhaps). The creator, before anybody knows it.
+    pub(crate) fn found_group(&self, founder: Hold) {
+        self.group_founder.set(founder.keep().slot);
+    }
+
+    /// A hold on the founder of its group.
+    pub(crate) fn group_founder(&self) -> Option<Hold> {
+        PROCESSES.hold_slot(self.group_founder.get())
+    }
+
+    /// It leaves its group. Once, by the reaper.
+    pub(crate) fn leave_group(&self) {
+        PROCESSES.get(self.group_founder.get()).release();
+    }
+
+    /// One more hold; the caller has one.
+    #[inline]
+    pub(crate) fn hold(&'static self) -> Hold {
+        let held = self.holds.try_hold();
+        debug_assert!(held, "whoever holds a record can hold it once more");
+        Hold(self)
+    }
+
+    /// Gives a hold back. Any context; never blocks.
+    #[inline]
+    pub(crate) fn release(&self) {
+        if let Some(duty) = self.holds.release() {
+            self.free(duty);
+        }
+    }
+
+    /// The slot is free for the next generation.
+    fn free(&self, _duty: FreeRecord) {
+        self.generation.set(self.generation.get().wrapping_add(1));
+        let interrupts = daif::mask();
+        // SAFETY: this CPU, interrupts masked, no other borrow.
+        unsafe { Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, self.slot)) };
+        daif::restore(interrupts);
+    }
+}

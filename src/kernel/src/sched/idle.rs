@@ -1,0 +1,21 @@
+//! The idle thread: what a CPU does when it has nothing to do.
+//!
+//! It is the context that booted the CPU. It takes no tick: it sleeps in WFI until an interrupt brings work.
+
+use crate::arch::{cpu as instructions, daif};
+use crate::cpu::{Cpu, mask};
+use crate::sched::{balance, switch};
+
+/// Runs whatever there is to run on this CPU, for ever. Entered once by the boot context, interrupts masked.
+pub(crate) fn run(cpu: &'static Cpu) -> ! {
+    loop {
+        // Interrupts are masked between the look at the queue and the WFI, which a pending interrupt ends even so.
+        switch::preempt();
+        mask::set_idle(cpu.index, true);
+        balance::ask(cpu);
+        instructions::wait_for_interrupt();
+        daif::unmask();
+        let _masked_again = daif::mask();
+        mask::set_idle(cpu.index, false);
+    }
+}

@@ -1,0 +1,57 @@
+//! What the interrupt hooks do: acknowledge, dispatch, and say whether the thread is to be preempted.
+
+use spin::Once;
+
+use crate::arch::counter;
+use crate::arch::frame::TrapFrame;
+use crate::cpu::Cpu;
+use crate::drivers::gic;
+use crate::sched::{MESSAGE, balance, deadline, ready, switch};
+use crate::thread::Thread;
+
+/// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
+const DEVICES: usize = 8;
+
+static HANDLERS: [Once<(u32, fn())>; DEVICES] = [const { Once::new() }; DEVICES];
+
+/// Registers the handler of a device interrupt. Boot CPU, before the interrupt is enabled. The handler runs in
+/// interrupt context.
+pub(crate) fn set_handler(number: u32, handler: fn()) {
+    let free = HANDLERS.iter().find(|entry| !entry.is_completed());
+    free.expect("more device interrupts than the table has room for").call_once(|| (number, handler));
+}
+
+/// The `irq` hook. Exception stack, interrupts masked. `true`: the thread is to be preempted.
+pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
+    let cpu = Cpu::this();
+    while let Some(interrupt) = gic::acknowledge() {
+        cpu.statistics.interrupts.set(cpu.statistics.interrupts.get() + 1);
+        match interrupt.intid {
+            MESSAGE => {
+                cpu.statistics.messages.set(cpu.statistics.messages.get() + 1);
+                // Ended first: a message that comes while the mailbox is emptied interrupts again.
+                gic::end(interrupt);
+                ready::take_mail(cpu);
+                balance::answer(cpu);
+                continue;
+            }
+            counter::TIMER_INTERRUPT => deadline::fired(cpu),
+            crate::panic::STOP => crate::panic::stop_here(),
+            number => device(number),
+        }
+        gic::end(interrupt);
+    }
+    cpu.reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
+}
+
+fn device(number: u32) {
+    let mut handlers = HANDLERS.iter().filter_map(Once::get);
+    if let Some((_, handler)) = handlers.find(|(known, _)| *known == number) {
+        handler();
+    }
+}
+
+/// The `preempt` hook. The interrupted thread's own stack, interrupts masked.
+pub(crate) fn preempt() {
+    switch::preempt();
+}

@@ -1,0 +1,26 @@
+//! The scheduler: who runs on each CPU, in the LWKT manner.
+//!
+//! Fixed priorities, round robin inside one, a time slice only while somebody of the same priority waits. A CPU alone
+//! touches its run queue, interrupts masked; other CPUs post threads to its mailbox and send an SGI. There is no tick:
+//! the timer is set for the next deadline that matters, and an idle CPU with nothing to wait for sleeps in WFI.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `switch` | choosing the next thread, switching, and what is done for the one before |
+//! | `ready` | making threads runnable, here or on another CPU |
+//! | `deadline` | the timer hardware: slices, sleepers, offers of work |
+//! | `balance` | work for idle CPUs, by message |
+//! | `idle` | the idle thread |
+//! | `interrupt` | what the interrupt hooks do |
+//! | `preempt` | preemption disabled and enabled again |
+
+pub(crate) mod balance;
+pub(crate) mod deadline;
+pub(crate) mod idle;
+pub(crate) mod interrupt;
+pub mod preempt;
+pub(crate) mod ready;
+pub(crate) mod switch;
+
+/// The interrupt that says "look into your mailbox, and at who wants work".
+pub(crate) const MESSAGE: u32 = 0;

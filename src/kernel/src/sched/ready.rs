@@ -1,0 +1,97 @@
+//! Making threads runnable: here, or on another CPU by message.
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::mailbox::Posted;
+use asphodel_core::sched::place;
+use asphodel_core::thread::park::Unpark;
+
+use crate::arch::daif;
+use crate::cpu::{Cpu, mask};
+use crate::drivers::gic;
+use crate::sched::{MESSAGE, deadline, switch};
+use crate::thread::{THREADS, Thread};
+
+/// Does what `unpark` asked for. Any context. A better thread than the running one takes over as soon as interrupts
+/// and preemption allow; thread context calls [`check_preemption`] when it has released its locks.
+#[inline]
+pub(crate) fn settle(thread: u32, unpark: Unpark) {
+    if unpark == Unpark::Enqueue {
+        enqueue(thread);
+    }
+}
+
+/// Queues a thread that is runnable and in no queue. Any context.
+#[inline]
+pub(crate) fn enqueue(thread: u32) {
+    let interrupts = daif::mask();
+    let cpu = Cpu::this();
+    let record = THREADS.get(thread);
+    let target = place::choose(record.cpu.get(), record.affinity(), mask::idle(), mask::online());
+    if target == cpu.index {
+        enqueue_here(cpu, record);
+    } else {
+        post(target, thread);
+    }
+    daif::restore(interrupts);
+}
+
+/// Sends a runnable thread to another CPU. Interrupts masked.
+#[inline]
+pub(crate) fn post(target: u32, thread: u32) {
+    // `choose` names CPUs that are online, and those have their records.
+    let cpu = Cpu::get(target).expect("an online CPU has a record");
+    if cpu.mailbox.post(&THREADS, thread) == Posted::Interrupt {
+        gic::send_sgi(MESSAGE, target as usize);
+    }
+}
+
+/// Queues a runnable thread on this CPU. Interrupts masked.
+#[inline]
+pub(crate) fn enqueue_here(cpu: &'static Cpu, thread: &Thread) {
+    let priority = thread.priority();
+    // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
+    let length = unsafe {
+        cpu.with_private(|private| {
+            private.run_queue.push_back(&THREADS, thread.index, priority);
+            private.run_queue.len()
+        })
+    };
+    cpu.ready.store(length, Ordering::Relaxed);
+    let current = cpu.current.get();
+    if current == cpu.idle.get() {
+        cpu.reschedule.set(1);
+        return;
+    }
+    let running = THREADS.get(current).priority();
+    if priority > running {
+        cpu.reschedule.set(1);
+    } else if priority == running {
+        deadline::want_slice(cpu);
+    }
+    deadline::want_sharing(cpu);
+}
+
+/// Takes in what other CPUs have posted. Interrupts masked, on `cpu`.
+pub(crate) fn take_mail(cpu: &'static Cpu) {
+    cpu.mailbox.drain(&THREADS, |thread| {
+        let record = THREADS.get(thread);
+        if record.affinity().contains(cpu.index) {
+            record.cpu.set(cpu.index);
+            enqueue_here(cpu, record);
+        } else {
+            // Its affinity changed on the way.
+            enqueue(thread);
+        }
+    });
+}
+
+/// Gives way to a better thread that was made runnable. Thread context, no lock held.
+#[inline]
+pub(crate) fn check_preemption() {
+    let interrupts = daif::mask();
+    if !interrupts.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0 {
+        switch::preempt();
+    }
+    daif::restore(interrupts);
+}

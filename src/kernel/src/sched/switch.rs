@@ -1,0 +1,212 @@
+//! Choosing the next thread, switching to it, and what is done for the one before.
+//!
+//! All of this runs with interrupts masked. The context that runs next finishes the switch of the one before it
+//! ([`finish`]): only then are that one's registers saved and its stack out of use, so only then may it be parked,
+//! sent to another CPU, or buried.
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::thread::remains::OffStack;
+use spin::Once;
+
+use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
+use crate::cpu::{Cpu, Handover, mask};
+use crate::sched::{deadline, ready};
+use crate::thread::{THREADS, Thread};
+
+/// Why the running thread leaves its CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It gives way to others of its priority.
+    Yield,
+    /// A better one, or the next of its priority, takes over.
+    Preempted,
+    /// It sleeps.
+    Parks,
+    /// It is dead.
+    Dies,
+}
+
+/// What the layer above does for a dead LWP, once its stack is out of use: see [`set_undertaker`].
+type Undertaker = fn(&'static Thread, OffStack);
+static UNDERTAKER: Once<Undertaker> = Once::new();
+
+/// Registers what is done for dead threads, by the context that runs after them, interrupts masked. Once, at boot.
+pub(crate) fn set_undertaker(undertaker: Undertaker) {
+    UNDERTAKER.call_once(|| undertaker);
+}
+
+/// The running thread lets others of its priority run. Returns at once if there are none. Thread context.
+#[inline]
+pub(crate) fn yield_now() {
+    let interrupts = daif::mask();
+    leave(Why::Yield);
+    daif::restore(interrupts);
+}
+
+/// The running thread, which has announced its sleep, sleeps until it is made runnable. Returns at once if that has
+/// happened. Thread context; no lock is held and preemption is enabled, or this is a kernel bug.
+#[inline]
+pub(crate) fn park() {
+    let interrupts = daif::mask();
+    let thread = Thread::current();
+    assert!(!interrupts.was_masked() && thread.preempt_depth.get() == 0, "a thread sleeps with preemption disabled");
+    if thread.park.is_parking() {
+        leave(Why::Parks);
+    }
+    daif::restore(interrupts);
+}
+
+/// Switches if somebody better waits. Interrupts masked; preemption enabled.
+#[inline]
+pub(crate) fn preempt() {
+    leave(Why::Preempted);
+}
+
+/// The running thread ends: never returns. Everything that could block has been done.
+pub(crate) fn die() -> ! {
+    let _for_good = daif::mask();
+    leave(Why::Dies);
+    unreachable!("a dead thread was switched to")
+}
+
+/// Leaves the CPU for `why`, to whoever is next. Interrupts masked. Returns when this thread runs again.
+#[inline]
+fn leave(why: Why) {
+    let cpu = Cpu::this();
+    let thread = Thread::current();
+    cpu.reschedule.set(0);
+    // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
+    let next = unsafe { cpu.with_private(|private| choose(cpu, thread, why, private)) };
+    let Some(next) = next else { return };
+    let now = counter::now();
+    thread.usage.charge(now.wrapping_sub(cpu.switched_at.get()), why != Why::Preempted);
+    cpu.switched_at.set(now);
+    cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
+    let next = THREADS.get(next);
+    deadline::start_slice(cpu, next, now);
+    go_on_with(cpu, thread, next, why);
+}
+
+/// The thread to run instead of `thread`, which is put where it belongs. `None`: it goes on.
+#[inline]
+fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Private) -> Option<u32> {
+    let queue = &mut private.run_queue;
+    let (next, handover) = match why {
+        Why::Parks => (queue.pop_best(&THREADS), Handover::Parked(thread.index)),
+        Why::Dies => (queue.pop_best(&THREADS), Handover::Dead(thread.index)),
+        Why::Yield | Why::Preempted => {
+            let idle = thread.index == cpu.idle.get();
+            let misplaced = !idle && !thread.affinity().contains(cpu.index);
+            if !idle && !misplaced && queue.best().is_none_or(|best| best < thread.priority()) {
+                return None;
+            }
+            let next = queue.pop_best(&THREADS);
+            if idle {
+                next?;
+                (next, Handover::Nothing)
+            } else if misplaced {
+                (next, Handover::Moved(thread.index))
+            } else {
+                // Preempted within its slice by a better one: it keeps its place before others of its priority.
+                let keeps_place = why == Why::Preempted
+                    && next.is_some_and(|next| THREADS.get(next).priority() > thread.priority());
+                if keeps_place {
+                    queue.push_front(&THREADS, thread.index, thread.priority());
+                } else {
+                    queue.push_back(&THREADS, thread.index, thread.priority());
+                }
+                (next, Handover::Nothing)
+            }
+        }
+    };
+    cpu.ready.store(queue.len(), Ordering::Relaxed);
+    private.handover = handover;
+    Some(next.unwrap_or(cpu.idle.get()))
+}
+
+/// Switches from `thread` to `next`. Returns when `thread` runs again, with the previous context finished.
+#[inline]
+fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, why: Why) {
+    next.cpu.set(cpu.index);
+    cpu.current.set(next.index);
+    cpu_registers::set_thread_pointer(core::ptr::from_ref(next) as u64);
+    swap_program_registers(thread, next, why == Why::Preempted);
+    // SAFETY: interrupts are masked; `next` came from this CPU's run queue or is its idle thread, so its context is
+    // saved and runs nowhere else.
+    unsafe { switch::switch(thread.context.slot(), next.context.get()) };
+    finish();
+}
+
+/// Moves the registers that only programs use: floating point, and the thread-local storage pointer.
+#[inline]
+fn swap_program_registers(thread: &Thread, next: &Thread, preempted: bool) {
+    let (old, new) = (thread.fp.load(Ordering::Relaxed), next.fp.load(Ordering::Relaxed));
+    if !old.is_null() || !new.is_null() {
+        swap_floating_point(old, new, preempted);
+    }
+    let (old, new) = (thread.tls.get(), next.tls.get());
+    if old | new != 0 {
+        thread.tls.set(cpu_registers::tls_pointer());
+        cpu_registers::set_tls_pointer(new);
+    }
+}
+
+#[cold]
+fn swap_floating_point(old: *mut fp::FpState, new: *mut fp::FpState, preempted: bool) {
+    // SAFETY: a thread's state is freed by itself only, before its last switch; both threads are held still by this
+    // CPU with interrupts masked.
+    let (old, new) = unsafe { (old.as_mut(), new.as_ref()) };
+    if let Some(old) = old {
+        old.save(preempted);
+    }
+    match new {
+        Some(new) => {
+            fp::enable();
+            new.restore();
+        }
+        None => fp::disable(),
+    }
+}
+
+/// Finishes the switch of the context that ran before, on the stack of the one that runs now. Interrupts masked.
+#[inline]
+fn finish() {
+    let cpu = Cpu::this();
+    // SAFETY: this CPU, interrupts masked; nothing is called inside.
+    let handover = unsafe {
+        cpu.with_private(|private| core::mem::replace(&mut private.handover, Handover::Nothing))
+    };
+    match handover {
+        Handover::Nothing => {}
+        Handover::Parked(thread) => {
+            if !THREADS.get(thread).park.commit() {
+                ready::enqueue(thread);
+            }
+        }
+        Handover::Moved(thread) => ready::enqueue(thread),
+        Handover::Dead(thread) => bury(THREADS.get(thread)),
+    }
+}
+
+/// A dead thread's stack is out of use from here on.
+fn bury(thread: &'static Thread) {
+    let undertaker = UNDERTAKER.get().expect("no thread dies before the undertaker is registered");
+    undertaker(thread, OffStack::assert());
+}
+
+/// First thing that a new thread's body does: finishes the switch to it and unmasks interrupts.
+#[inline]
+pub(crate) fn enter_thread() {
+    finish();
+    daif::unmask();
+}
+
+/// Makes the boot context the idle thread of CPU `index` and opens the CPU for scheduling. Interrupts masked.
+pub(crate) fn start_cpu(index: u32) -> &'static Cpu {
+    let cpu = Cpu::install(index);
+    Thread::adopt_boot_context(cpu);
+    cpu.switched_at.set(counter::now());
+    mask::set_online(index);
+    cpu
+}

@@ -1,0 +1,132 @@
+//! From the machine's being set up to process 1: scheduler, other CPUs, kernel threads.
+//!
+//! The boot context of each CPU becomes its idle thread. What may wait is done by a kernel thread (`bring_up`): it
+//! starts the other CPUs, waits for them, starts process 1 and ends.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use asphodel_core::errno::Errno;
+use asphodel_core::sched::priority::Priority;
+use asphodel_core::thread::park::Sleep;
+
+use crate::arch::exception;
+use crate::arch::lock::InterruptLock;
+use crate::board::{self, BoardInfo};
+use crate::cpu::{Cpu, mask};
+use crate::drivers::{gic, smp};
+use crate::mem::charge::{self, Accounting};
+use crate::proc::table::PROCESSES;
+use crate::proc::{exit, fault, program, spawn, undertaker};
+use crate::sched::{MESSAGE, deadline, idle, ready, switch};
+use crate::sync::service;
+use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::thread::{Thread, ThreadAttributes};
+use crate::{arch, input, panic, println, time, work};
+
+/// How long the other CPUs may take to come up: 1 s.
+const PATIENCE_NANOSECONDS: u64 = 1_000_000_000;
+
+static ARRIVALS: WaitQueue = WaitQueue::new();
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+
+/// Charges heap to the process whose LWP runs.
+static ACCOUNTING: Accounting = Accounting {
+    owner: || {
+        if arch::cpu::thread_pointer() == 0 {
+            // A CPU that comes up: the kernel itself.
+            return 0;
+        }
+        let process = Thread::current().lwp.process.get();
+        if process == 0 { 0 } else { PROCESSES.get(process).pid().raw() as u32 }
+    },
+    charge: |owner, bytes| PROCESSES.charge(owner, bytes),
+};
+
+/// Goes on where `boot` ends: the boot CPU, memory and drivers set up, interrupts masked.
+pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
+    deadline::init(time::init());
+    let cpu = switch::start_cpu(0);
+    charge::start(&ACCOUNTING);
+    exception::set_hooks(&fault::HOOKS);
+    switch::set_undertaker(undertaker::bury);
+    service::set_executioner(exit::execute);
+    enable_interrupts();
+    println!("asphodel {} on {}, {} CPUs", env!("CARGO_PKG_VERSION"), board.model, board.cpus.len());
+    if let Some(reason) = board::refusal() {
+        println!("asphodel: the device tree was not used: {reason}");
+    }
+    let attributes = ThreadAttributes { priority: Priority::KERNEL, ..ThreadAttributes::default() };
+    let thread = Thread::create(&attributes, bring_up, 0).expect("boot memory suffices for the first thread");
+    ready::enqueue(thread.index);
+    idle::run(cpu)
+}
+
+/// Entered by every other CPU on its own stack, interrupts masked.
+pub(crate) fn secondary_cpu(index: usize) -> ! {
+    static ONE_AT_A_TIME: InterruptLock<()> = InterruptLock::new(());
+    let interface = {
+        let _guard = ONE_AT_A_TIME.lock();
+        gic::init_cpu(index)
+    };
+    if let Err(error) = interface {
+        println!("asphodel: cpu{index} has no interrupts and stays out: {error}");
+        arch::cpu::halt();
+    }
+    let cpu = switch::start_cpu(index as u32);
+    enable_interrupts();
+    ARRIVED.fetch_add(1, Ordering::Release);
+    ARRIVALS.wake_all();
+    idle::run(cpu)
+}
+
+/// Lets the interrupts reach this CPU that every CPU takes.
+fn enable_interrupts() {
+    for number in [MESSAGE, panic::STOP, arch::counter::TIMER_INTERRUPT] {
+        gic::enable_private(number);
+    }
+}
+
+/// The kernel thread that brings everything else up.
+extern "C" fn bring_up(_argument: usize) -> ! {
+    switch::enter_thread();
+    let board = board::info();
+    let started = (1..board.cpus.len()).filter(|index| start_secondary(*index)).count() as u32;
+    let manner = Manner { sleep: Sleep::Uninterruptible, deadline: time::deadline_after(PATIENCE_NANOSECONDS) };
+    let _all_or_late = ARRIVALS.wait_in(manner, || ARRIVED.load(Ordering::Acquire) == started);
+    for index in 0..board.cpus.len() as u32 {
+        if !mask::online().contains(index) {
+            println!("asphodel: cpu{index} did not come up");
+        }
+    }
+    let ready = start_services(board).and_then(|()| start_init());
+    if let Err(error) = ready {
+        panic::fatal(format_args!("the system cannot be started: {error}"));
+    }
+    switch::die()
+}
+
+fn start_secondary(index: usize) -> bool {
+    match smp::start(index) {
+        Ok(()) => true,
+        Err(error) => {
+            println!("asphodel: cpu{index} cannot be started: {error}");
+            false
+        }
+    }
+}
+
+fn start_services(board: &BoardInfo) -> Result<(), Errno> {
+    for cpu in Cpu::all() {
+        work::worker::start(cpu.index)?;
+    }
+    time::callout::start()?;
+    input::start(board.uart.irq);
+    Ok(())
+}
+
+fn start_init() -> Result<(), Errno> {
+    let Some(program) = program::find("init") else {
+        panic::fatal(format_args!("the image has no program named init"));
+    };
+    spawn::spawn_init(program)
+}

@@ -1,0 +1,102 @@
+//! `tsleep` and `wakeup`: sleeping on an address.
+//!
+//! tsleep(9), wakeup(9). The address is only a key, never looked at. Threads that sleep on different addresses may
+//! share a queue; a wake-up takes out those of its own address alone. A thread registers first ([`Registration`]),
+//! re-tests its condition, and sleeps then, so that a wake-up in between is not lost (tsleep_interlock).
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::thread::park::Sleep;
+use asphodel_core::wait::queue::Waiters;
+
+use crate::arch::lock::InterruptLock;
+use crate::cpu::NEVER;
+use crate::sched::ready;
+use crate::sync::service::{self, Service};
+use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
+use crate::thread::{THREADS, Thread};
+
+const BUCKETS: usize = 64;
+static TABLE: [InterruptLock<Waiters>; BUCKETS] = [const { InterruptLock::new(Waiters::new()) }; BUCKETS];
+
+/// The queue of an address. Multiplicative hashing: neighbouring words go to different queues.
+fn bucket(channel: usize) -> &'static InterruptLock<Waiters> {
+    &TABLE[(channel.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - BUCKETS.ilog2())) % BUCKETS]
+}
+
+/// A thread that is registered as a sleeper but does not sleep yet. Dropping it withdraws.
+#[must_use = "a registration that is dropped at once does nothing"]
+#[derive(Debug)]
+pub struct Registration {
+    channel: usize,
+    slept: bool,
+    _service: Service,
+}
+
+/// Registers the calling thread as a sleeper on `channel`. Between this and [`Registration::sleep`] only short tests
+/// may be made, nothing that blocks. Thread context; never blocks.
+pub fn register(channel: usize) -> Registration {
+    let service = Service::enter();
+    let thread = Thread::current();
+    thread.channel.store(channel, Ordering::Relaxed);
+    bucket(channel).lock().prepare(&THREADS, thread.index, Sleep::Killable);
+    Registration { channel, slept: false, _service: service }
+}
+
+impl Registration {
+    /// Sleeps until the channel is woken up, or for no longer than `timeout` nanoseconds. Killable. A wake-up since
+    /// the registration counts. Thread context; blocks.
+    pub fn sleep(mut self, timeout: Option<u64>) -> Woken {
+        let deadline = timeout.map_or(NEVER, crate::time::deadline_after);
+        self.slept = true;
+        sleep_enlisted(bucket(self.channel), Manner::until(deadline))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if !self.slept {
+            let thread = Thread::current();
+            thread.park.cancel();
+            bucket(self.channel).lock().withdraw(&THREADS, thread.index);
+        }
+        Thread::current().channel.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Sleeps on `channel` until it is woken up, or for no longer than `timeout` nanoseconds. Killable. Blocks.
+///
+/// A wake-up that comes before the call is missed: where that matters, use [`register`].
+pub fn tsleep(channel: usize, timeout: Option<u64>) -> Woken {
+    register(channel).sleep(timeout)
+}
+
+/// Wakes all threads that sleep on `channel`; returns how many. Any context; never blocks.
+pub fn wakeup(channel: usize) -> u32 {
+    wake(channel, u32::MAX)
+}
+
+/// Wakes the thread that sleeps longest on `channel`. Any context; never blocks.
+pub fn wakeup_one(channel: usize) -> bool {
+    wake(channel, 1) == 1
+}
+
+fn wake(channel: usize, limit: u32) -> u32 {
+    let mut count = 0;
+    while count < limit {
+        let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
+        let woken = bucket(channel).lock().wake_matching(&THREADS, matches);
+        let Some((thread, unpark)) = woken else { break };
+        ready::settle(thread, unpark);
+        count += 1;
+    }
+    if count > 0 {
+        ready::check_preemption();
+    }
+    count
+}
+
+/// Whether the calling thread has been told to die: for loops of its own around kernel waits.
+pub fn is_killed() -> bool {
+    service::is_doomed(Thread::current())
+}

@@ -1,0 +1,68 @@
+//! Condition variables, to be used with a [`Mutex`].
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sync::mutex::{Mutex, MutexGuard};
+use crate::sync::service::{self, Service};
+use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
+use crate::thread::Thread;
+
+/// A condition that threads wait for, holding a mutex around the data it is about.
+#[derive(Debug)]
+pub struct Condvar {
+    /// Counts notifications: a waiter sleeps only while it is what it was when the mutex was released.
+    generation: AtomicU32,
+    queue: WaitQueue,
+}
+
+impl Condvar {
+    /// Nobody waits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { generation: AtomicU32::new(0), queue: WaitQueue::new() }
+    }
+
+    /// Releases the mutex, sleeps until notified, and takes the mutex again. May return without a notification: test
+    /// the condition in a loop. If the LWP is killed meanwhile, the call does not return. Thread context; blocks.
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.wait_until(guard, Manner::KILLABLE).0
+    }
+
+    /// As [`Condvar::wait`], but for no longer than `nanoseconds`. Also says whether the time ran out.
+    pub fn wait_timeout<'a, T>(&self, guard: MutexGuard<'a, T>, nanoseconds: u64) -> (MutexGuard<'a, T>, bool) {
+        self.wait_until(guard, Manner::until(crate::time::deadline_after(nanoseconds)))
+    }
+
+    fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, manner: Manner) -> (MutexGuard<'a, T>, bool) {
+        let service = Service::enter();
+        let seen = self.generation.load(Ordering::Acquire);
+        let mutex: &'a Mutex<T> = guard.unlock();
+        let woken = self.queue.wait_in(manner, || self.generation.load(Ordering::Acquire) != seen);
+        // The mutex is released: an LWP that holds no other guard can die here, and must, or a loop around this call
+        // would spin for ever.
+        if woken == Woken::Killed && Thread::current().service_depth.get() == 1 {
+            service::execute();
+        }
+        let guard = mutex.lock();
+        drop(service);
+        (guard, woken == Woken::TimedOut)
+    }
+
+    /// Wakes one waiter. Any context; never blocks.
+    pub fn notify_one(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+        self.queue.wake_one();
+    }
+
+    /// Wakes all waiters. Any context; never blocks.
+    pub fn notify_all(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+        self.queue.wake_all();
+    }
+}
+
+impl Default for Condvar {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,23 @@
+//! Waiting and excluding, for threads: everything here may block unless it says otherwise.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `service` | being inside the kernel, and the kill points at its edges |
+//! | `wait_queue` | the kernel side of the wait-queue protocol; all other waiting is built on it |
+//! | `channel` | `tsleep` and `wakeup` by address |
+//! | `semaphore`, `mutex`, `condvar` | the usual ones |
+//! | `token` | serializing tokens |
+
+pub mod channel;
+pub mod condvar;
+pub mod mutex;
+pub mod semaphore;
+pub mod service;
+pub mod token;
+pub mod wait_queue;
+
+pub use condvar::Condvar;
+pub use mutex::{Mutex, MutexGuard};
+pub use semaphore::Semaphore;
+pub use token::{Token, TokenGuard};
+pub use wait_queue::{WaitQueue, Woken};

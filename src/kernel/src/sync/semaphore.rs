@@ -1,0 +1,88 @@
+//! Counting semaphores, first come first served: a unit given while somebody waits goes straight to that thread.
+
+use asphodel_core::shim::guarded::Cell32;
+use asphodel_core::wait::queue::{Exclusive, Waiters};
+
+use crate::arch::lock::InterruptLock;
+use crate::sched::ready;
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
+use crate::thread::{THREADS, Thread};
+
+/// A counting semaphore.
+#[derive(Debug)]
+pub struct Semaphore {
+    waiters: InterruptLock<Waiters>,
+    /// Units that nobody has taken. Guarded by the lock of `waiters`.
+    units: Cell32,
+}
+
+impl Semaphore {
+    /// A semaphore with `units` units.
+    #[must_use]
+    pub const fn new(units: u32) -> Self {
+        Self { waiters: InterruptLock::new(Waiters::new()), units: Cell32::new(units) }
+    }
+
+    /// Takes a unit; waits for one if there is none. Killable. Thread context; blocks.
+    #[inline]
+    pub fn wait(&self) -> Woken {
+        let _service = Service::enter();
+        self.take(Manner::KILLABLE)
+    }
+
+    /// As [`Semaphore::wait`], but gives up after `nanoseconds`.
+    pub fn wait_timeout(&self, nanoseconds: u64) -> Woken {
+        let _service = Service::enter();
+        self.take(Manner::until(crate::time::deadline_after(nanoseconds)))
+    }
+
+    /// Takes a unit, waiting so that nothing but a unit ends it, not even a kill: the thread's process cannot end
+    /// before. For what must not be left half done. Thread context; blocks.
+    pub fn wait_uninterruptible(&self) {
+        let _service = Service::enter();
+        let _ready = self.take(Manner::UNINTERRUPTIBLE);
+    }
+
+    #[inline]
+    fn take(&self, manner: Manner) -> Woken {
+        let enlisted = self.waiters.with(|waiters| {
+            let units = self.units.get();
+            if units > 0 {
+                self.units.set(units - 1);
+                return false;
+            }
+            waiters.prepare(&THREADS, Thread::current().index, manner.sleep);
+            true
+        });
+        if !enlisted {
+            return Woken::Ready;
+        }
+        sleep_enlisted(&self.waiters, manner)
+    }
+
+    /// Takes a unit if there is one. Any context; never blocks.
+    pub fn try_wait(&self) -> bool {
+        self.waiters.with(|_| {
+            let units = self.units.get();
+            self.units.set(units.saturating_sub(1));
+            units > 0
+        })
+    }
+
+    /// Gives a unit. Any context; never blocks.
+    #[inline]
+    pub fn post(&self) {
+        let woken = self.waiters.with(|waiters| {
+            let woken = waiters.wake_one(&THREADS);
+            if woken.is_none() {
+                self.units.set(self.units.get() + 1);
+            }
+            woken
+        });
+        if let Some((thread, unpark)) = woken {
+            ready::settle(thread, unpark);
+            ready::check_preemption();
+        }
+    }
+}

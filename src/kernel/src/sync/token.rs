@@ -1,0 +1,149 @@
+//! Serializing tokens: mutual exclusion for as long as the holder runs (lwkt_token(9)).
+//!
+//! A token is released when its holder blocks and taken back before the holder goes on, all of its tokens together or
+//! none: whoever waits for a token holds none, so there is no lock order and no deadlock. The price is that anything
+//! the token protects may change across a block, so the data are lent for non-blocking sections only
+//! ([`Held::access`]): no borrow can live across a block, and a block inside such a section ends the process.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sched::preempt::preempt_disable;
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::thread::{MAX_TOKENS, Thread};
+
+const FREE: u32 = 0;
+
+/// A token without its data: what a thread's list of tokens points to.
+#[derive(Debug)]
+struct RawToken {
+    /// The thread that owns it, or [`FREE`].
+    owner: AtomicU32,
+    queue: WaitQueue,
+}
+
+/// A value protected by a serializing token.
+#[derive(Debug)]
+pub struct Token<T> {
+    raw: RawToken,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached by the token's owner only, without a block in between, one section at a time.
+unsafe impl<T: Send> Sync for Token<T> {}
+
+/// A token that the running thread holds. See [`Token::with`].
+#[derive(Debug)]
+pub struct Held<'a, T> {
+    token: &'a Token<T>,
+}
+
+/// What [`Held`] is elsewhere called.
+pub type TokenGuard<'a, T> = Held<'a, T>;
+
+impl<T> Token<T> {
+    /// A free token around `value`.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self { raw: RawToken { owner: AtomicU32::new(FREE), queue: WaitQueue::new() }, value: UnsafeCell::new(value) }
+    }
+
+    /// Holds the token while `f` runs. `f` may block, and take more tokens, in any order; recursion is allowed.
+    ///
+    /// Taking a token that another thread holds is itself a block: tokens held already may pass to others meanwhile.
+    /// The LWP is not killed before the call ends. Thread context; blocks.
+    ///
+    /// # Panics
+    /// When the thread would hold more than eight tokens.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Held<'_, T>) -> R) -> R {
+        let _service = Service::enter();
+        let thread = Thread::current();
+        let count = thread.token_count.get();
+        assert!((count as usize) < MAX_TOKENS, "a thread holds at most {MAX_TOKENS} tokens");
+        let recursive = self.raw.is_mine(thread);
+        thread.tokens[count as usize].store(core::ptr::from_ref(&self.raw) as usize, Ordering::Relaxed);
+        thread.token_count.set(count + 1);
+        if !recursive && !self.raw.try_take(thread) {
+            release(thread, count);
+            take_all(thread);
+        }
+        let result = f(&mut Held { token: self });
+        thread.token_count.set(count);
+        if !recursive {
+            self.raw.give_back();
+        }
+        result
+    }
+}
+
+impl<T> Held<'_, T> {
+    /// Lends the data for a section that does not block: preemption is disabled meanwhile.
+    pub fn access<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
+        let _stay = preempt_disable();
+        // SAFETY: the running thread owns the token, and keeps it while it does not block; `&mut self` keeps a second
+        // section of this hold out, and a recursive hold's section cannot be inside this one: it would need `with`
+        // inside `f`, whose own `access` is caught below.
+        f(unsafe { &mut *self.token.value.get() })
+    }
+}
+
+impl RawToken {
+    fn is_mine(&self, thread: &Thread) -> bool {
+        self.owner.load(Ordering::Relaxed) == thread.index
+    }
+
+    fn try_take(&self, thread: &Thread) -> bool {
+        self.owner.compare_exchange(FREE, thread.index, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.owner.store(FREE, Ordering::Release);
+        self.queue.wake_one();
+    }
+}
+
+/// The tokens a thread has listed.
+fn listed(thread: &Thread, count: u32) -> impl Iterator<Item = &'static RawToken> + '_ {
+    thread.tokens[..count as usize].iter().map(|address| {
+        // SAFETY: an address is listed only while the `Token::with` call that listed it is running, which borrows
+        // the token; it cannot be forgotten, and an LWP does not die inside it.
+        unsafe { &*(address.load(Ordering::Relaxed) as *const RawToken) }
+    })
+}
+
+/// Gives back the first `count` tokens of `thread`, which go on being listed.
+fn release(thread: &Thread, count: u32) {
+    for token in listed(thread, count).filter(|token| token.is_mine(thread)) {
+        token.give_back();
+    }
+}
+
+/// Takes all listed tokens, or waits, holding none, for the one that is missing.
+fn take_all(thread: &Thread) {
+    let count = thread.token_count.get();
+    while let Some(missing) =
+        listed(thread, count).find(|token| !token.is_mine(thread) && !token.try_take(thread))
+    {
+        release(thread, count);
+        // The list is put aside, so that this wait does not try to release and take it again.
+        thread.token_count.set(0);
+        let _ready = missing.queue.wait_in(Manner::UNINTERRUPTIBLE, || {
+            missing.owner.load(Ordering::Relaxed) == FREE
+        });
+        thread.token_count.set(count);
+    }
+}
+
+/// Runs `block`, which blocks the thread, without its tokens; takes them back afterwards. Called by the one place
+/// where threads go to sleep.
+#[cold]
+pub(crate) fn without_tokens(thread: &Thread, block: impl FnOnce()) {
+    let count = thread.token_count.get();
+    // Set aside while the tokens are given back: waking their waiters must not come here again.
+    thread.token_count.set(0);
+    release(thread, count);
+    block();
+    thread.token_count.set(count);
+    take_all(thread);
+}

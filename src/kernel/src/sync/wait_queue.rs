@@ -1,0 +1,198 @@
+//! Wait queues: the kernel side of the protocol in `asphodel_core::wait::queue`.
+//!
+//! A condition, its queue, and one named waker: whoever changes the condition calls a `wake` method afterwards. Sleeps
+//! return for three reasons only ([`Woken`]), and none of them is a poll.
+
+use asphodel_core::thread::park::{Sleep, Unpark};
+use asphodel_core::wait::queue::{self, Exclusive, Waiters};
+
+use crate::arch::lock::InterruptLock;
+use crate::cpu::NEVER;
+use crate::sched::ready;
+use crate::sync::service;
+use crate::thread::{THREADS, Thread};
+use crate::time::sleep;
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Woken {
+    /// The condition holds.
+    Ready,
+    /// The deadline passed first.
+    TimedOut,
+    /// The thread is being killed: return to the edge of the service.
+    Killed,
+}
+
+/// How a thread wants to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Whether a kill ends the wait.
+    pub(crate) sleep: Sleep,
+    /// Counter value after which to give up; [`NEVER`]: never.
+    pub(crate) deadline: u64,
+}
+
+impl Manner {
+    /// Until the condition holds, or the thread is killed.
+    pub(crate) const KILLABLE: Self = Self { sleep: Sleep::Killable, deadline: NEVER };
+    /// Until the condition holds, whatever happens.
+    pub(crate) const UNINTERRUPTIBLE: Self = Self { sleep: Sleep::Uninterruptible, deadline: NEVER };
+
+    /// Killable, until `deadline`.
+    pub(crate) const fn until(deadline: u64) -> Self {
+        Self { sleep: Sleep::Killable, deadline }
+    }
+}
+
+impl<T> Exclusive<T> for InterruptLock<T> {
+    #[inline(always)]
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.lock())
+    }
+}
+
+/// A queue of threads that wait for one condition.
+#[derive(Debug)]
+pub struct WaitQueue(InterruptLock<Waiters>);
+
+impl WaitQueue {
+    /// Nobody waits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(InterruptLock::new(Waiters::new()))
+    }
+
+    /// Waits until `ready` returns true. Killable. `ready` runs with interrupts masked: short, no locks that are held
+    /// while this queue is woken, no printing. Thread context; blocks.
+    pub fn wait(&self, ready: impl FnMut() -> bool) -> Woken {
+        let _service = service::Service::enter();
+        wait(&self.0, Manner::KILLABLE, ready)
+    }
+
+    /// As [`WaitQueue::wait`], but gives up after `nanoseconds`.
+    pub fn wait_timeout(&self, nanoseconds: u64, ready: impl FnMut() -> bool) -> Woken {
+        let _service = service::Service::enter();
+        wait(&self.0, Manner::until(crate::time::deadline_after(nanoseconds)), ready)
+    }
+
+    /// The kernel's own waits.
+    pub(crate) fn wait_in(&self, manner: Manner, ready: impl FnMut() -> bool) -> Woken {
+        wait(&self.0, manner, ready)
+    }
+
+    /// Makes the thread that waits longest runnable. `false`: nobody waits. Any context; never blocks.
+    pub fn wake_one(&self) -> bool {
+        let woken = self.0.lock().wake_one(&THREADS);
+        let Some((thread, unpark)) = woken else { return false };
+        settle_and_check(thread, unpark);
+        true
+    }
+
+    /// Makes every waiting thread runnable; returns how many. Any context; never blocks.
+    pub fn wake_all(&self) -> u32 {
+        wake_all(&self.0)
+    }
+
+    /// Threads that wait now; for diagnosis.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.0.lock().len()
+    }
+
+    /// Whether nobody waits now; for diagnosis.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[inline]
+fn settle_and_check(thread: u32, unpark: Unpark) {
+    ready::settle(thread, unpark);
+    ready::check_preemption();
+}
+
+/// Wakes everybody in `queue`, a few at a time so that interrupts are not masked for long.
+pub(crate) fn wake_all(queue: &impl Exclusive<Waiters>) -> u32 {
+    let mut count = 0;
+    while let Some((thread, unpark)) = queue.with(|waiters| waiters.wake_one(&THREADS)) {
+        ready::settle(thread, unpark);
+        count += 1;
+    }
+    if count > 0 {
+        ready::check_preemption();
+    }
+    count
+}
+
+/// Waits in `queue` until `ready`. The loop sees to it that a stray wake-up is harmless (T128), and that a wake-up is
+/// not swallowed by a dying thread: once woken, it tests the condition before it honours its doom.
+#[inline]
+pub(crate) fn wait(queue: &impl Exclusive<Waiters>, manner: Manner, mut ready: impl FnMut() -> bool) -> Woken {
+    let thread = Thread::current();
+    loop {
+        if !queue::prepare_unless(queue, &THREADS, thread.index, manner.sleep, &mut ready) {
+            return Woken::Ready;
+        }
+        if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
+            thread.park.cancel();
+            if queue::was_woken(queue, &THREADS, thread.index) && ready() {
+                return Woken::Ready;
+            }
+            return Woken::Killed;
+        }
+        sleep::park_until(thread, manner.deadline);
+        if !queue::was_woken(queue, &THREADS, thread.index) {
+            if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
+                return Woken::Killed;
+            }
+            if sleep::has_passed(manner.deadline) {
+                return if queue.with(|_| ready()) { Woken::Ready } else { Woken::TimedOut };
+            }
+        }
+    }
+}
+
+/// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock. One sleep, for callers whose
+/// waker hands them what they wait for: `Ready` says that a waker took the thread out of the queue.
+#[inline]
+pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) -> Woken {
+    let thread = Thread::current();
+    loop {
+        if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
+            thread.park.cancel();
+            return if queue::was_woken(queue, &THREADS, thread.index) { Woken::Ready } else { Woken::Killed };
+        }
+        sleep::park_until(thread, manner.deadline);
+        // Without the lock: whoever hands something over unlinks the thread first.
+        if !THREADS.get(thread.index).is_waiting() {
+            return Woken::Ready;
+        }
+        let killed = manner.sleep == Sleep::Killable && service::is_doomed(thread);
+        if killed || sleep::has_passed(manner.deadline) {
+            if queue::was_woken(queue, &THREADS, thread.index) {
+                return Woken::Ready;
+            }
+            return if killed { Woken::Killed } else { Woken::TimedOut };
+        }
+        // A stray wake-up: announce the sleep anew, unless a waker was faster.
+        let again = queue.with(|_| {
+            let waiting = thread.is_waiting();
+            if waiting {
+                thread.park.prepare(manner.sleep);
+            }
+            waiting
+        });
+        if !again {
+            return Woken::Ready;
+        }
+    }
+}

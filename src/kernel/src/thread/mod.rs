@@ -1,0 +1,400 @@
+//! Threads: a stack and a context that a CPU switches to.
+//!
+//! A kernel thread has nothing else; an LWP is a thread of a process. Records live in a table that never shrinks, and
+//! are named by index inside the kernel. This module owns the record, its creation and its disposal; `sched` decides
+//! when it runs, `proc` gives an LWP its meaning.
+
+pub mod stack;
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+use asphodel_core::errno::Errno;
+use asphodel_core::list::{Links, Nodes};
+use asphodel_core::mailbox::{Mail, MailLink};
+use asphodel_core::proc::usage::LwpUsage;
+use asphodel_core::sched::place::CpuMask;
+use asphodel_core::sched::priority::Priority;
+use asphodel_core::shim::guarded::{Cell32, Cell64};
+use asphodel_core::thread::park::Park;
+use asphodel_core::thread::remains::{FreeRecord, FreeStack, Remains};
+use asphodel_core::time::timers::{TimerLinks, Timers};
+use asphodel_core::wait::queue::{Sleepers, Waiters};
+
+use crate::arch::fp::FpState;
+use crate::arch::lock::InterruptLock;
+use crate::arch::switch::{self, SavedContext};
+use crate::arch::{cpu, daif};
+use crate::cpu::Cpu;
+use crate::mem::slab::{Record, Slab};
+use crate::mem::stack::Stack;
+
+/// What a new thread is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadAttributes {
+    /// Fixed priority.
+    pub priority: Priority,
+    /// CPUs it may run on; those that are not online are left out.
+    pub affinity: CpuMask,
+    /// Bytes of stack, rounded up to a power of two of at least 16 KiB.
+    pub stack_size: usize,
+}
+
+impl Default for ThreadAttributes {
+    fn default() -> Self {
+        Self { priority: Priority::NORMAL, affinity: CpuMask::ALL, stack_size: stack::DEFAULT_SIZE }
+    }
+}
+
+/// A thread's record.
+#[repr(align(64))]
+pub struct Thread {
+    /// Its slot in the table.
+    pub(crate) index: u32,
+
+    // Touched by the CPU it runs or waits on, interrupts masked.
+    pub(crate) context: SavedContext,
+    run_links: Links,
+    /// The CPU it ran on last, or is queued on.
+    pub(crate) cpu: Cell32,
+    /// Its floating-point state, null until it uses any.
+    pub(crate) fp: AtomicPtr<FpState>,
+    /// Its thread-local storage pointer.
+    pub(crate) tls: Cell64,
+    /// What it has used.
+    pub(crate) usage: LwpUsage,
+    /// Its stack; taken out by whoever has the duty to free it.
+    stack: UnsafeCell<Option<Stack>>,
+    /// The stack it stood on before it was moved to another one to die.
+    overflowed: UnsafeCell<Option<Stack>>,
+
+    // Its own.
+    /// How many reasons there are not to preempt it.
+    pub(crate) preempt_depth: Cell32,
+    /// How deep it is in kernel services; 0: it runs program code.
+    pub(crate) service_depth: Cell32,
+    /// Held tokens, by address; see `sync::token`.
+    pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
+    pub(crate) token_count: Cell32,
+
+    // Attributes, changed by anybody.
+    priority: Cell32,
+    affinity: Cell64,
+
+    // Protocols of their own.
+    pub(crate) park: Park,
+    mail: MailLink,
+    pub(crate) remains: Remains,
+    /// It has been told to die.
+    pub(crate) doomed: AtomicBool,
+
+    // Guarded by the queue, or the CPU's timers, they belong to.
+    wait_links: Links,
+    pub(crate) timer: TimerLinks,
+    pub(crate) timer_cpu: Cell32,
+    /// What it sleeps on, for `wakeup` by channel and for `ps`.
+    pub(crate) channel: AtomicUsize,
+
+    /// What it is as an LWP.
+    pub(crate) lwp: LwpPart,
+}
+
+/// Most tokens one thread holds at a time.
+pub(crate) const MAX_TOKENS: usize = 8;
+
+/// The part of a thread that belongs to its process. Meaningless for kernel threads.
+pub(crate) struct LwpPart {
+    /// Slot of the process; 0: a kernel thread.
+    pub(crate) process: Cell32,
+    /// Number of the LWP in its process.
+    pub(crate) tid: Cell32,
+    /// Links in the process's crew, and which of its lists they are in. Guarded by the crew's lock.
+    pub(crate) crew: Links,
+    pub(crate) in_doomed: Cell32,
+    /// Threads that wait for its end.
+    pub(crate) joiners: InterruptLock<Waiters>,
+    /// What its entry returned; valid once retired, if `returned`.
+    pub(crate) result: AtomicU64,
+    pub(crate) returned: AtomicBool,
+    /// Whether it was the master of its process's exit.
+    pub(crate) master: AtomicBool,
+    /// Where to store `set_value` when it is off its stack (extexit SETINT); 0: nowhere.
+    pub(crate) set_address: AtomicUsize,
+    pub(crate) set_value: Cell32,
+    /// Next in the list of corpses whose stacks wait for the last sibling; see `proc::corpse`.
+    pub(crate) next_corpse: Cell32,
+    pub(crate) entry: Cell64,
+    pub(crate) argument: Cell64,
+}
+
+// SAFETY: the cells `stack` and `overflowed` are touched by the thread itself or its creator before it runs, and by
+// whoever has the `FreeStack` duty afterwards: one at a time. Everything else is atomic, locked, or a guarded cell.
+unsafe impl Sync for Thread {}
+
+/// The table of all threads.
+pub(crate) struct Table(Slab<Thread>);
+
+/// All threads.
+pub(crate) static THREADS: Table = Table(Slab::new(1));
+
+impl Record for Thread {
+    fn new(index: u32) -> Self {
+        Self {
+            index,
+            context: SavedContext::new(),
+            run_links: Links::new(),
+            cpu: Cell32::new(0),
+            fp: AtomicPtr::new(core::ptr::null_mut()),
+            tls: Cell64::new(0),
+            usage: LwpUsage::new(),
+            stack: UnsafeCell::new(None),
+            overflowed: UnsafeCell::new(None),
+            preempt_depth: Cell32::new(0),
+            service_depth: Cell32::new(0),
+            tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
+            token_count: Cell32::new(0),
+            priority: Cell32::new(0),
+            affinity: Cell64::new(0),
+            park: Park::new(),
+            mail: MailLink::new(),
+            remains: Remains::free(),
+            doomed: AtomicBool::new(false),
+            wait_links: Links::new(),
+            timer: TimerLinks::new(),
+            timer_cpu: Cell32::new(0),
+            channel: AtomicUsize::new(0),
+            lwp: LwpPart {
+                process: Cell32::new(0),
+                tid: Cell32::new(0),
+                crew: Links::new(),
+                in_doomed: Cell32::new(0),
+                joiners: InterruptLock::new(Waiters::new()),
+                result: AtomicU64::new(0),
+                returned: AtomicBool::new(false),
+                master: AtomicBool::new(false),
+                set_address: AtomicUsize::new(0),
+                set_value: Cell32::new(0),
+                next_corpse: Cell32::new(0),
+                entry: Cell64::new(0),
+                argument: Cell64::new(0),
+            },
+        }
+    }
+}
+
+impl Table {
+    /// The thread with this index.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: u32) -> &'static Thread {
+        self.0.get(index)
+    }
+}
+
+impl Nodes for Table {
+    #[inline(always)]
+    fn links(&self, index: u32) -> &Links {
+        &self.get(index).run_links
+    }
+}
+
+impl Mail for Table {
+    #[inline(always)]
+    fn mail_link(&self, thread: u32) -> &MailLink {
+        &self.get(thread).mail
+    }
+}
+
+impl Sleepers for Table {
+    #[inline(always)]
+    fn wait_links(&self, thread: u32) -> &Links {
+        &self.get(thread).wait_links
+    }
+
+    #[inline(always)]
+    fn park(&self, thread: u32) -> &Park {
+        &self.get(thread).park
+    }
+}
+
+impl Timers for Table {
+    #[inline(always)]
+    fn timer(&self, index: u32) -> &TimerLinks {
+        &self.get(index).timer
+    }
+}
+
+impl Thread {
+    /// The thread that executes this. Thread or interrupt context, once its CPU schedules.
+    #[inline(always)]
+    pub(crate) fn current() -> &'static Self {
+        // SAFETY: TPIDR_EL1 holds the running thread from the CPU's first switch on; records are never freed. It
+        // changes with the thread, so a migration between the two instructions does no harm.
+        unsafe { &*(cpu::thread_pointer() as *const Self) }
+    }
+
+    /// Its priority.
+    #[inline(always)]
+    pub(crate) fn priority(&self) -> Priority {
+        Priority::new(self.priority.get() as u8).unwrap_or_default()
+    }
+
+    /// CPUs it may run on.
+    #[inline(always)]
+    pub(crate) fn affinity(&self) -> CpuMask {
+        CpuMask::from_bits(self.affinity.get())
+    }
+
+    /// Changes the CPUs it may run on; takes effect when it is queued the next time.
+    pub(crate) fn set_affinity(&self, mask: CpuMask) {
+        self.affinity.set(mask.bits());
+    }
+
+    /// Changes its priority; takes effect when it is queued the next time.
+    pub(crate) fn set_priority(&self, priority: Priority) {
+        self.priority.set(u32::from(priority.level()));
+    }
+
+    /// Whether it is an LWP of some process.
+    #[inline(always)]
+    pub(crate) fn is_lwp(&self) -> bool {
+        self.lwp.process.get() != 0
+    }
+
+    /// Makes a thread that will call `body(argument)` when it is first switched to. It is runnable but in no queue;
+    /// nobody else knows it yet. May block only for memory's lock; thread context.
+    ///
+    /// # Errors
+    /// `ENOMEM`: no record or no stack. Nothing is left behind.
+    pub(crate) fn create(
+        attributes: &ThreadAttributes,
+        body: extern "C" fn(usize) -> !,
+        argument: usize,
+    ) -> Result<&'static Self, Errno> {
+        let interrupts = daif::mask();
+        let cpu = Cpu::this();
+        // SAFETY: this CPU, interrupts masked, no other borrow in between.
+        let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
+        let stack = slot.and_then(|_| stack::allocate(cpu, attributes.stack_size));
+        let thread = match (slot, stack) {
+            (Some(slot), Some(stack)) => {
+                let thread = THREADS.get(slot);
+                thread.occupy(attributes, stack, cpu.index, body, argument);
+                cpu.statistics.threads_taken.set(cpu.statistics.threads_taken.get() + 1);
+                Ok(thread)
+            }
+            (Some(slot), None) => {
+                // SAFETY: as above.
+                unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, slot)) };
+                Err(Errno::ENOMEM)
+            }
+            _ => Err(Errno::ENOMEM),
+        };
+        daif::restore(interrupts);
+        thread
+    }
+
+    /// Fills a free record. Fields that the last occupant has left as a new one needs them are not touched.
+    #[inline]
+    fn occupy(
+        &self,
+        attributes: &ThreadAttributes,
+        stack: Stack,
+        cpu: u32,
+        body: extern "C" fn(usize) -> !,
+        argument: usize,
+    ) {
+        // SAFETY: the stack is ours, mapped, and its top is aligned.
+        self.context.set(unsafe { switch::prepare(stack.top(), body, argument) });
+        // SAFETY: nobody else can reach the record yet.
+        unsafe { *self.stack.get() = Some(stack) };
+        self.cpu.set(cpu);
+        self.priority.set(u32::from(attributes.priority.level()));
+        self.affinity.set(attributes.affinity.bits());
+        self.usage.reset();
+        self.tls.set(0);
+        self.preempt_depth.set(0);
+        self.service_depth.set(0);
+        self.doomed.store(false, Ordering::Relaxed);
+        self.lwp.returned.store(false, Ordering::Relaxed);
+        self.lwp.master.store(false, Ordering::Relaxed);
+        self.lwp.set_address.store(0, Ordering::Relaxed);
+        self.park.cancel();
+        self.remains.occupy();
+    }
+
+    /// Makes the running boot context of this CPU a thread: its idle thread. Once on each CPU.
+    pub(crate) fn adopt_boot_context(cpu: &'static Cpu) -> &'static Self {
+        // SAFETY: this CPU's boot code, interrupts masked, no other borrow.
+        let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
+        let thread = THREADS.get(slot.expect("boot memory suffices for the idle threads"));
+        thread.remains.occupy();
+        thread.affinity.set(CpuMask::one(cpu.index).bits());
+        thread.cpu.set(cpu.index);
+        thread.preempt_depth.set(0);
+        cpu.idle.set(thread.index);
+        cpu.current.set(thread.index);
+        cpu::set_thread_pointer(core::ptr::from_ref(thread) as u64);
+        thread
+    }
+
+    /// Frees the stack. Interrupts masked, on `cpu`.
+    #[inline]
+    pub(crate) fn free_stack(&self, cpu: &Cpu, _duty: FreeStack) {
+        // SAFETY: the duty is given to one caller, when nobody else needs the stack.
+        let (stack, overflowed) = unsafe { ((*self.stack.get()).take(), (*self.overflowed.get()).take()) };
+        for stack in [stack, overflowed].into_iter().flatten() {
+            stack::release(cpu, stack);
+        }
+    }
+
+    /// Frees the record. Interrupts masked, on `cpu`.
+    #[inline]
+    pub(crate) fn free_record(&self, cpu: &Cpu, _duty: FreeRecord) {
+        self.lwp.process.set(0);
+        cpu.statistics.threads_returned.set(cpu.statistics.threads_returned.get() + 1);
+        // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
+        unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, self.index)) };
+    }
+
+    /// The running thread has overflowed its stack: gives it another one to die on. Returns the new top.
+    /// Exception context of that thread.
+    pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
+        let stack = stack::allocate(cpu, stack::DEFAULT_SIZE)?;
+        let top = stack.top();
+        // SAFETY: the thread is stopped in this CPU's exception handler; nobody else touches its cells.
+        unsafe {
+            if (*self.overflowed.get()).is_some() {
+                stack::release(cpu, stack);
+                return None;
+            }
+            *self.overflowed.get() = (*self.stack.get()).replace(stack);
+        }
+        Some(top)
+    }
+
+    /// Whether it is enlisted in a wait queue; see `Links::is_linked` for how exact that is.
+    #[inline(always)]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.wait_links.is_linked()
+    }
+
+    /// Thread records in use, those of idle threads left out. Any context.
+    pub(crate) fn in_use() -> u64 {
+        Cpu::all().fold(0, |sum: u64, cpu| {
+            let figures = &cpu.statistics;
+            sum.wrapping_add(figures.threads_taken.get()).wrapping_sub(figures.threads_returned.get())
+        })
+    }
+
+    /// The address above its stack.
+    pub(crate) fn stack_top(&self) -> usize {
+        // SAFETY: the thread itself asks, or its exception handler; the cell does not change meanwhile.
+        unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::top) }
+    }
+
+    /// Bytes of stack it has.
+    pub(crate) fn stack_size(&self) -> usize {
+        // SAFETY: a racy look at a plain number for `ps`; the cell holds a value at all times.
+        unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::size) }
+    }
+}

@@ -1,0 +1,152 @@
+//! Call-outs: a function that is called once, at a later time.
+//!
+//! callout(9). One kernel thread sleeps until the earliest deadline and hands what is due to its CPU's task queue, so
+//! a call-out may take locks and block for a short while. [`Callout::cancel`] is synchronous: when it returns, the
+//! function neither runs nor will run (D17).
+
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use asphodel_core::errno::Errno;
+use asphodel_core::sched::priority::Priority;
+use asphodel_core::thread::park::Sleep;
+use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
+
+use crate::arch::counter;
+use crate::arch::lock::InterruptLock;
+use crate::cpu::NEVER;
+use crate::mem::slab::{Magazine, Record, Slab};
+use crate::sched::{ready, switch};
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::thread::{Thread, ThreadAttributes};
+use crate::work::Task;
+
+/// A function to be called later. Lives in a static, or in memory that is never freed.
+#[derive(Debug)]
+pub struct Callout {
+    /// Its slot in the table; 0 until it is armed for the first time.
+    slot: AtomicU32,
+    task: Task,
+}
+
+/// What the timer queue knows of a call-out.
+struct Entry {
+    timer: TimerLinks,
+    /// Address of the `&'static Callout`.
+    callout: AtomicUsize,
+}
+
+struct Table(Slab<Entry>);
+
+static ENTRIES: Table = Table(Slab::new(1));
+static SPARE: InterruptLock<Magazine> = InterruptLock::new(Magazine::new());
+static ARMED: InterruptLock<TimerQueue> = InterruptLock::new(TimerQueue::new());
+static EARLIER: WaitQueue = WaitQueue::new();
+
+impl Record for Entry {
+    fn new(_index: u32) -> Self {
+        Self { timer: TimerLinks::new(), callout: AtomicUsize::new(0) }
+    }
+}
+
+impl Timers for Table {
+    fn timer(&self, index: u32) -> &TimerLinks {
+        &self.0.get(index).timer
+    }
+}
+
+impl Callout {
+    /// A call-out of `function(argument)`, not armed.
+    #[must_use]
+    pub const fn new(function: fn(usize), argument: usize) -> Self {
+        Self { slot: AtomicU32::new(0), task: Task::new(function, argument) }
+    }
+
+    /// Arms it for `nanoseconds` from now; if it is armed already, the new time counts. Thread context.
+    ///
+    /// # Errors
+    /// `ENOMEM`: it is not armed.
+    pub fn arm(&'static self, nanoseconds: u64) -> Result<(), Errno> {
+        let _service = Service::enter();
+        let slot = self.slot()?;
+        let deadline = super::deadline_after(nanoseconds);
+        let earliest = {
+            let mut armed = ARMED.lock();
+            if ENTRIES.timer(slot).is_armed() {
+                armed.remove(&ENTRIES, slot);
+            }
+            armed.insert(&ENTRIES, slot, deadline)
+        };
+        if earliest {
+            EARLIER.wake_all();
+        }
+        Ok(())
+    }
+
+    /// Disarms it and waits out a call that is due. `true`: it was armed and has not been called. Not from inside its
+    /// own function. Thread context; blocks.
+    pub fn cancel(&'static self) -> bool {
+        let _service = Service::enter();
+        let slot = self.slot.load(Ordering::Relaxed);
+        if slot == 0 {
+            return false;
+        }
+        let was_armed = {
+            let mut armed = ARMED.lock();
+            let was_armed = ENTRIES.timer(slot).is_armed();
+            if was_armed {
+                armed.remove(&ENTRIES, slot);
+            }
+            was_armed
+        };
+        self.task.drain();
+        was_armed
+    }
+
+    /// Its slot; taken from the table the first time.
+    fn slot(&'static self) -> Result<u32, Errno> {
+        let mut spare = SPARE.lock();
+        let slot = self.slot.load(Ordering::Relaxed);
+        if slot != 0 {
+            return Ok(slot);
+        }
+        let slot = ENTRIES.0.take(&mut spare).ok_or(Errno::ENOMEM)?;
+        ENTRIES.0.get(slot).callout.store(core::ptr::from_ref(self) as usize, Ordering::Relaxed);
+        self.slot.store(slot, Ordering::Relaxed);
+        Ok(slot)
+    }
+}
+
+/// Starts the kernel thread. Once, at boot, thread context.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(crate) fn start() -> Result<(), Errno> {
+    let attributes = ThreadAttributes { priority: Priority::KERNEL, ..ThreadAttributes::default() };
+    ready::enqueue(Thread::create(&attributes, serve, 0)?.index);
+    Ok(())
+}
+
+/// Body of the kernel thread.
+extern "C" fn serve(_argument: usize) -> ! {
+    switch::enter_thread();
+    loop {
+        let now = counter::now();
+        while let Some(slot) = due(now) {
+            let address = ENTRIES.0.get(slot).callout.load(Ordering::Relaxed) as *const Callout;
+            // SAFETY: stored by `Callout::slot` from a `&'static Callout`, before the slot could be armed.
+            unsafe { &*address }.task.enqueue();
+        }
+        let deadline = ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER);
+        let manner = Manner { sleep: Sleep::Uninterruptible, deadline };
+        let _earlier_or_due = EARLIER.wait_in(manner, || earliest() < deadline);
+    }
+}
+
+fn due(now: u64) -> Option<u32> {
+    ARMED.lock().expire(&ENTRIES, now)
+}
+
+fn earliest() -> u64 {
+    ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER)
+}

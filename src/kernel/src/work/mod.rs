@@ -1,0 +1,62 @@
+//! Deferred work: per-CPU task queues, each served by a kernel thread of its CPU.
+//!
+//! taskqueue(9). A [`Task`] is enqueued from any context, runs in thread context where it may block, and an enqueue
+//! while it runs makes it run again (T100): the state machine is `asphodel_core::task`.
+
+pub(crate) mod worker;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use asphodel_core::task::{Enqueue, TaskState};
+
+use crate::sync::wait_queue::{Manner, WaitQueue};
+
+/// A piece of deferred work. Lives in a static, or in memory that is never freed while the task may be queued.
+#[derive(Debug)]
+pub struct Task {
+    state: TaskState,
+    function: fn(usize),
+    argument: AtomicUsize,
+    /// Next in the queue, as an address; guarded by the queue's lock.
+    next: AtomicUsize,
+    /// Threads that wait for it not to run.
+    idle: WaitQueue,
+}
+
+impl Task {
+    /// A task that calls `function(argument)`.
+    #[must_use]
+    pub const fn new(function: fn(usize), argument: usize) -> Self {
+        Self {
+            state: TaskState::new(),
+            function,
+            argument: AtomicUsize::new(argument),
+            next: AtomicUsize::new(0),
+            idle: WaitQueue::new(),
+        }
+    }
+
+    /// Sees to it that the task runs at least once from now on, on the CPU that executes this. Any context; never
+    /// blocks.
+    pub fn enqueue(&'static self) {
+        if self.state.enqueue() == Enqueue::Link {
+            worker::link(self);
+        }
+    }
+
+    /// Waits until the task neither runs nor is queued. Not from inside a task. Thread context; blocks.
+    pub fn drain(&self) {
+        let _ready = self.idle.wait_in(Manner::UNINTERRUPTIBLE, || self.state.is_idle());
+    }
+
+    /// Runs it once. `true`: it was asked for meanwhile and must be linked again.
+    fn run(&self) -> bool {
+        self.state.begin();
+        (self.function)(self.argument.load(Ordering::Relaxed));
+        let again = self.state.finish() == Enqueue::Link;
+        if !again {
+            self.idle.wake_all();
+        }
+        again
+    }
+}

@@ -1,0 +1,2 @@
+//! Nothing: the images of this package are its binaries.
+#![no_std]

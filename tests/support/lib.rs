@@ -1,0 +1,2 @@
+//! Test support.
+#![no_std]

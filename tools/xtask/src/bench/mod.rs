@@ -1,0 +1,134 @@
+//! The command `bench`: bench images under an instruction counter, their figures beside bars and other systems'.
+//!
+//! One instruction is one nanosecond of virtual time, summed over all CPUs, so a figure is the same on any host.
+
+mod figures;
+mod peers;
+mod table;
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use self::figures::Figure;
+use crate::build::{self, Program, Request};
+use crate::cli;
+use crate::guest::{self, End, Ran};
+use crate::machine::{Boot, Clock, Configuration, Machine};
+use crate::progress::{Progress, note};
+use crate::setup::{self, Environment};
+use crate::symbols::Symbols;
+use crate::test::images::{self, TestImage};
+use crate::workspace::Workspace;
+
+/// The numbers of CPUs that are measured with.
+const CPUS: [u32; 2] = [1, 4];
+
+/// The boot argument of a smoke run.
+const QUICK: &str = "quick=1";
+
+/// The command `bench`.
+///
+/// # Errors
+/// Fails when an image does not build or does not come to its end, or, with `--check`, when a figure is over its
+/// bar.
+pub(crate) fn run(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::Result<ExitCode> {
+    let figures = measure(workspace, arguments)?;
+    println!("{}", table::render(&figures, !arguments.quick));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&figures)?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let over = figures.iter().filter(|figure| table::is_over(figure)).count();
+    if arguments.check && over != 0 {
+        bail!("{over} figures are over their bars");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds and runs the bench images, and gives what they measured.
+///
+/// # Errors
+/// As `run`.
+pub(crate) fn measure(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::Result<Vec<Figure>> {
+    let environment = setup::ensure(workspace)?;
+    let images = selected(images::own_benches(workspace)?, arguments.filter.as_deref())?;
+    if images.is_empty() {
+        bail!("there is no bench image for {:?}", arguments.filter.as_deref().unwrap_or_default());
+    }
+    note(&format!("building {} bench images", images.len()));
+    let request = Request {
+        manifest: workspace.images_manifest(),
+        package: None,
+        bins: images.iter().map(|image| image.name.clone()).collect(),
+    };
+    let programs = build::images(workspace, &environment.toolchain, &request)?;
+    let progress = Progress::new("bench images", programs.len() * CPUS.len());
+    let mut figures = Vec::new();
+    for cpus in CPUS {
+        for program in &programs {
+            let line = progress.job(&format!("{} with {cpus} CPUs", program.name));
+            figures.extend(run_one(workspace, &environment, arguments, program, cpus)?);
+            drop(line);
+            progress.advance();
+        }
+    }
+    progress.finish();
+    if let Some(pattern) = &arguments.filter {
+        let image_named =
+            |name: &str| programs.iter().any(|program| program.name == name && name.contains(pattern));
+        figures.retain(|figure| figure.name.contains(pattern) || image_named(&figure.image));
+    }
+    if figures.is_empty() {
+        bail!("no figure was told");
+    }
+    Ok(figures)
+}
+
+/// The images that have the pattern in their name, or else those that mention it in their source: figures are
+/// named there.
+fn selected(images: Vec<TestImage>, pattern: Option<&str>) -> anyhow::Result<Vec<TestImage>> {
+    let Some(pattern) = pattern else { return Ok(images) };
+    let mut left = Vec::new();
+    for image in images {
+        let source = || fs::read_to_string(&image.source).with_context(|| image.source.display().to_string());
+        if image.name.contains(pattern) || source()?.contains(pattern) {
+            left.push(image);
+        }
+    }
+    Ok(left)
+}
+
+/// Runs one image with that many CPUs.
+fn run_one(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &cli::Bench,
+    program: &Program,
+    cpus: u32,
+) -> anyhow::Result<Vec<Figure>> {
+    let mut boot = Boot::new(Configuration::new(Machine::Virt, cpus)?, &program.image);
+    boot.clock = Clock::CountedInstructions;
+    if arguments.quick {
+        boot.append = QUICK.into();
+    }
+    let deadline = Duration::from_secs(arguments.timeout);
+    let ran = guest::watch(environment, &boot, Some(deadline), &mut |_| {})?;
+    if ran.end != End::PoweredOff(0) {
+        bail!(
+            "{} with {cpus} CPUs did not come to its end ({:?}):\n{}",
+            program.name,
+            ran.end,
+            said(workspace, program, &ran)
+        );
+    }
+    Ok(ran.lines.iter().filter_map(|line| figures::read(line, &program.name)).collect())
+}
+
+/// The console of a run, addresses explained.
+fn said(workspace: &Workspace, program: &Program, ran: &Ran) -> String {
+    let console = ran.console();
+    Symbols::load(workspace, &program.elf).map_or(console.clone(), |symbols| symbols.annotate(&console))
+}

@@ -1,0 +1,286 @@
+//! Building images: one cargo call for all of them, then each ELF made into the flat image that boots.
+//!
+//! What the target needs (compiler, library source, linker, flags) is decided here and handed to cargo in a
+//! generated configuration file, so that plain `cargo build` and `cargo test` stay host work.
+
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use cargo_metadata::{Message, TargetKind};
+use serde::Serialize;
+
+use crate::cli::Choice;
+use crate::image;
+use crate::process;
+use crate::setup::{Library, Toolchain};
+use crate::workspace::{TARGET, Workspace};
+
+/// The package of the image that everything starts with.
+const DEFAULT_PACKAGE: &str = "asphodel-init";
+
+/// What is built.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    /// The manifest of the crate.
+    pub(crate) manifest: PathBuf,
+    /// The package, where the manifest does not say it.
+    pub(crate) package: Option<&'a str>,
+    /// The binaries; all of the package when empty.
+    pub(crate) bins: Vec<String>,
+}
+
+/// A built image.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// The name of the binary.
+    pub(crate) name: String,
+    /// The ELF with symbols and line tables.
+    pub(crate) elf: PathBuf,
+    /// The flat image that boots.
+    pub(crate) image: PathBuf,
+}
+
+/// Builds the one image of a choice.
+///
+/// # Errors
+/// Fails when it does not build, or when the choice leaves more than one.
+pub(crate) fn chosen(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    choice: &Choice,
+) -> anyhow::Result<Program> {
+    let package = choice.package.as_deref().or(choice.manifest_path.is_none().then_some(DEFAULT_PACKAGE));
+    let bin = choice.bin.as_deref().or(package);
+    let manifest = match &choice.manifest_path {
+        Some(manifest) => {
+            fs::canonicalize(manifest).with_context(|| format!("there is no {}", manifest.display()))?
+        }
+        None => workspace.root().join("Cargo.toml"),
+    };
+    let request = Request { manifest, package, bins: bin.map(String::from).into_iter().collect() };
+    let mut programs = images(workspace, toolchain, &request)?;
+    match (programs.pop(), programs.is_empty()) {
+        (Some(program), true) => Ok(program),
+        (Some(_), false) => bail!("there is more than one image: choose with --bin"),
+        (None, _) => bail!("cargo built no image"),
+    }
+}
+
+/// Builds the images of a request, in the order in which cargo names them.
+///
+/// # Errors
+/// Fails when cargo does, having shown the compiler's messages.
+pub(crate) fn images(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    request: &Request<'_>,
+) -> anyhow::Result<Vec<Program>> {
+    let mut cargo = cross_cargo(workspace, toolchain)?;
+    cargo
+        .args(["build", "--message-format", "json-render-diagnostics", "--manifest-path"])
+        .arg(&request.manifest);
+    add_target(&mut cargo, workspace);
+    if let Some(package) = request.package {
+        cargo.args(["--package", package]);
+    }
+    if request.bins.is_empty() {
+        cargo.arg("--bins");
+    }
+    for bin in &request.bins {
+        cargo.args(["--bin", bin]);
+    }
+    let elfs = built_binaries(&mut cargo)?;
+    elfs.into_iter().map(|(name, elf)| program(name, elf)).collect()
+}
+
+/// Makes the flat image beside the ELF.
+fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
+    let mut flat = elf.clone().into_os_string();
+    flat.push(".img");
+    let flat = PathBuf::from(flat);
+    image::write_flat(&elf, &flat)?;
+    Ok(Program { name, elf, image: flat })
+}
+
+/// A cargo command for the target, still without its subcommand.
+///
+/// # Errors
+/// Fails when the configuration cannot be written.
+pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyhow::Result<Command> {
+    let configuration = workspace.state().join("cross.toml");
+    let text = toml::to_string(&Configuration::new(workspace, toolchain))?;
+    // Cargo rebuilds nothing for an equal file, but a file that is not touched is the safer promise.
+    if fs::read_to_string(&configuration).ok().as_ref() != Some(&text) {
+        fs::create_dir_all(workspace.state())?;
+        fs::write(&configuration, text)
+            .with_context(|| format!("cannot write {}", configuration.display()))?;
+    }
+    let mut cargo = process::cargo(workspace.root());
+    cargo.arg("--config").arg(&configuration);
+    if toolchain.library == Library::FromSource {
+        // `-Zbuild-std` on a stable compiler, for this child only: never for host builds.
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
+    Ok(cargo)
+}
+
+/// Adds the options that every command for the target has, after its subcommand.
+pub(crate) fn add_target(cargo: &mut Command, workspace: &Workspace) {
+    cargo.args(["--release", "--target", TARGET, "--target-dir"]).arg(workspace.cross_target());
+}
+
+/// Runs cargo and gives the binaries that it names.
+fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let mut child =
+        cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let stdout = child.stdout.take().context("cargo's output is a pipe")?;
+    let mut binaries = Vec::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read what cargo says")?
+            && artifact.target.kind.contains(&TargetKind::Bin)
+            && let Some(executable) = artifact.executable
+        {
+            binaries.push((artifact.target.name, executable.into_std_path_buf()));
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("the images do not build");
+    }
+    Ok(binaries)
+}
+
+/// Cargo's configuration for the target.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Configuration {
+    build: BuildSection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unstable: Option<UnstableSection>,
+    future_incompat_report: ReportSection,
+    profile: ProfileSection,
+    target: TargetSection,
+}
+
+#[derive(Debug, Serialize)]
+struct BuildSection {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rustc: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rustdoc: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct UnstableSection {
+    build_std: Vec<&'static str>,
+    build_std_features: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReportSection {
+    frequency: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ProfileSection {
+    release: ReleaseSection,
+}
+
+#[derive(Debug, Serialize)]
+struct ReleaseSection {
+    debug: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct TargetSection {
+    #[serde(rename = "aarch64-unknown-none-softfloat")]
+    images: ImageSection,
+}
+
+#[derive(Debug, Serialize)]
+struct ImageSection {
+    linker: PathBuf,
+    rustflags: Vec<String>,
+}
+
+impl Configuration {
+    /// The configuration for this machine's toolchain.
+    fn new(workspace: &Workspace, toolchain: &Toolchain) -> Self {
+        let unstable = (toolchain.library == Library::FromSource).then(|| UnstableSection {
+            build_std: vec!["core", "alloc"],
+            build_std_features: vec!["compiler-builtins-mem"],
+        });
+        Self {
+            build: BuildSection { rustc: toolchain.compiler.clone(), rustdoc: toolchain.documenter() },
+            unstable,
+            // What it would report is in the library source, which is not ours to change.
+            future_incompat_report: ReportSection { frequency: "never" },
+            // Line tables: a user's own crate gets its backtraces as readable as ours.
+            profile: ProfileSection { release: ReleaseSection { debug: "line-tables-only" } },
+            target: TargetSection {
+                images: ImageSection {
+                    linker: toolchain.linker.clone(),
+                    rustflags: rustflags(&workspace.linker_script()),
+                },
+            },
+        }
+    }
+}
+
+/// The compiler's flags for images.
+fn rustflags(linker_script: &Path) -> Vec<String> {
+    vec![
+        // Linked at one high virtual address; only the boot code is position independent.
+        "-Crelocation-model=static".into(),
+        // Backtraces walk frame pointers.
+        "-Cforce-frame-pointers=yes".into(),
+        format!("-Clink-arg=-T{}", linker_script.display()),
+        "-Clink-arg=--no-eh-frame-hdr".into(),
+        "-Clink-arg=-zmax-page-size=4096".into(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolchain(compiler: Option<&str>, library: Library) -> Toolchain {
+        Toolchain {
+            compiler: compiler.map(PathBuf::from),
+            version: "rustc 1.0\nhost: x\n".into(),
+            sysroot: "/usr".into(),
+            library,
+            linker: "/opt/rust-lld".into(),
+        }
+    }
+
+    fn text(toolchain: &Toolchain) -> String {
+        let workspace = Workspace::find().unwrap();
+        toml::to_string(&Configuration::new(&workspace, toolchain)).unwrap()
+    }
+
+    #[test]
+    fn a_compiled_library_needs_nothing_unstable() {
+        let text = text(&toolchain(None, Library::Compiled));
+        assert!(!text.contains("unstable") && !text.contains("rustc ="), "{text}");
+        assert!(text.contains("linker = \"/opt/rust-lld\""), "{text}");
+    }
+
+    #[test]
+    fn library_source_is_built_by_its_own_compiler() {
+        let text = text(&toolchain(Some("/usr/bin/rustc"), Library::FromSource));
+        assert!(text.contains("rustc = \"/usr/bin/rustc\""), "{text}");
+        assert!(text.contains("rustdoc = \"/usr/bin/rustdoc\""), "{text}");
+        assert!(text.contains("build-std = [\"core\", \"alloc\"]"), "{text}");
+    }
+
+    #[test]
+    fn the_linker_script_is_named_by_its_whole_path() {
+        let flags = rustflags(Path::new("/p/src/kernel/kernel.ld"));
+        assert!(flags.contains(&"-Clink-arg=-T/p/src/kernel/kernel.ld".to_string()));
+    }
+}

@@ -1,0 +1,165 @@
+//! The command `ci`: everything that must hold before a change lands, in one go.
+//!
+//! All steps run, also after one failed, so that one run tells everything. Each counts as one test.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use crate::bench;
+use crate::build;
+use crate::cli;
+use crate::lint;
+use crate::process;
+use crate::progress::note;
+use crate::setup::{self, Environment};
+use crate::test::{self, Case, Report, Suite};
+use crate::workspace::{TARGET, Workspace};
+
+/// The packages that are host programs or libraries (too).
+const HOST_PACKAGES: &[&str] = &["asphodel-core", "xtask"];
+
+/// The packages that are built for the target.
+const TARGET_PACKAGES: &[&str] =
+    &["asphodel-core", "asphodel", "asphodel-platform", "asphodel-test", "asphodel-images", "asphodel-init"];
+
+/// The command `ci`. Ends with the line `N passed, N failed`.
+///
+/// # Errors
+/// Fails when the set-up does; failed steps are told by the exit status.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    let environment = setup::ensure(workspace)?;
+    setup::ensure_lints(workspace, &environment.toolchain)?;
+    let mut steps = Steps::default();
+    steps.take("formatting", || formatting(workspace));
+    steps.take("repository rules", || repository_rules(workspace));
+    steps.take("clippy on the host", || clippy_host(workspace));
+    steps.take("clippy on the target", || clippy_target(workspace, &environment));
+    steps.take("documentation on the host", || documentation_host(workspace));
+    steps.take("documentation on the target", || documentation_target(workspace, &environment));
+    let mut report = steps.tests(workspace);
+    steps.take("bench, a smoke run", || smoke_bench(workspace));
+    report.suites.push(steps.suite);
+    for suite in &report.suites {
+        for case in suite.cases.iter().filter(|case| matches!(case.outcome, test::Outcome::Failed(_))) {
+            println!("failed: {}: {}", suite.name, case.name);
+        }
+    }
+    println!("{}", report.closing_line());
+    Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The steps so far, each a test.
+#[derive(Debug)]
+struct Steps {
+    suite: Suite,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { suite: Suite { name: "ci".into(), ..Suite::default() } }
+    }
+}
+
+impl Steps {
+    /// Does one step and counts it.
+    fn take(&mut self, name: &str, step: impl FnOnce() -> anyhow::Result<()>) {
+        note(&format!("== {name}"));
+        let started = Instant::now();
+        let case = match step() {
+            Ok(()) => Case::passed(name),
+            Err(error) => {
+                note(&format!("{name}: {error:#}"));
+                Case::failed(name, format!("{error:#}"))
+            }
+        };
+        note(&format!("== {name}: {:.0} s", started.elapsed().as_secs_f64()));
+        self.suite.cases.push(case);
+    }
+
+    /// Runs all tests; that they can be run at all is a step too.
+    fn tests(&mut self, workspace: &Workspace) -> Report {
+        let mut report = Report::default();
+        self.take("all tests can be run", || {
+            report = test::report(workspace, &cli::Test::default())?;
+            Ok(())
+        });
+        report
+    }
+}
+
+/// All code is formatted.
+fn formatting(workspace: &Workspace) -> anyhow::Result<()> {
+    process::check(process::cargo(workspace.root()).args(["fmt", "--all", "--check"]), "cargo fmt --check")
+}
+
+/// The rules that only this repository has.
+fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
+    let violations = lint::check(workspace)?;
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    anyhow::ensure!(violations.is_empty(), "{} violations", violations.len());
+    Ok(())
+}
+
+/// Clippy over what runs on the host, tests too.
+fn clippy_host(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut cargo = process::cargo(workspace.root());
+    cargo.args(["clippy", "--all-targets"]);
+    add_packages(&mut cargo, HOST_PACKAGES);
+    cargo.args(["--", "-D", "warnings"]);
+    process::check(&mut cargo, "cargo clippy")
+}
+
+/// Clippy over what runs on the target.
+fn clippy_target(workspace: &Workspace, environment: &Environment) -> anyhow::Result<()> {
+    let toolchain = &environment.toolchain;
+    let mut cargo = build::cross_cargo(workspace, toolchain)?;
+    match toolchain.clippy() {
+        // `cargo clippy` is `cargo check` with this driver around the compiler; it must be the compiler's own.
+        Some(driver) => {
+            cargo
+                .arg("check")
+                .env("RUSTC_WORKSPACE_WRAPPER", driver)
+                .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
+        }
+        None => {
+            cargo.arg("clippy");
+        }
+    }
+    build::add_target(&mut cargo, workspace);
+    add_packages(&mut cargo, TARGET_PACKAGES);
+    if toolchain.clippy().is_none() {
+        cargo.args(["--", "-D", "warnings"]);
+    }
+    process::check(&mut cargo, &format!("clippy for {TARGET}"))
+}
+
+/// The documentation of the host's packages, without a broken link.
+fn documentation_host(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut cargo = process::cargo(workspace.root());
+    cargo.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
+    add_packages(&mut cargo, HOST_PACKAGES);
+    process::check(&mut cargo, "cargo doc")
+}
+
+/// The documentation of the target's packages, without a broken link.
+fn documentation_target(workspace: &Workspace, environment: &Environment) -> anyhow::Result<()> {
+    let mut cargo = build::cross_cargo(workspace, &environment.toolchain)?;
+    cargo.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
+    build::add_target(&mut cargo, workspace);
+    add_packages(&mut cargo, &["asphodel-core", "asphodel", "asphodel-platform", "asphodel-test"]);
+    process::check(&mut cargo, &format!("cargo doc for {TARGET}"))
+}
+
+/// Names packages to cargo.
+fn add_packages(cargo: &mut Command, packages: &[&str]) {
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+}
+
+/// The bench images run to their end.
+fn smoke_bench(workspace: &Workspace) -> anyhow::Result<()> {
+    bench::run(workspace, &cli::Bench { quick: true, timeout: 300, ..cli::Bench::default() }).map(|_| ())
+}

@@ -1,0 +1,203 @@
+//! The command line: what can be asked for, in the words of `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::machine::Machine;
+
+/// The host side of Asphodel: set-up, build, run, test, bench, CI.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands. Each does the set-up it needs first.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Boot the default image in QEMU, the terminal attached to its console
+    Run(Run),
+    /// Run everything that is tested: host tests, loom models, test images on every machine
+    Test(Test),
+    /// Measure the operations of the kernel in instructions, beside the figures of other systems
+    Bench(Bench),
+    /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
+    Image(Image),
+    /// Install what building and running needs, and say what was installed
+    Setup(Setup),
+    /// What CI runs: formatting, lints, documentation, all tests, a short bench
+    Ci,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct Run {
+    /// The machine to emulate
+    #[arg(long, value_enum, default_value_t = Machine::Virt)]
+    pub(crate) machine: Machine,
+    /// CPUs of the machine (raspi4b always has 4)
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) cpus: u32,
+    /// Memory of the machine, as QEMU writes it (raspi4b always has 2G)
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub(crate) memory: String,
+    /// Wait for a debugger before the first instruction, and print the line to type
+    #[arg(long)]
+    pub(crate) gdb: bool,
+    /// End the machine after this many seconds (that is a failure)
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Boot arguments, words of the form key=value
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) append: Option<String>,
+    /// A device tree to pass instead of the machine's own (raspi4b has none of its own)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dtb: Option<PathBuf>,
+    /// Deterministic execution: one instruction is one nanosecond of virtual time
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// Which image is booted
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Words for the first process: they follow ` -- ` in the boot arguments
+    #[arg(last = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+const RUN_HELP: &str = "\
+With a terminal as standard input every key goes to the guest (^C too); Ctrl-A X ends the machine.
+With a pipe its bytes are typed once the guest listens:
+    printf 'storm 10000\\npoweroff\\n' | cargo xtask run
+The exit status is the one that the guest powers off with; a guest that ends without one is a failure.";
+
+/// Arguments of `test`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = TEST_HELP)]
+pub(crate) struct Test {
+    /// A machine to test on; may be repeated [default: virt with 1 and 4 CPUs, virt-gicv3, raspi4b]
+    #[arg(long, value_enum, value_name = "MACHINE")]
+    pub(crate) machine: Vec<Machine>,
+    /// CPUs of each machine (raspi4b always has 4)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) cpus: Option<u32>,
+    /// Only what has PATTERN in its name; IMAGE/TEST picks tests inside images
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) filter: Option<String>,
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Seconds that one image may take on one machine [default: 60, or what the image declares]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Wait for a debugger: needs a --filter that leaves one image, and one --machine
+    #[arg(long)]
+    pub(crate) gdb: bool,
+    /// Run the test images of another crate: all binaries of this manifest
+    #[arg(long, value_name = "CARGO_TOML")]
+    pub(crate) manifest_path: Option<PathBuf>,
+    /// Boot arguments for every image, words of the form key=value
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) append: Option<String>,
+    /// Deterministic execution: one instruction is one nanosecond of virtual time
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// Emulators that run at the same time [default: 2, or 1 on a machine with one CPU]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Say what would run, and run nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+const TEST_HELP: &str = "\
+Ends with the line `N passed, N failed`: each host test is one, each test of an image is one on each machine.
+The console of what failed is shown, addresses turned into function, file and line.";
+
+/// Arguments of `bench`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = BENCH_HELP)]
+pub(crate) struct Bench {
+    /// Write the figures as a JSON list of {name, cpus, value, unit}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Only images and figures that have PATTERN in their name
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) filter: Option<String>,
+    /// A smoke run: few rounds, the figures are not judged
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Fail when a figure is over its bar
+    #[arg(long, conflicts_with = "quick")]
+    pub(crate) check: bool,
+    /// Seconds that one image may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+}
+
+const BENCH_HELP: &str = "\
+Runs under QEMU's instruction counter: one instruction is one nanosecond of virtual time, summed over all
+CPUs, so the figures are the same on any host. Cache, TLB and barrier costs are not in them.";
+
+/// Arguments of `image`.
+#[derive(Args, Debug)]
+pub(crate) struct Image {
+    /// Where kernel8.img and the ELF are written
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Which image is written
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+/// The choice of one image.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Choice {
+    /// The package of the image [default: asphodel-init]
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) package: Option<String>,
+    /// The binary of that package [default: the package's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bin: Option<String>,
+    /// The manifest of another crate that has the image
+    #[arg(long, value_name = "CARGO_TOML")]
+    pub(crate) manifest_path: Option<PathBuf>,
+}
+
+/// Arguments of `setup`.
+#[derive(Args, Debug)]
+pub(crate) struct Setup {
+    /// Install nothing: say what is there, and fail when something is missing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn words_after_two_dashes_are_the_programs() {
+        let cli = Cli::parse_from(["cargo xtask", "run", "--cpus", "2", "--", "storm", "--fast"]);
+        let Command::Run(run) = cli.command else { panic!("another command") };
+        assert_eq!(run.cpus, 2);
+        assert_eq!(run.words, ["storm", "--fast"]);
+    }
+
+    #[test]
+    fn machines_of_a_test_may_be_repeated() {
+        let cli = Cli::parse_from(["cargo xtask", "test", "--machine", "virt", "--machine", "raspi4b"]);
+        let Command::Test(test) = cli.command else { panic!("another command") };
+        assert_eq!(test.machine, [Machine::Virt, Machine::Raspi4b]);
+    }
+}

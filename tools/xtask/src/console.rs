@@ -1,0 +1,86 @@
+//! Reading a guest's serial line: bytes to lines, and the lines that every kind of image has.
+
+/// What the last line of every guest begins with.
+const POWER_OFF: &str = "asphodel: power off, status ";
+
+/// What the line of a system panic begins with.
+const PANIC: &str = "asphodel: PANIC";
+
+/// What the first process says first.
+const INIT: &str = "init: pid 1";
+
+/// Makes lines of bytes that come in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes the next piece and gives the lines that it completes, without their ends.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for byte in bytes {
+            if *byte == b'\n' {
+                lines.push(text(&self.partial));
+                self.partial.clear();
+            } else {
+                self.partial.push(*byte);
+            }
+        }
+        lines
+    }
+
+    /// What came after the last end of a line.
+    pub(crate) fn rest(self) -> Option<String> {
+        (!self.partial.is_empty()).then(|| text(&self.partial))
+    }
+}
+
+/// A line's bytes as text, without carriage returns at its end.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end_matches('\r').to_string()
+}
+
+/// The status with which the guest powers off, when the line says so.
+pub(crate) fn power_off_status(line: &str) -> Option<u8> {
+    let (_, status) = line.split_once(POWER_OFF)?;
+    status.trim().parse().ok()
+}
+
+/// Whether the line is that of a system panic.
+pub(crate) fn is_panic(line: &str) -> bool {
+    line.starts_with(PANIC)
+}
+
+/// Whether the line says that the first process runs, so that its console listens.
+pub(crate) fn is_init(line: &str) -> bool {
+    line.starts_with(INIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_from_pieces() {
+        let mut lines = Lines::default();
+        assert!(lines.feed(b"one").is_empty());
+        assert_eq!(lines.feed(b" two\r\nthree\nfo"), ["one two", "three"]);
+        assert_eq!(lines.rest().as_deref(), Some("fo"));
+    }
+
+    #[test]
+    fn the_status_is_in_the_last_line() {
+        assert_eq!(power_off_status("asphodel: power off, status 0"), Some(0));
+        assert_eq!(power_off_status("half a line asphodel: power off, status 137 "), Some(137));
+        assert_eq!(power_off_status("asphodel: power off, status x"), None);
+        assert_eq!(power_off_status("power off"), None);
+    }
+
+    #[test]
+    fn panics_and_the_first_process_are_known() {
+        assert!(is_panic("asphodel: PANIC on cpu 1: no"));
+        assert!(!is_panic("asphodel: pid 3 tid 4 panicked"));
+        assert!(is_init("init: pid 1, console"));
+    }
+}

@@ -1,0 +1,233 @@
+//! A running emulator, and watching one to its end: the console line by line, a deadline, and no emulator left
+//! behind whatever happens.
+
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::console::{self, Lines};
+use crate::machine::Boot;
+use crate::setup::Environment;
+
+/// How long the emulator may take to go away once the guest has nothing more to say.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A console that says more than this is cut: a guest that prints without end must not fill the host's memory.
+const CONSOLE_LIMIT: usize = 16 << 20;
+
+/// What standard input the emulator has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Input {
+    /// None: nothing is ever typed.
+    Nothing,
+    /// A pipe that the caller writes to.
+    Pipe,
+}
+
+/// An emulator that ends, at the latest, with this value.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    pub(crate) child: Child,
+}
+
+impl Emulator {
+    /// Starts QEMU with its serial line on a pipe.
+    ///
+    /// # Errors
+    /// Fails when QEMU cannot be started.
+    pub(crate) fn start(
+        environment: &Environment,
+        boot: &Boot,
+        input: Input,
+        errors: Stdio,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(&environment.qemu);
+        command.args(boot.arguments()).stdout(Stdio::piped()).stderr(errors);
+        command.stdin(match input {
+            Input::Nothing => Stdio::null(),
+            Input::Pipe => Stdio::piped(),
+        });
+        end_with_parent(&mut command);
+        let child =
+            command.spawn().with_context(|| format!("cannot start {}", environment.qemu.display()))?;
+        Ok(Self { child })
+    }
+
+    /// Waits for the end at most that long, then makes it; gives the exit status of one that ended by itself.
+    pub(crate) fn end_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(10)),
+                _ => break,
+            }
+        }
+        self.kill();
+        None
+    }
+
+    /// Ends the emulator now.
+    fn kill(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Has the system end the command when the thread that starts it ends, even by a kill.
+#[cfg(target_os = "linux")]
+fn end_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+
+    use rustix::process::{Signal, set_parent_process_death_signal};
+
+    // SAFETY: the closure runs between fork and exec in the child and makes one system call, which is
+    // async-signal-safe; it neither allocates nor takes a lock.
+    unsafe {
+        command.pre_exec(|| set_parent_process_death_signal(Some(Signal::KILL)).map_err(Into::into));
+    }
+}
+
+/// Elsewhere the emulator is ended by `Drop` only.
+#[cfg(not(target_os = "linux"))]
+fn end_with_parent(_command: &mut Command) {}
+
+/// How a watched run ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// The guest powered off with this status.
+    PoweredOff(u8),
+    /// The emulator ended without the guest having said so.
+    Vanished,
+    /// The deadline passed.
+    TimedOut,
+    /// The system panicked and did not power off.
+    Panicked,
+}
+
+/// What a watched run left.
+#[derive(Clone, Debug)]
+pub(crate) struct Ran {
+    /// All that the guest said.
+    pub(crate) lines: Vec<String>,
+    /// How it ended.
+    pub(crate) end: End,
+    /// How long it took on the host.
+    pub(crate) took: Duration,
+    /// What the emulator itself said.
+    pub(crate) complaints: String,
+}
+
+impl Ran {
+    /// The console as one text, the emulator's own complaints at its end.
+    pub(crate) fn console(&self) -> String {
+        let mut text = self.lines.join("\n");
+        if !self.complaints.trim().is_empty() {
+            text.push_str("\n[the emulator says] ");
+            text.push_str(self.complaints.trim());
+        }
+        text
+    }
+}
+
+/// Runs a guest to its end or its deadline, showing each line to `on_line` as it comes.
+///
+/// # Errors
+/// Fails when the emulator cannot be started; whatever the guest does is no error.
+pub(crate) fn watch(
+    environment: &Environment,
+    boot: &Boot,
+    deadline: Option<Duration>,
+    on_line: &mut dyn FnMut(&str),
+) -> anyhow::Result<Ran> {
+    let started = Instant::now();
+    let mut emulator = Emulator::start(environment, boot, Input::Nothing, Stdio::piped())?;
+    let output = emulator.child.stdout.take().context("the serial line is a pipe")?;
+    let errors = emulator.child.stderr.take().context("the error output is a pipe")?;
+    let pieces = read_in_background(output);
+    let complaints = read_in_background(errors);
+
+    let mut watched = Watched { lines: Lines::default(), said: Vec::new(), bytes: 0, end: None };
+    let mut until = deadline.map(|deadline| started + deadline);
+    let mut timed_out = false;
+    loop {
+        let patience = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        match pieces.recv_timeout(patience) {
+            Ok(piece) => {
+                let was_ending = watched.end.is_some();
+                watched.take(&piece, on_line);
+                if watched.bytes > CONSOLE_LIMIT {
+                    watched.said.push("[the console is cut here: the guest prints without end]".into());
+                    timed_out = true;
+                    break;
+                }
+                if watched.end.is_some() && !was_ending {
+                    let soon = Instant::now() + GRACE;
+                    until = Some(until.map_or(soon, |until| until.min(soon)));
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                timed_out = true;
+                break;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    emulator.end_within(if timed_out { Duration::ZERO } else { GRACE });
+    drop(emulator);
+
+    watched.said.extend(std::mem::take(&mut watched.lines).rest());
+    let end = watched.end.unwrap_or(if timed_out { End::TimedOut } else { End::Vanished });
+    let complaints: Vec<u8> = complaints.iter().flatten().collect();
+    let complaints = String::from_utf8_lossy(&complaints).into_owned();
+    Ok(Ran { lines: watched.said, end, took: started.elapsed(), complaints })
+}
+
+/// What was seen of a guest so far.
+struct Watched {
+    lines: Lines,
+    said: Vec<String>,
+    bytes: usize,
+    end: Option<End>,
+}
+
+impl Watched {
+    /// Takes the next piece of the console.
+    fn take(&mut self, piece: &[u8], on_line: &mut dyn FnMut(&str)) {
+        self.bytes += piece.len();
+        for line in self.lines.feed(piece) {
+            on_line(&line);
+            if let Some(status) = console::power_off_status(&line) {
+                self.end = Some(End::PoweredOff(status));
+            } else if console::is_panic(&line) && self.end.is_none() {
+                self.end = Some(End::Panicked);
+            }
+            self.said.push(line);
+        }
+    }
+}
+
+/// Reads to the end on a thread of its own; the pieces come out of the channel.
+pub(crate) fn read_in_background(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = from.read(&mut buffer) {
+            if length == 0 || sender.send(buffer[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,269 @@
+//! The emulated machines and their QEMU command lines.
+//!
+//! One flat image boots on all of them; which board it is, the guest finds out by itself.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::ValueEnum;
+
+/// A kind of machine.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, ValueEnum)]
+pub(crate) enum Machine {
+    /// QEMU's virt with a GICv2, entered at EL1
+    Virt,
+    /// QEMU's virt with a GICv3, entered at EL1
+    VirtGicv3,
+    /// QEMU's virt with a GICv2, entered at EL2
+    VirtEl2,
+    /// QEMU's Raspberry Pi 4, entered at EL2 without a device tree
+    Raspi4b,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Virt => "virt",
+            Self::VirtGicv3 => "virt-gicv3",
+            Self::VirtEl2 => "virt-el2",
+            Self::Raspi4b => "raspi4b",
+        })
+    }
+}
+
+/// A machine with its number of CPUs: what one run of an image happens on.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Configuration {
+    pub(crate) machine: Machine,
+    pub(crate) cpus: u32,
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.machine, self.cpus)
+    }
+}
+
+/// What `test` runs on when nothing else is asked for.
+const DEFAULT_CONFIGURATIONS: [Configuration; 4] = [
+    Configuration { machine: Machine::Virt, cpus: 1 },
+    Configuration { machine: Machine::Virt, cpus: 4 },
+    Configuration { machine: Machine::VirtGicv3, cpus: 4 },
+    Configuration { machine: Machine::Raspi4b, cpus: 4 },
+];
+
+impl Configuration {
+    /// The CPUs of the one machine that cannot have another number.
+    const RASPI4B_CPUS: u32 = 4;
+    /// A GICv2 has eight CPU interfaces.
+    const GICV2_CPUS: u32 = 8;
+
+    /// A machine with that many CPUs.
+    ///
+    /// # Errors
+    /// Fails when there is no such machine.
+    pub(crate) fn new(machine: Machine, cpus: u32) -> anyhow::Result<Self> {
+        match machine {
+            Machine::Raspi4b if cpus != Self::RASPI4B_CPUS => bail!("raspi4b has 4 CPUs, not {cpus}"),
+            Machine::Virt | Machine::VirtEl2 if cpus > Self::GICV2_CPUS => {
+                bail!("a GICv2 has at most 8 CPUs: take --machine virt-gicv3 for {cpus}")
+            }
+            _ => Ok(Self { machine, cpus }),
+        }
+    }
+
+    /// The configurations that a test runs on: the chosen machines with the chosen number of CPUs, or the default
+    /// list as far as it fits the choice.
+    ///
+    /// # Errors
+    /// Fails when a chosen machine cannot have the chosen number of CPUs.
+    pub(crate) fn select(machines: &[Machine], cpus: Option<u32>) -> anyhow::Result<Vec<Self>> {
+        let mut selected = Vec::new();
+        match (machines, cpus) {
+            ([], None) => selected.extend(DEFAULT_CONFIGURATIONS),
+            ([], Some(cpus)) => {
+                for machine in [Machine::Virt, Machine::VirtGicv3, Machine::Raspi4b] {
+                    selected.extend(Self::new(machine, cpus));
+                }
+            }
+            (machines, Some(cpus)) => {
+                for machine in machines {
+                    selected.push(Self::new(*machine, cpus)?);
+                }
+            }
+            (machines, None) => {
+                for machine in machines {
+                    let known = DEFAULT_CONFIGURATIONS.iter().filter(|known| known.machine == *machine);
+                    selected.extend(known);
+                    if *machine == Machine::VirtEl2 {
+                        selected.push(Self { machine: *machine, cpus: 4 });
+                    }
+                }
+            }
+        }
+        selected.dedup();
+        Ok(selected)
+    }
+}
+
+/// How an image is booted.
+#[derive(Clone, Debug)]
+pub(crate) struct Boot {
+    /// The machine.
+    pub(crate) configuration: Configuration,
+    /// Its memory where that can be chosen.
+    pub(crate) memory: String,
+    /// The flat image.
+    pub(crate) kernel: PathBuf,
+    /// Boot arguments; empty for none.
+    pub(crate) append: String,
+    /// A device tree to pass instead of the machine's own.
+    pub(crate) dtb: Option<PathBuf>,
+    /// How time passes.
+    pub(crate) clock: Clock,
+    /// The TCP port where a debugger is waited for.
+    pub(crate) gdb_port: Option<u16>,
+}
+
+/// How time passes in the guest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Clock {
+    /// With the host's clock, each CPU a thread of the host.
+    Host,
+    /// With the instructions executed: one is one nanosecond, all CPUs take turns.
+    Instructions,
+    /// As `Instructions`, and the guest's counter runs at 1 GHz: it reads the number of instructions.
+    CountedInstructions,
+}
+
+impl Boot {
+    /// A boot of `kernel` with nothing special.
+    pub(crate) fn new(configuration: Configuration, kernel: &Path) -> Self {
+        Self {
+            configuration,
+            memory: "1G".into(),
+            kernel: kernel.to_path_buf(),
+            append: String::new(),
+            dtb: None,
+            clock: Clock::Host,
+            gdb_port: None,
+        }
+    }
+
+    /// The arguments for QEMU. The serial line is QEMU's standard input and output.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = self.machine_arguments().into_iter().map(OsString::from).collect();
+        let fixed = ["-display", "none", "-monitor", "none", "-chardev", "stdio,id=console,signal=off"];
+        arguments.extend(fixed.map(OsString::from));
+        arguments.extend(["-serial", "chardev:console", "-no-reboot"].map(OsString::from));
+        match self.clock {
+            Clock::Host => {}
+            Clock::Instructions => arguments.extend(["-icount", "shift=0,sleep=off"].map(OsString::from)),
+            Clock::CountedInstructions => {
+                arguments.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
+                arguments.extend(["-global", "cortex-a72-arm-cpu.cntfrq=1000000000"].map(OsString::from));
+            }
+        }
+        if let Some(port) = self.gdb_port {
+            arguments.extend(["-S".into(), "-gdb".into(), OsString::from(format!("tcp:127.0.0.1:{port}"))]);
+        }
+        if let Some(dtb) = &self.dtb {
+            arguments.extend(["-dtb".into(), dtb.clone().into_os_string()]);
+        }
+        if !self.append.is_empty() {
+            arguments.extend(["-append".into(), OsString::from(&self.append)]);
+        }
+        arguments.extend(["-kernel".into(), self.kernel.clone().into_os_string()]);
+        arguments
+    }
+
+    /// The part that differs from machine to machine.
+    fn machine_arguments(&self) -> Vec<String> {
+        let Configuration { machine, cpus } = self.configuration;
+        let mut kind = match machine {
+            Machine::Virt => "virt,gic-version=2",
+            Machine::VirtGicv3 => "virt,gic-version=3",
+            Machine::VirtEl2 => "virt,gic-version=2,virtualization=on",
+            Machine::Raspi4b => return ["-M", "raspi4b"].map(String::from).into(),
+        }
+        .to_string();
+        if self.clock != Clock::Host {
+            // The seeds in the device tree differ from run to run, and code that walks it counts instructions.
+            kind += ",dtb-randomness=off";
+        }
+        let cpus = cpus.to_string();
+        // Without `-nic none` QEMU wants the boot ROM of a network card, which minimal installations lack.
+        ["-M", &kind, "-cpu", "cortex-a72", "-smp", &cpus, "-m", &self.memory, "-nic", "none"]
+            .map(String::from)
+            .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(boot: &Boot) -> String {
+        let words: Vec<String> =
+            boot.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn virt_has_the_chosen_gic_cpus_and_memory() {
+        let configuration = Configuration::new(Machine::VirtGicv3, 16).unwrap();
+        let mut boot = Boot::new(configuration, Path::new("k.img"));
+        boot.memory = "2G".into();
+        let line = line(&boot);
+        assert!(line.starts_with("-M virt,gic-version=3 -cpu cortex-a72 -smp 16 -m 2G -nic none"), "{line}");
+        assert!(line.ends_with("-kernel k.img"), "{line}");
+        assert!(!line.contains("-append"), "{line}");
+    }
+
+    #[test]
+    fn a_counted_run_is_deterministic() {
+        let mut boot = Boot::new(Configuration::new(Machine::Virt, 1).unwrap(), Path::new("k.img"));
+        boot.clock = Clock::CountedInstructions;
+        let line = line(&boot);
+        assert!(line.contains("-M virt,gic-version=2,dtb-randomness=off"), "{line}");
+        assert!(line.contains("-icount shift=0,sleep=off"), "{line}");
+        assert!(line.contains("cntfrq=1000000000"), "{line}");
+    }
+
+    #[test]
+    fn raspi4b_takes_neither_cpus_nor_memory() {
+        let mut boot = Boot::new(Configuration::new(Machine::Raspi4b, 4).unwrap(), Path::new("k.img"));
+        boot.append = "filter=a b".into();
+        let line = line(&boot);
+        assert!(!line.contains("-smp") && !line.contains("-m "), "{line}");
+        assert!(line.contains("-append filter=a b"), "{line}");
+    }
+
+    #[test]
+    fn a_debugger_is_waited_for_on_the_loopback_only() {
+        let mut boot = Boot::new(Configuration::new(Machine::Virt, 1).unwrap(), Path::new("k.img"));
+        boot.gdb_port = Some(1234);
+        assert!(line(&boot).contains("-S -gdb tcp:127.0.0.1:1234"));
+    }
+
+    #[test]
+    fn impossible_machines_are_refused() {
+        assert!(Configuration::new(Machine::Raspi4b, 2).is_err());
+        assert!(Configuration::new(Machine::Virt, 16).is_err());
+        assert!(Configuration::new(Machine::VirtGicv3, 64).is_ok());
+    }
+
+    #[test]
+    fn the_selection_follows_the_choice() {
+        let names = |machines: &[Machine], cpus| -> Vec<String> {
+            Configuration::select(machines, cpus).unwrap().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(names(&[], None), ["virt/1", "virt/4", "virt-gicv3/4", "raspi4b/4"]);
+        assert_eq!(names(&[], Some(2)), ["virt/2", "virt-gicv3/2"]);
+        assert_eq!(names(&[Machine::Virt], None), ["virt/1", "virt/4"]);
+        assert_eq!(names(&[Machine::VirtEl2], None), ["virt-el2/4"]);
+        assert_eq!(names(&[Machine::VirtGicv3], Some(64)), ["virt-gicv3/64"]);
+    }
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask`: the host side of Asphodel.
+//!
+//! Sets the machine up, builds images, runs them in an emulator, judges test images by what they say on
+//! their serial line, measures, and does what CI does. `cargo xtask --help` lists the commands.
+
+mod bench;
+mod build;
+mod ci;
+mod cli;
+mod console;
+mod gdb;
+mod guest;
+mod image;
+mod lint;
+mod machine;
+mod process;
+mod progress;
+mod run;
+mod setup;
+mod symbols;
+mod terminal;
+mod test;
+mod typing;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::workspace::Workspace;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command and says which exit status it ends with.
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Run(arguments) => run::run(&workspace, &arguments),
+        Command::Test(arguments) => test::run(&workspace, &arguments),
+        Command::Bench(arguments) => bench::run(&workspace, &arguments),
+        Command::Image(arguments) => image::run(&workspace, &arguments),
+        Command::Setup(arguments) => setup::run(&workspace, &arguments),
+        Command::Ci => ci::run(&workspace),
+    }
+}

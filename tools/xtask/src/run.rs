@@ -1,0 +1,231 @@
+//! The command `run`: a guest with the user's terminal, or whatever else standard input is, on its console.
+//!
+//! Standard output carries the guest's bytes and nothing else; the exit status is the guest's.
+
+use std::io::{self, Write as _};
+use std::process::{ExitCode, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::build::{self, Program};
+use crate::cli;
+use crate::console::{self, Lines};
+use crate::gdb;
+use crate::guest::{self, Emulator, Input};
+use crate::machine::{Boot, Clock, Configuration, Machine};
+use crate::progress::note;
+use crate::setup::{self, Environment};
+use crate::symbols::Symbols;
+use crate::terminal::{self, Raw};
+use crate::typing::Typing;
+use crate::workspace::Workspace;
+
+/// How long after its first output a guest that never says that its console listens is typed to all the same.
+const QUIET_GUEST: Duration = Duration::from_secs(2);
+
+/// How long the emulator may take to go away after the guest's last line.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The exit status after Ctrl-A X and after a signal, as shells have it for an interrupt.
+const INTERRUPTED: u8 = 130;
+
+/// What the threads of a run tell the one that waits.
+enum Event {
+    /// The guest said this.
+    Output(Vec<u8>),
+    /// The guest's serial line is closed.
+    Closed,
+    /// The user wants the machine to end.
+    Quit,
+}
+
+/// The command `run`.
+///
+/// # Errors
+/// Fails when the image does not build, or the guest ends without a status, or the time is over.
+pub(crate) fn run(workspace: &Workspace, arguments: &cli::Run) -> anyhow::Result<ExitCode> {
+    let environment = setup::ensure(workspace)?;
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let boot = boot(arguments, &program)?;
+    if let Some(port) = boot.gdb_port {
+        gdb::announce(&program.elf, port);
+    }
+    let deadline = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    match attach(&environment, &boot, deadline, || Symbols::load(workspace, &program.elf))? {
+        Some(status) => Ok(ExitCode::from(status)),
+        None => bail!("the guest ended without `asphodel: power off, status N`"),
+    }
+}
+
+/// The boot that the arguments ask for.
+fn boot(arguments: &cli::Run, program: &Program) -> anyhow::Result<Boot> {
+    let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
+    let mut boot = Boot::new(configuration, &program.image);
+    boot.memory.clone_from(&arguments.memory);
+    boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words);
+    boot.dtb.clone_from(&arguments.dtb);
+    if arguments.icount {
+        boot.clock = Clock::Instructions;
+    }
+    if arguments.gdb {
+        boot.gdb_port = Some(gdb::free_port()?);
+    }
+    if arguments.machine == Machine::Raspi4b && !boot.append.is_empty() && boot.dtb.is_none() {
+        note("raspi4b without --dtb has no device tree: the guest may not see the boot arguments");
+    }
+    Ok(boot)
+}
+
+/// Boot arguments: the words of the system, then the first process's after two dashes.
+fn boot_arguments(append: Option<&str>, words: &[String]) -> String {
+    let append = append.unwrap_or_default();
+    if words.is_empty() {
+        append.to_string()
+    } else {
+        format!("{append} -- {}", words.join(" ")).trim().to_string()
+    }
+}
+
+/// Boots the guest and stays with it until it ends; gives the status that it powered off with.
+fn attach(
+    environment: &Environment,
+    boot: &Boot,
+    deadline: Option<Instant>,
+    symbols: impl Fn() -> Option<Symbols>,
+) -> anyhow::Result<Option<u8>> {
+    let (events, inbox) = mpsc::channel();
+    let quit = events.clone();
+    ctrlc::set_handler(move || ask_to_quit(&quit)).context("cannot catch signals")?;
+    let raw = if terminal::is_terminal() {
+        note("the terminal is the guest's console; Ctrl-A X ends the machine");
+        Some(Raw::enter().context("cannot use the terminal")?)
+    } else {
+        None
+    };
+    let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::inherit())?;
+    let output = emulator.child.stdout.take().context("the serial line is a pipe")?;
+    let input = emulator.child.stdin.take().context("the serial line is a pipe")?;
+    let quit = events.clone();
+    let typing = Typing::start(input, raw.is_some(), move || ask_to_quit(&quit));
+    thread::spawn(move || listen(output, &events));
+
+    let mut session =
+        Session { typing: &typing, listening: false, symbols: &symbols, loaded: None, status: None };
+    session.attend(&inbox, deadline)?;
+    emulator.end_within(if session.status.is_some() { GRACE } else { Duration::ZERO });
+    Ok(session.status)
+}
+
+/// Tells the waiting thread that the user wants to end.
+fn ask_to_quit(events: &Sender<Event>) {
+    // The receiver is gone only when the run is over anyway.
+    let _ = events.send(Event::Quit);
+}
+
+/// Passes on what the guest says.
+fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
+    for piece in guest::read_in_background(output) {
+        if events.send(Event::Output(piece)).is_err() {
+            return;
+        }
+    }
+    let _ = events.send(Event::Closed);
+}
+
+/// What is known while a guest runs.
+struct Session<'a> {
+    typing: &'a Typing,
+    listening: bool,
+    symbols: &'a dyn Fn() -> Option<Symbols>,
+    loaded: Option<Option<Symbols>>,
+    status: Option<u8>,
+}
+
+impl Session<'_> {
+    /// Copies the guest's output until it ends.
+    fn attend(&mut self, inbox: &Receiver<Event>, deadline: Option<Instant>) -> anyhow::Result<()> {
+        let mut lines = Lines::default();
+        let mut quiet_until: Option<Instant> = None;
+        let mut until = deadline;
+        loop {
+            let gate = quiet_until.filter(|_| !self.listening);
+            let next = [until, gate].into_iter().flatten().min();
+            let patience = next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()));
+            match inbox.recv_timeout(patience) {
+                Ok(Event::Output(bytes)) => {
+                    quiet_until.get_or_insert_with(|| Instant::now() + QUIET_GUEST);
+                    copy(&bytes)?;
+                    for line in lines.feed(&bytes) {
+                        self.read_line(&line);
+                    }
+                    if self.status.is_some() {
+                        until = Some(Instant::now() + GRACE);
+                    }
+                }
+                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Event::Quit) => {
+                    terminal::restore();
+                    note("ended by the user");
+                    self.status = Some(INTERRUPTED);
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        return if self.status.is_some() { Ok(()) } else { Err(too_long()) };
+                    }
+                    self.listen();
+                }
+            }
+        }
+    }
+
+    /// The guest's console listens: types what waits.
+    fn listen(&mut self) {
+        self.listening = true;
+        self.typing.open();
+    }
+
+    /// Reacts to a line of the guest.
+    fn read_line(&mut self, line: &str) {
+        if console::is_init(line) {
+            self.listen();
+        }
+        if line.trim_start().starts_with("backtrace:") {
+            let symbols = self.loaded.get_or_insert_with(self.symbols).as_ref();
+            for place in symbols.map(|symbols| symbols.explain(line)).unwrap_or_default() {
+                eprintln!("      at {place}");
+            }
+        }
+        if let Some(status) = console::power_off_status(line) {
+            self.status = Some(status);
+        }
+    }
+}
+
+/// The error of a run that did not end in time.
+fn too_long() -> anyhow::Error {
+    anyhow::anyhow!("the guest did not end in the time given with --timeout")
+}
+
+/// Writes the guest's bytes to standard output at once.
+fn copy(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).context("standard output is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_process_has_its_words_after_two_dashes() {
+        let words = ["storm".to_string(), "5".to_string()];
+        assert_eq!(boot_arguments(None, &[]), "");
+        assert_eq!(boot_arguments(Some("seed=1"), &[]), "seed=1");
+        assert_eq!(boot_arguments(Some("seed=1"), &words), "seed=1 -- storm 5");
+        assert_eq!(boot_arguments(None, &words), "-- storm 5");
+    }
+}

@@ -1,0 +1,96 @@
+//! Set-up: what building and running needs, found or installed.
+//!
+//! Everything else asks `ensure` for an `Environment` and does not care where it came from. What was found is
+//! remembered in a stamp, so that a second run looks at a few files, does no work and says nothing.
+
+mod apt;
+mod qemu;
+mod sources;
+mod stamp;
+mod toolchain;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+pub(crate) use self::toolchain::{Library, Toolchain};
+use crate::cli;
+use crate::progress::note;
+use crate::workspace::Workspace;
+
+/// What building and running uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    /// The emulator.
+    pub(crate) qemu: PathBuf,
+    /// The compiler, library source and linker of the images.
+    pub(crate) toolchain: Toolchain,
+}
+
+/// Whether something may be installed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Permission {
+    /// Install what is missing.
+    Install,
+    /// Only look.
+    Look,
+}
+
+/// Finds everything, installing what is missing.
+///
+/// # Errors
+/// Fails with one message that names the remedy when something cannot be had.
+pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<Environment> {
+    if let Some(environment) = stamp::load(workspace) {
+        return Ok(environment);
+    }
+    let mut apt = apt::Apt::new(workspace, Permission::Install);
+    let environment = find(&mut apt)?;
+    stamp::store(workspace, &environment)?;
+    Ok(environment)
+}
+
+/// Finds clippy for the compiler of the images, installing it where that is a distribution's package. Only CI
+/// needs it.
+///
+/// # Errors
+/// Fails when it cannot be installed.
+pub(crate) fn ensure_lints(workspace: &Workspace, toolchain: &Toolchain) -> anyhow::Result<()> {
+    let mut apt = apt::Apt::new(workspace, Permission::Install);
+    toolchain::ensure_lints(&mut apt, toolchain)
+}
+
+/// Looks for each part in turn.
+fn find(apt: &mut apt::Apt) -> anyhow::Result<Environment> {
+    let qemu = qemu::find(apt)?;
+    let toolchain = toolchain::find(apt)?;
+    Ok(Environment { qemu, toolchain })
+}
+
+/// The command `setup`.
+///
+/// # Errors
+/// Fails when something is missing and cannot be (or, with `--check`, may not be) installed.
+pub(crate) fn run(workspace: &Workspace, arguments: &cli::Setup) -> anyhow::Result<ExitCode> {
+    let environment = if arguments.check { check(workspace)? } else { ensure(workspace)? };
+    let toolchain = &environment.toolchain;
+    note(&format!("emulator: {}", environment.qemu.display()));
+    note(&format!("compiler: {}", toolchain.description()));
+    note(&format!("linker:   {}", toolchain.linker.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks for everything without installing, and names all that is missing at once.
+fn check(workspace: &Workspace) -> anyhow::Result<Environment> {
+    let mut apt = apt::Apt::new(workspace, Permission::Look);
+    match (qemu::find(&mut apt), toolchain::find(&mut apt)) {
+        (Ok(qemu), Ok(toolchain)) => Ok(Environment { qemu, toolchain }),
+        (qemu, toolchain) => {
+            for error in [qemu.err(), toolchain.err()].into_iter().flatten() {
+                note(&format!("missing: {error:#}"));
+            }
+            bail!("the set-up is not complete: `cargo xtask setup` installs what is missing");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Turning the kernel's addresses in a console into function, file and line.
+//!
+//! The guest prints raw addresses; the ELF with its line tables is on the host.
+
+use std::path::{Path, PathBuf};
+
+use addr2line::Loader;
+
+use crate::workspace::Workspace;
+
+/// How every address of the kernel image is printed: this, then seven more digits.
+const PREFIX: &str = "0xffffffff8";
+
+/// The digits of a whole address.
+const DIGITS: usize = 16;
+
+/// The symbols of one ELF.
+pub(crate) struct Symbols {
+    loader: Loader,
+    root: PathBuf,
+}
+
+impl Symbols {
+    /// Reads an ELF's symbols and line tables; nothing when they cannot be read.
+    pub(crate) fn load(workspace: &Workspace, elf: &Path) -> Option<Self> {
+        let loader = Loader::new(elf).ok()?;
+        Some(Self { loader, root: workspace.root().to_path_buf() })
+    }
+
+    /// What the addresses in a line of the console are, one text for each that is known.
+    pub(crate) fn explain(&self, line: &str) -> Vec<String> {
+        let returns = line.contains("backtrace:");
+        let describe = |(index, address): (usize, u64)| {
+            let place = if returns { self.place_of_return(address, index == 0) } else { self.place(address) };
+            place.map(|place| format!("{address:#x} {place}"))
+        };
+        addresses(line).into_iter().enumerate().filter_map(describe).collect()
+    }
+
+    /// The console with each line that has addresses followed by what they are.
+    pub(crate) fn annotate(&self, console: &str) -> String {
+        let mut text = String::with_capacity(console.len());
+        for line in console.lines() {
+            text.push_str(line);
+            text.push('\n');
+            for place in self.explain(line) {
+                text.push_str("      at ");
+                text.push_str(&place);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// The place of a return address: the call is the instruction before it. The first address of a backtrace may
+    /// be the very start of a function instead.
+    fn place_of_return(&self, address: u64, first: bool) -> Option<String> {
+        let call = address - 1;
+        if first && self.loader.find_symbol(call) != self.loader.find_symbol(address) {
+            return self.place(address);
+        }
+        self.place(call).or_else(|| self.place(address))
+    }
+
+    /// Function, file and line of an address, the inlined functions first.
+    fn place(&self, address: u64) -> Option<String> {
+        let symbol = self.loader.find_symbol(address);
+        let symbol = symbol.map(|name| addr2line::demangle_auto(name.into(), None).into_owned());
+        let mut frames = self.frames(address);
+        match (frames.last_mut(), symbol) {
+            // The outermost function has its whole path in the symbol table; line tables have its bare name.
+            (Some(outermost), Some(symbol)) => outermost.0 = Some(symbol),
+            (None, Some(symbol)) => return Some(symbol),
+            (_, None) => {}
+        }
+        let texts: Vec<String> = frames
+            .into_iter()
+            .filter_map(|(function, location)| match (function, location) {
+                (Some(function), Some(location)) => Some(format!("{function} {location}")),
+                (one, other) => one.or(other),
+            })
+            .collect();
+        (!texts.is_empty()).then(|| texts.join(", inlined into "))
+    }
+
+    /// The functions at an address with where in them it is, the innermost first.
+    fn frames(&self, address: u64) -> Vec<(Option<String>, Option<String>)> {
+        let mut parts = Vec::new();
+        let Ok(mut frames) = self.loader.find_frames(address) else { return parts };
+        while let Ok(Some(frame)) = frames.next() {
+            let function = frame.function.and_then(|function| Some(function.demangle().ok()?.into_owned()));
+            let location = frame.location.and_then(|location| {
+                let file = self.short(location.file?);
+                Some(location.line.map_or(file.clone(), |line| format!("{file}:{line}")))
+            });
+            parts.push((function, location));
+        }
+        parts
+    }
+
+    /// A file's name without the part that every file of its kind has.
+    fn short(&self, file: &str) -> String {
+        if let Ok(inside) = Path::new(file).strip_prefix(&self.root) {
+            return inside.display().to_string();
+        }
+        for marker in ["/registry/src/", "/library/"] {
+            if let Some((_, rest)) = file.split_once(marker) {
+                // The registry's own name comes before the crate's.
+                let rest = if marker == "/library/" {
+                    rest
+                } else {
+                    rest.split_once('/').map_or(rest, |parts| parts.1)
+                };
+                return rest.to_string();
+            }
+        }
+        file.to_string()
+    }
+}
+
+/// The kernel addresses in a line, in order.
+fn addresses(line: &str) -> Vec<u64> {
+    let mut found = Vec::new();
+    for (start, _) in line.match_indices(PREFIX) {
+        let digits = &line.as_bytes()[start + 2..];
+        let length = digits.iter().take_while(|digit| digit.is_ascii_hexdigit()).count();
+        if length == DIGITS
+            && let Ok(address) = u64::from_str_radix(&line[start + 2..start + 2 + DIGITS], 16)
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+
+    use super::*;
+
+    #[test]
+    fn only_whole_kernel_addresses_are_taken() {
+        let line = "pc 0xffffffff80081234, far 0x10, x1 0xffffffff8008123 x2 0xffffffff800812345 [0xffffffff8abcdef0]";
+        assert_eq!(addresses(line), [0xffff_ffff_8008_1234, 0xffff_ffff_8abc_def0]);
+        assert!(addresses("nothing 0xffffff8000000000").is_empty());
+    }
+
+    #[test]
+    fn files_lose_what_all_of_them_share() {
+        let workspace = Workspace::find().unwrap();
+        let symbols = Symbols::load(&workspace, &env::current_exe().unwrap()).unwrap();
+        let own = workspace.root().join("src/core/src/gate.rs");
+        assert_eq!(symbols.short(&own.display().to_string()), "src/core/src/gate.rs");
+        assert_eq!(
+            symbols.short("/h/.cargo/registry/src/index-0123/spin-0.12.3/src/lib.rs"),
+            "spin-0.12.3/src/lib.rs"
+        );
+        assert_eq!(symbols.short("/usr/src/rustc-1.96.0/library/core/src/fmt/mod.rs"), "core/src/fmt/mod.rs");
+    }
+
+    #[test]
+    fn an_address_of_this_very_program_has_a_place() {
+        // The host's own ELF stands in for an image: its symbol addresses are read, not those it was loaded at.
+        use object::{Object as _, ObjectSymbol as _};
+        let executable = env::current_exe().unwrap();
+        let data = std::fs::read(&executable).unwrap();
+        let file = object::File::parse(data.as_slice()).unwrap();
+        let symbol = file
+            .symbols()
+            .find(|symbol| {
+                symbol.name().is_ok_and(|name| name.contains("only_whole_kernel_addresses_are_taken"))
+            })
+            .expect("a test function is a symbol");
+        let symbols = Symbols::load(&Workspace::find().unwrap(), &executable).unwrap();
+        let place = symbols.place(symbol.address()).unwrap();
+        assert!(place.contains("only_whole_kernel_addresses_are_taken"), "{place}");
+        assert!(place.contains("tools/xtask/src/symbols.rs:"), "{place}");
+    }
+}

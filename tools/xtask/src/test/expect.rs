@@ -1,0 +1,139 @@
+//! Judging an image that is declared to end badly: it passes when exactly that was told.
+//!
+//! Such images prove that the runner tells a failing, a panicking, a hanging and a leaking test from a good one.
+
+use super::declare::{Ending, Expected};
+use super::ktap::{Told, WHOLE_IMAGE};
+use super::report::{Case, Outcome};
+use crate::guest::End;
+
+/// One case for each declared ending, and one for each thing that was not declared.
+pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) -> Vec<Case> {
+    match expected {
+        Expected::Success => told.cases(end, filtered),
+        Expected::Endings(endings) => endings_cases(endings, told, end, filtered),
+        Expected::NoVerdict => vec![no_verdict_case(told, end)],
+        Expected::SystemPanic => vec![match &told.panic {
+            Some(_) => Case::passed("(system panic)"),
+            None => Case::failed("(system panic)", "the system did not panic"),
+        }],
+    }
+}
+
+/// The case of an image that is to hang.
+fn no_verdict_case(told: &Told, end: End) -> Case {
+    const NAME: &str = "(no verdict)";
+    match (told.verdict, end) {
+        (None, End::TimedOut) if told.panic.is_none() => Case::passed(NAME),
+        (Some(_), _) => Case::failed(NAME, "there is a verdict"),
+        (None, end) => Case::failed(NAME, format!("it was to hang until the deadline, but: {end:?}")),
+    }
+}
+
+/// The cases of an image whose tests are declared one by one.
+fn endings_cases(endings: &[(String, Ending)], told: &Told, end: End, filtered: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, ending) in endings {
+        match told.points.iter().find(|point| point.name == *name) {
+            Some(point) => cases.push(judge(name, *ending, &point.outcome)),
+            None if filtered => {}
+            None => cases.push(Case::failed(name, "it told no result")),
+        }
+    }
+    for point in &told.points {
+        if !endings.iter().any(|(name, _)| *name == point.name) {
+            cases.push(Case::failed(&point.name, "it is not declared with `expect:`"));
+        }
+    }
+    // The report itself must be whole and agree with the bad results.
+    let problems = told.problems(end, filtered);
+    if !problems.is_empty() {
+        cases.push(Case::failed(WHOLE_IMAGE, problems.join("; ")));
+    }
+    cases
+}
+
+/// Compares what was told with what was declared.
+fn judge(name: &str, ending: Ending, outcome: &Outcome) -> Case {
+    let good = match (ending.reason(), outcome) {
+        (None, Outcome::Passed) => true,
+        (Some(word), Outcome::Failed(reason)) => reason.starts_with(word),
+        _ => false,
+    };
+    if good {
+        Case::passed(name)
+    } else {
+        Case::failed(name, format!("{ending:?} was expected, told was {outcome:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ktap;
+    use super::*;
+
+    const TEXT: &str = "\
+KTAP version 1
+1..3
+# run 1 good (deadline_ms=10)
+ok 1 good
+# run 2 bad (deadline_ms=10)
+# reason: leaked 1 stack
+not ok 2 bad
+# run 3 slow (deadline_ms=10)
+# reason: timed out after 10 ms
+not ok 3 slow
+# totals: pass:1 fail:2 skip:0
+asphodel-test: FAIL
+";
+
+    fn told(text: &str) -> Told {
+        ktap::read(&text.lines().map(String::from).collect::<Vec<_>>())
+    }
+
+    fn endings(list: &[(&str, Ending)]) -> Expected {
+        Expected::Endings(list.iter().map(|(name, ending)| (name.to_string(), *ending)).collect())
+    }
+
+    fn failed(cases: &[Case]) -> Vec<&str> {
+        let failed = cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_)));
+        failed.map(|case| case.name.as_str()).collect()
+    }
+
+    #[test]
+    fn exactly_what_was_declared_passes() {
+        let expected = endings(&[("good", Ending::Pass), ("bad", Ending::Leak), ("slow", Ending::Hang)]);
+        let cases = cases(&expected, &told(TEXT), End::PoweredOff(1), false);
+        assert_eq!(cases.len(), 3);
+        assert!(failed(&cases).is_empty(), "{cases:?}");
+    }
+
+    #[test]
+    fn another_ending_or_an_undeclared_test_fails() {
+        let expected = endings(&[("good", Ending::Fail), ("bad", Ending::Hang), ("missing", Ending::Pass)]);
+        let cases = cases(&expected, &told(TEXT), End::PoweredOff(1), false);
+        assert_eq!(failed(&cases), ["good", "bad", "missing", "slow"]);
+    }
+
+    #[test]
+    fn a_broken_report_fails_even_so() {
+        let expected = endings(&[("good", Ending::Pass), ("bad", Ending::Leak), ("slow", Ending::Hang)]);
+        let text = TEXT.replace("FAIL", "PASS");
+        assert_eq!(failed(&cases(&expected, &told(&text), End::PoweredOff(0), false)), [WHOLE_IMAGE]);
+    }
+
+    #[test]
+    fn a_system_that_is_to_hang_must_hang() {
+        let hung = told("KTAP version 1\n1..1\n# run 1 hang (deadline_ms=10)\n");
+        assert!(failed(&cases(&Expected::NoVerdict, &hung, End::TimedOut, false)).is_empty());
+        assert_eq!(failed(&cases(&Expected::NoVerdict, &hung, End::Vanished, false)).len(), 1);
+        assert_eq!(failed(&cases(&Expected::NoVerdict, &told(TEXT), End::PoweredOff(1), false)).len(), 1);
+    }
+
+    #[test]
+    fn a_system_that_is_to_panic_must_panic() {
+        let panicked = told("asphodel: PANIC on cpu 0: x");
+        assert!(failed(&cases(&Expected::SystemPanic, &panicked, End::PoweredOff(2), false)).is_empty());
+        assert_eq!(failed(&cases(&Expected::SystemPanic, &told(TEXT), End::PoweredOff(0), false)).len(), 1);
+    }
+}

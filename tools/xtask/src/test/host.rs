@@ -1,0 +1,267 @@
+//! The tests that run on the host: unit and property tests, and the loom models.
+//!
+//! `cargo test` runs them; what it prints is read for the count of each.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::report::{Case, Suite};
+use crate::process;
+use crate::progress::Progress;
+use crate::workspace::Workspace;
+
+/// The packages whose tests run on the host.
+pub(crate) const PACKAGES: &[&str] = &["asphodel-core", "xtask"];
+
+/// The package that has the models.
+const MODELS_PACKAGE: &str = "asphodel-core";
+
+/// Unit, property and documentation tests.
+///
+/// # Errors
+/// Fails when cargo cannot be started.
+pub(crate) fn unit_tests(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    let mut cargo = process::cargo(workspace.root());
+    cargo.args(["test", "--no-fail-fast"]);
+    for package in PACKAGES {
+        cargo.args(["--package", package]);
+    }
+    run("host tests", &mut cargo, filter)
+}
+
+/// The loom models: built in release mode with their own flags, in a target directory of their own.
+///
+/// # Errors
+/// Fails when cargo cannot be started.
+pub(crate) fn models(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    if model_files(workspace)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut cargo = process::cargo(workspace.root());
+    cargo.env("RUSTFLAGS", "--cfg loom");
+    // The images' release profile is slow to build and gains a model nothing.
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    cargo.args(["test", "--no-fail-fast", "--release", "--package", MODELS_PACKAGE, "--test", "loom_*"]);
+    cargo.arg("--target-dir").arg(workspace.loom_target());
+    run("loom models", &mut cargo, filter)
+}
+
+/// The names of the models' files.
+///
+/// # Errors
+/// Fails when their directory cannot be read.
+pub(crate) fn model_files(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let directory: PathBuf = workspace.root().join("src/core/tests");
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> =
+        names.filter(|name| name.starts_with("loom_") && name.ends_with(".rs")).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Runs cargo's tests, showing how many are done.
+fn run(what: &str, cargo: &mut Command, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    if let Some(filter) = filter {
+        cargo.args(["--", filter]);
+    }
+    let progress = Progress::new(what, 1);
+    let job = progress.job(what);
+    let reader = merged(cargo).reader().with_context(|| format!("{what}: cannot start cargo"))?;
+    let mut output = Output::new(what);
+    for line in BufReader::new(&reader).lines() {
+        let line = line.with_context(|| format!("{what}: cannot read what cargo says"))?;
+        output.take(&line);
+        job.at(&format!("{what}: {} done, {}", output.done(), line.trim()));
+    }
+    let succeeded = matches!(reader.try_wait(), Ok(Some(result)) if result.status.success());
+    drop(job);
+    progress.finish();
+    let suites = output.finish(succeeded);
+    for suite in &suites {
+        println!("{}", suite.summary());
+    }
+    Ok(suites)
+}
+
+/// The command with both its outputs in one stream, so that names of binaries and their results keep their order.
+fn merged(cargo: &Command) -> duct::Expression {
+    let mut expression = duct::cmd(cargo.get_program(), cargo.get_args());
+    if let Some(directory) = cargo.get_current_dir() {
+        expression = expression.dir(directory);
+    }
+    for (name, value) in cargo.get_envs() {
+        expression = match value {
+            Some(value) => expression.env(name, value),
+            None => expression.env_remove(name),
+        };
+    }
+    expression.stdin_null().stderr_to_stdout().unchecked()
+}
+
+/// What `cargo test` said, taken apart.
+#[derive(Debug)]
+struct Output {
+    what: String,
+    suites: Vec<Suite>,
+    /// What came before the first binary: the build.
+    build: String,
+}
+
+impl Output {
+    /// Nothing yet.
+    fn new(what: &str) -> Self {
+        Self { what: what.into(), suites: Vec::new(), build: String::new() }
+    }
+
+    /// How many tests came to an end.
+    fn done(&self) -> usize {
+        self.suites.iter().map(|suite| suite.cases.len()).sum()
+    }
+
+    /// Takes a line.
+    fn take(&mut self, line: &str) {
+        if let Some(name) = binary(line) {
+            self.suites.push(Suite { name: format!("{}: {name}", self.what), ..Suite::default() });
+            return;
+        }
+        match self.suites.last_mut() {
+            Some(suite) => {
+                suite.console.push_str(line);
+                suite.console.push('\n');
+                suite.cases.extend(case(line));
+                if let Some(took) = time(line) {
+                    suite.took = took;
+                }
+            }
+            None => {
+                self.build.push_str(line);
+                self.build.push('\n');
+            }
+        }
+    }
+
+    /// All suites that ran a test; a failure of cargo that no test explains is one of its own.
+    fn finish(mut self, succeeded: bool) -> Vec<Suite> {
+        let explained = self.suites.iter().any(|suite| suite.failed() != 0);
+        if !succeeded && !explained {
+            if self.suites.is_empty() {
+                self.suites.push(Suite { name: self.what, console: self.build, ..Suite::default() });
+            }
+            if let Some(suite) = self.suites.last_mut() {
+                suite.cases.push(Case::failed(
+                    "(cargo test)",
+                    "it does not build, or a test ended the whole binary",
+                ));
+            }
+        }
+        self.suites.retain(|suite| !suite.cases.is_empty());
+        self.suites
+    }
+}
+
+/// The name of the test binary in a line with which cargo announces one.
+fn binary(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    if let Some(package) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("documentation of {package}"));
+    }
+    let (source, file) = line.strip_prefix("Running ")?.rsplit_once(" (")?;
+    let stem = file.trim_end_matches(')').rsplit('/').next()?;
+    let package = stem.rsplit_once('-').map_or(stem, |(package, _hash)| package);
+    Some(if source.starts_with("unittests") { package.to_string() } else { source.to_string() })
+}
+
+/// How long a binary's tests took, in the line that sums them up.
+fn time(line: &str) -> Option<Duration> {
+    let (_, seconds) = line.strip_prefix("test result: ")?.rsplit_once("finished in ")?;
+    Duration::try_from_secs_f64(seconds.trim_end_matches('s').parse().ok()?).ok()
+}
+
+/// The test that a line gives the result of.
+fn case(line: &str) -> Option<Case> {
+    let (name, result) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    if result == "ok" {
+        Some(Case::passed(name))
+    } else if result == "FAILED" {
+        Some(Case::failed(name, "it failed on the host"))
+    } else {
+        result.strip_prefix("ignored").map(|why| Case::skipped(name, why.trim_start_matches(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Outcome;
+    use super::*;
+
+    const OUTPUT: &str = "\
+   Compiling asphodel-core v0.1.0 (/p/src/core)
+    Finished `test` profile [unoptimized] target(s) in 1.0s
+     Running unittests src/lib.rs (target/debug/deps/asphodel_core-0123)
+
+running 3 tests
+test gate::tests::one ... ok
+test gate::tests::two - should panic ... ok
+test gate::tests::three ... ignored, too slow
+
+test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.50s
+
+     Running tests/properties.rs (target/debug/deps/properties-4567)
+
+running 1 test
+test p ... FAILED
+   Doc-tests asphodel_core
+
+running 1 test
+test src/core/src/lib.rs - x (line 3) ... ok
+";
+
+    fn read(text: &str, succeeded: bool) -> Vec<Suite> {
+        let mut output = Output::new("host tests");
+        text.lines().for_each(|line| output.take(line));
+        output.finish(succeeded)
+    }
+
+    #[test]
+    fn each_binary_is_a_suite_with_its_tests() {
+        let suites = read(OUTPUT, false);
+        let names: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "host tests: asphodel_core",
+                "host tests: tests/properties.rs",
+                "host tests: documentation of asphodel_core"
+            ]
+        );
+        assert_eq!((suites[0].passed(), suites[0].skipped()), (2, 1));
+        assert_eq!(suites[0].took, Duration::from_millis(1500));
+        assert_eq!((suites[1].passed(), suites[1].failed()), (0, 1));
+        assert_eq!(suites[2].passed(), 1);
+    }
+
+    #[test]
+    fn a_build_that_fails_is_one_failed_test() {
+        let suites = read("error[E0308]: mismatched types\n", false);
+        assert_eq!(suites.len(), 1);
+        assert!(matches!(&suites[0].cases[0].outcome, Outcome::Failed(_)));
+        assert!(suites[0].console.contains("E0308"));
+    }
+
+    #[test]
+    fn a_binary_that_dies_is_one_failed_test() {
+        let text =
+            "     Running unittests src/lib.rs (target/debug/deps/a-1)\ntest x ... ok\nerror: test failed\n";
+        let suites = read(text, false);
+        assert_eq!((suites[0].passed(), suites[0].failed()), (1, 1));
+    }
+}

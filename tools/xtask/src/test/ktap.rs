@@ -1,0 +1,360 @@
+//! Reading what a test image says (KTAP version 1) and judging it.
+//!
+//! Only lines of the protocol count, whatever else is on the console. What is missing is a failure: a plan that is
+//! not kept, no totals, no verdict, no power-off.
+
+use super::report::{Case, Outcome};
+use crate::console;
+use crate::guest::End;
+
+/// The line that begins the report.
+const HEADER: &str = "KTAP version 1";
+
+/// What the verdict line begins with.
+const VERDICT: &str = "asphodel-test: ";
+
+/// The name of the case that stands for the image as a whole.
+pub(crate) const WHOLE_IMAGE: &str = "(image)";
+
+/// The result of one test, as told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Point {
+    pub(crate) number: usize,
+    pub(crate) name: String,
+    pub(crate) outcome: Outcome,
+}
+
+/// What the totals line counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Totals {
+    pass: usize,
+    fail: usize,
+    skip: usize,
+}
+
+/// All that a test image told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    header: bool,
+    plan: Option<usize>,
+    pub(crate) points: Vec<Point>,
+    started: Vec<(usize, String)>,
+    totals: Option<Totals>,
+    pub(crate) verdict: Option<bool>,
+    pub(crate) panic: Option<String>,
+}
+
+/// The number and name in a line that says which test begins.
+pub(crate) fn started(line: &str) -> Option<(usize, String)> {
+    let mut words = line.strip_prefix("# run ")?.split_whitespace();
+    Some((words.next()?.parse().ok()?, words.next()?.to_string()))
+}
+
+/// The number of tests in a plan line.
+pub(crate) fn planned(line: &str) -> Option<usize> {
+    line.strip_prefix("1..")?.trim().parse().ok()
+}
+
+/// Reads the console of a test image.
+pub(crate) fn read(lines: &[String]) -> Told {
+    let mut told = Told::default();
+    let mut reason = None;
+    for line in lines {
+        if line == HEADER {
+            told.header = true;
+        } else if let Some(plan) = planned(line) {
+            told.plan.get_or_insert(plan);
+        } else if let Some(begun) = started(line) {
+            told.started.push(begun);
+            reason = None;
+        } else if let Some(text) = line.strip_prefix("# reason: ") {
+            reason = Some(text.to_string());
+        } else if let Some(totals) = line.strip_prefix("# totals:") {
+            told.totals = read_totals(totals);
+        } else if let Some(verdict) = line.strip_prefix(VERDICT) {
+            told.verdict = read_verdict(verdict);
+        } else if let Some(point) = read_point(line, &mut reason) {
+            told.points.push(point);
+        } else if console::is_panic(line) {
+            told.panic.get_or_insert_with(|| line.clone());
+        }
+    }
+    told
+}
+
+/// The counts of a totals line: `pass:A fail:B skip:C`.
+fn read_totals(text: &str) -> Option<Totals> {
+    let mut totals = Totals::default();
+    for word in text.split_whitespace() {
+        let (what, count) = word.split_once(':')?;
+        let count = count.parse().ok()?;
+        match what {
+            "pass" => totals.pass = count,
+            "fail" => totals.fail = count,
+            "skip" => totals.skip = count,
+            _ => return None,
+        }
+    }
+    Some(totals)
+}
+
+/// Whether a verdict is a pass.
+fn read_verdict(text: &str) -> Option<bool> {
+    match text.trim() {
+        "PASS" => Some(true),
+        "FAIL" => Some(false),
+        _ => None,
+    }
+}
+
+/// A result line: `ok K NAME`, `not ok K NAME`, with `# SKIP why` behind a test that did not run.
+fn read_point(line: &str, reason: &mut Option<String>) -> Option<Point> {
+    let (good, rest) = match line.strip_prefix("not ok ") {
+        Some(rest) => (false, rest),
+        None => (true, line.strip_prefix("ok ")?),
+    };
+    let (result, directive) = match rest.split_once(" # ") {
+        Some((result, directive)) => (result, Some(directive)),
+        None => (rest, None),
+    };
+    let mut words = result.split_whitespace();
+    let number = words.next()?.parse().ok()?;
+    let name = words.next()?.to_string();
+    let reason = reason.take();
+    let outcome = match (good, directive.and_then(|directive| directive.strip_prefix("SKIP"))) {
+        (true, Some(why)) => Outcome::Skipped(why.trim().to_string()),
+        (true, None) => Outcome::Passed,
+        (false, _) => Outcome::Failed(reason.unwrap_or_else(|| "no reason told".into())),
+    };
+    Some(Point { number, name, outcome })
+}
+
+impl Told {
+    /// One case for each planned test, and one for the image when something is wrong with the report itself.
+    pub(crate) fn cases(&self, end: End, may_be_empty: bool) -> Vec<Case> {
+        let mut cases: Vec<Case> = self
+            .points
+            .iter()
+            .map(|point| Case { name: point.name.clone(), outcome: point.outcome.clone() })
+            .collect();
+        let why = describe(end, self.panic.as_deref());
+        for number in 1..=self.plan.unwrap_or(0) {
+            if self.points.iter().any(|point| point.number == number) {
+                continue;
+            }
+            match self.started.iter().find(|(started, _)| *started == number) {
+                Some((_, name)) => cases.push(Case::failed(name, format!("no result: {why} while it ran"))),
+                None => cases.push(Case::failed(format!("test {number}"), format!("it never ran: {why}"))),
+            }
+        }
+        let problems = self.problems(end, may_be_empty);
+        if !problems.is_empty() {
+            cases.push(Case::failed(WHOLE_IMAGE, problems.join("; ")));
+        }
+        cases
+    }
+
+    /// What is wrong with the report, whatever the tests came to.
+    pub(crate) fn problems(&self, end: End, may_be_empty: bool) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !matches!(end, End::PoweredOff(_)) {
+            problems.push(describe(end, self.panic.as_deref()));
+        } else if let Some(panic) = &self.panic {
+            problems.push(panic.clone());
+        }
+        if !self.header {
+            problems.push(format!("there is no `{HEADER}`"));
+        }
+        problems.extend(self.plan_problem(may_be_empty));
+        problems.extend(self.totals_problem());
+        problems.extend(self.verdict_problem(end));
+        problems
+    }
+
+    /// Whether the tests were those that were announced, each told once, in order.
+    fn plan_problem(&self, may_be_empty: bool) -> Option<String> {
+        let Some(plan) = self.plan else { return Some("there is no plan".into()) };
+        if plan == 0 && !may_be_empty {
+            return Some("there is no test in it".into());
+        }
+        let out_of_order = self.points.iter().enumerate().any(|(index, point)| point.number != index + 1);
+        if self.points.len() > plan || out_of_order {
+            return Some(format!("{plan} tests were planned, told were {:?}", self.numbers()));
+        }
+        let misnamed = self.points.iter().find(|point| {
+            self.started.iter().any(|(number, name)| *number == point.number && *name != point.name)
+        });
+        misnamed.map(|point| format!("test {} ended under another name, {}", point.number, point.name))
+    }
+
+    /// The numbers of the results, as told.
+    fn numbers(&self) -> Vec<usize> {
+        self.points.iter().map(|point| point.number).collect()
+    }
+
+    /// Whether the totals are there and are right.
+    fn totals_problem(&self) -> Option<String> {
+        let Some(told) = self.totals else { return Some("there are no totals".into()) };
+        let counted = self.counted();
+        (told != counted).then(|| {
+            let Totals { pass, fail, skip } = counted;
+            format!("the totals do not fit the results (pass:{pass} fail:{fail} skip:{skip})")
+        })
+    }
+
+    /// The results, counted.
+    fn counted(&self) -> Totals {
+        let mut totals = Totals::default();
+        for point in &self.points {
+            match point.outcome {
+                Outcome::Passed => totals.pass += 1,
+                Outcome::Failed(_) => totals.fail += 1,
+                Outcome::Skipped(_) => totals.skip += 1,
+            }
+        }
+        totals
+    }
+
+    /// Whether there is a verdict, and it and the power-off status agree with the results.
+    fn verdict_problem(&self, end: End) -> Option<String> {
+        let Some(verdict) = self.verdict else { return Some("there is no verdict".into()) };
+        if verdict != (self.counted().fail == 0) {
+            return Some("the verdict does not fit the results".into());
+        }
+        match end {
+            End::PoweredOff(status) if (status == 0) != verdict => {
+                Some(format!("the status {status} does not fit the verdict"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How a run ended, in words.
+fn describe(end: End, panic: Option<&str>) -> String {
+    match (end, panic) {
+        (End::PoweredOff(status), _) => format!("the system powered off with status {status}"),
+        (_, Some(panic)) => format!("the system panicked ({panic})"),
+        (End::Panicked, None) => "the system panicked".into(),
+        (End::TimedOut, None) => "the deadline passed".into(),
+        (End::Vanished, None) => "the emulator ended before the system powered off".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Told {
+        read(&text.lines().map(String::from).collect::<Vec<_>>())
+    }
+
+    fn failures(cases: &[Case]) -> Vec<(String, String)> {
+        let failure = |case: &Case| match &case.outcome {
+            Outcome::Failed(reason) => Some((case.name.clone(), reason.clone())),
+            _ => None,
+        };
+        cases.iter().filter_map(failure).collect()
+    }
+
+    const GOOD: &str = "\
+asphodel 0.1.0 on QEMU virt, 4 CPUs
+KTAP version 1
+1..3
+# run 1 exit.code (deadline_ms=1000)
+some noise
+ok 1 exit.code
+# run 2 exit.skipped (deadline_ms=1000)
+ok 2 exit.skipped # SKIP needs two CPUs
+# run 3 exit.last (deadline_ms=1000)
+ok 3 exit.last
+# totals: pass:2 fail:0 skip:1
+asphodel-test: PASS
+";
+
+    #[test]
+    fn a_good_report_is_believed() {
+        let cases = told(GOOD).cases(End::PoweredOff(0), false);
+        assert_eq!(cases.len(), 3);
+        assert_eq!(cases[0], Case::passed("exit.code"));
+        assert_eq!(cases[1], Case::skipped("exit.skipped", "needs two CPUs"));
+        assert!(failures(&cases).is_empty());
+    }
+
+    #[test]
+    fn a_failed_test_has_its_reason() {
+        let text = GOOD
+            .replace("some noise\nok 1", "# reason: panicked at a:1\nnot ok 1")
+            .replace("pass:2 fail:0", "pass:1 fail:1")
+            .replace("PASS", "FAIL");
+        let cases = told(&text).cases(End::PoweredOff(1), false);
+        assert_eq!(failures(&cases), [("exit.code".into(), "panicked at a:1".into())]);
+    }
+
+    #[test]
+    fn each_missing_part_is_a_failure() {
+        for missing in
+            ["KTAP version 1\n", "1..3\n", "# totals: pass:2 fail:0 skip:1\n", "asphodel-test: PASS\n"]
+        {
+            let cases = told(&GOOD.replace(missing, "")).cases(End::PoweredOff(0), false);
+            let failures = failures(&cases);
+            assert_eq!(failures.len(), 1, "{missing}");
+            assert_eq!(failures[0].0, WHOLE_IMAGE);
+        }
+    }
+
+    #[test]
+    fn a_short_plan_names_what_ran_and_what_never_did() {
+        let cut: String = GOOD.split("ok 2").next().unwrap().to_string();
+        let cases = told(&cut).cases(End::TimedOut, false);
+        let failures = failures(&cases);
+        assert_eq!(
+            failures[0],
+            ("exit.skipped".into(), "no result: the deadline passed while it ran".into())
+        );
+        assert_eq!(failures[1], ("test 3".into(), "it never ran: the deadline passed".into()));
+        assert_eq!(failures[2].0, WHOLE_IMAGE);
+        assert_eq!(cases.len(), 4);
+    }
+
+    #[test]
+    fn a_timeout_after_the_last_result_is_a_failure() {
+        assert_eq!(failures(&told(GOOD).cases(End::TimedOut, false)).len(), 1);
+        assert_eq!(failures(&told(GOOD).cases(End::Vanished, false)).len(), 1);
+    }
+
+    #[test]
+    fn a_system_panic_is_a_failure_even_with_a_power_off() {
+        let text = format!("{GOOD}asphodel: PANIC on cpu 0: broken\n");
+        let failures = failures(&told(&text).cases(End::PoweredOff(0), false));
+        assert!(failures[0].1.contains("PANIC on cpu 0"), "{failures:?}");
+    }
+
+    #[test]
+    fn verdict_totals_and_status_must_agree() {
+        for (from, to, status) in [("PASS", "FAIL", 1), ("pass:2", "pass:3", 0), ("PASS", "PASS", 3)] {
+            let cases = told(&GOOD.replace(from, to)).cases(End::PoweredOff(status), false);
+            assert_eq!(failures(&cases).len(), 1, "{from} {to} {status}");
+        }
+    }
+
+    #[test]
+    fn results_out_of_order_twice_or_misnamed_are_refused() {
+        for (from, to) in [("ok 3 exit.last", "ok 2 exit.last"), ("ok 3 exit.last", "ok 3 exit.other")] {
+            let cases = told(&GOOD.replace(from, to)).cases(End::PoweredOff(0), false);
+            assert!(failures(&cases).iter().any(|(name, _)| name == WHOLE_IMAGE), "{to}");
+        }
+    }
+
+    #[test]
+    fn an_empty_plan_is_good_only_behind_a_filter() {
+        let text = "KTAP version 1\n1..0\n# totals: pass:0 fail:0 skip:0\nasphodel-test: PASS\n";
+        assert_eq!(failures(&told(text).cases(End::PoweredOff(0), false)).len(), 1);
+        assert!(told(text).cases(End::PoweredOff(0), true).is_empty());
+    }
+
+    #[test]
+    fn silence_is_a_failure() {
+        assert_eq!(failures(&told("").cases(End::Vanished, false)).len(), 1);
+    }
+}

@@ -1,0 +1,115 @@
+//! The command `test`: host tests, loom models, test images on every machine; one count at the end.
+
+mod declare;
+mod expect;
+mod host;
+pub(crate) mod images;
+mod junit;
+mod ktap;
+mod report;
+mod runner;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use self::images::{Filter, TestImage};
+pub(crate) use self::report::{Case, Outcome, Report, Suite};
+use crate::cli;
+use crate::machine::Configuration;
+use crate::progress::note;
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// The command `test`. Ends with the line `N passed, N failed`.
+///
+/// # Errors
+/// Fails when something does not build or cannot be run at all; failed tests are told by the exit status.
+pub(crate) fn run(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode> {
+    if arguments.list {
+        return list(workspace, arguments);
+    }
+    let report = report(workspace, arguments)?;
+    println!("{}", report.closing_line());
+    Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs all that is asked for, shows what failed, writes the JUnit file.
+///
+/// # Errors
+/// As `run`.
+pub(crate) fn report(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<Report> {
+    let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
+    let environment = setup::ensure(workspace)?;
+    let filter = Filter::new(arguments.filter.as_deref());
+    let images = selected_images(workspace, arguments, &filter)?;
+    if arguments.gdb {
+        return runner::debug(workspace, &environment, arguments, &images, &configurations);
+    }
+
+    let mut report = Report::default();
+    if wants_host_tests(arguments, &filter) {
+        report.suites.extend(host::unit_tests(workspace, arguments.filter.as_deref())?);
+        report.suites.extend(host::models(workspace, arguments.filter.as_deref())?);
+    }
+    if !images.is_empty() {
+        report.suites.extend(runner::run(
+            workspace,
+            &environment,
+            arguments,
+            &filter,
+            &images,
+            &configurations,
+        )?);
+    }
+    if let Some(path) = &arguments.junit {
+        junit::write(&report, path)?;
+    }
+    report.show_failures();
+    if report.suites.iter().all(|suite| suite.cases.is_empty()) {
+        bail!("nothing has {:?} in its name: no test ran", arguments.filter.as_deref().unwrap_or_default());
+    }
+    Ok(report)
+}
+
+/// The images that are asked for.
+fn selected_images(
+    workspace: &Workspace,
+    arguments: &cli::Test,
+    filter: &Filter,
+) -> anyhow::Result<Vec<TestImage>> {
+    let images = match &arguments.manifest_path {
+        Some(manifest) => images::of_manifest(workspace, manifest)?,
+        None => images::own_tests(workspace)?,
+    };
+    filter.select(images)
+}
+
+/// Whether the tests that run on the host are asked for: with a machine, another crate or a test inside images
+/// chosen, only images are.
+fn wants_host_tests(arguments: &cli::Test, filter: &Filter) -> bool {
+    arguments.machine.is_empty()
+        && arguments.cpus.is_none()
+        && arguments.manifest_path.is_none()
+        && !filter.is_inside_images()
+}
+
+/// Says what would run.
+fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode> {
+    let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
+    let filter = Filter::new(arguments.filter.as_deref());
+    if wants_host_tests(arguments, &filter) {
+        println!("host tests: {}", host::PACKAGES.join(", "));
+        for model in host::model_files(workspace)? {
+            println!("model: {model}");
+        }
+    }
+    let images = selected_images(workspace, arguments, &filter).context("cannot list the images")?;
+    for image in &images {
+        for configuration in &configurations {
+            println!("image: {} on {configuration}", image.name);
+        }
+    }
+    note(&format!("{} images on {} machines", images.len(), configurations.len()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,187 @@
+//! What tests came to: cases in suites, counted and shown. Knows nothing of how they were run.
+
+use std::time::Duration;
+
+/// How one test came out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    /// As it should.
+    Passed,
+    /// It did not, for this reason.
+    Failed(String),
+    /// It did not run, for this reason.
+    Skipped(String),
+}
+
+/// One test.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Case {
+    /// Its name inside its suite.
+    pub(crate) name: String,
+    /// How it came out.
+    pub(crate) outcome: Outcome,
+}
+
+impl Case {
+    /// A passed test.
+    pub(crate) fn passed(name: impl Into<String>) -> Self {
+        Self { name: name.into(), outcome: Outcome::Passed }
+    }
+
+    /// A failed test.
+    pub(crate) fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), outcome: Outcome::Failed(reason.into()) }
+    }
+
+    /// A test that was left out.
+    pub(crate) fn skipped(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), outcome: Outcome::Skipped(reason.into()) }
+    }
+}
+
+/// Tests that ran together: an image on a machine, a test binary of the host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Suite {
+    /// Its name, with the machine where there is one.
+    pub(crate) name: String,
+    /// Its tests.
+    pub(crate) cases: Vec<Case>,
+    /// All that it said, addresses explained.
+    pub(crate) console: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Suite {
+    /// How many of its tests came out in a way.
+    fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
+        self.cases.iter().filter(|case| is(&case.outcome)).count()
+    }
+
+    /// How many passed.
+    pub(crate) fn passed(&self) -> usize {
+        self.count(|outcome| *outcome == Outcome::Passed)
+    }
+
+    /// How many failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Failed(_)))
+    }
+
+    /// How many were left out.
+    pub(crate) fn skipped(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Skipped(_)))
+    }
+
+    /// The suite in a line.
+    pub(crate) fn summary(&self) -> String {
+        let word = if self.failed() == 0 { "ok  " } else { "FAIL" };
+        let mut line = format!("{word} {}: {} passed", self.name, self.passed());
+        for (count, what) in [(self.failed(), "failed"), (self.skipped(), "skipped")] {
+            if count != 0 {
+                line.push_str(&format!(", {count} {what}"));
+            }
+        }
+        line.push_str(&format!(" ({:.1} s)", self.took.as_secs_f64()));
+        line
+    }
+
+    /// The failed tests of the suite, a line each, below what it said.
+    pub(crate) fn failure_text(&self) -> String {
+        let mut text = format!("---- {} ----\n{}\n", self.name, last_lines(&self.console));
+        for case in &self.cases {
+            if let Outcome::Failed(reason) = &case.outcome {
+                text.push_str(&format!("failed: {}: {}: {reason}\n", self.name, case.name));
+            }
+        }
+        text
+    }
+}
+
+/// Lines of a console that are shown when something failed.
+const SHOWN: usize = 250;
+
+/// The end of a long console, whole otherwise.
+fn last_lines(console: &str) -> String {
+    let lines: Vec<&str> = console.lines().collect();
+    if lines.len() <= SHOWN {
+        return lines.join("\n");
+    }
+    let cut = lines.len() - SHOWN;
+    format!("[{cut} lines before this are in the log]\n{}", lines[cut..].join("\n"))
+}
+
+/// All that was tested.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    /// In the order in which they are shown.
+    pub(crate) suites: Vec<Suite>,
+}
+
+impl Report {
+    /// How many tests passed.
+    pub(crate) fn passed(&self) -> usize {
+        self.suites.iter().map(Suite::passed).sum()
+    }
+
+    /// How many tests failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.suites.iter().map(Suite::failed).sum()
+    }
+
+    /// Prints what failed suites said and which tests failed.
+    pub(crate) fn show_failures(&self) {
+        let skipped: usize = self.suites.iter().map(Suite::skipped).sum();
+        for suite in self.suites.iter().filter(|suite| suite.failed() != 0) {
+            println!("\n{}", suite.failure_text());
+        }
+        if skipped != 0 {
+            println!("{skipped} skipped");
+        }
+    }
+
+    /// The last line of all.
+    pub(crate) fn closing_line(&self) -> String {
+        format!("{} passed, {} failed", self.passed(), self.failed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suite() -> Suite {
+        let cases = vec![Case::passed("a"), Case::failed("b", "no"), Case::skipped("c", "later")];
+        Suite {
+            name: "image on virt/1".into(),
+            cases,
+            console: "said".into(),
+            took: Duration::from_millis(1500),
+        }
+    }
+
+    #[test]
+    fn the_closing_line_counts_what_passed_and_what_failed() {
+        let report = Report { suites: vec![suite(), suite()] };
+        assert_eq!(report.closing_line(), "2 passed, 2 failed");
+    }
+
+    #[test]
+    fn a_summary_is_one_line() {
+        assert_eq!(suite().summary(), "FAIL image on virt/1: 1 passed, 1 failed, 1 skipped (1.5 s)");
+    }
+
+    #[test]
+    fn a_failure_shows_console_and_reason() {
+        let text = suite().failure_text();
+        assert!(text.contains("said\n") && text.contains("failed: image on virt/1: b: no"), "{text}");
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_console_is_shown() {
+        let long: String = (0..SHOWN + 5).map(|number| format!("line {number}\n")).collect();
+        let shown = last_lines(&long);
+        assert!(shown.starts_with("[5 lines"), "{shown}");
+        assert!(!shown.contains("line 4\n") && shown.contains("line 5\n"));
+    }
+}

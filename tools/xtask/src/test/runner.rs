@@ -1,0 +1,263 @@
+//! Running test images: all built by one call of cargo, then each on each machine, a few at a time.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::declare::Expected;
+use super::expect;
+use super::images::{Filter, TestImage};
+use super::ktap;
+use super::report::{Case, Report, Suite};
+use crate::build::{self, Program, Request};
+use crate::cli;
+use crate::gdb;
+use crate::guest::{self, Ran};
+use crate::machine::{Boot, Clock, Configuration};
+use crate::progress::{Progress, note};
+use crate::setup::Environment;
+use crate::symbols::Symbols;
+use crate::workspace::Workspace;
+
+/// How long an image may take when nothing else is said.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long to wait for an image that is declared to hang.
+const HANG_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Emulators at a time when nothing else is said; each has several busy threads.
+const JOBS: usize = 2;
+
+/// An image on a machine.
+struct Job<'a> {
+    image: &'a TestImage,
+    program: &'a Program,
+    boot: Boot,
+    deadline: Duration,
+    filtered: bool,
+}
+
+impl Job<'_> {
+    /// The name under which its results are shown.
+    fn name(&self) -> String {
+        format!("{} on {}", self.image.name, self.boot.configuration)
+    }
+}
+
+/// Builds all images, then runs each on each machine.
+///
+/// # Errors
+/// Fails when an image does not build or no emulator can be started.
+pub(crate) fn run(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &cli::Test,
+    filter: &Filter,
+    images: &[TestImage],
+    configurations: &[Configuration],
+) -> anyhow::Result<Vec<Suite>> {
+    let programs = build(workspace, environment, images)?;
+    let mut jobs = VecDeque::new();
+    for configuration in configurations {
+        for (image, program) in images.iter().zip(&programs) {
+            let boot = boot(*configuration, program, arguments, filter);
+            let deadline = deadline(image, arguments.timeout);
+            jobs.push_back(Job { image, program, boot, deadline, filtered: filter.is_inside_images() });
+        }
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let workers = arguments.jobs.unwrap_or(JOBS.min(cores)).max(1);
+    run_all(workspace, environment, jobs, workers)
+}
+
+/// Builds the images, each package's with one call; gives a program for each image.
+fn build(
+    workspace: &Workspace,
+    environment: &Environment,
+    images: &[TestImage],
+) -> anyhow::Result<Vec<Program>> {
+    let mut manifests: Vec<&PathBuf> = images.iter().map(|image| &image.manifest).collect();
+    manifests.dedup();
+    note(&format!("building {} test images", images.len()));
+    let mut built = Vec::new();
+    for manifest in manifests {
+        let bins = images
+            .iter()
+            .filter(|image| image.manifest == *manifest)
+            .map(|image| image.name.clone())
+            .collect();
+        let request = Request { manifest: manifest.clone(), package: None, bins };
+        built.extend(build::images(workspace, &environment.toolchain, &request)?);
+    }
+    images
+        .iter()
+        .map(|image| {
+            let program = built.iter().find(|program| program.name == image.name);
+            program.cloned().with_context(|| format!("cargo built no image {}", image.name))
+        })
+        .collect()
+}
+
+/// How an image is booted for a test.
+fn boot(configuration: Configuration, program: &Program, arguments: &cli::Test, filter: &Filter) -> Boot {
+    let mut boot = Boot::new(configuration, &program.image);
+    let words = [filter.boot_argument(), arguments.append.clone()];
+    boot.append = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    if arguments.icount {
+        boot.clock = Clock::Instructions;
+    }
+    boot
+}
+
+/// How long an image may take: as asked for, as it declares, or the usual.
+fn deadline(image: &TestImage, asked: Option<u64>) -> Duration {
+    let declared = image.declaration.deadline;
+    match image.declaration.expected {
+        // It uses all of its time: asking for more would only make everyone wait.
+        Expected::NoVerdict => declared.unwrap_or(HANG_DEADLINE),
+        _ => asked.map(Duration::from_secs).or(declared).unwrap_or(DEADLINE),
+    }
+}
+
+/// Runs the jobs, some at a time; the results are in the jobs' order.
+fn run_all(
+    workspace: &Workspace,
+    environment: &Environment,
+    jobs: VecDeque<Job<'_>>,
+    workers: usize,
+) -> anyhow::Result<Vec<Suite>> {
+    let progress = Progress::new("test images", jobs.len());
+    let queue: Mutex<VecDeque<_>> = Mutex::new(jobs.into_iter().enumerate().collect());
+    let done = Mutex::new(Vec::new());
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let next = lock(&queue).pop_front();
+            let Some((index, job)) = next else { return Ok(()) };
+            let suite = run_one(workspace, environment, &job, &progress)?;
+            progress.say(&suite.summary());
+            progress.advance();
+            lock(&done).push((index, suite));
+        }
+    };
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().try_for_each(|handle| handle.join().expect("a worker does not panic"))
+    })?;
+    progress.finish();
+    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, suite)| suite).collect())
+}
+
+/// Locks, also after a panic elsewhere: what is behind it is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Runs one image on one machine and judges it.
+fn run_one(
+    workspace: &Workspace,
+    environment: &Environment,
+    job: &Job<'_>,
+    progress: &Progress,
+) -> anyhow::Result<Suite> {
+    let name = job.name();
+    let line = progress.job(&name);
+    let mut planned = 0;
+    let ran = guest::watch(environment, &job.boot, Some(job.deadline), &mut |said| {
+        if let Some(plan) = ktap::planned(said) {
+            planned = plan;
+        } else if let Some((number, test)) = ktap::started(said) {
+            line.at(&format!("{name}: {number} of {planned}, {test}"));
+        }
+    })?;
+    let cases = judge(job, &ran);
+    let symbols = Symbols::load(workspace, &job.program.elf);
+    let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
+    write_log(workspace, &name, &console)?;
+    Ok(Suite { name, cases, console, took: ran.took })
+}
+
+/// What a run came to.
+fn judge(job: &Job<'_>, ran: &Ran) -> Vec<Case> {
+    expect::cases(&job.image.declaration.expected, &ktap::read(&ran.lines), ran.end, job.filtered)
+}
+
+/// Keeps what an image said, whatever came of it.
+fn write_log(workspace: &Workspace, name: &str, console: &str) -> anyhow::Result<()> {
+    let directory = workspace.state().join("logs");
+    fs::create_dir_all(&directory)?;
+    let path = directory.join(format!("{}.log", name.replace(['/', ' '], "-")));
+    fs::write(&path, console).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Runs one image on one machine under a debugger, its console shown as it comes.
+///
+/// # Errors
+/// Fails when more than one image or machine is asked for.
+pub(crate) fn debug(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &cli::Test,
+    images: &[TestImage],
+    configurations: &[Configuration],
+) -> anyhow::Result<Report> {
+    let ([image], [configuration]) = (images, configurations) else {
+        bail!(
+            "--gdb takes one image on one machine, not {} on {}: use --filter, --machine and --cpus",
+            images.len(),
+            configurations.len()
+        );
+    };
+    let filter = Filter::new(arguments.filter.as_deref());
+    let programs = build(workspace, environment, images)?;
+    let program = programs.first().context("one image was built")?;
+    let mut boot = boot(*configuration, program, arguments, &filter);
+    let port = gdb::free_port()?;
+    boot.gdb_port = Some(port);
+    let deadline = Duration::MAX;
+    let job = Job { image, program, boot, deadline, filtered: filter.is_inside_images() };
+    gdb::announce(&program.elf, port);
+    let ran = guest::watch(environment, &job.boot, None, &mut |line| println!("{line}"))?;
+    let suite = Suite { name: job.name(), cases: judge(&job, &ran), console: String::new(), took: ran.took };
+    Ok(Report { suites: vec![suite] })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::declare::Declaration;
+    use super::*;
+    use crate::machine::Machine;
+
+    fn image(declaration: Declaration) -> TestImage {
+        TestImage { name: "i".into(), manifest: "/m".into(), source: "/s".into(), declaration }
+    }
+
+    #[test]
+    fn the_deadline_is_asked_for_declared_or_usual() {
+        let declared = Declaration { deadline: Some(Duration::from_secs(120)), ..Declaration::default() };
+        assert_eq!(deadline(&image(Declaration::default()), None), DEADLINE);
+        assert_eq!(deadline(&image(declared.clone()), None), Duration::from_secs(120));
+        assert_eq!(deadline(&image(declared), Some(5)), Duration::from_secs(5));
+        let hanging = Declaration { expected: Expected::NoVerdict, deadline: None };
+        assert_eq!(deadline(&image(hanging), Some(300)), HANG_DEADLINE);
+    }
+
+    #[test]
+    fn a_test_inside_an_image_is_picked_by_a_boot_argument() {
+        let program = Program { name: "i".into(), elf: "/e".into(), image: "/i".into() };
+        let arguments = cli::Test { append: Some("seed=3".into()), icount: true, ..cli::Test::default() };
+        let configuration = Configuration::new(Machine::Virt, 1).unwrap();
+        let boot = boot(configuration, &program, &arguments, &Filter::new(Some("i/one")));
+        assert_eq!(boot.append, "filter=one seed=3");
+        assert_eq!(boot.clock, Clock::Instructions);
+        assert_eq!(boot.kernel, Path::new("/i"));
+    }
+}
