@@ -5,13 +5,16 @@
 //! trees are some hundred nodes, and boot time counts. Rules are those of the Devicetree
 //! Specification v0.4 and of the bindings under each node's `compatible`.
 
+mod facts;
+
 use core::ptr;
 
 use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
-use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
+use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 use heapless::{String, Vec};
 
+use self::facts::{Bus, as_text, integer, interrupt, is_enabled, lists, psci_conduit, release_word, text};
 use crate::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
 
 /// Deepest nesting of buses that is followed. Real boards have two or three; the limit keeps a broken
@@ -53,52 +56,6 @@ pub enum DeviceTreeError {
 struct UartCandidate<'tree> {
     name: &'tree str,
     uart: UartInfo,
-}
-
-/// A bus on the way from a node to the root, by which addresses are translated.
-struct Bus<'tree, 'parent> {
-    node: FdtNode<'tree>,
-    parent: Option<&'parent Bus<'tree, 'parent>>,
-    depth: usize,
-}
-
-impl Bus<'_, '_> {
-    /// The CPU's view of `address` on this bus, or `None` where a bus on the way does not pass it on.
-    fn translate(&self, address: u64) -> Option<u64> {
-        let Some(parent) = self.parent else {
-            return Some(address);
-        };
-        let mut ranges = self.node.ranges().ok()??.peekable();
-        // An empty `ranges` is the identity, an absent one no passage at all.
-        if ranges.peek().is_none() {
-            return parent.translate(address);
-        }
-        ranges.find_map(|range| {
-            let offset = address.checked_sub(range.child_bus_address::<u64>().ok()?)?;
-            let upper = range.parent_bus_address::<u64>().ok()?;
-            if offset < range.length::<u64>().ok()? {
-                parent.translate(upper.checked_add(offset)?)
-            } else {
-                None
-            }
-        })
-    }
-
-    /// The translated regions of `node`, which sits on this bus.
-    fn regions<'node, 'tree: 'node>(
-        &'node self,
-        node: FdtNode<'tree>,
-    ) -> Result<impl Iterator<Item = Region> + 'node, DeviceTreeError> {
-        let registers = node.reg()?.ok_or(DeviceTreeError::Missing("reg property of a device"))?;
-        Ok(registers.filter_map(|reg| {
-            Some(Region { base: self.translate(reg.address().ok()?)?, size: reg.size().ok()? })
-        }))
-    }
-
-    /// The base address of the first region of `node`.
-    fn base(&self, node: FdtNode<'_>) -> Option<u64> {
-        self.translate(node.reg().ok()??.next()?.address().ok()?)
-    }
 }
 
 /// What the walk has found so far.
@@ -370,57 +327,6 @@ fn reserve(
         return Ok(());
     }
     list.push(region).map_err(|_| DeviceTreeError::TooMany("reserved regions"))
-}
-
-/// Specification 2.3.4; "ok" is an old spelling that is still met.
-fn is_enabled(node: FdtNode<'_>) -> bool {
-    text(node, "status").is_none_or(|status| matches!(status, "okay" | "ok"))
-}
-
-fn lists(compatible: FdtProperty<'_>, names: &[&str]) -> bool {
-    compatible
-        .value_as::<dtoolkit::FdtStringListIterator<'_>>()
-        .is_ok_and(|mut list| list.any(|name| names.contains(&name)))
-}
-
-fn text<'tree>(node: FdtNode<'tree>, name: &str) -> Option<&'tree str> {
-    node.properties().find(|property| property.name() == name).and_then(as_text)
-}
-
-fn as_text(property: FdtProperty<'_>) -> Option<&str> {
-    property.value_as::<dtoolkit::FdtStringListIterator<'_>>().ok()?.next()
-}
-
-/// A number of one or two cells.
-fn integer(property: FdtProperty<'_>) -> Option<u64> {
-    property.value_as::<u64>().ok().or_else(|| property.value_as::<u32>().ok().map(u64::from))
-}
-
-/// The spin table word of a CPU; binding arm,cpus: always 64 bits.
-fn release_word(node: FdtNode<'_>) -> Option<u64> {
-    node.property("cpu-release-addr").and_then(integer)
-}
-
-/// Binding arm,psci.
-fn psci_conduit(node: FdtNode<'_>) -> Option<PowerInfo> {
-    match text(node, "method")? {
-        "hvc" => Some(PowerInfo::PsciHvc),
-        "smc" => Some(PowerInfo::PsciSmc),
-        _ => None,
-    }
-}
-
-/// The first interrupt of a device whose interrupt parent is the GIC. Binding arm,gic: three cells,
-/// of which the first tells shared (0) from private (1) and the second counts from their start.
-fn interrupt(node: FdtNode<'_>) -> Option<u32> {
-    let property = node.property("interrupts")?;
-    let mut words = property.value().chunks_exact(4).map(|word| word.try_into().map(u32::from_be_bytes));
-    let (kind, number) = (words.next()?.ok()?, words.next()?.ok()?);
-    match kind {
-        0 => number.checked_add(32),
-        1 => number.checked_add(16),
-        _ => None,
-    }
 }
 
 fn shorten(text: &str) -> String<64> {

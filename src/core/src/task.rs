@@ -6,6 +6,7 @@
 //!                                +----finish(link)---+ RERUN
 //! ```
 //! The word says whether the task must be linked to a queue; exactly one caller is told to do so.
+//! Model: `tests/loom_task.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::const_unless_loom;

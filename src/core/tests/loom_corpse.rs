@@ -18,7 +18,7 @@
 //!
 //! Asserted throughout: I4 and I5 (nothing is freed while in use), freed exactly once, I12.
 #![cfg(loom)]
-#![expect(clippy::arc_with_non_send_sync, reason = "loom's cells are neither, and its threads ask for neither")]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
 mod models;
 

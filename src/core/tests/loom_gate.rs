@@ -14,7 +14,7 @@
 //! Each model also asserts I1 (one master), I3 (no undead: the process always becomes a zombie), I9 (no creation
 //! after the election), and, since loom reports deadlocks, I13 (termination).
 #![cfg(loom)]
-#![expect(clippy::arc_with_non_send_sync, reason = "loom's cells are neither, and its threads ask for neither")]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
 mod models;
 
@@ -217,9 +217,16 @@ fn create_meets_exit(create: fn(&Roster) -> bool) {
     roster.process.assert_dead();
 }
 
-/// T40, T41: listed first, counted last. On refusal the embryo is taken from the list again.
+/// T40, T41: listed first, counted last, and on refusal taken from the list again; or both under the list's lock.
 #[test]
 fn r07_create_meets_exit() {
+    check(3, || {
+        create_meets_exit(|roster| {
+            let mut listed = roster.listed.lock().expect("no model panics with the list locked");
+            *listed = roster.process.gate.create().is_ok();
+            *listed
+        });
+    });
     check(3, || {
         create_meets_exit(|roster| {
             roster.list(true);
@@ -382,6 +389,27 @@ fn r14_zombie_after_the_last_switch() {
             stacks.run_on(lwp);
             stacks.process.after_switch();
         });
+    });
+}
+
+/// The master frees the corpses of its siblings as soon as it is alone: it sees all that they did.
+#[test]
+fn r14_master_is_alone_when_it_thinks_so() {
+    check(3, || {
+        let stacks = Stacks::new();
+        let sibling = stacks.clone();
+        let leaving = thread::spawn(move || {
+            let _ = sibling.process.gate.leave();
+            sibling.run_on(1);
+            sibling.process.after_switch();
+        });
+        let leave = stacks.process.gate.exit();
+        if let Leave::AsMaster(_) = leave {
+            stacks.process.tear_down();
+            stacks.run_on(1);
+        }
+        stacks.process.after_switch();
+        leaving.join().expect("the sibling leaves");
     });
 }
 

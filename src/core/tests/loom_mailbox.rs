@@ -12,7 +12,7 @@
 //!
 //! `a_thread_goes_round`: a thread handed out can be in another mailbox before the drain is over.
 #![cfg(loom)]
-#![expect(clippy::arc_with_non_send_sync, reason = "loom's cells are neither, and its threads ask for neither")]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
 mod models;
 

@@ -15,7 +15,7 @@
 //! | timeout before the sleep | `timeout_meets_sleep` | the timer is armed before the sleep is announced |
 //! | wake-up without a switch | `remembered_wake_up_brings_its_data` | the state is read without acquire |
 #![cfg(loom)]
-#![expect(clippy::arc_with_non_send_sync, reason = "loom's cells are neither, and its threads ask for neither")]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
 mod models;
 

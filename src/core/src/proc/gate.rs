@@ -134,7 +134,9 @@ impl Gate {
         }
     }
 
-    /// Counts one more LWP; the last step of its construction (R7). On refusal the embryo must be destroyed.
+    /// Counts one more LWP; the last step of its construction (R7). It is put into its process's list before, or under
+    /// the same hold of the list's lock, so that a killer, who walks the list after the election, finds whoever was
+    /// counted. On refusal the embryo must be destroyed.
     ///
     /// # Errors
     /// [`CreateRefused`]: nothing was counted.

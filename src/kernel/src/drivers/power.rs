@@ -56,15 +56,13 @@ pub fn init(info: &PowerInfo) {
         PowerInfo::PsciHvc => PSCI_HVC,
         PowerInfo::PsciSmc => PSCI_SMC,
         PowerInfo::Unknown => UNKNOWN,
-        PowerInfo::BcmWatchdog { base } => {
-            match mmu::map_device(base, size_of::<PowerManagement>()) {
-                Some(registers) => {
-                    WATCHDOG_REGISTERS.store(registers.as_ptr().addr(), Ordering::Relaxed);
-                    WATCHDOG
-                }
-                None => UNKNOWN,
+        PowerInfo::BcmWatchdog { base } => match mmu::map_device(base, size_of::<PowerManagement>()) {
+            Some(registers) => {
+                WATCHDOG_REGISTERS.store(registers.as_ptr().addr(), Ordering::Relaxed);
+                WATCHDOG
             }
-        }
+            None => UNKNOWN,
+        },
     };
     // Release: pairs with the Acquire in `switch`, which then uses the registers' address.
     METHOD.store(method, Ordering::Release);

@@ -44,8 +44,8 @@ impl Apt {
             return Ok(());
         }
         self.require()?;
-        note("fetching the package lists (apt-get update)");
         let mut command = privileged("apt-get update")?;
+        note("fetching the package lists (apt-get update)");
         command.args(["apt-get", "-q", "-o", "Acquire::Retries=3", "update"]);
         process::logged(&mut command, &self.log, "apt-get update")?;
         self.updated = true;
@@ -76,8 +76,8 @@ impl Apt {
         let typed = format!("apt-get install --no-install-recommends {from}{}", packages.join(" "));
         self.require()?;
         self.update()?;
-        note(&format!("installing {what}: {typed}"));
         let mut command = privileged(&typed)?;
+        note(&format!("installing {what}: {typed}"));
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--no-remove"]);
         command.args([
             "--no-install-recommends",
@@ -151,7 +151,7 @@ fn privileged(typed: &str) -> anyhow::Result<Command> {
         return Ok(Command::new("env"));
     }
     if process::output(Command::new("sudo").args(["-n", "true"])).is_none() {
-        bail!("it takes root to install it, and sudo wants a password: run `sudo {typed}`, then try again");
+        bail!("it takes root to install it: run `sudo -v` and then this again, or `{typed}` as root");
     }
     let mut command = Command::new("sudo");
     command.args(["-n", "env"]);

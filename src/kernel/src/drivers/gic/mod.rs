@@ -38,6 +38,7 @@ static SGI_REGISTER: AtomicUsize = AtomicUsize::new(0);
 /// For each CPU what names it in the register that sends; 0 for a CPU that has not been set up.
 static TARGETS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
+#[expect(clippy::large_enum_variant, reason = "there is one of it, in a static")]
 enum Controller {
     V2(v2::Controller),
     V3(v3::Controller),

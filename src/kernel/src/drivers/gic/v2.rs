@@ -23,8 +23,8 @@ use aarch64_cpu::asm::barrier;
 use arm_gic::gicv2::GicV2;
 use arm_gic::gicv2::registers::{Gicc, Gicd};
 use arm_gic::{IntId, UniqueMmioPointer};
-use safe_mmio::fields::{ReadPureWrite, WriteOnly};
 use safe_mmio::field;
+use safe_mmio::fields::{ReadPureWrite, WriteOnly};
 
 use super::{FIRST_SHARED, InitError, PRIORITIES};
 use crate::arch::mmu;
@@ -160,7 +160,10 @@ fn write_element<const N: usize>(
     index: usize,
     value: u32,
 ) {
-    registers.get(index).expect("GICD_TYPER cannot name more interrupts than there are registers").write(value);
+    registers
+        .get(index)
+        .expect("GICD_TYPER cannot name more interrupts than there are registers")
+        .write(value);
 }
 
 /// Sends an SGI: one store.

@@ -1,0 +1,106 @@
+//! Single facts out of nodes: addresses, texts, numbers, interrupts.
+//!
+//! Used by the parent module only. Nothing here remembers anything or walks further than to the root.
+
+use dtoolkit::fdt::{FdtNode, FdtProperty};
+use dtoolkit::{FdtStringListIterator, Node as _, Property as _};
+
+use super::DeviceTreeError;
+use crate::board::{PowerInfo, Region};
+
+/// A bus on the way from a node to the root, by which addresses are translated.
+pub(super) struct Bus<'tree, 'parent> {
+    pub(super) node: FdtNode<'tree>,
+    pub(super) parent: Option<&'parent Bus<'tree, 'parent>>,
+    pub(super) depth: usize,
+}
+
+impl Bus<'_, '_> {
+    /// The CPU's view of `address` on this bus, or `None` where a bus on the way does not pass it on.
+    fn translate(&self, address: u64) -> Option<u64> {
+        let Some(parent) = self.parent else {
+            return Some(address);
+        };
+        let mut ranges = self.node.ranges().ok()??.peekable();
+        // An empty `ranges` is the identity, an absent one no passage at all.
+        if ranges.peek().is_none() {
+            return parent.translate(address);
+        }
+        ranges.find_map(|range| {
+            let offset = address.checked_sub(range.child_bus_address::<u64>().ok()?)?;
+            let upper = range.parent_bus_address::<u64>().ok()?;
+            if offset < range.length::<u64>().ok()? {
+                parent.translate(upper.checked_add(offset)?)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The translated regions of `node`, which sits on this bus.
+    pub(super) fn regions<'node, 'tree: 'node>(
+        &'node self,
+        node: FdtNode<'tree>,
+    ) -> Result<impl Iterator<Item = Region> + 'node, DeviceTreeError> {
+        let registers = node.reg()?.ok_or(DeviceTreeError::Missing("reg property of a device"))?;
+        Ok(registers.filter_map(|reg| {
+            Some(Region { base: self.translate(reg.address().ok()?)?, size: reg.size().ok()? })
+        }))
+    }
+
+    /// The base address of the first region of `node`.
+    pub(super) fn base(&self, node: FdtNode<'_>) -> Option<u64> {
+        self.translate(node.reg().ok()??.next()?.address().ok()?)
+    }
+}
+
+/// Specification 2.3.4; "ok" is an old spelling that is still met.
+pub(super) fn is_enabled(node: FdtNode<'_>) -> bool {
+    text(node, "status").is_none_or(|status| matches!(status, "okay" | "ok"))
+}
+
+pub(super) fn lists(compatible: FdtProperty<'_>, names: &[&str]) -> bool {
+    compatible
+        .value_as::<FdtStringListIterator<'_>>()
+        .is_ok_and(|mut list| list.any(|name| names.contains(&name)))
+}
+
+pub(super) fn text<'tree>(node: FdtNode<'tree>, name: &str) -> Option<&'tree str> {
+    node.properties().find(|property| property.name() == name).and_then(as_text)
+}
+
+pub(super) fn as_text(property: FdtProperty<'_>) -> Option<&str> {
+    property.value_as::<FdtStringListIterator<'_>>().ok()?.next()
+}
+
+/// A number of one or two cells.
+pub(super) fn integer(property: FdtProperty<'_>) -> Option<u64> {
+    property.value_as::<u64>().ok().or_else(|| property.value_as::<u32>().ok().map(u64::from))
+}
+
+/// The spin table word of a CPU; binding arm,cpus: always 64 bits.
+pub(super) fn release_word(node: FdtNode<'_>) -> Option<u64> {
+    node.property("cpu-release-addr").and_then(integer)
+}
+
+/// Binding arm,psci.
+pub(super) fn psci_conduit(node: FdtNode<'_>) -> Option<PowerInfo> {
+    match text(node, "method")? {
+        "hvc" => Some(PowerInfo::PsciHvc),
+        "smc" => Some(PowerInfo::PsciSmc),
+        _ => None,
+    }
+}
+
+/// The first interrupt of a device whose interrupt parent is the GIC. Binding arm,gic: three cells,
+/// of which the first tells shared (0) from private (1) and the second counts from their start.
+pub(super) fn interrupt(node: FdtNode<'_>) -> Option<u32> {
+    let property = node.property("interrupts")?;
+    let mut words = property.value().chunks_exact(4).map(|word| word.try_into().map(u32::from_be_bytes));
+    let (kind, number) = (words.next()?.ok()?, words.next()?.ok()?);
+    match kind {
+        0 => number.checked_add(32),
+        1 => number.checked_add(16),
+        _ => None,
+    }
+}
