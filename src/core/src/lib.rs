@@ -17,6 +17,7 @@
 //! | [`task`] | deferred work that is never lost |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
 //! | [`regions`] | which memory is nobody's |
+//! | [`line`], [`histogram`] | what a console needs: line editing, figures |
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
 
@@ -25,7 +26,9 @@ pub mod board;
 pub mod bootargs;
 pub mod devicetree;
 pub mod errno;
+pub mod histogram;
 pub mod id;
+pub mod line;
 pub mod list;
 pub mod mailbox;
 pub mod proc;

@@ -14,13 +14,15 @@ pub use asphodel_core::sched::priority::Priority;
 pub use asphodel_core::signal::Signal;
 pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
 
+pub use crate::arch::counter::now as now_ticks;
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::proc::exit::extexit;
+pub use crate::proc::figures::{CpuReport, MemoryReport, cpu_reports, memory_report};
 pub use crate::proc::hooks::{Hook, MAX_HOOKS, at_exit, rm_at_exit};
 pub use crate::proc::kill::{kill, kill_lwp, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, LwpHandle, StackPin, spawn_lwp as lwp_spawn};
-pub use crate::proc::program::{Arguments, Program, find as find_program};
+pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::proc::report::{Census, ProcessReport, State, census, process, processes};
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
 pub use crate::proc::wait::{Report, wait4};
@@ -84,7 +86,7 @@ pub fn gettid() -> u32 {
     Thread::current().lwp.tid.get()
 }
 
-/// What the calling process has used so far: its living LWPs (the caller up to its last switch) and those that ended.
+/// What the calling process has used so far: its living LWPs and those that ended.
 #[must_use]
 pub fn usage() -> Usage {
     let _service = Service::enter();

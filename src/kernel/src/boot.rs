@@ -17,10 +17,9 @@ pub(crate) extern "C" fn early(argument: u64, image: u64) -> ! {
     // the image's own zeros has been written yet.
     let board = unsafe { board::discover(argument, image) };
     set_up_memory(board);
-    let stacks = stack::map(boot::STACK_SIZE).zip(stack::map(boot::STACK_SIZE));
-    let (stack, exception_stack) = stacks.expect("there is memory for the stacks of the boot CPU");
+    let stacks = stack::map_boot_stacks().expect("there is memory for the stacks of the boot CPU");
     // SAFETY: an ordinary function, on the boot CPU's first stacks, which nothing points into.
-    unsafe { boot::continue_on_stacks(stack, exception_stack, hand_over) }
+    unsafe { boot::continue_on_stacks(stacks, hand_over) }
 }
 
 /// Builds the final page tables, brings up the console, and gives all memory that nobody has a claim to, to
@@ -48,4 +47,9 @@ extern "C" fn hand_over() -> ! {
         boot::set_affinity(index, cpu.mpidr);
     }
     crate::start::boot_cpu(board)
+}
+
+/// Entered by every other CPU on its final stacks, interrupts masked.
+pub(crate) fn secondary(index: usize) -> ! {
+    crate::start::secondary_cpu(index)
 }

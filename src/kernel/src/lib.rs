@@ -3,7 +3,7 @@
 //! Layers, each using only what stands to its right:
 //!
 //! ```text
-//! api > start > proc > input > work > {sync, time} > sched > thread > {cpu, mem} > {console, drivers} > board > arch
+//! api > start > proc > input > work > {sync, time} > sched > thread > cpu > {console, drivers, board} > mem > arch
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the

@@ -12,7 +12,7 @@
 //! to sleep (`PARKING`) while it still runs, publishes where it can be found (a wait queue), re-tests its condition
 //! and switches away; only the *next* context makes it `PARKED`, so nobody can enqueue a thread whose registers are
 //! not saved yet. A wake-up that comes before that simply takes the announcement back. A killable sleep has
-//! [`KILLABLE`] set; [`Park::unpark_killable`] leaves other sleeps alone. Model: `tests/loom_wait.rs`.
+//! `KILLABLE` set; [`Park::unpark_killable`] leaves other sleeps alone. Model: `tests/loom_wait.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;

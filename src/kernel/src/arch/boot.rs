@@ -9,7 +9,6 @@ use core::ptr::from_ref;
 
 use super::lock::InterruptLock;
 use super::{cache, cpu, entry, mmu};
-use crate::mem::stack;
 
 /// Size in bytes of a CPU's stack, to start with, and of its exception stack.
 pub const STACK_SIZE: usize = 16 * 1024;
@@ -42,6 +41,15 @@ pub(super) static CONTEXTS: Contexts = Contexts(UnsafeCell::new(
     [const { Context { key: 0, index: 0, stack_top: 0, exception_stack_top: 0, table: 0 } }; MAX_CPUS],
 ));
 
+/// The stacks of one CPU, given away to it for good: the addresses above them.
+#[derive(Clone, Copy, Debug)]
+pub struct BootStacks {
+    /// Of the stack it boots on, which becomes its idle thread's.
+    pub top: usize,
+    /// Of the stack it takes exceptions on.
+    pub exception_top: usize,
+}
+
 /// Physical address at which the other CPUs are to be started, by PSCI or by a spin table.
 pub fn secondary_entry_physical() -> u64 {
     mmu::physical_of_image(entry::secondary as *const () as usize)
@@ -56,21 +64,21 @@ pub fn set_affinity(index: usize, affinity: u64) {
     });
 }
 
-/// Makes the stacks of a CPU and writes down where it finds them, for a reader without caches.
+/// Gives a CPU its stacks, made by `stacks`, and writes down where it finds them, for a reader without caches.
 ///
 /// Returns the argument to start it with; `None` if the index is unknown or memory is short. What the
 /// argument is does not matter to the started CPU, which finds its context by its affinity: a spin
 /// table passes no argument. For thread context; a second call for the same CPU makes no new stacks.
-pub fn prepare_secondary(index: usize) -> Option<u64> {
+pub fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
     with_context(index, |context| {
         if context.key == 0 {
             return None;
         }
         if context.stack_top == 0 {
-            let (stack, exception_stack) = (stack::map(STACK_SIZE)?, stack::map(STACK_SIZE)?);
-            context.exception_stack_top = exception_stack.top() as u64;
+            let stacks = stacks()?;
+            context.exception_stack_top = stacks.exception_top as u64;
             context.table = mmu::root_table();
-            context.stack_top = stack.top() as u64;
+            context.stack_top = stacks.top as u64;
         }
         // SAFETY: a reference points to an object. Its reader has its caches off.
         unsafe { cache::clean(from_ref(context)) };
@@ -128,8 +136,7 @@ pub(super) fn disable_low_half() {
 /// # Safety
 /// In EL1t, interrupts masked; nothing may point into the old stacks any more.
 pub(crate) unsafe fn continue_on_stacks(
-    stack: stack::Stack,
-    exception_stack: stack::Stack,
+    stacks: BootStacks,
     next: extern "C" fn() -> !,
 ) -> ! {
     // SAFETY: the stacks are mapped and given away for good; of the old ones nothing is used any more, since
@@ -143,8 +150,8 @@ pub(crate) unsafe fn continue_on_stacks(
             "mov x29, xzr",
             "mov x30, xzr",
             "br {next}",
-            exception_stack = in(reg) exception_stack.top(),
-            stack = in(reg) stack.top(),
+            exception_stack = in(reg) stacks.exception_top,
+            stack = in(reg) stacks.top,
             next = in(reg) next,
             options(noreturn)
         )
@@ -154,5 +161,5 @@ pub(crate) unsafe fn continue_on_stacks(
 /// The first Rust on a CPU that was started by this system, on its own stack, with the final tables.
 pub(super) extern "C" fn secondary_start(index: usize) -> ! {
     disable_low_half();
-    crate::start::secondary_cpu(index)
+    crate::boot::secondary(index)
 }

@@ -71,6 +71,8 @@ pub struct Statistics {
     pub stacks_returned: Cell64,
     /// How many of those given came from the cache.
     pub stacks_reused: Cell64,
+    /// Stacks that the cache had no room for.
+    pub stacks_dropped: Cell64,
 }
 
 /// One CPU.
@@ -143,6 +145,7 @@ impl Cpu {
                 stacks_taken: Cell64::new(0),
                 stacks_returned: Cell64::new(0),
                 stacks_reused: Cell64::new(0),
+                stacks_dropped: Cell64::new(0),
             },
             mailbox: Mailbox::new(),
             requests: AtomicU64::new(0),

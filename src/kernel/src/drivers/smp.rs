@@ -10,6 +10,7 @@ use smccc::{Hvc, Smc, psci};
 
 use crate::arch::{boot, cache, mmu};
 use crate::board;
+use crate::mem::stack;
 
 /// Why a CPU was not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -46,7 +47,7 @@ pub fn start(index: usize) -> Result<(), StartError> {
         StartMethod::Unknown => return Err(StartError::UnknownMethod),
         StartMethod::PsciHvc | StartMethod::PsciSmc | StartMethod::SpinTable(_) => {}
     }
-    let argument = boot::prepare_secondary(index).ok_or(StartError::NoMemory)?;
+    let argument = boot::prepare_secondary(index, stack::map_boot_stacks).ok_or(StartError::NoMemory)?;
     let entry = boot::secondary_entry_physical();
     match cpu.start {
         StartMethod::PsciHvc => psci::cpu_on::<Hvc>(cpu.mpidr, entry, argument)?,

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use crate::arch::boot::{self, BootStacks};
 use crate::arch::layout::{self, PAGE_SIZE, STACK_CLASSES, STACK_MIN_SHIFT, STACKS_WINDOW, StackSlot};
 use crate::arch::lock::InterruptLock;
 use crate::arch::mmu;
@@ -84,6 +85,12 @@ pub fn map(size: usize) -> Option<Stack> {
         give_slot_back(&stack);
         None
     }
+}
+
+/// The two stacks that a CPU needs to run at all. Never given back.
+pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
+    let (stack, exception) = (map(boot::STACK_SIZE)?, map(boot::STACK_SIZE)?);
+    Some(BootStacks { top: stack.top(), exception_top: exception.top() })
 }
 
 /// Unmaps a stack and gives its frames back. Nobody may stand on it or borrow from it.

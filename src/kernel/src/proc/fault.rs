@@ -74,9 +74,7 @@ fn dies_on_return(thread: &Thread) -> bool {
 /// Hook: the second half of a preempting interrupt, on the thread's own stack, interrupts masked.
 fn preempt() {
     interrupt::preempt();
-    // Whoever doomed the thread while it was off its CPU may not have seen it come back: either it did and sends an
-    // interrupt, or this sees the doom. Pairs with the fence in `Park::unpark_killable`.
-    core::sync::atomic::fence(Ordering::SeqCst);
+    // It may have been doomed while it was off its CPU, where no interrupt could reach it.
     if dies_on_return(Thread::current()) {
         end_at_kill_point(0);
     }

@@ -141,7 +141,7 @@ pub struct LwpHandle(u32);
 impl LwpHandle {
     /// A handle of `thread`, of which the caller has a hold, or which cannot have ended yet.
     pub(crate) fn new(thread: &Thread) -> Option<Self> {
-        thread.remains.try_hold().then_some(Self(thread.index))
+        thread.remains.try_hold().then(|| Self(thread.index))
     }
 
     fn thread(&self) -> &'static Thread {

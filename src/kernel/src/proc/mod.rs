@@ -17,11 +17,13 @@
 //! | `adopt` | children of the dead |
 //! | `hooks` | at_exit |
 //! | `fault` | faults and panics of programs |
-//! | `report` | looks from outside: ps |
+//! | `report` | looks at processes from outside: ps |
+//! | `figures` | looks at the machine: cpus, free |
 
 pub(crate) mod adopt;
 pub(crate) mod exit;
 pub(crate) mod fault;
+pub mod figures;
 pub(crate) mod hooks;
 pub(crate) mod kill;
 pub(crate) mod lwp;

@@ -36,6 +36,12 @@ pub fn find(name: &str) -> Option<&'static Program> {
     PROGRAMS.iter().find(|program| program.name == name)
 }
 
+/// All registered programs, in no particular order. Any context.
+#[must_use]
+pub fn all() -> &'static [Program] {
+    &PROGRAMS
+}
+
 /// The words a program was started with.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments<'a> {

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 
 use crate::arch::counter;
 use crate::mem;
+use crate::proc::figures::running_ticks;
 use crate::proc::table::{CrewNodes, PROCESSES, Process};
 use crate::sync::service::Service;
 use crate::thread::{THREADS, Thread, stack};
@@ -73,6 +74,7 @@ fn report(process: &Process) -> ProcessReport {
         for index in crew.free.iter(&CrewNodes).chain(crew.doomed.iter(&CrewNodes)) {
             let thread = THREADS.get(index);
             usage = usage.plus(thread.usage.read());
+            usage.cpu_ticks += running_ticks(thread);
             runnable |= thread.park.sleeping().is_none();
             cpu = thread.cpu.get();
             stacks += thread.stack_size() as u64;

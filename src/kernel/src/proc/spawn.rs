@@ -7,10 +7,12 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 use core::sync::atomic::Ordering;
 
 use crate::arch::counter;
+use crate::proc::exit;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::{Arguments, Program};
 use crate::proc::table::{Hold, PROCESSES, Process};
@@ -176,5 +178,6 @@ fn run_program(_argument: usize) -> usize {
     let process = current_process();
     let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
     let code = (process.program().entry)(&arguments);
-    crate::api::exit(code)
+    let _service = Service::enter();
+    exit::exit_process(Status::exited(code))
 }

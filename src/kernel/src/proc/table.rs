@@ -216,7 +216,8 @@ impl Table {
     #[inline]
     pub(crate) fn hold_slot(&self, slot: u32) -> Option<Hold> {
         let process = self.0.find(slot)?;
-        process.holds.try_hold().then_some(Hold(process))
+        // Lazily: a hold that was made and dropped would give back one that nobody took.
+        process.holds.try_hold().then(|| Hold(process))
     }
 
     /// Takes a free slot for a new process: its first hold is that of its being in the table. Thread context.

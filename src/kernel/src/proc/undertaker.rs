@@ -31,9 +31,12 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
     process.usage.add(Usage { lwps: 1, ..thread.usage.read() });
     announce(thread);
     let kept = process.gate.is_exiting() && !thread.lwp.master.load(Ordering::Relaxed);
-    if kept {
+    // A kept corpse belongs to the master from `off_cpu` on, and with it the record's hold on the process: one of its
+    // own for the wake-up (R13).
+    let _outlives_the_wake_up = kept.then(|| {
         keep_corpse(process, thread);
-    }
+        process.hold()
+    });
     if let Some(duty) = thread.remains.retire(proof) {
         thread.free_stack(Cpu::this(), duty);
     }

@@ -4,7 +4,7 @@
 //! ([`finish`]): only then are that one's registers saved and its stack out of use, so only then may it be parked,
 //! sent to another CPU, or buried.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use asphodel_core::thread::remains::OffStack;
 use spin::Once;
@@ -71,8 +71,21 @@ pub(crate) fn die() -> ! {
 }
 
 /// Leaves the CPU for `why`, to whoever is next. Interrupts masked. Returns when this thread runs again.
+///
+/// The thread that goes on has finished the switch of the one before it, and that may have made a better thread
+/// runnable (the parent of a process that ended, a joiner): nobody else would look, and a CPU must not go idle over a
+/// thread that waits.
 #[inline]
 fn leave(why: Why) {
+    leave_once(why);
+    while Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0 {
+        leave_once(Why::Preempted);
+    }
+}
+
+/// One switch, if there is anybody to switch to.
+#[inline]
+fn leave_once(why: Why) {
     let cpu = Cpu::this();
     let thread = Thread::current();
     cpu.reschedule.set(0);
@@ -130,6 +143,10 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
 fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, why: Why) {
     next.cpu.set(cpu.index);
     cpu.current.set(next.index);
+    // Store-load order against a killer, who stores the doom and then looks who runs here: either it sees this
+    // thread and interrupts the CPU, or the thread sees its doom at its next kill point. Pairs with the fence in
+    // `Park::unpark_killable`.
+    fence(Ordering::SeqCst);
     cpu_registers::set_thread_pointer(core::ptr::from_ref(next) as u64);
     swap_program_registers(thread, next, why == Why::Preempted);
     // SAFETY: interrupts are masked; `next` came from this CPU's run queue or is its idle thread, so its context is
@@ -195,10 +212,14 @@ fn bury(thread: &'static Thread) {
     undertaker(thread, OffStack::assert());
 }
 
-/// First thing that a new thread's body does: finishes the switch to it and unmasks interrupts.
+/// First thing that a new thread's body does: finishes the switch to it, gives way if that made a better thread
+/// runnable, and unmasks interrupts.
 #[inline]
 pub(crate) fn enter_thread() {
     finish();
+    if Cpu::this().reschedule.get() != 0 {
+        preempt();
+    }
     daif::unmask();
 }
 

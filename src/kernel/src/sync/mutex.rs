@@ -58,7 +58,8 @@ impl<T> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let service = Service::enter();
         let locked = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        locked.then_some(MutexGuard { mutex: self, _service: service })
+        // Lazily: a guard that was made and dropped would unlock the holder's mutex.
+        locked.then(|| MutexGuard { mutex: self, _service: service })
     }
 
     #[cold]

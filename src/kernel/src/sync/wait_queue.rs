@@ -172,10 +172,6 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
             return if queue::was_woken(queue, &THREADS, thread.index) { Woken::Ready } else { Woken::Killed };
         }
         sleep::park_until(thread, manner.deadline);
-        // Without the lock: whoever hands something over unlinks the thread first.
-        if !THREADS.get(thread.index).is_waiting() {
-            return Woken::Ready;
-        }
         let killed = manner.sleep == Sleep::Killable && service::is_doomed(thread);
         if killed || sleep::has_passed(manner.deadline) {
             if queue::was_woken(queue, &THREADS, thread.index) {
@@ -183,7 +179,8 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
             }
             return if killed { Woken::Killed } else { Woken::TimedOut };
         }
-        // A stray wake-up: announce the sleep anew, unless a waker was faster.
+        // Under the lock, or a waker between unlinking and unparking would still have this thread in its hands. A
+        // stray wake-up: announce the sleep anew.
         let again = queue.with(|_| {
             let waiting = thread.is_waiting();
             if waiting {

@@ -16,6 +16,15 @@ pub fn in_use() -> u64 {
     })
 }
 
+/// Stacks in the caches of all CPUs. Any context.
+pub(crate) fn cached() -> u64 {
+    Cpu::all().fold(0, |sum: u64, cpu| {
+        let figures = &cpu.statistics;
+        let kept = figures.stacks_returned.get().wrapping_sub(figures.stacks_dropped.get());
+        sum.wrapping_add(kept).wrapping_sub(figures.stacks_reused.get())
+    })
+}
+
 /// A stack of at least `size` bytes. Interrupts masked, on `cpu`.
 #[inline]
 pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
@@ -47,6 +56,7 @@ pub(crate) fn release(cpu: &Cpu, stack: Stack) {
         Some(stack)
     };
     if let Some(stack) = surplus {
+        cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get() + 1);
         stack::unmap(stack);
     }
 }
