@@ -40,7 +40,10 @@ enum Escape {
     /// ESC O.
     Single,
     /// ESC [, with the first number so far, and whether more numbers follow it.
-    Bracket { number: u8, further: bool },
+    Bracket {
+        number: u8,
+        further: bool,
+    },
 }
 
 /// A key, whatever bytes it is made of.

@@ -134,8 +134,42 @@ impl List {
     #[inline]
     pub fn pop_front<N: Nodes + ?Sized>(&mut self, nodes: &N) -> Option<u32> {
         let index = self.first()?;
-        self.remove(nodes, index);
+        let links = nodes.links(index);
+        let next = links.next.get();
+        self.head = next;
+        if next == NIL {
+            self.tail = NIL;
+        } else {
+            nodes.links(next).prev.set(NIL);
+        }
+        links.next.set(UNLINKED);
+        links.prev.set(UNLINKED);
+        self.len -= 1;
         Some(index)
+    }
+
+    /// Adds `index`, which is in no list of this kind, at the end, and takes the first node out. `None`, and nothing
+    /// is done, if the list is empty.
+    #[inline]
+    pub fn rotate<N: Nodes + ?Sized>(&mut self, nodes: &N, index: u32) -> Option<u32> {
+        let first = self.first()?;
+        let (links, first_links) = (nodes.links(index), nodes.links(first));
+        debug_assert!(!links.is_linked(), "node is in a list already");
+        let second = first_links.next.get();
+        first_links.next.set(UNLINKED);
+        first_links.prev.set(UNLINKED);
+        links.next.set(NIL);
+        if second == NIL {
+            links.prev.set(NIL);
+            self.head = index;
+        } else {
+            nodes.links(second).prev.set(NIL);
+            self.head = second;
+            links.prev.set(self.tail);
+            nodes.links(self.tail).next.set(index);
+        }
+        self.tail = index;
+        Some(first)
     }
 
     /// Takes `index`, which is in this very list, out of it.

@@ -134,9 +134,13 @@ fn insertion_and_deletion_in_the_middle() {
 fn home_and_end_by_every_name() {
     let mut session = Session::new();
     session.keys("abc");
-    for (home, end) in
-        [("\x01", "\x05"), ("\x1b[H", "\x1b[F"), ("\x1bOH", "\x1bOF"), ("\x1b[1~", "\x1b[4~"), ("\x1b[7~", "\x1b[8~")]
-    {
+    for (home, end) in [
+        ("\x01", "\x05"),
+        ("\x1b[H", "\x1b[F"),
+        ("\x1bOH", "\x1bOF"),
+        ("\x1b[1~", "\x1b[4~"),
+        ("\x1b[7~", "\x1b[8~"),
+    ] {
         session.shows(home, "|abc");
         session.shows(end, "abc|");
     }
@@ -239,8 +243,8 @@ fn the_screen_can_be_cleared() {
 #[test]
 fn random_keys_leave_screen_and_line_equal() {
     const KEYS: [&str; 16] = [
-        "a", "b", " ", "\x7f", "\x04", "\x01", "\x05", "\x02", "\x06", "\x15", "\x0b", "\x17", "\x1b[A", "\x1b[B",
-        "\x1b[3~", "c\n",
+        "a", "b", " ", "\x7f", "\x04", "\x01", "\x05", "\x02", "\x06", "\x15", "\x0b", "\x17", "\x1b[A",
+        "\x1b[B", "\x1b[3~", "c\n",
     ];
     let mut random = 1_u64;
     let mut session = Session::new();

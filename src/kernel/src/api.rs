@@ -19,15 +19,16 @@ pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::proc::exit::extexit;
 pub use crate::proc::figures::{CpuReport, MemoryReport, cpu_reports, memory_report};
+pub use crate::proc::handle::{LwpHandle, StackPin};
 pub use crate::proc::hooks::{Hook, MAX_HOOKS, at_exit, rm_at_exit};
 pub use crate::proc::kill::{kill, kill_lwp, sigwait};
-pub use crate::proc::lwp::{Entry, LwpAttributes, LwpHandle, StackPin, spawn_lwp as lwp_spawn};
+pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::proc::report::{Census, ProcessReport, State, census, process, processes};
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
 pub use crate::proc::wait::{Report, wait4};
-pub use crate::sched::preempt::{PreemptGuard, preempt_disable};
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
+pub use crate::sync::preempt::{PreemptGuard, preempt_disable};
 pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, WaitQueue, Woken};
 pub use crate::time::callout::Callout;
 pub use crate::time::sleep::{sleep, sleep_uninterruptible};
@@ -38,6 +39,7 @@ pub use crate::{print, println, program};
 use core::sync::atomic::Ordering;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use crate::cpu::{Cpu, mask};
 use crate::proc::lwp::current_process;
@@ -176,20 +178,24 @@ pub fn power_off(status: u8) -> ! {
 #[derive(Debug)]
 pub struct JoinHandle<T> {
     lwp: LwpHandle,
-    slot: Box<Slot<T>>,
+    slot: Arc<Slot<T>>,
 }
 
-/// Where the closure's result goes.
-type Slot<T> = core::cell::UnsafeCell<Option<T>>;
+/// Where the closure's result goes: written by the LWP, read when that has ended.
+#[derive(Debug)]
+struct Slot<T>(core::cell::UnsafeCell<Option<T>>);
 
-/// What the LWP gets: the closure, and the address of the slot.
-struct Work<F> {
+// SAFETY: the LWP is the only one to touch it before its end, the handle's holder the only one after.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+/// What the LWP gets.
+struct Work<F, T> {
     function: F,
-    slot: usize,
+    slot: Arc<Slot<T>>,
 }
 
-/// Runs `function` in a new LWP of the calling process. Join it, or leave it alone: dropping the handle waits for
-/// nothing but must not outrun the result, so a handle that is dropped early keeps the slot until the LWP has ended.
+/// Runs `function` in a new LWP of the calling process. Join it, or leave it alone: if the handle is dropped, so is the
+/// result.
 ///
 /// # Errors
 /// As [`lwp_spawn`].
@@ -198,8 +204,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let slot: Box<Slot<T>> = Box::new(core::cell::UnsafeCell::new(None));
-    let work = Box::into_raw(Box::new(Work { function, slot: slot.get() as usize }));
+    let slot = Arc::new(Slot(core::cell::UnsafeCell::new(None)));
+    let work = Box::into_raw(Box::new(Work { function, slot: Arc::clone(&slot) }));
     match lwp_spawn(run::<F, T>, work as usize, attributes) {
         Ok(lwp) => Ok(JoinHandle { lwp, slot }),
         Err(error) => {
@@ -213,11 +219,11 @@ where
 /// Entry of an LWP that runs a closure.
 fn run<F: FnOnce() -> T, T>(work: usize) -> usize {
     // SAFETY: made by `lwp_run` for this LWP alone.
-    let work = unsafe { Box::from_raw(work as *mut Work<F>) };
+    let work = unsafe { Box::from_raw(work as *mut Work<F, T>) };
     let Work { function, slot } = *work;
     let result = function();
-    // SAFETY: the handle keeps the slot until this LWP has ended, and looks into it only then.
-    unsafe { *(slot as *mut Option<T>) = Some(result) };
+    // SAFETY: see `Slot`.
+    unsafe { *slot.0.get() = Some(result) };
     0
 }
 
@@ -228,8 +234,8 @@ impl<T> JoinHandle<T> {
     /// As [`LwpHandle::wait`].
     pub fn join(self) -> Result<Option<T>, Errno> {
         self.lwp.wait()?;
-        // SAFETY: the LWP is off its CPU: nobody else uses the slot.
-        Ok(unsafe { (*self.slot.get()).take() })
+        // SAFETY: see `Slot`; the LWP is off its CPU.
+        Ok(unsafe { (*self.slot.0.get()).take() })
     }
 
     /// The LWP.

@@ -22,6 +22,13 @@ impl Priority {
         if level as usize >= Self::LEVELS { None } else { Some(Self(level)) }
     }
 
+    /// The priority whose level is in the low five bits of `bits`: for a stored level.
+    #[inline]
+    #[must_use]
+    pub const fn from_level(bits: u32) -> Self {
+        Self((bits % Self::LEVELS as u32) as u8)
+    }
+
     /// The number of the level.
     #[inline]
     #[must_use]

@@ -39,7 +39,7 @@ impl RunQueue {
     #[inline]
     pub fn best(&self) -> Option<Priority> {
         // The bitmap has 32 bits, so the level is always valid.
-        self.occupied.checked_ilog2().and_then(|level| Priority::new(level as u8))
+        self.occupied.checked_ilog2().map(Priority::from_level)
     }
 
     /// Adds a thread behind all others of its priority.
@@ -62,13 +62,21 @@ impl RunQueue {
     #[inline]
     pub fn pop_best<N: Nodes + ?Sized>(&mut self, nodes: &N) -> Option<u32> {
         let level = self.occupied.checked_ilog2()?;
-        let list = &mut self.levels[level as usize];
+        // The index of a bit of a 32-bit word: no bounds check is left of it.
+        let list = &mut self.levels[level as usize % Priority::LEVELS];
         let thread = list.pop_front(nodes)?;
         if list.is_empty() {
             self.occupied &= !(1 << level);
         }
         self.len -= 1;
         Some(thread)
+    }
+
+    /// Puts `thread` behind all others of its `priority`, of which there is one at least, and takes out the first of
+    /// these: a turn of the round robin, for less than a `push_back` and a `pop_best`.
+    #[inline]
+    pub fn rotate<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, priority: Priority) -> Option<u32> {
+        self.levels[usize::from(priority.level())].rotate(nodes, thread)
     }
 
     /// Takes out a thread that `may_leave` to run on another CPU: the best priority first, the last in line of it,

@@ -7,6 +7,7 @@
 //! | `0xffff_ff80_0000_0000` | linear map: all RAM at [`LINEAR_BASE`] + physical address     |
 //! | `0xffff_ffc0_0000_0000` | device window: registers, mapped on request                   |
 //! | `0xffff_ffe0_0000_0000` | stacks window: stacks, each below and above unmapped addresses |
+//! | `0xffff_fffc_0000_0000` | tables of records, see [`record_table`]                          |
 //! | `0xffff_ffff_8000_0000` | the kernel image, linked at [`IMAGE_BASE`]                    |
 //!
 //! In the stacks window each power-of-two size has its own range of addresses, cut into slots of twice
@@ -34,6 +35,18 @@ const STACKS_BASE: usize = 0xffff_ffe0_0000_0000;
 pub const IMAGE_WINDOW: usize = 0xffff_ffff_8000_0000;
 /// Where the image is linked (`kernel.ld` says the same).
 pub const IMAGE_BASE: usize = IMAGE_WINDOW + 0x8_0000;
+
+/// The addresses at which tables of records are mapped, as they grow.
+pub const RECORDS_WINDOW: Range<usize> = 0xffff_fffc_0000_0000..0xffff_ffff_0000_0000;
+/// Bytes of addresses that one table has: 1 GiB.
+const RECORD_TABLE_SIZE: usize = 1 << 30;
+
+/// Where table `number` begins.
+pub const fn record_table(number: usize) -> usize {
+    let start = RECORDS_WINDOW.start + number * RECORD_TABLE_SIZE;
+    assert!(start + RECORD_TABLE_SIZE <= RECORDS_WINDOW.end, "there is no such table");
+    start
+}
 
 /// log2 of the smallest stack: 16 KiB.
 pub const STACK_MIN_SHIFT: usize = 14;

@@ -14,7 +14,7 @@ use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
 
 use super::layout::{
-    DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, STACKS_WINDOW,
+    DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW, STACKS_WINDOW,
 };
 use super::lock::InterruptLock;
 use super::tables::Reserve;
@@ -239,12 +239,13 @@ pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
     NonNull::new((start + offset) as *mut u8)
 }
 
-/// Maps `length` bytes of RAM at `physical` read-write at `address` in the stacks window.
+/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks or of
+/// the records.
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
 pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
-    let range = checked_stack_range(address, length)?;
+    let range = checked_range(&[STACKS_WINDOW, RECORDS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
     space.map(range, physical, DATA)?;
@@ -260,16 +261,16 @@ pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), Map
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of the stacks window.
 pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
-    let range = checked_stack_range(address, length)?;
+    let range = checked_range(&[STACKS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::BadRange)?;
     space.unmap(range)
 }
 
-/// The range, if it consists of pages of the stacks window.
-fn checked_stack_range(address: usize, length: usize) -> Result<Range<usize>, MapError> {
+/// The range, if it consists of pages of one of `windows`.
+fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Result<Range<usize>, MapError> {
     let end = address.checked_add(length).ok_or(MapError::BadRange)?;
-    let inside = address >= STACKS_WINDOW.start && end <= STACKS_WINDOW.end && length > 0;
+    let inside = windows.iter().any(|window| address >= window.start && end <= window.end) && length > 0;
     let aligned = address.is_multiple_of(PAGE_SIZE) && length.is_multiple_of(PAGE_SIZE);
     if inside && aligned { Ok(address..end) } else { Err(MapError::BadRange) }
 }

@@ -23,8 +23,8 @@ use crate::mem::stack::Stack;
 
 /// Most CPUs: what one 64-bit mask can name.
 pub const MAX_CPUS: usize = 64;
-/// Stacks of the default size that one CPU keeps for reuse; more go back to the frames (T104).
-pub const STACK_CACHE: usize = 32;
+/// Stacks of the default size that one CPU keeps for reuse (T104).
+pub const STACK_CACHE: usize = 64;
 /// "No deadline": later than any.
 pub(crate) const NEVER: u64 = u64::MAX;
 

@@ -1,24 +1,23 @@
 //! Tables of records that are never given back: a record's index stays valid for ever, its contents do not.
 //!
 //! Threads and processes live in such tables. Because a slot always holds a record of its type, a stale index can be
-//! looked at safely; a hold count and a generation in the record tell whether it still is what was meant. Slots come
-//! in chunks straight from the frame allocator. Each CPU keeps a few free slots of its own ([`Magazine`]), so creating
-//! and ending threads takes no lock shared between CPUs most of the time.
+//! looked at safely; a hold count and a generation in the record tell whether it still is what was meant. A table has
+//! a range of addresses of its own, so an index is an address by one shift and one addition; memory is mapped into it a
+//! chunk at a time, straight from the frame allocator. Each CPU keeps a few free slots of its own ([`Magazine`]), so
+//! creating and ending threads takes no lock shared between CPUs most of the time.
 
 use core::marker::PhantomData;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::arch::layout::PAGE_SIZE;
+use crate::arch::layout::{PAGE_SIZE, record_table};
 use crate::arch::lock::InterruptLock;
 use crate::arch::mmu;
 use crate::mem::{frames, heap};
 
-/// log2 of the records in one chunk.
-const CHUNK_SHIFT: u32 = 6;
-const CHUNK: u32 = 1 << CHUNK_SHIFT;
-/// Most chunks of one table.
-const CHUNKS: usize = 1024;
+/// Records in one chunk.
+const CHUNK: u32 = 64;
+/// Most records of one table.
+const LIMIT: u32 = 1 << 17;
 /// Slots that move between a magazine and the table at once.
 const BATCH: usize = 16;
 const MAGAZINE: usize = 2 * BATCH;
@@ -53,20 +52,21 @@ struct Depot {
     built: u32,
 }
 
-/// A table of records of type `T`.
-pub(crate) struct Slab<T> {
-    chunks: [AtomicPtr<T>; CHUNKS],
+/// A table of records of type `T`, in the addresses of table number `TABLE`.
+pub(crate) struct Slab<T, const TABLE: usize> {
     depot: InterruptLock<Depot>,
-    /// Chunks that hold records, for look-ups with numbers from outside.
+    /// Slots below this have records, for look-ups with numbers from outside.
     ready: AtomicU32,
     _records: PhantomData<T>,
 }
 
-impl<T: Record> Slab<T> {
+impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
+    /// Where slot 0 lies.
+    const START: usize = record_table(TABLE);
+
     /// An empty table whose first slot will be `first`.
     pub(crate) const fn new(first: u32) -> Self {
         Self {
-            chunks: [const { AtomicPtr::new(null_mut()) }; CHUNKS],
             depot: InterruptLock::new(Depot { free: alloc::vec::Vec::new(), fresh: first, built: 0 }),
             ready: AtomicU32::new(0),
             _records: PhantomData,
@@ -76,22 +76,20 @@ impl<T: Record> Slab<T> {
     /// The record in slot `index`, which the table has handed out before.
     #[inline(always)]
     pub(crate) fn get(&self, index: u32) -> &'static T {
-        let chunk = self.chunks[(index >> CHUNK_SHIFT) as usize].load(Ordering::Relaxed);
-        debug_assert!(!chunk.is_null(), "slot {index} was never handed out");
-        // SAFETY: an index handed out lies in a chunk that is full of records and never freed. The address depends
-        // on the load, which is all the ordering that is needed after the index came through a synchronised path.
-        unsafe { &*chunk.add((index & (CHUNK - 1)) as usize) }
+        debug_assert!(index < self.len(), "slot {index} was never handed out");
+        // SAFETY: an index handed out lies below `ready`, where there are records that are never unmapped.
+        unsafe { &*(Self::START as *const T).add(index as usize) }
     }
 
     /// The record in slot `index`, a number from anywhere.
     pub(crate) fn find(&self, index: u32) -> Option<&'static T> {
-        // Acquire: pairs with the release in `grow`.
-        (index >> CHUNK_SHIFT < self.ready.load(Ordering::Acquire)).then(|| self.get(index))
+        (index < self.len()).then(|| self.get(index))
     }
 
     /// Number of slots that have records, for walks over all of them.
     pub(crate) fn len(&self) -> u32 {
-        self.ready.load(Ordering::Acquire) << CHUNK_SHIFT
+        // Acquire: pairs with the release in `grow`.
+        self.ready.load(Ordering::Acquire)
     }
 
     /// Takes a free slot; `None` when memory or the table is exhausted. Interrupts masked; `magazine` is this CPU's.
@@ -148,26 +146,33 @@ impl<T: Record> Slab<T> {
 
     /// Adds one chunk of records.
     fn grow(&self, depot: &mut Depot) -> bool {
-        let number = (depot.built >> CHUNK_SHIFT) as usize;
-        let slots = depot.built as usize + CHUNK as usize;
-        let missing = slots - depot.free.len();
+        let slots = depot.built + CHUNK;
+        let missing = slots as usize - depot.free.len();
         // The table's own list belongs to nobody, and a thread's coming and going is no leak.
-        let room = |depot: &mut Depot| heap::uncounted(|| depot.free.try_reserve(missing).is_ok());
-        if number == CHUNKS || !room(depot) {
+        if slots > LIMIT || !heap::uncounted(|| depot.free.try_reserve(missing).is_ok()) {
             return false;
         }
-        let Some(physical) = frames::allocate((size_of::<T>() * CHUNK as usize).div_ceil(PAGE_SIZE)) else {
-            return false;
-        };
-        let chunk = mmu::linear(physical).cast::<T>();
+        let Some(chunk) = Self::map_chunk(depot.built) else { return false };
         for offset in 0..CHUNK {
-            // SAFETY: the frames are ours, large enough, page-aligned, and mapped by the linear map.
+            // SAFETY: just mapped, writable, large enough, and nobody else looks there before `ready` says so.
             unsafe { chunk.add(offset as usize).write(T::new(depot.built + offset)) };
         }
-        self.chunks[number].store(chunk, Ordering::Release);
-        depot.built += CHUNK;
+        depot.built = slots;
         // Release: the records before the number that lets others find them.
-        self.ready.store(depot.built >> CHUNK_SHIFT, Ordering::Release);
+        self.ready.store(slots, Ordering::Release);
         true
+    }
+
+    /// Maps memory for the chunk that begins with slot `first`.
+    fn map_chunk(first: u32) -> Option<*mut T> {
+        const { assert!((size_of::<T>() * CHUNK as usize).is_multiple_of(PAGE_SIZE), "chunks are whole pages") };
+        let pages = size_of::<T>() * CHUNK as usize / PAGE_SIZE;
+        let physical = frames::allocate(pages)?;
+        let chunk = (Self::START as *mut T).wrapping_add(first as usize);
+        if mmu::map_pages(chunk as usize, physical, pages * PAGE_SIZE).is_err() {
+            frames::free(physical, pages);
+            return None;
+        }
+        Some(chunk)
     }
 }

@@ -16,9 +16,10 @@ use asphodel_core::signal::Signal;
 use crate::arch::mmu;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, hooks, kill, undertaker};
+use crate::proc::{adopt, handle, hooks, kill, undertaker};
 use crate::sched::switch;
 use crate::sync::service::Service;
+use crate::sync::token;
 use crate::sync::wait_queue::Manner;
 use crate::thread::Thread;
 
@@ -42,6 +43,8 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
         crate::panic::end_of_init(status);
     }
     thread.lwp.master.store(true, Ordering::Relaxed);
+    // Before anything is waited for.
+    token::give_up_all(thread);
     // First what the parent will be told, so that a look from outside already shows it.
     process.status.set(u32::from(status.word()));
     // From here on exactly one LWP runs code of this process.
@@ -49,6 +52,8 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
     let _alone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.gate.is_last_present());
     // No sibling can run that might borrow from these stacks.
     undertaker::free_corpses(process);
+    // Nobody is left to use them, nor to give them back.
+    handle::revoke_all(process);
     // Hooks see a process whose memory and status are whole.
     hooks::run(process.pid(), status);
     // After the last LWP that could spawn: the list of children only shrinks (R31).

@@ -5,12 +5,12 @@ use asphodel_core::id::Pid;
 
 use crate::arch::counter;
 use crate::arch::layout::PAGE_SIZE;
+use crate::board;
 use crate::cpu::{Cpu, mask};
 use crate::mem::{frames, heap};
 use crate::proc::table::PROCESSES;
 use crate::sync::service::Service;
 use crate::thread::{THREADS, Thread, stack};
-use crate::board;
 
 /// One CPU, as `cpus` shows it.
 #[derive(Clone, Debug)]

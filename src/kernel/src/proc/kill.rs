@@ -13,7 +13,7 @@ use asphodel_core::thread::park::Unpark;
 
 use crate::cpu::Cpu;
 use crate::drivers::gic;
-use crate::proc::table::{CrewNodes, PROCESSES, Process};
+use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
 use crate::sched::{MESSAGE, ready};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Woken;
@@ -36,7 +36,7 @@ pub(crate) fn doom_all(process: &Process) {
                 break;
             };
             let thread = THREADS.get(index);
-            thread.lwp.in_doomed.set(1);
+            thread.lwp.place.set(Place::DOOMED);
             crew.doomed.push_back(&CrewNodes, index);
             if index != me && doom(thread) == Unpark::Enqueue {
                 let stored = wake.push(index);

@@ -1,10 +1,10 @@
-//! LWPs: making them, joining them, and their way to the end.
+//! LWPs: making them, and their way to the end.
 //!
 //! A new LWP is counted by the gate and put into the crew in one step under the crew's lock, last of all, so that the
 //! master, who takes that lock after its election, finds every LWP there is (R7, D32). On its way out an LWP leaves
 //! the crew, and then nothing may block any more.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
@@ -12,11 +12,12 @@ use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
 use asphodel_core::proc::status::Status;
 
 use crate::proc::{exit, undertaker};
-use crate::proc::table::{CrewNodes, PROCESSES, Process};
+use crate::proc::handle::LwpHandle;
+use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
 use crate::sched::{ready, switch};
 use crate::sync::service::Service;
-use crate::sync::wait_queue::{self, Manner, Woken};
-use crate::thread::{THREADS, Thread, ThreadAttributes};
+use crate::sync::token;
+use crate::thread::{Thread, ThreadAttributes};
 
 /// What a new LWP is to be like: priority, CPUs, stack size.
 pub type LwpAttributes = ThreadAttributes;
@@ -53,7 +54,7 @@ pub(crate) fn create(
         if admitted.is_ok() {
             crew.last_tid += 1;
             thread.lwp.tid.set(crew.last_tid);
-            thread.lwp.in_doomed.set(0);
+            thread.lwp.place.set(Place::FREE);
             crew.free.push_back(&CrewNodes, thread.index);
             // A kill that is under way has a sender that may have walked the crew already.
             if process.fatal.load(Ordering::Relaxed) != 0 {
@@ -93,6 +94,8 @@ extern "C" fn start(_argument: usize) -> ! {
 fn leave_kernel() {
     let thread = Thread::current();
     thread.service_depth.set(0);
+    // As at the edge of every service: first the depth, then the test.
+    compiler_fence(Ordering::SeqCst);
     if crate::sync::service::is_doomed(thread) {
         thread.service_depth.set(1);
         crate::sync::service::execute();
@@ -111,6 +114,7 @@ pub(crate) fn leave(status: Status) -> ! {
 /// The running LWP leaves without touching the process.
 pub(crate) fn depart(process: &'static Process, _duty: Departure) -> ! {
     let thread = Thread::current();
+    token::give_up_all(thread);
     quit_crew(process, thread);
     strip(thread);
     switch::die()
@@ -119,8 +123,14 @@ pub(crate) fn depart(process: &'static Process, _duty: Departure) -> ! {
 /// Takes the LWP out of the crew: its tid names nobody from here on (T97).
 pub(crate) fn quit_crew(process: &Process, thread: &Thread) {
     let mut crew = process.crew.lock();
-    let list = if thread.lwp.in_doomed.get() != 0 { &mut crew.doomed } else { &mut crew.free };
+    let list = if thread.lwp.place.get() == Place::DOOMED { &mut crew.doomed } else { &mut crew.free };
     list.remove(&CrewNodes, thread.index);
+    // The master's own handle is revoked when it is buried.
+    let listed = thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.master.load(Ordering::Relaxed);
+    if listed {
+        crew.left.push_back(&CrewNodes, thread.index);
+    }
+    thread.lwp.place.set(if listed { Place::LEFT } else { Place::NOWHERE });
 }
 
 /// Frees what an LWP has besides its stack and record. Last thing that may take locks.
@@ -133,93 +143,6 @@ pub(crate) fn strip(thread: &Thread) {
     }
 }
 
-/// An LWP seen from outside: keeps its record until dropped, whether the LWP is dead or alive. Dropping it does not
-/// end the LWP.
-#[derive(Debug)]
-pub struct LwpHandle(u32);
-
-impl LwpHandle {
-    /// A handle of `thread`, of which the caller has a hold, or which cannot have ended yet.
-    pub(crate) fn new(thread: &Thread) -> Option<Self> {
-        thread.remains.try_hold().then(|| Self(thread.index))
-    }
-
-    fn thread(&self) -> &'static Thread {
-        THREADS.get(self.0)
-    }
-
-    /// Its number in its process.
-    #[must_use]
-    pub fn tid(&self) -> u32 {
-        self.thread().lwp.tid.get()
-    }
-
-    /// Whether it is off its CPU for good.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.thread().remains.is_retired()
-    }
-
-    /// Keeps its stack mapped as well, while the result lives; `None` if it may be gone already.
-    #[must_use]
-    pub fn pin_stack(&self) -> Option<StackPin> {
-        let thread = self.thread();
-        thread.remains.try_pin().then(|| {
-            let held = thread.remains.try_hold();
-            debug_assert!(held, "the handle has a hold");
-            StackPin(self.0)
-        })
-    }
-
-    /// Waits for its end. Killable. Thread context; blocks.
-    ///
-    /// # Errors
-    /// `EDEADLK` if it is the caller itself; `EINTR` if the caller is being killed.
-    pub fn wait(&self) -> Result<(), Errno> {
-        let _service = Service::enter();
-        let thread = self.thread();
-        if thread.index == Thread::current().index {
-            return Err(Errno::EDEADLK);
-        }
-        match wait_queue::wait(&thread.lwp.joiners, Manner::KILLABLE, || thread.remains.is_retired()) {
-            Woken::Ready => Ok(()),
-            _ => Err(Errno::EINTR),
-        }
-    }
-
-    /// Waits for its end and takes its result. `Ok(None)`: it ended without returning from its entry. Killable.
-    /// Thread context; blocks.
-    ///
-    /// # Errors
-    /// As [`LwpHandle::wait`].
-    pub fn join(self) -> Result<Option<usize>, Errno> {
-        let _service = Service::enter();
-        self.wait()?;
-        let lwp = &self.thread().lwp;
-        Ok(lwp.returned.load(Ordering::Relaxed).then(|| lwp.result.load(Ordering::Relaxed) as usize))
-    }
-}
-
-impl Drop for LwpHandle {
-    fn drop(&mut self) {
-        let _service = Service::enter();
-        undertaker::release(self.thread());
-    }
-}
-
-/// Keeps the stack of an LWP from being freed or reused, even after its end (T85).
-#[derive(Debug)]
-pub struct StackPin(u32);
-
-impl Drop for StackPin {
-    fn drop(&mut self) {
-        let _service = Service::enter();
-        let thread = THREADS.get(self.0);
-        undertaker::unpin(thread);
-        undertaker::release(thread);
-    }
-}
-
 /// Makes an LWP in the calling process and lets it run. Thread context; may block for memory only.
 ///
 /// # Errors
@@ -227,9 +150,10 @@ impl Drop for StackPin {
 pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> Result<LwpHandle, Errno> {
     let _service = Service::enter();
     check_attributes(attributes)?;
-    let thread = create(current_process(), entry, argument, attributes, false)?;
+    let process = current_process();
+    let thread = create(process, entry, argument, attributes, false)?;
     // Before it can run: it cannot have ended.
-    let handle = LwpHandle::new(thread).ok_or(Errno::EAGAIN)?;
+    let handle = LwpHandle::new(process, thread).ok_or(Errno::EAGAIN)?;
     ready::enqueue(thread.index);
     ready::check_preemption();
     Ok(handle)

@@ -9,7 +9,8 @@
 //! | `table` | records, pids, look-ups |
 //! | `program` | named entry points |
 //! | `spawn` | making a process |
-//! | `lwp` | making LWPs, joining them, and their way to the end |
+//! | `lwp` | making LWPs, and their way to the end |
+//! | `handle` | LWPs as their siblings hold them |
 //! | `undertaker` | what is done for an LWP once its stack is out of use |
 //! | `exit` | the master's work |
 //! | `kill` | dooming LWPs; signals |
@@ -24,6 +25,7 @@ pub(crate) mod adopt;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub mod figures;
+pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod kill;
 pub(crate) mod lwp;

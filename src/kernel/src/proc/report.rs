@@ -53,10 +53,12 @@ pub struct ProcessReport {
     pub waits_for: Option<u32>,
 }
 
-/// All processes, in the order of their slots. Not a snapshot. Thread context; allocates.
+/// All processes, in the order of their slots; not those that have been reaped and whose records are kept because
+/// their pid still names a group. Not a snapshot. Thread context; allocates.
 pub fn processes() -> Vec<ProcessReport> {
     let _service = Service::enter();
-    PROCESSES.all().map(|process| report(&process)).collect()
+    let there = PROCESSES.all().filter(|process| !process.gate.view().claimed);
+    there.map(|process| report(&process)).collect()
 }
 
 /// One process, zombies included. Thread context.

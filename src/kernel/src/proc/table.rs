@@ -26,15 +26,28 @@ use crate::proc::program::Program;
 use crate::sync::wait_queue::WaitQueue;
 use crate::thread::THREADS;
 
-/// The LWPs of a process, by thread index, in two lists so that dooming them all is resumable.
+/// The LWPs of a process, by thread index, in lists: two for the living, so that dooming them all is resumable, and one
+/// for those that left and have a handle.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     /// LWPs that nobody has doomed.
     pub(crate) free: List,
     /// LWPs that have been told to die.
     pub(crate) doomed: List,
+    /// LWPs that left and have a handle; see `proc::handle`.
+    pub(crate) left: List,
     /// Number of the LWP created last.
     pub(crate) last_tid: u32,
+}
+
+/// Which list of its crew an LWP is in: values of `LwpPart::place`.
+pub(crate) struct Place;
+
+impl Place {
+    pub(crate) const FREE: u32 = 0;
+    pub(crate) const DOOMED: u32 = 1;
+    pub(crate) const LEFT: u32 = 2;
+    pub(crate) const NOWHERE: u32 = 3;
 }
 
 /// Views the table of threads as nodes of crews.
@@ -48,7 +61,7 @@ impl Nodes for CrewNodes {
 }
 
 /// A process's record.
-#[repr(align(64))]
+#[repr(align(512))]
 pub(crate) struct Process {
     /// Its slot in the table.
     pub(crate) slot: u32,
@@ -109,7 +122,7 @@ pub(crate) struct Process {
 unsafe impl Sync for Process {}
 
 /// The table of all processes.
-pub(crate) struct Table(Slab<Process>);
+pub(crate) struct Table(Slab<Process, 1>);
 
 /// All processes.
 pub(crate) static PROCESSES: Table = Table(Slab::new(1));

@@ -18,7 +18,7 @@ use asphodel_core::thread::remains::OffStack;
 use crate::arch::daif;
 use crate::cpu::Cpu;
 use crate::proc::table::{PROCESSES, Process};
-use crate::proc::adopt;
+use crate::proc::{adopt, handle};
 use crate::sync::{channel, wait_queue};
 use crate::thread::{THREADS, Thread};
 
@@ -41,6 +41,10 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
         thread.free_stack(Cpu::this(), duty);
     }
     wake_joiners(thread);
+    if thread.lwp.master.load(Ordering::Relaxed) {
+        // The others' handles the master has revoked; nobody is left to give this one back.
+        handle::revoke(thread);
+    }
     match process.gate.off_cpu() {
         OffCpu::Nothing => {}
         OffCpu::WakeLast => {

@@ -12,13 +12,11 @@
 //! | `balance` | work for idle CPUs, by message |
 //! | `idle` | the idle thread |
 //! | `interrupt` | what the interrupt hooks do |
-//! | `preempt` | preemption disabled and enabled again |
 
 pub(crate) mod balance;
 pub(crate) mod deadline;
 pub(crate) mod idle;
 pub(crate) mod interrupt;
-pub mod preempt;
 pub(crate) mod ready;
 pub(crate) mod switch;
 

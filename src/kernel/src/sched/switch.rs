@@ -114,17 +114,18 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
             if !idle && !misplaced && queue.best().is_none_or(|best| best < thread.priority()) {
                 return None;
             }
-            let next = queue.pop_best(&THREADS);
             if idle {
+                let next = queue.pop_best(&THREADS);
                 next?;
                 (next, Handover::Nothing)
             } else if misplaced {
-                (next, Handover::Moved(thread.index))
+                (queue.pop_best(&THREADS), Handover::Moved(thread.index))
+            } else if queue.best() == Some(thread.priority()) {
+                (queue.rotate(&THREADS, thread.index, thread.priority()), Handover::Nothing)
             } else {
-                // Preempted within its slice by a better one: it keeps its place before others of its priority.
-                let keeps_place = why == Why::Preempted
-                    && next.is_some_and(|next| THREADS.get(next).priority() > thread.priority());
-                if keeps_place {
+                let next = queue.pop_best(&THREADS);
+                // Preempted by a better one: it keeps its place before others of its priority.
+                if why == Why::Preempted {
                     queue.push_front(&THREADS, thread.index, thread.priority());
                 } else {
                     queue.push_back(&THREADS, thread.index, thread.priority());

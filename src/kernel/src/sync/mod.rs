@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `service` | being inside the kernel, and the kill points at its edges |
+//! | `preempt` | preemption disabled and enabled again |
 //! | `wait_queue` | the kernel side of the wait-queue protocol; all other waiting is built on it |
 //! | `channel` | `tsleep` and `wakeup` by address |
 //! | `semaphore`, `mutex`, `condvar` | the usual ones |
@@ -11,6 +12,7 @@
 pub mod channel;
 pub mod condvar;
 pub mod mutex;
+pub mod preempt;
 pub mod semaphore;
 pub mod service;
 pub mod token;

@@ -7,7 +7,7 @@
 //! guards are dropped. An LWP never dies inside a service, hence never with a kernel lock.
 
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use spin::Once;
 
@@ -41,6 +41,8 @@ impl Drop for Service {
         let thread = Thread::current();
         let depth = thread.service_depth.get() - 1;
         thread.service_depth.set(depth);
+        // An interrupt that finds the depth above 0 does not kill: the test comes after, for the compiler, too.
+        compiler_fence(Ordering::SeqCst);
         if depth == 0 && is_doomed(thread) {
             execute();
         }

@@ -8,7 +8,7 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sched::preempt::preempt_disable;
+use crate::sync::preempt::preempt_disable;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
 use crate::thread::{MAX_TOKENS, Thread};
@@ -107,7 +107,8 @@ impl RawToken {
 fn listed(thread: &Thread, count: u32) -> impl Iterator<Item = &'static RawToken> + '_ {
     thread.tokens[..count as usize].iter().map(|address| {
         // SAFETY: an address is listed only while the `Token::with` call that listed it is running, which borrows
-        // the token; it cannot be forgotten, and an LWP does not die inside it.
+        // the token; it cannot be forgotten, and an LWP that
+        // dies inside it calls `give_up_all` while its stack is there.
         unsafe { &*(address.load(Ordering::Relaxed) as *const RawToken) }
     })
 }
@@ -116,6 +117,16 @@ fn listed(thread: &Thread, count: u32) -> impl Iterator<Item = &'static RawToken
 fn release(thread: &Thread, count: u32) {
     for token in listed(thread, count).filter(|token| token.is_mine(thread)) {
         token.give_back();
+    }
+}
+
+/// Gives back all tokens of the running thread, which dies: it exited, or panicked, inside [`Token::with`].
+#[inline]
+pub(crate) fn give_up_all(thread: &Thread) {
+    let count = thread.token_count.get();
+    if count != 0 {
+        thread.token_count.set(0);
+        release(thread, count);
     }
 }
 

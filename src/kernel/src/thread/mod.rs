@@ -47,7 +47,7 @@ impl Default for ThreadAttributes {
 }
 
 /// A thread's record.
-#[repr(align(64))]
+#[repr(align(512))]
 pub struct Thread {
     /// Its slot in the table.
     pub(crate) index: u32,
@@ -108,9 +108,12 @@ pub(crate) struct LwpPart {
     pub(crate) process: Cell32,
     /// Number of the LWP in its process.
     pub(crate) tid: Cell32,
-    /// Links in the process's crew, and which of its lists they are in. Guarded by the crew's lock.
+    /// Links in the process's crew, and which of its lists they are in (`proc::table::Place`). Guarded by the crew's
+    /// lock.
     pub(crate) crew: Links,
-    pub(crate) in_doomed: Cell32,
+    pub(crate) place: Cell32,
+    /// Key of its handle, 0: none; see `proc::handle`.
+    pub(crate) handle: AtomicU64,
     /// Threads that wait for its end.
     pub(crate) joiners: InterruptLock<Waiters>,
     /// What its entry returned; valid once retired, if `returned`.
@@ -132,7 +135,7 @@ pub(crate) struct LwpPart {
 unsafe impl Sync for Thread {}
 
 /// The table of all threads.
-pub(crate) struct Table(Slab<Thread>);
+pub(crate) struct Table(Slab<Thread, 0>);
 
 /// All threads.
 pub(crate) static THREADS: Table = Table(Slab::new(1));
@@ -167,7 +170,8 @@ impl Record for Thread {
                 process: Cell32::new(0),
                 tid: Cell32::new(0),
                 crew: Links::new(),
-                in_doomed: Cell32::new(0),
+                place: Cell32::new(0),
+                handle: AtomicU64::new(0),
                 joiners: InterruptLock::new(Waiters::new()),
                 result: AtomicU64::new(0),
                 returned: AtomicBool::new(false),
@@ -235,7 +239,7 @@ impl Thread {
     /// Its priority.
     #[inline(always)]
     pub(crate) fn priority(&self) -> Priority {
-        Priority::new(self.priority.get() as u8).unwrap_or_default()
+        Priority::from_level(self.priority.get())
     }
 
     /// CPUs it may run on.

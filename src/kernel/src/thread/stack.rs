@@ -1,10 +1,22 @@
-//! Thread stacks, and the cache of free ones that each CPU keeps.
+//! Thread stacks, and the caches of free ones.
 //!
-//! A stack that dies on a CPU is the next to be used there: still mapped, still warm (T104). The cache is bounded;
-//! what does not fit goes back to the frame allocator.
+//! A stack that dies on a CPU is the next to be used there: still mapped, still warm (T104). What does not fit into the
+//! CPU's own cache goes, many at a time, to a depot that all CPUs share, and comes back from there. Both are bounded;
+//! what does not fit, and all of the depot when memory is short, goes back to the frame allocator.
 
-use crate::cpu::Cpu;
+use crate::arch::lock::InterruptLock;
+use crate::cpu::{Cpu, STACK_CACHE};
+use crate::mem::frames;
 use crate::mem::stack::{self, Stack};
+
+/// Most stacks in the depot: 32 MiB of the default size.
+const DEPOT: usize = 2048;
+/// Stacks that move between a cache and the depot at once.
+const BATCH: usize = STACK_CACHE / 2;
+/// The depot takes no more when less than this part of all frames is free.
+const FREE_SHARE: usize = 4;
+
+static SHARED: InterruptLock<heapless::Vec<Stack, DEPOT>> = InterruptLock::new(heapless::Vec::new());
 
 /// Bytes of a stack unless attributes say otherwise.
 pub const DEFAULT_SIZE: usize = 16 * 1024;
@@ -29,9 +41,7 @@ pub(crate) fn cached() -> u64 {
 #[inline]
 pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
     let stack = if size <= DEFAULT_SIZE {
-        // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
-        let cached = unsafe { cpu.with_private(|private| private.stacks.pop()) };
-        match cached {
+        match take_cached(cpu) {
             Some(stack) => {
                 cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
                 stack
@@ -39,24 +49,71 @@ pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
             None => stack::map(DEFAULT_SIZE)?,
         }
     } else {
-        stack::map(size)?
+        stack::map(size).or_else(|| trim(cpu).then(|| stack::map(size)).flatten())?
     };
     cpu.statistics.stacks_taken.set(cpu.statistics.stacks_taken.get() + 1);
     Some(stack)
+}
+
+/// A free stack of the default size, from this CPU's cache or else from the depot.
+#[inline]
+fn take_cached(cpu: &Cpu) -> Option<Stack> {
+    // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
+    unsafe {
+        cpu.with_private(|private| {
+            if private.stacks.is_empty() {
+                let mut depot = SHARED.lock();
+                let kept = depot.len().saturating_sub(BATCH);
+                private.stacks.extend(depot.drain(kept..));
+            }
+            private.stacks.pop()
+        })
+    }
 }
 
 /// Takes back a stack that nobody needs. Interrupts masked, on `cpu`.
 #[inline]
 pub(crate) fn release(cpu: &Cpu, stack: Stack) {
     cpu.statistics.stacks_returned.set(cpu.statistics.stacks_returned.get() + 1);
-    let surplus = if stack.size() == DEFAULT_SIZE {
-        // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
-        unsafe { cpu.with_private(|private| private.stacks.push(stack)) }.err()
-    } else {
-        Some(stack)
-    };
-    if let Some(stack) = surplus {
-        cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get() + 1);
-        stack::unmap(stack);
+    if stack.size() != DEFAULT_SIZE {
+        return give_back(cpu, stack);
+    }
+    // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
+    if let Err(stack) = unsafe { cpu.with_private(|private| private.stacks.push(stack)) } {
+        make_room(cpu);
+        // SAFETY: as above.
+        if let Err(stack) = unsafe { cpu.with_private(|private| private.stacks.push(stack)) } {
+            give_back(cpu, stack);
+        }
+    }
+}
+
+/// Moves stacks from this CPU's full cache to the depot, if that has room and memory is not short.
+#[cold]
+fn make_room(cpu: &Cpu) {
+    let memory = frames::stats();
+    if memory.free < memory.total / FREE_SHARE {
+        return;
+    }
+    let mut depot = SHARED.lock();
+    let room = (depot.capacity() - depot.len()).min(BATCH);
+    // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
+    unsafe { cpu.with_private(|private| depot.extend(private.stacks.drain(..room))) };
+}
+
+/// Gives a stack back to the frame allocator.
+fn give_back(cpu: &Cpu, stack: Stack) {
+    cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get() + 1);
+    stack::unmap(stack);
+}
+
+/// Gives the depot back to the frame allocator; `false` if it was empty. Interrupts masked, on `cpu`.
+#[cold]
+fn trim(cpu: &Cpu) -> bool {
+    let mut any = false;
+    loop {
+        let Some(stack) = SHARED.lock().pop() else { return any };
+        give_back(cpu, stack);
+        any = true;
     }
 }

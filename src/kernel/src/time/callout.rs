@@ -30,13 +30,14 @@ pub struct Callout {
 }
 
 /// What the timer queue knows of a call-out.
+#[repr(align(64))]
 struct Entry {
     timer: TimerLinks,
     /// Address of the `&'static Callout`.
     callout: AtomicUsize,
 }
 
-struct Table(Slab<Entry>);
+struct Table(Slab<Entry, 2>);
 
 static ENTRIES: Table = Table(Slab::new(1));
 static SPARE: InterruptLock<Magazine> = InterruptLock::new(Magazine::new());

@@ -1,23 +1,28 @@
 //! Preemption disabled, and enabled again.
 
-use core::marker::PhantomData;
-
 use crate::sched::ready;
+use crate::sync::service::Service;
 use crate::thread::Thread;
 
 /// While it lives, the running thread stays on its CPU and no other thread runs there; interrupts are still taken.
 ///
-/// Nothing may block meanwhile: a sleep is a bug and ends the process. Guards nest. Not `Send`.
+/// Nothing may block meanwhile: a sleep is a bug and ends the process. An LWP is not killed meanwhile either, and dies, if
+/// it has been told to, when the outermost guard is dropped. Guards nest. Not `Send`.
 #[must_use = "preemption is enabled again when this is dropped"]
 #[derive(Debug)]
-pub struct PreemptGuard(PhantomData<*const ()>);
+pub struct PreemptGuard {
+    // Dropped after `drop` has enabled preemption: the kill point at its end, since an interrupt that came meanwhile
+    // could not be one.
+    _service: Service,
+}
 
 /// Disables preemption of the calling thread. Thread context; never blocks.
 #[inline]
 pub fn preempt_disable() -> PreemptGuard {
+    let service = Service::enter();
     let depth = &Thread::current().preempt_depth;
     depth.set(depth.get() + 1);
-    PreemptGuard(PhantomData)
+    PreemptGuard { _service: service }
 }
 
 impl Drop for PreemptGuard {

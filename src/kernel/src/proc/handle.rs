@@ -1,0 +1,175 @@
+//! Handles: LWPs as their siblings hold them, to join them or to look at them.
+//!
+//! A handle keeps the LWP's record, and a killed LWP does not drop its handles. So a handle belongs to the process
+//! whose LWP it is of: what is left when the process ends is revoked by its master (DESIGN, decision 10), or, for the
+//! master's own, when the master is buried. Whoever takes the *key* out of the record, the holder or the process, gives
+//! the hold back. A handle that outlives its process tells that the LWP has ended.
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::errno::Errno;
+
+use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
+use crate::proc::undertaker;
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{self, Manner, Woken};
+use crate::thread::{THREADS, Thread};
+
+/// Bit of a key: the stack is pinned, too. Pids are positive, so the bit is free.
+const PINNED: u64 = 1 << 63;
+
+/// An LWP seen from outside: keeps its record until dropped, whether the LWP is dead or alive, but not longer than its
+/// process lasts. Dropping it does not end the LWP.
+#[derive(Debug)]
+pub struct LwpHandle {
+    thread: u32,
+    /// Pid and tid: which LWP of those that have the record in turn.
+    key: u64,
+}
+
+impl LwpHandle {
+    /// The handle of `thread`, a new LWP of `process` that cannot run yet. There is one for each LWP.
+    pub(crate) fn new(process: &Process, thread: &Thread) -> Option<Self> {
+        let key = u64::from(process.pid().raw() as u32) << 32 | u64::from(thread.lwp.tid.get());
+        thread.remains.try_hold().then(|| {
+            thread.lwp.handle.store(key, Ordering::Release);
+            Self { thread: thread.index, key }
+        })
+    }
+
+    fn thread(&self) -> &'static Thread {
+        THREADS.get(self.thread)
+    }
+
+    /// Its number in its process.
+    #[must_use]
+    pub fn tid(&self) -> u32 {
+        self.key as u32
+    }
+
+    /// Whether it is off its CPU for good.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        // In this order: if the record is another LWP's by now, the key says so.
+        self.thread().remains.is_retired() || self.is_revoked()
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.thread().lwp.handle.load(Ordering::Acquire) & !PINNED != self.key
+    }
+
+    /// Keeps its stack mapped as well, while the result lives. `None` if it may be gone already, or is pinned.
+    #[must_use]
+    pub fn pin_stack(&self) -> Option<StackPin<'_>> {
+        let thread = self.thread();
+        if !thread.remains.try_pin() {
+            return None;
+        }
+        let key = &thread.lwp.handle;
+        let ours = key.compare_exchange(self.key, self.key | PINNED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if !ours {
+            let _service = Service::enter();
+            undertaker::unpin(thread);
+        }
+        ours.then_some(StackPin(self))
+    }
+
+    /// Waits for its end. Killable. Thread context; blocks.
+    ///
+    /// # Errors
+    /// `EDEADLK` if it is the caller itself; `EINTR` if the caller is being killed.
+    pub fn wait(&self) -> Result<(), Errno> {
+        let _service = Service::enter();
+        let thread = self.thread();
+        if thread.index == Thread::current().index && !self.is_revoked() {
+            return Err(Errno::EDEADLK);
+        }
+        match wait_queue::wait(&thread.lwp.joiners, Manner::KILLABLE, || self.has_ended()) {
+            Woken::Ready => Ok(()),
+            _ => Err(Errno::EINTR),
+        }
+    }
+
+    /// Waits for its end and takes its result. `Ok(None)`: it ended without returning from its entry. Killable.
+    /// Thread context; blocks.
+    ///
+    /// # Errors
+    /// As [`LwpHandle::wait`].
+    pub fn join(self) -> Result<Option<usize>, Errno> {
+        let _service = Service::enter();
+        self.wait()?;
+        let lwp = &self.thread().lwp;
+        let result = lwp.returned.load(Ordering::Relaxed).then(|| lwp.result.load(Ordering::Relaxed) as usize);
+        Ok(if self.is_revoked() { None } else { result })
+    }
+}
+
+impl Drop for LwpHandle {
+    fn drop(&mut self) {
+        let _service = Service::enter();
+        let thread = self.thread();
+        let key = &thread.lwp.handle;
+        if key.compare_exchange(self.key, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            // Revoked.
+            return;
+        }
+        let process = PROCESSES.get(thread.lwp.process.get());
+        {
+            let mut crew = process.crew.lock();
+            if thread.lwp.place.get() == Place::LEFT {
+                crew.left.remove(&CrewNodes, thread.index);
+                thread.lwp.place.set(Place::NOWHERE);
+            }
+        }
+        undertaker::release(thread);
+    }
+}
+
+/// Keeps the stack of an LWP from being freed or reused, even after its end (T85), but not longer than its process
+/// lasts. One for each handle at a time.
+#[derive(Debug)]
+pub struct StackPin<'a>(&'a LwpHandle);
+
+impl Drop for StackPin<'_> {
+    fn drop(&mut self) {
+        let _service = Service::enter();
+        let (thread, key) = (self.0.thread(), self.0.key);
+        let handle = &thread.lwp.handle;
+        if handle.compare_exchange(key | PINNED, key, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            undertaker::unpin(thread);
+        }
+    }
+}
+
+/// Takes the handle of a dead LWP away from its holder. Any context; never blocks.
+#[inline]
+pub(crate) fn revoke(thread: &Thread) {
+    let key = thread.lwp.handle.swap(0, Ordering::AcqRel);
+    if key & PINNED != 0 {
+        undertaker::unpin(thread);
+    }
+    if key != 0 {
+        undertaker::release(thread);
+    }
+}
+
+/// Takes all handles of departed LWPs away from their holders: the caller is the only LWP left of `process`. Thread
+/// context; never blocks.
+pub(crate) fn revoke_all(process: &Process) {
+    loop {
+        // While it is listed its holder cannot have given the hold back; what is unlisted under the lock may go.
+        let mut crew = process.crew.lock();
+        let Some(index) = crew.left.pop_front(&CrewNodes) else { return };
+        let thread = THREADS.get(index);
+        thread.lwp.place.set(Place::NOWHERE);
+        // A holder outside the process that has taken the key waits for this lock, and gives the hold back itself.
+        let key = thread.lwp.handle.swap(0, Ordering::AcqRel);
+        drop(crew);
+        if key & PINNED != 0 {
+            undertaker::unpin(thread);
+        }
+        if key != 0 {
+            undertaker::release(thread);
+        }
+    }
+}
