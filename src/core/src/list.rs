@@ -45,25 +45,19 @@ pub trait Nodes {
     fn links(&self, index: u32) -> &Links;
 }
 
-/// A list of nodes, by index. First in, first out unless the caller says otherwise.
+/// A list of nodes, by index. First in, first out unless the caller says otherwise. It does not count them: whoever
+/// needs a number keeps one.
 #[derive(Debug)]
 pub struct List {
     head: u32,
     tail: u32,
-    len: u32,
 }
 
 impl List {
     /// An empty list.
     #[must_use]
     pub const fn new() -> Self {
-        Self { head: NIL, tail: NIL, len: 0 }
-    }
-
-    /// Number of nodes.
-    #[inline]
-    pub fn len(&self) -> u32 {
-        self.len
+        Self { head: NIL, tail: NIL }
     }
 
     /// Whether there is no node.
@@ -111,7 +105,6 @@ impl List {
             nodes.links(self.tail).next.set(index);
         }
         self.tail = index;
-        self.len += 1;
     }
 
     /// Adds `index`, which is in no list of this kind, at the front.
@@ -127,7 +120,6 @@ impl List {
             nodes.links(self.head).prev.set(index);
         }
         self.head = index;
-        self.len += 1;
     }
 
     /// Takes the first node out.
@@ -144,7 +136,6 @@ impl List {
         }
         links.next.set(UNLINKED);
         links.prev.set(UNLINKED);
-        self.len -= 1;
         Some(index)
     }
 
@@ -190,7 +181,6 @@ impl List {
         }
         links.next.set(UNLINKED);
         links.prev.set(UNLINKED);
-        self.len -= 1;
     }
 
     /// The nodes from first to last; the list must not change meanwhile.
@@ -246,7 +236,7 @@ mod tests {
             assert!(!table.links(leaver).is_linked());
             let rest: Vec<u32> = (0..3).filter(|&index| index != leaver).collect();
             assert_eq!(list.iter(&table).collect::<Vec<_>>(), rest);
-            assert_eq!((list.first(), list.last(), list.len()), (Some(rest[0]), Some(rest[1]), 2));
+            assert_eq!((list.first(), list.last()), (Some(rest[0]), Some(rest[1])));
             list.push_front(&table, leaver);
             assert_eq!(list.first(), Some(leaver), "and come back");
         }

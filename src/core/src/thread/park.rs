@@ -22,6 +22,8 @@ const PARKING: u32 = 1;
 const PARKED: u32 = 2;
 const STATE: u32 = 3;
 const KILLABLE: u32 = 4;
+/// Set by a waker that has taken the thread out of its wait queue.
+const TAKEN: u32 = 8;
 
 /// Whether a kill ends a sleep early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,24 @@ impl Park {
         } else {
             Unpark::Nothing
         }
+    }
+
+    /// Makes the thread runnable for a waker that has taken it out of its wait queue, and will not look at it again.
+    #[inline]
+    pub fn unpark_taken(&self) -> Unpark {
+        // AcqRel: as in `unpark`; the release also publishes the unlinking to `was_taken`.
+        if self.0.swap(RUNNABLE | TAKEN, Ordering::AcqRel) & STATE == PARKED {
+            Unpark::Enqueue
+        } else {
+            Unpark::Nothing
+        }
+    }
+
+    /// Whether the last sleep was ended by [`Park::unpark_taken`]: the thread is in no queue, and the waker has let go
+    /// of it. `false` says nothing: a timeout or a kill may have come on top.
+    #[inline]
+    pub fn was_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire) & TAKEN != 0
     }
 
     /// Makes the thread runnable if its sleep is killable; the caller has marked it doomed before.

@@ -44,10 +44,10 @@ impl Waiters {
         Self(List::new())
     }
 
-    /// Number of sleepers.
+    /// Number of sleepers, counted one by one: for diagnosis.
     #[must_use]
-    pub fn len(&self) -> u32 {
-        self.0.len()
+    pub fn count<S: Sleepers + ?Sized>(&self, sleepers: &S) -> usize {
+        self.0.iter(&WaitNodes(sleepers)).count()
     }
 
     /// Whether nobody waits.
@@ -70,7 +70,7 @@ impl Waiters {
     #[must_use = "a thread to enqueue is lost if the result is dropped"]
     pub fn wake_one<S: Sleepers + ?Sized>(&mut self, sleepers: &S) -> Option<(u32, Unpark)> {
         let thread = self.0.pop_front(&WaitNodes(sleepers))?;
-        Some((thread, sleepers.park(thread).unpark()))
+        Some((thread, sleepers.park(thread).unpark_taken()))
     }
 
     /// Takes the first sleeper that `matches` out of the queue and makes it runnable.
@@ -83,7 +83,7 @@ impl Waiters {
         let nodes = WaitNodes(sleepers);
         let thread = self.0.iter(&nodes).find(|&thread| matches(thread))?;
         self.0.remove(&nodes, thread);
-        Some((thread, sleepers.park(thread).unpark()))
+        Some((thread, sleepers.park(thread).unpark_taken()))
     }
 
     /// The caller, running as `thread`, leaves the queue unless a waker has taken it out already.
@@ -122,12 +122,12 @@ pub fn prepare_unless<S: Sleepers + ?Sized>(
 
 /// Second half of a wait, after the thread runs again: whether a waker ended it.
 ///
-/// Always under the lock, even where the links say at a glance that a waker came: a timeout or a kill may have made
-/// the thread runnable while that waker still stands between the unlinking and its `unpark`. Without the lock the
-/// thread could enlist elsewhere, or die (R4, R13), before the waker is done with it.
+/// The links alone must not say so: a timeout or a kill may have made the thread runnable while a waker still stands
+/// between the unlinking and its `unpark`, and the thread could enlist elsewhere, or die (R4, R13), before that waker
+/// is done with it. The parking state says it without a lock when that waker was the last to touch it.
 #[inline]
 pub fn was_woken<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) -> bool {
-    !queue.with(|waiters| waiters.withdraw(sleepers, thread))
+    sleepers.park(thread).was_taken() || !queue.with(|waiters| waiters.withdraw(sleepers, thread))
 }
 
 #[cfg(all(test, not(loom)))]
@@ -184,7 +184,7 @@ mod tests {
         let mut waiters = asleep(&threads, 3);
         assert_eq!(waiters.wake_matching(&threads, |thread| thread == 1), Some((1, Unpark::Enqueue)));
         assert_eq!(waiters.wake_matching(&threads, |thread| thread == 1), None);
-        assert_eq!(waiters.len(), 2);
+        assert_eq!(waiters.count(&threads), 2);
     }
 
     #[test]

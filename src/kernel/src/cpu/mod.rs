@@ -91,7 +91,7 @@ pub struct Cpu {
     pub(crate) reschedule: Cell32,
     /// Counter value of the last switch: since when `current` runs.
     pub(crate) switched_at: Cell64,
-    /// When the slice of `current` ends; [`NEVER`] while nobody of its priority waits.
+    /// When the slice of `current` ends. It matters only while somebody of its priority waits.
     pub(crate) slice_end: Cell64,
     /// When threads that wait here are to be offered to idle CPUs.
     pub(crate) share_at: Cell64,

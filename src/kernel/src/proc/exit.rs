@@ -25,6 +25,8 @@ use crate::thread::Thread;
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
+    // It may end in the middle of a section without preemption; its end sleeps.
+    Thread::current().preempt_depth.set(0);
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election: nobody would be left to adopt (T19, R50).
@@ -49,7 +51,10 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
     process.status.set(u32::from(status.word()));
     // From here on exactly one LWP runs code of this process.
     kill::doom_all(process);
-    let _alone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.gate.is_last_present());
+    // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
+    if !process.gate.is_last_present() {
+        let _alone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.gate.is_last_present());
+    }
     // No sibling can run that might borrow from these stacks.
     undertaker::free_corpses(process);
     // Nobody is left to use them, nor to give them back.

@@ -38,9 +38,10 @@ fn signal_of(kind: FaultKind) -> Signal {
     }
 }
 
-/// Whether the running thread can end without taking a lock of the kernel with it.
+/// Whether the running thread can end without taking a lock of the kernel with it: those mask interrupts. Sections
+/// without preemption are the programs' own.
 fn can_die(thread: &Thread) -> bool {
-    thread.is_lwp() && thread.preempt_depth.get() == 0
+    thread.is_lwp()
 }
 
 /// Which LWP it is, for the console.
@@ -125,6 +126,7 @@ fn first_fp_use(frame: &mut TrapFrame) {
     // Its own state, freed when it ends.
     let state = Box::into_raw(Box::new(FpState::new()));
     thread.fp.store(state, Ordering::Relaxed);
+    thread.program_registers.set(1);
     fp::enable();
     // SAFETY: just made.
     unsafe { &*state }.restore();

@@ -66,12 +66,13 @@ impl LwpHandle {
             return None;
         }
         let key = &thread.lwp.handle;
-        let ours = key.compare_exchange(self.key, self.key | PINNED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let ours =
+            key.compare_exchange(self.key, self.key | PINNED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if !ours {
             let _service = Service::enter();
             undertaker::unpin(thread);
         }
-        ours.then_some(StackPin(self))
+        ours.then(|| StackPin(self))
     }
 
     /// Waits for its end. Killable. Thread context; blocks.
@@ -99,7 +100,8 @@ impl LwpHandle {
         let _service = Service::enter();
         self.wait()?;
         let lwp = &self.thread().lwp;
-        let result = lwp.returned.load(Ordering::Relaxed).then(|| lwp.result.load(Ordering::Relaxed) as usize);
+        let result =
+            lwp.returned.load(Ordering::Relaxed).then(|| lwp.result.load(Ordering::Relaxed) as usize);
         Ok(if self.is_revoked() { None } else { result })
     }
 }

@@ -44,8 +44,14 @@ pub fn rm_at_exit(hook: Hook) -> usize {
 
 /// Calls all functions for a process. The master, thread context.
 pub(crate) fn run(pid: Pid, status: Status) {
-    let hooks = HOOKS.lock().clone();
-    for hook in hooks {
+    let hooks = {
+        let hooks = HOOKS.lock();
+        if hooks.is_empty() {
+            return;
+        }
+        hooks.clone()
+    };
+    for hook in &hooks {
         hook(pid, status);
     }
 }

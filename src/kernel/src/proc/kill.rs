@@ -44,8 +44,8 @@ pub(crate) fn doom_all(process: &Process) {
             }
         }
         drop(crew);
-        for index in wake {
-            ready::enqueue(index);
+        for index in &wake {
+            ready::enqueue(*index);
         }
     }
     ready::check_preemption();

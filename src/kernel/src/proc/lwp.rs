@@ -11,9 +11,9 @@ use asphodel_core::errno::Errno;
 use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
 use asphodel_core::proc::status::Status;
 
-use crate::proc::{exit, undertaker};
 use crate::proc::handle::LwpHandle;
 use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
+use crate::proc::{exit, undertaker};
 use crate::sched::{ready, switch};
 use crate::sync::service::Service;
 use crate::sync::token;
@@ -104,6 +104,7 @@ fn leave_kernel() {
 
 /// The running LWP ends by itself. If it is the last one, the process ends with `status` (T12, T15, T16).
 pub(crate) fn leave(status: Status) -> ! {
+    Thread::current().preempt_depth.set(0);
     let process = current_process();
     match process.gate.leave() {
         Leave::Quietly(departure) => depart(process, departure),

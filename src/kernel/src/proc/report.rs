@@ -39,6 +39,8 @@ pub struct ProcessReport {
     pub state: State,
     /// LWPs that have not left.
     pub lwps: u32,
+    /// How many of them sleep.
+    pub sleeping: u32,
     /// The CPU one of its LWPs ran on last.
     pub cpu: u32,
     /// What it has used so far, living LWPs included.
@@ -70,7 +72,7 @@ pub fn process(pid: Pid) -> Option<ProcessReport> {
 fn report(process: &Process) -> ProcessReport {
     let view = process.gate.view();
     let mut usage = process.usage.read();
-    let (mut runnable, mut cpu, mut stacks, mut waits_for) = (false, 0, 0, None);
+    let (mut runnable, mut sleeping, mut cpu, mut stacks, mut waits_for) = (false, 0, 0, 0, None);
     {
         let crew = process.crew.lock();
         for index in crew.free.iter(&CrewNodes).chain(crew.doomed.iter(&CrewNodes)) {
@@ -78,6 +80,7 @@ fn report(process: &Process) -> ProcessReport {
             usage = usage.plus(thread.usage.read());
             usage.cpu_ticks += running_ticks(thread);
             runnable |= thread.park.sleeping().is_none();
+            sleeping += u32::from(thread.park.sleeping().is_some());
             cpu = thread.cpu.get();
             stacks += thread.stack_size() as u64;
             let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
@@ -98,6 +101,7 @@ fn report(process: &Process) -> ProcessReport {
         group: process.kin.group(),
         state,
         lwps: view.live,
+        sleeping,
         cpu,
         usage,
         age_ticks: counter::now().wrapping_sub(process.started_at.get()),

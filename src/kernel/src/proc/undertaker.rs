@@ -79,7 +79,8 @@ fn keep_corpse(process: &Process, thread: &Thread) {
     let mut head = process.corpses.load(Ordering::Relaxed);
     loop {
         thread.lwp.next_corpse.set(head);
-        match process.corpses.compare_exchange_weak(head, thread.index, Ordering::Release, Ordering::Relaxed) {
+        match process.corpses.compare_exchange_weak(head, thread.index, Ordering::Release, Ordering::Relaxed)
+        {
             Ok(_) => return,
             Err(seen) => head = seen,
         }

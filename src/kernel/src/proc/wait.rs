@@ -40,35 +40,61 @@ pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
     let options = Options::from_raw(options)?;
     let process = current_process();
     let selector = Selector::from_raw(selector, process.kin.group())?;
-    if options.no_hang {
-        return look(process, selector, options).unwrap_or(Ok(None));
-    }
-    let mut outcome = None;
-    let woken = process.child_events.wait_in(Manner::KILLABLE, || {
-        outcome = if is_killed() { None } else { look(process, selector, options) };
-        outcome.is_some()
-    });
-    match (woken, outcome) {
-        (Woken::Ready, Some(result)) => result,
-        _ => Err(Errno::EINTR),
+    let seen = if options.no_hang {
+        look(process, selector, options)
+    } else {
+        wait_and_look(process, selector, options)?
+    };
+    match seen {
+        Seen::NotYet => Ok(None),
+        Seen::NoMatch => Err(Errno::ECHILD),
+        Seen::Zombie(child, claim) => Ok(Some(reap(process, child, claim))),
     }
 }
 
-/// One look at the children. `None`: some match, none is ready.
-fn look(process: &'static Process, selector: Selector, options: Options) -> Option<Result<Option<Report>, Errno>> {
+/// Looks at the children until there is something to tell. Apart, so that a call that does not sleep stays short.
+#[inline(never)]
+fn wait_and_look(process: &'static Process, selector: Selector, options: Options) -> Result<Seen, Errno> {
+    let mut seen = Seen::NotYet;
+    let woken = process.child_events.wait_in(Manner::KILLABLE, || {
+        seen = if is_killed() { Seen::NotYet } else { look(process, selector, options) };
+        !matches!(seen, Seen::NotYet)
+    });
+    if woken == Woken::Ready { Ok(seen) } else { Err(Errno::EINTR) }
+}
+
+/// The end of a zombie, for its parent.
+#[inline(never)]
+fn reap(process: &Process, child: &'static Process, claim: Claim) -> Report {
+    let usage = total(child);
+    let report = Report { pid: child.pid(), status: child.status(), usage };
+    bury_with(child, process, claim, usage);
+    report
+}
+
+/// What a look at the children has found.
+enum Seen {
+    /// Some match, none is ready.
+    NotYet,
+    /// None matches.
+    NoMatch,
+    /// This one is ready; it is off its parent's list, and the caller's to reap.
+    Zombie(&'static Process, Claim),
+}
+
+/// One look at the children.
+#[inline]
+fn look(process: &'static Process, selector: Selector, options: Options) -> Seen {
     let mut brood = process.brood.lock();
     match brood.find(&PROCESSES, process.slot, selector, options.clone_class) {
-        Found::NoMatch => Some(Err(Errno::ECHILD)),
-        Found::NotYet => None,
+        Found::NoMatch => Seen::NoMatch,
+        Found::NotYet => Seen::NotYet,
         Found::Ready(slot) => {
             let child = PROCESSES.get(slot);
             // In the list and not claimed: claims are made under this lock.
-            let claim = child.gate.claim()?;
+            let Some(claim) = child.gate.claim() else { return Seen::NotYet };
             brood.remove(&PROCESSES, slot);
-            drop(brood);
-            let report = Report { pid: child.pid(), status: child.status(), usage: total(child) };
-            bury(child, process, claim);
-            Some(Ok(Some(report)))
+            Seen::Zombie(child, claim)
         }
     }
 }
@@ -80,8 +106,14 @@ fn total(process: &Process) -> Usage {
 
 /// Reaps a claimed zombie that is off its parent's list: its usage goes to the parent, its pid is free when nobody
 /// holds the record. Any context; never blocks.
-pub(crate) fn bury(child: &'static Process, parent: &Process, _claim: Claim) {
-    parent.children_usage.add(total(child));
+pub(crate) fn bury(child: &'static Process, parent: &Process, claim: Claim) {
+    bury_with(child, parent, claim, total(child));
+}
+
+/// As [`bury`], for a caller that knows what the child used.
+#[inline]
+fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: Usage) {
+    parent.children_usage.add(usage);
     child.leave_group();
     // The hold that being in the table is.
     child.release();

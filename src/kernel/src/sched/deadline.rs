@@ -24,28 +24,42 @@ pub(crate) fn init(scale: asphodel_core::time::scale::Scale) {
     SHARE_TICKS.store(scale.ticks(SHARE_NANOSECONDS), Ordering::Relaxed);
 }
 
-/// `next` starts to run at `now`: it gets a slice if others of its priority wait.
+/// Ticks that are left of the running thread's slice, one at least. Others of its priority would starve if it got a
+/// whole one each time a better thread has run.
+#[inline]
+pub(crate) fn left_of_slice(cpu: &Cpu) -> u64 {
+    cpu.slice_end.get().saturating_sub(counter::now()).max(1)
+}
+
+/// `next` starts to run at `now`: it gets a slice, or what is left of one. The timer is set for its end only if others
+/// of its priority wait.
 #[inline]
 pub(crate) fn start_slice(cpu: &'static Cpu, next: &Thread, now: u64) {
-    // SAFETY: this CPU, interrupts masked; nothing is called inside.
-    let rival = unsafe { cpu.with_private(|private| private.run_queue.best() == Some(next.priority())) };
-    if rival {
-        let end = now.wrapping_add(SLICE_TICKS.load(Ordering::Relaxed));
-        cpu.slice_end.set(end);
+    let left = next.slice_left.get();
+    let mut length = SLICE_TICKS.load(Ordering::Relaxed);
+    if left != 0 {
+        next.slice_left.set(0);
+        length = left;
+    }
+    let end = now.wrapping_add(length);
+    cpu.slice_end.set(end);
+    if end < cpu.armed.get() && has_rival(cpu, next) {
         arm(cpu, end);
-    } else {
-        cpu.slice_end.set(NEVER);
     }
 }
 
-/// Somebody of the running thread's priority waits now: its slice begins, if it has not.
+/// Whether somebody of `thread`'s priority waits on this CPU.
+#[inline]
+fn has_rival(cpu: &Cpu, thread: &Thread) -> bool {
+    // SAFETY: this CPU, interrupts masked; nothing is called inside.
+    unsafe { cpu.with_private(|private| private.run_queue.best() == Some(thread.priority())) }
+}
+
+/// Somebody of the running thread's priority waits now: the end of its slice matters. If that has passed while nobody
+/// waited, the newcomer's turn begins at once.
 #[inline]
 pub(crate) fn want_slice(cpu: &'static Cpu) {
-    if cpu.slice_end.get() == NEVER {
-        let end = counter::now().wrapping_add(SLICE_TICKS.load(Ordering::Relaxed));
-        cpu.slice_end.set(end);
-        arm(cpu, end);
-    }
+    arm(cpu, cpu.slice_end.get());
 }
 
 /// Somebody waits behind the running thread: idle CPUs, if there are any, shall be offered work soon.
@@ -76,12 +90,15 @@ pub(crate) fn fired(cpu: &'static Cpu) {
         cpu.share_at.set(NEVER);
         balance::share(cpu);
     }
-    if cpu.slice_end.get() <= now {
-        cpu.slice_end.set(NEVER);
+    let running = THREADS.get(cpu.current.get());
+    let slice_end = if has_rival(cpu, running) { cpu.slice_end.get() } else { NEVER };
+    if slice_end <= now {
         cpu.reschedule.set(1);
     }
     let sleepers = cpu.timers.lock().earliest(&THREADS).unwrap_or(NEVER);
-    let next = sleepers.min(cpu.slice_end.get()).min(cpu.share_at.get());
+    // A slice that is over ends now; the next one's end is set with the switch.
+    let slice_end = if slice_end <= now { NEVER } else { slice_end };
+    let next = sleepers.min(slice_end).min(cpu.share_at.get());
     if cpu.armed.get() == NEVER && next == NEVER {
         counter::disarm();
     } else {

@@ -21,19 +21,42 @@ pub(crate) fn settle(thread: u32, unpark: Unpark) {
     }
 }
 
+/// Does what `unpark` asked for, and gives way if the thread is better than the running one. Any context; no lock is
+/// held, unless interrupts are masked.
+#[inline]
+pub(crate) fn wake(thread: u32, unpark: Unpark) {
+    if unpark == Unpark::Enqueue {
+        let interrupts = daif::mask();
+        place(Cpu::this(), thread);
+        give_way(interrupts);
+        daif::restore(interrupts);
+    }
+}
+
 /// Queues a thread that is runnable and in no queue. Any context.
 #[inline]
 pub(crate) fn enqueue(thread: u32) {
     let interrupts = daif::mask();
-    let cpu = Cpu::this();
+    place(Cpu::this(), thread);
+    daif::restore(interrupts);
+}
+
+/// Queues a runnable thread where it belongs. Interrupts masked, on `cpu`.
+#[inline]
+fn place(cpu: &'static Cpu, thread: u32) {
     let record = THREADS.get(thread);
-    let target = place::choose(record.cpu.get(), record.affinity(), mask::idle(), mask::online());
+    let (last, allowed) = (record.cpu.get(), record.affinity());
+    // Where it was, almost always: without a look at what the other CPUs do.
+    let target = if allowed.contains(last) {
+        last
+    } else {
+        place::choose(last, allowed, mask::idle(), mask::online())
+    };
     if target == cpu.index {
         enqueue_here(cpu, record);
     } else {
         post(target, thread);
     }
-    daif::restore(interrupts);
 }
 
 /// Sends a runnable thread to another CPU. Interrupts masked.
@@ -90,8 +113,15 @@ pub(crate) fn take_mail(cpu: &'static Cpu) {
 #[inline]
 pub(crate) fn check_preemption() {
     let interrupts = daif::mask();
-    if !interrupts.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0 {
+    give_way(interrupts);
+    daif::restore(interrupts);
+}
+
+/// Switches to a better thread, if one waits and the caller, whose interrupts were as in `before`, may be preempted.
+/// Interrupts masked.
+#[inline]
+fn give_way(before: daif::Saved) {
+    if !before.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0 {
         switch::preempt();
     }
-    daif::restore(interrupts);
 }

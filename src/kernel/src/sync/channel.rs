@@ -11,7 +11,7 @@ use asphodel_core::wait::queue::Waiters;
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
-use crate::sched::ready;
+use crate::sched::{ready, switch};
 use crate::sync::service::{self, Service};
 use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
 use crate::thread::{THREADS, Thread};
@@ -38,6 +38,7 @@ pub struct Registration {
 pub fn register(channel: usize) -> Registration {
     let service = Service::enter();
     let thread = Thread::current();
+    switch::assert_may_sleep(thread);
     thread.channel.store(channel, Ordering::Relaxed);
     bucket(channel).lock().prepare(&THREADS, thread.index, Sleep::Killable);
     Registration { channel, slept: false, _service: service }

@@ -4,7 +4,7 @@ use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::wait::queue::{Exclusive, Waiters};
 
 use crate::arch::lock::InterruptLock;
-use crate::sched::ready;
+use crate::sched::{ready, switch};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
 use crate::thread::{THREADS, Thread};
@@ -46,13 +46,15 @@ impl Semaphore {
 
     #[inline]
     fn take(&self, manner: Manner) -> Woken {
+        let thread = Thread::current();
+        switch::assert_may_sleep(thread);
         let enlisted = self.waiters.with(|waiters| {
             let units = self.units.get();
             if units > 0 {
                 self.units.set(units - 1);
                 return false;
             }
-            waiters.prepare(&THREADS, Thread::current().index, manner.sleep);
+            waiters.prepare(&THREADS, thread.index, manner.sleep);
             true
         });
         if !enlisted {
@@ -81,8 +83,7 @@ impl Semaphore {
             woken
         });
         if let Some((thread, unpark)) = woken {
-            ready::settle(thread, unpark);
-            ready::check_preemption();
+            ready::wake(thread, unpark);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! ([`Held::access`]): no borrow can live across a block, and a block inside such a section ends the process.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::sync::preempt::preempt_disable;
 use crate::sync::service::Service;
@@ -20,6 +20,8 @@ const FREE: u32 = 0;
 struct RawToken {
     /// The thread that owns it, or [`FREE`].
     owner: AtomicU32,
+    /// A section of the owner uses the value.
+    lent: AtomicBool,
     queue: WaitQueue,
 }
 
@@ -46,7 +48,10 @@ impl<T> Token<T> {
     /// A free token around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        Self { raw: RawToken { owner: AtomicU32::new(FREE), queue: WaitQueue::new() }, value: UnsafeCell::new(value) }
+        Self {
+            raw: RawToken { owner: AtomicU32::new(FREE), lent: AtomicBool::new(false), queue: WaitQueue::new() },
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// Holds the token while `f` runs. `f` may block, and take more tokens, in any order; recursion is allowed.
@@ -79,12 +84,19 @@ impl<T> Token<T> {
 
 impl<T> Held<'_, T> {
     /// Lends the data for a section that does not block: preemption is disabled meanwhile.
+    ///
+    /// # Panics
+    /// Inside another such section of the same token.
     pub fn access<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
         let _stay = preempt_disable();
+        let lent = &self.token.raw.lent;
+        assert!(!lent.load(Ordering::Relaxed), "the value of a token is lent twice");
+        lent.store(true, Ordering::Relaxed);
         // SAFETY: the running thread owns the token, and keeps it while it does not block; `&mut self` keeps a second
-        // section of this hold out, and a recursive hold's section cannot be inside this one: it would need `with`
-        // inside `f`, whose own `access` is caught below.
-        f(unsafe { &mut *self.token.value.get() })
+        // section of this hold out, and `lent` one of a recursive hold inside `f`.
+        let result = f(unsafe { &mut *self.token.value.get() });
+        lent.store(false, Ordering::Relaxed);
+        result
     }
 }
 
@@ -98,6 +110,8 @@ impl RawToken {
     }
 
     fn give_back(&self) {
+        // An owner that ended in the middle of a section has left it as it was.
+        self.lent.store(false, Ordering::Relaxed);
         self.owner.store(FREE, Ordering::Release);
         self.queue.wake_one();
     }
@@ -139,9 +153,8 @@ fn take_all(thread: &Thread) {
         release(thread, count);
         // The list is put aside, so that this wait does not try to release and take it again.
         thread.token_count.set(0);
-        let _ready = missing.queue.wait_in(Manner::UNINTERRUPTIBLE, || {
-            missing.owner.load(Ordering::Relaxed) == FREE
-        });
+        let _ready =
+            missing.queue.wait_in(Manner::UNINTERRUPTIBLE, || missing.owner.load(Ordering::Relaxed) == FREE);
         thread.token_count.set(count);
     }
 }

@@ -8,7 +8,7 @@ use asphodel_core::wait::queue::{self, Exclusive, Waiters};
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
-use crate::sched::ready;
+use crate::sched::{ready, switch};
 use crate::sync::service;
 use crate::thread::{THREADS, Thread};
 use crate::time::sleep;
@@ -97,8 +97,8 @@ impl WaitQueue {
 
     /// Threads that wait now; for diagnosis.
     #[must_use]
-    pub fn len(&self) -> u32 {
-        self.0.lock().len()
+    pub fn len(&self) -> usize {
+        self.0.lock().count(&THREADS)
     }
 
     /// Whether nobody waits now; for diagnosis.
@@ -116,14 +116,20 @@ impl Default for WaitQueue {
 
 #[inline]
 fn settle_and_check(thread: u32, unpark: Unpark) {
-    ready::settle(thread, unpark);
-    ready::check_preemption();
+    ready::wake(thread, unpark);
 }
 
 /// Wakes everybody in `queue`, a few at a time so that interrupts are not masked for long.
 pub(crate) fn wake_all(queue: &impl Exclusive<Waiters>) -> u32 {
     let mut count = 0;
-    while let Some((thread, unpark)) = queue.with(|waiters| waiters.wake_one(&THREADS)) {
+    let mut more = true;
+    while more {
+        let woken = queue.with(|waiters| {
+            let woken = waiters.wake_one(&THREADS);
+            more = !waiters.is_empty();
+            woken
+        });
+        let Some((thread, unpark)) = woken else { break };
         ready::settle(thread, unpark);
         count += 1;
     }
@@ -138,6 +144,7 @@ pub(crate) fn wake_all(queue: &impl Exclusive<Waiters>) -> u32 {
 #[inline]
 pub(crate) fn wait(queue: &impl Exclusive<Waiters>, manner: Manner, mut ready: impl FnMut() -> bool) -> Woken {
     let thread = Thread::current();
+    switch::assert_may_sleep(thread);
     loop {
         if !queue::prepare_unless(queue, &THREADS, thread.index, manner.sleep, &mut ready) {
             return Woken::Ready;
@@ -172,6 +179,9 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
             return if queue::was_woken(queue, &THREADS, thread.index) { Woken::Ready } else { Woken::Killed };
         }
         sleep::park_until(thread, manner.deadline);
+        if thread.park.was_taken() {
+            return Woken::Ready;
+        }
         let killed = manner.sleep == Sleep::Killable && service::is_doomed(thread);
         if killed || sleep::has_passed(manner.deadline) {
             if queue::was_woken(queue, &THREADS, thread.index) {

@@ -57,6 +57,10 @@ pub struct Thread {
     run_links: Links,
     /// The CPU it ran on last, or is queued on.
     pub(crate) cpu: Cell32,
+    /// Ticks that were left of its slice when a better thread preempted it; 0: it gets a whole one.
+    pub(crate) slice_left: Cell64,
+    /// Whether it uses registers that the kernel does not: floating point, or the thread-local storage pointer.
+    pub(crate) program_registers: Cell32,
     /// Its floating-point state, null until it uses any.
     pub(crate) fp: AtomicPtr<FpState>,
     /// Its thread-local storage pointer.
@@ -147,6 +151,8 @@ impl Record for Thread {
             context: SavedContext::new(),
             run_links: Links::new(),
             cpu: Cell32::new(0),
+            slice_left: Cell64::new(0),
+            program_registers: Cell32::new(0),
             fp: AtomicPtr::new(core::ptr::null_mut()),
             tls: Cell64::new(0),
             usage: LwpUsage::new(),
@@ -312,9 +318,11 @@ impl Thread {
         // SAFETY: nobody else can reach the record yet.
         unsafe { *self.stack.get() = Some(stack) };
         self.cpu.set(cpu);
+        self.slice_left.set(0);
         self.priority.set(u32::from(attributes.priority.level()));
         self.affinity.set(attributes.affinity.bits());
         self.usage.reset();
+        self.program_registers.set(0);
         self.tls.set(0);
         self.preempt_depth.set(0);
         self.service_depth.set(0);
@@ -346,7 +354,11 @@ impl Thread {
     pub(crate) fn free_stack(&self, cpu: &Cpu, _duty: FreeStack) {
         // SAFETY: the duty is given to one caller, when nobody else needs the stack.
         let (stack, overflowed) = unsafe { ((*self.stack.get()).take(), (*self.overflowed.get()).take()) };
-        for stack in [stack, overflowed].into_iter().flatten() {
+        // One after the other: a loop over an array of both would copy it first.
+        if let Some(stack) = stack {
+            stack::release(cpu, stack);
+        }
+        if let Some(stack) = overflowed {
             stack::release(cpu, stack);
         }
     }

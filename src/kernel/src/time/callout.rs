@@ -7,7 +7,6 @@
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
-use asphodel_core::sched::priority::Priority;
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
 
@@ -15,10 +14,8 @@ use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::mem::slab::{Magazine, Record, Slab};
-use crate::sched::{ready, switch};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
-use crate::thread::{Thread, ThreadAttributes};
 use crate::work::Task;
 
 /// A function to be called later. Lives in a static, or in memory that is never freed.
@@ -118,19 +115,9 @@ impl Callout {
     }
 }
 
-/// Starts the kernel thread. Once, at boot, thread context.
-///
-/// # Errors
-/// `ENOMEM`.
-pub(crate) fn start() -> Result<(), Errno> {
-    let attributes = ThreadAttributes { priority: Priority::KERNEL, ..ThreadAttributes::default() };
-    ready::enqueue(Thread::create(&attributes, serve, 0)?.index);
-    Ok(())
-}
-
-/// Body of the kernel thread.
-extern "C" fn serve(_argument: usize) -> ! {
-    switch::enter_thread();
+/// Serves the call-outs for ever: what the kernel thread that starts the system does in the end. Call-outs that were
+/// armed before are served, too.
+pub(crate) fn serve() -> ! {
     loop {
         let now = counter::now();
         while let Some(slot) = due(now) {

@@ -73,6 +73,7 @@ pub fn sleep_uninterruptible(nanoseconds: u64) {
 
 fn sleep_until(sleep: Sleep, deadline: u64) -> Woken {
     let thread = Thread::current();
+    switch::assert_may_sleep(thread);
     while !has_passed(deadline) {
         thread.park.prepare(sleep);
         if sleep == Sleep::Killable && service::is_doomed(thread) {
