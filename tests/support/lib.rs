@@ -1,2 +1,62 @@
-//! Test support.
+//! Test images: each test a function that runs in a process of its own, reported as KTAP on the console.
+//!
+//! ```ignore
+//! //! What the image shows.
+//! #![no_std]
+//! #![no_main]
+//! use asphodel_test::test;
+//!
+//! asphodel_test::image!();
+//!
+//! test!(one_and_one_is_two, {
+//!     assert_eq!(1 + 1, 2);
+//! });
+//! ```
+//!
+//! An image is linked with the kernel and the boards; its process 1 is the [`runner`], which runs the tests in the
+//! order of the source and powers the system off with 0 if all passed, else with 1. A test fails if it panics, faults,
+//! returns an error, is still running at its deadline, or leaves anything behind: processes, LWPs, stacks, heap.
+//! What the host reads is described in [`runner`] and [`report`].
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `registry` | the list of tests, and the macros that fill it |
+//! | `runner` | process 1: runs one test after the other |
+//! | `deadline` | the end of a test that does not end |
+//! | `report` | every line of the protocol |
+//! | `current` | what the running test and the runner tell each other |
+//! | `check` | helpers for tests |
+//! | `race` | things that are to happen at the same time |
+//! | `bench` | what bench images need besides |
 #![no_std]
+
+extern crate alloc;
+
+pub mod bench;
+mod check;
+mod current;
+mod deadline;
+mod race;
+mod registry;
+pub mod report;
+pub mod runner;
+
+pub use check::{
+    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu, rounds,
+    spawn_child, state_of, wait_exit,
+};
+pub use current::{leaves_heap, skip};
+pub use race::{
+    RACE_DEADLINE_MS, RaceRounds, StartLine, poison_stack, race_rounds, return_at_once, sleep_for_ever,
+    spin_for_ever,
+};
+pub use registry::{DEADLINE_MS, Outcome, Test};
+
+#[doc(hidden)]
+pub use asphodel;
+#[doc(hidden)]
+pub use asphodel_platform as platform;
+#[doc(hidden)]
+pub use linkme;
+#[doc(hidden)]
+pub use registry::TESTS;

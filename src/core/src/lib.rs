@@ -17,7 +17,7 @@
 //! | [`task`] | deferred work that is never lost |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
 //! | [`regions`] | which memory is nobody's |
-//! | [`line`], [`histogram`] | what a console needs: line editing, figures |
+//! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
 

@@ -19,8 +19,8 @@ use crate::proc::table::Process;
 use crate::proc::{adopt, handle, hooks, kill, undertaker};
 use crate::sched::switch;
 use crate::sync::service::Service;
-use crate::sync::token;
 use crate::sync::wait_queue::Manner;
+use crate::sync::{channel, token};
 use crate::thread::Thread;
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
@@ -47,6 +47,7 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
     thread.lwp.master.store(true, Ordering::Relaxed);
     // Before anything is waited for.
     token::give_up_all(thread);
+    channel::withdraw_for_good(thread);
     // First what the parent will be told, so that a look from outside already shows it.
     process.status.set(u32::from(status.word()));
     // From here on exactly one LWP runs code of this process.

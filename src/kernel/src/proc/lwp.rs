@@ -16,7 +16,7 @@ use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
 use crate::proc::{exit, undertaker};
 use crate::sched::{ready, switch};
 use crate::sync::service::Service;
-use crate::sync::token;
+use crate::sync::{channel, token};
 use crate::thread::{Thread, ThreadAttributes};
 
 /// What a new LWP is to be like: priority, CPUs, stack size.
@@ -116,6 +116,7 @@ pub(crate) fn leave(status: Status) -> ! {
 pub(crate) fn depart(process: &'static Process, _duty: Departure) -> ! {
     let thread = Thread::current();
     token::give_up_all(thread);
+    channel::withdraw_for_good(thread);
     quit_crew(process, thread);
     strip(thread);
     switch::die()

@@ -18,11 +18,19 @@ const LOOK_AT_MOST: u32 = 16;
 
 /// An idle CPU asks the busiest one for work. Interrupts masked, on `cpu`.
 pub(crate) fn ask(cpu: &'static Cpu) {
-    let busiest = Cpu::all()
-        .filter(|other| other.index != cpu.index)
-        .map(|other| (other.ready.load(Ordering::Relaxed), other))
-        .max_by_key(|(ready, _)| *ready);
-    if let Some((1.., other)) = busiest {
+    let mut busiest = None;
+    let mut most = 0;
+    // Over those that are online, not over all there could be: this is on the way to every sleep of a CPU.
+    let mut others = mask::online().bits() & !CpuMask::one(cpu.index).bits();
+    while others != 0 {
+        let other = Cpu::get(others.trailing_zeros());
+        others &= others - 1;
+        let ready = other.map_or(0, |other| other.ready.load(Ordering::Relaxed));
+        if ready > most {
+            (busiest, most) = (other, ready);
+        }
+    }
+    if let Some(other) = busiest {
         let before = other.requests.fetch_or(CpuMask::one(cpu.index).bits(), Ordering::AcqRel);
         if before == 0 {
             gic::send_sgi(MESSAGE, other.index as usize);

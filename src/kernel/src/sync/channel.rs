@@ -97,6 +97,17 @@ fn wake(channel: usize, limit: u32) -> u32 {
     count
 }
 
+/// Withdraws the registration of the running thread, which dies while it has one: it exited, or panicked, between
+/// [`register`] and the sleep (T89, R4).
+#[inline]
+pub(crate) fn withdraw_for_good(thread: &Thread) {
+    let channel = thread.channel.swap(0, Ordering::Relaxed);
+    if channel != 0 {
+        thread.park.cancel();
+        bucket(channel).lock().withdraw(&THREADS, thread.index);
+    }
+}
+
 /// Whether the calling thread has been told to die: for loops of its own around kernel waits.
 pub fn is_killed() -> bool {
     service::is_doomed(Thread::current())

@@ -1,0 +1,204 @@
+//! The console's commands: a table, and the finding of the right one.
+//!
+//! Words are separated by blanks; there is no quoting. The name of a program is a command, too: it is run, and waited
+//! for.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use asphodel::api::{self, Pid, Program, Signal, find_program, println};
+
+use crate::jobs::Jobs;
+use crate::units::number;
+use crate::{programs, show};
+
+/// What the console does after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It reads the next line.
+    Line,
+    /// It ends with this status.
+    End(i32),
+}
+
+/// Why a command was not carried out: a sentence for the user.
+type Refusal = String;
+
+/// A command of the console.
+struct Command {
+    name: &'static str,
+    /// What follows the name.
+    usage: &'static str,
+    help: &'static str,
+    /// Most words after the name.
+    words: usize,
+    run: fn(&[&str], &mut Jobs) -> Result<Next, Refusal>,
+}
+
+const ANY: usize = usize::MAX;
+
+/// All commands, in the order of `help`.
+const COMMANDS: [Command; 10] = [
+    Command { name: "help", usage: "", help: "shows this", words: 0, run: help },
+    Command { name: "ps", usage: "", help: "lists the processes", words: 0, run: ps },
+    Command {
+        name: "spawn",
+        usage: "PROGRAM [WORDS]",
+        help: "starts a program in the background, prints its pid",
+        words: ANY,
+        run: spawn,
+    },
+    Command {
+        name: "kill",
+        usage: "PID [SIGNAL]",
+        help: "sends a signal, by number or name; TERM if none is given",
+        words: 2,
+        run: kill,
+    },
+    Command {
+        name: "wait",
+        usage: "[PID]",
+        help: "waits for one child of the console, or for all; ^C gives up",
+        words: 1,
+        run: wait,
+    },
+    Command { name: "cpus", usage: "", help: "shows what each CPU does", words: 0, run: cpus },
+    Command { name: "free", usage: "", help: "shows memory: frames, heap, stacks", words: 0, run: free },
+    Command {
+        name: "uptime",
+        usage: "",
+        help: "shows for how long the system has run",
+        words: 0,
+        run: uptime,
+    },
+    Command { name: "echo", usage: "[WORDS]", help: "prints the words", words: ANY, run: echo },
+    Command {
+        name: "poweroff",
+        usage: "[STATUS]",
+        help: "ends the system with an exit status, 0 if none is given; so does ^D",
+        words: 1,
+        run: poweroff,
+    },
+];
+
+/// Carries out one line. Whatever is wrong with it is said on the console.
+pub(crate) fn execute(line: &str, jobs: &mut Jobs) -> Next {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let Some((name, words)) = words.split_first() else { return Next::Line };
+    let outcome = match COMMANDS.iter().find(|command| command.name == *name) {
+        Some(command) if words.len() > command.words => {
+            Err(format!("usage: {name} {}", command.usage).trim_end().into())
+        }
+        Some(command) => (command.run)(words, jobs),
+        None => run_program(name, words, jobs),
+    };
+    outcome.unwrap_or_else(|refusal| {
+        println!("{name}: {refusal}");
+        Next::Line
+    })
+}
+
+fn run_program(name: &str, words: &[&str], jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let program = find_program(name).ok_or("no such command or program; `help` lists them")?;
+    jobs.run(program, words).map_err(|error| error.to_string())?;
+    Ok(Next::Line)
+}
+
+fn help(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let line = |name: &str, usage: &str, help: &str| println!("  {:<26} {help}", format!("{name} {usage}"));
+    println!("Commands:");
+    for command in &COMMANDS {
+        line(command.name, command.usage, command.help);
+    }
+    println!("Programs, for `spawn`, or to be run and waited for (^C kills):");
+    for (name, usage, help) in programs::LIST {
+        line(name, usage, help);
+    }
+    // Programs that the image has besides those of this package.
+    let known = |program: &&Program| programs::LIST.iter().any(|(name, ..)| *name == program.name);
+    for program in api::programs().iter().filter(|program| !known(program) && program.name != "init") {
+        line(program.name, "[WORDS]", "");
+    }
+    Ok(Next::Line)
+}
+
+fn ps(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    show::processes();
+    Ok(Next::Line)
+}
+
+fn spawn(words: &[&str], jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let (name, words) = words.split_first().ok_or("usage: spawn PROGRAM [WORDS]")?;
+    let program =
+        find_program(name).ok_or_else(|| format!("there is no program '{name}'; `help` lists them"))?;
+    let pid = jobs.start(program, words).map_err(|error| format!("{name}: {error}"))?;
+    println!("pid {pid}");
+    Ok(Next::Line)
+}
+
+fn kill(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let (pid, signal) = match *words {
+        [pid] => (pid, "TERM"),
+        [pid, signal] => (pid, signal),
+        _ => return Err("usage: kill PID [SIGNAL]".into()),
+    };
+    let pid = self::pid(pid)?;
+    let signal = self::signal(signal)?;
+    if pid == Pid::INIT {
+        return Err("process 1 takes no fatal signal; `poweroff` ends the system".into());
+    }
+    api::kill(pid, signal).map_err(|error| format!("{pid}: {error}"))?;
+    Ok(Next::Line)
+}
+
+fn wait(words: &[&str], jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let pid = words.first().map(|word| pid(word)).transpose()?;
+    if let Some(pid) = pid
+        && !jobs.contains(pid)
+    {
+        return Err(format!("{pid} is no child of the console"));
+    }
+    jobs.wait_for(pid);
+    Ok(Next::Line)
+}
+
+fn cpus(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    show::cpus();
+    Ok(Next::Line)
+}
+
+fn free(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    show::memory();
+    Ok(Next::Line)
+}
+
+fn uptime(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    show::uptime();
+    Ok(Next::Line)
+}
+
+fn echo(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    println!("{}", words.join(" "));
+    Ok(Next::Line)
+}
+
+fn poweroff(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let status = words.first().map_or(Ok(0), |word| number(word, 0, 255))?;
+    Ok(Next::End(status as i32))
+}
+
+fn pid(word: &str) -> Result<Pid, Refusal> {
+    let number: i32 = word.parse().map_err(|_| format!("'{word}' is not a pid"))?;
+    Some(Pid::from_raw(number)).filter(|pid| pid.is_valid()).ok_or_else(|| format!("'{word}' is not a pid"))
+}
+
+/// A signal by its number, or by its name with or without SIG.
+fn signal(word: &str) -> Result<i32, Refusal> {
+    let named = |number: &i32| {
+        let name = Signal::new(*number).map_or("", Signal::name);
+        name.eq_ignore_ascii_case(word) || name.trim_start_matches("SIG").eq_ignore_ascii_case(word)
+    };
+    let number = word.parse().ok().filter(|number| (0..=31).contains(number));
+    number.or_else(|| (1..=31).find(named)).ok_or_else(|| format!("'{word}' is no signal"))
+}

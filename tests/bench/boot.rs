@@ -1,0 +1,13 @@
+//! Bench: from reset to the first line of process 1.
+//!
+//! The counter starts at 0 with the first instruction, so its value when process 1 has printed its line is the row. It
+//! is measured once: a second boot is a second run, and they are all the same.
+#![no_std]
+#![no_main]
+
+use asphodel_test::bench_image;
+
+bench_image!(nothing_else);
+
+/// `bench::run` measures the boot in every bench image that does not filter it out.
+fn nothing_else() {}

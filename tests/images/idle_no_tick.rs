@@ -1,0 +1,51 @@
+//! Nothing periodic happens on a CPU that idles, nor on one with a single LWP to run: interrupts are counted.
+#![no_std]
+#![no_main]
+
+use asphodel::api::{Woken, cpu_index, cpus, lwp_run, now_ns, sleep};
+use asphodel::arch;
+use asphodel_test::{on_cpu, test};
+
+asphodel_test::image!();
+
+/// Time that is watched, in nanoseconds; a tick of 100 Hz would come fifty times in it.
+const WATCHED: u64 = 500_000_000;
+/// Interrupts that a CPU may take in that time: a timer that was set before and finds nothing due, a message of a CPU
+/// that looks for work, and, on one CPU, the end of the sleep.
+const FEW: u64 = 5;
+
+fn interrupts() -> [u64; 64] {
+    let mut counts = [0; 64];
+    for cpu in cpus() {
+        counts[cpu.index as usize] = cpu.statistics.interrupts.get();
+    }
+    counts
+}
+
+test!(an_idle_system_is_left_alone, {
+    // What the beginning of the test has set off is over first.
+    let _timed_out = sleep(50_000_000);
+    let before = interrupts();
+    assert_eq!(sleep(WATCHED), Woken::TimedOut);
+    let after = interrupts();
+    for cpu in cpus() {
+        let taken = after[cpu.index as usize] - before[cpu.index as usize];
+        assert!(taken <= FEW, "CPU {} took {taken} interrupts", cpu.index);
+    }
+});
+
+test!(a_single_lwp_is_left_alone, {
+    for cpu in 0..asphodel_test::cpus() {
+        let busy = || {
+            let before = interrupts()[cpu_index() as usize];
+            let end = now_ns() + WATCHED / 2;
+            while now_ns() < end {
+                arch::cpu::relax();
+            }
+            interrupts()[cpu_index() as usize] - before
+        };
+        let lwp = lwp_run(busy, &on_cpu(cpu)).expect("an LWP can be made");
+        let taken = lwp.join().expect("it can be joined").expect("it has a result");
+        assert!(taken <= FEW, "CPU {cpu} took {taken} interrupts");
+    }
+});

@@ -1,0 +1,183 @@
+//! The record and the stack of a dead LWP stay as long as somebody holds them, and not longer. T82, T83, T85, T91, T97,
+//! T98.
+#![no_std]
+#![no_main]
+use asphodel::api::{
+    EXTEXIT_LWP, Errno, LwpHandle, Mutex, Pid, census, exit, extexit, kill, kill_lwp, lwp_spawn, process,
+};
+use asphodel_test::{
+    RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, poison_stack,
+    race_rounds, return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
+};
+
+asphodel_test::image!();
+
+fn start(entry: fn(usize) -> usize, argument: usize) -> LwpHandle {
+    lwp_spawn(entry, argument, &on_cpu(1 % cpus())).expect("an LWP can be made")
+}
+
+test!(
+    /// T82: what a handle tells stays true after the LWP's end. T83: with the handle the record goes, at once.
+    t082_t083_the_record_goes_with_the_last_hold,
+    {
+        for end in [return_at_once, |_| extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()) as usize] {
+            let before = census();
+            let handle = start(end, 5);
+            assert_eq!((handle.tid() > 1, handle.wait()), (true, Ok(())));
+            assert!(handle.has_ended());
+            eventually("the stack is back before the record", || {
+                let now = census();
+                (now.threads, now.stacks) == (before.threads + 1, before.stacks)
+            });
+            drop(handle);
+            assert_eq!(census(), before);
+        }
+    }
+);
+
+test!(
+    /// T85: a pin keeps the stack: it can be written to, and goes back when the pin does.
+    t085_a_pinned_stack_stays,
+    {
+        let before = census();
+        let handle = start(
+            |_| {
+                let local = 0_u64;
+                core::ptr::from_ref(core::hint::black_box(&local)) as usize
+            },
+            0,
+        );
+        let Some(pin) = handle.pin_stack() else {
+            // It ran to its end first; nothing is pinned then.
+            assert_eq!(handle.wait(), Ok(()));
+            return;
+        };
+        assert!(handle.pin_stack().is_none(), "one pin at a time");
+        assert_eq!(handle.wait(), Ok(()));
+        assert_eq!(census().stacks, before.stacks + 1);
+        drop(pin);
+        assert_eq!(census().stacks, before.stacks);
+        assert!(handle.pin_stack().is_none(), "the stack has gone");
+        let local = handle.join().expect("it has ended").expect("it returned");
+        assert_ne!(local, 0);
+    }
+);
+
+test!(
+    /// T85: the stack of a pinned LWP that was killed can be written to.
+    t085_a_pinned_stack_of_a_killed_lwp,
+    {
+        static PLACE: Mutex<usize> = Mutex::new(0);
+        let handle = start(
+            |_| {
+                let local = 0_u64;
+                *PLACE.lock() = core::ptr::from_ref(core::hint::black_box(&local)) as usize;
+                sleep_for_ever(0)
+            },
+            0,
+        );
+        let pin = handle.pin_stack().expect("it sleeps for ever");
+        eventually("it is there", || *PLACE.lock() != 0);
+        assert_eq!(kill_lwp(handle.tid()), Ok(()));
+        assert_eq!(handle.wait(), Ok(()));
+        // SAFETY: the LWP has ended, and the pin keeps its stack.
+        unsafe { poison_stack(*PLACE.lock()) };
+        drop(pin);
+    }
+);
+
+test!(
+    /// T82: handles of a killed process are nobody's any more, and keep neither records nor stacks nor the pid.
+    t082_handles_die_with_their_process,
+    {
+        let before = census();
+        let pid = spawn_child(
+            |_| {
+                let done = start(return_at_once, 0);
+                let sleeper = start(sleep_for_ever, 0);
+                let _pinned = (done.pin_stack(), sleeper.pin_stack());
+                let _killed = sleeper.wait();
+                0
+            },
+            0,
+        );
+        await_sleeping(pid);
+        kill(pid, 9).expect("it is there");
+        assert_signaled(wait_exit(pid).status, asphodel::api::Signal::KILL);
+        eventually("everything is back", || census() == before);
+    }
+);
+
+test!(
+    /// T82: the handle of an LWP whose process has ended tells that it has ended, whoever has the record now.
+    t082_a_handle_that_outlives_its_process,
+    {
+        static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);
+        let pid = spawn_child(
+            |_| {
+                *HANDLE.lock() = Some(start(sleep_for_ever, 0));
+                sleep_for_ever(0) as i32
+            },
+            0,
+        );
+        eventually("there is a handle", || HANDLE.lock().is_some());
+        let handle = HANDLE.lock().take().expect("there is a handle");
+        assert!(!handle.has_ended());
+        kill(pid, 9).expect("it is there");
+        assert_eq!(handle.wait(), Ok(()));
+        assert_signaled(wait_exit(pid).status, asphodel::api::Signal::KILL);
+        let others: [LwpHandle; 8] = core::array::from_fn(|_| start(sleep_for_ever, 0));
+        assert!(handle.has_ended() && handle.pin_stack().is_none());
+        assert_eq!((handle.tid(), handle.join()), (2, Ok(None)));
+        for other in others {
+            assert!(!other.has_ended());
+            kill_lwp(other.tid()).expect("it sleeps");
+            assert_eq!(other.wait(), Ok(()));
+        }
+    }
+);
+
+test!(
+    /// T91: a process can be reaped, and its pid name nobody, only when all its LWPs have been folded into it.
+    t091_the_process_outlives_its_lwps,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        let mut last = Pid::NONE;
+        for _ in race_rounds() {
+            let pid = spawn_child(
+                |_| {
+                    for cpu in 0..cpus() {
+                        drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(cpu)));
+                    }
+                    exit(1)
+                },
+                0,
+            );
+            assert_ne!(pid, last);
+            last = pid;
+            let report = wait_exit(pid);
+            assert_exited(report.status, 1);
+            assert_eq!(report.usage.lwps, u64::from(cpus()) + 1);
+            assert!(process(pid).is_none());
+        }
+    }
+);
+
+test!(
+    /// T97: the number of a dead LWP names nobody. T98: and is not used again.
+    t097_t098_the_number_of_a_dead_lwp,
+    {
+        let mut last = 1;
+        for _ in 0..200 {
+            let handle = start(sleep_for_ever, 0);
+            assert!(handle.tid() > last);
+            last = handle.tid();
+            assert_eq!(kill_lwp(last), Ok(()));
+            assert_eq!(handle.wait(), Ok(()));
+            assert_eq!(kill_lwp(last), Err(Errno::ESRCH));
+        }
+        for tid in [0, last + 1, u32::MAX] {
+            assert_eq!(kill_lwp(tid), Err(Errno::ESRCH));
+        }
+    }
+);

@@ -1,0 +1,111 @@
+//! What departed LWPs have used is the process's, once. T93, T94, T95.
+#![no_std]
+#![no_main]
+use asphodel::api::{Usage, exit, getpid, lwp_spawn, now_ns, process, scale, sleep, usage, yield_now};
+use asphodel_test::{assert_exited, cpus, on_cpu, spawn_child, test, wait_exit};
+
+asphodel_test::image!();
+
+/// Computes for so many nanoseconds of its own: alone on its CPU, or it is given more.
+fn burn(nanoseconds: usize) -> usize {
+    let begun = now_ns();
+    while now_ns() - begun < nanoseconds as u64 {
+        core::hint::black_box(0);
+    }
+    (now_ns() - begun) as usize
+}
+
+/// CPU time in nanoseconds.
+fn nanoseconds(usage: Usage) -> u64 {
+    scale().nanoseconds(usage.cpu_ticks)
+}
+
+const MILLISECOND: usize = 1_000_000;
+
+test!(
+    /// T93: switches of an LWP that has gone, and its being one.
+    t093_counters_of_a_departed_lwp,
+    {
+        let before = usage();
+        let handle = lwp_spawn(
+            |naps| {
+                (0..naps).for_each(|_| drop(sleep(100_000)));
+                0
+            },
+            20,
+            &on_cpu(1 % cpus()),
+        )
+        .expect("an LWP can be made");
+        assert_eq!(handle.join(), Ok(Some(0)));
+        let used = usage().since(before);
+        assert_eq!(used.lwps, 1);
+        assert!(used.voluntary_switches >= 20, "{used:?}");
+    }
+);
+
+test!(
+    /// T94: the CPU time of LWPs that ended one after the other adds up, to within what the rest of the process uses.
+    t094_cpu_time_of_departed_lwps,
+    {
+        let begun = now_ns();
+        let mut burnt = 0;
+        let before = usage();
+        for number in 0..8 {
+            let handle = lwp_spawn(burn, 2 * MILLISECOND, &on_cpu(number % cpus())).expect("an LWP can be made");
+            burnt += handle.join().expect("it has ended").expect("it returned") as u64;
+        }
+        // The caller's own time counts when it has switched.
+        yield_now();
+        let used = nanoseconds(usage().since(before));
+        let elapsed = now_ns() - begun;
+        // Preemption by the few kernel threads is in `burnt`, not in `used`.
+        assert!(used + burnt / 50 >= burnt, "{used} ns used, {burnt} ns burnt");
+        let running = u64::from(cpus().min(2));
+        assert!(used <= elapsed * running, "{used} ns used, {elapsed} ns elapsed: at most one and the caller ran");
+    }
+);
+
+test!(
+    /// T94: LWPs that run side by side: the sum, whatever the number of CPUs.
+    t094_cpu_time_of_parallel_lwps,
+    {
+        let begun = now_ns();
+        let pid = spawn_child(
+            |_| {
+                let handles: [_; 4] =
+                    core::array::from_fn(|cpu| lwp_spawn(burn, 5 * MILLISECOND, &on_cpu(cpu as u32 % cpus())));
+                for handle in handles {
+                    let _ = handle.map(|handle| handle.join());
+                }
+                0
+            },
+            0,
+        );
+        let report = wait_exit(pid);
+        let (used, elapsed) = (nanoseconds(report.usage), now_ns() - begun);
+        assert_eq!(report.usage.lwps, 5);
+        assert!(used >= 4 * MILLISECOND as u64 && used <= elapsed * u64::from(cpus()), "{used} of {elapsed} ns");
+    }
+);
+
+test!(
+    /// T95: the last LWP's time is not counted twice, by an exit or by a return.
+    t095_the_last_lwp_counts_once,
+    {
+        let exits = |_: &asphodel::api::Arguments<'_>| {
+            burn(20 * MILLISECOND);
+            exit(0)
+        };
+        let returns = |_: &asphodel::api::Arguments<'_>| i32::from(burn(20 * MILLISECOND) == 0);
+        for child in [exits, returns] as [fn(&asphodel::api::Arguments<'_>) -> i32; 2] {
+            let begun = now_ns();
+            let report = wait_exit(spawn_child(child, 0));
+            let (used, elapsed) = (nanoseconds(report.usage), now_ns() - begun);
+            assert_exited(report.status, 0);
+            assert!(used <= elapsed, "{used} of {elapsed} ns");
+            assert!(used >= 10 * MILLISECOND as u64, "{used} ns");
+            assert_eq!(report.usage.lwps, 1);
+        }
+        assert!(process(getpid()).is_some_and(|report| nanoseconds(report.usage) < 30 * MILLISECOND as u64));
+    }
+);

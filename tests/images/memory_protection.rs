@@ -1,0 +1,123 @@
+//! W^X, and nothing where nothing belongs: each forbidden access ends its process with SIGSEGV, and hurts nobody.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::hint::black_box;
+
+use asphodel::api::{Arguments, Signal};
+use asphodel::arch::{layout, mmu};
+use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
+
+asphodel_test::image!();
+
+/// `ret`, as data.
+static READ_ONLY: [u32; 4] = [0xd65f_03c0; 4];
+static mut WRITABLE: [u32; 4] = [0xd65f_03c0; 4];
+
+fn write(address: usize) {
+    // SAFETY: not at all: it is to fault. If it does not, it changes nothing, so that the test can say so.
+    unsafe {
+        let place = address as *mut u32;
+        let same = place.read_volatile();
+        place.write_volatile(same);
+    }
+}
+
+fn read(address: usize) {
+    // SAFETY: not at all: it is to fault, and a read hurts nobody.
+    black_box(unsafe { (address as *const u32).read_volatile() });
+}
+
+fn jump(address: usize) {
+    // SAFETY: not at all: it is to fault. There is a `ret` there, if anything.
+    let place = unsafe { core::mem::transmute::<usize, extern "C" fn()>(address) };
+    black_box(place)();
+}
+
+/// Runs `access` in a child of its own, which must not survive it.
+fn must_end(access: fn(&Arguments<'_>) -> i32) {
+    assert_signaled(wait_exit(spawn_child(access, 0)).status, Signal::SEGV);
+}
+
+/// An access as a program.
+macro_rules! ends {
+    ($access:expr) => {
+        must_end(|_| {
+            $access;
+            0
+        })
+    };
+}
+
+test!(text_cannot_be_written, {
+    ends!(write(write as *const () as usize));
+    ends!(write(asphodel::api::getpid as *const () as usize));
+});
+
+test!(read_only_data_cannot_be_written, {
+    ends!(write(&raw const READ_ONLY as usize));
+    ends!(write("a literal".as_ptr() as usize & !3));
+});
+
+test!(nor_by_their_other_address, {
+    ends!(write(mmu::linear(mmu::physical_of_image(write as *const () as usize)) as usize));
+    ends!(write(mmu::linear(mmu::physical_of_image(&raw const READ_ONLY as usize)) as usize));
+});
+
+test!(data_cannot_be_executed, {
+    ends!(jump(&raw const READ_ONLY as usize));
+    ends!(jump(&raw const WRITABLE as usize));
+    ends!({
+        let on_the_stack = black_box([0xd65f_03c0_u32; 4]);
+        jump(&raw const on_the_stack as usize);
+    });
+});
+
+// The heap block is made here: what a killed process owns stays allocated.
+test!(the_heap_cannot_be_executed, {
+    let block = Box::new([0xd65f_03c0_u32; 4]);
+    let attributes =
+        asphodel::api::SpawnAttributes { number: &raw const *block as usize, ..Default::default() };
+    let program = asphodel::api::Program::new("child", |arguments| {
+        jump(arguments.number());
+        0
+    });
+    let child = asphodel::api::spawn(&program, &[], &attributes).expect("it can be spawned");
+    assert_signaled(wait_exit(child).status, Signal::SEGV);
+});
+
+test!(null_is_nothing, {
+    ends!(read(black_box(0)));
+    ends!(write(black_box(8)));
+    ends!(jump(black_box(0)));
+    // A field far into something that is not there.
+    ends!(read(black_box(0xfff0)));
+});
+
+test!(the_low_half_is_empty, {
+    for access in [
+        |_: &Arguments<'_>| {
+            read(0x4008_0000);
+            0
+        },
+        |_: &Arguments<'_>| {
+            read(0x0000_007f_ffff_f000);
+            0
+        },
+    ] {
+        must_end(access);
+    }
+    // Not an address at all.
+    ends!(read(black_box(0x00f0_0000_0000_0000)));
+});
+
+test!(unmapped_kernel_addresses_are_nothing, {
+    ends!(read(layout::IMAGE_WINDOW));
+    ends!(read(layout::LINEAR_BASE - 4096));
+    ends!(read(usize::MAX & !3));
+    ends!(write(layout::STACKS_WINDOW.end - 4096));
+    ends!(jump(layout::STACKS_WINDOW.end - 4096));
+});

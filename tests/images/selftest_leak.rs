@@ -1,0 +1,50 @@
+//! Shows that the runner tells a test that leaves something behind, and goes on with the next.
+//!
+//! expect: leak leaves_heap_behind
+//! expect: leak leaves_an_orphan
+//! expect: pass leaves_what_it_has_declared
+//! expect: pass leaves_an_orphan_that_ends
+//! expect: pass comes_after
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::hint::black_box;
+
+use asphodel::api::{WaitQueue, sleep};
+use asphodel_test::{leaves_heap, spawn_child, test};
+
+asphodel_test::image!();
+
+test!(leaves_heap_behind, {
+    black_box(Box::leak(Box::new([1_u8; 24])));
+});
+
+test!(leaves_an_orphan, {
+    spawn_child(
+        |_| {
+            let _never = WaitQueue::new().wait(|| false);
+            0
+        },
+        0,
+    );
+});
+
+test!(leaves_what_it_has_declared, {
+    black_box(Box::leak(Box::new([1_u8; 24])));
+    leaves_heap(24);
+});
+
+test!(leaves_an_orphan_that_ends, {
+    spawn_child(
+        |_| {
+            let _timed_out = sleep(20_000_000);
+            0
+        },
+        0,
+    );
+});
+
+test!(comes_after, {});

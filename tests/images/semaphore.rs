@@ -1,0 +1,107 @@
+//! Counting semaphores: units are neither lost nor doubled, and go to the one that waits longest.
+#![no_std]
+#![no_main]
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use asphodel::api::{LwpAttributes, Semaphore, Signal, Woken, kill, lwp_run, now_ns};
+use asphodel_test::{assert_signaled, await_asleep, await_sleeping, rounds, spawn_child, test, wait_exit};
+
+asphodel_test::image!();
+
+test!(units_are_counted, {
+    let semaphore = Semaphore::new(2);
+    assert!(semaphore.try_wait());
+    assert_eq!(semaphore.wait(), Woken::Ready);
+    assert!(!semaphore.try_wait());
+    assert!(!semaphore.try_wait());
+    semaphore.post();
+    assert!(semaphore.try_wait());
+    assert!(!semaphore.try_wait());
+});
+
+test!(a_timeout_takes_no_unit, {
+    let semaphore = Semaphore::new(0);
+    for nanoseconds in [0, 1, 3_000_000] {
+        let start = now_ns();
+        assert_eq!(semaphore.wait_timeout(nanoseconds), Woken::TimedOut);
+        assert!(now_ns() - start >= nanoseconds);
+    }
+    semaphore.post();
+    assert_eq!(semaphore.wait_timeout(0), Woken::Ready);
+    assert!(!semaphore.try_wait());
+});
+
+test!(first_come_first_served, {
+    static SEMAPHORE: Semaphore = Semaphore::new(0);
+    static SERVED: AtomicU32 = AtomicU32::new(0);
+    let lwps: [_; 4] = core::array::from_fn(|number| {
+        let body = || {
+            SEMAPHORE.wait_uninterruptible();
+            SERVED.fetch_add(1, Ordering::Relaxed)
+        };
+        let lwp = lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made");
+        await_asleep(number as u32 + 1);
+        lwp
+    });
+    for (number, lwp) in (0..).zip(lwps) {
+        SEMAPHORE.post();
+        // Handed over: whoever comes now is too late.
+        assert!(!SEMAPHORE.try_wait());
+        assert_eq!(lwp.join(), Ok(Some(number)));
+    }
+});
+
+test!(ping_and_pong, deadline_ms = 30_000, {
+    static PING: Semaphore = Semaphore::new(0);
+    static PONG: Semaphore = Semaphore::new(0);
+    let rounds = rounds(4000);
+    let body = move || {
+        for _ in 0..rounds {
+            assert_eq!(PING.wait(), Woken::Ready);
+            PONG.post();
+        }
+    };
+    let other = lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made");
+    for _ in 0..rounds {
+        PING.post();
+        assert_eq!(PONG.wait(), Woken::Ready);
+    }
+    assert_eq!(other.join(), Ok(Some(())));
+    assert!(!PING.try_wait() && !PONG.try_wait());
+});
+
+// Four that take and time out, against one that gives: each unit is taken once.
+test!(units_survive_races_with_timeouts, deadline_ms = 30_000, {
+    static SEMAPHORE: Semaphore = Semaphore::new(0);
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let units = rounds(2000) as u32;
+    let takers = [0; 4].map(|_| {
+        let body = move || {
+            while TAKEN.load(Ordering::Relaxed) < units {
+                if SEMAPHORE.wait_timeout(30_000) == Woken::Ready {
+                    TAKEN.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
+    });
+    for _ in 0..units {
+        SEMAPHORE.post();
+    }
+    for taker in takers {
+        assert_eq!(taker.join(), Ok(Some(())));
+    }
+    assert_eq!(TAKEN.load(Ordering::Relaxed), units);
+    assert!(!SEMAPHORE.try_wait());
+});
+
+test!(a_killed_waiter_takes_no_unit_with_it, {
+    static SEMAPHORE: Semaphore = Semaphore::new(0);
+    let child = spawn_child(|_| i32::from(SEMAPHORE.wait() == Woken::Ready), 0);
+    await_sleeping(child);
+    kill(child, i32::from(Signal::KILL.number())).expect("it is there");
+    assert_signaled(wait_exit(child).status, Signal::KILL);
+    SEMAPHORE.post();
+    assert!(SEMAPHORE.try_wait());
+});

@@ -1,0 +1,125 @@
+//! Deferred work: runs on the CPU that asked for it, in order, and once more when asked for while it runs (T100).
+#![no_std]
+#![no_main]
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use asphodel::api::{LwpAttributes, Semaphore, Task, cpu_index, lwp_run, set_affinity};
+use asphodel_test::{await_asleep, cpus, eventually, on_cpu, rounds, test};
+
+asphodel_test::image!();
+
+test!(it_runs_where_it_was_enqueued, {
+    static RAN_ON: AtomicU32 = AtomicU32::new(u32::MAX);
+    static TASK: Task = Task::new(|_| RAN_ON.store(cpu_index(), Ordering::Release), 0);
+    for cpu in 0..cpus() {
+        set_affinity(on_cpu(cpu).affinity).expect("the CPU is online");
+        TASK.enqueue();
+        TASK.drain();
+        assert_eq!(RAN_ON.load(Ordering::Acquire), cpu);
+    }
+});
+
+test!(tasks_of_a_cpu_run_in_order, {
+    static ORDER: AtomicU32 = AtomicU32::new(0);
+    static GO_ON: Semaphore = Semaphore::new(0);
+    fn note(digit: usize) {
+        let next = |so_far| Some(so_far * 10 + digit as u32);
+        ORDER.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).expect("the closure always says what");
+    }
+    static FIRST: Task = Task::new(|_| GO_ON.wait_uninterruptible(), 0);
+    static TASKS: [Task; 4] =
+        [Task::new(note, 1), Task::new(note, 2), Task::new(note, 3), Task::new(note, 4)];
+    set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
+    FIRST.enqueue();
+    for place in [2, 0, 3, 1] {
+        TASKS[place].enqueue();
+        // A second time while it waits in the queue is the same time.
+        TASKS[place].enqueue();
+    }
+    assert_eq!(ORDER.load(Ordering::Acquire), 0, "a task may block");
+    GO_ON.post();
+    for task in &TASKS {
+        task.drain();
+    }
+    FIRST.drain();
+    assert_eq!(ORDER.load(Ordering::Acquire), 3142);
+});
+
+test!(asked_for_while_it_runs_it_runs_again, {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    static GO_ON: Semaphore = Semaphore::new(0);
+    static TASK: Task = Task::new(
+        |_| {
+            RUNS.fetch_add(1, Ordering::Release);
+            GO_ON.wait_uninterruptible();
+        },
+        0,
+    );
+    TASK.enqueue();
+    eventually("it runs", || RUNS.load(Ordering::Acquire) == 1);
+    TASK.enqueue();
+    TASK.enqueue();
+    GO_ON.post();
+    eventually("it runs again", || RUNS.load(Ordering::Acquire) == 2);
+    GO_ON.post();
+    TASK.drain();
+    assert_eq!(RUNS.load(Ordering::Acquire), 2);
+    assert!(!GO_ON.try_wait());
+});
+
+test!(a_drain_waits_for_the_run, {
+    static ENTERED: AtomicBool = AtomicBool::new(false);
+    static LEFT: AtomicBool = AtomicBool::new(false);
+    static GO_ON: Semaphore = Semaphore::new(0);
+    static TASK: Task = Task::new(
+        |_| {
+            ENTERED.store(true, Ordering::Release);
+            GO_ON.wait_uninterruptible();
+            LEFT.store(true, Ordering::Release);
+        },
+        0,
+    );
+    TASK.drain();
+    TASK.enqueue();
+    eventually("it runs", || ENTERED.load(Ordering::Acquire));
+    let drain = || {
+        TASK.drain();
+        LEFT.load(Ordering::Acquire)
+    };
+    let drainer = lwp_run(drain, &LwpAttributes::default()).expect("an LWP can be made");
+    await_asleep(1);
+    GO_ON.post();
+    assert_eq!(drainer.join(), Ok(Some(true)));
+});
+
+// What was posted before an enqueue is seen by a run after it, whoever enqueues, and wherever.
+test!(no_request_is_lost, deadline_ms = 30_000, {
+    static POSTED: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+    static SEEN: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+    static TASK: Task = Task::new(
+        |_| {
+            for (posted, seen) in POSTED.iter().zip(&SEEN) {
+                seen.store(posted.load(Ordering::Acquire), Ordering::Release);
+            }
+        },
+        0,
+    );
+    let rounds = rounds(1000) as u32;
+    let lwps = [0_u32, 1, 2, 3].map(|me| {
+        let body = move || {
+            for round in 1..=rounds {
+                POSTED[me as usize].store(round, Ordering::Release);
+                TASK.enqueue();
+            }
+            TASK.drain();
+        };
+        lwp_run(body, &on_cpu(me % cpus())).expect("an LWP can be made")
+    });
+    for lwp in lwps {
+        assert_eq!(lwp.join(), Ok(Some(())));
+    }
+    for seen in &SEEN {
+        assert_eq!(seen.load(Ordering::Acquire), rounds);
+    }
+});

@@ -1,0 +1,228 @@
+//! Serializing tokens: one holder at a time for as long as it runs; released while it sleeps; no order, no deadlock.
+#![no_std]
+#![no_main]
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use asphodel::api::{
+    LwpAttributes, Signal, Token, exit, kill, lwp_run, now_ns, set_affinity, sleep, sleep_uninterruptible,
+    yield_now,
+};
+use asphodel::arch;
+use asphodel_test::{
+    assert_exited, assert_signaled, cpus, eventually, on_cpu, rounds, spawn_child, test, wait_exit,
+};
+
+asphodel_test::image!();
+
+test!(increments_are_not_lost, deadline_ms = 30_000, {
+    static COUNT: Token<(u64, u64)> = Token::new((0, 0));
+    let rounds = rounds(2000);
+    let lwps = [0, 1, 2, 3].map(|_| {
+        let body = move || {
+            for _ in 0..rounds {
+                COUNT.with(|held| {
+                    held.access(|pair| {
+                        assert_eq!(pair.0, pair.1, "somebody else is between the two");
+                        pair.0 += 1;
+                        pair.1 += 1;
+                    });
+                });
+            }
+        };
+        lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
+    });
+    for lwp in lwps {
+        assert_eq!(lwp.join(), Ok(Some(())));
+    }
+    assert_eq!(COUNT.with(|held| held.access(|pair| *pair)), (4 * rounds, 4 * rounds));
+});
+
+// Over preemptions and yields the token stays: only a sleep gives it away.
+test!(a_holder_that_runs_keeps_it, {
+    static TOKEN: Token<u32> = Token::new(0);
+    static HELD: AtomicBool = AtomicBool::new(false);
+    static DONE: AtomicBool = AtomicBool::new(false);
+    set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
+    let rival = || {
+        while !HELD.load(Ordering::Relaxed) {
+            yield_now();
+        }
+        TOKEN.with(|_held| assert!(DONE.load(Ordering::Relaxed), "it came in between"));
+    };
+    let here = lwp_run(rival, &on_cpu(0)).expect("an LWP can be made");
+    let there = lwp_run(rival, &on_cpu(cpus() - 1)).expect("an LWP can be made");
+    TOKEN.with(|_held| {
+        HELD.store(true, Ordering::Relaxed);
+        let end = now_ns() + 20_000_000;
+        while now_ns() < end {
+            arch::cpu::relax();
+        }
+        DONE.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(here.join(), Ok(Some(())));
+    assert_eq!(there.join(), Ok(Some(())));
+});
+
+test!(a_holder_that_sleeps_lets_others_in, {
+    static TOKEN: Token<u32> = Token::new(0);
+    TOKEN.with(|held| {
+        held.access(|value| *value = 1);
+        let other = lwp_run(
+            || TOKEN.with(|held| held.access(|value| core::mem::replace(value, 2))),
+            &LwpAttributes::default(),
+        )
+        .expect("an LWP can be made");
+        // The join sleeps; the token is back when it returns, and the value has changed.
+        assert_eq!(other.join(), Ok(Some(1)));
+        assert_eq!(held.access(|value| *value), 2);
+    });
+});
+
+test!(the_same_one_again_is_the_same, {
+    static TOKEN: Token<u32> = Token::new(0);
+    static OTHER: AtomicU32 = AtomicU32::new(0);
+    let other = TOKEN.with(|outer| {
+        outer.access(|value| *value += 1);
+        TOKEN.with(|inner| inner.access(|value| *value += 1));
+        // Still held: the inner one has not given it back.
+        let other = lwp_run(
+            || TOKEN.with(|held| held.access(|value| OTHER.store(*value, Ordering::Relaxed))),
+            &LwpAttributes::default(),
+        )
+        .expect("an LWP can be made");
+        let end = now_ns() + 5_000_000;
+        while now_ns() < end {
+            arch::cpu::relax();
+        }
+        assert_eq!(OTHER.load(Ordering::Relaxed), 0);
+        outer.access(|value| *value += 1);
+        other
+    });
+    assert_eq!(other.join(), Ok(Some(())));
+    assert_eq!(OTHER.load(Ordering::Relaxed), 3);
+});
+
+// Two tokens, taken by two LWPs in opposite orders, with and without sleeps between them.
+test!(opposite_orders_do_not_deadlock, deadline_ms = 40_000, {
+    static TOKENS: [Token<u64>; 2] = [const { Token::new(0) }; 2];
+    let rounds = rounds(500);
+    let lwps = [0, 1].map(|first: usize| {
+        let body = move || {
+            for round in 0..rounds {
+                TOKENS[first].with(|one| {
+                    if round % 4 == 1 {
+                        sleep_uninterruptible(10_000);
+                    }
+                    TOKENS[1 - first].with(|other| {
+                        one.access(|value| *value += 1);
+                        if round % 4 == 2 {
+                            sleep_uninterruptible(10_000);
+                        }
+                        other.access(|value| *value += 1);
+                    });
+                });
+            }
+        };
+        lwp_run(body, &on_cpu(first as u32 % cpus())).expect("an LWP can be made")
+    });
+    for lwp in lwps {
+        assert_eq!(lwp.join(), Ok(Some(())));
+    }
+    for token in &TOKENS {
+        assert_eq!(token.with(|held| held.access(|value| *value)), 2 * rounds);
+    }
+});
+
+// Each of many philosophers needs two of the tokens; all of them together at last.
+test!(several_are_taken_back_together, deadline_ms = 40_000, {
+    static TOKENS: [Token<u64>; 5] = [const { Token::new(0) }; 5];
+    let rounds = rounds(100);
+    let lwps = [0_usize, 1, 2, 3, 4].map(|me| {
+        let body = move || {
+            for _ in 0..rounds {
+                TOKENS[me].with(|left| {
+                    TOKENS[(me + 1) % 5].with(|right| {
+                        sleep_uninterruptible(1_000);
+                        let before = (left.access(|value| *value), right.access(|value| *value));
+                        yield_now();
+                        let after = (left.access(|value| *value), right.access(|value| *value));
+                        assert_eq!(before, after, "both are held: neither changes");
+                        left.access(|value| *value += 1);
+                        right.access(|value| *value += 1);
+                    });
+                });
+            }
+        };
+        lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
+    });
+    for lwp in lwps {
+        assert_eq!(lwp.join(), Ok(Some(())));
+    }
+    for token in &TOKENS {
+        assert_eq!(token.with(|held| held.access(|value| *value)), 2 * rounds);
+    }
+});
+
+test!(a_killed_holder_gives_it_back, {
+    static TOKEN: Token<u32> = Token::new(0);
+    static HELD: AtomicBool = AtomicBool::new(false);
+    let child = spawn_child(
+        |_| {
+            TOKEN.with(|held| {
+                held.access(|value| *value = 7);
+                HELD.store(true, Ordering::Relaxed);
+                let _killed = sleep(3_600_000_000_000);
+            });
+            0
+        },
+        0,
+    );
+    eventually("the child holds it", || HELD.load(Ordering::Relaxed));
+    kill(child, i32::from(Signal::KILL.number())).expect("it is there");
+    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_eq!(TOKEN.with(|held| held.access(|value| *value)), 7);
+});
+
+test!(whoever_ends_inside_gives_it_back, {
+    static TOKEN: Token<u32> = Token::new(0);
+    let by_exit = spawn_child(|_| TOKEN.with(|_held| exit(3)), 0);
+    assert_exited(wait_exit(by_exit).status, 3);
+    TOKEN.with(|held| held.access(|value| *value += 1));
+    let by_panic = spawn_child(|_| TOKEN.with(|_held| panic!("while it holds a token")), 0);
+    assert_signaled(wait_exit(by_panic).status, Signal::ABRT);
+    TOKEN.with(|held| held.access(|value| *value += 1));
+    assert_eq!(TOKEN.with(|held| held.access(|value| *value)), 2);
+});
+
+test!(a_section_that_sleeps_ends_its_process, {
+    static TOKEN: Token<u32> = Token::new(0);
+    let child = spawn_child(
+        |_| {
+            TOKEN.with(|held| held.access(|_value| sleep_uninterruptible(1_000)));
+            0
+        },
+        0,
+    );
+    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    let child = spawn_child(|_| TOKEN.with(|held| held.access(|_value| panic!("inside a section"))), 0);
+    assert_signaled(wait_exit(child).status, Signal::ABRT);
+});
+
+// Two borrows of the value at a time: the second one ends the process.
+test!(a_section_inside_a_section_ends_its_process, {
+    static TOKEN: Token<u32> = Token::new(0);
+    let child = spawn_child(
+        |_| {
+            TOKEN.with(|outer| {
+                outer.access(|value| {
+                    *value = 1;
+                    TOKEN.with(|inner| inner.access(|value| *value = 2));
+                });
+            });
+            0
+        },
+        0,
+    );
+    assert_signaled(wait_exit(child).status, Signal::ABRT);
+});

@@ -1,0 +1,82 @@
+//! `tsleep` and `wakeup`: sleeping on an address, of which only those on the same one are woken.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use asphodel::api::{LwpAttributes, Woken, lwp_run, now_ns, register, tsleep, wakeup, wakeup_one};
+use asphodel_test::{await_asleep, eventually, test};
+
+asphodel_test::image!();
+
+/// Addresses; more than there are queues, so that some share one.
+const CHANNELS: usize = 100;
+
+test!(each_address_has_sleepers_of_its_own, {
+    static PLACES: [AtomicU32; CHANNELS] = [const { AtomicU32::new(0) }; CHANNELS];
+    let address = |place: usize| PLACES.as_ptr() as usize + place * size_of::<AtomicU32>();
+    let sleepers: Vec<_> = (0..CHANNELS)
+        .map(|place| {
+            let body = move || {
+                let woken = tsleep(address(place), None);
+                PLACES[place].store(1, Ordering::Relaxed);
+                woken
+            };
+            lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
+        })
+        .collect();
+    await_asleep(CHANNELS as u32);
+    assert_eq!(wakeup(PLACES.as_ptr() as usize + CHANNELS * 4), 0, "nobody sleeps there");
+    for (place, sleeper) in sleepers.into_iter().enumerate() {
+        assert_eq!(wakeup(address(place)), 1);
+        assert_eq!(sleeper.join(), Ok(Some(Woken::Ready)));
+        let woken = PLACES.iter().filter(|place| place.load(Ordering::Relaxed) == 1).count();
+        assert_eq!(woken, place + 1, "nobody else was woken");
+    }
+});
+
+test!(one_or_all, {
+    static CHANNEL: u32 = 0;
+    static WOKEN: AtomicU32 = AtomicU32::new(0);
+    let channel = &raw const CHANNEL as usize;
+    let sleepers: [_; 5] = core::array::from_fn(|_| {
+        let body = move || {
+            assert_eq!(tsleep(channel, None), Woken::Ready);
+            WOKEN.fetch_add(1, Ordering::Relaxed);
+        };
+        lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
+    });
+    await_asleep(5);
+    assert!(wakeup_one(channel));
+    eventually("one goes on", || WOKEN.load(Ordering::Relaxed) == 1);
+    await_asleep(4);
+    assert_eq!(wakeup(channel), 4);
+    for sleeper in sleepers {
+        assert_eq!(sleeper.join(), Ok(Some(())));
+    }
+    assert!(!wakeup_one(channel));
+});
+
+test!(a_timeout_is_not_early, {
+    let channel = 8;
+    for nanoseconds in [0, 1, 100_000, 5_000_000] {
+        let start = now_ns();
+        assert_eq!(tsleep(channel, Some(nanoseconds)), Woken::TimedOut);
+        assert!(now_ns() - start >= nanoseconds);
+    }
+    assert_eq!(wakeup(channel), 0);
+});
+
+// tsleep_interlock: between the registration and the sleep nothing is missed.
+test!(a_wake_up_after_the_registration_counts, {
+    let channel = 16;
+    let registration = register(channel);
+    assert_eq!(wakeup(channel), 1);
+    assert_eq!(registration.sleep(None), Woken::Ready);
+    // One that is given back is none.
+    drop(register(channel));
+    assert_eq!(wakeup(channel), 0);
+});

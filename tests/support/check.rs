@@ -1,0 +1,106 @@
+//! Helpers for tests. All are to be called by LWPs, and those that wait block.
+//!
+//! A test never relies on how long something takes: it waits for a condition ([`eventually`]), and the deadline of the
+//! test is the only limit.
+
+use asphodel::api::{
+    Arguments, CpuMask, Event, Group, LwpAttributes, Pid, Program, Report, Signal, SpawnAttributes, State,
+    Status, boot_argument, cpus_online, getpid, now_ns, process, sleep, spawn, wait4,
+};
+
+use crate::current;
+
+/// How long to sleep between two looks at a condition, in nanoseconds.
+const LOOK_EVERY: u64 = 1_000_000;
+/// How long before the end of the test a wait gives up, so that it can say what did not come, in nanoseconds.
+const MARGIN: u64 = 300_000_000;
+
+/// Starts `entry` in a new process of the caller's group; `number` is its [`Arguments::number`].
+///
+/// # Panics
+/// If that is not possible.
+pub fn spawn_child(entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
+    let attributes = SpawnAttributes { number, group: Group::Inherit, ..SpawnAttributes::default() };
+    spawn(&Program::new("child", entry), &[], &attributes).expect("a child can be spawned")
+}
+
+/// Waits for the end of the child `pid` and reaps it.
+///
+/// # Panics
+/// If it is no child of the caller.
+pub fn wait_exit(pid: Pid) -> Report {
+    let report =
+        wait4(pid.raw(), 0).expect("the child can be waited for").expect("a wait without WNOHANG reports");
+    assert_eq!(report.pid, pid, "wait4 of a pid reports that one");
+    report
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// If it does not before the test's deadline; says `what`.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let give_up_at = current::ends_at().saturating_sub(MARGIN);
+    while !condition() {
+        assert!(now_ns() < give_up_at, "this did not come about: {what}");
+        let _ = sleep(LOOK_EVERY);
+    }
+}
+
+/// What `pid` does; `None` once it has been reaped.
+#[must_use]
+pub fn state_of(pid: Pid) -> Option<State> {
+    process(pid).map(|report| report.state)
+}
+
+/// Waits until `pid` is a zombie, without reaping it.
+#[track_caller]
+pub fn await_zombie(pid: Pid) {
+    eventually("the process is a zombie", || state_of(pid) == Some(State::Zombie));
+}
+
+/// Waits until all LWPs of `pid` sleep.
+#[track_caller]
+pub fn await_sleeping(pid: Pid) {
+    eventually("the process sleeps", || state_of(pid) == Some(State::Sleeping));
+}
+
+/// Number of CPUs that are online.
+#[must_use]
+pub fn cpus() -> u32 {
+    cpus_online().bits().count_ones()
+}
+
+/// Attributes of an LWP that runs on CPU `index` only.
+#[must_use]
+pub fn on_cpu(index: u32) -> LwpAttributes {
+    LwpAttributes { affinity: CpuMask::one(index), ..LwpAttributes::default() }
+}
+
+/// `count` repetitions, scaled by the boot argument `rounds=PERCENT`; at least one.
+#[must_use]
+pub fn rounds(count: u64) -> u64 {
+    let percent = boot_argument("rounds").and_then(|text| text.parse().ok()).unwrap_or(100);
+    (count * percent / 100).max(1)
+}
+
+/// Asserts that `status` is an exit with `code`.
+#[track_caller]
+pub fn assert_exited(status: Status, code: u8) {
+    assert_eq!(status.event(), Event::Exited(code), "status {:#x}", status.word());
+}
+
+/// Asserts that `status` is a death by `signal`.
+#[track_caller]
+pub fn assert_signaled(status: Status, signal: Signal) {
+    assert_eq!(status.signal(), Some(signal), "{status}, status {:#x}", status.word());
+}
+
+/// Waits until `count` LWPs of the calling process besides the caller sleep, and no other LWP of it can run.
+#[track_caller]
+pub fn await_asleep(count: u32) {
+    eventually("the other LWPs sleep", || {
+        process(getpid()).is_some_and(|report| report.sleeping == count && report.lwps == count + 1)
+    });
+}

@@ -1,0 +1,123 @@
+//! Making things happen at the same time, and parking LWPs that are to be killed.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use asphodel::api::{WaitQueue, now_ns, println, yield_now};
+
+use crate::check::rounds;
+
+/// How often an LWP looks before it goes to sleep: an emulator may have fewer cores than the machine it emulates.
+const LOOKS: u32 = 200;
+
+/// A line that a number of LWPs cross together: each waits until all have come.
+#[derive(Debug)]
+pub struct StartLine {
+    arrived: AtomicU32,
+    sleepers: WaitQueue,
+}
+
+impl StartLine {
+    /// Nobody has come.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { arrived: AtomicU32::new(0), sleepers: WaitQueue::new() }
+    }
+
+    /// For the next race. Nobody waits.
+    pub fn reset(&self) {
+        self.arrived.store(0, Ordering::Relaxed);
+    }
+
+    /// Comes to the line and goes on when `runners` have.
+    pub fn cross(&self, runners: u32) {
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == runners {
+            self.sleepers.wake_all();
+            return;
+        }
+        for _ in 0..LOOKS {
+            if self.arrived() >= runners {
+                return;
+            }
+            yield_now();
+        }
+        let _ = self.sleepers.wait(|| self.arrived() >= runners);
+    }
+
+    /// How many have come.
+    pub fn arrived(&self) -> u32 {
+        self.arrived.load(Ordering::Acquire)
+    }
+}
+
+impl Default for StartLine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sleeps until the LWP is killed. An entry for [`asphodel::api::lwp_spawn`], which never returns.
+pub fn sleep_for_ever(_argument: usize) -> usize {
+    static NEVER: WaitQueue = WaitQueue::new();
+    loop {
+        let _ = NEVER.wait(|| false);
+    }
+}
+
+/// Computes until the LWP is killed: never enters the kernel.
+pub fn spin_for_ever(_argument: usize) -> usize {
+    loop {
+        core::hint::black_box(0);
+    }
+}
+
+/// Returns at once.
+pub fn return_at_once(argument: usize) -> usize {
+    argument
+}
+
+/// Overwrites the default-size stack that `address` lies in.
+///
+/// # Safety
+/// The stack is mapped and nobody uses it.
+pub unsafe fn poison_stack(address: usize) {
+    const SIZE: usize = 16 * 1024;
+    // Stacks are aligned to their size.
+    let bottom = (address & !(SIZE - 1)) as *mut u64;
+    for offset in 0..SIZE / size_of::<u64>() {
+        // SAFETY: inside the stack, which is the caller's by its promise.
+        unsafe { bottom.add(offset).write_volatile(0xdead_dead_dead_dead) };
+    }
+}
+
+/// The rounds of a race: as many as fit into two seconds, or into more with the boot argument `rounds=PERCENT` (the
+/// 10^5 and 10^6 rounds of a long run). At least one; how many there were is printed.
+#[must_use]
+pub fn race_rounds() -> RaceRounds {
+    let now = now_ns();
+    RaceRounds { begun: 0, started_at: now, ends_at: now + rounds(2_000) * 1_000_000 }
+}
+
+/// How long a race with [`race_rounds`] may take, in milliseconds.
+pub const RACE_DEADLINE_MS: u64 = 60_000;
+
+/// The numbers of a race's rounds, from 1 on. See [`race_rounds`].
+#[derive(Debug)]
+pub struct RaceRounds {
+    begun: u64,
+    started_at: u64,
+    ends_at: u64,
+}
+
+impl Iterator for RaceRounds {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let now = now_ns();
+        if self.begun > 0 && now >= self.ends_at {
+            println!("# {} rounds in {} ms", self.begun, (now - self.started_at) / 1_000_000);
+            return None;
+        }
+        self.begun += 1;
+        Some(self.begun)
+    }
+}

@@ -1,0 +1,83 @@
+//! The tests of the image, and the macros that register them.
+
+use core::fmt::Debug;
+
+use asphodel::api::println;
+use linkme::distributed_slice;
+
+/// How long a test may take unless it says otherwise, in milliseconds. Generous: an emulator on a busy host is slow.
+pub const DEADLINE_MS: u64 = 10_000;
+
+/// A test: made by [`test!`](crate::test).
+#[derive(Debug)]
+pub struct Test {
+    /// The name of its function.
+    pub name: &'static str,
+    /// Where it is in the source: tests run in this order.
+    pub place: (&'static str, u32),
+    /// How long it may take, in milliseconds of the counter.
+    pub deadline_ms: u64,
+    /// What it does; `false`: it has said why it failed.
+    pub body: fn() -> bool,
+}
+
+/// All tests of the image, in no order.
+#[distributed_slice]
+pub static TESTS: [Test];
+
+/// What a test's function may return.
+pub trait Outcome {
+    /// Whether it is a success; if not, says on the console what it is.
+    fn is_success(self) -> bool;
+}
+
+impl Outcome for () {
+    fn is_success(self) -> bool {
+        true
+    }
+}
+
+impl<E: Debug> Outcome for Result<(), E> {
+    fn is_success(self) -> bool {
+        match self {
+            Ok(()) => true,
+            Err(error) => {
+                println!("# error: {error:?}");
+                false
+            }
+        }
+    }
+}
+
+/// Makes the binary a test image. Once in each image, which is `no_std` and `no_main`.
+#[macro_export]
+macro_rules! image {
+    () => {
+        use $crate::platform as _;
+        $crate::asphodel::program!("init", $crate::runner::run);
+    };
+}
+
+/// Registers a test: `test!(name, { body })`. In front of the body there may be `deadline_ms = N`, and behind the name
+/// `-> Result<(), Error>` for a body that uses `?`.
+#[macro_export]
+macro_rules! test {
+    ($(#[$meta:meta])* $name:ident $(-> $result:ty)?, $body:block) => {
+        $crate::test!($(#[$meta])* $name $(-> $result)?, deadline_ms = $crate::DEADLINE_MS, $body);
+    };
+    ($(#[$meta:meta])* $name:ident $(-> $result:ty)?, deadline_ms = $deadline:expr, $body:block) => {
+        $(#[$meta])*
+        fn $name() $(-> $result)? $body
+
+        const _: () = {
+            #[$crate::linkme::distributed_slice($crate::TESTS)]
+            #[linkme(crate = $crate::linkme)]
+            static TEST: $crate::Test = $crate::Test {
+                name: ::core::stringify!($name),
+                place: (::core::file!(), ::core::line!()),
+                deadline_ms: $deadline,
+                body: || $crate::Outcome::is_success($name()),
+            };
+        };
+    };
+}

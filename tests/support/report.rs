@@ -1,0 +1,133 @@
+//! Every line of the protocol that the host reads: KTAP version 1, and a verdict.
+//!
+//! ```text
+//! KTAP version 1
+//! 1..3
+//! # run 1 first (deadline_ms=10000)
+//! ok 1 first
+//! # run 2 second (deadline_ms=10000)
+//! # reason: panicked: SIGABRT
+//! not ok 2 second
+//! # run 3 third (deadline_ms=10000)
+//! ok 3 third # SKIP needs two CPUs
+//! # totals: pass:1 fail:1 skip:1
+//! asphodel-test: FAIL
+//! ```
+//!
+//! Whatever tests print stands in between; a reason is one line, and stands before its result.
+
+use core::fmt;
+
+use asphodel::api::{Census, ProcessReport, println};
+
+use crate::registry::Test;
+
+/// How a test came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passed.
+    Pass,
+    /// It failed.
+    Fail,
+    /// It does not apply.
+    Skip,
+}
+
+/// Results so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Tests that passed.
+    pub passed: usize,
+    /// Tests that failed.
+    pub failed: usize,
+    /// Tests that did not apply.
+    pub skipped: usize,
+}
+
+/// The first two lines.
+pub(crate) fn plan(tests: usize) {
+    println!("KTAP version 1\n1..{tests}");
+}
+
+/// `test` is about to run.
+pub(crate) fn begin(number: usize, test: &Test) {
+    println!("# run {number} {} (deadline_ms={})", test.name, test.deadline_ms);
+}
+
+/// Why the test that runs has failed.
+pub(crate) fn reason(reason: fmt::Arguments<'_>) {
+    println!("# reason: {reason}");
+}
+
+/// What a test left behind that has failed for another reason.
+pub(crate) fn left_behind(leak: &Leak) {
+    println!("# left behind: {leak}");
+}
+
+/// A process that outlived its test is killed.
+pub(crate) fn orphan(process: &ProcessReport) {
+    println!("# orphan: pid {} ({}), {:?}, {} LWPs", process.pid, process.name, process.state, process.lwps);
+}
+
+/// A process has been killed and does not end.
+pub(crate) fn stuck(process: &ProcessReport) {
+    let ProcessReport { pid, name, state, lwps, .. } = process;
+    match process.waits_for {
+        Some(tid) => {
+            println!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which no kill wakes")
+        }
+        None => println!("# stuck: pid {pid} ({name}), {state:?}, {lwps} LWPs"),
+    }
+}
+
+/// The result of a test.
+pub(crate) fn result(number: usize, name: &str, verdict: Verdict, skip_reason: &str) {
+    match verdict {
+        Verdict::Pass => println!("ok {number} {name}"),
+        Verdict::Fail => println!("not ok {number} {name}"),
+        Verdict::Skip => println!("ok {number} {name} # SKIP {skip_reason}"),
+    }
+}
+
+impl Totals {
+    /// Counts a result.
+    pub(crate) fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Pass => self.passed += 1,
+            Verdict::Fail => self.failed += 1,
+            Verdict::Skip => self.skipped += 1,
+        }
+    }
+
+    /// The last two lines. Returns the status with which the system is to power off.
+    pub(crate) fn close(self) -> u8 {
+        let Self { passed, failed, skipped } = self;
+        let verdict = if failed == 0 { "PASS" } else { "FAIL" };
+        println!("# totals: pass:{passed} fail:{failed} skip:{skipped}\nasphodel-test: {verdict}");
+        u8::from(failed != 0)
+    }
+}
+
+/// What there is more (or less) after a test than before.
+pub(crate) struct Leak {
+    pub(crate) before: Census,
+    pub(crate) after: Census,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = (&self.before, &self.after);
+        let kinds = [
+            (before.processes, after.processes, "processes"),
+            (before.threads, after.threads, "LWPs"),
+            (before.stacks, after.stacks, "stacks"),
+            (before.heap, after.heap, "bytes of heap"),
+        ];
+        let mut separator = "";
+        for (before, after, what) in kinds.into_iter().filter(|(before, after, _)| before != after) {
+            write!(f, "{separator}{:+} {what}", after.wrapping_sub(before) as i64)?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}

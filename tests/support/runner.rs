@@ -1,0 +1,177 @@
+//! Process 1 of a test image: runs one test after the other, each in a process of its own, in its own group.
+//!
+//! Like any process 1 it reaps what it inherits. When the test itself has been reaped, its orphans have a moment to
+//! end by themselves; then they are killed, and the test has leaked. Last, everything that can be counted must be back
+//! to where it was.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use asphodel::api::{
+    Arguments, Census, Event, Group, Mutex, Pid, Program, Report, Signal, SpawnAttributes, Status,
+    WLINUXCLONE, boot_argument, census, now_ns, power_off, println, sleep, spawn, wait4,
+};
+
+use crate::current;
+use crate::deadline;
+use crate::registry::{TESTS, Test};
+use crate::report::{self, Leak, Totals, Verdict};
+
+/// How long orphans may take to end by themselves, and counts to come back, in nanoseconds. A test that leaks nothing
+/// never waits that long.
+const GRACE: u64 = 1_000_000_000;
+/// How long to sleep between two looks at the counts.
+const LOOK_EVERY: u64 = 1_000_000;
+
+static TOTALS: Mutex<Totals> = Mutex::new(Totals { passed: 0, failed: 0, skipped: 0 });
+/// Number of the test that runs, from 1 on, and its place in [`TESTS`].
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+/// The test that ran has told its reason: there is one for each failure.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Entry of process 1.
+pub fn run(_arguments: &Arguments<'_>) -> i32 {
+    println!("init: pid 1");
+    let tests = selected(boot_argument("filter").unwrap_or(""));
+    report::plan(tests.len());
+    for (position, &index) in tests.iter().enumerate() {
+        let number = position + 1;
+        NUMBER.store(number, Ordering::Relaxed);
+        RUNNING.store(index, Ordering::Relaxed);
+        TOLD.store(false, Ordering::Relaxed);
+        let test = &TESTS[index];
+        report::begin(number, test);
+        let verdict = run_test(index, test);
+        report::result(number, test.name, verdict, current::skip_reason());
+        TOTALS.lock().count(verdict);
+    }
+    let totals = *TOTALS.lock();
+    power_off(totals.close())
+}
+
+/// A test cannot be ended: the image ends here, and says so. On a kernel thread.
+pub(crate) fn give_up() {
+    let name = TESTS[RUNNING.load(Ordering::Relaxed)].name;
+    fail(format_args!("timed out: it was killed and does not end"));
+    report::result(NUMBER.load(Ordering::Relaxed), name, Verdict::Fail, "");
+    let mut totals = *TOTALS.lock();
+    totals.count(Verdict::Fail);
+    println!("Bail out! {name} does not end");
+    power_off(totals.close())
+}
+
+/// Places in [`TESTS`] of those whose name contains `filter`, in the order of the source.
+fn selected(filter: &str) -> Vec<usize> {
+    let mut indices: Vec<usize> =
+        (0..TESTS.len()).filter(|index| TESTS[*index].name.contains(filter)).collect();
+    indices.sort_by_key(|index| TESTS[*index].place);
+    indices
+}
+
+/// Runs one test and says why it failed, if it did.
+fn run_test(index: usize, test: &'static Test) -> Verdict {
+    current::begin(test.deadline_ms);
+    let mut before = census();
+    let program = Program::new(test.name, enter);
+    let attributes = SpawnAttributes { group: Group::New, number: index, ..SpawnAttributes::default() };
+    let pid = match spawn(&program, &[], &attributes) {
+        Ok(pid) => pid,
+        Err(error) => return fail(format_args!("failed: its process cannot be made: {error}")),
+    };
+    deadline::start(pid, test.deadline_ms * 1_000_000);
+    let status = reap_until(pid);
+    let expired = deadline::stop();
+    let own =
+        if expired { fail(format_args!("timed out after {} ms", test.deadline_ms)) } else { judge(status) };
+    // A test that was killed, or failed half-way, cannot be expected to have seen to its children.
+    let orphaned = bury_orphans(if own == Verdict::Fail { 0 } else { GRACE });
+    before.heap += current::left_heap();
+    let leak = Leak { before, after: settled(before, own) };
+    let leaked = orphaned || leak.after != before;
+    match own {
+        Verdict::Fail if leaked => report::left_behind(&leak),
+        Verdict::Pass | Verdict::Skip if orphaned => {
+            return fail(format_args!("leaked: processes outlived it"));
+        }
+        Verdict::Pass | Verdict::Skip if leaked => return fail(format_args!("leaked: {leak}")),
+        _ => {}
+    }
+    own
+}
+
+/// Entry of a test's process.
+fn enter(arguments: &Arguments<'_>) -> i32 {
+    i32::from(!(TESTS[arguments.number()].body)())
+}
+
+/// Tells the reason of a failure.
+fn fail(reason: core::fmt::Arguments<'_>) -> Verdict {
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        report::reason(reason);
+    }
+    Verdict::Fail
+}
+
+/// What a test's own status says.
+fn judge(status: Status) -> Verdict {
+    match (status.event(), status.signal()) {
+        (Event::Exited(0), _) => Verdict::Pass,
+        (Event::Exited(current::SKIPPED), _) => Verdict::Skip,
+        (Event::Exited(code), _) => fail(format_args!("failed: exit code {code}")),
+        (_, Some(Signal::ABRT)) => fail(format_args!("panicked")),
+        _ => fail(format_args!("panicked: {status}")),
+    }
+}
+
+/// Reaps whatever ends, until `pid` has; returns its status.
+fn reap_until(pid: Pid) -> Status {
+    loop {
+        match wait4(-1, 0) {
+            Ok(Some(Report { pid: ended, status, .. })) if ended == pid => return status,
+            Ok(_) => {}
+            Err(error) => panic!("the runner cannot wait for its test: {error}"),
+        }
+    }
+}
+
+/// Reaps all that the test left, which has `grace` nanoseconds to end by itself. `true`: some had to be killed.
+fn bury_orphans(grace: u64) -> bool {
+    if !any_children() {
+        return false;
+    }
+    deadline::start_for_all(grace);
+    // Those made with another exit signal, and without a parent from the start, are seen with the option only.
+    while reap(0) || reap(WLINUXCLONE) {}
+    deadline::stop_for_all()
+}
+
+/// Waits for a child and reaps it. `false`: there is none.
+fn reap(options: u32) -> bool {
+    wait4(-1, options).is_ok()
+}
+
+/// Whether the runner has inherited anything that is not dead.
+fn any_children() -> bool {
+    let left = |options| while matches!(wait4(-1, options | asphodel::api::WNOHANG), Ok(Some(_))) {};
+    left(0);
+    left(WLINUXCLONE);
+    let has = |options| wait4(-1, options | asphodel::api::WNOHANG).is_ok();
+    has(0) || has(WLINUXCLONE)
+}
+
+/// The counts, once they are what they were, or after a moment: an LWP that nobody waits for may just be leaving its
+/// CPU.
+fn settled(before: Census, own: Verdict) -> Census {
+    let give_up_at = now_ns() + GRACE;
+    loop {
+        let after = census();
+        if after == before
+            || own == Verdict::Fail && after.threads == before.threads
+            || now_ns() >= give_up_at
+        {
+            return after;
+        }
+        let _ = sleep(LOOK_EVERY);
+    }
+}
