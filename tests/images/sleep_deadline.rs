@@ -5,8 +5,8 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, Woken, kill, lwp_run, now_ns, process, sleep,
-    sleep_uninterruptible,
+    Arguments, LwpAttributes, Pid, Priority, Signal, State, WaitQueue, Woken, kill, lwp_run, now_ns, process,
+    sleep, sleep_uninterruptible,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, eventually, on_cpu, spawn_child, test, wait_exit,
@@ -49,48 +49,51 @@ test!(a_deadline_beyond_all_time_is_none, {
 });
 
 const SLEEPERS: usize = 6;
-/// When the sleeps of a round end: this, and a millisecond more for each.
+/// When the first sleep of a round ends, and how much later each other one does.
 static BASE: AtomicU64 = AtomicU64::new(0);
+static SPACING: AtomicU64 = AtomicU64::new(0);
 static WOKEN: AtomicUsize = AtomicUsize::new(0);
 static ORDER: [AtomicUsize; SLEEPERS] = [const { AtomicUsize::new(0) }; SLEEPERS];
 
 /// Sleepers of one CPU, started in another order than that of their deadlines.
 fn sleepers(_arguments: &Arguments<'_>) -> i32 {
-    let lwps = [3, 0, 5, 2, 4, 1].map(|place| {
+    let lwps = [3_u8, 0, 5, 2, 4, 1].map(|place| {
         let body = move || {
-            let end = BASE.load(Ordering::Relaxed) + place as u64 * MILLISECOND;
+            let end = BASE.load(Ordering::Relaxed) + u64::from(place) * SPACING.load(Ordering::Relaxed);
             let _timed_out = sleep(end.saturating_sub(now_ns()));
-            ORDER[WOKEN.fetch_add(1, Ordering::Relaxed)].store(place, Ordering::Relaxed);
+            ORDER[WOKEN.fetch_add(1, Ordering::Relaxed)].store(place.into(), Ordering::Relaxed);
         };
-        lwp_run(body, &on_cpu(0)).expect("an LWP can be made")
+        // Of two that the host has let oversleep, the earlier one goes first, and no slice comes in between.
+        let priority = Priority::new(20 - place).expect("a level below 32");
+        lwp_run(body, &LwpAttributes { priority, ..on_cpu(0) }).expect("an LWP can be made")
     });
     i32::from(lwps.map(|lwp| lwp.join() == Ok(Some(()))) != [true; SLEEPERS])
 }
 
-// The order counts if all slept before the first one's end, however busy the host is: else they get more time.
-test!(they_end_in_the_order_of_their_deadlines, deadline_ms = 30_000, {
-    let mut distance = 100 * MILLISECOND;
-    loop {
-        WOKEN.store(0, Ordering::Relaxed);
-        BASE.store(now_ns() + distance, Ordering::Relaxed);
-        let child = spawn_child(sleepers, 0);
-        await_all_asleep(child);
-        let in_time = now_ns() < BASE.load(Ordering::Relaxed);
-        assert_exited(wait_exit(child).status, 0);
-        if in_time {
-            break;
-        }
-        distance *= 2;
-    }
-    let order = core::array::from_fn::<_, SLEEPERS, _>(|place| ORDER[place].load(Ordering::Relaxed));
-    assert_eq!(order, [0, 1, 2, 3, 4, 5]);
-});
-
-/// Waits until all the sleepers sleep, and the one that started them.
-fn await_all_asleep(child: Pid) {
+/// Lets them sleep; `false`: it took them so long to fall asleep that the order of their deadlines is not known.
+fn round(spacing: u64) -> bool {
+    WOKEN.store(0, Ordering::Relaxed);
+    SPACING.store(spacing, Ordering::Relaxed);
+    let start = now_ns();
+    BASE.store(start + 2 * spacing, Ordering::Relaxed);
+    let child = spawn_child(sleepers, 0);
     eventually("all sleep, or have slept", || {
         let report = process(child).expect("it has not been reaped");
         let asleep = report.state == State::Sleeping && report.lwps == SLEEPERS as u32 + 1;
         asleep || report.state == State::Zombie
     });
+    // Each computed how long to sleep after the start, and slept before the end: its deadline is that exact.
+    let exact = now_ns() - start < spacing;
+    assert_exited(wait_exit(child).status, 0);
+    exact
 }
+
+// On a busy host the times between the deadlines grow until they are sure to be in order.
+test!(they_end_in_the_order_of_their_deadlines, deadline_ms = 40_000, {
+    let mut spacing = 20 * MILLISECOND;
+    while !round(spacing) {
+        spacing *= 2;
+    }
+    let order = core::array::from_fn::<_, SLEEPERS, _>(|place| ORDER[place].load(Ordering::Relaxed));
+    assert_eq!(order, [0, 1, 2, 3, 4, 5]);
+});

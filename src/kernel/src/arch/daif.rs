@@ -59,6 +59,13 @@ pub fn unmask() {
     unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
 }
 
+/// Takes the interrupts that are pending, and masks again.
+#[inline(always)]
+pub fn take_pending() {
+    // SAFETY: as for `unmask`. Without the `isb` the CPU need not look for interrupts between the two.
+    unsafe { asm!("msr daifclr, #3", "isb", "msr daifset, #3", options(nostack, preserves_flags)) };
+}
+
 /// Whether IRQs are masked on this CPU now.
 #[inline(always)]
 pub fn masked() -> bool {

@@ -59,6 +59,13 @@ impl<T> InterruptLock<T> {
         Guard { value: self.0.lock(), _interrupts: interrupts }
     }
 
+    /// Waits for the lock where interrupts are masked already, and stay so while it is held.
+    #[inline]
+    pub fn lock_masked(&self) -> TicketMutexGuard<'_, T, Yield> {
+        debug_assert!(daif::masked(), "an interrupt could find the lock held by its own CPU");
+        self.0.lock()
+    }
+
     /// Takes the lock if it is free, for paths that must not wait (a fatal dump).
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         let interrupts = Masked(daif::mask(), PhantomData);

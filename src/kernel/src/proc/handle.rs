@@ -61,6 +61,7 @@ impl LwpHandle {
     /// Keeps its stack mapped as well, while the result lives. `None` if it may be gone already, or is pinned.
     #[must_use]
     pub fn pin_stack(&self) -> Option<StackPin<'_>> {
+        let _service = Service::enter();
         let thread = self.thread();
         if !thread.remains.try_pin() {
             return None;
@@ -69,7 +70,6 @@ impl LwpHandle {
         let ours =
             key.compare_exchange(self.key, self.key | PINNED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if !ours {
-            let _service = Service::enter();
             undertaker::unpin(thread);
         }
         ours.then(|| StackPin(self))

@@ -94,6 +94,9 @@ pub(crate) fn fired(cpu: &'static Cpu) {
     let slice_end = if has_rival(cpu, running) { cpu.slice_end.get() } else { NEVER };
     if slice_end <= now {
         cpu.reschedule.set(1);
+        // Others wait, perhaps since before a CPU became idle, or since before they were allowed to leave: whoever is
+        // idle now has asked in vain, or somebody else.
+        balance::share(cpu);
     }
     let sleepers = cpu.timers.lock().earliest(&THREADS).unwrap_or(NEVER);
     // A slice that is over ends now; the next one's end is set with the switch.

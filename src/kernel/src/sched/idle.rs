@@ -14,8 +14,7 @@ pub(crate) fn run(cpu: &'static Cpu) -> ! {
         mask::set_idle(cpu.index, true);
         balance::ask(cpu);
         instructions::wait_for_interrupt();
-        daif::unmask();
-        let _masked_again = daif::mask();
+        daif::take_pending();
         mask::set_idle(cpu.index, false);
     }
 }

@@ -4,7 +4,7 @@ use spin::Once;
 
 use crate::arch::counter;
 use crate::arch::frame::TrapFrame;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, balance, deadline, ready, switch};
 use crate::thread::Thread;
@@ -24,6 +24,8 @@ pub(crate) fn set_handler(number: u32, handler: fn()) {
 /// The `irq` hook. Exception stack, interrupts masked. `true`: the thread is to be preempted.
 pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
     let cpu = Cpu::this();
+    // The idle thread may be preempted right here, and come back much later to say so itself.
+    mask::set_idle(cpu.index, false);
     while let Some(interrupt) = gic::acknowledge() {
         cpu.statistics.interrupts.set(cpu.statistics.interrupts.get() + 1);
         match interrupt.intid {

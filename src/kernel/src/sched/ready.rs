@@ -7,6 +7,7 @@ use asphodel_core::sched::place;
 use asphodel_core::thread::park::Unpark;
 
 use crate::arch::daif;
+use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, deadline, switch};
@@ -21,16 +22,24 @@ pub(crate) fn settle(thread: u32, unpark: Unpark) {
     }
 }
 
-/// Does what `unpark` asked for, and gives way if the thread is better than the running one. Any context; no lock is
-/// held, unless interrupts are masked.
+/// Takes a sleeper out of `queue` by `take` and lets it run; gives way if it is better than the running thread.
+/// `false`: nobody was taken. Any context; no lock is held, unless interrupts are masked.
+///
+/// Interrupts are masked from before the sleeper is unlinked until it is queued: a program calls this in its own code,
+/// and an interrupt would end a doomed LWP there (kill point (c)), with the sleeper in nobody's hands.
 #[inline]
-pub(crate) fn wake(thread: u32, unpark: Unpark) {
-    if unpark == Unpark::Enqueue {
-        let interrupts = daif::mask();
+pub(crate) fn wake_from<T>(
+    queue: &InterruptLock<T>,
+    take: impl FnOnce(&mut T) -> Option<(u32, Unpark)>,
+) -> bool {
+    let interrupts = daif::mask();
+    let woken = take(&mut queue.lock_masked());
+    if let Some((thread, Unpark::Enqueue)) = woken {
         place(Cpu::this(), thread);
         give_way(interrupts);
-        daif::restore(interrupts);
     }
+    daif::restore(interrupts);
+    woken.is_some()
 }
 
 /// Queues a thread that is runnable and in no queue. Any context.

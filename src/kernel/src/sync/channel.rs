@@ -83,16 +83,10 @@ pub fn wakeup_one(channel: usize) -> bool {
 }
 
 fn wake(channel: usize, limit: u32) -> u32 {
+    let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
     let mut count = 0;
-    while count < limit {
-        let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
-        let woken = bucket(channel).lock().wake_matching(&THREADS, matches);
-        let Some((thread, unpark)) = woken else { break };
-        ready::settle(thread, unpark);
+    while count < limit && ready::wake_from(bucket(channel), |waiters| waiters.wake_matching(&THREADS, matches)) {
         count += 1;
-    }
-    if count > 0 {
-        ready::check_preemption();
     }
     count
 }
@@ -101,8 +95,9 @@ fn wake(channel: usize, limit: u32) -> u32 {
 /// [`register`] and the sleep (T89, R4).
 #[inline]
 pub(crate) fn withdraw_for_good(thread: &Thread) {
-    let channel = thread.channel.swap(0, Ordering::Relaxed);
+    let channel = thread.channel.load(Ordering::Relaxed);
     if channel != 0 {
+        thread.channel.store(0, Ordering::Relaxed);
         thread.park.cancel();
         bucket(channel).lock().withdraw(&THREADS, thread.index);
     }

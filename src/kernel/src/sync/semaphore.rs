@@ -75,15 +75,12 @@ impl Semaphore {
     /// Gives a unit. Any context; never blocks.
     #[inline]
     pub fn post(&self) {
-        let woken = self.waiters.with(|waiters| {
+        ready::wake_from(&self.waiters, |waiters| {
             let woken = waiters.wake_one(&THREADS);
             if woken.is_none() {
                 self.units.set(self.units.get() + 1);
             }
             woken
         });
-        if let Some((thread, unpark)) = woken {
-            ready::wake(thread, unpark);
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! A condition, its queue, and one named waker: whoever changes the condition calls a `wake` method afterwards. Sleeps
 //! return for three reasons only ([`Woken`]), and none of them is a poll.
 
-use asphodel_core::thread::park::{Sleep, Unpark};
+use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::queue::{self, Exclusive, Waiters};
 
 use crate::arch::lock::InterruptLock;
@@ -84,10 +84,7 @@ impl WaitQueue {
 
     /// Makes the thread that waits longest runnable. `false`: nobody waits. Any context; never blocks.
     pub fn wake_one(&self) -> bool {
-        let woken = self.0.lock().wake_one(&THREADS);
-        let Some((thread, unpark)) = woken else { return false };
-        settle_and_check(thread, unpark);
-        true
+        ready::wake_from(&self.0, |waiters| waiters.wake_one(&THREADS))
     }
 
     /// Makes every waiting thread runnable; returns how many. Any context; never blocks.
@@ -114,27 +111,16 @@ impl Default for WaitQueue {
     }
 }
 
-#[inline]
-fn settle_and_check(thread: u32, unpark: Unpark) {
-    ready::wake(thread, unpark);
-}
-
-/// Wakes everybody in `queue`, a few at a time so that interrupts are not masked for long.
-pub(crate) fn wake_all(queue: &impl Exclusive<Waiters>) -> u32 {
-    let mut count = 0;
-    let mut more = true;
+/// Wakes everybody in `queue`, one at a time so that interrupts are not masked for long.
+pub(crate) fn wake_all(queue: &InterruptLock<Waiters>) -> u32 {
+    let (mut count, mut more) = (0, true);
     while more {
-        let woken = queue.with(|waiters| {
+        let woken = ready::wake_from(queue, |waiters| {
             let woken = waiters.wake_one(&THREADS);
             more = !waiters.is_empty();
             woken
         });
-        let Some((thread, unpark)) = woken else { break };
-        ready::settle(thread, unpark);
-        count += 1;
-    }
-    if count > 0 {
-        ready::check_preemption();
+        count += u32::from(woken);
     }
     count
 }

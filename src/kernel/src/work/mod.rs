@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use asphodel_core::task::{Enqueue, TaskState};
 
+use crate::arch::daif;
+use crate::sched::ready;
 use crate::sync::wait_queue::{Manner, WaitQueue};
 
 /// A piece of deferred work. Lives in a static, or in memory that is never freed while the task may be queued.
@@ -39,8 +41,14 @@ impl Task {
     /// Sees to it that the task runs at least once from now on, on the CPU that executes this. Any context; never
     /// blocks.
     pub fn enqueue(&'static self) {
+        // Masked: a program's LWP must not be killed between saying that it links the task and linking it.
+        let interrupts = daif::mask();
         if self.state.enqueue() == Enqueue::Link {
             worker::link(self);
+        }
+        daif::restore(interrupts);
+        if !interrupts.was_masked() {
+            ready::check_preemption();
         }
     }
 

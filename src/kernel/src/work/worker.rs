@@ -6,7 +6,6 @@ use asphodel_core::errno::Errno;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 
-use crate::arch::daif;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, MAX_CPUS};
 use crate::sched::{ready, switch};
@@ -50,16 +49,11 @@ impl Queue {
     }
 }
 
-/// Queues a task whose state says so, on this CPU. Any context.
+/// Queues a task whose state says so, on this CPU. Interrupts masked.
 pub(super) fn link(task: &'static Task) {
-    let interrupts = daif::mask();
     let worker = &WORKERS[Cpu::this().index as usize];
     worker.queue.lock().push(task);
     worker.work.wake_one();
-    daif::restore(interrupts);
-    if !interrupts.was_masked() {
-        ready::check_preemption();
-    }
 }
 
 /// Starts the worker of CPU `index`, which is online. Thread context.
