@@ -71,7 +71,7 @@ macro_rules! all_registers {
 fn load(registers: &Registers) {
     // SAFETY: reads 512 bytes; nothing that is compiled for this image uses the registers that it writes.
     unsafe {
-        asm!(".arch_extension fp", ".arch_extension simd", all_registers!("ldp"), r = in(reg) registers)
+        asm!(".arch_extension fp", ".arch_extension simd", all_registers!("ldp"), r = in(reg) registers);
     };
 }
 
@@ -79,7 +79,7 @@ fn store() -> Registers {
     let mut registers = [0; 32];
     // SAFETY: writes 512 bytes that are there.
     unsafe {
-        asm!(".arch_extension fp", ".arch_extension simd", all_registers!("stp"), r = in(reg) &mut registers)
+        asm!(".arch_extension fp", ".arch_extension simd", all_registers!("stp"), r = in(reg) &mut registers);
     };
     registers
 }

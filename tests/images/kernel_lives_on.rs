@@ -20,7 +20,10 @@ fn recurse(depth: usize) -> usize {
 }
 
 /// Ways to die, and what the parent is told.
-const DEATHS: [(fn(&Arguments<'_>) -> i32, Signal); 7] = [
+/// A program that does what it should not, and the signal that tells.
+type Death = (fn(&Arguments<'_>) -> i32, Signal);
+
+const DEATHS: [Death; 7] = [
     (|_| panic!("on purpose"), Signal::ABRT),
     (|_| recurse(0) as i32, Signal::SEGV),
     (

@@ -124,7 +124,7 @@ test!(
         TOKEN.with(|held| held.access(|value| assert_eq!(*value, 4)));
         // Blocks, with the records that the dead have left.
         for _ in 0..40 {
-            drop(lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("an LWP can be made").join());
+            let _ = lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("an LWP can be made").join();
         }
     }
 );

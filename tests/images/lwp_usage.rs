@@ -29,7 +29,9 @@ test!(
         let before = usage();
         let handle = lwp_spawn(
             |naps| {
-                (0..naps).for_each(|_| drop(sleep(100_000)));
+                for _ in 0..naps {
+                    let _ = sleep(100_000);
+                }
                 0
             },
             20,

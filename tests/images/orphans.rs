@@ -6,12 +6,12 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, Errno, Pid, Program, Semaphore, SpawnAttributes, exit, getppid, kill, processes,
-    spawn, wait4,
+    Arguments, Errno, Pid, Program, Semaphore, Signal, SpawnAttributes, exit, getppid, kill, process,
+    processes, spawn, wait4,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_zombie, cpus, eventually, on_cpu,
-    race_rounds, sleep_for_ever, spawn_child, state_of, test, wait_exit,
+    RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_sleeping, await_zombie, cpus,
+    eventually, on_cpu, race_rounds, sleep_for_ever, spawn_child, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -23,40 +23,31 @@ test!(
         static GO: Semaphore = Semaphore::new(0);
         static ORPHANS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
         static PARENTS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
-        let orphan = |arguments: &Arguments<'_>| {
+        fn orphan(arguments: &Arguments<'_>) -> i32 {
             assert_ne!(getppid(), Pid::INIT);
             let _ = GO.wait();
             PARENTS[arguments.number()].store(getppid().raw(), Ordering::Release);
             3
-        };
-        static ORPHAN: fn(&Arguments<'_>) -> i32 = |_| 0;
-        let _ = ORPHAN;
-        static ENTRY: asphodel::api::Mutex<Option<fn(&Arguments<'_>) -> i32>> = asphodel::api::Mutex::new(None);
-        *ENTRY.lock() = Some(orphan);
+        }
+        let pid_of = |number: usize| Pid::from_raw(ORPHANS[number].load(Ordering::Acquire));
         let parent = spawn_child(
             |_| {
-                let entry = ENTRY.lock().expect("it has been set");
                 for (number, pid) in ORPHANS.iter().enumerate() {
-                    pid.store(spawn_child(entry, number).raw(), Ordering::Release);
+                    let orphan = spawn_child(orphan, number);
+                    await_sleeping(orphan);
+                    pid.store(orphan.raw(), Ordering::Release);
                 }
-                eventually("all orphans sleep", || {
-                    ORPHANS.iter().all(|pid| {
-                        state_of(Pid::from_raw(pid.load(Ordering::Relaxed))) == Some(asphodel::api::State::Sleeping)
-                    })
-                });
                 8
             },
             0,
         );
         assert_exited(wait_exit(parent).status, 8);
-        for pid in ORPHANS.iter().map(|pid| pid.load(Ordering::Acquire)) {
-            assert_eq!(asphodel::api::process(Pid::from_raw(pid)).map(|report| report.parent), Some(Pid::INIT));
-            assert_eq!(wait4(pid, 0), Err(Errno::ECHILD));
+        for pid in (0..3).map(pid_of) {
+            assert_eq!(process(pid).map(|report| report.parent), Some(Pid::INIT));
+            assert_eq!(wait4(pid.raw(), 0), Err(Errno::ECHILD));
             GO.post();
         }
-        eventually("process 1 has reaped them", || {
-            ORPHANS.iter().all(|pid| state_of(Pid::from_raw(pid.load(Ordering::Relaxed))).is_none())
-        });
+        eventually("process 1 has reaped them", || (0..3).all(|number| state_of(pid_of(number)).is_none()));
         assert!(PARENTS.iter().all(|parent| parent.load(Ordering::Acquire) == Pid::INIT.raw()));
     }
 );
@@ -112,11 +103,8 @@ test!(
         let mut rounds = 0;
         for round in race_rounds() {
             LINE.reset();
-            let lwp = asphodel::api::LwpAttributes {
-                affinity: CpuMask::one(round as u32 % cpus()),
-                ..asphodel::api::LwpAttributes::default()
-            };
-            let attributes = SpawnAttributes { number: round as usize, lwp, ..SpawnAttributes::default() };
+            let (number, lwp) = (round as usize, on_cpu(round as u32 % cpus()));
+            let attributes = SpawnAttributes { number, lwp, ..SpawnAttributes::default() };
             let pid = spawn(&Program::new("parent", parent), &[], &attributes).expect("a child can be spawned");
             assert_exited(wait_exit(pid).status, 2);
             rounds = round as u32;
@@ -141,8 +129,8 @@ test!(
         eventually("there is a grandchild", || CHILD.load(Ordering::Acquire) != 0);
         let child = Pid::from_raw(CHILD.load(Ordering::Acquire));
         kill(parent, 9).expect("it is there");
-        assert_signaled(wait_exit(parent).status, asphodel::api::Signal::KILL);
-        assert_eq!(asphodel::api::process(child).map(|report| report.parent), Some(Pid::INIT));
+        assert_signaled(wait_exit(parent).status, Signal::KILL);
+        assert_eq!(process(child).map(|report| report.parent), Some(Pid::INIT));
         kill(child, 9).expect("it is there");
         eventually("process 1 has reaped it", || state_of(child).is_none());
     }

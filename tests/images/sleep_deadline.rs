@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, LwpAttributes, Pid, Priority, Signal, State, WaitQueue, Woken, kill, lwp_run, now_ns, process,
+    Arguments, LwpAttributes, Priority, Signal, State, WaitQueue, Woken, kill, lwp_run, now_ns, process,
     sleep, sleep_uninterruptible,
 };
 use asphodel_test::{

@@ -51,10 +51,12 @@ test!(
                 spawn_child(
                     |arguments| {
                         let (number, loops) = (arguments.number() & 0xff, arguments.number() >> 8);
-                        (0..loops).for_each(|index| drop(core::hint::black_box(index)));
+                        (0..loops).for_each(|index| {
+            core::hint::black_box(index);
+        });
                         number as i32
                     },
-                    (round as usize * 37 + number * 101) % 5000 << 8 | number,
+                    ((round as usize * 37 + number * 101) % 5000) << 8 | number,
                 );
             }
             let waiters: [_; WAITERS as usize] = core::array::from_fn(|number| {

@@ -44,7 +44,7 @@ test!(the_one_that_waits_longest_is_woken_first, {
             assert_eq!(QUEUE.wait(|| TURN.load(Ordering::Relaxed) > 0), Woken::Ready);
             TURN.fetch_add(1, Ordering::Relaxed)
         });
-        eventually("it waits", || QUEUE.len() == number as usize + 1);
+        eventually("it waits", || QUEUE.len() == number + 1);
         waiter
     });
     TURN.store(1, Ordering::Relaxed);

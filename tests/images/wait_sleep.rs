@@ -96,12 +96,16 @@ test!(
         static LINE: StartLine = StartLine::new();
         set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
         let attributes = |number| SpawnAttributes { number, lwp: on_cpu(1 % cpus()), ..SpawnAttributes::default() };
-        let delay = |loops: usize| (0..loops).for_each(|index| drop(core::hint::black_box(index)));
+        let delay = |loops: usize| (0..loops).for_each(|index| {
+            core::hint::black_box(index);
+        });
         for round in race_rounds() {
             LINE.reset();
             let program = asphodel::api::Program::new("child", |arguments| {
                 LINE.cross(2);
-                (0..arguments.number()).for_each(|index| drop(core::hint::black_box(index)));
+                (0..arguments.number()).for_each(|index| {
+            core::hint::black_box(index);
+        });
                 4
             });
             let (early, late) = (round as usize * 7 % 400, round as usize * 11 % 400);

@@ -69,7 +69,7 @@ fn give_up(_argument: usize) {
     for process in alive() {
         report::stuck(&process);
     }
-    runner::give_up()
+    runner::give_up();
 }
 
 /// All processes but the runner's that have not ended.

@@ -42,8 +42,8 @@ pub mod report;
 pub mod runner;
 
 pub use check::{
-    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu, rounds,
-    spawn_child, state_of, wait_exit,
+    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu,
+    rounds, spawn_child, state_of, wait_exit,
 };
 pub use current::{leaves_heap, skip};
 pub use race::{

@@ -28,17 +28,17 @@ pub static TESTS: [Test];
 /// What a test's function may return.
 pub trait Outcome {
     /// Whether it is a success; if not, says on the console what it is.
-    fn is_success(self) -> bool;
+    fn succeeded(self) -> bool;
 }
 
 impl Outcome for () {
-    fn is_success(self) -> bool {
+    fn succeeded(self) -> bool {
         true
     }
 }
 
 impl<E: Debug> Outcome for Result<(), E> {
-    fn is_success(self) -> bool {
+    fn succeeded(self) -> bool {
         match self {
             Ok(()) => true,
             Err(error) => {
@@ -76,7 +76,7 @@ macro_rules! test {
                 name: ::core::stringify!($name),
                 place: (::core::file!(), ::core::line!()),
                 deadline_ms: $deadline,
-                body: || $crate::Outcome::is_success($name()),
+                body: || $crate::Outcome::succeeded($name()),
             };
         };
     };

@@ -74,7 +74,7 @@ pub(crate) fn stuck(process: &ProcessReport) {
     let ProcessReport { pid, name, state, lwps, .. } = process;
     match process.waits_for {
         Some(tid) => {
-            println!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which no kill wakes")
+            println!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which no kill wakes");
         }
         None => println!("# stuck: pid {pid} ({name}), {state:?}, {lwps} LWPs"),
     }

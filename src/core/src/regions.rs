@@ -86,6 +86,7 @@ const fn round_up(address: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of regions of which there is one")]
 mod tests {
     use std::vec::Vec;
 

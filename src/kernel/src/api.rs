@@ -30,10 +30,10 @@ pub use crate::proc::wait::{Report, wait4};
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
 pub use crate::sync::preempt::{PreemptGuard, preempt_disable};
 pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, WaitQueue, Woken};
-pub use crate::time::callout::Callout;
 pub use crate::time::sleep::{sleep, sleep_uninterruptible};
 pub use crate::time::{now_ns, scale};
 pub use crate::work::Task;
+pub use crate::work::callout::Callout;
 pub use crate::{print, println, program};
 
 use core::sync::atomic::Ordering;

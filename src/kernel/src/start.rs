@@ -91,7 +91,8 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     switch::enter_thread();
     let board = board::info();
     let started = (1..board.cpus.len()).filter(|index| start_secondary(*index)).count() as u32;
-    let manner = Manner { sleep: Sleep::Uninterruptible, deadline: time::deadline_after(PATIENCE_NANOSECONDS) };
+    let manner =
+        Manner { sleep: Sleep::Uninterruptible, deadline: time::deadline_after(PATIENCE_NANOSECONDS) };
     let _all_or_late = ARRIVALS.wait_in(manner, || ARRIVED.load(Ordering::Acquire) == started);
     for index in 0..board.cpus.len() as u32 {
         if !mask::online().contains(index) {
@@ -103,7 +104,7 @@ extern "C" fn bring_up(_argument: usize) -> ! {
         panic::fatal(format_args!("the system cannot be started: {error}"));
     }
     // It stays: a thread that just ends would be there for a while yet, and the first leak check would see it go.
-    time::callout::serve()
+    work::callout::serve()
 }
 
 fn start_secondary(index: usize) -> bool {

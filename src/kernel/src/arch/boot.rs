@@ -135,10 +135,7 @@ pub(super) fn disable_low_half() {
 ///
 /// # Safety
 /// In EL1t, interrupts masked; nothing may point into the old stacks any more.
-pub(crate) unsafe fn continue_on_stacks(
-    stacks: BootStacks,
-    next: extern "C" fn() -> !,
-) -> ! {
+pub(crate) unsafe fn continue_on_stacks(stacks: BootStacks, next: extern "C" fn() -> !) -> ! {
     // SAFETY: the stacks are mapped and given away for good; of the old ones nothing is used any more, since
     // `next` does not return. Outside an exception SP_EL1 is not in use.
     unsafe {

@@ -14,7 +14,8 @@ use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
 
 use super::layout::{
-    DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW, STACKS_WINDOW,
+    DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW,
+    STACKS_WINDOW,
 };
 use super::lock::InterruptLock;
 use super::tables::Reserve;

@@ -59,10 +59,10 @@ unsafe extern "C" fn first_entry() {
 pub(crate) unsafe fn prepare(top: usize, body: extern "C" fn(usize) -> !, argument: usize) -> u64 {
     let bottom = (top - SAVED) as *mut u64;
     let values = [
-        0,                                 // x29
-        first_entry as *const () as u64,   // x30
-        body as *const () as u64,          // x19
-        argument as u64,                   // x20
+        0,                               // x29
+        first_entry as *const () as u64, // x30
+        body as *const () as u64,        // x19
+        argument as u64,                 // x20
     ];
     for (index, value) in values.into_iter().enumerate() {
         // SAFETY: the caller gives SAVED bytes; the rest (x21 to x28) may hold anything.

@@ -108,7 +108,7 @@ pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether this CPU is inside [`uncounted`], so that what it allocates belongs to nobody. Any context.
+/// Whether this CPU is inside `uncounted`, so that what it allocates belongs to nobody. Any context.
 #[inline]
 pub fn is_uncounted() -> bool {
     // Relaxed: a CPU always sees what it stored itself, and only that can be its own number.

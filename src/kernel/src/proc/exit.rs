@@ -32,10 +32,18 @@ pub(crate) fn exit_process(status: Status) -> ! {
         // Before anything is torn down, and before the election: nobody would be left to adopt (T19, R50).
         crate::panic::end_of_init(status);
     }
+    if is_master() {
+        finish_without_hooks(process);
+    }
     match process.gate.exit() {
         Leave::Quietly(departure) => lwp::depart(process, departure),
         Leave::AsMaster(master) => finish(process, master, status),
     }
+}
+
+/// Whether the running LWP was elected before: it has panicked, faulted, or asked to end, in a hook.
+pub(crate) fn is_master() -> bool {
+    Thread::current().lwp.master.load(Ordering::Relaxed)
 }
 
 /// The master ends the process. Never returns.
@@ -45,11 +53,27 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
         crate::panic::end_of_init(status);
     }
     thread.lwp.master.store(true, Ordering::Relaxed);
+    // First what the parent will be told, so that a look from outside already shows it.
+    process.status.set(u32::from(status.word()));
+    gather(process, thread);
+    // Hooks see a process whose memory and status are whole.
+    hooks::run(process.pid(), status);
+    wind_up(process, thread)
+}
+
+/// The master has not come back from a hook: the others are left out, all the rest is done. Never returns.
+#[cold]
+pub(crate) fn finish_without_hooks(process: &'static Process) -> ! {
+    let thread = Thread::current();
+    gather(process, thread);
+    wind_up(process, thread)
+}
+
+/// Ends all other LWPs and takes over what they leave. May be done again.
+fn gather(process: &'static Process, thread: &Thread) {
     // Before anything is waited for.
     token::give_up_all(thread);
     channel::withdraw_for_good(thread);
-    // First what the parent will be told, so that a look from outside already shows it.
-    process.status.set(u32::from(status.word()));
     // From here on exactly one LWP runs code of this process.
     kill::doom_all(process);
     // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
@@ -60,8 +84,10 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
     undertaker::free_corpses(process);
     // Nobody is left to use them, nor to give them back.
     handle::revoke_all(process);
-    // Hooks see a process whose memory and status are whole.
-    hooks::run(process.pid(), status);
+}
+
+/// Gives away what the process has, and ends its last LWP.
+fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
     // After the last LWP that could spawn: the list of children only shrinks (R31).
     adopt::disown_children(process);
     process.drop_words();

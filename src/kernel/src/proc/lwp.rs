@@ -106,6 +106,9 @@ fn leave_kernel() {
 pub(crate) fn leave(status: Status) -> ! {
     Thread::current().preempt_depth.set(0);
     let process = current_process();
+    if exit::is_master() {
+        exit::finish_without_hooks(process);
+    }
     match process.gate.leave() {
         Leave::Quietly(departure) => depart(process, departure),
         Leave::AsMaster(master) => exit::finish(process, master, status),

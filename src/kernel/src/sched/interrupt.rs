@@ -12,7 +12,10 @@ use crate::thread::Thread;
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
 const DEVICES: usize = 8;
 
-static HANDLERS: [Once<(u32, fn())>; DEVICES] = [const { Once::new() }; DEVICES];
+/// Which interrupt, and what to do.
+type Handler = (u32, fn());
+
+static HANDLERS: [Once<Handler>; DEVICES] = [const { Once::new() }; DEVICES];
 
 /// Registers the handler of a device interrupt. Boot CPU, before the interrupt is enabled. The handler runs in
 /// interrupt context.

@@ -130,7 +130,8 @@ pub(crate) fn check_preemption() {
 /// Interrupts masked.
 #[inline]
 fn give_way(before: daif::Saved) {
-    if !before.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0 {
+    if !before.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
+    {
         switch::preempt();
     }
 }

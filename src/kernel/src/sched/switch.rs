@@ -56,7 +56,10 @@ pub(crate) fn assert_may_sleep(thread: &Thread) {
 pub(crate) fn park() {
     let interrupts = daif::mask();
     let thread = Thread::current();
-    assert!(!interrupts.was_masked() && thread.preempt_depth.get() == 0, "a thread sleeps with preemption disabled");
+    assert!(
+        !interrupts.was_masked() && thread.preempt_depth.get() == 0,
+        "a thread sleeps with preemption disabled"
+    );
     if thread.park.is_parking() {
         leave(Why::Parks);
     }

@@ -85,7 +85,9 @@ pub fn wakeup_one(channel: usize) -> bool {
 fn wake(channel: usize, limit: u32) -> u32 {
     let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
     let mut count = 0;
-    while count < limit && ready::wake_from(bucket(channel), |waiters| waiters.wake_matching(&THREADS, matches)) {
+    while count < limit
+        && ready::wake_from(bucket(channel), |waiters| waiters.wake_matching(&THREADS, matches))
+    {
         count += 1;
     }
     count

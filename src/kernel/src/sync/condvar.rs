@@ -29,7 +29,11 @@ impl Condvar {
     }
 
     /// As [`Condvar::wait`], but for no longer than `nanoseconds`. Also says whether the time ran out.
-    pub fn wait_timeout<'a, T>(&self, guard: MutexGuard<'a, T>, nanoseconds: u64) -> (MutexGuard<'a, T>, bool) {
+    pub fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        nanoseconds: u64,
+    ) -> (MutexGuard<'a, T>, bool) {
         self.wait_until(guard, Manner::until(crate::time::deadline_after(nanoseconds)))
     }
 

@@ -49,7 +49,11 @@ impl<T> Token<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self {
-            raw: RawToken { owner: AtomicU32::new(FREE), lent: AtomicBool::new(false), queue: WaitQueue::new() },
+            raw: RawToken {
+                owner: AtomicU32::new(FREE),
+                lent: AtomicBool::new(false),
+                queue: WaitQueue::new(),
+            },
             value: UnsafeCell::new(value),
         }
     }

@@ -128,7 +128,11 @@ pub(crate) fn wake_all(queue: &InterruptLock<Waiters>) -> u32 {
 /// Waits in `queue` until `ready`. The loop sees to it that a stray wake-up is harmless (T128), and that a wake-up is
 /// not swallowed by a dying thread: once woken, it tests the condition before it honours its doom.
 #[inline]
-pub(crate) fn wait(queue: &impl Exclusive<Waiters>, manner: Manner, mut ready: impl FnMut() -> bool) -> Woken {
+pub(crate) fn wait(
+    queue: &impl Exclusive<Waiters>,
+    manner: Manner,
+    mut ready: impl FnMut() -> bool,
+) -> Woken {
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
     loop {
@@ -162,7 +166,11 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
     loop {
         if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
             thread.park.cancel();
-            return if queue::was_woken(queue, &THREADS, thread.index) { Woken::Ready } else { Woken::Killed };
+            return if queue::was_woken(queue, &THREADS, thread.index) {
+                Woken::Ready
+            } else {
+                Woken::Killed
+            };
         }
         sleep::park_until(thread, manner.deadline);
         if thread.park.was_taken() {

@@ -1,6 +1,5 @@
-//! Time as threads see it: the clock, sleeping, and call-outs.
+//! Time as threads see it: the clock, and sleeping.
 
-pub mod callout;
 pub mod sleep;
 
 use asphodel_core::time::scale::Scale;

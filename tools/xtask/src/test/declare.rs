@@ -3,6 +3,7 @@
 //! - `expect: fail NAME`, `expect: panic NAME`, `expect: hang NAME`, `expect: leak NAME`, `expect: pass NAME`: how
 //!   that test must come out; then each test must be declared, and the image passes when exactly that was told;
 //! - `expect: no-verdict`: the whole system hangs; `expect: system-panic`: it panics;
+//! - `expect: init-ends STATUS`: process 1 ends, the system says so, and powers off with this status;
 //! - `deadline: SECONDS`: how long the image may take on the host.
 
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(crate) enum Expected {
     NoVerdict,
     /// The system panics.
     SystemPanic,
+    /// Process 1 ends, and the system powers off with this status.
+    InitEnds(u8),
 }
 
 /// Everything that an image declares.
@@ -72,6 +75,10 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
             match expected.split_whitespace().collect::<Vec<_>>()[..] {
                 ["no-verdict"] => declaration.expected = Expected::NoVerdict,
                 ["system-panic"] => declaration.expected = Expected::SystemPanic,
+                ["init-ends", status] => {
+                    let status = status.parse().with_context(|| format!("`{status}` is no status"))?;
+                    declaration.expected = Expected::InitEnds(status);
+                }
                 [word, name] => endings.push((name.to_string(), ending(word)?)),
                 _ => bail!("`expect:{expected}` is not understood"),
             }
@@ -126,6 +133,7 @@ mod tests {
         assert_eq!(declaration.expected, Expected::NoVerdict);
         assert_eq!(declaration.deadline, Some(Duration::from_secs(8)));
         assert_eq!(read("//! expect: system-panic").unwrap().expected, Expected::SystemPanic);
+        assert_eq!(read("//! expect: init-ends 134").unwrap().expected, Expected::InitEnds(134));
     }
 
     #[test]
@@ -133,6 +141,7 @@ mod tests {
         assert!(read("//! expect: explode a").is_err());
         assert!(read("//! expect: fail").is_err());
         assert!(read("//! deadline: soon").is_err());
+        assert!(read("//! expect: init-ends 256").is_err());
         assert!(read("//! expect: fail a\n//! expect: no-verdict").is_err());
     }
 }

@@ -13,6 +13,7 @@ pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) 
         Expected::Success => told.cases(end, filtered),
         Expected::Endings(endings) => endings_cases(endings, told, end, filtered),
         Expected::NoVerdict => vec![no_verdict_case(told, end)],
+        Expected::InitEnds(status) => vec![init_ends_case(*status, told, end)],
         Expected::SystemPanic => vec![match &told.panic {
             Some(_) => Case::passed("(system panic)"),
             None => Case::failed("(system panic)", "the system did not panic"),
@@ -27,6 +28,17 @@ fn no_verdict_case(told: &Told, end: End) -> Case {
         (None, End::TimedOut) if told.panic.is_none() => Case::passed(NAME),
         (Some(_), _) => Case::failed(NAME, "there is a verdict"),
         (None, end) => Case::failed(NAME, format!("it was to hang until the deadline, but: {end:?}")),
+    }
+}
+
+/// The case of an image whose process 1 is to end.
+fn init_ends_case(status: u8, told: &Told, end: End) -> Case {
+    const NAME: &str = "(init ends)";
+    match (&told.init_end, &told.panic) {
+        (_, Some(panic)) => Case::failed(NAME, panic),
+        (None, None) => Case::failed(NAME, format!("the system did not say so: {end:?}")),
+        (Some(_), None) if end == End::PoweredOff(status) => Case::passed(NAME),
+        (Some(how), None) => Case::failed(NAME, format!("init {how}, and then: {end:?}")),
     }
 }
 
@@ -128,6 +140,17 @@ asphodel-test: FAIL
         assert!(failed(&cases(&Expected::NoVerdict, &hung, End::TimedOut, false)).is_empty());
         assert_eq!(failed(&cases(&Expected::NoVerdict, &hung, End::Vanished, false)).len(), 1);
         assert_eq!(failed(&cases(&Expected::NoVerdict, &told(TEXT), End::PoweredOff(1), false)).len(), 1);
+    }
+
+    #[test]
+    fn an_init_that_is_to_end_must_end_with_its_status() {
+        let expected = Expected::InitEnds(3);
+        let ended = told("asphodel: init exited with 3, the system ends");
+        assert!(failed(&cases(&expected, &ended, End::PoweredOff(3), false)).is_empty());
+        assert_eq!(failed(&cases(&expected, &ended, End::PoweredOff(0), false)).len(), 1);
+        assert_eq!(failed(&cases(&expected, &told(""), End::PoweredOff(3), false)).len(), 1);
+        let panicked = told("asphodel: init exited with 3, the system ends\nasphodel: PANIC on cpu 0: x");
+        assert_eq!(failed(&cases(&expected, &panicked, End::PoweredOff(3), false)).len(), 1);
     }
 
     #[test]

@@ -13,6 +13,9 @@ const HEADER: &str = "KTAP version 1";
 /// What the verdict line begins with.
 const VERDICT: &str = "asphodel-test: ";
 
+/// What the line begins with that tells how process 1 has ended.
+const INIT_ENDS: &str = "asphodel: init ";
+
 /// The name of the case that stands for the image as a whole.
 pub(crate) const WHOLE_IMAGE: &str = "(image)";
 
@@ -42,6 +45,8 @@ pub(crate) struct Told {
     totals: Option<Totals>,
     pub(crate) verdict: Option<bool>,
     pub(crate) panic: Option<String>,
+    /// How process 1 ended, if it did.
+    pub(crate) init_end: Option<String>,
 }
 
 /// The number and name in a line that says which test begins.
@@ -75,6 +80,8 @@ pub(crate) fn read(lines: &[String]) -> Told {
             told.verdict = read_verdict(verdict);
         } else if let Some(point) = read_point(line, &mut reason) {
             told.points.push(point);
+        } else if let Some(end) = line.strip_prefix(INIT_ENDS) {
+            told.init_end.get_or_insert_with(|| end.to_string());
         } else if console::is_panic(line) {
             told.panic.get_or_insert_with(|| line.clone());
         }

@@ -67,7 +67,7 @@ impl Callout {
     pub fn arm(&'static self, nanoseconds: u64) -> Result<(), Errno> {
         let _service = Service::enter();
         let slot = self.slot()?;
-        let deadline = super::deadline_after(nanoseconds);
+        let deadline = crate::time::deadline_after(nanoseconds);
         let earliest = {
             let mut armed = ARMED.lock();
             if ENTRIES.timer(slot).is_armed() {

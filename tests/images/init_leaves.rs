@@ -1,0 +1,31 @@
+//! Process 1 takes no fatal signal, and ends with its last LWP: the status of that one is the system's. T19.
+//! expect: init-ends 9
+#![no_std]
+#![no_main]
+use asphodel::api::{
+    Arguments, EXTEXIT_LWP, Pid, extexit, getpid, kill, lwp_spawn, println, process, yield_now,
+};
+use asphodel_test::{cpus, on_cpu, platform as _};
+
+asphodel::program!("init", init);
+
+fn leave(status: i32) -> ! {
+    panic!("{}", extexit(EXTEXIT_LWP, status, core::ptr::null_mut()));
+}
+
+/// Leaves when the first LWP has left.
+fn last(_: usize) -> usize {
+    while process(getpid()).is_some_and(|report| report.lwps > 1) {
+        yield_now();
+    }
+    leave(9)
+}
+
+fn init(_: &Arguments<'_>) -> i32 {
+    println!("init: pid 1");
+    for signal in [9, 15, 6] {
+        assert_eq!(kill(Pid::INIT, signal), Ok(()));
+    }
+    drop(lwp_spawn(last, 0, &on_cpu(1 % cpus())).expect("an LWP can be made"));
+    leave(1)
+}
