@@ -6,7 +6,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use asphodel::api::{
-    self, LwpAttributes, LwpHandle, Semaphore, census, kill_lwp, lwp_spawn, memory, memory_report,
+    self, LwpAttributes, LwpHandle, Semaphore, census, kill_lwp, lwp_spawn, memory, memory_report, println,
     set_affinity,
 };
 use asphodel_test::{cpus, eventually, on_cpu, return_at_once, sleep_for_ever, test};
@@ -54,10 +54,13 @@ fn crowd(number: u32) {
         let member = |_| usize::from(GO.wait() == api::Woken::Ready);
         drop(lwp_spawn(member, 0, &on_cpu(index % cpus())).expect("an LWP can be made"));
     }
+    println!("# crowd made");
     for _ in 0..number {
         GO.post();
     }
+    println!("# crowd complete, posting");
     eventually("all are disposed of", || census() == counts);
+    println!("# crowd gone");
 }
 
 test!(

@@ -12,7 +12,7 @@ use asphodel_core::thread::park::Sleep;
 use crate::arch::exception;
 use crate::arch::lock::InterruptLock;
 use crate::board::{self, BoardInfo};
-use crate::cpu::{Cpu, mask};
+use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::charge::{self, Accounting};
 use crate::proc::table::PROCESSES;
@@ -23,8 +23,8 @@ use crate::sync::wait_queue::{Manner, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes};
 use crate::{arch, input, panic, println, time, work};
 
-/// How long the other CPUs may take to come up: 1 s.
-const PATIENCE_NANOSECONDS: u64 = 1_000_000_000;
+/// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
+const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
 
 static ARRIVALS: WaitQueue = WaitQueue::new();
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
@@ -74,6 +74,10 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
     }
     let cpu = switch::start_cpu(index as u32);
     enable_interrupts();
+    // By the CPU itself: one that comes late has its worker, too.
+    if let Err(error) = work::worker::start(cpu.index) {
+        panic::fatal(format_args!("cpu{index} cannot have a worker: {error}"));
+    }
     ARRIVED.fetch_add(1, Ordering::Release);
     ARRIVALS.wake_all();
     idle::run(cpu)
@@ -91,9 +95,7 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     switch::enter_thread();
     let board = board::info();
     let started = (1..board.cpus.len()).filter(|index| start_secondary(*index)).count() as u32;
-    let manner =
-        Manner { sleep: Sleep::Uninterruptible, deadline: time::deadline_after(PATIENCE_NANOSECONDS) };
-    let _all_or_late = ARRIVALS.wait_in(manner, || ARRIVED.load(Ordering::Acquire) == started);
+    wait_for_secondaries(started);
     for index in 0..board.cpus.len() as u32 {
         if !mask::online().contains(index) {
             println!("asphodel: cpu{index} did not come up");
@@ -107,6 +109,22 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     work::callout::serve()
 }
 
+/// Waits until all CPUs that were `started` are online, as long as some come: an emulator with fewer cores than CPUs
+/// takes its time.
+fn wait_for_secondaries(started: u32) {
+    let mut arrived = 0;
+    while arrived < started {
+        let manner =
+            Manner { sleep: Sleep::Uninterruptible, deadline: time::deadline_after(PATIENCE_NANOSECONDS) };
+        let _more_or_late = ARRIVALS.wait_in(manner, || ARRIVED.load(Ordering::Acquire) > arrived);
+        let now = ARRIVED.load(Ordering::Acquire);
+        if now == arrived {
+            return;
+        }
+        arrived = now;
+    }
+}
+
 fn start_secondary(index: usize) -> bool {
     match smp::start(index) {
         Ok(()) => true,
@@ -118,9 +136,7 @@ fn start_secondary(index: usize) -> bool {
 }
 
 fn start_services(board: &BoardInfo) -> Result<(), Errno> {
-    for cpu in Cpu::all() {
-        work::worker::start(cpu.index)?;
-    }
+    work::worker::start(0)?;
     input::start(board.uart.irq);
     Ok(())
 }

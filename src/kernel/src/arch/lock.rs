@@ -8,7 +8,7 @@
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-use spin::mutex::{TicketMutex, TicketMutexGuard};
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use super::{cpu, daif};
 
@@ -23,16 +23,20 @@ impl spin::RelaxStrategy for Yield {
     }
 }
 
-/// A value that is reached only with interrupts masked and by one CPU at a time, first come first served.
+/// A value that is reached only with interrupts masked and by one CPU at a time.
+///
+/// Whoever tries first when it is free gets it. First come first served would be fairer on a board, but under an
+/// emulator the CPU whose turn it is may not be running: all others would wait for the host to schedule that one, at
+/// every turn anew, and crawl (tens of milliseconds for each turn, on a busy host).
 #[derive(Debug)]
-pub struct InterruptLock<T>(TicketMutex<T, Yield>);
+pub struct InterruptLock<T>(SpinMutex<T, Yield>);
 
 /// The right to use the value of an [`InterruptLock`]; gives it back when dropped.
 ///
 /// Guards are to be dropped in the reverse order of their making, or interrupts come back too early.
 pub struct Guard<'a, T> {
     // Fields are dropped in this order: the lock is free before interrupts come back.
-    value: TicketMutexGuard<'a, T, Yield>,
+    value: SpinMutexGuard<'a, T, Yield>,
     _interrupts: Masked,
 }
 
@@ -49,7 +53,7 @@ impl Drop for Masked {
 impl<T> InterruptLock<T> {
     /// A free lock around `value`.
     pub const fn new(value: T) -> Self {
-        Self(TicketMutex::new(value))
+        Self(SpinMutex::new(value))
     }
 
     /// Masks interrupts and waits for the lock.
@@ -61,7 +65,7 @@ impl<T> InterruptLock<T> {
 
     /// Waits for the lock where interrupts are masked already, and stay so while it is held.
     #[inline]
-    pub fn lock_masked(&self) -> TicketMutexGuard<'_, T, Yield> {
+    pub fn lock_masked(&self) -> SpinMutexGuard<'_, T, Yield> {
         debug_assert!(daif::masked(), "an interrupt could find the lock held by its own CPU");
         self.0.lock()
     }
