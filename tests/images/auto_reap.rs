@@ -7,8 +7,8 @@ use asphodel::api::{
     Errno, Semaphore, WNOHANG, children_usage, exit, getpid, lwp_spawn, process, set_auto_reap, wait4,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, assert_exited, await_zombie, cpus, eventually, on_cpu, race_rounds, spawn_child,
-    state_of, test, wait_exit,
+    RACE_DEADLINE_MS, assert_exited, await_zombie, cpus, dawdle, eventually, on_cpu, race_rounds,
+    spawn_child, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -62,9 +62,7 @@ test!(
         for round in race_rounds() {
             spawn_child(
                 |arguments| {
-                    (0..arguments.number()).for_each(|index| {
-                        core::hint::black_box(index);
-                    });
+                    dawdle(arguments.number());
                     0
                 },
                 (round * 13 % 1000) as usize,

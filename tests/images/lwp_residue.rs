@@ -70,7 +70,8 @@ test!(
 );
 
 test!(
-    /// T90, R37: a wake-up, a kill and a timeout meet at one sleeper; its record is used again at once.
+    /// T90, T92, R37: a wake-up, a kill and a timeout meet at one sleeper; its record is used again at once. A channel is
+    /// all that an LWP registers events with here.
     t090_late_wake_ups_are_ignored,
     deadline_ms = RACE_DEADLINE_MS,
     {

@@ -1,8 +1,10 @@
 //! What departed LWPs have used is the process's, once. T93, T94, T95.
 #![no_std]
 #![no_main]
-use asphodel::api::{Usage, exit, getpid, lwp_spawn, now_ns, process, scale, sleep, usage, yield_now};
-use asphodel_test::{assert_exited, cpus, on_cpu, spawn_child, test, wait_exit};
+use asphodel::api::{
+    Arguments, Semaphore, Usage, Woken, exit, getpid, lwp_spawn, now_ns, process, scale, usage, yield_now,
+};
+use asphodel_test::{assert_exited, cpus, eventually, on_cpu, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -26,18 +28,14 @@ test!(
     /// T93: switches of an LWP that has gone, and its being one.
     t093_counters_of_a_departed_lwp,
     {
+        static UNITS: Semaphore = Semaphore::new(0);
         let before = usage();
-        let handle = lwp_spawn(
-            |naps| {
-                for _ in 0..naps {
-                    let _ = sleep(100_000);
-                }
-                0
-            },
-            20,
-            &on_cpu(1 % cpus()),
-        )
-        .expect("an LWP can be made");
+        let take = |times| (0..times).filter(|_| UNITS.wait() != Woken::Ready).count();
+        let handle = lwp_spawn(take, 20, &on_cpu(1 % cpus())).expect("an LWP can be made");
+        for _ in 0..20 {
+            eventually("it sleeps", || process(getpid()).is_some_and(|report| report.sleeping == 1));
+            UNITS.post();
+        }
         assert_eq!(handle.join(), Ok(Some(0)));
         let used = usage().since(before);
         assert_eq!(used.lwps, 1);
@@ -94,12 +92,12 @@ test!(
     /// T95: the last LWP's time is not counted twice, by an exit or by a return.
     t095_the_last_lwp_counts_once,
     {
-        let exits = |_: &asphodel::api::Arguments<'_>| {
+        let exits = |_: &Arguments<'_>| {
             burn(20 * MILLISECOND);
             exit(0)
         };
-        let returns = |_: &asphodel::api::Arguments<'_>| i32::from(burn(20 * MILLISECOND) == 0);
-        for child in [exits, returns] as [fn(&asphodel::api::Arguments<'_>) -> i32; 2] {
+        let returns = |_: &Arguments<'_>| i32::from(burn(20 * MILLISECOND) == 0);
+        for child in [exits, returns] as [fn(&Arguments<'_>) -> i32; 2] {
             let begun = now_ns();
             let report = wait_exit(spawn_child(child, 0));
             let (used, elapsed) = (nanoseconds(report.usage), now_ns() - begun);

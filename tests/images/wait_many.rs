@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{Errno, WNOHANG, lwp_spawn, wait4};
-use asphodel_test::{RACE_DEADLINE_MS, cpus, on_cpu, race_rounds, spawn_child, test};
+use asphodel_test::{RACE_DEADLINE_MS, cpus, dawdle, on_cpu, race_rounds, spawn_child, test};
 
 asphodel_test::image!();
 
@@ -51,9 +51,7 @@ test!(
                 spawn_child(
                     |arguments| {
                         let (number, loops) = (arguments.number() & 0xff, arguments.number() >> 8);
-                        (0..loops).for_each(|index| {
-            core::hint::black_box(index);
-        });
+                        dawdle(loops);
                         number as i32
                     },
                     ((round as usize * 37 + number * 101) % 5000) << 8 | number,

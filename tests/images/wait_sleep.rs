@@ -10,7 +10,7 @@ use asphodel::api::{
     process, set_affinity, spawn, wait4,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, StartLine, assert_exited, await_zombie, cpus, eventually, on_cpu, race_rounds,
+    RACE_DEADLINE_MS, StartLine, assert_exited, await_zombie, cpus, dawdle, eventually, on_cpu, race_rounds,
     spawn_child, test, wait_exit,
 };
 
@@ -96,22 +96,17 @@ test!(
         static LINE: StartLine = StartLine::new();
         set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
         let attributes = |number| SpawnAttributes { number, lwp: on_cpu(1 % cpus()), ..SpawnAttributes::default() };
-        let delay = |loops: usize| (0..loops).for_each(|index| {
-            core::hint::black_box(index);
-        });
         for round in race_rounds() {
             LINE.reset();
             let program = asphodel::api::Program::new("child", |arguments| {
                 LINE.cross(2);
-                (0..arguments.number()).for_each(|index| {
-            core::hint::black_box(index);
-        });
+                dawdle(arguments.number());
                 4
             });
             let (early, late) = (round as usize * 7 % 400, round as usize * 11 % 400);
             let pid = spawn(&program, &[], &attributes(early)).expect("a child can be spawned");
             LINE.cross(2);
-            delay(late);
+            dawdle(late);
             assert_exited(wait_exit(pid).status, 4);
         }
     }

@@ -70,6 +70,13 @@ pub fn spin_for_ever(_argument: usize) -> usize {
     }
 }
 
+/// Passes a little time, so many loops, without the kernel: to hit other moments in each round of a race.
+pub fn dawdle(loops: usize) {
+    for index in 0..loops {
+        core::hint::black_box(index);
+    }
+}
+
 /// Returns at once.
 pub fn return_at_once(argument: usize) -> usize {
     argument
