@@ -6,7 +6,9 @@
 use core::hint::black_box;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use asphodel::api::{Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, Woken, kill, lwp_spawn};
+use asphodel::api::{
+    Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, Woken, kill, lwp_spawn, wakeup, yield_now,
+};
 use asphodel_test::{assert_signaled, await_sleeping, cpus, rounds, spawn_child, state_of, test, wait_exit};
 
 asphodel_test::image!();
@@ -40,6 +42,31 @@ test!(an_overflow_of_any_lwp_ends_its_process, {
 test!(overflows_on_all_cpus_at_once, {
     let children: heapless::Vec<Pid, 128> = (0..2 * cpus()).map(|_| spawn_child(overflow, 0)).collect();
     for child in children {
+        assert_signaled(wait_exit(child).status, Signal::SEGV);
+    }
+});
+
+/// Recurses without end, with a kernel service at each level: the overflow comes inside the kernel.
+fn overflow_in_a_service(service: fn()) -> u64 {
+    service();
+    let frame = black_box([0_u64; 4]);
+    if frame[1] != 0 {
+        return frame[1];
+    }
+    frame[0] + overflow_in_a_service(service)
+}
+
+test!(an_overflow_inside_the_kernel_ends_its_process, {
+    const SERVICES: [fn(); 3] = [
+        || drop(lwp_spawn(|_| 0, 0, &LwpAttributes::default())),
+        yield_now,
+        || {
+            wakeup(1);
+        },
+    ];
+    for number in 0..SERVICES.len() {
+        let child =
+            spawn_child(|arguments| overflow_in_a_service(SERVICES[arguments.number()]) as i32, number);
         assert_signaled(wait_exit(child).status, Signal::SEGV);
     }
 });

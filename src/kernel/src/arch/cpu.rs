@@ -20,6 +20,20 @@ pub fn relax() {
     unsafe { asm!("yield", options(nostack, preserves_flags)) };
 }
 
+/// Stack that a kernel service may need from where it is entered, in bytes.
+const SERVICE_ROOM: usize = 3072;
+
+/// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack overflow
+/// ends the program and not the system.
+#[inline(always)]
+pub fn probe_stack() {
+    // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is thrown away.
+    unsafe {
+        asm!("sub {0}, sp, #{room}", "ldr xzr, [{0}]", out(reg) _, room = const SERVICE_ROOM,
+             options(nostack, preserves_flags, readonly));
+    }
+}
+
 /// Sleeps until an interrupt is pending for this CPU, masked or not.
 #[inline(always)]
 pub fn wait_for_interrupt() {

@@ -42,6 +42,7 @@ fn with_owner(layout: Layout) -> Option<(Layout, usize)> {
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some((whole, offset)) = with_owner(layout) else { return core::ptr::null_mut() };
+        cpu::probe_stack();
         // Masked, so that a thread does not die between the allocation and its being charged.
         let interrupts = daif::mask();
         // SAFETY: `whole` is not empty.
@@ -61,6 +62,7 @@ unsafe impl GlobalAlloc for KernelHeap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some((whole, offset)) = with_owner(layout) else { return };
+        cpu::probe_stack();
         let interrupts = daif::mask();
         // SAFETY: written by `alloc` for the same layout.
         let owner = unsafe { block.add(offset).cast::<u32>().read() };

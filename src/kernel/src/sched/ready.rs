@@ -6,8 +6,8 @@ use asphodel_core::mailbox::Posted;
 use asphodel_core::sched::place;
 use asphodel_core::thread::park::Unpark;
 
-use crate::arch::daif;
 use crate::arch::lock::InterruptLock;
+use crate::arch::{cpu, daif};
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, deadline, switch};
@@ -32,6 +32,7 @@ pub(crate) fn wake_from<T>(
     queue: &InterruptLock<T>,
     take: impl FnOnce(&mut T) -> Option<(u32, Unpark)>,
 ) -> bool {
+    cpu::probe_stack();
     let interrupts = daif::mask();
     let woken = take(&mut queue.lock_masked());
     if let Some((thread, Unpark::Enqueue)) = woken {

@@ -11,6 +11,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use spin::Once;
 
+use crate::arch::cpu;
 use crate::thread::Thread;
 
 /// The running thread is in a kernel service for as long as this lives. Nests. Not `Send`.
@@ -29,6 +30,7 @@ impl Service {
     /// Enters a service. Thread context; never blocks.
     #[inline(always)]
     pub fn enter() -> Self {
+        cpu::probe_stack();
         let depth = &Thread::current().service_depth;
         depth.set(depth.get() + 1);
         Self(PhantomData)
