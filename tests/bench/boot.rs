@@ -5,9 +5,7 @@
 #![no_std]
 #![no_main]
 
+use asphodel_test::bench::report_boot;
 use asphodel_test::bench_image;
 
-bench_image!(nothing_else);
-
-/// `bench::run` measures the boot in every bench image that does not filter it out.
-fn nothing_else() {}
+bench_image!(report_boot);

@@ -6,11 +6,11 @@
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, LwpAttributes, Priority, Semaphore, Woken, extexit,
-    lwp_spawn, register, sleep, yield_now,
+    EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Semaphore, Woken, extexit, lwp_spawn, register, yield_now,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, StartLine, cpus, on_cpu, poison_stack, race_rounds, spawn_child, test, wait_exit,
+    RACE_DEADLINE_MS, StartLine, cpus, disturb_all_cpus, on_cpu, poison_stack, race_rounds, spawn_child,
+    test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -109,15 +109,7 @@ test!(
     t017_all_leave_at_once_and_are_held_up,
     deadline_ms = RACE_DEADLINE_MS,
     {
-        fn disturb(nanoseconds: usize) -> usize {
-            loop {
-                let _ = sleep(nanoseconds as u64);
-            }
-        }
-        for cpu in 0..cpus() {
-            let attributes = LwpAttributes { priority: Priority::HIGHEST, ..on_cpu(cpu) };
-            drop(lwp_spawn(disturb, 30_000 + 7_000 * cpu as usize, &attributes));
-        }
+        disturb_all_cpus(30_000, 7_000);
         for _ in race_rounds() {
             let number = 3 * cpus() as usize;
             let report = wait_exit(spawn_child(|arguments| leave_together(arguments.number()), number));

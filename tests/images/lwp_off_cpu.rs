@@ -5,11 +5,10 @@
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use asphodel::api::{
-    LwpAttributes, Priority, Semaphore, getpid, lwp_spawn, process, processes, sleep, yield_now,
-};
+use asphodel::api::{Semaphore, getpid, lwp_spawn, process, processes, sleep, yield_now};
 use asphodel_test::{
-    RACE_DEADLINE_MS, cpus, on_cpu, poison_stack, race_rounds, return_at_once, spawn_child, test, wait_exit,
+    RACE_DEADLINE_MS, cpus, disturb_all_cpus, on_cpu, poison_stack, race_rounds, return_at_once, spawn_child,
+    test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -51,15 +50,7 @@ test!(
     t088_ended_means_off_the_stack_under_interrupts,
     deadline_ms = RACE_DEADLINE_MS,
     {
-        fn disturb(nanoseconds: usize) -> usize {
-            loop {
-                let _ = sleep(nanoseconds as u64);
-            }
-        }
-        for cpu in 0..cpus() {
-            let attributes = LwpAttributes { priority: Priority::HIGHEST, ..on_cpu(cpu) };
-            drop(lwp_spawn(disturb, 20_000 + 3_000 * cpu as usize, &attributes));
-        }
+        disturb_all_cpus(20_000, 3_000);
         poison_what_has_ended();
     }
 );

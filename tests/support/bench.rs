@@ -6,7 +6,7 @@
 //! rounds is printed as `bench NAME CPUS VALUE UNIT`. Rows may be selected by the boot argument `filter=PATTERN`.
 //! Used by the images' own programs, in thread context.
 
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use asphodel::api::{
     CpuMask, LwpAttributes, Program, SpawnAttributes, boot_argument, cpus_online, power_off, println,
@@ -140,20 +140,27 @@ pub fn pinned<T>(cpu: u32, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Counter value when process 1 had printed its first line.
+static BOOTED: AtomicU64 = AtomicU64::new(0);
+
+/// The row `boot.to_init_ms`: from the first instruction to process 1's first line.
+pub fn report_boot() {
+    if selected("boot.to_init_ms") {
+        // A tick is a nanosecond: a thousandth of a millisecond is a thousand ticks.
+        report("boot.to_init_ms", BOOTED.load(Ordering::Relaxed) / 1000, "ms");
+    }
+}
+
 /// Body of a bench image's process 1: runs `rows` in a process of their own and powers the system off.
 pub fn run(rows: fn(&asphodel::api::Arguments<'_>) -> i32) -> i32 {
     println!("init: pid 1");
-    let booted = counter::now();
+    BOOTED.store(counter::now(), Ordering::Relaxed);
     if counter::frequency() != ONE_INSTRUCTION_PER_TICK {
         println!(
             "bench: the counter runs at {} Hz, not at 1 GHz: it does not count instructions",
             counter::frequency()
         );
         return 2;
-    }
-    if selected("boot.to_init_ms") {
-        // A tick is a nanosecond: a thousandth of a millisecond is a thousand ticks.
-        report("boot.to_init_ms", booted / 1000, "ms");
     }
     let program = Program::new("bench", rows);
     let status = spawn(&program, &[], &SpawnAttributes::default()).and_then(|pid| wait4(pid.raw(), 0));

@@ -47,8 +47,8 @@ pub use check::{
 };
 pub use current::{leaves_heap, skip};
 pub use race::{
-    RACE_DEADLINE_MS, RaceRounds, StartLine, dawdle, poison_stack, race_rounds, return_at_once,
-    sleep_for_ever, spin_for_ever,
+    RACE_DEADLINE_MS, RaceRounds, StartLine, dawdle, disturb_all_cpus, poison_stack, race_rounds,
+    return_at_once, sleep_for_ever, spin_for_ever,
 };
 pub use registry::{DEADLINE_MS, Outcome, Test};
 

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{WaitQueue, now_ns, println, yield_now};
+use asphodel::api::{LwpAttributes, Priority, WaitQueue, lwp_spawn, now_ns, println, sleep, yield_now};
 
-use crate::check::rounds;
+use crate::check::{cpus, on_cpu, rounds};
 
 /// How often an LWP looks before it goes to sleep: an emulator may have fewer cores than the machine it emulates.
 const LOOKS: u32 = 200;
@@ -67,6 +67,20 @@ pub fn sleep_for_ever(_argument: usize) -> usize {
 pub fn spin_for_ever(_argument: usize) -> usize {
     loop {
         core::hint::black_box(0);
+    }
+}
+
+/// Starts on each CPU an LWP of the highest priority that sleeps and wakes for ever: on CPU `n`, `first + n * step`
+/// nanoseconds at a time.
+pub fn disturb_all_cpus(first: usize, step: usize) {
+    fn disturb(nanoseconds: usize) -> usize {
+        loop {
+            let _ = sleep(nanoseconds as u64);
+        }
+    }
+    for cpu in 0..cpus() {
+        let attributes = LwpAttributes { priority: Priority::HIGHEST, ..on_cpu(cpu) };
+        drop(lwp_spawn(disturb, first + step * cpu as usize, &attributes));
     }
 }
 
