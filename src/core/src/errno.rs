@@ -24,14 +24,20 @@ pub enum Errno {
     ENOMEM = 12,
     /// Bad address.
     EFAULT = 14,
+    /// Busy: the caller holds something that it must give back first.
+    EBUSY = 16,
     /// Exists already.
     EEXIST = 17,
     /// Invalid argument.
     EINVAL = 22,
     /// Try again: a limit is reached, or the process is ending.
     EAGAIN = 35,
+    /// Already so.
+    EALREADY = 37,
     /// Not supported.
     EOPNOTSUPP = 45,
+    /// Not connected: not a reaper.
+    ENOTCONN = 57,
     /// Timed out.
     ETIMEDOUT = 60,
 }
@@ -56,10 +62,13 @@ impl Errno {
             Self::EDEADLK => "would deadlock",
             Self::ENOMEM => "out of memory",
             Self::EFAULT => "bad address",
+            Self::EBUSY => "busy",
             Self::EEXIST => "exists already",
             Self::EINVAL => "invalid argument",
             Self::EAGAIN => "resource temporarily unavailable",
+            Self::EALREADY => "already so",
             Self::EOPNOTSUPP => "not supported",
+            Self::ENOTCONN => "not a reaper",
             Self::ETIMEDOUT => "timed out",
         }
     }
@@ -86,8 +95,11 @@ mod tests {
             (Errno::ECHILD, 10),
             (Errno::EDEADLK, 11),
             (Errno::EFAULT, 14),
+            (Errno::EBUSY, 16),
             (Errno::EINVAL, 22),
             (Errno::EAGAIN, 35),
+            (Errno::EALREADY, 37),
+            (Errno::ENOTCONN, 57),
             (Errno::ETIMEDOUT, 60),
         ];
         for (errno, number) in table {

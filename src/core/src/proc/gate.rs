@@ -245,6 +245,13 @@ impl Gate {
         self.0.load(Ordering::Acquire) & EXITING != 0
     }
 
+    /// Whether LWPs die for another one's sake now: a master has been elected, or one is becoming the only one. What a
+    /// dead LWP leaves is kept for that one then, since siblings may still use it.
+    #[inline]
+    pub fn is_ending_lwps(&self) -> bool {
+        self.0.load(Ordering::Acquire) & (EXITING | SINGLE) != 0
+    }
+
     /// Claims the zombie: exactly one caller gets it (R16). `None`: not a zombie yet, or another was first.
     #[inline]
     pub fn claim(&self) -> Option<Claim> {

@@ -4,7 +4,7 @@
 //! stack pointer in the thread's record. All other registers are dead at a call. Floating-point registers are none
 //! of this file's business, see `fp`. Used by the scheduler only, interrupts masked.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of saved registers on the stack of a context that does not run.
@@ -49,6 +49,26 @@ unsafe extern "C" fn first_entry() {
         "mov x0, x20",
         "br x19",
     )
+}
+
+/// Goes on with `body` on a stack from its top, and forgets everything below it. Thread context.
+///
+/// # Safety
+/// `top` is the top of the running thread's own stack, and nothing on it is used any more: no reference into it, no
+/// value there that must be dropped.
+pub(crate) unsafe fn restart(top: usize, body: extern "C" fn() -> !) -> ! {
+    // SAFETY: the caller's promise; a zero return address and frame pointer end every backtrace at `body`.
+    unsafe {
+        asm!(
+            "mov sp, {top}",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "br {body}",
+            top = in(reg) top,
+            body = in(reg) body,
+            options(noreturn)
+        )
+    }
 }
 
 /// Lays out a new stack so that the first [`switch`] to it calls `body(argument)` with interrupts masked.

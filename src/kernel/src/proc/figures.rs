@@ -94,7 +94,7 @@ fn running_process(cpu: &Cpu) -> Option<(Pid, &'static str)> {
     let slot = THREADS.get(cpu.current.get()).lwp.process.get();
     let pid = PROCESSES.hold_slot(slot).filter(|_| slot != 0)?.pid();
     // By its pid: a record that is just being filled is not to be looked into.
-    PROCESSES.find(pid).map(|process| (pid, process.program().name))
+    PROCESSES.find(pid).map(|process| (pid, process.name(&process.crew.lock())))
 }
 
 /// Memory now. Not a snapshot. Any context.

@@ -25,11 +25,16 @@ const BATCH: usize = 16;
 /// Tells every LWP of `process` but the caller to die. LWPs made later are refused by the gate, or find themselves
 /// doomed. Thread context; never blocks.
 pub(crate) fn doom_all(process: &Process) {
-    let me = Thread::current().index;
+    let me = Thread::current();
     let mut more = true;
     while more {
         let mut wake = heapless::Vec::<u32, BATCH>::new();
         let mut crew = process.crew.lock();
+        // Set aside while the lock is held: it stays one that a later signal can doom.
+        let spared = me.lwp.process.get() == process.slot && me.lwp.place.get() == Place::FREE;
+        if spared {
+            crew.free.remove(&CrewNodes, me.index);
+        }
         while !wake.is_full() {
             let Some(index) = crew.free.pop_front(&CrewNodes) else {
                 more = false;
@@ -38,10 +43,13 @@ pub(crate) fn doom_all(process: &Process) {
             let thread = THREADS.get(index);
             thread.lwp.place.set(Place::DOOMED);
             crew.doomed.push_back(&CrewNodes, index);
-            if index != me && doom(thread) == Unpark::Enqueue {
+            if doom(thread) == Unpark::Enqueue {
                 let stored = wake.push(index);
                 debug_assert!(stored.is_ok(), "the loop stops when it is full");
             }
+        }
+        if spared {
+            crew.free.push_back(&CrewNodes, me.index);
         }
         drop(crew);
         for index in &wake {

@@ -43,8 +43,7 @@ pub(crate) fn create(
     first: bool,
 ) -> Result<&'static Thread, Errno> {
     let thread = Thread::create(attributes, start, 0)?;
-    thread.lwp.entry.set(entry as usize as u64);
-    thread.lwp.argument.set(argument as u64);
+    set_entry(thread, entry, argument);
     // The LWP's record holds its process's, and gives it back last of all (R44, T91).
     thread.lwp.process.set(process.hold().keep().slot);
     let admitted = {
@@ -72,13 +71,25 @@ pub(crate) fn create(
     }
 }
 
+/// Says what `thread` calls next. Its creator, or the LWP itself.
+pub(crate) fn set_entry(thread: &Thread, entry: Entry, argument: usize) {
+    thread.lwp.entry.set(entry as usize as u64);
+    thread.lwp.argument.set(argument as u64);
+}
+
 /// First thing an LWP runs.
 extern "C" fn start(_argument: usize) -> ! {
     let thread = Thread::current();
     // At depth 1 until the program is entered: an LWP that is doomed before it ran dies at the edge below.
     thread.service_depth.set(1);
     switch::enter_thread();
-    // SAFETY: `create` stored an `Entry` here.
+    run_entry()
+}
+
+/// Calls the running LWP's entry, from service depth 1, and ends the LWP when it returns.
+pub(crate) extern "C" fn run_entry() -> ! {
+    let thread = Thread::current();
+    // SAFETY: whoever set it stored an `Entry`.
     let entry = unsafe { core::mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
     let argument = thread.lwp.argument.get() as usize;
     leave_kernel();

@@ -12,6 +12,7 @@
 //! | `lwp` | making LWPs, and their way to the end |
 //! | `handle` | LWPs as their siblings hold them |
 //! | `undertaker` | what is done for an LWP once its stack is out of use |
+//! | `exec` | another program for the same process |
 //! | `exit` | the master's work |
 //! | `kill` | dooming LWPs; signals |
 //! | `wait` | wait4 |
@@ -22,6 +23,7 @@
 //! | `figures` | looks at the machine: cpus, free |
 
 pub(crate) mod adopt;
+pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub mod figures;

@@ -73,7 +73,7 @@ fn report(process: &Process) -> ProcessReport {
     let view = process.gate.view();
     let mut usage = process.usage.read();
     let (mut runnable, mut sleeping, mut cpu, mut stacks, mut waits_for) = (false, 0, 0, 0, None);
-    {
+    let name = {
         let crew = process.crew.lock();
         for index in crew.free.iter(&CrewNodes).chain(crew.doomed.iter(&CrewNodes)) {
             let thread = THREADS.get(index);
@@ -87,7 +87,8 @@ fn report(process: &Process) -> ProcessReport {
                 && !thread.lwp.master.load(Ordering::Relaxed);
             waits_for = waits_for.or(stuck.then(|| thread.lwp.tid.get()));
         }
-    }
+        process.name(&crew)
+    };
     let state = match () {
         () if view.zombie => State::Zombie,
         () if view.exiting => State::Exiting,
@@ -106,7 +107,7 @@ fn report(process: &Process) -> ProcessReport {
         usage,
         age_ticks: counter::now().wrapping_sub(process.started_at.get()),
         memory: stacks + process.memory.load(Ordering::Relaxed),
-        name: process.program().name,
+        name,
         waits_for: if view.exiting { waits_for } else { None },
     }
 }

@@ -151,7 +151,7 @@ fn start(process: Hold, parent: &'static Process, attributes: &SpawnAttributes) 
 }
 
 /// The words joined by zero bytes, in one piece of memory.
-fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
+pub(super) fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
     if words.is_empty() {
         return Ok(None);
     }
@@ -173,8 +173,8 @@ fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
     Ok(Some(joined.into_boxed_str()))
 }
 
-/// Entry of every first LWP: the program's, whose result is the exit code.
-fn run_program(_argument: usize) -> usize {
+/// Entry of every first LWP: calls the program, whose result is the exit code.
+pub(super) fn run_program(_argument: usize) -> usize {
     let process = current_process();
     let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
     let code = (process.program().entry)(&arguments);

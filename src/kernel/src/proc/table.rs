@@ -117,8 +117,10 @@ pub(crate) struct Process {
     words: UnsafeCell<Option<Box<str>>>,
 }
 
-// SAFETY: `program` and `words` are written by the creator before anybody can reach the record; `program` is only read
-// then; `words` are read by LWPs and taken by the reaper, when the last LWP is off its CPU. The rest is atomic or locked.
+// SAFETY: `program` and `words` are written by the creator before anybody can reach the record, and by an LWP that has
+// become the only one, which holds the crew's lock meanwhile. Others read `program` under that lock, its own LWPs
+// without: there is none but the writer then. `words` are read by its LWPs and taken by the master. The rest is atomic
+// or locked.
 unsafe impl Sync for Process {}
 
 /// The table of all processes.
@@ -305,20 +307,27 @@ impl Process {
         Status::from_word(self.status.get() as u16)
     }
 
-    /// Sets what it runs. The creator, before anybody can reach the record.
+    /// Sets what it runs. The creator, before anybody can reach the record, or the only LWP there is, which holds the
+    /// crew's lock.
     pub(crate) fn set_program(&self, program: Program, words: Option<Box<str>>, number: usize) {
         // SAFETY: see `unsafe impl Sync`.
-        unsafe {
+        let _old_words = unsafe {
             *self.program.get() = program;
-            *self.words.get() = words;
-        }
+            core::mem::replace(&mut *self.words.get(), words)
+        };
         self.number.set(number as u64);
     }
 
-    /// What it runs.
-    pub(crate) fn program(&self) -> &Program {
+    /// What it runs. For its own LWPs.
+    pub(crate) fn program(&self) -> Program {
         // SAFETY: see `unsafe impl Sync`.
-        unsafe { &*self.program.get() }
+        unsafe { *self.program.get() }
+    }
+
+    /// The name of what it runs, for whoever holds the lock of its `crew`.
+    pub(crate) fn name(&self, _crew: &Crew) -> &'static str {
+        // SAFETY: see `unsafe impl Sync`.
+        unsafe { (*self.program.get()).name }
     }
 
     /// The words it was started with. For its own LWPs.

@@ -5,8 +5,8 @@
 //! cache, or, while the process is being killed, to its list of corpses, before the master is told that it is alone;
 //! the hold on the process goes last of all (R44).
 //!
-//! Stacks of LWPs that die in their process's exit are not reused before the last of them is off its CPU, because a
-//! sibling may still run program code that borrows from them (DESIGN, decision 10).
+//! Stacks of LWPs that die in their process's exit, or for an LWP that becomes the only one, are not reused before the
+//! last of them is off its CPU, because a sibling may still run program code that borrows from them (DESIGN, decision 10).
 
 use core::sync::atomic::Ordering;
 
@@ -30,7 +30,7 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
     let process = PROCESSES.get(thread.lwp.process.get());
     process.usage.add(Usage { lwps: 1, ..thread.usage.read() });
     announce(thread);
-    let kept = process.gate.is_exiting() && !thread.lwp.master.load(Ordering::Relaxed);
+    let kept = process.gate.is_ending_lwps() && !thread.lwp.master.load(Ordering::Relaxed);
     // A kept corpse belongs to the master from `off_cpu` on, and with it the record's hold on the process: one of its
     // own for the wake-up (R13).
     let _outlives_the_wake_up = kept.then(|| {

@@ -1,0 +1,91 @@
+//! exec: a process goes on with another program.
+//!
+//! execve(2), DragonFly's `kern_execve` as far as it is about LWPs: the caller becomes the only LWP (`killalllwps(1)`,
+//! T27), waits until the others are off their CPUs and their remains are gone, and starts the new program from the top
+//! of its own stack. The process stays who it is: pid, parent, children, group, exit signal, usage. A caller that is not
+//! the first, or that an exit overtakes, dies like any sibling and never returns to its program (T28, T29, R38).
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::errno::Errno;
+
+use crate::arch::{cpu, switch};
+use crate::proc::lwp::{self, current_process};
+use crate::proc::program::Program;
+use crate::proc::spawn;
+use crate::proc::table::Process;
+use crate::proc::{handle, kill, undertaker};
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{Manner, Woken};
+use crate::thread::Thread;
+
+/// Replaces the calling process's program by `program`, started with `words` and `number` in the calling LWP, which
+/// becomes the only one and has tid 1. Returns only to say what is wrong. Thread context; blocks until all other LWPs
+/// are gone, killable.
+///
+/// Values of the old program are not dropped: of its memory only an arena is given back. PS_NOCLDWAIT is turned off, as
+/// for any new program; functions registered with at_exit belong to the system and stay.
+///
+/// # Errors
+/// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `EBUSY`: the caller holds a mutex guard, a token, a
+/// registration, or has disabled preemption; or it runs an exit hook. Nothing has happened then.
+pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
+    let _service = Service::enter();
+    let thread = Thread::current();
+    if thread.service_depth.get() > 1 {
+        return Errno::EBUSY;
+    }
+    let words = match spawn::join(words) {
+        Ok(words) => words,
+        Err(error) => return error,
+    };
+    let process = current_process();
+    let single = match process.gate.become_single() {
+        Ok(single) => single,
+        Err(departure) => {
+            drop(words);
+            lwp::depart(process, departure)
+        }
+    };
+    if !end_the_others(process) {
+        // An exit or a signal was faster: the caller dies at the edge of this service.
+        return Errno::EINTR;
+    }
+    release_old_program(process, thread);
+    {
+        let mut crew = process.crew.lock();
+        crew.last_tid = 1;
+        thread.lwp.tid.set(1);
+        process.set_program(*program, words, number);
+    }
+    if process.gate.finish_single(single).is_err() {
+        return Errno::EINTR;
+    }
+    lwp::set_entry(thread, spawn::run_program, 0);
+    // SAFETY: the calling LWP's own stack; what stands on it belongs to the old program, which does not go on, and to
+    // this function, which keeps nothing there but the service, whose depth `run_entry` takes over.
+    unsafe { switch::restart(thread.stack_top(), lwp::run_entry) }
+}
+
+/// Kills all other LWPs and waits until they are off their CPUs. `false`: the caller has been told to die itself.
+fn end_the_others(process: &'static Process) -> bool {
+    kill::doom_all(process);
+    if process.gate.is_last_present() {
+        return true;
+    }
+    process.alone.wait_in(Manner::KILLABLE, || process.gate.is_last_present()) == Woken::Ready
+}
+
+/// Gives back what the old program leaves besides its memory; the caller is the only LWP.
+fn release_old_program(process: &'static Process, thread: &'static Thread) {
+    // No sibling is left that might borrow from these stacks, nor one to give handles back.
+    undertaker::free_corpses(process);
+    handle::revoke_all(process);
+    handle::revoke(thread);
+    process.auto_reap.store(false, Ordering::Relaxed);
+    lwp::strip(thread);
+    thread.program_registers.set(0);
+    cpu::set_tls_pointer(0);
+    thread.lwp.returned.store(false, Ordering::Relaxed);
+    thread.lwp.set_address.store(0, Ordering::Relaxed);
+}

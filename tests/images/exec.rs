@@ -1,0 +1,283 @@
+//! A process goes on with another program: one LWP asks, all others die. T27, T28, T29, R38.
+#![no_std]
+#![no_main]
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+
+use asphodel::api::{
+    Arguments, Errno, Mutex, Pid, Program, Signal, State, at_exit, exec, exit, getpid, gettid, kill,
+    lwp_spawn, preempt_disable, rm_at_exit, set_auto_reap, spawn, usage, yield_now,
+};
+use asphodel_test::{
+    RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu,
+    race_rounds, return_at_once, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
+};
+
+asphodel_test::image!();
+
+/// Starts `count` LWPs, on all CPUs in turn.
+fn start_lwps(count: u32, entry: fn(usize) -> usize, argument: usize) {
+    for index in 0..count {
+        drop(lwp_spawn(entry, argument, &on_cpu(index % cpus())).expect("an LWP can be made"));
+    }
+}
+
+test!(
+    /// T27: of five LWPs four die, asleep and computing; the caller goes on in the new program as LWP 1, which is an
+    /// ordinary process: it has its words, makes and joins LWPs, spawns and waits, and exits.
+    t027_the_caller_goes_on_alone,
+    {
+        static BEFORE: AtomicI32 = AtomicI32::new(0);
+        fn second(arguments: &Arguments<'_>) -> i32 {
+            assert_eq!(arguments.words().collect::<heapless::Vec<_, 4>>(), ["one", "two"]);
+            assert_eq!(arguments.number(), 7);
+            assert_eq!(getpid().raw(), BEFORE.load(Ordering::Relaxed), "the process is the same");
+            assert_eq!(gettid(), 1);
+            assert_eq!(usage().lwps, 4, "the others are gone");
+            let lwp = lwp_spawn(return_at_once, 5, &on_cpu(cpus() - 1)).expect("an LWP can be made");
+            assert_eq!(lwp.tid(), 2);
+            assert_eq!(lwp.join(), Ok(Some(5)));
+            assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+            42
+        }
+        let pid = spawn_child(
+            |_| {
+                BEFORE.store(getpid().raw(), Ordering::Relaxed);
+                start_lwps(2, sleep_for_ever, 0);
+                await_asleep(2);
+                start_lwps(2, spin_for_ever, 0);
+                let error = exec(&Program::new("second", second), &["one", "two"], 7);
+                panic!("exec came back: {error}");
+            },
+            0,
+        );
+        assert_exited(wait_exit(pid).status, 42);
+    }
+);
+
+test!(
+    /// T27: an LWP that is not the first may ask; its own first LWP dies like any other.
+    t027_not_only_the_first_lwp_may_ask,
+    {
+        fn ask(_: usize) -> usize {
+            let error = exec(&Program::new("second", |_| gettid() as i32), &[], 0);
+            panic!("exec came back: {error}");
+        }
+        let pid = spawn_child(
+            |_| {
+                drop(lwp_spawn(ask, 0, &on_cpu(0)));
+                sleep_for_ever(0);
+                0
+            },
+            0,
+        );
+        assert_exited(wait_exit(pid).status, 1);
+    }
+);
+
+test!(
+    /// A program that replaces itself again and again leaves nothing behind, and its exit hooks run once, at its end.
+    a_hundred_programs_one_life,
+    {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        fn hook(_: Pid, _: asphodel::api::Status) {
+            CALLS.fetch_add(1, Ordering::Relaxed);
+        }
+        fn next(arguments: &Arguments<'_>) -> i32 {
+            let number = arguments.number();
+            if number == 100 {
+                return 100;
+            }
+            start_lwps(1, sleep_for_ever, 0);
+            let error = exec(&Program::new("next", next), &["word"], number + 1);
+            panic!("exec came back: {error}");
+        }
+        assert_eq!(at_exit(hook), Ok(()));
+        let report = wait_exit(spawn_child(next, 0));
+        assert_exited(report.status, 100);
+        assert_eq!(report.usage.lwps, 101);
+        assert_eq!(CALLS.load(Ordering::Relaxed), 1);
+        assert_eq!(rm_at_exit(hook), 1);
+    }
+);
+
+test!(
+    /// Bad input, and guards that the caller still holds, are refused; nothing has happened.
+    what_cannot_be_is_refused,
+    {
+        let pid = spawn_child(
+            |_| {
+                let program = Program::new("never", |_| 1);
+                static MUTEX: Mutex<()> = Mutex::new(());
+                start_lwps(1, sleep_for_ever, 0);
+                await_asleep(1);
+                assert_eq!(exec(&program, &["a\0b"], 0), Errno::EINVAL);
+                let long = [0x61_u8; 4096];
+                let long = core::str::from_utf8(&long).expect("it is ASCII");
+                assert_eq!(exec(&program, &[long; 17], 0), Errno::E2BIG);
+                let guard = MUTEX.lock();
+                assert_eq!(exec(&program, &[], 0), Errno::EBUSY);
+                drop(guard);
+                let guard = preempt_disable();
+                assert_eq!(exec(&program, &[], 0), Errno::EBUSY);
+                drop(guard);
+                await_asleep(1);
+                5
+            },
+            0,
+        );
+        assert_exited(wait_exit(pid).status, 5);
+    }
+);
+
+test!(
+    /// exec from an exit hook is refused: the process is ending.
+    an_exit_hook_cannot_replace_the_program,
+    {
+        static SEEN: AtomicI32 = AtomicI32::new(0);
+        fn hook(_: Pid, _: asphodel::api::Status) {
+            SEEN.store(exec(&Program::new("never", |_| 1), &[], 0).number(), Ordering::Relaxed);
+        }
+        assert_eq!(at_exit(hook), Ok(()));
+        assert_exited(wait_exit(spawn_child(|_| 6, 0)).status, 6);
+        assert_eq!(SEEN.load(Ordering::Relaxed), Errno::EBUSY.number());
+        assert_eq!(rm_at_exit(hook), 1);
+    }
+);
+
+test!(
+    /// PS_NOCLDWAIT does not outlive the program that asked for it; its children do.
+    children_are_kept_and_waited_for,
+    {
+        static CHILD: AtomicI32 = AtomicI32::new(0);
+        fn second(_: &Arguments<'_>) -> i32 {
+            let child = Pid::from_raw(CHILD.load(Ordering::Relaxed));
+            kill(child, i32::from(Signal::KILL.number())).expect("the first program's child is there");
+            assert_signaled(wait_exit(child).status, Signal::KILL);
+            0
+        }
+        let pid = spawn_child(
+            |_| {
+                let child = spawn_child(|_| sleep_for_ever(0) as i32, 0);
+                CHILD.store(child.raw(), Ordering::Relaxed);
+                set_auto_reap(true);
+                let error = exec(&Program::new("second", second), &[], 0);
+                panic!("exec came back: {error}");
+            },
+            0,
+        );
+        assert_exited(wait_exit(pid).status, 0);
+    }
+);
+
+/// What the LWPs of a race do when all are at the line.
+static LINE: StartLine = StartLine::new();
+
+fn replace_at_the_line(_: usize) -> usize {
+    LINE.cross(2);
+    let error = exec(&Program::new("winner", winner), &[], 0);
+    // Told to die while it waited: it does at the edge of the service.
+    panic!("exec came back: {error}");
+}
+
+fn winner(_: &Arguments<'_>) -> i32 {
+    start_lwps(1, spin_for_ever, 0);
+    7
+}
+
+test!(
+    /// T28, R38: exec and exit at once: the process ends; by the exit, or by the end of the new program. The old one is
+    /// never returned to.
+    t028_exec_meets_exit,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        let mut seen = [0_u32; 2];
+        for _ in race_rounds() {
+            LINE.reset();
+            let pid = spawn_child(
+                |_| {
+                    drop(lwp_spawn(replace_at_the_line, 0, &on_cpu(1 % cpus())));
+                    LINE.cross(2);
+                    exit(4)
+                },
+                0,
+            );
+            let code = wait_exit(pid).status.code().expect("it has exited");
+            assert!(code == 4 || code == 7, "code {code}");
+            seen[usize::from(code == 7)] += 1;
+        }
+        asphodel::api::println!("# exit won {}, exec won {}", seen[0], seen[1]);
+    }
+);
+
+test!(
+    /// T28: exec and a fatal signal at once: the process dies by the signal, whatever program it runs then.
+    t028_exec_meets_a_kill,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        fn again(_: &Arguments<'_>) -> i32 {
+            start_lwps(1, sleep_for_ever, 0);
+            let error = exec(&Program::new("again", again), &[], 0);
+            panic!("exec came back: {error}");
+        }
+        for round in race_rounds() {
+            let pid = spawn_child(again, 0);
+            asphodel_test::dawdle(round as usize * 37 % 20_000);
+            kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
+            assert_signaled(wait_exit(pid).status, Signal::KILL);
+        }
+    }
+);
+
+test!(
+    /// T29: two LWPs ask at once: one wins, the other one's LWP dies.
+    t029_two_ask_at_once,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        for _ in race_rounds() {
+            LINE.reset();
+            let pid = spawn_child(
+                |_| {
+                    drop(lwp_spawn(replace_at_the_line, 0, &on_cpu(1 % cpus())));
+                    replace_at_the_line(0) as i32
+                },
+                0,
+            );
+            let report = wait_exit(pid);
+            assert_exited(report.status, 7);
+            // The loser, the winner, and the LWP that the winner's program made.
+            assert_eq!(report.usage.lwps, 3);
+        }
+    }
+);
+
+test!(
+    /// exec waits for a sibling that holds a guard, and can be killed meanwhile.
+    a_waiting_exec_can_be_killed,
+    {
+        static LOCKED: AtomicBool = AtomicBool::new(false);
+        static DONE: AtomicBool = AtomicBool::new(false);
+        fn hold(_: usize) -> usize {
+            static MUTEX: Mutex<()> = Mutex::new(());
+            let _guard = MUTEX.lock();
+            LOCKED.store(true, Ordering::Release);
+            while !DONE.load(Ordering::Acquire) {
+                yield_now();
+            }
+            0
+        }
+        let program = Program::new("child", |_: &Arguments<'_>| {
+            drop(lwp_spawn(hold, 0, &on_cpu(1 % cpus())));
+            eventually("the other LWP is there", || LOCKED.load(Ordering::Acquire));
+            let error = exec(&Program::new("never", |_| 1), &[], 0);
+            panic!("exec came back: {error}");
+        });
+        let pid = spawn(&program, &[], &Default::default()).expect("a child can be spawned");
+        eventually("exec waits", || {
+            asphodel::api::process(pid).is_some_and(|report| report.sleeping == 1)
+        });
+        kill(pid, i32::from(Signal::TERM.number())).expect("it is there");
+        eventually("the kill has begun", || state_of(pid) == Some(State::Exiting));
+        DONE.store(true, Ordering::Release);
+        assert_signaled(wait_exit(pid).status, Signal::TERM);
+    }
+);
