@@ -56,8 +56,8 @@ impl TaskState {
         }
     }
 
-    /// The worker takes the task from its queue to run it; called before it gives up the queue's lock, so that
-    /// whoever wants to cancel the task finds it either linked or running (R32).
+    /// The worker has taken the task from its queue and runs it. From its being enqueued to [`TaskState::finish`] it is
+    /// not idle, which is what a cancel waits for (R32).
     #[inline]
     pub fn begin(&self) {
         self.0.swap(RUNNING, Ordering::AcqRel);
@@ -73,11 +73,6 @@ impl TaskState {
                 Enqueue::Link
             }
         }
-    }
-
-    /// Withdraws a task that is linked but does not run: the caller has unlinked it under the queue's lock.
-    pub fn withdraw(&self) {
-        self.0.store(IDLE, Ordering::Release);
     }
 
     /// Whether it neither runs nor is queued.
@@ -121,14 +116,6 @@ mod tests {
         task.begin();
         assert_eq!(task.finish(), Enqueue::Merged);
         assert!(!task.is_running());
-        assert_eq!(task.enqueue(), Enqueue::Link);
-    }
-
-    #[test]
-    fn a_withdrawn_task_can_be_enqueued() {
-        let task = TaskState::new();
-        let _ = task.enqueue();
-        task.withdraw();
         assert_eq!(task.enqueue(), Enqueue::Link);
     }
 }

@@ -5,7 +5,7 @@
 //! | R41 enqueue while the task runs | `r41_enqueue_meets_run` | the request to run again is dropped |
 //! | R41 | `r41_enqueue_meets_run` | the task is pending until its run is over |
 //! | R41 | `r41_enqueue_meets_run` | "is it pending" tested, then enqueued |
-//! | R32 cancel against begin | `r32_cancel_meets_begin` | begun after the queue's lock is given up |
+//! | R32 cancel against call | `r32_cancel_meets_call` | enqueued after the timer queue's lock; waits for a running call only |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
 use asphodel_core::task::{Enqueue, TaskState};
+use asphodel_core::time::callout;
+use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
+use asphodel_core::wait::queue::Exclusive;
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -33,13 +36,17 @@ struct Work {
 
 impl Work {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::new_alone())
+    }
+
+    fn new_alone() -> Self {
+        Self {
             task: TaskState::new(),
             linked: Mutex::new(false),
             bell: Bell::new(),
             asked: AtomicU32::new(0),
             seen: Tally::new(0),
-        })
+        }
     }
 
     fn ask(&self) {
@@ -136,54 +143,109 @@ fn r41_seeded_tested_then_enqueued() {
     catches("deadlock", || enqueue_meets_run(BUG, turn));
 }
 
-/// A task that is linked; the worker `takes` it and runs it, using memory that the canceller frees.
-fn cancel_meets_begin(take: fn(&Work)) {
-    let work = Arc::new((Work::new(), UnsafeCell::new(0_u32)));
-    work.0.ask();
-    let worker = work.clone();
-    let working = thread::spawn(move || {
-        take(&worker.0);
-        if worker.0.task.is_running() {
-            // SAFETY: loom checks that nobody writes the memory meanwhile; the pointer is valid inside the closure.
-            worker.1.with(|memory| unsafe { *memory });
-            let _ = worker.0.task.finish();
+/// A call-out that is armed and due, the kernel thread that hands it over, its worker, and memory that its function
+/// uses and whoever cancels it frees.
+struct Callout {
+    work: Work,
+    armed: Lock<TimerQueue>,
+    timer: TimerLinks,
+    memory: UnsafeCell<u32>,
+    /// The canceller sleeps here until the task is idle.
+    idle: Bell,
+}
+
+/// The lock of the timer queue.
+struct Lock<T>(Mutex<T>);
+
+impl<T> Exclusive<T> for Lock<T> {
+    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.0.lock().expect("no model panics with the queue locked"))
+    }
+}
+
+impl Timers for Callout {
+    fn timer(&self, _index: u32) -> &TimerLinks {
+        &self.timer
+    }
+}
+
+impl Callout {
+    fn new() -> Arc<Self> {
+        let callout = Arc::new(Self {
+            work: Work::new_alone(),
+            armed: Lock(Mutex::new(TimerQueue::new())),
+            timer: TimerLinks::new(),
+            memory: UnsafeCell::new(0),
+            idle: Bell::new(),
+        });
+        callout.armed.with(|queue| queue.insert(&*callout, 0, 0));
+        callout
+    }
+
+    /// The worker's turn: the function uses the memory.
+    fn call(&self) {
+        self.work.take();
+        self.work.task.begin();
+        // SAFETY: loom checks that nobody writes the memory meanwhile; the pointer is valid inside the closure.
+        self.memory.with(|memory| unsafe { *memory });
+        let _nobody_asked_again = self.work.task.finish();
+        self.idle.ring();
+    }
+
+    fn cancel(&self) {
+        callout::disarm(&self.armed, self, 0);
+        while !self.work.task.is_idle() {
+            self.idle.wait();
+        }
+    }
+}
+
+/// The call-out is due while another CPU cancels it and frees what its function uses.
+fn cancel_meets_call(hand_over: fn(&Callout) -> bool, cancel: fn(&Callout)) {
+    let callout = Callout::new();
+    let server = callout.clone();
+    let serving = thread::spawn(move || {
+        if hand_over(&server) {
+            server.call();
         }
     });
-    let running = {
-        let mut linked = work.0.linked.lock().expect("no model panics with the queue locked");
-        if *linked {
-            *linked = false;
-            work.0.task.withdraw();
+    cancel(&callout);
+    // SAFETY: loom checks that nobody else uses the memory; the pointer is valid inside the closure.
+    callout.memory.with_mut(|memory| unsafe { *memory += 1 });
+    serving.join().expect("the call-out is called or not");
+}
+
+fn enqueued_under_the_lock(callout: &Callout) -> bool {
+    callout::hand_over_due(&callout.armed, callout, 0, |_| {
+        callout.work.carry_out(callout.work.task.enqueue())
+    })
+}
+
+/// T59, D17: when the cancel returns, the function neither runs nor will run.
+#[test]
+fn r32_cancel_meets_call() {
+    check(3, || cancel_meets_call(enqueued_under_the_lock, Callout::cancel));
+}
+
+#[test]
+fn r32_seeded_enqueued_after_the_lock() {
+    const BUG: fn(&Callout) -> bool = |callout| {
+        let due = callout.armed.with(|queue| queue.expire(callout, 0)).is_some();
+        if due {
+            callout.work.carry_out(callout.work.task.enqueue());
         }
-        work.0.task.is_running()
+        due
     };
-    if !running {
-        // SAFETY: as above.
-        work.1.with_mut(|memory| unsafe { *memory += 1 });
-    }
-    working.join().expect("the worker returns");
-}
-
-/// Takes the task out if it is still linked, and begins it before the lock is given up, or after.
-fn take_and_begin(work: &Work, under_the_lock: bool) {
-    let mut linked = work.linked.lock().expect("no model panics with the queue locked");
-    let mine = std::mem::take(&mut *linked);
-    if mine && under_the_lock {
-        work.task.begin();
-    }
-    drop(linked);
-    if mine && !under_the_lock {
-        work.task.begin();
-    }
-}
-
-/// T59: whoever cancels finds the task withdrawn or running, never in between.
-#[test]
-fn r32_cancel_meets_begin() {
-    check(3, || cancel_meets_begin(|work| take_and_begin(work, true)));
+    catches("Causality violation", || cancel_meets_call(BUG, Callout::cancel));
 }
 
 #[test]
-fn r32_seeded_begun_after_the_lock() {
-    catches("Causality violation", || cancel_meets_begin(|work| take_and_begin(work, false)));
+fn r32_seeded_cancel_waits_for_a_running_call_only() {
+    const BUG: fn(&Callout) = |callout| {
+        callout::disarm(&callout.armed, callout, 0);
+        while callout.work.task.is_running() {
+            callout.idle.wait();
+        }
+    };
+    catches("Causality violation", || cancel_meets_call(enqueued_under_the_lock, BUG));
 }

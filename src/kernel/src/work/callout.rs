@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::thread::park::Sleep;
+use asphodel_core::time::callout;
 use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
 
 use crate::arch::counter;
@@ -89,14 +90,7 @@ impl Callout {
         if slot == 0 {
             return false;
         }
-        let was_armed = {
-            let mut armed = ARMED.lock();
-            let was_armed = ENTRIES.timer(slot).is_armed();
-            if was_armed {
-                armed.remove(&ENTRIES, slot);
-            }
-            was_armed
-        };
+        let was_armed = callout::disarm(&ARMED, &ENTRIES, slot);
         self.task.drain();
         was_armed
     }
@@ -120,19 +114,18 @@ impl Callout {
 pub(crate) fn serve() -> ! {
     loop {
         let now = counter::now();
-        while let Some(slot) = due(now) {
-            let address = ENTRIES.0.get(slot).callout.load(Ordering::Relaxed) as *const Callout;
-            // SAFETY: stored by `Callout::slot` from a `&'static Callout`, before the slot could be armed.
-            unsafe { &*address }.task.enqueue();
-        }
+        while callout::hand_over_due(&ARMED, &ENTRIES, now, enqueue) {}
         let deadline = ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER);
         let manner = Manner { sleep: Sleep::Uninterruptible, deadline };
         let _earlier_or_due = EARLIER.wait_in(manner, || earliest() < deadline);
     }
 }
 
-fn due(now: u64) -> Option<u32> {
-    ARMED.lock().expire(&ENTRIES, now)
+/// The call-out in `slot` is due. `ARMED` is locked: a cancel finds it armed or its task not idle (R32).
+fn enqueue(slot: u32) {
+    let address = ENTRIES.0.get(slot).callout.load(Ordering::Relaxed) as *const Callout;
+    // SAFETY: stored by `Callout::slot` from a `&'static Callout`, before the slot could be armed.
+    unsafe { &*address }.task.enqueue();
 }
 
 fn earliest() -> u64 {
