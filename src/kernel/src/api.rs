@@ -86,7 +86,7 @@ pub fn getpgrp() -> Pid {
 /// The calling LWP's number in its process, 1 for the first.
 #[must_use]
 pub fn gettid() -> u32 {
-    Thread::current().lwp.tid.get()
+    Thread::current().lwp.member.tid()
 }
 
 /// What the calling process has used so far: its living LWPs and those that ended.

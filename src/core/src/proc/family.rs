@@ -10,6 +10,7 @@
 
 use crate::id::Pid;
 use crate::list::{Links, List, Nodes};
+use crate::proc::gate::{Claim, Gate};
 use crate::shim::guarded::Cell32;
 use crate::wait::select::Selector;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -119,6 +120,18 @@ pub enum Found {
     NoMatch,
 }
 
+/// What a parent did with a child that has become a zombie.
+#[derive(Debug)]
+#[must_use = "a zombie that its parent did not take is still to be published"]
+pub enum Received {
+    /// It has been adopted since its parent was read (R19): read again.
+    NotMine,
+    /// It can be waited for.
+    Ready,
+    /// Nobody will wait for it: it is the caller's to reap.
+    Unwanted(Claim),
+}
+
 /// The children of one process. Guarded by that process's family lock.
 #[derive(Debug)]
 pub struct Brood {
@@ -196,6 +209,30 @@ impl Brood {
         list.remove(&siblings, child);
         self.children -= 1;
         self.clone_class -= u32::from(kin.is_clone_class());
+    }
+
+    /// `child` has become a zombie, and whoever publishes it has read that `me`, whose brood this is, is its parent.
+    /// If it is wanted it is ready to be waited for, else it is claimed and taken out at once (PS_NOCLDWAIT, D19).
+    #[inline]
+    pub fn receive<K: Kinship + ?Sized>(
+        &mut self,
+        kinship: &K,
+        me: u32,
+        child: u32,
+        gate: &Gate,
+        unwanted: bool,
+    ) -> Received {
+        if !self.has(kinship, me, child) {
+            return Received::NotMine;
+        }
+        self.ready(kinship, child);
+        match if unwanted { gate.claim() } else { None } {
+            Some(claim) => {
+                self.remove(kinship, child);
+                Received::Unwanted(claim)
+            }
+            None => Received::Ready,
+        }
     }
 
     /// Looks for a child of `me`, whose brood this is. `clone_class` as in [`crate::wait::select::Options`].
@@ -313,6 +350,29 @@ mod tests {
 
     fn any(brood: &Brood, table: &Table) -> Found {
         brood.find(table, PARENT, Selector::Any, false)
+    }
+
+    /// What became of `child`, which died with `gate`, in the words of a test.
+    fn received(brood: &mut Brood, table: &Table, child: u32, gate: &Gate, unwanted: bool) -> &'static str {
+        match brood.receive(table, PARENT, child, gate, unwanted) {
+            Received::NotMine => "not mine",
+            Received::Ready => "ready",
+            Received::Unwanted(_) => "unwanted",
+        }
+    }
+
+    /// R19, D19: a zombie is ready, or made away with, or somebody else's.
+    #[test]
+    fn a_zombie_is_received_once() {
+        let (table, mut brood) = family(&[(2, false), (3, false)]);
+        let gate = Gate::new();
+        let (_master, _publish) = (gate.exit(), gate.off_cpu());
+        assert_eq!(received(&mut brood, &table, 2, &gate, false), "ready");
+        assert_eq!(any(&brood, &table), Found::Ready(2));
+        assert_eq!(received(&mut brood, &table, 3, &gate, true), "unwanted");
+        assert!(gate.claim().is_none(), "the claim is the receiver's");
+        assert_eq!(received(&mut brood, &table, 3, &gate, true), "not mine");
+        assert_eq!(brood.len(), 1);
     }
 
     /// T107, T110, T116.

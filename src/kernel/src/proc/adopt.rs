@@ -6,6 +6,7 @@
 use core::sync::atomic::Ordering;
 
 use asphodel_core::id::Pid;
+use asphodel_core::proc::family::Received;
 use asphodel_core::signal::Signal;
 
 use crate::proc::kill;
@@ -29,21 +30,15 @@ pub(crate) fn publish(process: &'static Process) {
         // A record stays a process record for ever: locking a brood whose owner has changed does no harm.
         let parent = PROCESSES.get(process.kin.parent());
         let mut brood = parent.brood.lock();
-        if !brood.has(&PROCESSES, parent.slot, slot) {
-            // Adopted between the look and the lock (R19): once more.
+        let unwanted = parent.auto_reap.load(Ordering::Relaxed);
+        let received = brood.receive(&PROCESSES, parent.slot, slot, &process.gate, unwanted);
+        if matches!(received, Received::NotMine) {
             continue;
         }
         // A parent with children is alive; the hold keeps it what it is after the lock is gone.
         let parent = parent.hold();
-        let unwanted = parent.auto_reap.load(Ordering::Relaxed);
-        brood.ready(&PROCESSES, slot);
-        let claim = if unwanted { process.gate.claim() } else { None };
-        if claim.is_some() {
-            brood.remove(&PROCESSES, slot);
-        }
         drop(brood);
-        if let Some(claim) = claim {
-            // Nobody will wait for it (PS_NOCLDWAIT): reaped on the spot (D19).
+        if let Received::Unwanted(claim) = received {
             wait::bury(process, &parent, claim);
         }
         let signal = if parent.slot == INIT { Signal::CHLD } else { signal };

@@ -17,7 +17,7 @@ use crate::proc::table::Process;
 use crate::proc::{handle, kill, undertaker};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, Woken};
-use crate::thread::Thread;
+use crate::thread::{THREADS, Thread};
 
 /// Replaces the calling process's program by `program`, started with `words` and `number` in the calling LWP, which
 /// becomes the only one and has tid 1. Returns only to say what is wrong. Thread context; blocks until all other LWPs
@@ -54,8 +54,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     release_old_program(process, thread);
     {
         let mut crew = process.crew.lock();
-        crew.last_tid = 1;
-        thread.lwp.tid.set(1);
+        crew.renumber(&THREADS, thread.index);
         process.set_program(*program, words, number);
     }
     if process.gate.finish_single(single).is_err() {

@@ -50,7 +50,13 @@ struct Who<'a>(&'a Thread);
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let process = lwp::current_process();
-        write!(f, "asphodel: pid {} tid {} ({})", process.pid(), self.0.lwp.tid.get(), process.program().name)
+        write!(
+            f,
+            "asphodel: pid {} tid {} ({})",
+            process.pid(),
+            self.0.lwp.member.tid(),
+            process.program().name
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 
-use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
+use crate::proc::table::{PROCESSES, Process};
 use crate::proc::undertaker;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{self, Manner, Woken};
@@ -30,7 +30,7 @@ pub struct LwpHandle {
 impl LwpHandle {
     /// The handle of `thread`, a new LWP of `process` that cannot run yet. There is one for each LWP.
     pub(crate) fn new(process: &Process, thread: &Thread) -> Option<Self> {
-        let key = u64::from(process.pid().raw() as u32) << 32 | u64::from(thread.lwp.tid.get());
+        let key = u64::from(process.pid().raw() as u32) << 32 | u64::from(thread.lwp.member.tid());
         thread.remains.try_hold().then(|| {
             thread.lwp.handle.store(key, Ordering::Release);
             Self { thread: thread.index, key }
@@ -116,13 +116,7 @@ impl Drop for LwpHandle {
             return;
         }
         let process = PROCESSES.get(thread.lwp.process.get());
-        {
-            let mut crew = process.crew.lock();
-            if thread.lwp.place.get() == Place::LEFT {
-                crew.left.remove(&CrewNodes, thread.index);
-                thread.lwp.place.set(Place::NOWHERE);
-            }
-        }
+        process.crew.lock().unlist(&THREADS, thread.index);
         undertaker::release(thread);
     }
 }
@@ -161,9 +155,8 @@ pub(crate) fn revoke_all(process: &Process) {
     loop {
         // While it is listed its holder cannot have given the hold back; what is unlisted under the lock may go.
         let mut crew = process.crew.lock();
-        let Some(index) = crew.left.pop_front(&CrewNodes) else { return };
+        let Some(index) = crew.take_left(&THREADS) else { return };
         let thread = THREADS.get(index);
-        thread.lwp.place.set(Place::NOWHERE);
         // A holder outside the process that has taken the key waits for this lock, and gives the hold back itself.
         let key = thread.lwp.handle.swap(0, Ordering::AcqRel);
         drop(crew);

@@ -13,7 +13,7 @@ use asphodel_core::thread::park::Unpark;
 
 use crate::cpu::Cpu;
 use crate::drivers::gic;
-use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
+use crate::proc::table::{PROCESSES, Process};
 use crate::sched::{MESSAGE, ready};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Woken;
@@ -25,31 +25,21 @@ const BATCH: usize = 16;
 /// Tells every LWP of `process` but the caller to die. LWPs made later are refused by the gate, or find themselves
 /// doomed. Thread context; never blocks.
 pub(crate) fn doom_all(process: &Process) {
-    let me = Thread::current();
+    // A killer of the same process stays one that a later signal can doom.
+    let me = Some(Thread::current()).filter(|me| me.lwp.process.get() == process.slot).map(|me| me.index);
     let mut more = true;
     while more {
         let mut wake = heapless::Vec::<u32, BATCH>::new();
         let mut crew = process.crew.lock();
-        // Set aside while the lock is held: it stays one that a later signal can doom.
-        let spared = me.lwp.process.get() == process.slot && me.lwp.place.get() == Place::FREE;
-        if spared {
-            crew.free.remove(&CrewNodes, me.index);
-        }
         while !wake.is_full() {
-            let Some(index) = crew.free.pop_front(&CrewNodes) else {
+            let Some(index) = crew.doom_next(&THREADS, me) else {
                 more = false;
                 break;
             };
-            let thread = THREADS.get(index);
-            thread.lwp.place.set(Place::DOOMED);
-            crew.doomed.push_back(&CrewNodes, index);
-            if doom(thread) == Unpark::Enqueue {
+            if doom(THREADS.get(index)) == Unpark::Enqueue {
                 let stored = wake.push(index);
                 debug_assert!(stored.is_ok(), "the loop stops when it is full");
             }
-        }
-        if spared {
-            crew.free.push_back(&CrewNodes, me.index);
         }
         drop(crew);
         for index in &wake {
@@ -137,13 +127,7 @@ pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
     let _service = Service::enter();
     let process = crate::proc::lwp::current_process();
     let crew = process.crew.lock();
-    let found = crew
-        .free
-        .iter(&CrewNodes)
-        .chain(crew.doomed.iter(&CrewNodes))
-        .map(|index| THREADS.get(index))
-        .find(|thread| thread.lwp.tid.get() == tid)
-        .ok_or(Errno::ESRCH)?;
+    let found = THREADS.get(crew.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
     let wake = doom(found);
     drop(crew);
     ready::settle(found.index, wake);

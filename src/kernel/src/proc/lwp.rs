@@ -12,12 +12,12 @@ use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
 use asphodel_core::proc::status::Status;
 
 use crate::proc::handle::LwpHandle;
-use crate::proc::table::{CrewNodes, PROCESSES, Place, Process};
+use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{exit, undertaker};
 use crate::sched::{ready, switch};
 use crate::sync::service::Service;
 use crate::sync::{channel, token};
-use crate::thread::{Thread, ThreadAttributes};
+use crate::thread::{THREADS, Thread, ThreadAttributes};
 
 /// What a new LWP is to be like: priority, CPUs, stack size.
 pub type LwpAttributes = ThreadAttributes;
@@ -51,10 +51,7 @@ pub(crate) fn create(
         // The first LWP has been counted since the gate exists.
         let admitted = if first { Ok(()) } else { process.gate.create() };
         if admitted.is_ok() {
-            crew.last_tid += 1;
-            thread.lwp.tid.set(crew.last_tid);
-            thread.lwp.place.set(Place::FREE);
-            crew.free.push_back(&CrewNodes, thread.index);
+            crew.admit(&THREADS, thread.index);
             // A kill that is under way has a sender that may have walked the crew already.
             if process.fatal.load(Ordering::Relaxed) != 0 {
                 thread.doomed.store(true, Ordering::Relaxed);
@@ -139,14 +136,9 @@ pub(crate) fn depart(process: &'static Process, _duty: Departure) -> ! {
 /// Takes the LWP out of the crew: its tid names nobody from here on (T97).
 pub(crate) fn quit_crew(process: &Process, thread: &Thread) {
     let mut crew = process.crew.lock();
-    let list = if thread.lwp.place.get() == Place::DOOMED { &mut crew.doomed } else { &mut crew.free };
-    list.remove(&CrewNodes, thread.index);
     // The master's own handle is revoked when it is buried.
     let listed = thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.master.load(Ordering::Relaxed);
-    if listed {
-        crew.left.push_back(&CrewNodes, thread.index);
-    }
-    thread.lwp.place.set(if listed { Place::LEFT } else { Place::NOWHERE });
+    crew.quit(&THREADS, thread.index, listed);
 }
 
 /// Frees what an LWP has besides its stack and record. Last thing that may take locks.

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use crate::arch::counter;
 use crate::mem;
 use crate::proc::figures::running_ticks;
-use crate::proc::table::{CrewNodes, PROCESSES, Process};
+use crate::proc::table::{PROCESSES, Process};
 use crate::sync::service::Service;
 use crate::thread::{THREADS, Thread, stack};
 
@@ -75,7 +75,7 @@ fn report(process: &Process) -> ProcessReport {
     let (mut runnable, mut sleeping, mut cpu, mut stacks, mut waits_for) = (false, 0, 0, 0, None);
     let name = {
         let crew = process.crew.lock();
-        for index in crew.free.iter(&CrewNodes).chain(crew.doomed.iter(&CrewNodes)) {
+        for index in crew.iter(&THREADS) {
             let thread = THREADS.get(index);
             usage = usage.plus(thread.usage.read());
             usage.cpu_ticks += running_ticks(thread);
@@ -85,7 +85,7 @@ fn report(process: &Process) -> ProcessReport {
             stacks += thread.stack_size() as u64;
             let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
                 && !thread.lwp.master.load(Ordering::Relaxed);
-            waits_for = waits_for.or(stuck.then(|| thread.lwp.tid.get()));
+            waits_for = waits_for.or(stuck.then(|| thread.lwp.member.tid()));
         }
         process.name(&crew)
     };

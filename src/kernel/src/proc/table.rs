@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use alloc::boxed::Box;
 use asphodel_core::id::{MAX_PROCESSES, Pid};
-use asphodel_core::list::{Links, List, NIL, Nodes};
+use asphodel_core::list::NIL;
+use asphodel_core::proc::crew::Crew;
 use asphodel_core::proc::family::{Brood, Kin, Kinship};
 use asphodel_core::proc::gate::Gate;
 use asphodel_core::proc::status::Status;
@@ -24,41 +25,6 @@ use crate::cpu::Cpu;
 use crate::mem::slab::{Record, Slab};
 use crate::proc::program::Program;
 use crate::sync::wait_queue::WaitQueue;
-use crate::thread::THREADS;
-
-/// The LWPs of a process, by thread index, in lists: two for the living, so that dooming them all is resumable, and one
-/// for those that left and have a handle.
-#[derive(Debug, Default)]
-pub(crate) struct Crew {
-    /// LWPs that nobody has doomed.
-    pub(crate) free: List,
-    /// LWPs that have been told to die.
-    pub(crate) doomed: List,
-    /// LWPs that left and have a handle; see `proc::handle`.
-    pub(crate) left: List,
-    /// Number of the LWP created last.
-    pub(crate) last_tid: u32,
-}
-
-/// Which list of its crew an LWP is in: values of `LwpPart::place`.
-pub(crate) struct Place;
-
-impl Place {
-    pub(crate) const FREE: u32 = 0;
-    pub(crate) const DOOMED: u32 = 1;
-    pub(crate) const LEFT: u32 = 2;
-    pub(crate) const NOWHERE: u32 = 3;
-}
-
-/// Views the table of threads as nodes of crews.
-pub(crate) struct CrewNodes;
-
-impl Nodes for CrewNodes {
-    #[inline(always)]
-    fn links(&self, index: u32) -> &Links {
-        &THREADS.get(index).lwp.crew
-    }
-}
 
 /// A process's record.
 #[repr(align(512))]
@@ -144,7 +110,7 @@ impl Record for Process {
             alone: WaitQueue::new(),
             child_events: WaitQueue::new(),
             brood: InterruptLock::new(Brood::new()),
-            crew: InterruptLock::new(Crew::default()),
+            crew: InterruptLock::new(Crew::new()),
             status: Cell32::new(0),
             usage: Account::new(),
             children_usage: Account::new(),
@@ -277,7 +243,7 @@ impl Process {
         self.memory.store(0, Ordering::Relaxed);
         self.auto_reap.store(false, Ordering::Relaxed);
         self.corpses.store(NIL, Ordering::Relaxed);
-        self.crew.lock().last_tid = 0;
+        self.crew.lock().reset();
     }
 
     /// Look-ups may find it from here on.

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering
 use asphodel_core::errno::Errno;
 use asphodel_core::list::{Links, Nodes};
 use asphodel_core::mailbox::{Mail, MailLink};
+use asphodel_core::proc::crew::{Member, Members};
 use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
@@ -110,12 +111,8 @@ pub(crate) const MAX_TOKENS: usize = 8;
 pub(crate) struct LwpPart {
     /// Slot of the process; 0: a kernel thread.
     pub(crate) process: Cell32,
-    /// Number of the LWP in its process.
-    pub(crate) tid: Cell32,
-    /// Links in the process's crew, and which of its lists they are in (`proc::table::Place`). Guarded by the crew's
-    /// lock.
-    pub(crate) crew: Links,
-    pub(crate) place: Cell32,
+    /// Its number in its process, and its place in the crew. Guarded by the crew's lock.
+    pub(crate) member: Member,
     /// Key of its handle, 0: none; see `proc::handle`.
     pub(crate) handle: AtomicU64,
     /// Threads that wait for its end.
@@ -174,9 +171,7 @@ impl Record for Thread {
             channel: AtomicUsize::new(0),
             lwp: LwpPart {
                 process: Cell32::new(0),
-                tid: Cell32::new(0),
-                crew: Links::new(),
-                place: Cell32::new(0),
+                member: Member::new(),
                 handle: AtomicU64::new(0),
                 joiners: InterruptLock::new(Waiters::new()),
                 result: AtomicU64::new(0),
@@ -204,6 +199,13 @@ impl Nodes for Table {
     #[inline(always)]
     fn links(&self, index: u32) -> &Links {
         &self.get(index).run_links
+    }
+}
+
+impl Members for Table {
+    #[inline(always)]
+    fn member(&self, index: u32) -> &Member {
+        &self.get(index).lwp.member
     }
 }
 
