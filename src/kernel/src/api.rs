@@ -21,7 +21,9 @@ pub use crate::proc::exec::exec;
 pub use crate::proc::exit::extexit;
 pub use crate::proc::figures::{CpuReport, MemoryReport, cpu_reports, memory_report};
 pub use crate::proc::handle::{LwpHandle, StackPin};
-pub use crate::proc::hooks::{Hook, MAX_HOOKS, at_exit, rm_at_exit};
+pub use crate::proc::hooks::{
+    ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
+};
 pub use crate::proc::kill::{kill, kill_lwp, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};

@@ -3,5 +3,6 @@
 pub mod crew;
 pub mod family;
 pub mod gate;
+pub mod hooks;
 pub mod status;
 pub mod usage;

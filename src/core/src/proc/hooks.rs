@@ -1,0 +1,116 @@
+//! Registries of functions that are called for each process that ends, walked while they change.
+//!
+//! at_exit(9) and the `process_exit` event handlers. Every entry has a place of its own in the order of calling: its
+//! priority, then its turn of coming. A walk remembers the place of the entry it called last and looks for the next one
+//! behind it, so it needs no lock while a function runs, which may block, and entries may come and go meanwhile (R29,
+//! D16): whoever is there during the whole walk is called exactly once, nobody twice. Model: `tests/hooks.rs`.
+
+/// Where an entry stands in the order of calling. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    priority: i32,
+    turn: u64,
+}
+
+/// Why an entry was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is there already (T180).
+    Exists,
+    /// There is no room (T183).
+    Full,
+}
+
+/// Up to `N` entries in the order of calling. Guarded by a lock of its owner, held for single calls only.
+#[derive(Debug)]
+pub struct Registry<T, const N: usize> {
+    entries: heapless::Vec<(Place, T), N>,
+    turn: u64,
+}
+
+impl<T: Copy + PartialEq, const N: usize> Registry<T, N> {
+    /// No entries.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { entries: heapless::Vec::new(), turn: 0 }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds an entry behind all of its priority; lower priorities are called first. O(entries).
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed.
+    pub fn add(&mut self, priority: i32, entry: T) -> Result<(), Refused> {
+        if self.entries.iter().any(|(_, known)| *known == entry) {
+            return Err(Refused::Exists);
+        }
+        let place = Place { priority, turn: self.turn };
+        let position = self.entries.partition_point(|(known, _)| *known < place);
+        self.entries.insert(position, (place, entry)).map_err(|_| Refused::Full)?;
+        self.turn += 1;
+        Ok(())
+    }
+
+    /// Removes `entry`; returns how many were removed, 0 or 1. A walk that has looked it up before still calls it.
+    pub fn remove(&mut self, entry: &T) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|(_, known)| known != entry);
+        before - self.entries.len()
+    }
+
+    /// The first entry behind `last`, the place of the one called before; `None`: from the beginning. O(log entries).
+    #[must_use]
+    pub fn next(&self, last: Option<Place>) -> Option<(Place, T)> {
+        let position = last.map_or(0, |last| self.entries.partition_point(|(place, _)| *place <= last));
+        self.entries.get(position).copied()
+    }
+}
+
+impl<T: Copy + PartialEq, const N: usize> Default for Registry<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn walk(registry: &Registry<u32, 4>) -> Vec<u32> {
+        let mut last = None;
+        let mut called = Vec::new();
+        while let Some((place, entry)) = registry.next(last) {
+            last = Some(place);
+            called.push(entry);
+        }
+        called
+    }
+
+    /// T48: in the order of registration inside one priority.
+    #[test]
+    fn priorities_then_turns() {
+        let mut registry = Registry::<u32, 4>::new();
+        assert!(registry.is_empty() && registry.next(None).is_none());
+        for (priority, entry) in [(0, 1), (5, 2), (-1, 3), (0, 4)] {
+            assert_eq!(registry.add(priority, entry), Ok(()));
+        }
+        assert_eq!(walk(&registry), [3, 1, 4, 2]);
+    }
+
+    /// T180, T181, T183.
+    #[test]
+    fn doubles_and_too_many_are_refused() {
+        let mut registry = Registry::<u32, 4>::new();
+        (0..4).for_each(|entry| assert_eq!(registry.add(0, entry), Ok(())));
+        assert_eq!(registry.add(0, 3), Err(Refused::Exists));
+        assert_eq!(registry.add(0, 4), Err(Refused::Full));
+        assert_eq!((registry.remove(&9), registry.remove(&0), registry.remove(&0)), (0, 1, 0));
+        assert_eq!(registry.add(0, 4), Ok(()));
+        assert_eq!(walk(&registry), [1, 2, 3, 4], "whoever comes again stands last");
+    }
+}
