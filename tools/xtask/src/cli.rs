@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::conformance::Kind;
 use crate::machine::Machine;
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Test(Test),
     /// Measure the operations of the kernel in instructions, beside the figures of other systems
     Bench(Bench),
+    /// Show every requirement, race, invariant, defect and case, with the tests that show it and their last result
+    Conformance(Conformance),
     /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
     Image(Image),
     /// Install what building and running needs, and say what was installed
@@ -141,6 +144,28 @@ pub(crate) struct Bench {
 const BENCH_HELP: &str = "\
 Runs under QEMU's instruction counter: one instruction is one nanosecond of virtual time, summed over all
 CPUs, so the figures are the same on any host. Cache, TLB and barrier costs are not in them.";
+
+/// Arguments of `conformance`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = CONFORMANCE_HELP)]
+pub(crate) struct Conformance {
+    /// Only numbers that stand so
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Kind>,
+    /// Only this number, such as T16 or A-h07
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) number: Option<String>,
+    /// Write the whole table as a JSON list of {number, statement, standing, why, tests}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+const CONFORMANCE_HELP: &str = "\
+A test claims the numbers that its name begins with (`t16_..`, `r05_t16_..`, `a_h07_..`), those of its doc comment, and
+those of a row of its file's `//!` table that names it; the rest of a test file's `//!` lines claim for all its tests.
+What a paragraph says that begins with `not shown:` does not count. Reasons stand in ARCHITECTURE.md. Results are those
+of the last `cargo xtask test` of each test on each machine.
+Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anything is missing or contradicts itself.";
 
 /// Arguments of `image`.
 #[derive(Args, Debug)]

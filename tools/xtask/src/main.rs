@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod ci;
 mod cli;
+mod conformance;
 mod console;
 mod gdb;
 mod guest;
@@ -48,6 +49,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(&workspace, &arguments),
         Command::Test(arguments) => test::run(&workspace, &arguments),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
+        Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
         Command::Ci => ci::run(&workspace),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::report::{Case, Suite};
+use super::results::{self, Origin};
 use crate::process;
 use crate::progress::Progress;
 use crate::workspace::Workspace;
@@ -31,7 +32,7 @@ pub(crate) fn unit_tests(workspace: &Workspace, filter: Option<&str>) -> anyhow:
     for package in PACKAGES {
         cargo.args(["--package", package]);
     }
-    run("host tests", &mut cargo, filter)
+    run("host tests", results::HOST, &mut cargo, filter)
 }
 
 /// The loom models: built in release mode with their own flags, in a target directory of their own.
@@ -48,7 +49,7 @@ pub(crate) fn models(workspace: &Workspace, filter: Option<&str>) -> anyhow::Res
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     cargo.args(["test", "--no-fail-fast", "--release", "--package", MODELS_PACKAGE, "--test", "loom_*"]);
     cargo.arg("--target-dir").arg(workspace.loom_target());
-    run("loom models", &mut cargo, filter)
+    run("loom models", results::LOOM, &mut cargo, filter)
 }
 
 /// The names of the models' files.
@@ -69,14 +70,14 @@ pub(crate) fn model_files(workspace: &Workspace) -> anyhow::Result<Vec<String>> 
 }
 
 /// Runs cargo's tests, showing how many are done.
-fn run(what: &str, cargo: &mut Command, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+fn run(what: &str, machine: &str, cargo: &mut Command, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
     if let Some(filter) = filter {
         cargo.args(["--", filter]);
     }
     let progress = Progress::new(what, 1);
     let job = progress.job(what);
     let reader = merged(cargo).reader().with_context(|| format!("{what}: cannot start cargo"))?;
-    let mut output = Output::new(what);
+    let mut output = Output::new(what, machine);
     for line in BufReader::new(&reader).lines() {
         let line = line.with_context(|| format!("{what}: cannot read what cargo says"))?;
         output.take(&line);
@@ -111,6 +112,7 @@ fn merged(cargo: &Command) -> duct::Expression {
 #[derive(Debug)]
 struct Output {
     what: String,
+    machine: String,
     suites: Vec<Suite>,
     /// What came before the first binary: the build.
     build: String,
@@ -118,8 +120,8 @@ struct Output {
 
 impl Output {
     /// Nothing yet.
-    fn new(what: &str) -> Self {
-        Self { what: what.into(), suites: Vec::new(), build: String::new() }
+    fn new(what: &str, machine: &str) -> Self {
+        Self { what: what.into(), machine: machine.into(), suites: Vec::new(), build: String::new() }
     }
 
     /// How many tests came to an end.
@@ -129,8 +131,10 @@ impl Output {
 
     /// Takes a line.
     fn take(&mut self, line: &str) {
-        if let Some(name) = binary(line) {
-            self.suites.push(Suite { name: format!("{}: {name}", self.what), ..Suite::default() });
+        if let Some((name, origin)) = binary(line) {
+            let name = format!("{}: {name}", self.what);
+            let machine = self.machine.clone();
+            self.suites.push(Suite { name, origin, machine, ..Suite::default() });
             return;
         }
         match self.suites.last_mut() {
@@ -168,16 +172,20 @@ impl Output {
     }
 }
 
-/// The name of the test binary in a line with which cargo announces one.
-fn binary(line: &str) -> Option<String> {
+/// The name of the test binary in a line with which cargo announces one, and where its tests come from.
+fn binary(line: &str) -> Option<(String, Origin)> {
     let line = line.trim_start();
     if let Some(package) = line.strip_prefix("Doc-tests ") {
-        return Some(format!("documentation of {package}"));
+        return Some((format!("documentation of {package}"), Origin::Nowhere));
     }
     let (source, file) = line.strip_prefix("Running ")?.rsplit_once(" (")?;
     let stem = file.trim_end_matches(')').rsplit('/').next()?;
     let package = stem.rsplit_once('-').map_or(stem, |(package, _hash)| package);
-    Some(if source.starts_with("unittests") { package.to_string() } else { source.to_string() })
+    Some(if source.starts_with("unittests") {
+        (package.to_string(), Origin::Crate(package.to_string()))
+    } else {
+        (source.to_string(), Origin::PackageFile(source.to_string()))
+    })
 }
 
 /// How long a binary's tests took, in the line that sums them up.
@@ -226,7 +234,7 @@ test src/core/src/lib.rs - x (line 3) ... ok
 ";
 
     fn read(text: &str, succeeded: bool) -> Vec<Suite> {
-        let mut output = Output::new("host tests");
+        let mut output = Output::new("host tests", results::HOST);
         text.lines().for_each(|line| output.take(line));
         output.finish(succeeded)
     }
@@ -243,6 +251,9 @@ test src/core/src/lib.rs - x (line 3) ... ok
                 "host tests: documentation of asphodel_core"
             ]
         );
+        assert_eq!(suites[0].origin, Origin::Crate("asphodel_core".into()));
+        assert_eq!(suites[1].origin, Origin::PackageFile("tests/properties.rs".into()));
+        assert!(suites.iter().all(|suite| suite.machine == results::HOST));
         assert_eq!((suites[0].passed(), suites[0].skipped()), (2, 1));
         assert_eq!(suites[0].took, Duration::from_millis(1500));
         assert_eq!((suites[1].passed(), suites[1].failed()), (0, 1));

@@ -99,7 +99,10 @@ fn binaries(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestIm
 }
 
 /// What cargo knows of a manifest.
-fn metadata(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Metadata> {
+///
+/// # Errors
+/// Fails when cargo cannot read it.
+pub(super) fn metadata(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Metadata> {
     let mut cargo = process::cargo(workspace.root());
     cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
     let output = cargo.output().context("cannot start cargo")?;

@@ -7,6 +7,7 @@ pub(crate) mod images;
 mod junit;
 mod ktap;
 mod report;
+pub(crate) mod results;
 mod runner;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ pub(crate) fn report(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Re
             &configurations,
         )?);
     }
+    results::keep(workspace, &report.suites)?;
     if let Some(path) = &arguments.junit {
         junit::write(&report, path)?;
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::results::Origin;
+
 /// How one test came out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
@@ -44,6 +46,10 @@ impl Case {
 pub(crate) struct Suite {
     /// Its name, with the machine where there is one.
     pub(crate) name: String,
+    /// Where its tests come from.
+    pub(crate) origin: Origin,
+    /// What it ran on.
+    pub(crate) machine: String,
     /// Its tests.
     pub(crate) cases: Vec<Case>,
     /// All that it said, addresses explained.
@@ -157,6 +163,7 @@ mod tests {
             cases,
             console: "said".into(),
             took: Duration::from_millis(1500),
+            ..Suite::default()
         }
     }
 

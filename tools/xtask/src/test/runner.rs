@@ -14,6 +14,7 @@ use super::expect;
 use super::images::{Filter, TestImage};
 use super::ktap;
 use super::report::{Case, Report, Suite};
+use super::results::Origin;
 use crate::build::{self, Program, Request};
 use crate::cli;
 use crate::gdb;
@@ -180,7 +181,9 @@ fn run_one(
     let symbols = Symbols::load(workspace, &job.program.elf);
     let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
     write_log(workspace, &name, &console)?;
-    Ok(Suite { name, cases, console, took: ran.took })
+    let origin = Origin::File(job.image.source.clone());
+    let machine = job.boot.configuration.to_string();
+    Ok(Suite { name, origin, machine, cases, console, took: ran.took })
 }
 
 /// What a run came to.
@@ -224,7 +227,7 @@ pub(crate) fn debug(
     let job = Job { image, program, boot, deadline, filtered: filter.is_inside_images() };
     gdb::announce(&program.elf, port);
     let ran = guest::watch(environment, &job.boot, None, &mut |line| println!("{line}"))?;
-    let suite = Suite { name: job.name(), cases: judge(&job, &ran), console: String::new(), took: ran.took };
+    let suite = Suite { name: job.name(), cases: judge(&job, &ran), took: ran.took, ..Suite::default() };
     Ok(Report { suites: vec![suite] })
 }
 

@@ -1,0 +1,67 @@
+//! The command `conformance`: every number that the system is held to, with the tests that show it and their latest
+//! outcome, or the reason why none does.
+//!
+//! The statements are data (`tests/requirements.toml`), the tests are found in the sources by the numbers that they
+//! claim, the outcomes are those of the last runs of `test`, the reasons are tables of `ARCHITECTURE.md`.
+
+mod claims;
+mod number;
+mod reasons;
+mod requirements;
+mod table;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use self::number::Number;
+pub(crate) use self::table::Kind;
+use self::table::Table;
+use crate::cli;
+use crate::test::results;
+use crate::workspace::Workspace;
+
+/// The command `conformance`. Ends with the line `N shown, N reasoned, N open, N missing`.
+///
+/// # Errors
+/// Fails when a file of it cannot be read; what is missing or contradicts itself is told by the exit status.
+pub(crate) fn run(workspace: &Workspace, arguments: &cli::Conformance) -> anyhow::Result<ExitCode> {
+    let wanted = match &arguments.number {
+        Some(text) => {
+            Some(Number::parse(text).with_context(|| format!("`{text}` is no number such as T16 or A-h07"))?)
+        }
+        None => None,
+    };
+    let table = table(workspace)?;
+    if let Some(path) = &arguments.json {
+        fs::write(path, table.json()?).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print!(
+        "{}",
+        table.render(|number, kind| {
+            wanted.is_none_or(|wanted| wanted == number) && arguments.only.is_none_or(|only| only == kind)
+        })
+    );
+    close(&table);
+    Ok(if table.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The table of the sources and outcomes as they are.
+///
+/// # Errors
+/// Fails when one of them cannot be read.
+fn table(workspace: &Workspace) -> anyhow::Result<Table> {
+    let requirements = requirements::read(workspace)?;
+    let claims = claims::read(workspace)?;
+    let reasons = reasons::read(workspace)?;
+    Ok(Table::new(&requirements, &claims, &reasons, &results::read(workspace)?))
+}
+
+/// Says what is wrong, and the closing line.
+fn close(table: &Table) {
+    for problem in table.problems() {
+        println!("problem: {problem}");
+    }
+    println!("{}", table.closing_line());
+}
