@@ -12,6 +12,7 @@ pub use asphodel_core::proc::usage::Usage;
 pub use asphodel_core::sched::place::CpuMask;
 pub use asphodel_core::sched::priority::Priority;
 pub use asphodel_core::signal::Signal;
+pub use asphodel_core::trace::{ExitRecord, Step, StepTime};
 pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
 
 pub use crate::arch::counter::now as now_ticks;
@@ -29,6 +30,7 @@ pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::proc::report::{Census, ProcessReport, State, census, process, processes};
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
+pub use crate::proc::trace::{exit_records, exit_trace};
 pub use crate::proc::wait::{Report, wait4};
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
 pub use crate::sync::preempt::{PreemptGuard, preempt_disable};

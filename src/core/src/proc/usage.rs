@@ -129,6 +129,13 @@ impl Account {
         self.lwps.fetch_add(usage.lwps, Ordering::Relaxed);
     }
 
+    /// LWPs that have ended so far.
+    #[inline]
+    #[must_use]
+    pub fn lwps(&self) -> u64 {
+        self.lwps.load(Ordering::Relaxed)
+    }
+
     /// The sum so far. Consistent once nobody adds any more.
     #[must_use]
     pub fn read(&self) -> Usage {

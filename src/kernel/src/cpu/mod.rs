@@ -11,10 +11,12 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use alloc::boxed::Box;
+use alloc::vec;
 use asphodel_core::mailbox::Mailbox;
 use asphodel_core::sched::run_queue::RunQueue;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
 use asphodel_core::time::timers::TimerQueue;
+use asphodel_core::trace::{ExitRecord, ExitRing};
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
@@ -25,6 +27,8 @@ use crate::mem::stack::Stack;
 pub const MAX_CPUS: usize = 64;
 /// Stacks of the default size that one CPU keeps for reuse (T104).
 pub const STACK_CACHE: usize = 64;
+/// Exits that one CPU remembers.
+pub(crate) const EXITS: usize = 64;
 /// "No deadline": later than any.
 pub(crate) const NEVER: u64 = u64::MAX;
 
@@ -108,6 +112,8 @@ pub struct Cpu {
     pub(crate) ready: AtomicU32,
     /// Sleeping threads' deadlines.
     pub(crate) timers: InterruptLock<TimerQueue>,
+    /// The last processes that were reaped here; see `proc::trace`.
+    pub(crate) exits: InterruptLock<ExitRing>,
 }
 
 // SAFETY: `private` is reached through `Cpu::with_private` only, on its own CPU with interrupts masked, one borrow at
@@ -119,6 +125,8 @@ static CPUS: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(null_mut()) };
 impl Cpu {
     /// Makes the record of CPU `index` and makes it this CPU's. Once on each CPU, before its first interrupt.
     pub(crate) fn install(index: u32) -> &'static Self {
+        // Apart: the record is made on a small stack first.
+        let exits = vec![ExitRecord::NONE; EXITS].leak();
         let cpu = Box::leak(Box::new(Self {
             index,
             idle: Cell32::new(0),
@@ -151,6 +159,7 @@ impl Cpu {
             requests: AtomicU64::new(0),
             ready: AtomicU32::new(0),
             timers: InterruptLock::new(TimerQueue::new()),
+            exits: InterruptLock::new(ExitRing::new(exits)),
         }));
         let cpu: &'static Self = cpu;
         cpu::set_cpu_pointer(core::ptr::from_ref(cpu) as u64);

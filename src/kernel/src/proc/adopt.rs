@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::family::Received;
 use asphodel_core::signal::Signal;
+use asphodel_core::trace::Step;
 
 use crate::proc::kill;
 use crate::proc::table::{PROCESSES, Process};
@@ -37,6 +38,8 @@ pub(crate) fn publish(process: &'static Process) {
         }
         // A parent with children is alive; the hold keeps it what it is after the lock is gone.
         let parent = parent.hold();
+        // With the lock held: nobody has reaped it yet.
+        process.mark(Step::ParentTold);
         drop(brood);
         if let Received::Unwanted(claim) = received {
             wait::bury(process, &parent, claim);

@@ -12,6 +12,7 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::gate::{Leave, Master};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
+use asphodel_core::trace::Step;
 
 use crate::arch::mmu;
 use crate::proc::lwp::{self, current_process};
@@ -53,11 +54,13 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
         crate::panic::end_of_init(status);
     }
     thread.lwp.master.store(true, Ordering::Relaxed);
+    process.mark(Step::Elected);
     // First what the parent will be told, so that a look from outside already shows it.
     process.status.set(u32::from(status.word()));
     gather(process, thread);
     // Hooks see a process whose memory and status are whole.
     hooks::run(process.pid(), status);
+    process.mark(Step::HooksDone);
     wind_up(process, thread)
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
 pub(crate) fn finish_without_hooks(process: &'static Process) -> ! {
     let thread = Thread::current();
     gather(process, thread);
+    process.mark(Step::HooksDone);
     wind_up(process, thread)
 }
 
@@ -76,10 +80,12 @@ fn gather(process: &'static Process, thread: &Thread) {
     channel::withdraw_for_good(thread);
     // From here on exactly one LWP runs code of this process.
     kill::doom_all(process);
+    process.mark(Step::SiblingsTold);
     // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
     if !process.gate.is_last_present() {
         let _alone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.gate.is_last_present());
     }
+    process.mark(Step::Alone);
     // No sibling can run that might borrow from these stacks.
     undertaker::free_corpses(process);
     // Nobody is left to use them, nor to give them back.
@@ -90,9 +96,11 @@ fn gather(process: &'static Process, thread: &Thread) {
 fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
     // After the last LWP that could spawn: the list of children only shrinks (R31).
     adopt::disown_children(process);
+    process.mark(Step::ChildrenGivenAway);
     process.drop_words();
     lwp::quit_crew(process, thread);
     lwp::strip(thread);
+    process.mark(Step::LastSwitch);
     switch::die()
 }
 

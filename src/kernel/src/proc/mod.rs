@@ -19,6 +19,7 @@
 //! | `adopt` | children of the dead |
 //! | `hooks` | at_exit |
 //! | `fault` | faults and panics of programs |
+//! | `trace` | records of the last exits |
 //! | `report` | looks at processes from outside: ps |
 //! | `figures` | looks at the machine: cpus, free |
 
@@ -35,5 +36,6 @@ pub mod program;
 pub mod report;
 pub(crate) mod spawn;
 pub(crate) mod table;
+pub mod trace;
 pub(crate) mod undertaker;
 pub(crate) mod wait;

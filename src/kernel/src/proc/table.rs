@@ -18,9 +18,10 @@ use asphodel_core::proc::usage::Account;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
 use asphodel_core::signal::Signal;
 use asphodel_core::thread::remains::{FreeRecord, Remains};
+use asphodel_core::trace::{ExitTrace, Step};
 
-use crate::arch::daif;
 use crate::arch::lock::InterruptLock;
+use crate::arch::{counter, daif};
 use crate::cpu::Cpu;
 use crate::mem::slab::{Record, Slab};
 use crate::proc::program::Program;
@@ -58,6 +59,8 @@ pub(crate) struct Process {
 
     // Written by the master before the process is a zombie, read after.
     pub(crate) status: Cell32,
+    /// When each step of its exit was done; see `proc::trace`.
+    pub(crate) trace: ExitTrace,
 
     // Accounts.
     pub(crate) usage: Account,
@@ -112,6 +115,7 @@ impl Record for Process {
             brood: InterruptLock::new(Brood::new()),
             crew: InterruptLock::new(Crew::new()),
             status: Cell32::new(0),
+            trace: ExitTrace::new(),
             usage: Account::new(),
             children_usage: Account::new(),
             memory: AtomicU64::new(0),
@@ -238,6 +242,7 @@ impl Process {
             word.store(0, Ordering::Relaxed);
         }
         self.status.set(0);
+        self.trace.reset();
         self.usage.reset();
         self.children_usage.reset();
         self.memory.store(0, Ordering::Relaxed);
@@ -271,6 +276,15 @@ impl Process {
     #[inline]
     pub(crate) fn status(&self) -> Status {
         Status::from_word(self.status.get() as u16)
+    }
+
+    /// `step` of its exit is done, now. The one who does it; any context.
+    ///
+    /// The counter is read without a barrier: a stamp that is a few instructions early tells no lie that anybody could
+    /// see, and on one CPU stamps stay in order.
+    #[inline(always)]
+    pub(crate) fn mark(&self, step: Step) {
+        self.trace.mark(step, counter::now());
     }
 
     /// Sets what it runs. The creator, before anybody can reach the record, or the only LWP there is, which holds the

@@ -14,6 +14,7 @@ use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::thread::remains::OffStack;
+use asphodel_core::trace::Step;
 
 use crate::arch::daif;
 use crate::cpu::Cpu;
@@ -50,7 +51,10 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
         OffCpu::WakeLast => {
             process.alone.wake_all();
         }
-        OffCpu::Publish => adopt::publish(process),
+        OffCpu::Publish => {
+            process.mark(Step::Zombie);
+            adopt::publish(process);
+        }
     }
     if !kept {
         release(thread);

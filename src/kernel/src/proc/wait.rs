@@ -10,10 +10,12 @@ use asphodel_core::proc::family::Found;
 use asphodel_core::proc::gate::Claim;
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::usage::Usage;
+use asphodel_core::trace::Step;
 use asphodel_core::wait::select::{Options, Selector};
 
 use crate::proc::lwp::current_process;
 use crate::proc::table::{PROCESSES, Process};
+use crate::proc::trace;
 use crate::sync::channel::is_killed;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, Woken};
@@ -113,7 +115,10 @@ pub(crate) fn bury(child: &'static Process, parent: &Process, claim: Claim) {
 /// As [`bury`], for a caller that knows what the child used.
 #[inline]
 fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: Usage) {
+    child.mark(Step::Reaped);
     parent.children_usage.add(usage);
+    // Before its pid can name another one: whoever looks for it finds the record here or there.
+    trace::keep(child);
     child.leave_group();
     // The hold that being in the table is.
     child.release();
