@@ -8,7 +8,7 @@ use asphodel::api::{
 };
 
 use crate::keyboard::{INTERRUPT, Interruptible};
-use crate::units::Time;
+use crate::units::{Bytes, Time};
 
 /// A child of the console that has not been reaped.
 #[derive(Clone, Copy, Debug)]
@@ -98,10 +98,11 @@ impl Jobs {
         if say {
             let usage = report.usage;
             println!(
-                "pid {} ({name}) {}: cpu {}, LWPs {}, switches {} voluntary, {} involuntary",
+                "pid {} ({name}) {}: cpu {}, memory {}, LWPs {}, switches {} voluntary, {} involuntary",
                 report.pid,
                 report.status,
                 Time(scale().nanoseconds(usage.cpu_ticks)),
+                Bytes(usage.peak_memory),
                 usage.lwps,
                 usage.voluntary_switches,
                 usage.involuntary_switches,

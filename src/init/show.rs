@@ -10,13 +10,13 @@ use crate::units::{Bytes, Seconds};
 /// `ps`.
 pub(crate) fn processes() {
     println!(
-        "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} NAME",
-        "PID", "PPID", "STATE", "LWPS", "CPU", "TIME", "MEMORY"
+        "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} NAME",
+        "PID", "PPID", "STATE", "LWPS", "CPU", "TIME", "MEMORY", "PEAK"
     );
     for process in api::processes() {
         let waits_for = process.waits_for.map_or(String::new(), |tid| format!(" (waits for its LWP {tid})"));
         println!(
-            "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {}{waits_for}",
+            "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} {}{waits_for}",
             process.pid,
             process.parent,
             state(process.state),
@@ -24,6 +24,7 @@ pub(crate) fn processes() {
             process.cpu,
             Seconds(scale().nanoseconds(process.usage.cpu_ticks)),
             Bytes(process.memory),
+            Bytes(process.usage.peak_memory),
             process.name,
         );
     }

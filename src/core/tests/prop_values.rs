@@ -16,11 +16,8 @@ fn exactly(a: u64, b: u64, c: u64) -> u64 {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    any::<[u64; 4]>().prop_map(|[cpu_ticks, voluntary_switches, involuntary_switches, lwps]| Usage {
-        cpu_ticks,
-        voluntary_switches,
-        involuntary_switches,
-        lwps,
+    any::<[u64; 5]>().prop_map(|[cpu_ticks, voluntary_switches, involuntary_switches, lwps, peak_memory]| {
+        Usage { cpu_ticks, voluntary_switches, involuntary_switches, lwps, peak_memory }
     })
 }
 

@@ -14,9 +14,8 @@ use crate::arch::lock::InterruptLock;
 use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
-use crate::mem::charge::{self, Accounting};
-use crate::proc::table::PROCESSES;
-use crate::proc::{exit, fault, program, spawn, undertaker};
+use crate::mem::charge;
+use crate::proc::{exit, fault, memory, program, spawn, undertaker};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
@@ -29,24 +28,11 @@ const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
 static ARRIVALS: WaitQueue = WaitQueue::new();
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 
-/// Charges heap to the process whose LWP runs.
-static ACCOUNTING: Accounting = Accounting {
-    owner: || {
-        if arch::cpu::thread_pointer() == 0 {
-            // A CPU that comes up: the kernel itself.
-            return 0;
-        }
-        let process = Thread::current().lwp.process.get();
-        if process == 0 { 0 } else { PROCESSES.get(process).pid().raw() as u32 }
-    },
-    charge: |owner, bytes| PROCESSES.charge(owner, bytes),
-};
-
 /// Goes on where `boot` ends: the boot CPU, memory and drivers set up, interrupts masked.
 pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     deadline::init(time::init());
     let cpu = switch::start_cpu(0);
-    charge::start(&ACCOUNTING);
+    charge::start(&memory::ACCOUNTING);
     exception::set_hooks(&fault::HOOKS);
     switch::set_undertaker(undertaker::bury);
     service::set_executioner(exit::execute);

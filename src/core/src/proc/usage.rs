@@ -2,7 +2,8 @@
 //!
 //! getrusage(2). An LWP's figures are added to its process when it retires, by the context that runs after its last
 //! switch, so the time of departed LWPs counts (T94) and the last one's is not counted twice (T95). A reaped child's
-//! figures, with those of its own reaped children, are added to its parent's "children" account (T121, T122).
+//! figures, with those of its own reaped children, are added to its parent's "children" account (T121, T122). The peak
+//! of memory does not add up: of several processes it is the highest one's, as in `ru_maxrss`.
 
 use crate::shim::guarded::Cell64;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -18,10 +19,12 @@ pub struct Usage {
     pub involuntary_switches: u64,
     /// LWPs that ended.
     pub lwps: u64,
+    /// The most memory one process had at a time, in bytes: heap, stacks and arena.
+    pub peak_memory: u64,
 }
 
 impl Usage {
-    /// Both together.
+    /// Both together: sums, and the higher of the two peaks.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -29,10 +32,15 @@ impl Usage {
             voluntary_switches: self.voluntary_switches.wrapping_add(other.voluntary_switches),
             involuntary_switches: self.involuntary_switches.wrapping_add(other.involuntary_switches),
             lwps: self.lwps.wrapping_add(other.lwps),
+            peak_memory: if self.peak_memory > other.peak_memory {
+                self.peak_memory
+            } else {
+                other.peak_memory
+            },
         }
     }
 
-    /// This, less what `earlier` had.
+    /// This, less what `earlier` had; the peak stays what it is, for there is no difference of peaks.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self {
@@ -40,6 +48,7 @@ impl Usage {
             voluntary_switches: self.voluntary_switches.wrapping_sub(earlier.voluntary_switches),
             involuntary_switches: self.involuntary_switches.wrapping_sub(earlier.involuntary_switches),
             lwps: self.lwps.wrapping_sub(earlier.lwps),
+            peak_memory: self.peak_memory,
         }
     }
 }
@@ -82,6 +91,7 @@ impl LwpUsage {
             voluntary_switches: self.voluntary.get(),
             involuntary_switches: self.involuntary.get(),
             lwps: 0,
+            peak_memory: 0,
         }
     }
 }
@@ -99,6 +109,7 @@ pub struct Account {
     voluntary: AtomicU64,
     involuntary: AtomicU64,
     lwps: AtomicU64,
+    peak_memory: AtomicU64,
 }
 
 impl Account {
@@ -110,12 +121,13 @@ impl Account {
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
             lwps: AtomicU64::new(0),
+            peak_memory: AtomicU64::new(0),
         }
     }
 
     /// Forgets everything, for a record that is used again.
     pub fn reset(&self) {
-        for field in [&self.cpu_ticks, &self.voluntary, &self.involuntary, &self.lwps] {
+        for field in [&self.cpu_ticks, &self.voluntary, &self.involuntary, &self.lwps, &self.peak_memory] {
             field.store(0, Ordering::Relaxed);
         }
     }
@@ -127,6 +139,16 @@ impl Account {
         self.voluntary.fetch_add(usage.voluntary_switches, Ordering::Relaxed);
         self.involuntary.fetch_add(usage.involuntary_switches, Ordering::Relaxed);
         self.lwps.fetch_add(usage.lwps, Ordering::Relaxed);
+        self.raise_peak(usage.peak_memory);
+    }
+
+    /// There was a moment with `bytes` of memory.
+    #[inline]
+    pub fn raise_peak(&self, bytes: u64) {
+        // The look first: most of the time there is nothing to write.
+        if bytes > self.peak_memory.load(Ordering::Relaxed) {
+            self.peak_memory.fetch_max(bytes, Ordering::Relaxed);
+        }
     }
 
     /// LWPs that have ended so far.
@@ -144,6 +166,7 @@ impl Account {
             voluntary_switches: self.voluntary.load(Ordering::Relaxed),
             involuntary_switches: self.involuntary.load(Ordering::Relaxed),
             lwps: self.lwps.load(Ordering::Relaxed),
+            peak_memory: self.peak_memory.load(Ordering::Relaxed),
         }
     }
 }
@@ -153,7 +176,7 @@ mod tests {
     use super::*;
 
     const fn usage(cpu_ticks: u64, voluntary_switches: u64, involuntary_switches: u64, lwps: u64) -> Usage {
-        Usage { cpu_ticks, voluntary_switches, involuntary_switches, lwps }
+        Usage { cpu_ticks, voluntary_switches, involuntary_switches, lwps, peak_memory: 0 }
     }
 
     #[test]
@@ -207,6 +230,35 @@ mod tests {
         assert_eq!(account.read(), usage(12_000, 8_000, 4_000, 4_000));
         account.reset();
         assert_eq!(account.read(), Usage::default());
+    }
+
+    /// `ru_maxrss`: a reaped child's peak shows in its parent's report if it is the higher one; peaks are not added.
+    #[test]
+    fn the_highest_peak_is_told() {
+        let (own, children) = (Account::new(), Account::new());
+        own.raise_peak(5_000);
+        own.raise_peak(3_000);
+        assert_eq!(own.read().peak_memory, 5_000, "a peak does not go down");
+        for peak in [1_000, 9_000, 2_000] {
+            children.add(Usage { peak_memory: peak, ..Usage::default() });
+        }
+        assert_eq!(own.read().plus(children.read()).peak_memory, 9_000);
+        assert_eq!(children.read().plus(own.read()).peak_memory, 9_000);
+        own.reset();
+        assert_eq!(own.read().peak_memory, 0);
+    }
+
+    /// Of peaks that several CPUs see at once the highest stays.
+    #[test]
+    fn peaks_from_many_threads() {
+        let account = Account::new();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let account = &account;
+                scope.spawn(move || (0..1000).for_each(|n| account.raise_peak(n * 4 + thread)));
+            }
+        });
+        assert_eq!(account.read().peak_memory, 3999);
     }
 
     /// A difference of figures stays right when a counter has wrapped.

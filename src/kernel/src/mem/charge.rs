@@ -10,10 +10,10 @@ use spin::Once;
 
 /// What the layer of processes has to say.
 pub(crate) struct Accounting {
-    /// The owner of what is allocated now.
-    pub(crate) owner: fn() -> u32,
-    /// Adds to, or with wrapping arithmetic takes from, an owner's account.
-    pub(crate) charge: fn(owner: u32, bytes: u64),
+    /// Charges bytes that are allocated now to whom they belong, and tells who that is.
+    pub(crate) allocate: fn(bytes: u64) -> u32,
+    /// Takes bytes off the account of `owner`, who is not the kernel.
+    pub(crate) free: fn(owner: u32, bytes: u64),
 }
 
 static ACCOUNTING: Once<&'static Accounting> = Once::new();
@@ -24,7 +24,7 @@ pub(crate) fn start(accounting: &'static Accounting) {
     ACCOUNTING.call_once(|| accounting);
 }
 
-/// Bytes charged to anybody but the kernel.
+/// Bytes of heap charged to anybody but the kernel.
 pub(crate) fn charged() -> u64 {
     CHARGED.load(Ordering::Relaxed)
 }
@@ -32,23 +32,20 @@ pub(crate) fn charged() -> u64 {
 /// Charges `bytes` that are being allocated; the owner is to be remembered with them.
 #[inline]
 pub(super) fn allocate(bytes: usize) -> u32 {
-    let owner = ACCOUNTING.get().map_or(0, |accounting| (accounting.owner)());
-    add(owner, bytes as u64);
+    let owner = ACCOUNTING.get().map_or(0, |accounting| (accounting.allocate)(bytes as u64));
+    if owner != 0 {
+        CHARGED.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
     owner
 }
 
 /// Takes `bytes` of `owner` that are being freed off its account.
 #[inline]
 pub(super) fn free(owner: u32, bytes: usize) {
-    add(owner, (bytes as u64).wrapping_neg());
-}
-
-#[inline]
-fn add(owner: u32, bytes: u64) {
     if owner != 0
         && let Some(accounting) = ACCOUNTING.get()
     {
-        CHARGED.fetch_add(bytes, Ordering::Relaxed);
-        (accounting.charge)(owner, bytes);
+        CHARGED.fetch_sub(bytes as u64, Ordering::Relaxed);
+        (accounting.free)(owner, bytes as u64);
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn create(
     first: bool,
 ) -> Result<&'static Thread, Errno> {
     let thread = Thread::create(attributes, start, 0)?;
+    process.charge(thread.stack_size() as u64);
     set_entry(thread, entry, argument);
     // The LWP's record holds its process's, and gives it back last of all (R44, T91).
     thread.lwp.process.set(process.hold().keep().slot);
@@ -62,7 +63,7 @@ pub(crate) fn create(
     match admitted {
         Ok(()) => Ok(thread),
         Err(CreateRefused::Ending | CreateRefused::TooMany) => {
-            undertaker::dispose(thread);
+            undertaker::dispose(process, thread);
             Err(Errno::EAGAIN)
         }
     }

@@ -19,6 +19,7 @@
 //! | `adopt` | children of the dead |
 //! | `hooks` | at_exit |
 //! | `fault` | faults and panics of programs |
+//! | `memory` | what memory a process is charged with |
 //! | `trace` | records of the last exits |
 //! | `report` | looks at processes from outside: ps |
 //! | `figures` | looks at the machine: cpus, free |
@@ -32,6 +33,7 @@ pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod kill;
 pub(crate) mod lwp;
+pub(crate) mod memory;
 pub mod program;
 pub mod report;
 pub(crate) mod spawn;

@@ -43,7 +43,7 @@ pub struct ProcessReport {
     pub sleeping: u32,
     /// The CPU one of its LWPs ran on last.
     pub cpu: u32,
-    /// What it has used so far, living LWPs included.
+    /// What it has used so far, living LWPs included; and the most memory it had.
     pub usage: Usage,
     /// Counter ticks since it was started.
     pub age_ticks: u64,
@@ -72,7 +72,7 @@ pub fn process(pid: Pid) -> Option<ProcessReport> {
 fn report(process: &Process) -> ProcessReport {
     let view = process.gate.view();
     let mut usage = process.usage.read();
-    let (mut runnable, mut sleeping, mut cpu, mut stacks, mut waits_for) = (false, 0, 0, 0, None);
+    let (mut runnable, mut sleeping, mut cpu, mut waits_for) = (false, 0, 0, None);
     let name = {
         let crew = process.crew.lock();
         for index in crew.iter(&THREADS) {
@@ -82,7 +82,6 @@ fn report(process: &Process) -> ProcessReport {
             runnable |= thread.park.sleeping().is_none();
             sleeping += u32::from(thread.park.sleeping().is_some());
             cpu = thread.cpu.get();
-            stacks += thread.stack_size() as u64;
             let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
                 && !thread.lwp.master.load(Ordering::Relaxed);
             waits_for = waits_for.or(stuck.then(|| thread.lwp.member.tid()));
@@ -106,7 +105,7 @@ fn report(process: &Process) -> ProcessReport {
         cpu,
         usage,
         age_ticks: counter::now().wrapping_sub(process.started_at.get()),
-        memory: stacks + process.memory.load(Ordering::Relaxed),
+        memory: process.memory.load(Ordering::Relaxed),
         name,
         waits_for: if view.exiting { waits_for } else { None },
     }

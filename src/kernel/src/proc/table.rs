@@ -65,7 +65,7 @@ pub(crate) struct Process {
     // Accounts.
     pub(crate) usage: Account,
     pub(crate) children_usage: Account,
-    /// Bytes of heap its LWPs have allocated and not freed; others may have freed more.
+    /// Bytes of heap and stacks that it is charged with; see `proc::memory`.
     pub(crate) memory: AtomicU64,
     pub(crate) started_at: Cell64,
 
@@ -215,16 +215,6 @@ impl Table {
         process.reset();
         process.holds.occupy();
         Some(Hold(process))
-    }
-
-    /// Charges `bytes` (with wrapping arithmetic) of heap to the process whose pid is `owner`, if it still exists.
-    pub(crate) fn charge(&self, owner: u32, bytes: u64) {
-        let pid = Pid::from_raw(owner as i32);
-        if let Some(process) = self.0.find(pid.slot())
-            && process.pid() == pid
-        {
-            process.memory.fetch_add(bytes, Ordering::Relaxed);
-        }
     }
 
     /// Every process there is, with a hold on each in turn. Not a snapshot. Thread context.

@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
 use asphodel_core::proc::usage::Usage;
-use asphodel_core::thread::remains::OffStack;
+use asphodel_core::thread::remains::{FreeStack, OffStack};
 use asphodel_core::trace::Step;
 
 use crate::arch::daif;
@@ -39,7 +39,7 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
         process.hold()
     });
     if let Some(duty) = thread.remains.retire(proof) {
-        thread.free_stack(Cpu::this(), duty);
+        free_stack(process, thread, duty);
     }
     wake_joiners(thread);
     if thread.lwp.master.load(Ordering::Relaxed) {
@@ -129,26 +129,31 @@ pub(crate) fn release(thread: &Thread) {
 pub(crate) fn unpin(thread: &Thread) {
     if let Some(duty) = thread.remains.unpin() {
         let interrupts = daif::mask();
-        thread.free_stack(Cpu::this(), duty);
+        free_stack(PROCESSES.get(thread.lwp.process.get()), thread, duty);
         daif::restore(interrupts);
     }
 }
 
-/// Disposes of a thread that has never run. Thread context.
-pub(crate) fn dispose(thread: &'static Thread) {
-    retire(thread, OffStack::assert());
+/// Frees the stack of an LWP of `process`, whose memory it was. Interrupts masked.
+#[inline]
+fn free_stack(process: &Process, thread: &Thread, duty: FreeStack) {
+    process.discharge(thread.stack_size() as u64);
+    thread.free_stack(Cpu::this(), duty);
+}
+
+/// Disposes of an LWP of `process` that has never run. Thread context.
+pub(crate) fn dispose(process: &Process, thread: &'static Thread) {
+    if let Some(duty) = thread.remains.retire(OffStack::assert()) {
+        let interrupts = daif::mask();
+        free_stack(process, thread, duty);
+        daif::restore(interrupts);
+    }
     release(thread);
 }
 
 fn bury_kernel_thread(thread: &'static Thread, proof: OffStack) {
-    retire(thread, proof);
-    release(thread);
-}
-
-fn retire(thread: &Thread, proof: OffStack) {
     if let Some(duty) = thread.remains.retire(proof) {
-        let interrupts = daif::mask();
         thread.free_stack(Cpu::this(), duty);
-        daif::restore(interrupts);
     }
+    release(thread);
 }

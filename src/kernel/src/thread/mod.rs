@@ -410,9 +410,13 @@ impl Thread {
         unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::top) }
     }
 
-    /// Bytes of stack it has.
+    /// Bytes of stack it has. For its creator before it runs, and for whoever has the duty to free the stack; one that
+    /// it has overflowed is left out.
+    #[inline]
     pub(crate) fn stack_size(&self) -> usize {
-        // SAFETY: a racy look at a plain number for `ps`; the cell holds a value at all times.
-        unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::size) }
+        // SAFETY: nobody else touches the cells then.
+        let (stack, overflowed) = unsafe { (&*self.stack.get(), &*self.overflowed.get()) };
+        // The first one is what the LWP was made with: what it dies on is the kernel's.
+        overflowed.as_ref().or(stack.as_ref()).map_or(0, Stack::size)
     }
 }

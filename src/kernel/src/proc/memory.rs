@@ -1,0 +1,65 @@
+//! What memory a process is charged with: heap and stacks, and the most it ever had.
+//!
+//! Heap is charged by the allocator, through the hooks here, to the process whose LWP allocates, until the block is
+//! freed by whomever. A stack is charged from an LWP's making until it is given back (`undertaker`). What a process
+//! still owned when it ended is nobody's from then on (DESIGN, decision 10).
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::id::Pid;
+
+use crate::arch::cpu;
+use crate::mem::charge::Accounting;
+use crate::proc::table::{PROCESSES, Process};
+use crate::thread::Thread;
+
+/// Charges heap to the process whose LWP runs.
+pub(crate) static ACCOUNTING: Accounting = Accounting { allocate, free };
+
+/// Hook: the running thread allocates `bytes`. Returns the owner: a pid, or 0 for the kernel itself.
+fn allocate(bytes: u64) -> u32 {
+    let Some(process) = running() else { return 0 };
+    process.charge(bytes);
+    process.pid().raw() as u32
+}
+
+/// Hook: `bytes` that the process with pid `owner` was charged with are freed.
+fn free(owner: u32, bytes: u64) {
+    let pid = Pid::from_raw(owner as i32);
+    match running() {
+        // The caller's own record needs no hold.
+        Some(process) if process.pid() == pid => process.discharge(bytes),
+        _ => {
+            if let Some(process) = PROCESSES.hold_slot(pid.slot()).filter(|process| process.pid() == pid) {
+                process.discharge(bytes);
+            }
+        }
+    }
+}
+
+/// The process whose LWP runs on this CPU, if one does. Any context, from the CPU's start on.
+#[inline]
+fn running() -> Option<&'static Process> {
+    if cpu::thread_pointer() == 0 {
+        // A CPU that comes up.
+        return None;
+    }
+    let slot = Thread::current().lwp.process.get();
+    (slot != 0).then(|| PROCESSES.get(slot))
+}
+
+impl Process {
+    /// It has `bytes` of memory more. The caller has a hold, or is one of its LWPs. Any context.
+    #[inline]
+    pub(crate) fn charge(&self, bytes: u64) {
+        let now = self.memory.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
+        self.usage.raise_peak(now);
+    }
+
+    /// It has `bytes` less that it was charged with. As [`Process::charge`].
+    #[inline]
+    pub(crate) fn discharge(&self, bytes: u64) {
+        let before = self.memory.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(before >= bytes, "memory is given back once (I12)");
+    }
+}
