@@ -14,6 +14,9 @@
 //! | R13 wake-up on freed memory | `r13_wake_up_meets_reap` | the process's hold is released before the wake-up |
 //! | R15 process freed before a corpse | `r15_corpse_outlives_reap` | the reaper frees without giving a hold back |
 //! | R37 message carries a hold | `r37_message_carries_a_hold` | the sender releases it |
+//! | R39 pid reuse | `r39_look_up_meets_reuse` | the pid is compared before the hold is taken; the generation changes after the slot is given away |
+//! | R42 head of line | `r42_a_held_corpse_delays_no_other` | corpses are freed one after the other |
+//! | R43 "gone" said too early | `r43_announced_from_another_stack` | announced before the last use of the stack; stored relaxed |
 //! | R44 order of disposal | `r44_process_is_released_last` | the process is released before the stack |
 //!
 //! Asserted throughout: I4 and I5 (nothing is freed while in use), freed exactly once, I12.
@@ -26,11 +29,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed};
 
 use asphodel_core::proc::gate::{Gate, OffCpu};
+use asphodel_core::proc::tenure::Tenure;
 use asphodel_core::thread::park::Park;
 use asphodel_core::thread::remains::{OffStack, Remains};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::thread;
 use models::{Bell, catches, check};
 
@@ -548,4 +552,221 @@ fn r37_message_carries_a_hold() {
 #[test]
 fn r37_seeded_sender_releases() {
     catches("use after free", || message(Lwp::release, |lwp| lwp.record.read()));
+}
+
+/// A slot of the table: its tenure, its record, and the list of free slots that the next process takes it from.
+struct Slot {
+    tenure: Tenure,
+    record: UnsafeCell<u32>,
+    free: Mutex<bool>,
+    vacated: Bell,
+}
+
+/// The generation of the process that is looked up.
+const OLD: u32 = 0;
+
+impl Slot {
+    /// A process of generation [`OLD`] is in it.
+    fn new() -> Arc<Self> {
+        let tenure = Tenure::new();
+        tenure.begin();
+        Arc::new(Self { tenure, record: UnsafeCell::new(OLD), free: Mutex::new(false), vacated: Bell::new() })
+    }
+
+    /// Whose record it is. For whoever has a hold.
+    fn occupant(&self) -> u32 {
+        // SAFETY: loom checks that nobody writes the record meanwhile; the pointer is valid inside the closure.
+        self.record.with(|record| unsafe { *record })
+    }
+
+    fn release(&self) {
+        if self.tenure.release().is_some() {
+            self.give_away();
+        }
+    }
+
+    fn give_away(&self) {
+        *self.free.lock().expect("no model panics with the list locked") = true;
+        self.vacated.ring();
+    }
+
+    /// The next process takes the slot once it is free.
+    fn move_in(&self) {
+        self.vacated.wait();
+        assert!(*self.free.lock().expect("no model panics with the list locked"));
+        // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+        self.record.with_mut(|record| unsafe { *record += 1 });
+        self.tenure.begin();
+    }
+
+    /// A look-up by the pid of the old process: it finds that process, or none.
+    fn find(&self) {
+        if !self.tenure.try_hold() {
+            return;
+        }
+        if self.tenure.generation() == OLD {
+            assert_eq!(self.occupant(), OLD, "a stale pid names a stranger");
+        }
+        self.release();
+    }
+}
+
+/// The old process is reaped and a new one takes its slot, while somebody looks the old one up.
+fn look_up_meets_reuse(reap: fn(&Slot), find: fn(&Slot)) {
+    let slot = Slot::new();
+    let (reaper, next) = (slot.clone(), slot.clone());
+    let reaping = thread::spawn(move || reap(&reaper));
+    let moving_in = thread::spawn(move || next.move_in());
+    find(&slot);
+    reaping.join().expect("the old process is reaped");
+    moving_in.join().expect("the new process comes");
+    assert_eq!(slot.tenure.generation(), OLD + 1);
+}
+
+/// T135, D37.
+#[test]
+fn r39_look_up_meets_reuse() {
+    check(3, || look_up_meets_reuse(Slot::release, Slot::find));
+}
+
+#[test]
+fn r39_seeded_compared_before_the_hold() {
+    const BUG: fn(&Slot) = |slot| {
+        let mine = slot.tenure.generation() == OLD;
+        if mine && slot.tenure.try_hold() {
+            assert_eq!(slot.occupant(), OLD, "a stale pid names a stranger");
+            slot.release();
+        }
+    };
+    catches("a stale pid names a stranger", || look_up_meets_reuse(Slot::release, BUG));
+}
+
+/// The twin of a tenure whose generation changes only after the slot is in the list of free ones.
+#[test]
+fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
+    catches("a stale pid names a stranger", || {
+        let (holds, generation) = (Arc::new(Remains::new()), Arc::new(AtomicU32::new(OLD)));
+        let occupant = Arc::new(AtomicU32::new(OLD));
+        let given_away = Arc::new(Bell::new());
+        let next = (holds.clone(), occupant.clone(), given_away.clone());
+        let moving_in = thread::spawn(move || {
+            next.2.wait();
+            next.1.store(OLD + 1, Relaxed);
+            next.0.occupy();
+        });
+        let finder = (holds.clone(), occupant, generation.clone());
+        let finding = thread::spawn(move || {
+            if finder.0.try_hold() && finder.2.load(Relaxed) == OLD {
+                assert_eq!(finder.1.load(Relaxed), OLD, "a stale pid names a stranger");
+            }
+        });
+        if holds.release().is_some() {
+            given_away.ring();
+            generation.store(OLD + 1, Relaxed);
+        }
+        moving_in.join().expect("the new process comes");
+        finding.join().expect("the look-up returns");
+    });
+}
+
+/// Two LWPs die; somebody keeps the first one's record until the second one's is free.
+fn two_corpses(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
+    let lwps = [Lwp::new(), Lwp::new()];
+    let second_is_free = Arc::new(Bell::new());
+    assert!(lwps[0].remains.try_hold() && lwps[0].remains.try_pin());
+    let (holder, free) = (lwps[0].clone(), second_is_free.clone());
+    let holding = thread::spawn(move || {
+        free.wait();
+        holder.stack.read();
+        holder.unpin();
+        holder.release();
+        holder.bell.ring();
+    });
+    lwps.iter().for_each(|lwp| lwp.run());
+    dispose(&lwps, &second_is_free);
+    holding.join().expect("the holder lets go");
+    lwps.iter().for_each(|lwp| lwp.assert_gone());
+}
+
+/// T101: whoever lets go last frees; nobody waits for a hold.
+#[test]
+fn r42_a_held_corpse_delays_no_other() {
+    check(3, || {
+        two_corpses(|lwps, second_is_free| {
+            for lwp in lwps {
+                lwp.retire();
+                lwp.release();
+            }
+            lwps[1].assert_gone();
+            second_is_free.ring();
+        });
+    });
+}
+
+#[test]
+fn r42_seeded_freed_one_after_the_other() {
+    catches("deadlock", || {
+        two_corpses(|lwps, second_is_free| {
+            for lwp in lwps {
+                lwp.retire();
+                lwp.release();
+                // The reaper waits until this one is gone before it takes the next.
+                while !lwp.record.is_freed() {
+                    lwp.bell.wait();
+                }
+            }
+            second_is_free.ring();
+        });
+    });
+}
+
+/// The value that means "the LWP is gone".
+const GONE: u32 = 5;
+
+/// An LWP leaves a word behind (extexit with SETINT) that another one sees, who then uses the LWP's memory anew.
+fn announces(leave: fn(&Lwp, &AtomicU32)) {
+    let shared = Arc::new((Lwp::new(), AtomicU32::new(0)));
+    let observer = shared.clone();
+    let observing = thread::spawn(move || {
+        if observer.1.load(Ordering::Acquire) == GONE {
+            observer.0.result.write();
+        }
+    });
+    leave(&shared.0, &shared.1);
+    observing.join().expect("the observer returns");
+}
+
+/// T10, T11.
+#[test]
+fn r43_announced_from_another_stack() {
+    check(3, || {
+        announces(|lwp, word| {
+            lwp.run();
+            let proof = OffStack::assert();
+            proof.announce(word, GONE);
+            if lwp.remains.retire(proof).is_some() {
+                lwp.stack.free();
+            }
+        });
+    });
+}
+
+#[test]
+fn r43_seeded_announced_before_the_last_use() {
+    catches("Causality violation", || {
+        announces(|lwp, word| {
+            OffStack::assert().announce(word, GONE);
+            lwp.run();
+        });
+    });
+}
+
+#[test]
+fn r43_seeded_stored_relaxed() {
+    catches("Causality violation", || {
+        announces(|lwp, word| {
+            lwp.run();
+            word.store(GONE, Relaxed);
+        });
+    });
 }

@@ -10,6 +10,7 @@
 //! | R8 doom against sleep | `r08_kill_meets_sleep` | doom tested before the sleep is announced; woken before doomed |
 //! | R12 wake-up against sleep | `r12_wake_up_meets_sleep` | condition tested outside the lock |
 //! | R17 child dies between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock given up between scan and sleep |
+//! | R36 registration torn down | `r36_wake_up_meets_withdrawal` | left without the lock if unlinked; left enlisted |
 //! | wake-up during the switch | `wake_up_meets_switch` | the thread commits before its context is saved |
 //! | two wakers | `two_wakers_enqueue_once` | enqueued because it slept, not because the unpark said so |
 //! | timeout before the sleep | `timeout_meets_sleep` | the timer is armed before the sleep is announced |
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
 use asphodel_core::list::Links;
 use asphodel_core::thread::park::{Park, Sleep, Unpark};
-use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, prepare_unless, was_woken};
+use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, prepare_unless, was_woken, withdraw};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -480,6 +481,49 @@ fn r04_seeded_end_of_the_wait_judged_without_the_lock() {
         waker_meets_death(|recorded| {
             !recorded.wait_links(0).is_linked() || was_woken(&recorded.place.queue, recorded, 0)
         });
+    });
+}
+
+/// Thread 0 has registered as a sleeper, gives that up and dies: its record is freed. A waker looks for sleepers.
+fn wake_up_meets_withdrawal(give_up: fn(&Recorded)) {
+    let recorded =
+        Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
+    recorded.place.queue.with(|waiters| waiters.prepare(&*recorded, 0, Sleep::Killable));
+    let waker = recorded.clone();
+    let waking = thread::spawn(move || {
+        let woken = waker.place.queue.with(|waiters| waiters.wake_matching(&*waker, |_| true));
+        assert!(!matches!(woken, Some((_, Unpark::Enqueue))), "a thread that does not sleep is not enqueued");
+    });
+    // The waker may be anywhere: links are no point at which loom switches, an atomic that both use is.
+    let _anything = recorded.place.park(0).sleeping();
+    give_up(&recorded);
+    // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+    recorded.record.with_mut(|record| unsafe { *record += 1 });
+    waking.join().expect("the waker returns");
+    assert!(recorded.place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
+}
+
+/// T89.
+#[test]
+fn r36_wake_up_meets_withdrawal() {
+    check(3, || wake_up_meets_withdrawal(|recorded| withdraw(&recorded.place.queue, recorded, 0)));
+}
+
+#[test]
+fn r36_seeded_left_without_the_lock_if_unlinked() {
+    catches("Causality violation", || {
+        wake_up_meets_withdrawal(|recorded| {
+            if recorded.wait_links(0).is_linked() {
+                withdraw(&recorded.place.queue, recorded, 0);
+            }
+        });
+    });
+}
+
+#[test]
+fn r36_seeded_left_enlisted() {
+    catches("Causality violation", || {
+        wake_up_meets_withdrawal(|recorded| recorded.place.threads[0].park.cancel())
     });
 }
 

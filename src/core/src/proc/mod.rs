@@ -4,5 +4,7 @@ pub mod crew;
 pub mod family;
 pub mod gate;
 pub mod hooks;
+pub mod pending;
 pub mod status;
+pub mod tenure;
 pub mod usage;

@@ -1,4 +1,5 @@
-//! Threads: how they park, and what is left of them.
+//! Threads: how they park, how they learn that they must die, and what is left of them.
 
+pub mod doom;
 pub mod park;
 pub mod remains;

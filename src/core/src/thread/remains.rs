@@ -6,7 +6,7 @@
 //! Whoever gives back the last reference gets the duty to free as a value; nobody waits for a reference to go away,
 //! nobody polls (D4, D5), and a corpse that somebody still holds delays no other (T101). Model: `tests/loom_corpse.rs`.
 
-use crate::shim::atomic::{AtomicU64, Ordering, fence};
+use crate::shim::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::shim::const_unless_loom;
 
 const HOLD: u64 = 1;
@@ -27,6 +27,14 @@ impl OffStack {
     #[must_use]
     pub const fn assert() -> Self {
         Self(())
+    }
+
+    /// Stores in `word` what the dead LWP asked for (clear-tid, SETINT): whoever sees `value` may use again all that
+    /// the LWP used, its stack included (R43). The caller wakes those who sleep on the word.
+    #[inline]
+    pub fn announce(&self, word: &AtomicU32, value: u32) {
+        // Release: everything the LWP did comes before.
+        word.store(value, Ordering::Release);
     }
 }
 

@@ -130,6 +130,15 @@ pub fn was_woken<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers
     sleepers.park(thread).was_taken() || !queue.with(|waiters| waiters.withdraw(sleepers, thread))
 }
 
+/// The caller, running as `thread`, has enlisted and will not sleep: it takes its announcement back and leaves the
+/// queue. No waker has it in hand after this, so it may enlist elsewhere, or die (R36).
+#[inline]
+pub fn withdraw<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) {
+    sleepers.park(thread).cancel();
+    // Under the lock even if a waker has unlinked it: that waker may not be done with it.
+    queue.with(|waiters| waiters.withdraw(sleepers, thread));
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use alloc::vec;
 use asphodel_core::mailbox::Mailbox;
 use asphodel_core::sched::run_queue::RunQueue;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
+use asphodel_core::thread::doom::Running;
 use asphodel_core::time::timers::TimerQueue;
 use asphodel_core::trace::{ExitRecord, ExitRing};
 
@@ -90,7 +91,7 @@ pub struct Cpu {
     // Its own, interrupts masked.
     private: UnsafeCell<Private>,
     /// The thread that runs.
-    pub(crate) current: Cell32,
+    pub(crate) current: Running,
     /// A better thread, or an equal one whose turn it is, waits: switch at the next opportunity.
     pub(crate) reschedule: Cell32,
     /// Counter value of the last switch: since when `current` runs.
@@ -137,7 +138,7 @@ impl Cpu {
                 processes: Magazine::new(),
                 stacks: heapless::Vec::new(),
             }),
-            current: Cell32::new(0),
+            current: Running::new(0),
             reschedule: Cell32::new(0),
             switched_at: Cell64::new(0),
             slice_end: Cell64::new(NEVER),

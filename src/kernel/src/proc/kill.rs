@@ -1,14 +1,14 @@
 //! Killing: dooming LWPs, and signals as far as there are any.
 //!
 //! A doomed LWP dies at its next kill point. The flag is set first, then the sleep is ended if a kill may end it, then
-//! the CPU is interrupted if the LWP runs there (R8: the fences are in `core::thread::park`). Nobody is unwound, no
-//! lock dies.
+//! the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::doom`). Nobody is unwound, no lock dies.
 
 use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
 use asphodel_core::signal::{Default, Signal};
+use asphodel_core::thread::doom;
 use asphodel_core::thread::park::Unpark;
 
 use crate::cpu::Cpu;
@@ -51,9 +51,7 @@ pub(crate) fn doom_all(process: &Process) {
 
 /// Tells one LWP to die. Under its crew's lock, so that it cannot be gone.
 fn doom(thread: &Thread) -> Unpark {
-    // Flag first, then the sleep (R8).
-    thread.doomed.store(true, Ordering::Relaxed);
-    let unpark = thread.park.unpark_killable();
+    let unpark = doom::doom(&thread.doomed, &thread.park);
     if unpark == Unpark::Nothing {
         interrupt(thread);
     }
@@ -63,7 +61,7 @@ fn doom(thread: &Thread) -> Unpark {
 /// Brings an LWP that may be running program code on another CPU to a kill point. Interrupts masked.
 fn interrupt(thread: &Thread) {
     let target = thread.cpu.get();
-    let running_there = Cpu::get(target).is_some_and(|cpu| cpu.current.get() == thread.index);
+    let running_there = Cpu::get(target).is_some_and(|cpu| cpu.current.is(thread.index));
     if running_there && target != Cpu::this().index {
         gic::send_sgi(MESSAGE, target as usize);
     }
@@ -71,7 +69,7 @@ fn interrupt(thread: &Thread) {
 
 /// Marks the calling LWP, too, as doomed: it dies at the edge of the service it is in.
 fn doom_self() {
-    Thread::current().doomed.store(true, Ordering::Relaxed);
+    Thread::current().doomed.set();
 }
 
 /// kill(2): sends `signal` to the process `pid`; 0 only looks whether there is one. Thread context; never blocks.
@@ -137,7 +135,7 @@ pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
 
 /// Records `signal` as pending and wakes those who wait for it. Any context.
 pub(crate) fn post(process: &Process, signal: Signal) {
-    process.pending.fetch_or(signal.bit(), Ordering::AcqRel);
+    process.pending.post(signal);
     process.signalled.wake_all();
 }
 
@@ -151,12 +149,7 @@ pub fn sigwait(set: u32, timeout: Option<u64>) -> Result<Signal, Errno> {
     let process = crate::proc::lwp::current_process();
     let mut taken = None;
     let take = || {
-        let pending = process.pending.load(Ordering::Acquire) & set;
-        let Some(number) = pending.checked_ilog2() else { return false };
-        let before = process.pending.fetch_and(!(1 << number), Ordering::AcqRel);
-        if before & (1 << number) != 0 {
-            taken = Signal::new(number as i32);
-        }
+        taken = process.pending.take(set);
         taken.is_some()
     };
     let woken = match timeout {

@@ -55,7 +55,7 @@ pub(crate) fn create(
             crew.admit(&THREADS, thread.index);
             // A kill that is under way has a sender that may have walked the crew already.
             if process.fatal.load(Ordering::Relaxed) != 0 {
-                thread.doomed.store(true, Ordering::Relaxed);
+                thread.doomed.set();
             }
         }
         admitted

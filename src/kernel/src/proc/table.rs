@@ -13,11 +13,12 @@ use asphodel_core::list::NIL;
 use asphodel_core::proc::crew::Crew;
 use asphodel_core::proc::family::{Brood, Kin, Kinship};
 use asphodel_core::proc::gate::Gate;
+use asphodel_core::proc::pending::Pending;
 use asphodel_core::proc::status::Status;
+use asphodel_core::proc::tenure::{Tenure, Vacant};
 use asphodel_core::proc::usage::Account;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
 use asphodel_core::signal::Signal;
-use asphodel_core::thread::remains::{FreeRecord, Remains};
 use asphodel_core::trace::{ExitTrace, Step};
 
 use crate::arch::lock::InterruptLock;
@@ -32,10 +33,8 @@ use crate::sync::wait_queue::WaitQueue;
 pub(crate) struct Process {
     /// Its slot in the table.
     pub(crate) slot: u32,
-    /// Generation of the slot's present occupant.
-    generation: Cell32,
-    /// Holds on the record; see the module's documentation.
-    holds: Remains,
+    /// Holds on the record, and the generation of its occupant; see the module's documentation.
+    tenure: Tenure,
 
     // Protocols of their own.
     pub(crate) gate: Gate,
@@ -45,7 +44,7 @@ pub(crate) struct Process {
     /// Signal that is ending it, 0: none. The first one wins.
     pub(crate) fatal: AtomicU32,
     /// Signals that were recorded and not taken.
-    pub(crate) pending: AtomicU32,
+    pub(crate) pending: Pending,
     /// Threads that wait for a pending signal.
     pub(crate) signalled: WaitQueue,
     /// The master, or the LWP becoming single, waits here for the others.
@@ -102,13 +101,12 @@ impl Record for Process {
     fn new(index: u32) -> Self {
         Self {
             slot: index,
-            generation: Cell32::new(0),
-            holds: Remains::free(),
+            tenure: Tenure::new(),
             gate: Gate::new(),
             kin: Kin::new(),
             born: AtomicBool::new(false),
             fatal: AtomicU32::new(0),
-            pending: AtomicU32::new(0),
+            pending: Pending::new(),
             signalled: WaitQueue::new(),
             alone: WaitQueue::new(),
             child_events: WaitQueue::new(),
@@ -202,7 +200,7 @@ impl Table {
     pub(crate) fn hold_slot(&self, slot: u32) -> Option<Hold> {
         let process = self.0.find(slot)?;
         // Lazily: a hold that was made and dropped would give back one that nobody took.
-        process.holds.try_hold().then(|| Hold(process))
+        process.tenure.try_hold().then(|| Hold(process))
     }
 
     /// Takes a free slot for a new process: its first hold is that of its being in the table. Thread context.
@@ -213,7 +211,7 @@ impl Table {
         daif::restore(interrupts);
         let process = self.0.get(slot.filter(|slot| *slot < MAX_PROCESSES)?);
         process.reset();
-        process.holds.occupy();
+        process.tenure.begin();
         Some(Hold(process))
     }
 
@@ -228,9 +226,8 @@ impl Process {
     fn reset(&self) {
         self.born.store(false, Ordering::Relaxed);
         self.gate.reset();
-        for word in [&self.fatal, &self.pending] {
-            word.store(0, Ordering::Relaxed);
-        }
+        self.fatal.store(0, Ordering::Relaxed);
+        self.pending.clear();
         self.status.set(0);
         self.trace.reset();
         self.usage.reset();
@@ -259,7 +256,7 @@ impl Process {
     /// Its pid.
     #[inline(always)]
     pub(crate) fn pid(&self) -> Pid {
-        Pid::new(self.slot, self.generation.get())
+        Pid::new(self.slot, self.tenure.generation())
     }
 
     /// The status its master has set.
@@ -336,7 +333,7 @@ impl Process {
     /// One more hold; the caller has one.
     #[inline]
     pub(crate) fn hold(&'static self) -> Hold {
-        let held = self.holds.try_hold();
+        let held = self.tenure.try_hold();
         debug_assert!(held, "whoever holds a record can hold it once more");
         Hold(self)
     }
@@ -344,14 +341,13 @@ impl Process {
     /// Gives a hold back. Any context; never blocks.
     #[inline]
     pub(crate) fn release(&self) {
-        if let Some(duty) = self.holds.release() {
-            self.free(duty);
+        if let Some(vacant) = self.tenure.release() {
+            self.free(vacant);
         }
     }
 
     /// The slot is free for the next generation.
-    fn free(&self, _duty: FreeRecord) {
-        self.generation.set(self.generation.get().wrapping_add(1));
+    fn free(&self, _vacant: Vacant) {
         let interrupts = daif::mask();
         // SAFETY: this CPU, interrupts masked, no other borrow.
         unsafe { Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, self.slot)) };

@@ -30,7 +30,7 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
     }
     let process = PROCESSES.get(thread.lwp.process.get());
     process.usage.add(Usage { lwps: 1, ..thread.usage.read() });
-    announce(thread);
+    announce(thread, &proof);
     let kept = process.gate.is_ending_lwps() && !thread.lwp.master.load(Ordering::Relaxed);
     // A kept corpse belongs to the master from `off_cpu` on, and with it the record's hold on the process: one of its
     // own for the wake-up (R13).
@@ -64,13 +64,13 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
 /// Stores the word that `extexit` was asked to store, now that the leaver's stack is out of use (T10, T11, R43), and
 /// wakes whoever sleeps on its address.
 #[inline]
-fn announce(thread: &Thread) {
+fn announce(thread: &Thread, proof: &OffStack) {
     let address = thread.lwp.set_address.load(Ordering::Relaxed);
     if address != 0 {
         // SAFETY: `extexit` checked that it is writable and aligned; the process is alive or dying, so its memory is
-        // there. Atomic with release: whoever sees the value sees all that the leaver did.
+        // there.
         let word = unsafe { &*(address as *const core::sync::atomic::AtomicU32) };
-        word.store(thread.lwp.set_value.get(), Ordering::Release);
+        proof.announce(word, thread.lwp.set_value.get());
         channel::wakeup(address);
     }
 }

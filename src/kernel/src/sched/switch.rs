@@ -4,7 +4,7 @@
 //! ([`finish`]): only then are that one's registers saved and its stack out of use, so only then may it be parked,
 //! sent to another CPU, or buried.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use asphodel_core::thread::remains::OffStack;
 use spin::Once;
@@ -163,11 +163,7 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
 #[inline(always)]
 fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, why: Why) {
     next.cpu.set(cpu.index);
-    cpu.current.set(next.index);
-    // Store-load order against a killer, who stores the doom and then looks who runs here: either it sees this
-    // thread and interrupts the CPU, or the thread sees its doom at its next kill point. Pairs with the fence in
-    // `Park::unpark_killable`.
-    fence(Ordering::SeqCst);
+    cpu.current.switch_to(next.index);
     cpu_registers::set_thread_pointer(core::ptr::from_ref(next) as u64);
     swap_program_registers(thread, next, why == Why::Preempted);
     // SAFETY: interrupts are masked; `next` came from this CPU's run queue or is its idle thread, so its context is

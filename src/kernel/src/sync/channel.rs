@@ -7,7 +7,7 @@
 use core::sync::atomic::Ordering;
 
 use asphodel_core::thread::park::Sleep;
-use asphodel_core::wait::queue::Waiters;
+use asphodel_core::wait::queue::{self, Waiters};
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
@@ -57,9 +57,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         if !self.slept {
-            let thread = Thread::current();
-            thread.park.cancel();
-            bucket(self.channel).lock().withdraw(&THREADS, thread.index);
+            queue::withdraw(bucket(self.channel), &THREADS, Thread::current().index);
         }
         Thread::current().channel.store(0, Ordering::Relaxed);
     }
@@ -94,14 +92,13 @@ fn wake(channel: usize, limit: u32) -> u32 {
 }
 
 /// Withdraws the registration of the running thread, which dies while it has one: it exited, or panicked, between
-/// [`register`] and the sleep (T89, R4).
+/// [`register`] and the sleep (T89, R4, R36).
 #[inline]
 pub(crate) fn withdraw_for_good(thread: &Thread) {
     let channel = thread.channel.load(Ordering::Relaxed);
     if channel != 0 {
         thread.channel.store(0, Ordering::Relaxed);
-        thread.park.cancel();
-        bucket(channel).lock().withdraw(&THREADS, thread.index);
+        queue::withdraw(bucket(channel), &THREADS, thread.index);
     }
 }
 

@@ -54,8 +54,7 @@ impl Drop for Service {
 /// Whether `thread` has been told to die.
 #[inline(always)]
 pub(crate) fn is_doomed(thread: &Thread) -> bool {
-    // Relaxed: the wait protocol has the fences it needs; elsewhere a little later is as good.
-    thread.doomed.load(Ordering::Relaxed)
+    thread.doomed.is_set()
 }
 
 /// Kill point (a): the running LWP is doomed and leaves its outermost service.

@@ -17,6 +17,7 @@ use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
+use asphodel_core::thread::doom::Doom;
 use asphodel_core::thread::park::Park;
 use asphodel_core::thread::remains::{FreeRecord, FreeStack, Remains};
 use asphodel_core::time::timers::{TimerLinks, Timers};
@@ -91,7 +92,7 @@ pub struct Thread {
     mail: MailLink,
     pub(crate) remains: Remains,
     /// It has been told to die.
-    pub(crate) doomed: AtomicBool,
+    pub(crate) doomed: Doom,
 
     // Guarded by the queue, or the CPU's timers, they belong to.
     wait_links: Links,
@@ -164,7 +165,7 @@ impl Record for Thread {
             park: Park::new(),
             mail: MailLink::new(),
             remains: Remains::free(),
-            doomed: AtomicBool::new(false),
+            doomed: Doom::new(),
             wait_links: Links::new(),
             timer: TimerLinks::new(),
             timer_cpu: Cell32::new(0),
@@ -328,7 +329,7 @@ impl Thread {
         self.tls.set(0);
         self.preempt_depth.set(0);
         self.service_depth.set(0);
-        self.doomed.store(false, Ordering::Relaxed);
+        self.doomed.clear();
         self.lwp.returned.store(false, Ordering::Relaxed);
         self.lwp.master.store(false, Ordering::Relaxed);
         self.lwp.set_address.store(0, Ordering::Relaxed);
@@ -346,7 +347,7 @@ impl Thread {
         thread.cpu.set(cpu.index);
         thread.preempt_depth.set(0);
         cpu.idle.set(thread.index);
-        cpu.current.set(thread.index);
+        cpu.current.start_with(thread.index);
         cpu::set_thread_pointer(core::ptr::from_ref(thread) as u64);
         thread
     }

@@ -1,0 +1,63 @@
+//! Signals that have come and that nobody has taken yet: one bit a signal.
+//!
+//! Signals of a kind do not queue: many deaths may leave one SIGCHLD. What a signal tells about is done before it is
+//! posted, and whoever takes one looks for all that it may stand for (R49). Model: `tests/waits.rs`.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::signal::Signal;
+
+/// The pending signals of one process. Lock-free; any context.
+#[derive(Debug, Default)]
+pub struct Pending(AtomicU32);
+
+impl Pending {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Forgets all, for a record that is used again.
+    pub fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// `signal` has come. What it tells about has been done.
+    #[inline]
+    pub fn post(&self, signal: Signal) {
+        // Release: what the signal tells about is seen by whoever takes it.
+        self.0.fetch_or(signal.bit(), Ordering::AcqRel);
+    }
+
+    /// Takes one signal of `set` (bits by number), the one with the highest number. Each is taken once.
+    pub fn take(&self, set: u32) -> Option<Signal> {
+        loop {
+            // Acquire, here and below: pairs with the release in `post`.
+            let number = (self.0.load(Ordering::Acquire) & set).checked_ilog2()?;
+            let bit = 1 << number;
+            if self.0.fetch_and(!bit, Ordering::AcqRel) & bit != 0 {
+                return Signal::new(number as i32);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_of_a_kind_are_one() {
+        let pending = Pending::new();
+        pending.post(Signal::CHLD);
+        pending.post(Signal::CHLD);
+        pending.post(Signal::USR1);
+        assert_eq!(pending.take(Signal::CHLD.bit()), Some(Signal::CHLD));
+        assert_eq!(pending.take(Signal::CHLD.bit()), None);
+        assert_eq!(pending.take(u32::MAX), Some(Signal::USR1));
+        pending.post(Signal::USR1);
+        pending.clear();
+        assert_eq!(pending.take(u32::MAX), None);
+    }
+}

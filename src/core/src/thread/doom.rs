@@ -1,0 +1,118 @@
+//! Doom: how an LWP that has been told to die comes to know it, wherever it is.
+//!
+//! It sleeps, is about to sleep, waits for a CPU, or computes without ever calling the kernel. The killer says it
+//! first ([`Doom::set`]), then ends the sleep if a kill may end it, then looks whether some CPU runs the LWP and
+//! interrupts that CPU: [`doom`] and [`Running::is`], in this order. A CPU says whom it runs ([`Running::switch_to`])
+//! before that thread can look at its doom. So either the killer sees the LWP on the CPU, or the LWP sees its doom at
+//! the kill point after the switch (R46). Models: `tests/loom_doom.rs`, `tests/loom_wait.rs` (R8).
+
+use crate::shim::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use crate::shim::const_unless_loom;
+use crate::thread::park::{Park, Unpark};
+
+/// Whether one LWP has been told to die.
+#[derive(Debug)]
+pub struct Doom(AtomicBool);
+
+impl Doom {
+    const_unless_loom! {
+        /// Of an LWP that may live.
+        pub fn new() -> Self {
+            Self(AtomicBool::new(false))
+        }
+    }
+
+    /// Tells the LWP. Alone only where nobody has to be found: by the LWP itself, or before it can run.
+    #[inline]
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// For a record that is used again.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the LWP has been told to die.
+    #[inline(always)]
+    pub fn is_set(&self) -> bool {
+        // Relaxed: whoever must not miss it has a fence before (`Park::prepare`, `Running::switch_to`) or has been
+        // interrupted; elsewhere a little later is as good.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Doom {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Tells an LWP to die: the flag first, then the sleep (R8). With [`Unpark::Nothing`] it may be running: the caller
+/// asks [`Running::is`] and interrupts that CPU.
+#[inline]
+pub fn doom(doom: &Doom, park: &Park) -> Unpark {
+    doom.set();
+    // Its fence orders the flag before the look at the sleep, and before the caller's look at the CPU.
+    park.unpark_killable()
+}
+
+/// Which thread a CPU runs, for others to see.
+#[derive(Debug)]
+pub struct Running(AtomicU32);
+
+impl Running {
+    const_unless_loom! {
+        /// The CPU runs `thread`.
+        pub fn new(thread: u32) -> Self {
+            Self(AtomicU32::new(thread))
+        }
+    }
+
+    /// The CPU, which has taken no thread that can be doomed yet, runs `thread`.
+    pub fn start_with(&self, thread: u32) {
+        self.0.store(thread, Ordering::Relaxed);
+    }
+
+    /// The CPU goes on with `thread`, which has not been at a kill point since. What the killer reads to find the CPU
+    /// has been written before.
+    #[inline(always)]
+    pub fn switch_to(&self, thread: u32) {
+        self.0.store(thread, Ordering::Relaxed);
+        // Store-load order against `doom`, then `is`: pairs with the fence in `Park::unpark_killable`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The thread, as last said; exact on the CPU itself.
+    #[inline(always)]
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether the CPU runs `thread`; for a killer, after [`doom`]: if not, the thread will see its doom by itself.
+    #[inline]
+    pub fn is(&self, thread: u32) -> bool {
+        self.get() == thread
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::thread::park::Sleep;
+
+    /// T33, T35: a sleeper is woken, whoever runs is left to its CPU's interrupt.
+    #[test]
+    fn the_doomed_are_found_asleep_or_running() {
+        let (flag, park, cpu) = (Doom::new(), Park::new(), Running::new(0));
+        cpu.switch_to(7);
+        assert!(!flag.is_set());
+        assert_eq!(doom(&flag, &park), Unpark::Nothing);
+        assert!(flag.is_set() && cpu.is(7) && !cpu.is(8));
+        flag.clear();
+        park.prepare(Sleep::Killable);
+        assert!(park.commit());
+        assert_eq!(doom(&flag, &park), Unpark::Enqueue);
+        assert!(flag.is_set());
+    }
+}
