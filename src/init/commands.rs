@@ -39,7 +39,7 @@ struct Command {
 const ANY: usize = usize::MAX;
 
 /// All commands, in the order of `help`.
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command { name: "help", usage: "", help: "shows this", words: 0, run: help },
     Command { name: "ps", usage: "", help: "lists the processes", words: 0, run: ps },
     Command {
@@ -62,6 +62,13 @@ const COMMANDS: [Command; 10] = [
         help: "waits for one child of the console, or for all; ^C gives up",
         words: 1,
         run: wait,
+    },
+    Command {
+        name: "trace",
+        usage: "exit [PID]",
+        help: "shows the steps of a process's end, or the last ends, a line each",
+        words: 2,
+        run: trace,
     },
     Command { name: "cpus", usage: "", help: "shows what each CPU does", words: 0, run: cpus },
     Command { name: "free", usage: "", help: "shows memory: frames, heap, stacks", words: 0, run: free },
@@ -160,6 +167,22 @@ fn wait(words: &[&str], jobs: &mut Jobs) -> Result<Next, Refusal> {
         return Err(format!("{pid} is no child of the console"));
     }
     jobs.wait_for(pid);
+    Ok(Next::Line)
+}
+
+fn trace(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    match *words {
+        ["exit"] => show::exits(),
+        ["exit", word] => {
+            let pid = pid(word)?;
+            let record = api::exit_trace(pid).ok_or_else(|| match api::process(pid) {
+                Some(_) => format!("{pid} does not end yet"),
+                None => format!("nobody remembers an end of {pid}"),
+            })?;
+            show::exit(&record);
+        }
+        _ => return Err("usage: trace exit [PID]".into()),
+    }
     Ok(Next::Line)
 }
 

@@ -1,11 +1,13 @@
-//! Tables for people: processes, CPUs, memory.
+//! Tables for people: processes, their ends, CPUs, memory.
 
 use alloc::format;
 use alloc::string::String;
 
-use asphodel::api::{self, State, cpu_reports, memory_report, now_ns, println, scale};
+use asphodel::api::{
+    self, ExitRecord, State, Step, cpu_reports, memory_report, now_ns, now_ticks, println, scale,
+};
 
-use crate::units::{Bytes, Seconds};
+use crate::units::{Bytes, Seconds, Time};
 
 /// `ps`.
 pub(crate) fn processes() {
@@ -36,6 +38,48 @@ const fn state(state: State) -> &'static str {
         State::Sleeping => "sleeping",
         State::Exiting => "exiting",
         State::Zombie => "zombie",
+    }
+}
+
+/// Counter ticks, for people.
+fn time(ticks: u64) -> Time {
+    Time(scale().nanoseconds(ticks))
+}
+
+/// `trace exit`: oldest first, so that the newest stands above the prompt.
+pub(crate) fn exits() {
+    println!(
+        "{:>10} {:<20} {:>5} {:>12} {:<19} {:>12} NAME",
+        "PID", "STATUS", "LWPS", "TOTAL", "LONGEST STEP", ""
+    );
+    for record in api::exit_records().iter().rev() {
+        let (name, took) = record.longest().map_or(("", 0), |step| (step.step.name(), step.took));
+        println!(
+            "{:>10} {:<20} {:>5} {:>12} {name:<19} {:>12} {}",
+            record.pid,
+            format!("{}", record.status),
+            record.lwps,
+            time(record.total()),
+            time(took),
+            record.name,
+        );
+    }
+}
+
+/// `trace exit PID`.
+pub(crate) fn exit(record: &ExitRecord) {
+    println!("pid {} ({}) {}, {} LWPs have ended", record.pid, record.name, record.status, record.lwps);
+    println!("{:<20} {:>12} {:>12}", "STEP", "AT", "TOOK");
+    let longest = record.longest().map(|longest| longest.step);
+    for done in record.steps() {
+        let mark = if Some(done.step) == longest { "  longest" } else { "" };
+        println!("{:<20} {:>12} {:>12}{mark}", done.step.name(), time(done.at), time(done.took));
+    }
+    if let Some(latest) = record.latest()
+        && latest.step != Step::Reaped
+        && let Some(stamp) = record.at(latest.step)
+    {
+        println!("that was {} ago", time(now_ticks().saturating_sub(stamp)));
     }
 }
 

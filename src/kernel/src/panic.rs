@@ -13,7 +13,7 @@ use crate::arch::backtrace::Backtrace;
 use crate::arch::{cpu, daif};
 use crate::drivers::{gic, pl011, power};
 use crate::emergency_println;
-use crate::proc::fault;
+use crate::proc::{fault, trace};
 
 /// Status of the system when it ends by a panic: 128 + SIGABRT, as a shell would show it.
 const STATUS: u8 = 134;
@@ -48,11 +48,15 @@ pub fn fatal(report: fmt::Arguments<'_>) -> ! {
     power::off(STATUS)
 }
 
-/// Process 1 has ended with `status`: the system says so and powers off with it (T19).
+/// Process 1 has ended with `status`: the system says so and powers off with it (T19). Unless all went well, the last
+/// exits are told, too: one of them may be the reason.
 pub(crate) fn end_of_init(status: Status) -> ! {
     stop_the_system();
     pl011::settle();
     emergency_println!("asphodel: init {status}, the system ends");
+    if status != Status::exited(0) {
+        trace::tell_last_exits();
+    }
     power::off(status.shell_code())
 }
 

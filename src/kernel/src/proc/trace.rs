@@ -12,6 +12,10 @@ use crate::arch::daif;
 use crate::cpu::{Cpu, EXITS};
 use crate::proc::table::{PROCESSES, Process};
 use crate::sync::service::Service;
+use crate::{emergency_println, time};
+
+/// Exits that are told when the system ends.
+const TOLD: usize = 8;
 
 /// Keeps the record of a process that is being reaped. The reaper, once; any context.
 #[inline]
@@ -61,4 +65,35 @@ pub fn exit_records() -> Vec<ExitRecord> {
 
 fn reaped_at(record: &ExitRecord) -> u64 {
     record.at(Step::Reaped).unwrap_or(0)
+}
+
+/// Tells the last exits on the console, oldest first, without waiting for anything: of a CPU that was stopped with its
+/// ring locked, none. When the system ends; any context.
+pub(crate) fn tell_last_exits() {
+    let mut newest = heapless::Vec::<ExitRecord, TOLD>::new();
+    for cpu in Cpu::all() {
+        let Some(ring) = cpu.exits.try_lock() else { continue };
+        for record in ring.iter().take(TOLD) {
+            if newest.is_full()
+                && let Some(oldest) = newest.iter_mut().min_by_key(|known| reaped_at(known))
+            {
+                if reaped_at(record) > reaped_at(oldest) {
+                    *oldest = *record;
+                }
+                continue;
+            }
+            let _there_is_room = newest.push(*record);
+        }
+    }
+    newest.sort_unstable_by_key(reaped_at);
+    let microseconds = |ticks| time::scale().nanoseconds(ticks) / 1000;
+    for record in &newest {
+        let ExitRecord { pid, name, status, lwps, .. } = record;
+        let (step, took) = record.longest().map_or(("", 0), |longest| (longest.step.name(), longest.took));
+        emergency_println!(
+            "asphodel: before that, pid {pid} ({name}) {status}: {lwps} LWPs, {} us, of these {} us until: {step}",
+            microseconds(record.total()),
+            microseconds(took)
+        );
+    }
 }

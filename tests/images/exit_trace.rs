@@ -1,0 +1,211 @@
+//! The trace of an exit: every step with its time, the longest one, one record for each process. T194, T69.
+#![no_std]
+#![no_main]
+use asphodel::api::{
+    Arguments, ExitRecord, Pid, Semaphore, Signal, Status, Step, at_exit, exit, exit_records, exit_trace,
+    getpid, kill, lwp_spawn, rm_at_exit, scale, set_auto_reap, sleep,
+};
+use asphodel_test::{
+    assert_exited, await_asleep, await_zombie, cpus, eventually, on_cpu, return_at_once, sleep_for_ever,
+    spawn_child, state_of, test, wait_exit,
+};
+
+asphodel_test::image!();
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// The steps that have been done.
+fn steps(record: &ExitRecord) -> heapless::Vec<Step, { Step::ALL.len() }> {
+    record.steps().map(|done| done.step).collect()
+}
+
+/// How long `step` took, in nanoseconds.
+fn took(record: &ExitRecord, step: Step) -> u64 {
+    let done = record.steps().find(|done| done.step == step);
+    scale().nanoseconds(done.expect("the step was done").took)
+}
+
+fn trace_of(pid: Pid) -> ExitRecord {
+    exit_trace(pid).expect("somebody remembers the exit")
+}
+
+/// How many records of `pid` are kept.
+fn records_of(pid: Pid) -> usize {
+    exit_records().iter().filter(|record| record.pid == pid).count()
+}
+
+test!(
+    /// T194: a reaped process has left all steps, in their order.
+    t194_every_step_is_there_in_order,
+    {
+        let pid = spawn_child(|_| 7, 0);
+        assert_exited(wait_exit(pid).status, 7);
+        let record = trace_of(pid);
+        assert_eq!((record.pid, record.name, record.status, record.lwps), (pid, "child", Status::exited(7), 1));
+        let stamps = Step::ALL.map(|step| record.at(step).expect("each step was done"));
+        assert!(stamps.is_sorted(), "{stamps:?}");
+        assert!(record.steps().map(|done| done.took).sum::<u64>() == stamps[stamps.len() - 1] - stamps[0]);
+        assert_eq!(exit_records()[0], record, "it is the newest");
+    }
+);
+
+test!(
+    /// T194: the longest step is found: a hook that takes its time.
+    t194_a_slow_hook_is_the_longest_step,
+    {
+        fn hook(_: Pid, _: Status) {
+            let _ = sleep(20 * MILLISECOND);
+        }
+        at_exit(hook).expect("there is room");
+        let pid = spawn_child(|_| 0, 0);
+        wait_exit(pid);
+        assert_eq!(rm_at_exit(hook), 1);
+        let record = trace_of(pid);
+        assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
+        assert!(took(&record, Step::HooksDone) >= 20 * MILLISECOND);
+    }
+);
+
+test!(
+    /// T194: a hook that panics has been left when it is, and the steps before it keep their times.
+    t194_a_hook_that_panics_counts_as_long_as_it_ran,
+    {
+        fn hook(_: Pid, _: Status) {
+            let _ = sleep(20 * MILLISECOND);
+            panic!("as it shall");
+        }
+        at_exit(hook).expect("there is room");
+        let pid = spawn_child(|_| 0, 0);
+        wait_exit(pid);
+        assert_eq!(rm_at_exit(hook), 1);
+        let record = trace_of(pid);
+        assert_eq!(steps(&record)[..], Step::ALL);
+        assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
+    }
+);
+
+test!(
+    /// T194: a sibling that no kill wakes makes "alone" the longest step; meanwhile the trace tells how far it is.
+    t194_a_slow_sibling_is_the_longest_step,
+    {
+        static EVENT: Semaphore = Semaphore::new(0);
+        fn sibling(_: usize) -> usize {
+            EVENT.wait_uninterruptible();
+            0
+        }
+        let pid = spawn_child(
+            |_| {
+                drop(lwp_spawn(sibling, 0, &on_cpu(0)));
+                await_asleep(1);
+                exit(2)
+            },
+            0,
+        );
+        let waits = |record: ExitRecord| record.at(Step::SiblingsTold).is_some();
+        eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
+        let _ = sleep(20 * MILLISECOND);
+        let record = trace_of(pid);
+        assert_eq!(steps(&record)[..], [Step::Elected, Step::SiblingsTold]);
+        assert_eq!(record.status, Status::exited(2));
+        EVENT.post();
+        wait_exit(pid);
+        let record = trace_of(pid);
+        assert_eq!(record.longest().map(|done| done.step), Some(Step::Alone));
+        assert_eq!(record.lwps, 2);
+    }
+);
+
+test!(
+    /// T194: a zombie's trace ends with its parent's being told; reaping adds the last step.
+    t194_a_zombie_and_the_same_one_reaped,
+    {
+        let pid = spawn_child(|_| 0, 0);
+        await_zombie(pid);
+        let zombie = trace_of(pid);
+        assert_eq!(steps(&zombie)[..], Step::ALL[..Step::ALL.len() - 1]);
+        assert_eq!(records_of(pid), 0);
+        let _ = sleep(20 * MILLISECOND);
+        wait_exit(pid);
+        let reaped = trace_of(pid);
+        assert_eq!((steps(&reaped).len(), records_of(pid)), (Step::ALL.len(), 1));
+        assert!(took(&reaped, Step::Reaped) >= 20 * MILLISECOND);
+        assert_ne!(reaped.longest().map(|done| done.step), Some(Step::Reaped), "that is up to the parent");
+        assert_eq!((reaped.longest(), reaped.total()), (zombie.longest(), zombie.total()));
+    }
+);
+
+test!(
+    /// T194: who does not end has no trace; nor has a number that names nobody.
+    t194_the_living_have_no_trace,
+    {
+        let pid = spawn_child(|_| sleep_for_ever(0) as i32, 0);
+        assert_eq!(exit_trace(pid), None);
+        assert_eq!(exit_trace(getpid()), None);
+        kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
+        assert!(wait_exit(pid).status.signal().is_some());
+        let record = trace_of(pid);
+        assert_eq!(record.status, Status::signaled(Signal::KILL));
+        assert_eq!(steps(&record)[..], Step::ALL);
+        for nobody in [0, -1, i32::MAX, 1 << 16] {
+            assert_eq!(exit_trace(Pid::from_raw(nobody)), None);
+        }
+    }
+);
+
+test!(
+    /// T69: exactly one record for each process, however many LWPs it had; none for an LWP.
+    t69_one_record_for_each_process,
+    deadline_ms = 30_000,
+    {
+        fn three_lwps(arguments: &Arguments<'_>) -> i32 {
+            let spawn = |cpu: usize| lwp_spawn(return_at_once, 0, &on_cpu(cpu as u32 % cpus()));
+            let joined = spawn(arguments.number()).expect("there is memory").join();
+            drop(spawn(arguments.number() + 1));
+            i32::from(joined.is_err())
+        }
+        for round in 0..100 {
+            let pid = spawn_child(three_lwps, round);
+            assert_exited(wait_exit(pid).status, 0);
+            assert_eq!(records_of(pid), 1);
+            assert_eq!(trace_of(pid).lwps, 3);
+        }
+        let newest = exit_records()[0];
+        for cpu in 0..cpus() {
+            lwp_spawn(return_at_once, 0, &on_cpu(cpu)).expect("there is memory").join().expect("nobody kills it");
+        }
+        assert_eq!(exit_records()[0], newest);
+    }
+);
+
+test!(
+    /// T194, D19: a child that is reaped on the spot has all steps, too.
+    t194_who_is_reaped_by_itself_leaves_a_record,
+    {
+        set_auto_reap(true);
+        let pid = spawn_child(|_| 5, 0);
+        eventually("the child is gone", || state_of(pid).is_none());
+        eventually("its record is kept", || records_of(pid) == 1);
+        let record = trace_of(pid);
+        assert_eq!((steps(&record).len(), record.status), (Step::ALL.len(), Status::exited(5)));
+    }
+);
+
+test!(
+    /// T194: looks at the records while processes end on all CPUs see no record twice, nor one that is torn.
+    t194_looks_meet_exits,
+    deadline_ms = 30_000,
+    {
+        for _ in 0..20 {
+            let children: heapless::Vec<Pid, 8> =
+                (0..8).map(|number| spawn_child(|arguments| arguments.number() as i32, number)).collect();
+            for record in exit_records() {
+                let stamps = Step::ALL.map(|step| record.at(step).expect("it was reaped"));
+                assert!(stamps.is_sorted(), "{stamps:?}");
+            }
+            for (number, pid) in children.into_iter().enumerate() {
+                assert_exited(wait_exit(pid).status, number as u8);
+                assert_eq!(trace_of(pid).status, Status::exited(number as i32));
+            }
+        }
+    }
+);
