@@ -7,6 +7,7 @@
 
 pub use asphodel_core::errno::Errno;
 pub use asphodel_core::id::Pid;
+pub use asphodel_core::proc::quota::Quota;
 pub use asphodel_core::proc::status::{Event, Status};
 pub use asphodel_core::proc::usage::Usage;
 pub use asphodel_core::sched::place::CpuMask;
@@ -28,7 +29,9 @@ pub use crate::proc::hooks::{
 pub use crate::proc::kill::{kill, kill_lwp, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
-pub use crate::proc::report::{Census, ProcessReport, State, census, process, processes};
+pub use crate::proc::report::{
+    Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
+};
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
 pub use crate::proc::trace::{exit_records, exit_trace};
 pub use crate::proc::wait::{Report, wait4};

@@ -5,6 +5,7 @@ pub mod family;
 pub mod gate;
 pub mod hooks;
 pub mod pending;
+pub mod quota;
 pub mod status;
 pub mod tenure;
 pub mod usage;

@@ -10,8 +10,9 @@ use spin::Once;
 
 /// What the layer of processes has to say.
 pub(crate) struct Accounting {
-    /// Charges bytes that are allocated now to whom they belong, and tells who that is.
-    pub(crate) allocate: fn(bytes: u64) -> u32,
+    /// Charges bytes that are to be allocated now to whom they will belong, and tells who that is. `None`: whoever it
+    /// is may not have so much.
+    pub(crate) allocate: fn(bytes: u64) -> Option<u32>,
     /// Takes bytes off the account of `owner`, who is not the kernel.
     pub(crate) free: fn(owner: u32, bytes: u64),
 }
@@ -29,14 +30,15 @@ pub(crate) fn charged() -> u64 {
     CHARGED.load(Ordering::Relaxed)
 }
 
-/// Charges `bytes` that are being allocated; the owner is to be remembered with them.
+/// Charges `bytes` that are to be allocated; the owner is to be remembered with them. `None`: they are refused.
 #[inline]
-pub(super) fn allocate(bytes: usize) -> u32 {
-    let owner = ACCOUNTING.get().map_or(0, |accounting| (accounting.allocate)(bytes as u64));
+pub(super) fn allocate(bytes: usize) -> Option<u32> {
+    let Some(accounting) = ACCOUNTING.get() else { return Some(0) };
+    let owner = (accounting.allocate)(bytes as u64)?;
     if owner != 0 {
         CHARGED.fetch_add(bytes as u64, Ordering::Relaxed);
     }
-    owner
+    Some(owner)
 }
 
 /// Takes `bytes` of `owner` that are being freed off its account.

@@ -45,17 +45,11 @@ unsafe impl GlobalAlloc for KernelHeap {
         cpu::probe_stack();
         // Masked, so that a thread does not die between the allocation and its being charged.
         let interrupts = daif::mask();
-        // SAFETY: `whole` is not empty.
-        let block = unsafe { self.heap.alloc(whole) };
-        if !block.is_null() {
-            let uncounted = is_uncounted();
-            let owner = if uncounted { 0 } else { charge::allocate(layout.size()) };
-            // SAFETY: inside the block, and aligned: `Layout::extend` says where.
-            unsafe { block.add(offset).cast::<u32>().write(owner) };
-            if !uncounted {
-                self.used.fetch_add(layout.size(), Ordering::Relaxed);
-            }
-        }
+        let block = if is_uncounted() {
+            self.take(whole, offset, 0)
+        } else {
+            self.take_charged(layout.size(), whole, offset)
+        };
         daif::restore(interrupts);
         block
     }
@@ -73,6 +67,36 @@ unsafe impl GlobalAlloc for KernelHeap {
         // SAFETY: the caller's promise, for the layout that `alloc` asked for.
         unsafe { self.heap.dealloc(block, whole) };
         daif::restore(interrupts);
+    }
+}
+
+impl KernelHeap {
+    /// A block of `size` bytes that is charged to whom it belongs; null if they may not have it or there is none.
+    /// Interrupts masked.
+    #[inline]
+    fn take_charged(&self, size: usize, whole: Layout, offset: usize) -> *mut u8 {
+        // What cannot be had is not charged for a moment either: it would show in the peak.
+        let owner = if size > free() { None } else { charge::allocate(size) };
+        let Some(owner) = owner else { return core::ptr::null_mut() };
+        let block = self.take(whole, offset, owner);
+        if block.is_null() {
+            charge::free(owner, size);
+        } else {
+            self.used.fetch_add(size, Ordering::Relaxed);
+        }
+        block
+    }
+
+    /// A block of `owner`, who is noted at `offset` in it; null if there is none.
+    #[inline]
+    fn take(&self, whole: Layout, offset: usize, owner: u32) -> *mut u8 {
+        // SAFETY: `whole` is not empty: the owner's number is in it.
+        let block = unsafe { self.heap.alloc(whole) };
+        if !block.is_null() {
+            // SAFETY: inside the block, and aligned: `Layout::extend` says where.
+            unsafe { block.add(offset).cast::<u32>().write(owner) };
+        }
+        block
     }
 }
 

@@ -9,6 +9,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
+use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 
 use crate::proc::handle::LwpHandle;
@@ -17,7 +18,7 @@ use crate::proc::{exit, undertaker};
 use crate::sched::{ready, switch};
 use crate::sync::service::Service;
 use crate::sync::{channel, token};
-use crate::thread::{THREADS, Thread, ThreadAttributes};
+use crate::thread::{THREADS, Thread, ThreadAttributes, stack};
 
 /// What a new LWP is to be like: priority, CPUs, stack size.
 pub type LwpAttributes = ThreadAttributes;
@@ -34,7 +35,7 @@ pub(crate) fn current_process() -> &'static Process {
 /// Makes an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Thread context.
 ///
 /// # Errors
-/// `ENOMEM`, `EAGAIN` (the process is ending, T41, or has too many LWPs). Nothing is left behind (T96).
+/// `ENOMEM`; `EAGAIN`: the process is ending (T41), or it or its tenant has too many LWPs. Nothing is left behind (T96).
 pub(crate) fn create(
     process: &'static Process,
     entry: Entry,
@@ -42,8 +43,7 @@ pub(crate) fn create(
     attributes: &ThreadAttributes,
     first: bool,
 ) -> Result<&'static Thread, Errno> {
-    let thread = Thread::create(attributes, start, 0)?;
-    process.charge(thread.stack_size() as u64);
+    let thread = create_thread(process, attributes)?;
     set_entry(thread, entry, argument);
     // The LWP's record holds its process's, and gives it back last of all (R44, T91).
     thread.lwp.process.set(process.hold().keep().slot);
@@ -67,6 +67,22 @@ pub(crate) fn create(
             Err(Errno::EAGAIN)
         }
     }
+}
+
+/// A thread for a new LWP of `process`, which is charged with it: disposing of it takes the charge back.
+fn create_thread(process: &Process, attributes: &ThreadAttributes) -> Result<&'static Thread, Errno> {
+    let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
+    process.reserve(Resource::Lwps, 1)?;
+    process.reserve(Resource::Memory, stack).inspect_err(|_| process.unreserve(Resource::Lwps, 1))?;
+    let created = Thread::create(attributes, start, 0);
+    match created {
+        Ok(_) => process.add_memory(stack),
+        Err(_) => {
+            process.unreserve(Resource::Memory, stack);
+            process.unreserve(Resource::Lwps, 1);
+        }
+    }
+    created
 }
 
 /// Says what `thread` calls next. Its creator, or the LWP itself.

@@ -1,12 +1,14 @@
 //! What memory a process is charged with: heap and stacks, and the most it ever had.
 //!
 //! Heap is charged by the allocator, through the hooks here, to the process whose LWP allocates, until the block is
-//! freed by whomever. A stack is charged from an LWP's making until it is given back (`undertaker`). What a process
-//! still owned when it ended is nobody's from then on (DESIGN, decision 10).
+//! freed by whomever. A stack is charged from an LWP's making until it is given back (`undertaker`). Whatever a process
+//! is charged with, its tenants are, too. What it still owned when it ended is charged as long as its record is there,
+//! and is nobody's from then on (DESIGN, decision 10).
 
 use core::sync::atomic::Ordering;
 
 use asphodel_core::id::Pid;
+use asphodel_core::proc::quota::Resource;
 
 use crate::arch::cpu;
 use crate::mem::charge::Accounting;
@@ -16,11 +18,13 @@ use crate::thread::Thread;
 /// Charges heap to the process whose LWP runs.
 pub(crate) static ACCOUNTING: Accounting = Accounting { allocate, free };
 
-/// Hook: the running thread allocates `bytes`. Returns the owner: a pid, or 0 for the kernel itself.
-fn allocate(bytes: u64) -> u32 {
-    let Some(process) = running() else { return 0 };
-    process.charge(bytes);
-    process.pid().raw() as u32
+/// Hook: the running thread allocates `bytes`. Returns the owner: a pid, or 0 for the kernel itself. `None`: a quota
+/// does not allow it.
+fn allocate(bytes: u64) -> Option<u32> {
+    let Some(process) = running() else { return Some(0) };
+    process.reserve(Resource::Memory, bytes).ok()?;
+    process.add_memory(bytes);
+    Some(process.pid().raw() as u32)
 }
 
 /// Hook: `bytes` that the process with pid `owner` was charged with are freed.
@@ -28,10 +32,10 @@ fn free(owner: u32, bytes: u64) {
     let pid = Pid::from_raw(owner as i32);
     match running() {
         // The caller's own record needs no hold.
-        Some(process) if process.pid() == pid => process.discharge(bytes),
+        Some(process) if process.pid() == pid => process.give_memory(bytes),
         _ => {
             if let Some(process) = PROCESSES.hold_slot(pid.slot()).filter(|process| process.pid() == pid) {
-                process.discharge(bytes);
+                process.give_memory(bytes);
             }
         }
     }
@@ -49,17 +53,19 @@ fn running() -> Option<&'static Process> {
 }
 
 impl Process {
-    /// It has `bytes` of memory more. The caller has a hold, or is one of its LWPs. Any context.
+    /// It has `bytes` of memory more, for which its tenants are charged already. The caller has a hold, or is one of its
+    /// LWPs. Any context.
     #[inline]
-    pub(crate) fn charge(&self, bytes: u64) {
+    pub(super) fn add_memory(&self, bytes: u64) {
         let now = self.memory.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
         self.usage.raise_peak(now);
     }
 
-    /// It has `bytes` less that it was charged with. As [`Process::charge`].
+    /// It has `bytes` less, and so have its tenants. As [`Process::add_memory`].
     #[inline]
-    pub(crate) fn discharge(&self, bytes: u64) {
+    pub(super) fn give_memory(&self, bytes: u64) {
         let before = self.memory.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "memory is given back once (I12)");
+        self.unreserve(Resource::Memory, bytes);
     }
 }

@@ -19,6 +19,7 @@
 //! | `adopt` | children of the dead |
 //! | `hooks` | at_exit |
 //! | `fault` | faults and panics of programs |
+//! | `tenant` | processes that share a quota |
 //! | `memory` | what memory a process is charged with |
 //! | `trace` | records of the last exits |
 //! | `report` | looks at processes from outside: ps |
@@ -38,6 +39,7 @@ pub mod program;
 pub mod report;
 pub(crate) mod spawn;
 pub(crate) mod table;
+pub(crate) mod tenant;
 pub mod trace;
 pub(crate) mod undertaker;
 pub(crate) mod wait;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::quota::{NOBODY, Quota, Resource};
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::thread::park::Sleep;
 use core::sync::atomic::Ordering;
@@ -49,6 +50,8 @@ pub struct ProcessReport {
     pub age_ticks: u64,
     /// Bytes of stack and heap it has.
     pub memory: u64,
+    /// The founder of its tenant; no pid if it is in none.
+    pub tenant: Pid,
     /// Its program's name.
     pub name: &'static str,
     /// While it is exiting: the number of an LWP it waits for that sleeps so that a kill does not end it (T34).
@@ -106,9 +109,39 @@ fn report(process: &Process) -> ProcessReport {
         usage,
         age_ticks: counter::now().wrapping_sub(process.started_at.get()),
         memory: process.memory.load(Ordering::Relaxed),
+        tenant: tenant_of(process).map_or(Pid::NONE, Process::pid),
         name,
         waits_for: if view.exiting { waits_for } else { None },
     }
+}
+
+/// The founder of the tenant that `process` is in, whose record it keeps.
+fn tenant_of(process: &Process) -> Option<&'static Process> {
+    let tenant = process.tenant.get();
+    (tenant != NOBODY).then(|| PROCESSES.get(tenant))
+}
+
+/// What a tenant may have, and what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TenantReport {
+    /// Its limits.
+    pub quota: Quota,
+    /// What it is charged with.
+    pub used: Quota,
+}
+
+/// The innermost tenant that the process `pid` is in. Not a snapshot. Thread context; never blocks.
+#[must_use]
+pub fn tenant(pid: Pid) -> Option<TenantReport> {
+    let _service = Service::enter();
+    let process = PROCESSES.find(pid)?;
+    let ledger = &tenant_of(&process)?.ledger;
+    let used = Quota {
+        processes: ledger.used(Resource::Processes) as u32,
+        lwps: ledger.used(Resource::Lwps) as u32,
+        memory: ledger.used(Resource::Memory),
+    };
+    Some(TenantReport { quota: ledger.quota(), used })
 }
 
 /// Counts of everything that must come back when processes end. Two of them, taken with nothing going on, are equal

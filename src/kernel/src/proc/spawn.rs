@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 use core::sync::atomic::Ordering;
@@ -49,6 +50,8 @@ pub struct SpawnAttributes {
     pub exit_signal: Signal,
     /// A number for [`Arguments::number`].
     pub number: usize,
+    /// How much it and all its descendants may have together. What limits its parent limits it, too.
+    pub quota: Option<Quota>,
 }
 
 impl Default for SpawnAttributes {
@@ -59,6 +62,7 @@ impl Default for SpawnAttributes {
             no_wait: false,
             exit_signal: Signal::CHLD,
             number: 0,
+            quota: None,
         }
     }
 }
@@ -68,8 +72,8 @@ impl Default for SpawnAttributes {
 ///
 /// # Errors
 /// `E2BIG`: too many bytes of words. `EINVAL`: no CPU that is online is allowed, or a word contains a zero byte.
-/// `ESRCH`: there is no such group. `EAGAIN`: too many processes, or the caller's is ending. `ENOMEM`. Nothing is left
-/// behind.
+/// `ESRCH`: there is no such group. `EAGAIN`: too many processes or LWPs, in all or by a quota. `ENOMEM`: too little
+/// memory, in all or by a quota. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _service = Service::enter();
     let caller = current_process();
@@ -112,7 +116,10 @@ fn prepare(
     };
     // Whoever is in a group has a hold on its founder; a record that founded no group has itself in another one.
     let founder = founder.filter(|founder| founder.slot == process.slot || founder.leads_a_group());
-    fill(&process, program, words, attributes, founder.ok_or(Errno::ESRCH)?);
+    let founder = founder.ok_or(Errno::ESRCH)?;
+    process.join_tenant(caller, attributes.quota);
+    process.reserve(Resource::Processes, 1)?;
+    fill(&process, program, words, attributes, founder);
     Ok(process)
 }
 
@@ -138,6 +145,7 @@ fn start(process: Hold, parent: &'static Process, attributes: &SpawnAttributes) 
         Err(error) => {
             process.drop_words();
             process.leave_group();
+            process.unreserve(Resource::Processes, 1);
             return Err(error);
         }
     };

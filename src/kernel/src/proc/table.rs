@@ -14,6 +14,7 @@ use asphodel_core::proc::crew::Crew;
 use asphodel_core::proc::family::{Brood, Kin, Kinship};
 use asphodel_core::proc::gate::Gate;
 use asphodel_core::proc::pending::Pending;
+use asphodel_core::proc::quota::{Ledger, NOBODY, Resource};
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::tenure::{Tenure, Vacant};
 use asphodel_core::proc::usage::Account;
@@ -67,6 +68,10 @@ pub(crate) struct Process {
     /// Bytes of heap and stacks that it is charged with; see `proc::memory`.
     pub(crate) memory: AtomicU64,
     pub(crate) started_at: Cell64,
+    /// Its tenant, by the slot of the founder; see `proc::tenant`.
+    pub(crate) tenant: Cell32,
+    /// What the tenant has that it founded, if it did.
+    pub(crate) ledger: Ledger,
 
     // Attributes.
     /// Signal its parent gets when it ends.
@@ -118,6 +123,8 @@ impl Record for Process {
             children_usage: Account::new(),
             memory: AtomicU64::new(0),
             started_at: Cell64::new(0),
+            tenant: Cell32::new(NOBODY),
+            ledger: Ledger::new(),
             exit_signal: AtomicU32::new(0),
             auto_reap: AtomicBool::new(false),
             group_founder: Cell32::new(0),
@@ -233,6 +240,7 @@ impl Process {
         self.usage.reset();
         self.children_usage.reset();
         self.memory.store(0, Ordering::Relaxed);
+        self.tenant.set(NOBODY);
         self.auto_reap.store(false, Ordering::Relaxed);
         self.corpses.store(NIL, Ordering::Relaxed);
         self.crew.lock().reset();
@@ -346,11 +354,28 @@ impl Process {
         }
     }
 
-    /// The slot is free for the next generation.
-    fn free(&self, _vacant: Vacant) {
+    /// Frees the record, and with it, perhaps, those of the tenants that it was in: a loop, for they may be many.
+    fn free(&self, vacant: Vacant) {
+        let (mut process, mut due) = (self, Some(vacant));
+        while let Some(vacant) = due {
+            let around = process.free_one(vacant);
+            if around == NOBODY {
+                return;
+            }
+            process = PROCESSES.get(around);
+            due = process.tenure.release();
+        }
+    }
+
+    /// The slot is free for the next generation. Returns the tenant on whose founder's record this one had a hold.
+    fn free_one(&self, _vacant: Vacant) -> u32 {
+        // What it has left behind is nobody's from here on.
+        self.unreserve(Resource::Memory, self.memory.load(Ordering::Relaxed));
+        let around = self.held_tenant();
         let interrupts = daif::mask();
         // SAFETY: this CPU, interrupts masked, no other borrow.
         unsafe { Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, self.slot)) };
         daif::restore(interrupts);
+        around
     }
 }

@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering;
 
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
+use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::thread::remains::{FreeStack, OffStack};
 use asphodel_core::trace::Step;
@@ -120,7 +121,9 @@ pub(crate) fn release(thread: &Thread) {
         thread.free_record(Cpu::this(), duty);
         daif::restore(interrupts);
         if process != 0 {
-            PROCESSES.get(process).release();
+            let process = PROCESSES.get(process);
+            process.unreserve(Resource::Lwps, 1);
+            process.release();
         }
     }
 }
@@ -137,7 +140,7 @@ pub(crate) fn unpin(thread: &Thread) {
 /// Frees the stack of an LWP of `process`, whose memory it was. Interrupts masked.
 #[inline]
 fn free_stack(process: &Process, thread: &Thread, duty: FreeStack) {
-    process.discharge(thread.stack_size() as u64);
+    process.give_memory(thread.stack_size() as u64);
     thread.free_stack(Cpu::this(), duty);
 }
 

@@ -8,6 +8,7 @@ use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::family::Found;
 use asphodel_core::proc::gate::Claim;
+use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::trace::Step;
@@ -120,6 +121,7 @@ fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: Us
     // Before its pid can name another one: whoever looks for it finds the record here or there.
     trace::keep(child);
     child.leave_group();
+    child.unreserve(Resource::Processes, 1);
     // The hold that being in the table is.
     child.release();
 }

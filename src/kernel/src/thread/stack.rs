@@ -37,6 +37,16 @@ pub(crate) fn cached() -> u64 {
     })
 }
 
+/// How large a stack becomes of which `size` bytes are asked for; `None`: there are none so large.
+#[inline]
+pub(crate) fn rounded(size: usize) -> Option<usize> {
+    if size <= DEFAULT_SIZE {
+        Some(DEFAULT_SIZE)
+    } else {
+        (size <= stack::MAX_SIZE).then(|| size.next_power_of_two())
+    }
+}
+
 /// A stack of at least `size` bytes. Interrupts masked, on `cpu`.
 #[inline]
 pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {

@@ -1,0 +1,73 @@
+//! Tenants: processes that share a quota (exit-wait 5.2: charged until they are reaped; T81).
+//!
+//! The founder's record has the ledger (`asphodel_core::proc::quota`). Every member's record has a hold on its
+//! founder's, and a founder's on that of the tenant around it, until the record itself is freed: whoever holds a
+//! process can charge its tenants. A process without a tenant, which is the usual case, costs a test for zero.
+
+use asphodel_core::errno::Errno;
+use asphodel_core::proc::quota::{self, Ledger, NOBODY, Quota, Resource, Tenants};
+
+use crate::proc::table::{PROCESSES, Process, Table};
+
+impl Tenants for Table {
+    #[inline(always)]
+    fn ledger(&self, tenant: u32) -> &Ledger {
+        &self.get(tenant).ledger
+    }
+}
+
+impl Process {
+    /// Joins the tenant of its spawner, or founds one with a quota of its own inside that. The creator, before anybody
+    /// can reach the record.
+    pub(super) fn join_tenant(&self, spawner: &Self, own: Option<Quota>) {
+        let around = spawner.tenant.get();
+        if around != NOBODY {
+            PROCESSES.get(around).hold().keep();
+        }
+        match own {
+            Some(quota) => {
+                self.ledger.open(quota, around);
+                self.tenant.set(self.slot);
+            }
+            None => self.tenant.set(around),
+        }
+    }
+
+    /// The tenant whose founder's record this one holds, or nobody.
+    pub(super) fn held_tenant(&self) -> u32 {
+        let tenant = self.tenant.get();
+        if tenant == self.slot { self.ledger.outer() } else { tenant }
+    }
+
+    /// Charges its tenants. The caller has a hold, or is one of its LWPs. Any context.
+    ///
+    /// # Errors
+    /// `EAGAIN`, for memory `ENOMEM`: one of them may not have so much. None is charged.
+    #[inline]
+    pub(super) fn reserve(&self, resource: Resource, amount: u64) -> Result<(), Errno> {
+        let tenant = self.tenant.get();
+        if tenant == NOBODY { Ok(()) } else { reserve(tenant, resource, amount) }
+    }
+
+    /// Takes such a charge back.
+    #[inline]
+    pub(super) fn unreserve(&self, resource: Resource, amount: u64) {
+        let tenant = self.tenant.get();
+        if tenant != NOBODY {
+            unreserve(tenant, resource, amount);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn reserve(tenant: u32, resource: Resource, amount: u64) -> Result<(), Errno> {
+    let refused = if resource == Resource::Memory { Errno::ENOMEM } else { Errno::EAGAIN };
+    if quota::charge(&PROCESSES, tenant, resource, amount) { Ok(()) } else { Err(refused) }
+}
+
+#[cold]
+#[inline(never)]
+fn unreserve(tenant: u32, resource: Resource, amount: u64) {
+    quota::discharge(&PROCESSES, tenant, resource, amount);
+}
