@@ -1,4 +1,5 @@
 //! A parent that wants no reports (PS_NOCLDWAIT): its children are reaped as they end. T163, T164.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, Ordering};

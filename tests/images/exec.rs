@@ -1,4 +1,5 @@
 //! A process goes on with another program: one LWP asks, all others die. T27, T28, T29, R38.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};

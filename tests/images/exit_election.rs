@@ -1,4 +1,5 @@
 //! Many LWPs end their process at once: one of them does, once. T21, T22, T24.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};

@@ -2,6 +2,7 @@
 //!
 //! There are no stopped LWPs, signal masks and handlers yet: T32 and T37 are shown without stopped LWPs, T38 with an
 //! LWP that waits for all signals, T39 with one that takes them in a loop.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,6 +1,7 @@
 //! LWPs are made while the process ends: none survives, nothing is left. T40, T41, T42.
 //!
 //! The requirement speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! Many LWPs leave at once, and the word of extexit comes when the leaver's stack is out of use. T11, T16, T17, T18.
 //!
 //! The requirements speak of 10^5 to 10^6 rounds; see `asphodel_test::race_rounds`.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};

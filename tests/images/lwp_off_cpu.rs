@@ -1,6 +1,7 @@
 //! "It has ended" is true only when the LWP's stack is out of use. T84, T86, T87, T88.
 //!
 //! The requirements speak of 10^6 rounds; see `asphodel_test::race_rounds`.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

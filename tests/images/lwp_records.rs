@@ -1,5 +1,6 @@
 //! The record and the stack of a dead LWP stay as long as somebody holds them, and not longer. T82, T83, T85, T91, T97,
 //! T98.
+//! race: yes
 #![no_std]
 #![no_main]
 use asphodel::api::{

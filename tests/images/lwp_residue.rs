@@ -1,6 +1,7 @@
 //! A dead LWP leaves nothing in the kernel's queues, and nobody wakes it. T89, T90.
 //!
 //! Also: tokens of an LWP that ends while it holds them go back.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

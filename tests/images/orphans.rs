@@ -1,6 +1,7 @@
 //! Children of the dead go to process 1, which reaps them. T158, T159, T168. Process 1 is the test runner here.
 //!
 //! T168 speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};

@@ -1,5 +1,6 @@
 //! What is done for dead LWPs, on all CPUs: everything, once, and without anybody's waiting for anybody. T99, T100,
 //! T101, T105, T106.
+//! race: yes
 #![no_std]
 #![no_main]
 use asphodel::api::{self, LwpHandle, census, lwp_spawn, sleep};

@@ -1,6 +1,7 @@
 //! Many LWPs of one parent wait for many children that die at random. T130.
 //!
 //! The requirement speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,4 +1,5 @@
 //! wait4 with WNOHANG: never sleeps, reports nobody twice. T108, T132, T134.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -1,6 +1,7 @@
 //! wait4 asleep: what wakes it, and what does not. T128, T129, T131, T133, T137.
 //!
 //! T131 speaks of 10^6 rounds; see `asphodel_test::race_rounds`.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -12,6 +12,7 @@ use crate::lint;
 use crate::process;
 use crate::progress::note;
 use crate::setup::{self, Environment};
+use crate::test::seeds::Seeds;
 use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
@@ -21,6 +22,9 @@ const HOST_PACKAGES: &[&str] = &["asphodel-core", "xtask"];
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] =
     &["asphodel-core", "asphodel", "asphodel-platform", "asphodel-test", "asphodel-images", "asphodel-init"];
+
+/// Schedules under which each race is run.
+const SEEDS: u64 = 20;
 
 /// The command `ci`. Ends with the line `N passed, N failed`.
 ///
@@ -37,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     steps.take("documentation on the host", || documentation_host(workspace));
     steps.take("documentation on the target", || documentation_target(workspace, &environment));
     let mut report = steps.tests(workspace);
+    steps.take("seeds", || seeds(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     report.suites.push(steps.suite);
     for suite in &report.suites {
@@ -157,6 +162,19 @@ fn add_packages(cargo: &mut Command, packages: &[&str]) {
     for package in packages {
         cargo.args(["--package", package]);
     }
+}
+
+/// The races hold under many schedules.
+fn seeds(workspace: &Workspace) -> anyhow::Result<()> {
+    let arguments = cli::Test { seeds: Some(Seeds::first(SEEDS)), ..cli::Test::default() };
+    let report = test::report(workspace, &arguments)?;
+    anyhow::ensure!(
+        report.failed() == 0,
+        "{} of {} boots",
+        report.failed(),
+        report.passed() + report.failed()
+    );
+    Ok(())
 }
 
 /// The bench images run to their end.

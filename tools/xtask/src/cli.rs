@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::conformance::Kind;
 use crate::machine::Machine;
+use crate::test::seeds::{Manner, Seeds, Sweep};
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
 #[derive(Debug, Parser)]
@@ -108,6 +109,18 @@ pub(crate) struct Test {
     /// Deterministic execution: one instruction is one nanosecond of virtual time
     #[arg(long)]
     pub(crate) icount: bool,
+    /// Boot the races with each of these seeds (`0..20`, `0..=19`), or what --filter leaves; on virt with 4 CPUs
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["seed", "soak", "gdb"])]
+    pub(crate) seeds: Option<Seeds>,
+    /// Boot with this seed and show the console: the same, byte for byte, each time
+    #[arg(long, value_name = "N", conflicts_with_all = ["soak", "gdb"])]
+    pub(crate) seed: Option<u64>,
+    /// Boot twice with the seed, and fail when the consoles differ
+    #[arg(long, requires = "seed")]
+    pub(crate) twice: bool,
+    /// The long runs that images declare, with progress; on virt and raspi4b with 4 CPUs
+    #[arg(long, conflicts_with = "gdb")]
+    pub(crate) soak: bool,
     /// Emulators that run at the same time [default: 2, or 1 on a machine with one CPU]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -116,9 +129,23 @@ pub(crate) struct Test {
     pub(crate) list: bool,
 }
 
+impl Test {
+    /// The seeded boots that are asked for.
+    pub(crate) fn sweep(&self) -> Option<Sweep> {
+        let replay = if self.twice { Manner::ReplayTwice } else { Manner::Replay };
+        match (&self.seeds, self.seed) {
+            (Some(seeds), _) => Some(Sweep { seeds: seeds.clone(), manner: Manner::Sweep }),
+            (None, Some(seed)) => Some(Sweep { seeds: Seeds::one(seed), manner: replay }),
+            (None, None) => None,
+        }
+    }
+}
+
 const TEST_HELP: &str = "\
 Ends with the line `N passed, N failed`: each host test is one, each test of an image is one on each machine.
-The console of what failed is shown, addresses turned into function, file and line.";
+The console of what failed is shown, addresses turned into function, file and line.
+Seeded boots run under the instruction clock, where the kernel's `seed=N` decides every turn of the CPUs: a seed that
+fails is printed with the line that replays it, and the first seed of each image must replay.";
 
 /// Arguments of `bench`.
 #[derive(Args, Debug, Default)]

@@ -4,11 +4,13 @@
 //!   that test must come out; then each test must be declared, and the image passes when exactly that was told;
 //! - `expect: no-verdict`: the whole system hangs; `expect: system-panic`: it panics;
 //! - `expect: init-ends STATUS`: process 1 ends, the system says so, and powers off with this status;
-//! - `deadline: SECONDS`: how long the image may take on the host.
+//! - `deadline: SECONDS`: how long the image may take on the host;
+//! - `race: yes`: it provokes races, so that it is worth booting with many schedules (`--seeds`);
+//! - `soak: WORDS` and `soak-deadline: SECONDS`: the boot arguments of a long run (`--soak`), and how long it may take.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 /// How a test is declared to come out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +56,15 @@ pub(crate) enum Expected {
     InitEnds(u8),
 }
 
+/// A long run of an image.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Soak {
+    /// Its boot arguments.
+    pub(crate) words: String,
+    /// How long it may take.
+    pub(crate) deadline: Duration,
+}
+
 /// Everything that an image declares.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Declaration {
@@ -61,6 +72,10 @@ pub(crate) struct Declaration {
     pub(crate) expected: Expected,
     /// How long it may take.
     pub(crate) deadline: Option<Duration>,
+    /// Whether it is about races.
+    pub(crate) race: bool,
+    /// Its long run.
+    pub(crate) soak: Option<Soak>,
 }
 
 /// Reads the declaration out of an image's source.
@@ -70,6 +85,8 @@ pub(crate) struct Declaration {
 pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
     let mut declaration = Declaration::default();
     let mut endings = Vec::new();
+    let mut soak_words = None;
+    let mut soak_deadline = None;
     for line in source.lines().map_while(|line| line.trim().strip_prefix("//!")) {
         if let Some(expected) = line.trim().strip_prefix("expect:") {
             match expected.split_whitespace().collect::<Vec<_>>()[..] {
@@ -82,12 +99,25 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
                 [word, name] => endings.push((name.to_string(), ending(word)?)),
                 _ => bail!("`expect:{expected}` is not understood"),
             }
-        } else if let Some(seconds) = line.trim().strip_prefix("deadline:") {
-            let seconds =
-                seconds.trim().parse().with_context(|| format!("`deadline:{seconds}` is no number"))?;
-            declaration.deadline = Some(Duration::from_secs(seconds));
+        } else if let Some(text) = line.trim().strip_prefix("deadline:") {
+            declaration.deadline = Some(seconds(text)?);
+        } else if let Some(answer) = line.trim().strip_prefix("race:") {
+            ensure!(
+                answer.trim() == "yes",
+                "`race:{answer}` is not understood: it is `race: yes` or not there"
+            );
+            declaration.race = true;
+        } else if let Some(words) = line.trim().strip_prefix("soak:") {
+            soak_words = Some(words.trim().to_string());
+        } else if let Some(text) = line.trim().strip_prefix("soak-deadline:") {
+            soak_deadline = Some(seconds(text)?);
         }
     }
+    declaration.soak = match (soak_words, soak_deadline) {
+        (Some(words), Some(deadline)) => Some(Soak { words, deadline }),
+        (None, None) => None,
+        _ => bail!("`soak:` and `soak-deadline:` belong together"),
+    };
     if !endings.is_empty() {
         if declaration.expected != Expected::Success {
             bail!("the whole image and single tests cannot both be expected to end in a way");
@@ -95,6 +125,13 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
         declaration.expected = Expected::Endings(endings);
     }
     Ok(declaration)
+}
+
+/// A number of seconds.
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    let seconds =
+        text.trim().parse().with_context(|| format!("`{}` is no number of seconds", text.trim()))?;
+    Ok(Duration::from_secs(seconds))
 }
 
 /// The ending that a word names.
@@ -137,7 +174,19 @@ mod tests {
     }
 
     #[test]
+    fn races_and_long_runs_are_declared() {
+        let declaration =
+            read("//! Lives.\n//! race: yes\n//! soak: rounds=500 x=1\n//! soak-deadline: 900\n").unwrap();
+        assert!(declaration.race);
+        let soak = Soak { words: "rounds=500 x=1".into(), deadline: Duration::from_secs(900) };
+        assert_eq!(declaration.soak, Some(soak));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
+        assert!(read("//! race: perhaps").is_err());
+        assert!(read("//! soak: rounds=500").is_err());
+        assert!(read("//! soak-deadline: 9").is_err());
         assert!(read("//! expect: explode a").is_err());
         assert!(read("//! expect: fail").is_err());
         assert!(read("//! deadline: soon").is_err());

@@ -6,9 +6,12 @@ mod host;
 pub(crate) mod images;
 mod junit;
 mod ktap;
+mod pool;
 mod report;
 pub(crate) mod results;
 mod runner;
+pub(crate) mod seeds;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -19,7 +22,7 @@ pub(crate) use self::report::{Case, Outcome, Report, Suite};
 use crate::cli;
 use crate::machine::Configuration;
 use crate::progress::note;
-use crate::setup;
+use crate::setup::{self, Environment};
 use crate::workspace::Workspace;
 
 /// The command `test`. Ends with the line `N passed, N failed`.
@@ -40,29 +43,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Resul
 /// # Errors
 /// As `run`.
 pub(crate) fn report(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<Report> {
-    let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
     let environment = setup::ensure(workspace)?;
     let filter = Filter::new(arguments.filter.as_deref());
     let images = selected_images(workspace, arguments, &filter)?;
     if arguments.gdb {
+        let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
         return runner::debug(workspace, &environment, arguments, &images, &configurations);
     }
-
-    let mut report = Report::default();
-    if wants_host_tests(arguments, &filter) {
-        report.suites.extend(host::unit_tests(workspace, arguments.filter.as_deref())?);
-        report.suites.extend(host::models(workspace, arguments.filter.as_deref())?);
-    }
-    if !images.is_empty() {
-        report.suites.extend(runner::run(
-            workspace,
-            &environment,
-            arguments,
-            &filter,
-            &images,
-            &configurations,
-        )?);
-    }
+    let report = Report { suites: suites(workspace, &environment, arguments, &filter, images)? };
     results::keep(workspace, &report.suites)?;
     if let Some(path) = &arguments.junit {
         junit::write(&report, path)?;
@@ -72,6 +60,37 @@ pub(crate) fn report(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Re
         bail!("nothing has {:?} in its name: no test ran", arguments.filter.as_deref().unwrap_or_default());
     }
     Ok(report)
+}
+
+/// Runs what is asked for: seeded boots, long runs, or all tests.
+fn suites(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &cli::Test,
+    filter: &Filter,
+    images: Vec<TestImage>,
+) -> anyhow::Result<Vec<Suite>> {
+    let (machines, cpus) = (&arguments.machine, arguments.cpus);
+    if let Some(sweep) = arguments.sweep() {
+        let images = seeds::images(images, filter)?;
+        let configurations = seeds::configurations(machines, cpus)?;
+        return seeds::run(workspace, environment, arguments, filter, &images, &configurations, &sweep);
+    }
+    if arguments.soak {
+        let images = soak::images(images)?;
+        let configurations = soak::configurations(machines, cpus)?;
+        return soak::run(workspace, environment, arguments, filter, &images, &configurations);
+    }
+    let configurations = Configuration::select(machines, cpus)?;
+    let mut suites = Vec::new();
+    if wants_host_tests(arguments, filter) {
+        suites.extend(host::unit_tests(workspace, arguments.filter.as_deref())?);
+        suites.extend(host::models(workspace, arguments.filter.as_deref())?);
+    }
+    if !images.is_empty() {
+        suites.extend(runner::run(workspace, environment, arguments, filter, &images, &configurations)?);
+    }
+    Ok(suites)
 }
 
 /// The images that are asked for.

@@ -1,10 +1,7 @@
 //! Running test images: all built by one call of cargo, then each on each machine, a few at a time.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -13,6 +10,7 @@ use super::declare::Expected;
 use super::expect;
 use super::images::{Filter, TestImage};
 use super::ktap;
+use super::pool;
 use super::report::{Case, Report, Suite};
 use super::results::Origin;
 use crate::build::{self, Program, Request};
@@ -31,21 +29,23 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// How long to wait for an image that is declared to hang.
 const HANG_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Emulators at a time when nothing else is said; each has several busy threads.
-const JOBS: usize = 2;
-
 /// An image on a machine.
-struct Job<'a> {
-    image: &'a TestImage,
-    program: &'a Program,
-    boot: Boot,
-    deadline: Duration,
-    filtered: bool,
+pub(super) struct Job<'a> {
+    /// The image.
+    pub(super) image: &'a TestImage,
+    /// What was built of it.
+    pub(super) program: &'a Program,
+    /// How it is booted.
+    pub(super) boot: Boot,
+    /// How long it may take.
+    pub(super) deadline: Duration,
+    /// Whether only some of its tests run.
+    pub(super) filtered: bool,
 }
 
 impl Job<'_> {
     /// The name under which its results are shown.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} on {}", self.image.name, self.boot.configuration)
     }
 }
@@ -63,21 +63,26 @@ pub(crate) fn run(
     configurations: &[Configuration],
 ) -> anyhow::Result<Vec<Suite>> {
     let programs = build(workspace, environment, images)?;
-    let mut jobs = VecDeque::new();
+    let mut jobs = Vec::new();
     for configuration in configurations {
         for (image, program) in images.iter().zip(&programs) {
             let boot = boot(*configuration, program, arguments, filter);
             let deadline = deadline(image, arguments.timeout);
-            jobs.push_back(Job { image, program, boot, deadline, filtered: filter.is_inside_images() });
+            jobs.push(Job { image, program, boot, deadline, filtered: filter.is_inside_images() });
         }
     }
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let workers = arguments.jobs.unwrap_or(JOBS.min(cores)).max(1);
-    run_all(workspace, environment, jobs, workers)
+    pool::run("test images", jobs, pool::width(arguments.jobs), |job, progress| {
+        let suite = run_one(workspace, environment, job, progress, &mut |_| ())?;
+        progress.say(&suite.summary());
+        Ok(suite)
+    })
 }
 
 /// Builds the images, each package's with one call; gives a program for each image.
-fn build(
+///
+/// # Errors
+/// Fails when one does not build.
+pub(super) fn build(
     workspace: &Workspace,
     environment: &Environment,
     images: &[TestImage],
@@ -105,7 +110,12 @@ fn build(
 }
 
 /// How an image is booted for a test.
-fn boot(configuration: Configuration, program: &Program, arguments: &cli::Test, filter: &Filter) -> Boot {
+pub(super) fn boot(
+    configuration: Configuration,
+    program: &Program,
+    arguments: &cli::Test,
+    filter: &Filter,
+) -> Boot {
     let mut boot = Boot::new(configuration, &program.image);
     let words = [filter.boot_argument(), arguments.append.clone()];
     boot.append = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -116,7 +126,7 @@ fn boot(configuration: Configuration, program: &Program, arguments: &cli::Test, 
 }
 
 /// How long an image may take: as asked for, as it declares, or the usual.
-fn deadline(image: &TestImage, asked: Option<u64>) -> Duration {
+pub(super) fn deadline(image: &TestImage, asked: Option<u64>) -> Duration {
     let declared = image.declaration.deadline;
     match image.declaration.expected {
         // It uses all of its time: asking for more would only make everyone wait.
@@ -125,52 +135,22 @@ fn deadline(image: &TestImage, asked: Option<u64>) -> Duration {
     }
 }
 
-/// Runs the jobs, some at a time; the results are in the jobs' order.
-fn run_all(
-    workspace: &Workspace,
-    environment: &Environment,
-    jobs: VecDeque<Job<'_>>,
-    workers: usize,
-) -> anyhow::Result<Vec<Suite>> {
-    let progress = Progress::new("test images", jobs.len());
-    let queue: Mutex<VecDeque<_>> = Mutex::new(jobs.into_iter().enumerate().collect());
-    let done = Mutex::new(Vec::new());
-    let work = || -> anyhow::Result<()> {
-        loop {
-            let next = lock(&queue).pop_front();
-            let Some((index, job)) = next else { return Ok(()) };
-            let suite = run_one(workspace, environment, &job, &progress)?;
-            progress.say(&suite.summary());
-            progress.advance();
-            lock(&done).push((index, suite));
-        }
-    };
-    thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().try_for_each(|handle| handle.join().expect("a worker does not panic"))
-    })?;
-    progress.finish();
-    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    done.sort_by_key(|(index, _)| *index);
-    Ok(done.into_iter().map(|(_, suite)| suite).collect())
-}
-
-/// Locks, also after a panic elsewhere: what is behind it is whole at every moment.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Runs one image on one machine and judges it.
-fn run_one(
+/// Runs one image on one machine and judges it; `on_line` hears all that it says.
+///
+/// # Errors
+/// Fails when the emulator cannot be started.
+pub(super) fn run_one(
     workspace: &Workspace,
     environment: &Environment,
     job: &Job<'_>,
     progress: &Progress,
+    on_line: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Suite> {
     let name = job.name();
     let line = progress.job(&name);
     let mut planned = 0;
     let ran = guest::watch(environment, &job.boot, Some(job.deadline), &mut |said| {
+        on_line(said);
         if let Some(plan) = ktap::planned(said) {
             planned = plan;
         } else if let Some((number, test)) = ktap::started(said) {
@@ -187,15 +167,18 @@ fn run_one(
 }
 
 /// What a run came to.
-fn judge(job: &Job<'_>, ran: &Ran) -> Vec<Case> {
+pub(super) fn judge(job: &Job<'_>, ran: &Ran) -> Vec<Case> {
     expect::cases(&job.image.declaration.expected, &ktap::read(&ran.lines), ran.end, job.filtered)
 }
 
 /// Keeps what an image said, whatever came of it.
-fn write_log(workspace: &Workspace, name: &str, console: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Fails when the log cannot be written.
+pub(super) fn write_log(workspace: &Workspace, name: &str, console: &str) -> anyhow::Result<()> {
     let directory = workspace.state().join("logs");
     fs::create_dir_all(&directory)?;
-    let path = directory.join(format!("{}.log", name.replace(['/', ' '], "-")));
+    let path = directory.join(format!("{}.log", name.replace(['/', ' ', ','], "-")));
     fs::write(&path, console).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -249,7 +232,7 @@ mod tests {
         assert_eq!(deadline(&image(Declaration::default()), None), DEADLINE);
         assert_eq!(deadline(&image(declared.clone()), None), Duration::from_secs(120));
         assert_eq!(deadline(&image(declared), Some(5)), Duration::from_secs(5));
-        let hanging = Declaration { expected: Expected::NoVerdict, deadline: None };
+        let hanging = Declaration { expected: Expected::NoVerdict, ..Declaration::default() };
         assert_eq!(deadline(&image(hanging), Some(300)), HANG_DEADLINE);
     }
 
