@@ -5,12 +5,13 @@
 //!
 //! | races, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R16, T117, T129, T130 | `two_waiters_share_the_children` | a waiter reaps without claim, after giving up the lock |
-//! | R17, T131 | `no_death_is_missed` | scan and enlisting in two sections; waiters woken before the child is ready |
-//! | R19, R21, T158, T159, T161, T168 | `parent_and_children_exit_together` | no second look at the parent under its lock |
-//! | R19, T159 | `parent_and_children_exit_together` | the adopter is not told of zombies it adopts |
-//! | R22, T163, T164 | `auto_reap_lets_the_waiter_go` | nobody told of an auto-reaped child |
-//! | R20, T169 | `auto_reap_meets_parent_exit` | auto-reaped without a second look at the parent |
+//! | R16, T117, T129, T130 | `r16_two_waiters_share_the_children` | a waiter reaps without claim, after giving up the lock |
+//! | R17, T131 | `r17_no_death_is_missed` | scan and enlisting in two sections; waiters woken before the child is ready |
+//! | R19, T158, T159, T161, T168 | `r19_parent_and_children_exit_together` | no second look at the parent under its lock |
+//! | R19, T159 | `r19_parent_and_children_exit_together` | the adopter is not told of zombies it adopts |
+//! | R22, T163, T164 | `r22_auto_reap_lets_the_waiter_go` | nobody told of an auto-reaped child |
+//! | R20, T169 | `r20_auto_reap_meets_parent_exit` | auto-reaped without a second look at the parent |
+//! | R21, T169 | `r21_orphans_are_taken_from_the_head` | the next orphan is remembered while the lock is given up |
 //! | T170 | `an_unwaitable_child_is_inits` | – |
 //! | T123, T161 | `clone_class_children` | – |
 //!
@@ -44,6 +45,7 @@ enum Bug {
     AdopterNotTold,
     AutoReapSilent,
     AutoReapStaleParent,
+    RememberedOrphan,
 }
 
 /// What one run of the model is about.
@@ -92,6 +94,8 @@ enum At {
     Ready(u32),
     /// The parent about to give children away.
     GiveAway,
+    /// (seeded) The parent about to give this child away, which it has seen before it gave up the lock.
+    GiveThisAway(u32),
     Done,
 }
 
@@ -279,6 +283,16 @@ impl Families {
         Ok(At::Done)
     }
 
+    /// (seeded) The parent sees which child is next, gives up the lock, and gives that one away.
+    fn give_remembered_away(&mut self, remembered: Option<u32>) -> Result<At, String> {
+        let has = |child: &u32| self.broods[PARENT as usize].has(&Table(&self.kin), PARENT, *child);
+        match remembered {
+            Some(child) if has(&child) => Ok(self.give_away()),
+            Some(child) => Err(format!("I10: {child} is given away and has gone")),
+            None => Ok(self.children().find(has).map_or(At::Done, At::GiveThisAway)),
+        }
+    }
+
     /// One batch of the dying parent's children goes to process 1, both broods locked.
     fn give_away(&mut self) -> At {
         let (left, right) = self.broods.split_at_mut(PARENT as usize);
@@ -326,6 +340,10 @@ impl World for Families {
             (Role::Child(child), At::Exit) => self.exit(child)?,
             (Role::Child(child), At::Publish(parent)) => self.publish(child, parent)?,
             (Role::Child(child), At::Ready(parent)) => self.ready_later(child, parent)?,
+            (Role::Parent, At::GiveAway) if self.scenario.bug == Bug::RememberedOrphan => {
+                self.give_remembered_away(None)?
+            }
+            (Role::Parent, At::GiveThisAway(child)) => self.give_remembered_away(Some(child))?,
             (Role::Parent, At::GiveAway) => self.give_away(),
             other => unreachable!("{other:?} does no step"),
         };
@@ -392,7 +410,7 @@ fn caught(property: &str, scenario: Scenario) {
 }
 
 #[test]
-fn two_waiters_share_the_children() {
+fn r16_two_waiters_share_the_children() {
     holds(PLAIN);
     holds(Scenario { children: 1, ..PLAIN });
     holds(Scenario { children: 3, waiters: 3, ..PLAIN });
@@ -404,7 +422,7 @@ fn r16_seeded_reaped_without_claim() {
 }
 
 #[test]
-fn no_death_is_missed() {
+fn r17_no_death_is_missed() {
     holds(Scenario { waiters: 1, children: 3, ..PLAIN });
 }
 
@@ -420,7 +438,7 @@ fn r17_seeded_woken_before_ready() {
 
 /// Parent and children end in any order; every child ends with whoever is its parent then, once.
 #[test]
-fn parent_and_children_exit_together() {
+fn r19_parent_and_children_exit_together() {
     holds(Scenario { waiters: 0, children: 3, parent_exits: true, ..PLAIN });
     holds(Scenario { waiters: 1, parent_exits: true, ..PLAIN });
 }
@@ -437,7 +455,7 @@ fn r19_seeded_adopter_not_told() {
 
 /// T163: the waiter returns with ECHILD when the last child has gone. T164: not before.
 #[test]
-fn auto_reap_lets_the_waiter_go() {
+fn r22_auto_reap_lets_the_waiter_go() {
     holds(Scenario { no_zombies: true, waiters: 1, children: 2, ..PLAIN });
     holds(Scenario { no_zombies: true, waiters: 2, children: 3, ..PLAIN });
 }
@@ -448,7 +466,7 @@ fn r22_seeded_auto_reap_tells_nobody() {
 }
 
 #[test]
-fn auto_reap_meets_parent_exit() {
+fn r20_auto_reap_meets_parent_exit() {
     holds(Scenario { no_zombies: true, waiters: 0, children: 3, parent_exits: true, ..PLAIN });
 }
 
@@ -456,6 +474,19 @@ fn auto_reap_meets_parent_exit() {
 fn r20_seeded_auto_reap_with_a_stale_parent() {
     let scenario = Scenario { no_zombies: true, waiters: 0, parent_exits: true, ..PLAIN };
     caught("I10", Scenario { bug: Bug::AutoReapStaleParent, ..scenario });
+}
+
+/// T169: each orphan is the first of the list at the moment it is taken, whoever has gone since the last one.
+#[test]
+fn r21_orphans_are_taken_from_the_head() {
+    holds(Scenario { no_zombies: true, waiters: 0, children: 3, parent_exits: true, ..PLAIN });
+    holds(Scenario { waiters: 0, children: 3, parent_exits: true, ..PLAIN });
+}
+
+#[test]
+fn r21_seeded_next_orphan_remembered() {
+    let scenario = Scenario { no_zombies: true, waiters: 0, parent_exits: true, ..PLAIN };
+    caught("I10", Scenario { bug: Bug::RememberedOrphan, ..scenario });
 }
 
 /// T170: a child spawned as init's is no child of the spawner: its waiter returns with ECHILD.

@@ -64,7 +64,8 @@ impl Kin {
         Pid::from_raw(self.group.get() as i32)
     }
 
-    /// Moves the process to another group; the parent's brood is locked.
+    /// Moves the process to another group, in one step; the parent's brood is locked (R34). The caller wakes the parent's
+    /// waiters afterwards: no child may match any more.
     pub fn set_group(&self, group: Pid) {
         self.group.set(group.raw() as u32);
     }

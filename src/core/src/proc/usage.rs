@@ -1,12 +1,14 @@
 //! Resource usage: what a process and its departed LWPs have used, folded exactly once.
 //!
 //! getrusage(2). An LWP's figures are added to its process when it retires, by the context that runs after its last
-//! switch, so the time of departed LWPs counts (T94) and the last one's is not counted twice (T95). A reaped child's
-//! figures, with those of its own reaped children, are added to its parent's "children" account (T121, T122). The peak
-//! of memory does not add up: of several processes it is the highest one's, as in `ru_maxrss`.
+//! switch, so the time of departed LWPs counts (T94) and the last one's is not counted twice (T95, R45: modelled in
+//! `tests/loom_exit.rs`). A reaped child's figures, with those of its own reaped children, are added to its parent's
+//! "children" account (T121, T122). The peak of memory does not add up: of several processes it is the highest one's,
+//! as in `ru_maxrss`.
 
+use crate::shim::atomic::{AtomicU64, Ordering};
+use crate::shim::const_unless_loom;
 use crate::shim::guarded::Cell64;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Usage figures. Times are counter ticks here; the kernel's interface converts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,15 +115,16 @@ pub struct Account {
 }
 
 impl Account {
-    /// An empty account.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            cpu_ticks: AtomicU64::new(0),
-            voluntary: AtomicU64::new(0),
-            involuntary: AtomicU64::new(0),
-            lwps: AtomicU64::new(0),
-            peak_memory: AtomicU64::new(0),
+    const_unless_loom! {
+        /// An empty account.
+        pub fn new() -> Self {
+            Self {
+                cpu_ticks: AtomicU64::new(0),
+                voluntary: AtomicU64::new(0),
+                involuntary: AtomicU64::new(0),
+                lwps: AtomicU64::new(0),
+                peak_memory: AtomicU64::new(0),
+            }
         }
     }
 

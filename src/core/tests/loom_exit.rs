@@ -1,0 +1,359 @@
+//! The exit of a process around the gate, on the real `Gate`, `Crew`, `Brood` and `Account`.
+//!
+//! What the kernel's glue does in an order of its own is done here in that order: the killer's walk, what the master
+//! tears down and gives away, where usage is folded. Memory is loom cells, so that a use without order is found.
+//!
+//! | race | test | seeded bug that must be caught |
+//! |---|---|---|
+//! | R9 victim leaves during the walk | `r09_walk_meets_departure` | a list is copied and walked without the lock; the walk ends where its next victim has left |
+//! | R30 teardown before the election | `r30_torn_down_after_the_election` | torn down before the election |
+//! | R31 spawn during exit | `r31_spawn_meets_exit` | children given away before the siblings are gone |
+//! | R45 usage against adders | `r45_usage_is_folded_once` | folded after the LWP is counted off its CPU; the master's folded at its exit, too |
+#![cfg(loom)]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
+
+mod models;
+
+use std::sync::Arc;
+
+use asphodel_core::id::Pid;
+use asphodel_core::proc::crew::{Crew, Member, Members};
+use asphodel_core::proc::family::{Brood, Kin, Kinship};
+use asphodel_core::proc::gate::{Gate, Leave, OffCpu};
+use asphodel_core::proc::usage::{Account, LwpUsage, Usage};
+use loom::cell::UnsafeCell;
+use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use loom::thread;
+use models::{Bell, catches, check};
+
+/// The LWPs of a process as a killer meets them.
+struct Roster {
+    crew: Mutex<Crew>,
+    members: Vec<Member>,
+    /// The LWPs' records: read by whoever dooms them, written when they are freed.
+    records: Vec<UnsafeCell<u32>>,
+    doomed: Vec<AtomicBool>,
+    bells: Vec<Bell>,
+}
+
+impl Members for Roster {
+    fn member(&self, index: u32) -> &Member {
+        &self.members[index as usize]
+    }
+}
+
+impl Roster {
+    fn new(lwps: u32) -> Arc<Self> {
+        let roster = Self {
+            crew: Mutex::new(Crew::new()),
+            members: (0..lwps).map(|_| Member::new()).collect(),
+            records: (0..lwps).map(|_| UnsafeCell::new(0)).collect(),
+            doomed: (0..lwps).map(|_| AtomicBool::new(false)).collect(),
+            bells: (0..lwps).map(|_| Bell::new()).collect(),
+        };
+        roster.with_crew(|crew| (0..lwps).for_each(|index| crew.admit(&roster, index)));
+        Arc::new(roster)
+    }
+
+    fn with_crew<R>(&self, f: impl FnOnce(&mut Crew) -> R) -> R {
+        f(&mut self.crew.lock().expect("no model panics with the crew locked"))
+    }
+
+    fn doom(&self, index: u32) {
+        // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
+        self.records[index as usize].with(|record| unsafe { *record });
+        self.doomed[index as usize].store(true, Relaxed);
+        self.bells[index as usize].ring();
+    }
+
+    /// One LWP leaves, and its record is freed.
+    fn leave(&self, index: u32) {
+        self.with_crew(|crew| crew.quit(self, index, false));
+        // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+        self.records[index as usize].with_mut(|record| unsafe { *record += 1 });
+    }
+
+    /// One LWP computes until it is told to die.
+    fn endless_program(&self, index: u32) {
+        while !self.doomed[index as usize].load(Relaxed) {
+            self.bells[index as usize].wait();
+        }
+        self.leave(index);
+    }
+}
+
+/// LWP 0 leaves by itself and LWP 1 computes for ever, while a killer walks them.
+fn walk_meets_departure(walk: fn(&Roster)) {
+    let roster = Roster::new(2);
+    let (leaver, computer) = (roster.clone(), roster.clone());
+    let leaving = thread::spawn(move || leaver.leave(0));
+    let computing = thread::spawn(move || computer.endless_program(1));
+    walk(&roster);
+    leaving.join().expect("the LWP leaves");
+    computing.join().expect("the LWP dies");
+    assert!(roster.with_crew(|crew| crew.is_empty()));
+}
+
+/// T42: the lock is given up after each.
+#[test]
+fn r09_walk_meets_departure() {
+    check(3, || {
+        walk_meets_departure(|roster| {
+            let next =
+                || roster.with_crew(|crew| crew.doom_next(roster, None).map(|index| roster.doom(index)));
+            while next().is_some() {}
+        });
+    });
+}
+
+#[test]
+fn r09_seeded_a_copy_walked_without_the_lock() {
+    catches("Causality violation", || {
+        walk_meets_departure(|roster| {
+            let all: Vec<u32> = roster.with_crew(|crew| crew.iter(roster).collect());
+            all.into_iter().for_each(|index| roster.doom(index));
+        });
+    });
+}
+
+#[test]
+fn r09_seeded_the_walk_ends_where_a_victim_has_left() {
+    catches("deadlock", || {
+        walk_meets_departure(|roster| {
+            let mut next = roster.with_crew(|crew| crew.iter(roster).next());
+            while let Some(index) = next {
+                next = roster.with_crew(|crew| {
+                    let mut rest = crew.iter(roster).skip_while(|&other| other != index);
+                    // Gone: then there is nothing after it either.
+                    roster.doom(rest.next()?);
+                    rest.next()
+                });
+            }
+        });
+    });
+}
+
+/// A process of two LWPs that exit or leave, with what the master does between its election and its end.
+struct Process {
+    gate: Gate,
+    /// The master sleeps here.
+    last: Bell,
+    zombie: Bell,
+    /// What all its LWPs use and its master tears down: words, environment.
+    words: UnsafeCell<u32>,
+    usage: Account,
+}
+
+impl Process {
+    fn new() -> Arc<Self> {
+        let gate = Gate::new();
+        gate.create().expect("a new process accepts LWPs");
+        Arc::new(Self {
+            gate,
+            last: Bell::new(),
+            zombie: Bell::new(),
+            words: UnsafeCell::new(0),
+            usage: Account::new(),
+        })
+    }
+
+    fn use_words(&self) {
+        // SAFETY: loom checks that nobody tears the words down meanwhile; the pointer is valid inside the closure.
+        self.words.with(|words| unsafe { *words });
+    }
+
+    fn tear_down(&self) {
+        // SAFETY: loom checks that nobody else uses the words; the pointer is valid inside the closure.
+        self.words.with_mut(|words| unsafe { *words += 1 });
+    }
+
+    /// The master waits until it is the only LWP.
+    fn wait_alone(&self) {
+        while !self.gate.is_last_present() {
+            self.last.wait();
+        }
+    }
+
+    fn after_switch(&self) {
+        match self.gate.off_cpu() {
+            OffCpu::Nothing => {}
+            OffCpu::WakeLast => self.last.ring(),
+            OffCpu::Publish => self.zombie.ring(),
+        }
+    }
+}
+
+/// Two LWPs of a process exit at the same time, each as `exit` says.
+fn two_exit(exit: fn(&Process)) {
+    let process = Process::new();
+    let sibling = process.clone();
+    let exiting = thread::spawn(move || exit(&sibling));
+    exit(&process);
+    exiting.join().expect("the sibling ends");
+}
+
+/// T30.
+#[test]
+fn r30_torn_down_after_the_election() {
+    check(3, || {
+        two_exit(|process| {
+            process.use_words();
+            if let Leave::AsMaster(_) = process.gate.exit() {
+                process.wait_alone();
+                process.tear_down();
+            }
+            process.after_switch();
+        });
+    });
+}
+
+#[test]
+fn r30_seeded_torn_down_before_the_election() {
+    catches("Causality violation", || {
+        two_exit(|process| {
+            process.use_words();
+            process.tear_down();
+            if let Leave::AsMaster(_) = process.gate.exit() {
+                process.wait_alone();
+            }
+            process.after_switch();
+        });
+    });
+}
+
+const INIT: u32 = 1;
+const PARENT: u32 = 2;
+const CHILD: u32 = 3;
+
+/// The parent that exits, process 1, and the child that one of the parent's LWPs spawns.
+struct Family {
+    parent: Arc<Process>,
+    kin: [Kin; 4],
+    brood: Mutex<Brood>,
+    inits: Mutex<Brood>,
+}
+
+impl Kinship for Family {
+    fn kin(&self, slot: u32) -> Option<&Kin> {
+        self.kin.get(slot as usize)
+    }
+}
+
+impl Family {
+    fn spawn(&self) {
+        self.kin[CHILD as usize].name(Pid::new(CHILD, 0), Pid::new(CHILD, 0), false);
+        self.brood.lock().expect("no model panics with the brood locked").add(self, PARENT, CHILD);
+    }
+
+    fn disown(&self) {
+        let mut brood = self.brood.lock().expect("no model panics with the brood locked");
+        let mut inits = self.inits.lock().expect("no model panics with the brood locked");
+        let _told = brood.give_away(self, &mut inits, INIT, 8);
+    }
+}
+
+/// An LWP is in the middle of a spawn, which no election ends, when its sibling exits as `master` says.
+fn spawn_meets_exit(master: fn(&Family)) {
+    let family = Arc::new(Family {
+        parent: Process::new(),
+        kin: std::array::from_fn(|_| Kin::new()),
+        brood: Mutex::new(Brood::new()),
+        inits: Mutex::new(Brood::new()),
+    });
+    let spawner = family.clone();
+    let spawning = thread::spawn(move || {
+        spawner.spawn();
+        let _told_to_die = spawner.parent.gate.leave();
+        spawner.parent.after_switch();
+    });
+    if let Leave::AsMaster(_) = family.parent.gate.exit() {
+        master(&family);
+        family.parent.after_switch();
+        spawning.join().expect("the spawner leaves");
+        assert!(family.brood.lock().expect("nobody has it").is_empty(), "I10: a child of a dead parent");
+        assert_eq!(family.inits.lock().expect("nobody has it").len(), 1);
+    }
+}
+
+/// T47: the child of a doomed LWP is adopted.
+#[test]
+fn r31_spawn_meets_exit() {
+    check(3, || {
+        spawn_meets_exit(|family| {
+            family.parent.wait_alone();
+            family.disown();
+        });
+    });
+}
+
+#[test]
+fn r31_seeded_given_away_before_the_siblings_are_gone() {
+    catches("I10", || {
+        spawn_meets_exit(|family| {
+            family.disown();
+            family.parent.wait_alone();
+        });
+    });
+}
+
+/// Ticks that each LWP has used.
+const TICKS: u64 = 7;
+
+fn fold(process: &Process) {
+    let lwp = LwpUsage::new();
+    lwp.charge(TICKS, true);
+    process.usage.add(Usage { lwps: 1, ..lwp.read() });
+}
+
+/// Both LWPs end, each with what its next context does as `retire` says; a waiter reads the sum. `exits`: what the
+/// master does at its exit.
+fn usage_is_folded(exits: fn(&Process), retire: fn(&Process)) {
+    let process = Process::new();
+    let (leaver, waiter) = (process.clone(), process.clone());
+    let leaving = thread::spawn(move || {
+        let _departure = leaver.gate.leave();
+        retire(&leaver);
+    });
+    let waiting = thread::spawn(move || {
+        waiter.zombie.wait();
+        let _claim = waiter.gate.claim().expect("a published zombie can be claimed");
+        assert_eq!(waiter.usage.read().cpu_ticks, 2 * TICKS, "I11: not what was used");
+    });
+    if let Leave::AsMaster(_) = process.gate.exit() {
+        exits(&process);
+        process.wait_alone();
+    }
+    retire(&process);
+    leaving.join().expect("the sibling leaves");
+    waiting.join().expect("the waiter reaps");
+}
+
+fn folded_then_counted(process: &Process) {
+    fold(process);
+    process.after_switch();
+}
+
+/// T93, T94, T95.
+#[test]
+fn r45_usage_is_folded_once() {
+    check(2, || usage_is_folded(|_| {}, folded_then_counted));
+}
+
+#[test]
+fn r45_seeded_folded_after_the_lwp_is_counted_off() {
+    catches("I11", || {
+        usage_is_folded(
+            |_| {},
+            |process| {
+                process.after_switch();
+                fold(process);
+            },
+        );
+    });
+}
+
+#[test]
+fn r45_seeded_the_masters_folded_at_its_exit_too() {
+    catches("I11", || usage_is_folded(fold, folded_then_counted));
+}

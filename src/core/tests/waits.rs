@@ -1,0 +1,497 @@
+//! One parent, its children and those who wait for them, explored exhaustively on the real `Brood`, `Gate`, `Pending`.
+//!
+//! Each section under the brood's lock is one atomic step; everything outside the lock can be interleaved. A child that
+//! dies goes off its CPU, becomes ready, posts SIGCHLD, and wakes the waiters, in four steps.
+//!
+//! | race | test | seeded bug that must be caught |
+//! |---|---|---|
+//! | R18 iteration across a block | `r18_a_scan_is_one_section` | the lock is given up after each child |
+//! | R34 group change against group wait | `r34_group_change_meets_group_wait` | the group is cleared first; nobody is told |
+//! | R48 WNOHANG that sleeps | `r48_nohang_never_waits` | ready before the last switch |
+//! | R49 coalesced SIGCHLD | `r49_one_signal_for_many_deaths` | one child is reaped for each signal; posted before ready |
+//! | R51 EINTR with a zombie in hand | `r51_kill_meets_a_zombie_in_hand` | the doom honoured after the claim; one waiter woken |
+//!
+//! Properties: I6 (each death is reported once), I8 (at rest nobody sleeps who could have what it waits for).
+#![cfg(not(loom))]
+
+mod explore;
+
+use asphodel_core::id::Pid;
+use asphodel_core::proc::family::{Brood, Found, Kin, Kinship, Received};
+use asphodel_core::proc::gate::{Gate, OffCpu};
+use asphodel_core::proc::pending::Pending;
+use asphodel_core::signal::Signal;
+use asphodel_core::wait::select::Selector;
+use explore::{World, explore};
+
+const PARENT: u32 = 1;
+const FIRST_CHILD: u32 = 2;
+const SLOTS: usize = 5;
+/// The group of all children, and another one.
+const GROUP: Pid = Pid::from_raw(9);
+const OTHER_GROUP: Pid = Pid::from_raw(8);
+
+/// The bugs that can be seeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    None,
+    WalkInSections,
+    GroupClearedFirst,
+    GroupChangeTellsNobody,
+    ReadyBeforeOffCpu,
+    OneChildPerSignal,
+    PostedBeforeReady,
+    DoomAfterClaim,
+    OneWaiterWoken,
+}
+
+/// Who an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// This child, which dies.
+    Child(u32),
+    /// An LWP that waits until no child matches.
+    Waiter(Selector),
+    /// An LWP that looks with WNOHANG until no child matches.
+    NoHang,
+    /// An LWP that sleeps in sigwait for SIGCHLD and then looks with WNOHANG, until there is no child.
+    Drainer,
+    /// Whoever kills the LWP that is this actor.
+    Killer(usize),
+    /// Whoever puts the first child into this group.
+    Mover(Pid),
+}
+
+/// Where an actor stands between two atomic steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum At {
+    /// About to do the first thing.
+    Start,
+    // A child:
+    OffCpu,
+    Receive,
+    Post,
+    Wake,
+    // A waiter:
+    /// (seeded) The walk goes on with this child.
+    Walk(u32),
+    Asleep {
+        woken: bool,
+    },
+    /// It has reaped this child and returns.
+    Report(u32),
+    // A drainer:
+    Drain,
+    // A mover:
+    SetGroup,
+    Tell,
+    Done,
+}
+
+/// The parent, the children, the actors.
+struct Waits {
+    bug: Bug,
+    kin: [Kin; SLOTS],
+    gates: [Gate; SLOTS],
+    brood: Brood,
+    pending: Pending,
+    /// The mirror of `pending`, for the fingerprint.
+    posted: bool,
+    children: u32,
+    reports: [u32; SLOTS],
+    deaths: Vec<u32>,
+    /// Sleepers of the parent's two queues, in the order of their coming.
+    child_events: Vec<usize>,
+    signalled: Vec<usize>,
+    doomed: Vec<bool>,
+    actors: Vec<(Role, At)>,
+}
+
+struct Table<'a>(&'a [Kin; SLOTS]);
+
+impl Kinship for Table<'_> {
+    fn kin(&self, slot: u32) -> Option<&Kin> {
+        self.0.get(slot as usize)
+    }
+}
+
+impl Waits {
+    fn new(bug: Bug, children: u32, others: &[Role]) -> Self {
+        let mut waits = Self {
+            bug,
+            kin: std::array::from_fn(|_| Kin::new()),
+            gates: std::array::from_fn(|_| Gate::new()),
+            brood: Brood::new(),
+            pending: Pending::new(),
+            posted: false,
+            children,
+            reports: [0; SLOTS],
+            deaths: Vec::new(),
+            child_events: Vec::new(),
+            signalled: Vec::new(),
+            doomed: Vec::new(),
+            actors: others.iter().map(|&role| (role, At::Start)).collect(),
+        };
+        for child in waits.children() {
+            waits.kin[child as usize].name(Pid::new(child, 0), GROUP, false);
+            waits.brood.add(&Table(&waits.kin), PARENT, child);
+            // A child that moves away lives on, and tells nobody by its death.
+            if child != FIRST_CHILD || !others.contains(&Role::Mover(OTHER_GROUP)) {
+                waits.actors.push((Role::Child(child), At::Start));
+            }
+        }
+        waits.doomed = vec![false; waits.actors.len()];
+        waits
+    }
+
+    fn children(&self) -> impl Iterator<Item = u32> + use<> {
+        FIRST_CHILD..FIRST_CHILD + self.children
+    }
+
+    /// One step of a child's end.
+    fn die(&mut self, child: u32, at: At) -> Result<At, String> {
+        let early = self.bug == Bug::ReadyBeforeOffCpu;
+        let posts_early = self.bug == Bug::PostedBeforeReady;
+        Ok(match at {
+            At::Start => {
+                let _master = self.gates[child as usize].exit();
+                if early { At::Receive } else { At::OffCpu }
+            }
+            At::OffCpu => {
+                let effect = self.gates[child as usize].off_cpu();
+                match (effect, early, posts_early) {
+                    (OffCpu::Publish, true, _) => At::Post,
+                    (OffCpu::Publish, _, true) => At::Post,
+                    (OffCpu::Publish, _, _) => At::Receive,
+                    _ => return Err(format!("I3: {child} is no zombie")),
+                }
+            }
+            At::Receive => {
+                self.receive(child)?;
+                match (early, posts_early) {
+                    (true, _) => At::OffCpu,
+                    (_, true) => At::Wake,
+                    _ => At::Post,
+                }
+            }
+            At::Post => {
+                self.pending.post(Signal::CHLD);
+                self.posted = true;
+                Self::wake(&mut self.actors, &mut self.signalled, usize::MAX);
+                if posts_early { At::Receive } else { At::Wake }
+            }
+            _ => {
+                let limit = if self.bug == Bug::OneWaiterWoken { 1 } else { usize::MAX };
+                Self::wake(&mut self.actors, &mut self.child_events, limit);
+                At::Done
+            }
+        })
+    }
+
+    fn receive(&mut self, child: u32) -> Result<(), String> {
+        let gate = &self.gates[child as usize];
+        match self.brood.receive(&Table(&self.kin), PARENT, child, gate, false) {
+            Received::Ready => self.deaths.push(child),
+            other => return Err(format!("I10: {child} is {other:?}")),
+        }
+        Ok(())
+    }
+
+    fn wake(actors: &mut [(Role, At)], queue: &mut Vec<usize>, limit: usize) {
+        let count = queue.len().min(limit);
+        for actor in queue.drain(..count) {
+            actors[actor].1 = At::Asleep { woken: true };
+        }
+    }
+
+    /// A look at the children under the lock. A child that is ready is reaped in the same section.
+    fn look(&mut self, selector: Selector) -> Result<Found, String> {
+        let found = self.brood.find(&Table(&self.kin), PARENT, selector, false);
+        if let Found::Ready(child) = found {
+            self.reap(child)?;
+        }
+        Ok(found)
+    }
+
+    fn reap(&mut self, child: u32) -> Result<(), String> {
+        let claim = self.gates[child as usize].claim();
+        let _claim = claim.ok_or_else(|| format!("R48: {child} is found and cannot be reaped yet"))?;
+        self.brood.remove(&Table(&self.kin), child);
+        Ok(())
+    }
+
+    /// One step of an LWP in wait4 without WNOHANG.
+    fn wait(&mut self, actor: usize, selector: Selector, at: At) -> Result<At, String> {
+        match at {
+            At::Report(child) => return Ok(self.report(actor, child)),
+            // The doom is honoured before a scan, which would take a child from those who live.
+            _ if self.doomed[actor] => return Ok(At::Done),
+            At::Start | At::Asleep { .. } if self.bug == Bug::WalkInSections => {
+                return Ok(At::Walk(FIRST_CHILD));
+            }
+            At::Walk(child) => return self.walk(actor, child),
+            _ => {}
+        }
+        match self.look(selector)? {
+            Found::Ready(child) => Ok(At::Report(child)),
+            Found::NotYet => Ok(self.enlist(actor)),
+            Found::NoMatch => self.give_up(selector),
+        }
+    }
+
+    /// wait4 returns with the child in hand.
+    fn report(&mut self, actor: usize, child: u32) -> At {
+        if self.bug == Bug::DoomAfterClaim && self.doomed[actor] {
+            return At::Done;
+        }
+        self.reports[child as usize] += 1;
+        At::Start
+    }
+
+    /// (seeded) One child is looked at; the caller enlists after the last one.
+    fn walk(&mut self, actor: usize, child: u32) -> Result<At, String> {
+        let mine = self.brood.has(&Table(&self.kin), PARENT, child);
+        if mine && self.kin[child as usize].is_zombie() {
+            self.reap(child)?;
+            return Ok(At::Report(child));
+        }
+        if self.children().last() != Some(child) {
+            return Ok(At::Walk(child + 1));
+        }
+        Ok(if self.brood.is_empty() { At::Done } else { self.enlist(actor) })
+    }
+
+    fn enlist(&mut self, actor: usize) -> At {
+        self.child_events.push(actor);
+        At::Asleep { woken: false }
+    }
+
+    /// ECHILD: right only if no child matches.
+    fn give_up(&self, selector: Selector) -> Result<At, String> {
+        let moves = |&(role, _): &(Role, At)| role == Role::Mover(OTHER_GROUP);
+        let stays = |child: &u32| self.brood.has(&Table(&self.kin), PARENT, *child);
+        match self.children().find(stays) {
+            Some(child) if matches!(selector, Selector::Group(_)) && !self.actors.iter().any(moves) => {
+                Err(format!("R34: ECHILD, and {child} has been in the group all the time"))
+            }
+            _ => Ok(At::Done),
+        }
+    }
+
+    /// One look with WNOHANG: `None` goes on.
+    fn look_once(&mut self, at_rest: At) -> Result<At, String> {
+        Ok(match self.look(Selector::Any)? {
+            Found::Ready(child) => {
+                self.reports[child as usize] += 1;
+                At::Drain
+            }
+            Found::NotYet => at_rest,
+            Found::NoMatch => At::Done,
+        })
+    }
+
+    /// One step of an LWP that lives from SIGCHLD to SIGCHLD.
+    fn drain(&mut self, actor: usize, at: At) -> Result<At, String> {
+        match at {
+            At::Drain if self.bug == Bug::OneChildPerSignal => {
+                self.look_once(At::Start).map(|next| if next == At::Drain { At::Start } else { next })
+            }
+            At::Drain => self.look_once(At::Start),
+            _ if self.pending.take(Signal::CHLD.bit()).is_some() => {
+                self.posted = false;
+                Ok(At::Drain)
+            }
+            // There may be no child from the start.
+            _ if self.brood.is_empty() => Ok(At::Done),
+            _ => {
+                self.signalled.push(actor);
+                Ok(At::Asleep { woken: false })
+            }
+        }
+    }
+
+    fn kill(&mut self, victim: usize) -> At {
+        self.doomed[victim] = true;
+        if let At::Asleep { .. } = self.actors[victim].1 {
+            self.child_events.retain(|&other| other != victim);
+            self.actors[victim].1 = At::Asleep { woken: true };
+        }
+        At::Done
+    }
+
+    fn move_child(&mut self, group: Pid, at: At) -> At {
+        let kin = &self.kin[FIRST_CHILD as usize];
+        match at {
+            At::Start if self.bug == Bug::GroupClearedFirst => {
+                kin.set_group(Pid::NONE);
+                At::SetGroup
+            }
+            At::Start | At::SetGroup => {
+                kin.set_group(group);
+                if self.bug == Bug::GroupChangeTellsNobody { At::Done } else { At::Tell }
+            }
+            _ => {
+                Self::wake(&mut self.actors, &mut self.child_events, usize::MAX);
+                At::Done
+            }
+        }
+    }
+}
+
+impl World for Waits {
+    /// Actors; queues; parent, zombie, claim, group and reports of each child; order of death; doom; signal.
+    type Fingerprint =
+        (Vec<At>, Vec<usize>, Vec<usize>, Vec<(u32, bool, bool, Pid, u32)>, Vec<u32>, Vec<bool>, bool);
+
+    fn actors(&self) -> usize {
+        self.actors.len()
+    }
+
+    fn can_step(&self, actor: usize) -> bool {
+        !matches!(self.actors[actor].1, At::Asleep { woken: false } | At::Done)
+    }
+
+    fn step(&mut self, actor: usize) -> Result<(), String> {
+        let (role, at) = self.actors[actor];
+        let next = match role {
+            Role::Child(child) => self.die(child, at)?,
+            Role::Waiter(selector) => self.wait(actor, selector, at)?,
+            Role::NoHang => self.look_once(At::Start)?,
+            Role::Drainer => self.drain(actor, at)?,
+            Role::Killer(victim) => self.kill(victim),
+            Role::Mover(group) => self.move_child(group, at),
+        };
+        self.actors[actor].1 = next;
+        match self.children().find(|&child| self.reports[child as usize] > 1) {
+            Some(child) => Err(format!("I6: {child} was reported twice")),
+            None => Ok(()),
+        }
+    }
+
+    fn at_rest(&self) -> Result<(), String> {
+        for (actor, &(role, at)) in self.actors.iter().enumerate() {
+            if at != At::Done {
+                return Err(format!("I8: actor {actor}, {role:?}, is left {at:?}"));
+            }
+        }
+        let lost = |child: &u32| {
+            !self.brood.has(&Table(&self.kin), PARENT, *child) && self.reports[*child as usize] == 0
+        };
+        match self.children().find(lost) {
+            Some(child) => Err(format!("I6: {child} was reaped and not reported")),
+            None => Ok(()),
+        }
+    }
+
+    fn fingerprint(&self) -> Self::Fingerprint {
+        let child = |child: u32| {
+            let kin = &self.kin[child as usize];
+            let claimed = self.gates[child as usize].view().claimed;
+            (kin.parent(), kin.is_zombie(), claimed, kin.group(), self.reports[child as usize])
+        };
+        (
+            self.actors.iter().map(|&(_, at)| at).collect(),
+            self.child_events.clone(),
+            self.signalled.clone(),
+            self.children().map(child).collect(),
+            self.deaths.clone(),
+            self.doomed.clone(),
+            self.posted,
+        )
+    }
+}
+
+/// Explores all schedules and asserts that no property is violated.
+fn holds(children: u32, others: &[Role]) {
+    let explored =
+        explore(|| Waits::new(Bug::None, children, others)).unwrap_or_else(|what| panic!("{what}"));
+    println!("{explored:?}");
+    assert!(explored.states > 5 && explored.ends > 0, "hardly anything explored");
+}
+
+/// Asserts that the explorer finds a violation of `property`.
+fn caught(property: &str, bug: Bug, children: u32, others: &[Role]) {
+    let found = explore(|| Waits::new(bug, children, others)).expect_err("the seeded bug was not found");
+    println!("caught: {found}");
+    assert!(found.starts_with(property), "another violation than the seeded one: {found}");
+}
+
+const ANY: Role = Role::Waiter(Selector::Any);
+const OF_GROUP: Role = Role::Waiter(Selector::Group(GROUP));
+
+/// What has been looked at cannot change before the scan is over and the waiter enlisted.
+#[test]
+fn r18_a_scan_is_one_section() {
+    holds(2, &[ANY]);
+    holds(3, &[ANY, ANY]);
+}
+
+#[test]
+fn r18_seeded_lock_given_up_after_each_child() {
+    caught("I8", Bug::WalkInSections, 2, &[ANY]);
+}
+
+/// T113: a child that is put into the group it is in is in it all the time; one that leaves is waited for no more.
+#[test]
+fn r34_group_change_meets_group_wait() {
+    holds(1, &[OF_GROUP, Role::Mover(GROUP)]);
+    holds(2, &[OF_GROUP, OF_GROUP, Role::Mover(GROUP)]);
+    holds(1, &[OF_GROUP, Role::Mover(OTHER_GROUP)]);
+    holds(3, &[OF_GROUP, OF_GROUP, Role::Mover(OTHER_GROUP)]);
+}
+
+#[test]
+fn r34_seeded_group_cleared_first() {
+    caught("R34", Bug::GroupClearedFirst, 1, &[OF_GROUP, Role::Mover(GROUP)]);
+}
+
+#[test]
+fn r34_seeded_nobody_told_of_the_change() {
+    caught("I8", Bug::GroupChangeTellsNobody, 1, &[OF_GROUP, Role::Mover(OTHER_GROUP)]);
+}
+
+/// T132: whatever a look finds can be reaped on the spot.
+#[test]
+fn r48_nohang_never_waits() {
+    holds(2, &[Role::NoHang]);
+    holds(2, &[Role::NoHang, ANY]);
+}
+
+#[test]
+fn r48_seeded_ready_before_the_last_switch() {
+    caught("R48", Bug::ReadyBeforeOffCpu, 1, &[Role::NoHang]);
+}
+
+/// Many deaths may leave one signal: whoever is told looks until nobody is ready.
+#[test]
+fn r49_one_signal_for_many_deaths() {
+    holds(2, &[Role::Drainer]);
+    holds(3, &[Role::Drainer]);
+}
+
+#[test]
+fn r49_seeded_one_child_for_each_signal() {
+    caught("I8", Bug::OneChildPerSignal, 2, &[Role::Drainer]);
+}
+
+#[test]
+fn r49_seeded_posted_before_ready() {
+    caught("I8", Bug::PostedBeforeReady, 1, &[Role::Drainer]);
+}
+
+/// T137: a waiter that is killed returns the child it has, or leaves it to the others and swallows no wake-up.
+#[test]
+fn r51_kill_meets_a_zombie_in_hand() {
+    holds(1, &[ANY, Role::Killer(0)]);
+    holds(2, &[ANY, ANY, Role::Killer(0)]);
+}
+
+#[test]
+fn r51_seeded_doom_honoured_after_the_claim() {
+    caught("I6", Bug::DoomAfterClaim, 1, &[ANY, Role::Killer(0)]);
+}
+
+#[test]
+fn r51_seeded_one_waiter_woken() {
+    caught("I8", Bug::OneWaiterWoken, 1, &[ANY, ANY, Role::Killer(0)]);
+}
