@@ -1,5 +1,7 @@
 //! What the loom models share: how to run one, how to show that a seeded bug is caught, and a bell to sleep on.
 
+#![allow(dead_code, reason = "no model uses all of it")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
