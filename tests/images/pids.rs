@@ -29,7 +29,7 @@ test!(
     /// T136: what never was a process, and what is no signal.
     t136_kill_of_nobody,
     {
-        for raw in [0x7fff_ffff, 0x1234, -1, 0, i32::MIN] {
+        for raw in [0x7fff_ffff, 0x1234, i32::MIN] {
             assert_eq!(kill(Pid::from_raw(raw), 0), Err(Errno::ESRCH), "pid {raw}");
         }
         let pid = spawn_child(|_| sleep_for_ever(0) as i32, 0);

@@ -26,11 +26,14 @@ pub use crate::proc::handle::{LwpHandle, StackPin};
 pub use crate::proc::hooks::{
     ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
 };
-pub use crate::proc::kill::{kill, kill_lwp, sigwait};
+pub use crate::proc::kill::{kill, kill_lwp, killpg, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::proc::report::{
     Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
+};
+pub use crate::proc::rusage::{
+    RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
 };
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
 pub use crate::proc::trace::{exit_records, exit_trace};
@@ -90,24 +93,22 @@ pub fn getpgrp() -> Pid {
     current_process().kin.group()
 }
 
+/// The number of the group of `pid`; 0 is the calling process. Zombies have one, too. Thread context.
+///
+/// # Errors
+/// `ESRCH`: no such process, or it has been reaped.
+pub fn getpgid(pid: Pid) -> Result<Pid, Errno> {
+    let _service = Service::enter();
+    if pid == Pid::NONE {
+        return Ok(getpgrp());
+    }
+    PROCESSES.find(pid).map(|process| process.kin.group()).ok_or(Errno::ESRCH)
+}
+
 /// The calling LWP's number in its process, 1 for the first.
 #[must_use]
 pub fn gettid() -> u32 {
     Thread::current().lwp.member.tid()
-}
-
-/// What the calling process has used so far: its living LWPs and those that ended.
-#[must_use]
-pub fn usage() -> Usage {
-    let _service = Service::enter();
-    process(getpid()).map_or(Usage::default(), |report| report.usage)
-}
-
-/// What the calling process's reaped children used, with theirs.
-#[must_use]
-pub fn children_usage() -> Usage {
-    let _service = Service::enter();
-    current_process().children_usage.read()
 }
 
 /// Whether the calling process's children are reaped by themselves when they end (PS_NOCLDWAIT).

@@ -42,7 +42,8 @@ pub(crate) fn publish(process: &'static Process) {
         process.mark(Step::ParentTold);
         drop(brood);
         if let Received::Unwanted(claim) = received {
-            wait::bury(process, &parent, claim);
+            // What it used is not its parent's, who has not waited for it (getrusage(2)): process 1 gets it (I11).
+            wait::bury(process, PROCESSES.get(INIT), claim);
         }
         let signal = if parent.slot == INIT { Signal::CHLD } else { signal };
         kill::post(&parent, signal);

@@ -81,15 +81,41 @@ impl LwpHandle {
     /// `EDEADLK` if it is the caller itself; `EINTR` if the caller is being killed.
     pub fn wait(&self) -> Result<(), Errno> {
         let _service = Service::enter();
-        let thread = self.thread();
-        if thread.index == Thread::current().index && !self.is_revoked() {
+        self.wait_in(Manner::KILLABLE)
+    }
+
+    /// As [`LwpHandle::wait`], but gives up after `nanoseconds`; with 0 it does not sleep (pthread_timedjoin_np,
+    /// pthread_tryjoin_np). A join after it is a join of an LWP that has ended. Killable. Thread context; blocks.
+    ///
+    /// # Errors
+    /// As [`LwpHandle::wait`]; `ETIMEDOUT` if it has not ended by then, `EBUSY` if it has not and `nanoseconds` is 0.
+    pub fn wait_timeout(&self, nanoseconds: u64) -> Result<(), Errno> {
+        let _service = Service::enter();
+        if nanoseconds == 0 && !self.has_ended() && !self.is_own() {
+            return Err(Errno::EBUSY);
+        }
+        self.wait_in(Manner::until(crate::time::deadline_after(nanoseconds)))
+    }
+
+    /// Whether it is the calling LWP's own.
+    fn is_own(&self) -> bool {
+        self.thread().index == Thread::current().index && !self.is_revoked()
+    }
+
+    fn wait_in(&self, manner: Manner) -> Result<(), Errno> {
+        if self.is_own() {
             return Err(Errno::EDEADLK);
         }
-        match wait_queue::wait(&thread.lwp.joiners, Manner::KILLABLE, || self.has_ended()) {
+        match wait_queue::wait(&self.thread().lwp.joiners, manner, || self.has_ended()) {
             Woken::Ready => Ok(()),
-            _ => Err(Errno::EINTR),
+            Woken::TimedOut => Err(Errno::ETIMEDOUT),
+            Woken::Killed => Err(Errno::EINTR),
         }
     }
+
+    /// Lets it go: nobody will join it, and its record is free when it ends, or now if it has ended
+    /// (pthread_detach). The same as dropping the handle; after it there is nothing left to join or to detach again.
+    pub fn detach(self) {}
 
     /// Waits for its end and takes its result. `Ok(None)`: it ended without returning from its entry. Killable.
     /// Thread context; blocks.

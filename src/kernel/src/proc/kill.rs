@@ -3,13 +3,14 @@
 //! A doomed LWP dies at its next kill point. The flag is set first, then the sleep is ended if a kill may end it, then
 //! the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::doom`). Nobody is unwound, no lock dies.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::doom;
 use asphodel_core::thread::park::Unpark;
+use asphodel_core::wait::select::Selector;
 
 use crate::cpu::Cpu;
 use crate::drivers::gic;
@@ -74,31 +75,99 @@ fn doom_self() {
 
 /// kill(2): sends `signal` to the process `pid`; 0 only looks whether there is one. Thread context; never blocks.
 ///
-/// A fatal signal ends the process with that signal in its status. A zombie, or a process that is exiting already,
-/// takes any signal without effect (T25, T136). Process 1 takes no fatal signal.
+/// Pid 0 means all of the caller's group, itself included; -1 all processes but process 1 and the caller; a number
+/// below that all of the group with that number negated. Processes of a group that are zombies do not count, and
+/// process 1 is passed over. A process that a member of the group is just spawning is a member, too: none escapes.
+///
+/// A fatal signal ends a process with that signal in its status. A zombie that is named by its pid, or a process that
+/// is exiting already, takes any signal without effect (T25, T136). Process 1 takes no fatal signal.
 ///
 /// # Errors
-/// `EINVAL`: no such signal. `ESRCH`: no such process, or it has been reaped. `EOPNOTSUPP`: a stop or continue signal.
+/// `EINVAL`: no such signal. `ESRCH`: no such process, or it has been reaped; or none that has not ended.
+/// `EOPNOTSUPP`: a stop or continue signal.
 pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
     let _service = Service::enter();
     let signal = match signal {
         0 => None,
         number => Some(Signal::new(number).ok_or(Errno::EINVAL)?),
     };
-    let process = PROCESSES.find(pid).ok_or(Errno::ESRCH)?;
-    let Some(signal) = signal else { return Ok(()) };
-    match signal.default_action() {
-        Default::JobControl => Err(Errno::EOPNOTSUPP),
-        Default::Ignore => {
-            post(&process, signal);
-            Ok(())
+    let caller = crate::proc::lwp::current_process();
+    let reached = match Selector::from_raw(pid.raw(), caller.kin.group())? {
+        Selector::Process(pid) => PROCESSES.find(pid).is_some_and(|process| {
+            send(&process, signal);
+            true
+        }),
+        Selector::Group(group) => {
+            announce_to_newcomers(group, signal);
+            send_to_all(signal, |process| process.kin.group() == group)
         }
-        Default::Kill { .. } => {
-            if pid != Pid::INIT {
-                end(&process, signal);
-            }
-            Ok(())
-        }
+        Selector::Any => send_to_all(signal, |process| process.slot != caller.slot),
+    };
+    match signal.map(Signal::default_action) {
+        _ if !reached => Err(Errno::ESRCH),
+        Some(Default::JobControl) => Err(Errno::EOPNOTSUPP),
+        _ => Ok(()),
+    }
+}
+
+/// killpg(3): [`kill`] of all processes in `group`; 0 is the caller's. Thread context; never blocks.
+///
+/// # Errors
+/// As [`kill`].
+pub fn killpg(group: Pid, signal: i32) -> Result<(), Errno> {
+    if Signal::new(signal).is_none() && signal != 0 {
+        return Err(Errno::EINVAL);
+    }
+    // Group 1 is process 1's, and its negation a selector of its own.
+    if group.raw() < 0 || group == Pid::INIT {
+        return Err(Errno::ESRCH);
+    }
+    kill(Pid::from_raw(-group.raw()), signal)
+}
+
+/// Sends `signal` to all that `matches` selects of those that have not ended, but process 1. Whether there are any.
+fn send_to_all(signal: Option<Signal>, matches: impl Fn(&Process) -> bool) -> bool {
+    let alive = |process: &Process| process.pid() != Pid::INIT && !process.gate.view().zombie;
+    let mut reached = false;
+    for process in PROCESSES.all().filter(|process| alive(process) && matches(process)) {
+        send(&process, signal);
+        reached = true;
+    }
+    reached
+}
+
+/// Does to `process` what `signal` does by default, if it is one.
+fn send(process: &Process, signal: Option<Signal>) {
+    match signal.map(|signal| (signal, signal.default_action())) {
+        Some((signal, Default::Ignore)) => post(process, signal),
+        Some((signal, Default::Kill { .. })) if process.pid() != Pid::INIT => end(process, signal),
+        _ => {}
+    }
+}
+
+/// Leaves word of a fatal signal with the founder of `group`, before the members are walked: a process that comes into
+/// the group meanwhile either is seen by that walk, or sees the word (RFPGLOCK).
+fn announce_to_newcomers(group: Pid, signal: Option<Signal>) {
+    let Some(signal) = signal.filter(|signal| matches!(signal.default_action(), Default::Kill { .. })) else {
+        return;
+    };
+    if let Some(founder) = PROCESSES.hold_slot(group.slot()).filter(|founder| founder.pid() == group) {
+        let next =
+            |word: u64| Some((word >> u8::BITS).wrapping_add(1) << u8::BITS | u64::from(signal.number()));
+        let _previous = founder.group_kill.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+    }
+}
+
+/// `process`, which look-ups find from now on and which has not run, has come into its group: a fatal signal that the
+/// group was sent since it was chosen, or since the birth of the member that spawned it, is for it, too.
+pub(crate) fn hear_group(process: &Process) {
+    // Pairs with `announce_to_newcomers`: its word comes before its walk, our being found before this look.
+    fence(Ordering::SeqCst);
+    let word = process.group_word();
+    if word != process.group_heard.get()
+        && let Some(signal) = Signal::new(i32::from(word as u8))
+    {
+        end(process, signal);
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `tenant` | processes that share a quota |
 //! | `memory` | what memory a process is charged with |
 //! | `trace` | records of the last exits |
+//! | `rusage` | getrusage |
 //! | `report` | looks at processes from outside: ps |
 //! | `figures` | looks at the machine: cpus, free |
 
@@ -37,6 +38,7 @@ pub(crate) mod lwp;
 pub(crate) mod memory;
 pub mod program;
 pub mod report;
+pub(crate) mod rusage;
 pub(crate) mod spawn;
 pub(crate) mod table;
 pub(crate) mod tenant;

@@ -13,10 +13,10 @@ use asphodel_core::signal::Signal;
 use core::sync::atomic::Ordering;
 
 use crate::arch::counter;
-use crate::proc::exit;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::{Arguments, Program};
 use crate::proc::table::{Hold, PROCESSES, Process};
+use crate::proc::{exit, kill};
 use crate::sched::ready;
 use crate::sync::service::Service;
 use crate::thread::{Thread, ThreadAttributes};
@@ -94,7 +94,7 @@ pub(crate) fn spawn_init(program: &Program) -> Result<(), Errno> {
     let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
-    fill(&process, program, None, &attributes, process.record().hold());
+    fill(&process, program, None, &attributes, process.record().hold(), 0);
     // Its own parent: nobody else can be. Its end powers the system off, so it is never published.
     start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
 }
@@ -119,7 +119,12 @@ fn prepare(
     let founder = founder.ok_or(Errno::ESRCH)?;
     process.join_tenant(caller, attributes.quota);
     process.reserve(Resource::Processes, 1)?;
-    fill(&process, program, words, attributes, founder);
+    // A signal that ends the caller's group during this call is for its new member as well, however early it came.
+    let heard = match attributes.group {
+        Group::Inherit => caller.group_heard.get(),
+        Group::New | Group::Join(_) => founder.group_kill.load(Ordering::SeqCst),
+    };
+    fill(&process, program, words, attributes, founder, heard);
     Ok(process)
 }
 
@@ -129,10 +134,11 @@ fn fill(
     words: Option<Box<str>>,
     attributes: &SpawnAttributes,
     founder: Hold,
+    heard: u64,
 ) {
     let exit_signal = if attributes.exit_signal == Signal::USR1 { Signal::USR1 } else { Signal::CHLD };
     process.kin.name(process.pid(), founder.pid(), exit_signal != Signal::CHLD);
-    process.found_group(founder);
+    process.found_group(founder, heard);
     process.exit_signal.store(u32::from(exit_signal.number()), Ordering::Relaxed);
     process.set_program(*program, words, attributes.number);
     process.started_at.set(counter::now());
@@ -154,6 +160,7 @@ fn start(process: Hold, parent: &'static Process, attributes: &SpawnAttributes) 
         parent.brood.lock().add(&PROCESSES, parent.slot, process.slot);
     }
     process.set_born();
+    kill::hear_group(process);
     ready::enqueue(thread.index);
     Ok(())
 }

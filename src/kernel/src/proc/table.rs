@@ -80,6 +80,10 @@ pub(crate) struct Process {
     pub(crate) auto_reap: AtomicBool,
     /// Slot of the process that founded its group, on which it has a hold.
     group_founder: Cell32,
+    /// The last fatal signal that was sent to the group it founded, below a count of them; see `kill`.
+    pub(crate) group_kill: AtomicU64,
+    /// That word of its own group's founder, as far as it has not ended the process.
+    pub(crate) group_heard: Cell64,
 
     /// Dead LWPs whose stacks wait until no sibling can run, by thread index; see `undertaker`.
     pub(crate) corpses: AtomicU32,
@@ -128,6 +132,8 @@ impl Record for Process {
             exit_signal: AtomicU32::new(0),
             auto_reap: AtomicBool::new(false),
             group_founder: Cell32::new(0),
+            group_kill: AtomicU64::new(0),
+            group_heard: Cell64::new(0),
             corpses: AtomicU32::new(NIL),
             program: UnsafeCell::new(Program::new("", |_| 0)),
             number: Cell64::new(0),
@@ -323,9 +329,16 @@ impl Process {
         Signal::new(self.exit_signal.load(Ordering::Relaxed) as i32).unwrap_or(Signal::CHLD)
     }
 
-    /// Puts it into the group founded by `founder` (itself, perhaps). The creator, before anybody knows it.
-    pub(crate) fn found_group(&self, founder: Hold) {
+    /// Puts it into the group founded by `founder` (itself, perhaps), with what it has `heard` of the signals sent to
+    /// that. The creator, before anybody knows it.
+    pub(crate) fn found_group(&self, founder: Hold, heard: u64) {
+        self.group_heard.set(heard);
         self.group_founder.set(founder.keep().slot);
+    }
+
+    /// The last fatal signal its group was sent, below a count of them.
+    pub(crate) fn group_word(&self) -> u64 {
+        PROCESSES.get(self.group_founder.get()).group_kill.load(Ordering::SeqCst)
     }
 
     /// A hold on the founder of its group.
