@@ -24,9 +24,8 @@ fn forest() -> impl Strategy<Value = Vec<(u64, u32)>> {
 
 /// The tenants from `tenant` outwards.
 fn chain(outers: &[(u64, u32)], tenant: u32) -> Vec<u32> {
-    core::iter::successors(Some(tenant), |inner| Some(outers[*inner as usize - 1].1))
-        .take_while(|tenant| *tenant != NOBODY)
-        .collect()
+    let outer = |inner: &u32| Some(outers[*inner as usize - 1].1).filter(|outer| *outer != NOBODY);
+    core::iter::successors(Some(tenant), outer).collect()
 }
 
 proptest! {
