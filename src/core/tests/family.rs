@@ -296,7 +296,8 @@ impl Families {
     /// One batch of the dying parent's children goes to process 1, both broods locked.
     fn give_away(&mut self) -> At {
         let (left, right) = self.broods.split_at_mut(PARENT as usize);
-        let (zombies, more) = right[0].give_away(&Table(&self.kin), &mut left[INIT as usize], INIT, BATCH);
+        let (zombies, more) =
+            right[0].give_away(&Table(&self.kin), &mut left[INIT as usize], INIT, BATCH, |_| ());
         if zombies > 0 && self.scenario.bug != Bug::AdopterNotTold {
             self.wake(INIT);
         }

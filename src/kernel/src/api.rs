@@ -29,6 +29,10 @@ pub use crate::proc::hooks::{
 pub use crate::proc::kill::{kill, kill_lwp, killpg, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
+pub use crate::proc::reaper::{
+    P_PID, ProcCtl, ReaperKill, ReaperScope, ReaperStatus, procctl, reaper_acquire, reaper_kill,
+    reaper_release, reaper_status,
+};
 pub use crate::proc::report::{
     Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
 };

@@ -165,6 +165,12 @@ impl Brood {
         self.len() == 0
     }
 
+    /// Some child: the first zombie, or else the eldest that lives.
+    #[must_use]
+    pub fn first(&self) -> Option<u32> {
+        self.zombies.first().or(self.living.first())
+    }
+
     /// Whether `child` is a child of `me`, whose brood this is.
     #[inline]
     pub fn has<K: Kinship + ?Sized>(&self, kinship: &K, me: u32, child: u32) -> bool {
@@ -288,26 +294,29 @@ impl Brood {
         }
     }
 
-    /// Moves up to `limit` children of a dying parent to the brood of `adopter`, zombies first. They become of the
-    /// normal class (T161). Returns how many of those moved are zombies, and whether children are left.
+    /// Moves up to `limit` children of a dying parent to the brood of `adopter`, zombies first, and tells `moved` of each.
+    /// They become of the normal class (T161). Returns how many of those moved are zombies, and whether children are
+    /// left.
     ///
-    /// Both broods are locked, this one first.
+    /// Both broods are locked, this one first, and the adopter's role has been looked at under its lock.
     pub fn give_away<K: Kinship + ?Sized>(
         &mut self,
         kinship: &K,
         adopter_brood: &mut Self,
         adopter: u32,
         limit: u32,
+        mut moved: impl FnMut(u32),
     ) -> (u32, bool) {
         let siblings = Siblings(kinship);
         let mut zombies = 0;
         for _ in 0..limit {
-            let Some(child) = self.zombies.first().or(self.living.first()) else { break };
+            let Some(child) = self.first() else { break };
             self.unlink(kinship, child);
             let kin = siblings.get(child);
             kin.flags.set(kin.flags.get() & !CLONE_CLASS);
             zombies += u32::from(kin.is_zombie());
             adopter_brood.add(kinship, adopter, child);
+            moved(child);
         }
         (zombies, !self.is_empty())
     }
@@ -452,9 +461,11 @@ mod tests {
         brood.ready(&table, 4);
         brood.ready(&table, 3);
         let mut inits = Brood::new();
-        assert_eq!(brood.give_away(&table, &mut inits, INIT, 3), (2, true));
+        let mut moved = Vec::new();
+        assert_eq!(brood.give_away(&table, &mut inits, INIT, 3, |child| moved.push(child)), (2, true));
+        assert_eq!(moved, [4, 3, 2]);
         assert!(brood.has(&table, PARENT, 5) && !brood.has(&table, PARENT, 4));
-        assert_eq!(brood.give_away(&table, &mut inits, INIT, 3), (0, false));
+        assert_eq!(brood.give_away(&table, &mut inits, INIT, 3, |_| ()), (0, false));
         assert_eq!((brood.len(), inits.len()), (0, 4));
         assert_eq!(inits.find(&table, INIT, Selector::Any, false), Found::Ready(4));
         assert_eq!(inits.find(&table, INIT, Selector::Any, true), Found::NoMatch);

@@ -1,24 +1,20 @@
-//! Zombies reach their parents, and children of the dead reach process 1.
+//! Zombies reach their parents, and children of the dead reach the nearest reaper, process 1 in the end.
 //!
 //! The protocol is that of `asphodel_core::proc::family`: whoever comes from the child's side locks the brood of the
 //! parent it has read and asks whether it still is the parent.
 
 use core::sync::atomic::Ordering;
 
-use asphodel_core::id::Pid;
 use asphodel_core::proc::family::Received;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 
 use crate::proc::kill;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::table::{Hold, INIT, PROCESSES, Process};
 use crate::proc::wait;
 
 /// Children that are moved under one hold of the two locks.
-const BATCH: u32 = 16;
-
-/// Slot of process 1.
-const INIT: u32 = Pid::INIT.slot();
+const BATCH: usize = 16;
 
 /// `process` has become a zombie: its parent learns of it. Interrupts masked; bounded, never blocks.
 ///
@@ -26,12 +22,13 @@ const INIT: u32 = Pid::INIT.slot();
 /// of the dead process is touched after that: it may be reaped at once.
 pub(crate) fn publish(process: &'static Process) {
     let slot = process.slot;
-    let signal = process.exit_signal();
     loop {
         // A record stays a process record for ever: locking a brood whose owner has changed does no harm.
         let parent = PROCESSES.get(process.kin.parent());
         let mut brood = parent.brood.lock();
         let unwanted = parent.auto_reap.load(Ordering::Relaxed);
+        // An adopter gets SIGCHLD from everybody: adoption makes a child one of the normal class (T161, T166).
+        let signal = if process.kin.is_clone_class() { process.exit_signal() } else { Signal::CHLD };
         let received = brood.receive(&PROCESSES, parent.slot, slot, &process.gate, unwanted);
         if matches!(received, Received::NotMine) {
             continue;
@@ -45,35 +42,63 @@ pub(crate) fn publish(process: &'static Process) {
             // What it used is not its parent's, who has not waited for it (getrusage(2)): process 1 gets it (I11).
             wait::bury(process, PROCESSES.get(INIT), claim);
         }
-        let signal = if parent.slot == INIT { Signal::CHLD } else { signal };
         kill::post(&parent, signal);
         parent.child_events.wake_all();
         return;
     }
 }
 
-/// Gives all children of `process`, whose only LWP is the caller, to process 1, and tells it if some are zombies
-/// (T158, T159, D20). Thread context; never blocks.
+/// Gives all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts, and tells it if
+/// some are zombies (T158, T159, T172, D20). Children that asked for it are told of the death (T174). From here on the
+/// process adopts nobody. Thread context; never blocks.
 pub(crate) fn disown_children(process: &Process) {
-    let init = PROCESSES.get(INIT);
-    let mut zombies = 0;
+    // Held, as all that follow in the chain are.
+    let mut reaper = PROCESSES.get(process.domain.outer());
     loop {
-        // Lock order: the dying parent's brood, then process 1's.
+        let mut bereaved = heapless::Vec::<Hold, BATCH>::new();
+        // Lock order: the dying parent's brood, then that of its reaper, who is older.
         let mut brood = process.brood.lock();
         if brood.is_empty() {
-            break;
+            process.domain.close();
+            return;
         }
-        let mut adopter = init.brood.lock();
-        let (moved_zombies, more) = brood.give_away(&PROCESSES, &mut adopter, INIT, BATCH);
-        zombies += moved_zombies;
+        let mut adopter = reaper.brood.lock();
+        if !reaper.domain.adopts() {
+            reaper = PROCESSES.get(reaper.domain.outer());
+            continue;
+        }
+        let (zombies, _more) =
+            brood.give_away(&PROCESSES, &mut adopter, reaper.slot, BATCH as u32, |child| {
+                let child = PROCESSES.get(child);
+                if child.death_signal.load(Ordering::Relaxed) != 0 {
+                    let stored = bereaved.push(child.hold());
+                    debug_assert!(stored.is_ok(), "no more than a batch is moved");
+                }
+            });
         drop(adopter);
         drop(brood);
-        if !more {
-            break;
+        for child in &bereaved {
+            if let Some(signal) = Signal::new(child.death_signal.load(Ordering::Relaxed) as i32) {
+                kill::deliver(child, signal);
+            }
+        }
+        if zombies > 0 {
+            kill::post(reaper, Signal::CHLD);
+            reaper.child_events.wake_all();
         }
     }
-    if zombies > 0 {
-        kill::post(init, Signal::CHLD);
-        init.child_events.wake_all();
+}
+
+/// Makes `process`, which nobody can reach yet, a child of the nearest reaper above `spawner` (RFNOWAIT, T170). Never
+/// blocks.
+pub(crate) fn give_to_reaper(process: &Process, spawner: &Process) {
+    let mut reaper = PROCESSES.get(spawner.domain.outer());
+    loop {
+        let mut brood = reaper.brood.lock();
+        if reaper.domain.adopts() {
+            brood.add(&PROCESSES, reaper.slot, process.slot);
+            return;
+        }
+        reaper = PROCESSES.get(reaper.domain.outer());
     }
 }

@@ -87,4 +87,5 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     cpu::set_tls_pointer(0);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
+    spawn::give_back_loan(process);
 }

@@ -17,7 +17,7 @@ use asphodel_core::trace::Step;
 use crate::arch::mmu;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, handle, hooks, kill, undertaker};
+use crate::proc::{adopt, handle, hooks, kill, spawn, task_group, undertaker};
 use crate::sched::switch;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
@@ -73,7 +73,7 @@ pub(crate) fn finish_without_hooks(process: &'static Process) -> ! {
     wind_up(process, thread)
 }
 
-/// Ends all other LWPs and takes over what they leave. May be done again.
+/// Ends all other LWPs, takes over what they leave, and ends the peers. May be done again.
 fn gather(process: &'static Process, thread: &Thread) {
     // Before anything is waited for.
     token::give_up_all(thread);
@@ -90,10 +90,15 @@ fn gather(process: &'static Process, thread: &Thread) {
     undertaker::free_corpses(process);
     // Nobody is left to use them, nor to give them back.
     handle::revoke_all(process);
+    // What they share with this process must outlive them: before anything of it is given away (E6).
+    task_group::end_peers(process);
 }
 
 /// Gives away what the process has, and ends its last LWP.
 fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
+    // Nothing that is shared is used any more: a spawner that waits for that goes on (D18), and so does a leader (E18).
+    spawn::give_back_loan(process);
+    task_group::leave(process);
     // After the last LWP that could spawn: the list of children only shrinks (R31).
     adopt::disown_children(process);
     process.mark(Step::ChildrenGivenAway);

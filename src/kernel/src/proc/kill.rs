@@ -136,12 +136,19 @@ fn send_to_all(signal: Option<Signal>, matches: impl Fn(&Process) -> bool) -> bo
     reached
 }
 
-/// Does to `process` what `signal` does by default, if it is one.
+/// [`deliver`], if there is a signal to deliver.
 fn send(process: &Process, signal: Option<Signal>) {
-    match signal.map(|signal| (signal, signal.default_action())) {
-        Some((signal, Default::Ignore)) => post(process, signal),
-        Some((signal, Default::Kill { .. })) if process.pid() != Pid::INIT => end(process, signal),
-        _ => {}
+    if let Some(signal) = signal {
+        deliver(process, signal);
+    }
+}
+
+/// Does to `process` what `signal` does by default: ends it, unless it is process 1, or is recorded. Never blocks.
+pub(crate) fn deliver(process: &Process, signal: Signal) {
+    match signal.default_action() {
+        Default::Kill { .. } if process.pid() != Pid::INIT => end(process, signal),
+        Default::Ignore => post(process, signal),
+        Default::Kill { .. } | Default::JobControl => {}
     }
 }
 

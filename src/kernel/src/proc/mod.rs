@@ -17,7 +17,9 @@
 //! | `kill` | dooming LWPs; signals |
 //! | `wait` | wait4 |
 //! | `adopt` | children of the dead |
-//! | `hooks` | at_exit |
+//! | `task_group` | leaders and peers |
+//! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's death |
+//! | `hooks` | process_exit handlers, at_exit hooks |
 //! | `fault` | faults and panics of programs |
 //! | `tenant` | processes that share a quota |
 //! | `memory` | what memory a process is charged with |
@@ -37,10 +39,12 @@ pub(crate) mod kill;
 pub(crate) mod lwp;
 pub(crate) mod memory;
 pub mod program;
+pub mod reaper;
 pub mod report;
 pub(crate) mod rusage;
 pub(crate) mod spawn;
 pub(crate) mod table;
+pub(crate) mod task_group;
 pub(crate) mod tenant;
 pub mod trace;
 pub(crate) mod undertaker;

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::domain;
 use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
@@ -16,9 +17,10 @@ use crate::arch::counter;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::{Arguments, Program};
 use crate::proc::table::{Hold, PROCESSES, Process};
-use crate::proc::{exit, kill};
+use crate::proc::{adopt, exit, kill, reaper, task_group};
 use crate::sched::ready;
 use crate::sync::service::Service;
+use crate::sync::wait_queue::Manner;
 use crate::thread::{Thread, ThreadAttributes};
 
 /// Most bytes of words a program can be started with.
@@ -43,8 +45,15 @@ pub struct SpawnAttributes {
     pub lwp: ThreadAttributes,
     /// Its group.
     pub group: Group,
-    /// Its parent is process 1 from the start; the spawner cannot wait for it (RFNOWAIT, T170).
+    /// Its parent is the nearest reaper above the spawner, process 1 as a rule, from the start; the spawner cannot wait
+    /// for it (RFNOWAIT, T170). Its exit signal is SIGCHLD then.
     pub no_wait: bool,
+    /// It joins the spawner's task group: it does not outlive the group's leader, the spawner or the spawner's own
+    /// (RFTHREAD, T74).
+    pub peer: bool,
+    /// The spawner's call returns when the child has stopped using the memory they share: when it has replaced its
+    /// program, or has released its memory in its exit (vfork(2), RFPPWAIT, T78).
+    pub vfork: bool,
     /// What its parent is sent when it ends. With anything but SIGCHLD it is of the clone class, which a wait sees
     /// only with WLINUXCLONE; anything but SIGCHLD and SIGUSR1 is taken as SIGCHLD (T167).
     pub exit_signal: Signal,
@@ -60,6 +69,8 @@ impl Default for SpawnAttributes {
             lwp: ThreadAttributes::default(),
             group: Group::Inherit,
             no_wait: false,
+            peer: false,
+            vfork: false,
             exit_signal: Signal::CHLD,
             number: 0,
             quota: None,
@@ -68,25 +79,35 @@ impl Default for SpawnAttributes {
 }
 
 /// Starts `program` with `words` in a new process, a child of the calling one. Thread context; may block for memory
-/// only.
+/// only, unless it waits for a child that borrows memory, killable.
 ///
 /// # Errors
 /// `E2BIG`: too many bytes of words. `EINVAL`: no CPU that is online is allowed, or a word contains a zero byte.
-/// `ESRCH`: there is no such group. `EAGAIN`: too many processes or LWPs, in all or by a quota. `ENOMEM`: too little
-/// memory, in all or by a quota. Nothing is left behind.
+/// `ESRCH`: there is no such group. `EAGAIN`: too many processes or LWPs, in all or by a quota; or the caller's process,
+/// or the leader of its task group, is ending. `ENOMEM`: too little memory, in all or by a quota. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _service = Service::enter();
     let caller = current_process();
-    let parent = if attributes.no_wait { init()? } else { caller.hold() };
     let process = prepare(program, words, attributes, caller)?;
     let pid = process.pid();
-    start(process, parent.record(), attributes)?;
-    ready::check_preemption();
+    // Over the wait: a sibling may reap the child meanwhile (R23).
+    let borrower = attributes.vfork.then(|| process.record().hold());
+    start(process, caller, attributes)?;
+    match borrower {
+        None => ready::check_preemption(),
+        Some(child) => {
+            let _back_or_killed = child.lender.wait_in(Manner::KILLABLE, || !child.loan.is_lent());
+        }
+    }
     Ok(pid)
 }
 
-fn init() -> Result<Hold, Errno> {
-    PROCESSES.find(Pid::INIT).ok_or(Errno::ESRCH)
+/// The process has stopped using what it shares with its spawner, who goes on if it waits for that (T78, D18). Its only
+/// LWP; never blocks.
+pub(super) fn give_back_loan(process: &Process) {
+    if process.loan.give_back() {
+        process.lender.wake_all();
+    }
 }
 
 /// Starts process 1. Boot only, before any other process.
@@ -95,6 +116,7 @@ pub(crate) fn spawn_init(program: &Program) -> Result<(), Errno> {
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
     fill(&process, program, None, &attributes, process.record().hold(), 0);
+    process.domain.acquire().map_err(|_| Errno::EALREADY)?;
     // Its own parent: nobody else can be. Its end powers the system off, so it is never published.
     start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
 }
@@ -125,6 +147,8 @@ fn prepare(
         Group::New | Group::Join(_) => founder.group_kill.load(Ordering::SeqCst),
     };
     fill(&process, program, words, attributes, founder, heard);
+    let (outer, branch) = domain::of_child(&PROCESSES, caller.slot, process.pid());
+    process.enter_domain(outer, branch);
     Ok(process)
 }
 
@@ -136,17 +160,19 @@ fn fill(
     founder: Hold,
     heard: u64,
 ) {
-    let exit_signal = if attributes.exit_signal == Signal::USR1 { Signal::USR1 } else { Signal::CHLD };
-    process.kin.name(process.pid(), founder.pid(), exit_signal != Signal::CHLD);
+    let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
+    let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
+    process.kin.name(process.pid(), founder.pid(), clone_class);
     process.found_group(founder, heard);
     process.exit_signal.store(u32::from(exit_signal.number()), Ordering::Relaxed);
+    process.loan.set(attributes.vfork);
     process.set_program(*program, words, attributes.number);
     process.started_at.set(counter::now());
 }
 
 /// Makes the first LWP and lets it run. The hold is that of being in the table; it stays with a process that starts.
-fn start(process: Hold, parent: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
-    let thread: &Thread = match lwp::create(process.record(), run_program, 0, &attributes.lwp, true) {
+fn start(process: Hold, spawner: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
+    let thread = match make_first_lwp(&process, spawner, attributes) {
         Ok(thread) => thread,
         Err(error) => {
             process.drop_words();
@@ -156,13 +182,32 @@ fn start(process: Hold, parent: &'static Process, attributes: &SpawnAttributes) 
         }
     };
     let process = process.keep();
-    if parent.slot != process.slot {
-        parent.brood.lock().add(&PROCESSES, parent.slot, process.slot);
+    if attributes.no_wait {
+        adopt::give_to_reaper(process, spawner);
+    } else if spawner.slot != process.slot {
+        spawner.brood.lock().add(&PROCESSES, spawner.slot, process.slot);
     }
     process.set_born();
     kill::hear_group(process);
+    reaper::share_fate(process, spawner);
     ready::enqueue(thread.index);
     Ok(())
+}
+
+/// The first LWP of a process that is in its spawner's task group by then, if it is to be.
+fn make_first_lwp(
+    process: &Hold,
+    spawner: &'static Process,
+    attributes: &SpawnAttributes,
+) -> Result<&'static Thread, Errno> {
+    if attributes.peer {
+        task_group::join(process, spawner)?;
+    }
+    let thread = lwp::create(process.record(), run_program, 0, &attributes.lwp, true);
+    if thread.is_err() {
+        task_group::leave(process);
+    }
+    thread
 }
 
 /// The words joined by zero bytes, in one piece of memory.

@@ -1,8 +1,9 @@
 //! The process table: records, pids, and looking a process up.
 //!
 //! A record is held by its being in the table (until it is reaped), by each of its LWPs' records, by members of the
-//! group it founded, and by whoever is looking at it. When the last hold goes, the slot is free for the next
-//! generation: a pid is not reused while it names a zombie or a group (T135).
+//! group it founded, by peers of the task group it leads, by processes whose outer reaper it is or was, and by whoever is
+//! looking at it. When the last hold goes, the slot is free for the next generation: a pid is not reused while it names
+//! a zombie or a group (T135).
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -11,8 +12,11 @@ use alloc::boxed::Box;
 use asphodel_core::id::{MAX_PROCESSES, Pid};
 use asphodel_core::list::NIL;
 use asphodel_core::proc::crew::Crew;
+use asphodel_core::proc::domain::{Domain, Domains};
 use asphodel_core::proc::family::{Brood, Kin, Kinship};
 use asphodel_core::proc::gate::Gate;
+use asphodel_core::proc::loan::Loan;
+use asphodel_core::proc::peers::{PeerLinks, Peers};
 use asphodel_core::proc::pending::Pending;
 use asphodel_core::proc::quota::{Ledger, NOBODY, Resource};
 use asphodel_core::proc::status::Status;
@@ -29,6 +33,9 @@ use crate::mem::slab::{Record, Slab};
 use crate::proc::program::Program;
 use crate::sync::wait_queue::WaitQueue;
 
+/// Slot of process 1, which every chain of reapers ends with.
+pub(crate) const INIT: u32 = Pid::INIT.slot();
+
 /// A process's record.
 #[repr(align(512))]
 pub(crate) struct Process {
@@ -40,6 +47,10 @@ pub(crate) struct Process {
     // Protocols of their own.
     pub(crate) gate: Gate,
     pub(crate) kin: Kin,
+    pub(crate) domain: Domain,
+    /// Memory that its spawner waits for (vfork), and where that sleeps.
+    pub(crate) loan: Loan,
+    pub(crate) lender: WaitQueue,
     /// Its first LWP has been queued: look-ups may find it. Before that it is an embryo (D30).
     born: AtomicBool,
     /// Signal that is ending it, 0: none. The first one wins.
@@ -48,7 +59,9 @@ pub(crate) struct Process {
     pub(crate) pending: Pending,
     /// Threads that wait for a pending signal.
     pub(crate) signalled: WaitQueue,
-    /// The master, or the LWP becoming single, waits here for the others.
+    /// Signal by which it was killed with a subtree, 0: none; see `reaper`.
+    pub(crate) culled: AtomicU32,
+    /// The master, or the LWP becoming single, waits here for the others, and a leader's master for its peers.
     pub(crate) alone: WaitQueue,
     /// LWPs that wait for a child.
     pub(crate) child_events: WaitQueue,
@@ -56,6 +69,14 @@ pub(crate) struct Process {
     // Locked.
     pub(crate) brood: InterruptLock<Brood>,
     pub(crate) crew: InterruptLock<Crew>,
+    /// Processes whose leader it is; see `task_group`.
+    pub(crate) peers: InterruptLock<Peers>,
+    /// It has had a peer.
+    pub(crate) has_led: AtomicBool,
+    /// Its links among the peers of its leader, under that one's lock.
+    pub(crate) peer_links: PeerLinks,
+    /// Slot of its leader, on which it has a hold; 0: it is nobody's peer. Written by its creator and its master.
+    pub(crate) leader: Cell32,
 
     // Written by the master before the process is a zombie, read after.
     pub(crate) status: Cell32,
@@ -78,12 +99,16 @@ pub(crate) struct Process {
     pub(crate) exit_signal: AtomicU32,
     /// Its children need not be waited for (PS_NOCLDWAIT).
     pub(crate) auto_reap: AtomicBool,
+    /// Signal it gets when its parent dies, 0: none.
+    pub(crate) death_signal: AtomicU32,
     /// Slot of the process that founded its group, on which it has a hold.
     group_founder: Cell32,
     /// The last fatal signal that was sent to the group it founded, below a count of them; see `kill`.
     pub(crate) group_kill: AtomicU64,
     /// That word of its own group's founder, as far as it has not ended the process.
     pub(crate) group_heard: Cell64,
+    /// Next in a list of vacant records; see [`Process::free`].
+    next_vacant: Cell32,
 
     /// Dead LWPs whose stacks wait until no sibling can run, by thread index; see `undertaker`.
     pub(crate) corpses: AtomicU32,
@@ -113,14 +138,22 @@ impl Record for Process {
             tenure: Tenure::new(),
             gate: Gate::new(),
             kin: Kin::new(),
+            domain: Domain::new(),
+            loan: Loan::new(),
+            lender: WaitQueue::new(),
             born: AtomicBool::new(false),
             fatal: AtomicU32::new(0),
             pending: Pending::new(),
             signalled: WaitQueue::new(),
+            culled: AtomicU32::new(0),
             alone: WaitQueue::new(),
             child_events: WaitQueue::new(),
             brood: InterruptLock::new(Brood::new()),
             crew: InterruptLock::new(Crew::new()),
+            peers: InterruptLock::new(Peers::new()),
+            has_led: AtomicBool::new(false),
+            peer_links: PeerLinks::new(),
+            leader: Cell32::new(0),
             status: Cell32::new(0),
             trace: ExitTrace::new(),
             usage: Account::new(),
@@ -131,9 +164,11 @@ impl Record for Process {
             ledger: Ledger::new(),
             exit_signal: AtomicU32::new(0),
             auto_reap: AtomicBool::new(false),
+            death_signal: AtomicU32::new(0),
             group_founder: Cell32::new(0),
             group_kill: AtomicU64::new(0),
             group_heard: Cell64::new(0),
+            next_vacant: Cell32::new(NIL),
             corpses: AtomicU32::new(NIL),
             program: UnsafeCell::new(Program::new("", |_| 0)),
             number: Cell64::new(0),
@@ -146,6 +181,13 @@ impl Kinship for Table {
     #[inline(always)]
     fn kin(&self, slot: u32) -> Option<&Kin> {
         self.0.find(slot).map(|process| &process.kin)
+    }
+}
+
+impl Domains for Table {
+    #[inline(always)]
+    fn domain(&self, slot: u32) -> &Domain {
+        &self.get(slot).domain
     }
 }
 
@@ -239,7 +281,9 @@ impl Process {
     fn reset(&self) {
         self.born.store(false, Ordering::Relaxed);
         self.gate.reset();
-        self.fatal.store(0, Ordering::Relaxed);
+        for word in [&self.fatal, &self.culled, &self.death_signal] {
+            word.store(0, Ordering::Relaxed);
+        }
         self.pending.clear();
         self.status.set(0);
         self.trace.reset();
@@ -250,6 +294,12 @@ impl Process {
         self.auto_reap.store(false, Ordering::Relaxed);
         self.corpses.store(NIL, Ordering::Relaxed);
         self.crew.lock().reset();
+        if self.has_led.load(Ordering::Relaxed) {
+            self.has_led.store(false, Ordering::Relaxed);
+            self.peers.lock().reset();
+        }
+        // Nothing is held that would have to be given back.
+        self.domain.enter(INIT, Pid::INIT);
     }
 
     /// Look-ups may find it from here on.
@@ -359,6 +409,21 @@ impl Process {
         Hold(self)
     }
 
+    /// The reaper on whose record this one has a hold. Process 1's is not counted: it is there for good.
+    fn held_reaper(&self) -> u32 {
+        let outer = self.domain.outer();
+        if outer == INIT { NOBODY } else { outer }
+    }
+
+    /// Puts it into a reaper's domain, and takes a hold on that one's record; the caller knows it to be held. The
+    /// creator, before anybody can reach the record.
+    pub(crate) fn enter_domain(&self, outer: u32, branch: Pid) {
+        self.domain.enter(outer, branch);
+        if outer != INIT {
+            PROCESSES.get(outer).hold().keep();
+        }
+    }
+
     /// Gives a hold back. Any context; never blocks.
     #[inline]
     pub(crate) fn release(&self) {
@@ -367,28 +432,35 @@ impl Process {
         }
     }
 
-    /// Frees the record, and with it, perhaps, those of the tenants that it was in: a loop, for they may be many.
+    /// Frees the record, and those on which nobody else has a hold any more: its outer reaper's, its tenant's founder's,
+    /// and so on. In a loop over a list through the vacant records, for the chains may be long.
     fn free(&self, vacant: Vacant) {
-        let (mut process, mut due) = (self, Some(vacant));
-        while let Some(vacant) = due {
-            let around = process.free_one(vacant);
-            if around == NOBODY {
-                return;
+        let mut vacated = NIL;
+        self.put_aside(vacant, &mut vacated);
+        while vacated != NIL {
+            let process = PROCESSES.get(vacated);
+            vacated = process.next_vacant.get();
+            // What it has left behind is nobody's from here on.
+            process.unreserve(Resource::Memory, process.memory.load(Ordering::Relaxed));
+            for held in [process.held_tenant(), process.held_reaper()] {
+                if held != NOBODY
+                    && let Some(vacant) = PROCESSES.get(held).tenure.release()
+                {
+                    PROCESSES.get(held).put_aside(vacant, &mut vacated);
+                }
             }
-            process = PROCESSES.get(around);
-            due = process.tenure.release();
+            let interrupts = daif::mask();
+            // SAFETY: this CPU, interrupts masked, no other borrow.
+            unsafe {
+                Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, process.slot))
+            };
+            daif::restore(interrupts);
         }
     }
 
-    /// The slot is free for the next generation. Returns the tenant on whose founder's record this one had a hold.
-    fn free_one(&self, _vacant: Vacant) -> u32 {
-        // What it has left behind is nobody's from here on.
-        self.unreserve(Resource::Memory, self.memory.load(Ordering::Relaxed));
-        let around = self.held_tenant();
-        let interrupts = daif::mask();
-        // SAFETY: this CPU, interrupts masked, no other borrow.
-        unsafe { Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, self.slot)) };
-        daif::restore(interrupts);
-        around
+    /// Lists the vacant record for [`Process::free`].
+    fn put_aside(&self, _vacant: Vacant, vacated: &mut u32) {
+        self.next_vacant.set(*vacated);
+        *vacated = self.slot;
     }
 }

@@ -1,0 +1,166 @@
+//! Task groups: a leader and its peers, which share what the leader owns and do not outlive it.
+//!
+//! RFTHREAD, `p_peers`. The list hangs off the leader and is guarded by the leader's lock (D15, R28). A leader that ends
+//! closes the group: nobody joins any more; it tells every peer to die, a few at a time, and waits until the last one
+//! has unlinked itself (T74). A peer unlinks itself in its own exit, when it uses nothing of the leader's any more, and
+//! the last one of a closed group wakes the leader. Model: `tests/peers.rs`.
+
+use crate::list::{Links, List, Nodes};
+use crate::shim::guarded::Cell32;
+
+/// What a record needs to be a peer. Guarded by its leader's lock.
+#[derive(Debug)]
+pub struct PeerLinks {
+    links: Links,
+    told: Cell32,
+}
+
+impl PeerLinks {
+    /// Of a process that is nobody's peer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { links: Links::new(), told: Cell32::new(0) }
+    }
+}
+
+impl Default for PeerLinks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Finds the links of a process by its table slot.
+pub trait Peering {
+    /// The links of the record in `slot`.
+    fn peer_links(&self, slot: u32) -> &PeerLinks;
+}
+
+struct PeerNodes<'a, P: ?Sized>(&'a P);
+
+impl<P: Peering + ?Sized> Nodes for PeerNodes<'_, P> {
+    fn links(&self, index: u32) -> &Links {
+        &self.0.peer_links(index).links
+    }
+}
+
+/// The group is closed: its leader is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// The peers of one leader.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// Those that the leader has not told to die.
+    untold: List,
+    told: List,
+    closed: bool,
+}
+
+impl Peers {
+    /// No peers; open.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { untold: List::new(), told: List::new(), closed: false }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.untold.is_empty() && self.told.is_empty()
+    }
+
+    /// `slot` becomes a peer; it is nobody's yet.
+    ///
+    /// # Errors
+    /// [`Closed`]: the leader is ending.
+    pub fn join<P: Peering + ?Sized>(&mut self, peering: &P, slot: u32) -> Result<(), Closed> {
+        if self.closed {
+            return Err(Closed);
+        }
+        peering.peer_links(slot).told.set(0);
+        self.untold.push_back(&PeerNodes(peering), slot);
+        Ok(())
+    }
+
+    /// The peer `slot` leaves. `true`: it was the last one of a closed group, and the leader must be woken.
+    #[must_use = "the leader sleeps for ever if it is not woken"]
+    pub fn leave<P: Peering + ?Sized>(&mut self, peering: &P, slot: u32) -> bool {
+        let told = peering.peer_links(slot).told.get() != 0;
+        let list = if told { &mut self.told } else { &mut self.untold };
+        list.remove(&PeerNodes(peering), slot);
+        self.closed && self.is_empty()
+    }
+
+    /// The leader ends: nobody joins any more.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// The next peer that the leader has not told to die yet, which it does now. To be called until there is none: the
+    /// lock may be given up in between, since peers only leave a closed group.
+    pub fn tell_next<P: Peering + ?Sized>(&mut self, peering: &P) -> Option<u32> {
+        let nodes = PeerNodes(peering);
+        let slot = self.untold.pop_front(&nodes)?;
+        peering.peer_links(slot).told.set(1);
+        self.told.push_back(&nodes, slot);
+        Some(slot)
+    }
+
+    /// Open and empty again, for a record that is used anew. Nobody is in it.
+    pub fn reset(&mut self) {
+        debug_assert!(self.is_empty(), "a leader outlives its peers");
+        self.closed = false;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Table(Vec<PeerLinks>);
+
+    impl Peering for Table {
+        fn peer_links(&self, slot: u32) -> &PeerLinks {
+            &self.0[slot as usize]
+        }
+    }
+
+    fn table() -> Table {
+        Table((0..5).map(|_| PeerLinks::new()).collect())
+    }
+
+    fn group(table: &Table, peers: &[u32]) -> Peers {
+        let mut group = Peers::new();
+        peers.iter().for_each(|slot| assert_eq!(group.join(table, *slot), Ok(())));
+        group
+    }
+
+    /// T75: a peer that leaves an open group wakes nobody.
+    #[test]
+    fn peers_come_and_go() {
+        let table = table();
+        let mut group = group(&table, &[1, 2, 3]);
+        for slot in [2, 1, 3] {
+            assert!(!group.leave(&table, slot));
+        }
+        assert!(group.is_empty());
+        assert_eq!(group.join(&table, 2), Ok(()));
+    }
+
+    /// T74: each is told once, and the last to leave wakes the leader.
+    #[test]
+    fn a_closed_group_runs_out() {
+        let table = table();
+        let mut group = group(&table, &[1, 2, 3]);
+        group.close();
+        assert_eq!(group.join(&table, 4), Err(Closed));
+        assert_eq!(group.tell_next(&table), Some(1));
+        assert!(!group.leave(&table, 2), "one that was not told yet");
+        assert_eq!(group.tell_next(&table), Some(3));
+        assert_eq!(group.tell_next(&table), None);
+        assert!(!group.leave(&table, 1));
+        assert!(group.leave(&table, 3));
+        group.reset();
+        assert_eq!(group.join(&table, 1), Ok(()));
+    }
+}

@@ -1,0 +1,74 @@
+//! Task groups: processes that share a descriptor table, and die with the one that owns it.
+//!
+//! RFTHREAD, `p_leader` and `p_peers`. A process that is spawned as a peer joins the task group of its spawner: the
+//! spawner's leader's, or the spawner becomes a leader. What they share beyond their lives, the descriptor table, comes
+//! with descriptors; the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There are no
+//! permissions: a leader's exit ends its peers by the kernel's own hand (D15).
+
+use core::sync::atomic::Ordering;
+
+use asphodel_core::errno::Errno;
+use asphodel_core::proc::peers::{PeerLinks, Peering};
+use asphodel_core::signal::Signal;
+
+use crate::proc::kill;
+use crate::proc::table::{PROCESSES, Process, Table};
+use crate::sync::wait_queue::Manner;
+
+impl Peering for Table {
+    fn peer_links(&self, slot: u32) -> &PeerLinks {
+        &self.get(slot).peer_links
+    }
+}
+
+/// Makes `process`, which nobody can reach yet, a peer in the task group of `spawner`. It has a hold on the leader from
+/// here on. Thread context; never blocks.
+///
+/// # Errors
+/// `EAGAIN`: the leader is ending. Nothing has happened.
+pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), Errno> {
+    let leader = match spawner.leader.get() {
+        0 => spawner,
+        slot => PROCESSES.get(slot),
+    };
+    leader.peers.lock().join(&PROCESSES, process.slot).map_err(|_closed| Errno::EAGAIN)?;
+    leader.has_led.store(true, Ordering::Relaxed);
+    process.leader.set(leader.hold().keep().slot);
+    Ok(())
+}
+
+/// The process uses nothing of its leader's any more: it leaves the group, and the last one wakes a leader that is
+/// ending. Its master, or the creator that gave up; never blocks.
+pub(super) fn leave(process: &Process) {
+    let slot = process.leader.get();
+    if slot == 0 {
+        return;
+    }
+    process.leader.set(0);
+    let leader = PROCESSES.get(slot);
+    // Apart: a waiting leader looks at the group under the lock of its queue.
+    let last = leader.peers.lock().leave(&PROCESSES, process.slot);
+    if last {
+        leader.alone.wake_all();
+    }
+    leader.release();
+}
+
+/// The leader ends: all peers are told to die, and it waits until they have left (T74, E6). The master, whose siblings
+/// are gone; blocks.
+pub(super) fn end_peers(process: &Process) {
+    // Set by LWPs of this process, all of which are gone, or by peers, of which there is one then.
+    if !process.has_led.load(Ordering::Relaxed) {
+        return;
+    }
+    process.peers.lock().close();
+    loop {
+        let told = {
+            let mut peers = process.peers.lock();
+            peers.tell_next(&PROCESSES).map(|slot| PROCESSES.get(slot).hold())
+        };
+        let Some(peer) = told else { break };
+        kill::end(&peer, Signal::KILL);
+    }
+    let _gone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.peers.lock().is_empty());
+}
