@@ -39,9 +39,16 @@ struct Command {
 const ANY: usize = usize::MAX;
 
 /// All commands, in the order of `help`.
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command { name: "help", usage: "", help: "shows this", words: 0, run: help },
     Command { name: "ps", usage: "", help: "lists the processes", words: 0, run: ps },
+    Command {
+        name: "lwps",
+        usage: "PID",
+        help: "lists the LWPs of a process: what each does, or waits for, and for how long",
+        words: 1,
+        run: lwps,
+    },
     Command {
         name: "spawn",
         usage: "PROGRAM [WORDS]",
@@ -132,6 +139,13 @@ fn help(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
 
 fn ps(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
     show::processes();
+    Ok(Next::Line)
+}
+
+fn lwps(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    let pid = pid(words.first().ok_or("usage: lwps PID")?)?;
+    api::process(pid).ok_or_else(|| format!("{pid}: no such process"))?;
+    show::lwps(pid);
     Ok(Next::Line)
 }
 

@@ -4,7 +4,8 @@ use alloc::format;
 use alloc::string::String;
 
 use asphodel::api::{
-    self, ExitRecord, State, Step, cpu_reports, memory_report, now_ns, now_ticks, println, scale,
+    self, ExitRecord, LwpState, Pid, State, Step, cpu_reports, memory_report, now_ns, now_ticks, println,
+    scale,
 };
 
 use crate::units::{Bytes, Seconds, Time};
@@ -16,7 +17,9 @@ pub(crate) fn processes() {
         "PID", "PPID", "STATE", "LWPS", "CPU", "TIME", "MEMORY", "PEAK"
     );
     for process in api::processes() {
-        let waits_for = process.waits_for.map_or(String::new(), |tid| format!(" (waits for its LWP {tid})"));
+        let waits_for = process.waits_for.map_or(String::new(), |(tid, reason)| {
+            format!(" (waits for its LWP {tid}, which waits for {reason})")
+        });
         println!(
             "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} {}{waits_for}",
             process.pid,
@@ -38,6 +41,41 @@ const fn state(state: State) -> &'static str {
         State::Sleeping => "sleeping",
         State::Exiting => "exiting",
         State::Zombie => "zombie",
+    }
+}
+
+/// `lwps`.
+pub(crate) fn lwps(pid: Pid) {
+    println!("{:>8} {:<15} {:>3} {:>5} {:>12} DOES", "TID", "STATE", "CPU", "DEPTH", "FOR");
+    let now = now_ticks();
+    for lwp in api::lwps(pid) {
+        let since = lwp.since.map_or(String::new(), |since| format!("{}", time(now.saturating_sub(since))));
+        let does = match lwp.waits_for {
+            Some(reason) => format!("waits for {reason}"),
+            None if lwp.kernel_depth > 0 => "is in a service".into(),
+            None => "is in its program".into(),
+        };
+        let role = match (lwp.master, lwp.doomed) {
+            (true, _) => ", ends the process",
+            (_, true) => ", has been told to die",
+            _ => "",
+        };
+        println!(
+            "{:>8} {:<15} {:>3} {:>5} {since:>12} {does}{role}",
+            lwp.tid,
+            lwp_state(lwp.state),
+            lwp.cpu,
+            lwp.kernel_depth,
+        );
+    }
+}
+
+const fn lwp_state(state: LwpState) -> &'static str {
+    match state {
+        LwpState::Running => "running",
+        LwpState::Ready => "ready",
+        LwpState::Sleeping => "sleeping",
+        LwpState::Uninterruptible => "uninterruptible",
     }
 }
 

@@ -8,8 +8,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Mutex, Semaphore, Signal, State, exit, getpid, kill, lwp_spawn, now_ns, processes, set_affinity, sigwait,
-    sleep, sleep_uninterruptible, wait4,
+    Mutex, Semaphore, Signal, State, WaitReason, exit, getpid, kill, lwp_spawn, now_ns, processes,
+    set_affinity, sigwait, sleep, sleep_uninterruptible, wait4,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, race_rounds,
@@ -243,7 +243,7 @@ test!(
             0,
         );
         let look = || asphodel::api::process(pid).expect("nobody has reaped it");
-        eventually("the exit waits for the third LWP", || look().waits_for == Some(3) && look().lwps == 2);
+        eventually("the exit waits for the third LWP", || look().waits_for == Some((3, WaitReason::Semaphore)) && look().lwps == 2);
         assert_eq!((look().state, wait4(pid.raw(), asphodel::api::WNOHANG)), (State::Exiting, Ok(None)));
         EVENT.post();
         assert_exited(wait_exit(pid).status, 2);

@@ -73,8 +73,8 @@ pub(crate) fn orphan(process: &ProcessReport) {
 pub(crate) fn stuck(process: &ProcessReport) {
     let ProcessReport { pid, name, state, lwps, .. } = process;
     match process.waits_for {
-        Some(tid) => {
-            println!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which no kill wakes");
+        Some((tid, reason)) => {
+            println!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which waits for {reason}");
         }
         None => println!("# stuck: pid {pid} ({name}), {state:?}, {lwps} LWPs"),
     }

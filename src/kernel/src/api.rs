@@ -14,6 +14,7 @@ pub use asphodel_core::sched::place::CpuMask;
 pub use asphodel_core::sched::priority::Priority;
 pub use asphodel_core::signal::Signal;
 pub use asphodel_core::trace::{ExitRecord, Step, StepTime};
+pub use asphodel_core::wait::reason::Reason as WaitReason;
 pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
 
 pub use crate::arch::counter::now as now_ticks;
@@ -28,6 +29,7 @@ pub use crate::proc::hooks::{
 };
 pub use crate::proc::kill::{kill, kill_lwp, killpg, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
+pub use crate::proc::lwps::{LwpReport, LwpState, lwps};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::proc::reaper::{
     P_PID, ProcCtl, ReaperKill, ReaperScope, ReaperStatus, procctl, reaper_acquire, reaper_kill,

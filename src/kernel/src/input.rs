@@ -3,12 +3,16 @@
 //! The receive interrupt fills a ring, readers sleep until there is something. When the ring is full the interrupt is
 //! turned off and bytes stay in the UART, so that a sender with flow control waits and nothing is lost.
 
+use asphodel_core::wait::reason::Reason;
 use heapless::Deque;
 
 use crate::arch::lock::InterruptLock;
+use crate::cpu::NEVER;
 use crate::drivers::{gic, pl011};
 use crate::sched::interrupt;
-use crate::sync::wait_queue::{WaitQueue, Woken};
+use crate::sync::service::Service;
+use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
+use crate::time;
 
 const RING: usize = 256;
 
@@ -64,18 +68,18 @@ fn take() -> Option<u8> {
 
 /// Waits for a byte. `None`: the caller is being killed. Thread context; blocks.
 pub fn read() -> Option<u8> {
-    let mut byte = None;
-    let woken = ARRIVED.wait(|| {
-        byte = take();
-        byte.is_some()
-    });
-    if woken == Woken::Ready { byte } else { None }
+    read_until(NEVER)
 }
 
 /// Waits for a byte for no longer than `nanoseconds`. Thread context; blocks.
 pub fn read_timeout(nanoseconds: u64) -> Option<u8> {
+    read_until(time::deadline_after(nanoseconds))
+}
+
+fn read_until(deadline: u64) -> Option<u8> {
+    let _service = Service::enter();
     let mut byte = None;
-    let woken = ARRIVED.wait_timeout(nanoseconds, || {
+    let woken = ARRIVED.wait_in(Manner::killable(Reason::Input).until(deadline), || {
         byte = take();
         byte.is_some()
     });

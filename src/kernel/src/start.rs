@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::priority::Priority;
-use asphodel_core::thread::park::Sleep;
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::exception;
 use crate::arch::lock::InterruptLock;
@@ -100,8 +100,8 @@ extern "C" fn bring_up(_argument: usize) -> ! {
 fn wait_for_secondaries(started: u32) {
     let mut arrived = 0;
     while arrived < started {
-        let manner =
-            Manner { sleep: Sleep::Uninterruptible, deadline: time::deadline_after(PATIENCE_NANOSECONDS) };
+        let deadline = time::deadline_after(PATIENCE_NANOSECONDS);
+        let manner = Manner::uninterruptible(Reason::Cpu).until(deadline);
         let _more_or_late = ARRIVALS.wait_in(manner, || ARRIVED.load(Ordering::Acquire) > arrived);
         let now = ARRIVED.load(Ordering::Acquire);
         if now == arrived {

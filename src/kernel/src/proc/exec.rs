@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{cpu, switch};
 use crate::proc::lwp::{self, current_process};
@@ -72,7 +73,8 @@ fn end_the_others(process: &'static Process) -> bool {
     if process.gate.is_last_present() {
         return true;
     }
-    process.alone.wait_in(Manner::KILLABLE, || process.gate.is_last_present()) == Woken::Ready
+    let manner = Manner::killable(Reason::Single);
+    process.alone.wait_in(manner, || process.gate.is_last_present()) == Woken::Ready
 }
 
 /// Gives back what the old program leaves besides its memory; the caller is the only LWP.

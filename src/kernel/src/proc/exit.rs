@@ -13,6 +13,7 @@ use asphodel_core::proc::gate::{Leave, Master};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::mmu;
 use crate::proc::lwp::{self, current_process};
@@ -83,7 +84,8 @@ fn gather(process: &'static Process, thread: &Thread) {
     process.mark(Step::SiblingsTold);
     // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
     if !process.gate.is_last_present() {
-        let _alone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.gate.is_last_present());
+        let manner = Manner::uninterruptible(Reason::Siblings);
+        let _alone = process.alone.wait_in(manner, || process.gate.is_last_present());
     }
     process.mark(Step::Alone);
     // No sibling can run that might borrow from these stacks.

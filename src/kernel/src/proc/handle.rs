@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::wait::reason::Reason;
 
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::undertaker;
@@ -81,7 +82,7 @@ impl LwpHandle {
     /// `EDEADLK` if it is the caller itself; `EINTR` if the caller is being killed.
     pub fn wait(&self) -> Result<(), Errno> {
         let _service = Service::enter();
-        self.wait_in(Manner::KILLABLE)
+        self.wait_in(Manner::killable(Reason::Join))
     }
 
     /// As [`LwpHandle::wait`], but gives up after `nanoseconds`; with 0 it does not sleep (pthread_timedjoin_np,
@@ -94,7 +95,8 @@ impl LwpHandle {
         if nanoseconds == 0 && !self.has_ended() && !self.is_own() {
             return Err(Errno::EBUSY);
         }
-        self.wait_in(Manner::until(crate::time::deadline_after(nanoseconds)))
+        let deadline = crate::time::deadline_after(nanoseconds);
+        self.wait_in(Manner::killable(Reason::Join).until(deadline))
     }
 
     /// Whether it is the calling LWP's own.

@@ -10,15 +10,17 @@ use asphodel_core::id::Pid;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::doom;
 use asphodel_core::thread::park::Unpark;
+use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::Selector;
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
 use crate::proc::table::{PROCESSES, Process};
 use crate::sched::{MESSAGE, ready};
 use crate::sync::service::Service;
-use crate::sync::wait_queue::Woken;
+use crate::sync::wait_queue::{Manner, Woken};
 use crate::thread::{THREADS, Thread};
+use crate::time;
 
 /// LWPs that are doomed under one hold of the crew's lock.
 const BATCH: usize = 16;
@@ -228,11 +230,8 @@ pub fn sigwait(set: u32, timeout: Option<u64>) -> Result<Signal, Errno> {
         taken = process.pending.take(set);
         taken.is_some()
     };
-    let woken = match timeout {
-        None => process.signalled.wait(take),
-        Some(nanoseconds) => process.signalled.wait_timeout(nanoseconds, take),
-    };
-    match woken {
+    let deadline = timeout.map_or(NEVER, time::deadline_after);
+    match process.signalled.wait_in(Manner::killable(Reason::Signal).until(deadline), take) {
         Woken::Ready => taken.ok_or(Errno::EINTR),
         Woken::TimedOut => Err(Errno::ETIMEDOUT),
         Woken::Killed => Err(Errno::EINTR),

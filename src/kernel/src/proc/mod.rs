@@ -25,6 +25,7 @@
 //! | `memory` | what memory a process is charged with |
 //! | `trace` | records of the last exits |
 //! | `rusage` | getrusage |
+//! | `lwps` | looks at LWPs from outside |
 //! | `report` | looks at processes from outside: ps |
 //! | `figures` | looks at the machine: cpus, free |
 
@@ -37,6 +38,7 @@ pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod kill;
 pub(crate) mod lwp;
+pub mod lwps;
 pub(crate) mod memory;
 pub mod program;
 pub mod reaper;

@@ -5,6 +5,7 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::quota::{NOBODY, Quota, Resource};
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::thread::park::Sleep;
+use asphodel_core::wait::reason::Reason;
 use core::sync::atomic::Ordering;
 
 use crate::arch::counter;
@@ -54,8 +55,9 @@ pub struct ProcessReport {
     pub tenant: Pid,
     /// Its program's name.
     pub name: &'static str,
-    /// While it is exiting: the number of an LWP it waits for that sleeps so that a kill does not end it (T34).
-    pub waits_for: Option<u32>,
+    /// While it is exiting: the number of an LWP it waits for that sleeps so that a kill does not end it, and for what
+    /// that one waits (T34, R47).
+    pub waits_for: Option<(u32, Reason)>,
 }
 
 /// All processes, in the order of their slots; not those that have been reaped and whose records are kept because
@@ -87,7 +89,7 @@ fn report(process: &Process) -> ProcessReport {
             cpu = thread.cpu.get();
             let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
                 && !thread.lwp.master.load(Ordering::Relaxed);
-            waits_for = waits_for.or(stuck.then(|| thread.lwp.member.tid()));
+            waits_for = waits_for.or(stuck.then(|| (thread.lwp.member.tid(), thread.waits_for.get())));
         }
         process.name(&crew)
     };

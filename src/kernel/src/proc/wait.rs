@@ -12,6 +12,7 @@ use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::trace::Step;
+use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::{Options, Selector};
 
 use crate::proc::lwp::current_process;
@@ -59,7 +60,7 @@ pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
 #[inline(never)]
 fn wait_and_look(process: &'static Process, selector: Selector, options: Options) -> Result<Seen, Errno> {
     let mut seen = Seen::NotYet;
-    let woken = process.child_events.wait_in(Manner::KILLABLE, || {
+    let woken = process.child_events.wait_in(Manner::killable(Reason::Child), || {
         seen = if is_killed() { Seen::NotYet } else { look(process, selector, options) };
         !matches!(seen, Seen::NotYet)
     });

@@ -112,6 +112,7 @@ fn leave_once(why: Why) {
     let Some(next) = next else { return };
     let now = counter::now();
     thread.usage.charge(now.wrapping_sub(cpu.switched_at.get()), why != Why::Preempted);
+    thread.left_at.set(now);
     cpu.switched_at.set(now);
     cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
     let next = THREADS.get(next);

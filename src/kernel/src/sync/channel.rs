@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::queue::{self, Waiters};
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
@@ -50,7 +51,7 @@ impl Registration {
     pub fn sleep(mut self, timeout: Option<u64>) -> Woken {
         let deadline = timeout.map_or(NEVER, crate::time::deadline_after);
         self.slept = true;
-        sleep_enlisted(bucket(self.channel), Manner::until(deadline))
+        sleep_enlisted(bucket(self.channel), Manner::killable(Reason::Channel).until(deadline))
     }
 }
 

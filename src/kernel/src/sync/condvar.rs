@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use asphodel_core::wait::reason::Reason;
+
 use crate::sync::mutex::{Mutex, MutexGuard};
 use crate::sync::service::{self, Service};
 use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
@@ -25,7 +27,7 @@ impl Condvar {
     /// Releases the mutex, sleeps until notified, and takes the mutex again. May return without a notification: test
     /// the condition in a loop. If the LWP is killed meanwhile, the call does not return. Thread context; blocks.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.wait_until(guard, Manner::KILLABLE).0
+        self.wait_until(guard, Manner::killable(Reason::Condition)).0
     }
 
     /// As [`Condvar::wait`], but for no longer than `nanoseconds`. Also says whether the time ran out.
@@ -34,7 +36,8 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         nanoseconds: u64,
     ) -> (MutexGuard<'a, T>, bool) {
-        self.wait_until(guard, Manner::until(crate::time::deadline_after(nanoseconds)))
+        let deadline = crate::time::deadline_after(nanoseconds);
+        self.wait_until(guard, Manner::killable(Reason::Condition).until(deadline))
     }
 
     fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, manner: Manner) -> (MutexGuard<'a, T>, bool) {

@@ -7,6 +7,8 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use asphodel_core::wait::reason::Reason;
+
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
 
@@ -67,7 +69,8 @@ impl<T> Mutex<T> {
         // An LWP inside other services (holding other guards) must get this one too to come out of them, so that a
         // kill must not end its wait; an LWP at the edge may die here.
         let outermost = crate::thread::Thread::current().service_depth.get() == 1;
-        let manner = if outermost { Manner::KILLABLE } else { Manner::UNINTERRUPTIBLE };
+        let manner =
+            if outermost { Manner::killable(Reason::Mutex) } else { Manner::uninterruptible(Reason::Mutex) };
         let woken = self.queue.wait_in(manner, || self.state.swap(CONTENDED, Ordering::Acquire) == FREE);
         if woken == Woken::Killed {
             crate::sync::service::execute();

@@ -2,6 +2,7 @@
 
 use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::wait::queue::{Exclusive, Waiters};
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::lock::InterruptLock;
 use crate::sched::{ready, switch};
@@ -28,20 +29,21 @@ impl Semaphore {
     #[inline]
     pub fn wait(&self) -> Woken {
         let _service = Service::enter();
-        self.take(Manner::KILLABLE)
+        self.take(Manner::killable(Reason::Semaphore))
     }
 
     /// As [`Semaphore::wait`], but gives up after `nanoseconds`.
     pub fn wait_timeout(&self, nanoseconds: u64) -> Woken {
         let _service = Service::enter();
-        self.take(Manner::until(crate::time::deadline_after(nanoseconds)))
+        let deadline = crate::time::deadline_after(nanoseconds);
+        self.take(Manner::killable(Reason::Semaphore).until(deadline))
     }
 
     /// Takes a unit, waiting so that nothing but a unit ends it, not even a kill: the thread's process cannot end
     /// before. For what must not be left half done. Thread context; blocks.
     pub fn wait_uninterruptible(&self) {
         let _service = Service::enter();
-        let _ready = self.take(Manner::UNINTERRUPTIBLE);
+        let _ready = self.take(Manner::uninterruptible(Reason::Semaphore));
     }
 
     #[inline]

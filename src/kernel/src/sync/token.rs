@@ -8,6 +8,8 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use asphodel_core::wait::reason::Reason;
+
 use crate::sync::preempt::preempt_disable;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
@@ -157,8 +159,9 @@ fn take_all(thread: &Thread) {
         release(thread, count);
         // The list is put aside, so that this wait does not try to release and take it again.
         thread.token_count.set(0);
-        let _ready =
-            missing.queue.wait_in(Manner::UNINTERRUPTIBLE, || missing.owner.load(Ordering::Relaxed) == FREE);
+        let _ready = missing.queue.wait_in(Manner::uninterruptible(Reason::Token), || {
+            missing.owner.load(Ordering::Relaxed) == FREE
+        });
         thread.token_count.set(count);
     }
 }

@@ -5,6 +5,7 @@
 
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::queue::{self, Exclusive, Waiters};
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
@@ -28,6 +29,8 @@ pub enum Woken {
 /// How a thread wants to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
+    /// What for.
+    pub(crate) reason: Reason,
     /// Whether a kill ends the wait.
     pub(crate) sleep: Sleep,
     /// Counter value after which to give up; [`NEVER`]: never.
@@ -36,13 +39,18 @@ pub(crate) struct Manner {
 
 impl Manner {
     /// Until the condition holds, or the thread is killed.
-    pub(crate) const KILLABLE: Self = Self { sleep: Sleep::Killable, deadline: NEVER };
-    /// Until the condition holds, whatever happens.
-    pub(crate) const UNINTERRUPTIBLE: Self = Self { sleep: Sleep::Uninterruptible, deadline: NEVER };
+    pub(crate) const fn killable(reason: Reason) -> Self {
+        Self { reason, sleep: Sleep::Killable, deadline: NEVER }
+    }
 
-    /// Killable, until `deadline`.
-    pub(crate) const fn until(deadline: u64) -> Self {
-        Self { sleep: Sleep::Killable, deadline }
+    /// Until the condition holds, whatever happens.
+    pub(crate) const fn uninterruptible(reason: Reason) -> Self {
+        Self { reason, sleep: Sleep::Uninterruptible, deadline: NEVER }
+    }
+
+    /// As this, but not after `deadline`.
+    pub(crate) const fn until(self, deadline: u64) -> Self {
+        Self { deadline, ..self }
     }
 }
 
@@ -68,13 +76,14 @@ impl WaitQueue {
     /// while this queue is woken, no printing. Thread context; blocks.
     pub fn wait(&self, ready: impl FnMut() -> bool) -> Woken {
         let _service = service::Service::enter();
-        wait(&self.0, Manner::KILLABLE, ready)
+        wait(&self.0, Manner::killable(Reason::Queue), ready)
     }
 
     /// As [`WaitQueue::wait`], but gives up after `nanoseconds`.
     pub fn wait_timeout(&self, nanoseconds: u64, ready: impl FnMut() -> bool) -> Woken {
         let _service = service::Service::enter();
-        wait(&self.0, Manner::until(crate::time::deadline_after(nanoseconds)), ready)
+        let deadline = crate::time::deadline_after(nanoseconds);
+        wait(&self.0, Manner::killable(Reason::Queue).until(deadline), ready)
     }
 
     /// The kernel's own waits.
@@ -146,7 +155,7 @@ pub(crate) fn wait(
             }
             return Woken::Killed;
         }
-        sleep::park_until(thread, manner.deadline);
+        sleep::park_until(thread, manner.reason, manner.deadline);
         if !queue::was_woken(queue, &THREADS, thread.index) {
             if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
                 return Woken::Killed;
@@ -172,7 +181,7 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
                 Woken::Killed
             };
         }
-        sleep::park_until(thread, manner.deadline);
+        sleep::park_until(thread, manner.reason, manner.deadline);
         if thread.park.was_taken() {
             return Woken::Ready;
         }

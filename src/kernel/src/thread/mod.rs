@@ -22,6 +22,7 @@ use asphodel_core::thread::park::Park;
 use asphodel_core::thread::remains::{FreeRecord, FreeStack, Remains};
 use asphodel_core::time::timers::{TimerLinks, Timers};
 use asphodel_core::wait::queue::{Sleepers, Waiters};
+use asphodel_core::wait::reason::LastReason;
 
 use crate::arch::fp::FpState;
 use crate::arch::lock::InterruptLock;
@@ -69,6 +70,8 @@ pub struct Thread {
     pub(crate) tls: Cell64,
     /// What it has used.
     pub(crate) usage: LwpUsage,
+    /// Counter value when it left its CPU last: since when it sleeps, or waits to run again. 0: it never has.
+    pub(crate) left_at: Cell64,
     /// Its stack; taken out by whoever has the duty to free it.
     stack: UnsafeCell<Option<Stack>>,
     /// The stack it stood on before it was moved to another one to die.
@@ -82,6 +85,8 @@ pub struct Thread {
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
+    /// What it sleeps for.
+    pub(crate) waits_for: LastReason,
 
     // Attributes, changed by anybody.
     priority: Cell32,
@@ -154,12 +159,14 @@ impl Record for Thread {
             fp: AtomicPtr::new(core::ptr::null_mut()),
             tls: Cell64::new(0),
             usage: LwpUsage::new(),
+            left_at: Cell64::new(0),
             stack: UnsafeCell::new(None),
             overflowed: UnsafeCell::new(None),
             preempt_depth: Cell32::new(0),
             service_depth: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
+            waits_for: LastReason::new(),
             priority: Cell32::new(0),
             affinity: Cell64::new(0),
             park: Park::new(),
@@ -325,6 +332,7 @@ impl Thread {
         self.priority.set(u32::from(attributes.priority.level()));
         self.affinity.set(attributes.affinity.bits());
         self.usage.reset();
+        self.left_at.set(0);
         self.program_registers.set(0);
         self.tls.set(0);
         self.preempt_depth.set(0);

@@ -1,6 +1,7 @@
 //! Sleeping until a deadline: the one place where threads go to sleep.
 
 use asphodel_core::thread::park::Sleep;
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{counter, daif};
 use crate::cpu::{Cpu, NEVER};
@@ -10,10 +11,11 @@ use crate::sync::token;
 use crate::sync::wait_queue::Woken;
 use crate::thread::{THREADS, Thread};
 
-/// The running thread, which has announced its sleep, sleeps until it is made runnable or `deadline` has passed.
-/// May return early: callers loop on their condition.
+/// The running thread, which has announced its sleep, sleeps for `reason` until it is made runnable or `deadline` has
+/// passed. May return early: callers loop on their condition.
 #[inline]
-pub(crate) fn park_until(thread: &Thread, deadline: u64) {
+pub(crate) fn park_until(thread: &Thread, reason: Reason, deadline: u64) {
+    thread.waits_for.set(reason);
     if thread.token_count.get() != 0 {
         token::without_tokens(thread, || park_with_timer(thread, deadline));
     } else {
@@ -80,7 +82,7 @@ fn sleep_until(sleep: Sleep, deadline: u64) -> Woken {
             thread.park.cancel();
             return Woken::Killed;
         }
-        park_until(thread, deadline);
+        park_until(thread, Reason::Sleep, deadline);
     }
     Woken::TimedOut
 }

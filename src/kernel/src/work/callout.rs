@@ -7,9 +7,9 @@
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
-use asphodel_core::thread::park::Sleep;
 use asphodel_core::time::callout;
 use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
@@ -116,7 +116,7 @@ pub(crate) fn serve() -> ! {
         let now = counter::now();
         while callout::hand_over_due(&ARMED, &ENTRIES, now, enqueue) {}
         let deadline = ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER);
-        let manner = Manner { sleep: Sleep::Uninterruptible, deadline };
+        let manner = Manner::uninterruptible(Reason::Callout).until(deadline);
         let _earlier_or_due = EARLIER.wait_in(manner, || earliest() < deadline);
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod worker;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use asphodel_core::task::{Enqueue, TaskState};
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::daif;
 use crate::sched::ready;
@@ -55,7 +56,7 @@ impl Task {
 
     /// Waits until the task neither runs nor is queued. Not from inside a task. Thread context; blocks.
     pub fn drain(&self) {
-        let _ready = self.idle.wait_in(Manner::UNINTERRUPTIBLE, || self.state.is_idle());
+        let _ready = self.idle.wait_in(Manner::uninterruptible(Reason::Task), || self.state.is_idle());
     }
 
     /// Runs it once. `true`: it was asked for meanwhile and must be linked again.

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
+use asphodel_core::wait::reason::Reason;
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, MAX_CPUS};
@@ -77,7 +78,7 @@ extern "C" fn serve(index: usize) -> ! {
     let worker = &WORKERS[index];
     loop {
         let mut next = None;
-        let _ready = worker.work.wait_in(Manner::UNINTERRUPTIBLE, || {
+        let _ready = worker.work.wait_in(Manner::uninterruptible(Reason::Work), || {
             next = worker.queue.lock().pop();
             next.is_some()
         });
