@@ -11,5 +11,6 @@ pub mod peers;
 pub mod pending;
 pub mod quota;
 pub mod status;
+pub mod stop;
 pub mod tenure;
 pub mod usage;
