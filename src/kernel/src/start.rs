@@ -101,8 +101,10 @@ fn wait_for_secondaries(started: u32) {
     let mut arrived = 0;
     while arrived < started {
         let deadline = time::deadline_after(PATIENCE_NANOSECONDS);
-        let manner = Manner::uninterruptible(Reason::Cpu).until(deadline);
-        let _more_or_late = ARRIVALS.wait_in(manner, || ARRIVED.load(Ordering::Acquire) > arrived);
+        let patience = Manner::uninterruptible(Reason::Cpu);
+        // TIMED: a CPU that comes wakes it; the deadline is for those that never will.
+        let _more_or_late =
+            ARRIVALS.wait_in(patience.until(deadline), || ARRIVED.load(Ordering::Acquire) > arrived);
         let now = ARRIVED.load(Ordering::Acquire);
         if now == arrived {
             return;

@@ -99,7 +99,10 @@ fn formatting(workspace: &Workspace) -> anyhow::Result<()> {
 
 /// The rules that only this repository has.
 fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
-    let violations = lint::check(workspace)?;
+    let lint::Findings { violations, allowed } = lint::check(workspace)?;
+    for allowed in &allowed {
+        println!("allowed: {allowed}");
+    }
     for violation in &violations {
         eprintln!("{violation}");
     }

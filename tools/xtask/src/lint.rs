@@ -3,7 +3,10 @@
 //! - every image's source is listed in `tests/Cargo.toml`;
 //! - no file names a place on somebody's machine;
 //! - inside the kernel, imports go downwards only;
-//! - assembly is written in `arch` and `boot.rs` only.
+//! - assembly is written in `arch` and `boot.rs` only;
+//! - nothing in the kernel polls with a timer ([`timed`]).
+
+mod timed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,18 +34,30 @@ const LAYERS: &[&[&str]] = &[
     &["arch"],
 ];
 
+/// Where the kernel's sources are.
+const KERNEL: &str = "src/kernel/src";
+
 /// Beginnings of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/tmp/", "/Users/", "/work/"];
 
 /// Endings of the files that are read.
 const TEXT: &[&str] = &["rs", "toml", "md", "ld", "yml", "sh", "S"];
 
-/// All violations, a line each.
+/// What was found in the whole repository, a line each.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What is against the rules.
+    pub(crate) violations: Vec<String>,
+    /// What is allowed by a marker, with its reason.
+    pub(crate) allowed: Vec<String>,
+}
+
+/// Checks all rules.
 ///
 /// # Errors
 /// Fails when the sources cannot be read.
-pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
-    let mut violations = Vec::new();
+pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
+    let Findings { mut violations, mut allowed } = Findings::default();
     for file in images::forgotten(workspace)? {
         violations.push(format!("tests/Cargo.toml: no [[bin]] for {file}"));
     }
@@ -50,8 +65,13 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
         let text = fs::read_to_string(workspace.root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
         violations.extend(check_file(&path, &text));
+        if path.starts_with(KERNEL) && path.extension().is_some_and(|extension| extension == "rs") {
+            let found = timed::check(&path, &text);
+            violations.extend(found.violations);
+            allowed.extend(found.allowed);
+        }
     }
-    Ok(violations)
+    Ok(Findings { violations, allowed })
 }
 
 /// The text files under version control (and those about to be), relative to the root.
@@ -72,7 +92,7 @@ fn is_text(path: &Path) -> bool {
 /// The violations in one file.
 fn check_file(path: &Path, text: &str) -> Vec<String> {
     let mut violations = Vec::new();
-    let kernel_module = path.strip_prefix("src/kernel/src").ok();
+    let kernel_module = path.strip_prefix(KERNEL).ok();
     for (index, line) in text.lines().enumerate() {
         let mut found = |what: String| violations.push(format!("{}:{}: {what}", path.display(), index + 1));
         // This very file has to name them.

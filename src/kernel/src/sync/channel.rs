@@ -68,6 +68,7 @@ impl Drop for Registration {
 ///
 /// A wake-up that comes before the call is missed: where that matters, use [`register`].
 pub fn tsleep(channel: usize, timeout: Option<u64>) -> Woken {
+    // TIMED: the time is the caller's, who sleeps for a wake-up.
     register(channel).sleep(timeout)
 }
 

@@ -155,6 +155,7 @@ pub(crate) fn wait(
             }
             return Woken::Killed;
         }
+        // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
         sleep::park_until(thread, manner.reason, manner.deadline);
         if !queue::was_woken(queue, &THREADS, thread.index) {
             if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
@@ -181,6 +182,7 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
                 Woken::Killed
             };
         }
+        // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
         sleep::park_until(thread, manner.reason, manner.deadline);
         if thread.park.was_taken() {
             return Woken::Ready;

@@ -116,8 +116,9 @@ pub(crate) fn serve() -> ! {
         let now = counter::now();
         while callout::hand_over_due(&ARMED, &ENTRIES, now, enqueue) {}
         let deadline = ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER);
-        let manner = Manner::uninterruptible(Reason::Callout).until(deadline);
-        let _earlier_or_due = EARLIER.wait_in(manner, || earliest() < deadline);
+        let manner = Manner::uninterruptible(Reason::Callout);
+        // TIMED: the deadline is the time that was asked for: there is something to do then.
+        let _earlier_or_due = EARLIER.wait_in(manner.until(deadline), || earliest() < deadline);
     }
 }
 
