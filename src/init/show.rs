@@ -1,7 +1,7 @@
 //! Tables for people: processes, their ends, CPUs, memory.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use asphodel::api::{
     self, ExitRecord, LwpState, Pid, State, Step, cpu_reports, memory_report, now_ns, now_ticks, println,
@@ -13,15 +13,15 @@ use crate::units::{Bytes, Seconds, Time};
 /// `ps`.
 pub(crate) fn processes() {
     println!(
-        "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} NAME",
-        "PID", "PPID", "STATE", "LWPS", "CPU", "TIME", "MEMORY", "PEAK"
+        "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} {:>12} NAME",
+        "PID", "PPID", "STATE", "LWPS", "CPU", "TIME", "MEMORY", "PEAK", "ARENA"
     );
     for process in api::processes() {
         let waits_for = process.waits_for.map_or(String::new(), |(tid, reason)| {
             format!(" (waits for its LWP {tid}, which waits for {reason})")
         });
         println!(
-            "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} {}{waits_for}",
+            "{:>10} {:>10} {:<8} {:>5} {:>3} {:>12} {:>12} {:>12} {:>12} {}{waits_for}",
             process.pid,
             process.parent,
             state(process.state),
@@ -30,6 +30,7 @@ pub(crate) fn processes() {
             Seconds(scale().nanoseconds(process.usage.cpu_ticks)),
             Bytes(process.memory),
             Bytes(process.usage.peak_memory),
+            process.arena.map_or(String::from("-"), |arena| Bytes(arena).to_string()),
             process.name,
         );
     }
@@ -152,6 +153,7 @@ pub(crate) fn memory() {
     println!("{:<8} {:>12} {:>12} {:>12}", "", "TOTAL", "USED", "FREE");
     row("frames", memory.total - memory.free, memory.free);
     row("heap", memory.heap_used, memory.heap_free);
+    println!("arenas   {} in use", Bytes(memory.arenas));
     println!("stacks   {} in use, {} cached for reuse", memory.stacks_used, memory.stacks_cached);
 }
 

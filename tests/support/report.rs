@@ -122,6 +122,7 @@ impl fmt::Display for Leak {
             (before.threads, after.threads, "LWPs"),
             (before.stacks, after.stacks, "stacks"),
             (before.heap, after.heap, "bytes of heap"),
+            (before.arenas, after.arenas, "bytes of arenas"),
         ];
         let mut separator = "";
         for (before, after, what) in kinds.into_iter().filter(|(before, after, _)| before != after) {

@@ -14,12 +14,12 @@ use crate::arch::lock::InterruptLock;
 use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
-use crate::mem::charge;
+use crate::mem::{charge, frames};
 use crate::proc::{exit, fault, memory, program, spawn, undertaker};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
-use crate::thread::{Thread, ThreadAttributes};
+use crate::thread::{Thread, ThreadAttributes, stack};
 use crate::{arch, input, panic, println, time, work};
 
 /// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
@@ -36,6 +36,7 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     exception::set_hooks(&fault::HOOKS);
     switch::set_undertaker(undertaker::bury);
     service::set_executioner(exit::execute);
+    frames::set_reserve(stack::trim);
     enable_interrupts();
     println!("asphodel {} on {}, {} CPUs", env!("CARGO_PKG_VERSION"), board.model, board.cpus.len());
     if let Some(reason) = board::refusal() {

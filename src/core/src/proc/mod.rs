@@ -10,6 +10,7 @@ pub mod loan;
 pub mod peers;
 pub mod pending;
 pub mod quota;
+pub mod sharers;
 pub mod status;
 pub mod stop;
 pub mod tenure;

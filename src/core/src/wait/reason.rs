@@ -12,6 +12,10 @@ pub enum Reason {
     Join,
     /// The other LWPs of a process that ends, to be off their CPUs: its master.
     Siblings,
+    /// The peers of a leader that ends, to let go of what they share: its master.
+    Peers,
+    /// The memory that a child borrows: vfork.
+    Loan,
     /// The other LWPs of a process that goes on with one, to be off their CPUs: exec.
     Single,
     /// A signal to be sent: sigwait.
@@ -44,10 +48,12 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Child,
         Self::Join,
         Self::Siblings,
+        Self::Peers,
+        Self::Loan,
         Self::Single,
         Self::Signal,
         Self::Sleep,
@@ -71,6 +77,8 @@ impl Reason {
             Self::Child => "a child",
             Self::Join => "an LWP to end",
             Self::Siblings => "its siblings to end",
+            Self::Peers => "its peers to let go",
+            Self::Loan => "the memory it has lent",
             Self::Single => "being the only LWP",
             Self::Signal => "a signal",
             Self::Sleep => "time to pass",

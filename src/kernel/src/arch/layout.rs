@@ -6,6 +6,7 @@
 //! |-------------------------|--------------------------------------------------------------|
 //! | `0xffff_ff80_0000_0000` | linear map: all RAM at [`LINEAR_BASE`] + physical address     |
 //! | `0xffff_ffc0_0000_0000` | device window: registers, mapped on request                   |
+//! | `0xffff_ffc4_0000_0000` | arenas window: a slot for each, see [`arena_base`]                 |
 //! | `0xffff_ffe0_0000_0000` | stacks window: stacks, each below and above unmapped addresses |
 //! | `0xffff_fffc_0000_0000` | tables of records, see [`record_table`]                          |
 //! | `0xffff_ffff_8000_0000` | the kernel image, linked at [`IMAGE_BASE`]                    |
@@ -25,7 +26,19 @@ pub const LINEAR_BASE: usize = 0xffff_ff80_0000_0000;
 pub const LINEAR_LIMIT: u64 = 1 << 38;
 
 /// The addresses at which device registers are mapped.
-pub const DEVICE_WINDOW: Range<usize> = 0xffff_ffc0_0000_0000..0xffff_ffe0_0000_0000;
+pub const DEVICE_WINDOW: Range<usize> = 0xffff_ffc0_0000_0000..ARENAS_WINDOW.start;
+
+/// The addresses at which arenas are mapped, as they grow: slots of [`ARENA_SIZE`].
+pub const ARENAS_WINDOW: Range<usize> = 0xffff_ffc4_0000_0000..0xffff_ffe0_0000_0000;
+/// Bytes of addresses that one arena has: 256 MiB.
+pub const ARENA_SIZE: usize = 1 << 28;
+/// How many slots there are.
+pub const ARENA_COUNT: usize = (ARENAS_WINDOW.end - ARENAS_WINDOW.start) / ARENA_SIZE;
+
+/// Where the arena in `slot` begins.
+pub const fn arena_base(slot: usize) -> usize {
+    ARENAS_WINDOW.start + slot * ARENA_SIZE
+}
 
 /// The addresses at which stacks are mapped.
 pub const STACKS_WINDOW: Range<usize> = STACKS_BASE..STACKS_BASE + (STACK_CLASSES << STACK_CLASS_SHIFT);

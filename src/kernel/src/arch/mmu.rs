@@ -14,8 +14,8 @@ use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
 
 use super::layout::{
-    DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW,
-    STACKS_WINDOW,
+    ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE,
+    RECORDS_WINDOW, STACKS_WINDOW,
 };
 use super::lock::InterruptLock;
 use super::tables::Reserve;
@@ -240,13 +240,13 @@ pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
     NonNull::new((start + offset) as *mut u8)
 }
 
-/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks or of
-/// the records.
+/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks, of the
+/// arenas or of the records.
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
 pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
-    let range = checked_range(&[STACKS_WINDOW, RECORDS_WINDOW], address, length)?;
+    let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
     space.map(range, physical, DATA)?;
@@ -256,13 +256,13 @@ pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), Map
     Ok(())
 }
 
-/// Removes the mapping of `length` bytes at `address` in the stacks window. When it returns, no CPU can
+/// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no CPU can
 /// reach the memory by these addresses.
 ///
 /// # Errors
-/// [`MapError::BadRange`] if the addresses are not of the stacks window.
+/// [`MapError::BadRange`] if the addresses are not of these windows.
 pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
-    let range = checked_range(&[STACKS_WINDOW], address, length)?;
+    let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::BadRange)?;
     space.unmap(range)

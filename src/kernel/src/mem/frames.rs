@@ -7,6 +7,7 @@
 use core::ops::Range;
 
 use buddy_system_allocator::FrameAllocator;
+use spin::Once;
 
 use super::heap;
 use crate::arch::layout::PAGE_SIZE;
@@ -50,6 +51,20 @@ pub fn allocate(pages: usize) -> Option<u64> {
     let frame = heap::uncounted(|| allocator.buddies.alloc(pages))?;
     allocator.free -= pages;
     Some(frame as u64 * PAGE_SIZE as u64)
+}
+
+/// Somebody above who keeps frames that nobody needs just now: gives some back; `false` if there are none.
+type Reserve = fn() -> bool;
+static RESERVE: Once<Reserve> = Once::new();
+
+/// Registers who can be asked for frames when they run out. Once, at boot.
+pub(crate) fn set_reserve(reserve: Reserve) {
+    RESERVE.call_once(|| reserve);
+}
+
+/// Frames have run out: asks for some. `false`: there are none to be had. Any context that may take a spin lock.
+pub(super) fn ask_for_some() -> bool {
+    RESERVE.get().is_some_and(|reserve| reserve())
 }
 
 /// Gives frames back that [`allocate`] gave. A block may be given back in parts that are blocks

@@ -1,5 +1,6 @@
-//! The kernel heap: the global allocator, and the critical section that it runs in.
+//! The global allocator: the kernel heap, and the critical section that it runs in.
 //!
+//! What an isolated process's program allocates comes from its arena (`mem::arena`), everything else from this heap.
 //! TLSF from `embedded-alloc`: constant time. May be used in any context, interrupt handlers included;
 //! never blocks. The bytes in use are counted here by the sizes that were asked for, so that a leak
 //! check sees a single byte and costs no walk through the heap.
@@ -13,7 +14,8 @@ use embedded_alloc::TlsfHeap;
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
-use crate::mem::charge;
+use crate::mem::arena;
+use crate::mem::charge::{self, Source};
 
 /// The heap together with its count.
 struct KernelHeap {
@@ -37,59 +39,56 @@ fn with_owner(layout: Layout) -> Option<(Layout, usize)> {
     layout.extend(Layout::new::<u32>()).ok().map(|(whole, offset)| (whole.pad_to_align(), offset))
 }
 
-// SAFETY: hands everything on to the heap, which is an allocator; what is asked for is larger than what the caller
-// gets, by the same amount for the same layout.
+// SAFETY: hands everything on to the heap or an arena, which are allocators and told apart by their addresses; what is
+// asked for of the heap is larger than what the caller gets, by the same amount for the same layout.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some((whole, offset)) = with_owner(layout) else { return core::ptr::null_mut() };
         cpu::probe_stack();
         // Masked, so that a thread does not die between the allocation and its being charged.
         let interrupts = daif::mask();
-        let block = if is_uncounted() {
-            self.take(whole, offset, 0)
-        } else {
-            self.take_charged(layout.size(), whole, offset)
-        };
+        let block = if is_uncounted() { self.take(layout, 0) } else { self.take_charged(layout) };
         daif::restore(interrupts);
         block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some((whole, offset)) = with_owner(layout) else { return };
         cpu::probe_stack();
         let interrupts = daif::mask();
-        // SAFETY: written by `alloc` for the same layout.
-        let owner = unsafe { block.add(offset).cast::<u32>().read() };
-        if !is_uncounted() {
-            charge::free(owner, layout.size());
-            self.used.fetch_sub(layout.size(), Ordering::Relaxed);
+        if arena::contains(block as usize) {
+            // SAFETY: the caller's promise.
+            unsafe { arena::deallocate(block, layout) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.give(block, layout) };
         }
-        // SAFETY: the caller's promise, for the layout that `alloc` asked for.
-        unsafe { self.heap.dealloc(block, whole) };
         daif::restore(interrupts);
     }
 }
 
 impl KernelHeap {
-    /// A block of `size` bytes that is charged to whom it belongs; null if they may not have it or there is none.
-    /// Interrupts masked.
+    /// A block from where it is to come from, charged to whom it belongs; null if they may not have it or there is
+    /// none. Interrupts masked.
     #[inline]
-    fn take_charged(&self, size: usize, whole: Layout, offset: usize) -> *mut u8 {
-        // What cannot be had is not charged for a moment either: it would show in the peak.
-        let owner = if size > free() { None } else { charge::allocate(size) };
-        let Some(owner) = owner else { return core::ptr::null_mut() };
-        let block = self.take(whole, offset, owner);
-        if block.is_null() {
-            charge::free(owner, size);
-        } else {
-            self.used.fetch_add(size, Ordering::Relaxed);
+    fn take_charged(&self, layout: Layout) -> *mut u8 {
+        match charge::allocate(layout.size()) {
+            Source::Heap(owner) => {
+                let block = self.take(layout, owner);
+                if block.is_null() {
+                    charge::free(owner, layout.size());
+                } else {
+                    self.used.fetch_add(layout.size(), Ordering::Relaxed);
+                }
+                block
+            }
+            Source::Arena(arena) => arena::allocate(arena, layout),
+            Source::Refused => core::ptr::null_mut(),
         }
-        block
     }
 
-    /// A block of `owner`, who is noted at `offset` in it; null if there is none.
+    /// A block of the kernel heap for `owner`; null if there is none. Interrupts masked.
     #[inline]
-    fn take(&self, whole: Layout, offset: usize, owner: u32) -> *mut u8 {
+    fn take(&self, layout: Layout, owner: u32) -> *mut u8 {
+        let Some((whole, offset)) = with_owner(layout) else { return core::ptr::null_mut() };
         // SAFETY: `whole` is not empty: the owner's number is in it.
         let block = unsafe { self.heap.alloc(whole) };
         if !block.is_null() {
@@ -97,6 +96,23 @@ impl KernelHeap {
             unsafe { block.add(offset).cast::<u32>().write(owner) };
         }
         block
+    }
+
+    /// Takes a block of the kernel heap back, off the account of its owner. Interrupts masked.
+    ///
+    /// # Safety
+    /// [`KernelHeap::take`] gave it for `layout`.
+    #[inline]
+    unsafe fn give(&self, block: *mut u8, layout: Layout) {
+        let Some((whole, offset)) = with_owner(layout) else { return };
+        // SAFETY: written by `take` for the same layout.
+        let owner = unsafe { block.add(offset).cast::<u32>().read() };
+        if !is_uncounted() {
+            charge::free(owner, layout.size());
+            self.used.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise, for the layout that `take` asked for.
+        unsafe { self.heap.dealloc(block, whole) };
     }
 }
 

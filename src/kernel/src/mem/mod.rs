@@ -1,11 +1,13 @@
-//! Memory: frames, the kernel heap, stacks.
+//! Memory: frames, the kernel heap, arenas, stacks.
 //!
 //! Set up once by the boot code, in the order heap (which the frame allocator keeps its lists in), frames,
 //! page tables from frames. What each process has of it is counted in the layers above.
 
+pub(crate) mod arena;
 pub(crate) mod charge;
 pub mod frames;
 pub mod heap;
+mod mapped;
 pub(crate) mod slab;
 pub mod stack;
 

@@ -9,9 +9,8 @@ use alloc::vec::Vec;
 use crate::arch::boot::{self, BootStacks};
 use crate::arch::layout::{self, PAGE_SIZE, STACK_CLASSES, STACK_MIN_SHIFT, STACKS_WINDOW, StackSlot};
 use crate::arch::lock::InterruptLock;
-use crate::arch::mmu;
 
-use super::{frames, heap};
+use super::{heap, mapped};
 
 /// Size of the smallest stack in bytes.
 pub const MIN_SIZE: usize = 1 << STACK_MIN_SHIFT;
@@ -79,7 +78,7 @@ pub fn map(size: usize) -> Option<Stack> {
     let class = size.trailing_zeros() as usize - STACK_MIN_SHIFT;
     let index = CLASSES.lock()[class].take(class)?;
     let stack = Stack { bottom: StackSlot { class, index }.stack_bottom(), size };
-    if map_frames(stack.bottom, size / PAGE_SIZE) {
+    if mapped::map(stack.bottom, size / PAGE_SIZE) {
         Some(stack)
     } else {
         give_slot_back(&stack);
@@ -95,7 +94,7 @@ pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
 
 /// Unmaps a stack and gives its frames back. Nobody may stand on it or borrow from it.
 pub fn unmap(stack: Stack) {
-    unmap_frames(stack.bottom, stack.size / PAGE_SIZE);
+    mapped::unmap(stack.bottom, stack.size / PAGE_SIZE);
     give_slot_back(&stack);
 }
 
@@ -116,45 +115,6 @@ pub const fn is_guard(address: usize) -> bool {
 fn give_slot_back(stack: &Stack) {
     let slot = StackSlot::containing(stack.bottom).expect("stacks lie in their window");
     CLASSES.lock()[slot.class].recycled.push(slot.index as u32);
-}
-
-/// Maps `pages` pages at `address`: one block of frames, or where memory is fragmented, smaller ones. All
-/// or nothing.
-fn map_frames(address: usize, pages: usize) -> bool {
-    if let Some(physical) = frames::allocate(pages) {
-        if mmu::map_pages(address, physical, pages * PAGE_SIZE).is_ok() {
-            return true;
-        }
-        frames::free(physical, pages);
-        return false;
-    }
-    if pages == 1 {
-        return false;
-    }
-    let half = pages / 2;
-    if !map_frames(address, half) {
-        return false;
-    }
-    if !map_frames(address + half * PAGE_SIZE, half) {
-        unmap_frames(address, half);
-        return false;
-    }
-    true
-}
-
-/// The reverse of [`map_frames`], in as large blocks as the frames allow.
-fn unmap_frames(address: usize, pages: usize) {
-    let physical = mmu::translate(address).expect("a stack is mapped");
-    let consecutive = (1..pages)
-        .all(|page| mmu::translate(address + page * PAGE_SIZE) == Some(physical + (page * PAGE_SIZE) as u64));
-    if consecutive && physical.is_multiple_of((pages * PAGE_SIZE) as u64) {
-        mmu::unmap_pages(address, pages * PAGE_SIZE).expect("stacks lie in their window");
-        frames::free(physical, pages);
-    } else {
-        let half = pages / 2;
-        unmap_frames(address, half);
-        unmap_frames(address + half * PAGE_SIZE, half);
-    }
 }
 
 const _: () = assert!(STACKS_WINDOW.end <= layout::IMAGE_WINDOW);

@@ -5,12 +5,14 @@
 //! of its own stack. The process stays who it is: pid, parent, children, group, exit signal, usage. A caller that is not
 //! the first, or that an exit overtakes, dies like any sibling and never returns to its program (T28, T29, R38).
 
+use core::hint::black_box;
 use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{cpu, switch};
+use crate::proc::arena::Fresh;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::Program;
 use crate::proc::spawn;
@@ -28,7 +30,8 @@ use crate::thread::{THREADS, Thread};
 /// for any new program; functions registered with at_exit belong to the system and stay.
 ///
 /// # Errors
-/// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `EBUSY`: the caller holds a mutex guard, a token, a
+/// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `ENOMEM`: there is no arena for the new program. `EFAULT`: its
+/// name lies in one. `EBUSY`: the caller holds a mutex guard, a token, a
 /// registration, or has disabled preemption; or it runs an exit hook. Nothing has happened then.
 pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let _service = Service::enter();
@@ -36,15 +39,20 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     if thread.service_depth.get() > 1 {
         return Errno::EBUSY;
     }
-    let words = match spawn::join(words) {
-        Ok(words) => words,
+    let process = current_process();
+    let prepared = spawn::check_program(program)
+        .and_then(|()| spawn::join(words))
+        .and_then(|words| Fresh::prepare(process).map(|memory| (words, memory)));
+    let (words, memory) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return error,
     };
-    let process = current_process();
+    // It may lie in memory that goes: it is read now, and the compiler may not do so later.
+    let program = black_box(*program);
     let single = match process.gate.become_single() {
         Ok(single) => single,
         Err(departure) => {
-            drop(words);
+            drop((words, memory));
             lwp::depart(process, departure)
         }
     };
@@ -53,10 +61,11 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
         return Errno::EINTR;
     }
     release_old_program(process, thread);
+    memory.replace_old(process);
     {
         let mut crew = process.crew.lock();
         crew.renumber(&THREADS, thread.index);
-        process.set_program(*program, words, number);
+        process.set_program(program, words, number);
     }
     if process.gate.finish_single(single).is_err() {
         return Errno::EINTR;

@@ -16,9 +16,10 @@ use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::mmu;
+use crate::mem;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, handle, hooks, kill, spawn, task_group, undertaker};
+use crate::proc::{adopt, arena, handle, hooks, kill, spawn, task_group, undertaker};
 use crate::sched::switch;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
@@ -98,6 +99,7 @@ fn gather(process: &'static Process, thread: &Thread) {
 
 /// Gives away what the process has, and ends its last LWP.
 fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
+    give_arena_back(process, thread);
     // Nothing that is shared is used any more: a spawner that waits for that goes on (D18), and so does a leader (E18).
     spawn::give_back_loan(process);
     task_group::leave(process);
@@ -109,6 +111,16 @@ fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
     lwp::strip(thread);
     process.mark(Step::LastSwitch);
     switch::die()
+}
+
+/// No program code runs any more, not even a hook: the process's memory goes, if nobody shares it (T71).
+#[inline]
+fn give_arena_back(process: &Process, thread: &Thread) {
+    // A word that the last LWP is to leave lies in it, perhaps: the others' have been stored.
+    if mem::arena::contains(thread.lwp.set_address.load(Ordering::Relaxed)) {
+        undertaker::announce_early(thread);
+    }
+    arena::retire(process);
 }
 
 /// The running LWP has been told to die and is at a kill point. The executioner hook of `sync::service`.

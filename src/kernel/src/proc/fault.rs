@@ -129,8 +129,11 @@ fn first_fp_use(frame: &mut TrapFrame) {
     if !thread.is_lwp() || frame.irq_masked() {
         crate::panic::fatal(format_args!("floating point in the kernel\n{frame}"));
     }
-    // Its own state, freed when it ends.
+    // Its own state, freed when it ends: the kernel's, so not from an arena.
+    let depth = thread.service_depth.get();
+    thread.service_depth.set(depth + 1);
     let state = Box::into_raw(Box::new(FpState::new()));
+    thread.service_depth.set(depth);
     thread.fp.store(state, Ordering::Relaxed);
     thread.program_registers.set(1);
     fp::enable();

@@ -7,7 +7,7 @@ use crate::arch::counter;
 use crate::arch::layout::PAGE_SIZE;
 use crate::board;
 use crate::cpu::{Cpu, mask};
-use crate::mem::{frames, heap};
+use crate::mem::{arena, frames, heap};
 use crate::proc::table::PROCESSES;
 use crate::sync::service::Service;
 use crate::thread::{THREADS, Thread, stack};
@@ -44,6 +44,8 @@ pub struct MemoryReport {
     pub heap_used: u64,
     /// Heap that is not.
     pub heap_free: u64,
+    /// Arenas of isolated processes.
+    pub arenas: u64,
     /// Stacks of threads.
     pub stacks_used: u64,
     /// Stacks of the default size that CPUs keep for reuse.
@@ -106,6 +108,7 @@ pub fn memory_report() -> MemoryReport {
         free: (frames.free * PAGE_SIZE) as u64,
         heap_used: heap::used() as u64,
         heap_free: heap::free() as u64,
+        arenas: arena::all_mapped_bytes(),
         stacks_used: stack::in_use(),
         stacks_cached: stack::cached(),
     }

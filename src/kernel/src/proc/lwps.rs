@@ -43,7 +43,7 @@ pub struct LwpReport {
     pub master: bool,
     /// Whether it has been told to die.
     pub doomed: bool,
-    /// How deep it is in services of the kernel; 0: in program code.
+    /// In how many services of the kernel it is, and how many guards it holds; 0: where a kill ends it at once.
     pub kernel_depth: u32,
 }
 
@@ -91,6 +91,6 @@ fn lwp_report(thread: &Thread) -> LwpReport {
         cpu,
         master: thread.lwp.master.load(Ordering::Relaxed),
         doomed: service::is_doomed(thread),
-        kernel_depth: thread.service_depth.get(),
+        kernel_depth: service::depth_of(thread),
     }
 }

@@ -1,7 +1,7 @@
-//! What memory a process is charged with: heap and stacks, and the most it ever had.
+//! What memory a process is charged with: heap, stacks and arena, and the most it ever had.
 //!
 //! Heap is charged by the allocator, through the hooks here, to the process whose LWP allocates, until the block is
-//! freed by whomever. A stack is charged from an LWP's making until it is given back (`undertaker`). Whatever a process
+//! freed by whomever; an arena as a whole, as it grows, to the process that it was made for. A stack is charged from an LWP's making until it is given back (`undertaker`). Whatever a process
 //! is charged with, its tenants are, too. What it still owned when it ended is charged as long as its record is there,
 //! and is nobody's from then on (DESIGN, decision 10).
 
@@ -11,20 +11,39 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::quota::Resource;
 
 use crate::arch::cpu;
-use crate::mem::charge::Accounting;
+use crate::mem::charge::{Accounting, Source};
+use crate::mem::heap;
 use crate::proc::table::{PROCESSES, Process};
+use crate::sync::service;
 use crate::thread::Thread;
 
 /// Charges heap to the process whose LWP runs.
-pub(crate) static ACCOUNTING: Accounting = Accounting { allocate, free };
+pub(crate) static ACCOUNTING: Accounting = Accounting { allocate, grow, free };
 
-/// Hook: the running thread allocates `bytes`. Returns the owner: a pid, or 0 for the kernel itself. `None`: a quota
-/// does not allow it.
-fn allocate(bytes: u64) -> Option<u32> {
-    let Some(process) = running() else { return Some(0) };
-    process.reserve(Resource::Memory, bytes).ok()?;
+/// Hook: the running thread allocates `bytes`. What a program allocates itself, outside of services, comes from its
+/// arena if it has one; everything else is the process's by its pid, or the kernel's own.
+fn allocate(bytes: u64) -> Source {
+    let Some(process) = running() else { return Source::Heap(0) };
+    let arena = process.arena.get();
+    if arena != 0 && service::is_in_program(Thread::current()) {
+        return Source::Arena(arena);
+    }
+    // What cannot be had is not charged for a moment either: it would show in the peak.
+    if bytes > heap::free() as u64 || process.reserve(Resource::Memory, bytes).is_err() {
+        return Source::Refused;
+    }
     process.add_memory(bytes);
-    Some(process.pid().raw() as u32)
+    Source::Heap(process.pid().raw() as u32)
+}
+
+/// Hook: the arena that the process with pid `owner` pays for grows. That process's record is held by the arena.
+fn grow(owner: u32, bytes: u64) -> bool {
+    let process = PROCESSES.get(Pid::from_raw(owner as i32).slot());
+    let allowed = process.reserve(Resource::Memory, bytes).is_ok();
+    if allowed {
+        process.add_memory(bytes);
+    }
+    allowed
 }
 
 /// Hook: `bytes` that the process with pid `owner` was charged with are freed.

@@ -21,6 +21,7 @@
 //! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's death |
 //! | `hooks` | process_exit handlers, at_exit hooks |
 //! | `fault` | faults and panics of programs |
+//! | `arena` | who uses which arena, and when it goes |
 //! | `tenant` | processes that share a quota |
 //! | `memory` | what memory a process is charged with |
 //! | `trace` | records of the last exits |
@@ -30,6 +31,7 @@
 //! | `figures` | looks at the machine: cpus, free |
 
 pub(crate) mod adopt;
+pub(crate) mod arena;
 pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fault;

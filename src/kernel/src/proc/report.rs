@@ -49,8 +49,10 @@ pub struct ProcessReport {
     pub usage: Usage,
     /// Counter ticks since it was started.
     pub age_ticks: u64,
-    /// Bytes of stack and heap it has.
+    /// Bytes of stack and heap it has, and of the arena that it pays for.
     pub memory: u64,
+    /// Bytes of the arena that its program's memory comes from; `None`: from the shared heap.
+    pub arena: Option<u64>,
     /// The founder of its tenant; no pid if it is in none.
     pub tenant: Pid,
     /// Its program's name.
@@ -111,6 +113,7 @@ fn report(process: &Process) -> ProcessReport {
         usage,
         age_ticks: counter::now().wrapping_sub(process.started_at.get()),
         memory: process.memory.load(Ordering::Relaxed),
+        arena: Some(process.arena.get()).filter(|arena| *arena != 0).map(mem::arena::mapped_bytes),
         tenant: tenant_of(process).map_or(Pid::NONE, Process::pid),
         name,
         waits_for: if view.exiting { waits_for } else { None },
@@ -158,6 +161,8 @@ pub struct Census {
     pub stacks: u64,
     /// Heap bytes charged to processes, dead ones included.
     pub heap: u64,
+    /// Bytes of arenas.
+    pub arenas: u64,
 }
 
 /// Counts now. Thread context.
@@ -168,5 +173,6 @@ pub fn census() -> Census {
         threads: Thread::in_use(),
         stacks: stack::in_use(),
         heap: mem::charge::charged(),
+        arenas: mem::arena::all_mapped_bytes(),
     }
 }

@@ -11,9 +11,12 @@ use asphodel_core::proc::domain;
 use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
+use asphodel_core::wait::reason::Reason;
 use core::sync::atomic::Ordering;
 
 use crate::arch::counter;
+use crate::mem;
+use crate::proc::arena::{self, MemoryChoice};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::{Arguments, Program};
 use crate::proc::table::{Hold, PROCESSES, Process};
@@ -61,6 +64,8 @@ pub struct SpawnAttributes {
     pub number: usize,
     /// How much it and all its descendants may have together. What limits its parent limits it, too.
     pub quota: Option<Quota>,
+    /// Where its program's memory comes from.
+    pub memory: MemoryChoice,
 }
 
 impl Default for SpawnAttributes {
@@ -74,6 +79,7 @@ impl Default for SpawnAttributes {
             exit_signal: Signal::CHLD,
             number: 0,
             quota: None,
+            memory: MemoryChoice::System,
         }
     }
 }
@@ -84,7 +90,8 @@ impl Default for SpawnAttributes {
 /// # Errors
 /// `E2BIG`: too many bytes of words. `EINVAL`: no CPU that is online is allowed, or a word contains a zero byte.
 /// `ESRCH`: there is no such group. `EAGAIN`: too many processes or LWPs, in all or by a quota; or the caller's process,
-/// or the leader of its task group, is ending. `ENOMEM`: too little memory, in all or by a quota. Nothing is left behind.
+/// or the leader of its task group, is ending. `ENOMEM`: too little memory or arenas, in
+/// all or by a quota. `EFAULT`: the program's name lies in an arena. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _service = Service::enter();
     let caller = current_process();
@@ -96,7 +103,8 @@ pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) ->
     match borrower {
         None => ready::check_preemption(),
         Some(child) => {
-            let _back_or_killed = child.lender.wait_in(Manner::KILLABLE, || !child.loan.is_lent());
+            let _back_or_killed =
+                child.lender.wait_in(Manner::killable(Reason::Loan), || !child.loan.is_lent());
         }
     }
     Ok(pid)
@@ -129,6 +137,7 @@ fn prepare(
     caller: &'static Process,
 ) -> Result<Hold, Errno> {
     lwp::check_attributes(&attributes.lwp)?;
+    check_program(program)?;
     let words = join(words)?;
     let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
     let founder = match attributes.group {
@@ -141,6 +150,8 @@ fn prepare(
     let founder = founder.ok_or(Errno::ESRCH)?;
     process.join_tenant(caller, attributes.quota);
     process.reserve(Resource::Processes, 1)?;
+    arena::choose(process.record(), attributes.memory, caller)
+        .inspect_err(|_| process.unreserve(Resource::Processes, 1))?;
     // A signal that ends the caller's group during this call is for its new member as well, however early it came.
     let heard = match attributes.group {
         Group::Inherit => caller.group_heard.get(),
@@ -177,6 +188,8 @@ fn start(process: Hold, spawner: &'static Process, attributes: &SpawnAttributes)
         Err(error) => {
             process.drop_words();
             process.leave_group();
+            arena::retire(&process);
+            arena::bury(&process);
             process.unreserve(Resource::Processes, 1);
             return Err(error);
         }
@@ -208,6 +221,11 @@ fn make_first_lwp(
         task_group::leave(process);
     }
     thread
+}
+
+/// Refuses a program whose name would go with the caller's arena: it is told long after.
+pub(super) fn check_program(program: &Program) -> Result<(), Errno> {
+    if mem::arena::contains(program.name.as_ptr() as usize) { Err(Errno::EFAULT) } else { Ok(()) }
 }
 
 /// The words joined by zero bytes, in one piece of memory.

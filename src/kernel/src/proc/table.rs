@@ -86,9 +86,11 @@ pub(crate) struct Process {
     // Accounts.
     pub(crate) usage: Account,
     pub(crate) children_usage: Account,
-    /// Bytes of heap and stacks that it is charged with; see `proc::memory`.
+    /// Bytes of heap, stacks and arena that it is charged with; see `proc::memory`.
     pub(crate) memory: AtomicU64,
     pub(crate) started_at: Cell64,
+    /// The arena that its program's memory comes from, 0: none; see `proc::arena`.
+    pub(crate) arena: Cell32,
     /// Its tenant, by the slot of the founder; see `proc::tenant`.
     pub(crate) tenant: Cell32,
     /// What the tenant has that it founded, if it did.
@@ -160,6 +162,7 @@ impl Record for Process {
             children_usage: Account::new(),
             memory: AtomicU64::new(0),
             started_at: Cell64::new(0),
+            arena: Cell32::new(0),
             tenant: Cell32::new(NOBODY),
             ledger: Ledger::new(),
             exit_signal: AtomicU32::new(0),

@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::peers::{PeerLinks, Peering};
 use asphodel_core::signal::Signal;
+use asphodel_core::wait::reason::Reason;
 
 use crate::proc::kill;
 use crate::proc::table::{PROCESSES, Process, Table};
@@ -70,5 +71,6 @@ pub(super) fn end_peers(process: &Process) {
         let Some(peer) = told else { break };
         kill::end(&peer, Signal::KILL);
     }
-    let _gone = process.alone.wait_in(Manner::UNINTERRUPTIBLE, || process.peers.lock().is_empty());
+    let _gone =
+        process.alone.wait_in(Manner::uninterruptible(Reason::Peers), || process.peers.lock().is_empty());
 }

@@ -8,7 +8,7 @@
 //! Stacks of LWPs that die in their process's exit, or for an LWP that becomes the only one, are not reused before the
 //! last of them is off its CPU, because a sibling may still run program code that borrows from them (DESIGN, decision 10).
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
@@ -66,12 +66,26 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
 /// wakes whoever sleeps on its address.
 #[inline]
 fn announce(thread: &Thread, proof: &OffStack) {
+    store_word(thread, |word, value| proof.announce(word, value));
+}
+
+/// The same for a process's last LWP, by itself, because the word lies in memory that is about to go. It still stands on
+/// its stack, but nobody is left who could use that again.
+#[cold]
+pub(crate) fn announce_early(thread: &Thread) {
+    // Release: as in `OffStack::announce`.
+    store_word(thread, |word, value| word.store(value, Ordering::Release));
+    thread.lwp.set_address.store(0, Ordering::Relaxed);
+}
+
+#[inline]
+fn store_word(thread: &Thread, store: impl FnOnce(&AtomicU32, u32)) {
     let address = thread.lwp.set_address.load(Ordering::Relaxed);
     if address != 0 {
         // SAFETY: `extexit` checked that it is writable and aligned; the process is alive or dying, so its memory is
         // there.
-        let word = unsafe { &*(address as *const core::sync::atomic::AtomicU32) };
-        proof.announce(word, thread.lwp.set_value.get());
+        let word = unsafe { &*(address as *const AtomicU32) };
+        store(word, thread.lwp.set_value.get());
         channel::wakeup(address);
     }
 }

@@ -17,7 +17,7 @@ use asphodel_core::wait::select::{Options, Selector};
 
 use crate::proc::lwp::current_process;
 use crate::proc::table::{PROCESSES, Process};
-use crate::proc::trace;
+use crate::proc::{arena, trace};
 use crate::sync::channel::is_killed;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, Woken};
@@ -123,6 +123,7 @@ fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: Us
     trace::keep(child);
     child.leave_group();
     child.unreserve(Resource::Processes, 1);
+    arena::bury(child);
     // The hold that being in the table is.
     child.release();
 }

@@ -13,7 +13,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::sched::{ready, switch};
-use crate::sync::service::{self, Service};
+use crate::sync::service::{self, Custody};
 use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
 use crate::thread::{THREADS, Thread};
 
@@ -31,18 +31,18 @@ fn bucket(channel: usize) -> &'static InterruptLock<Waiters> {
 pub struct Registration {
     channel: usize,
     slept: bool,
-    _service: Service,
+    _custody: Custody,
 }
 
 /// Registers the calling thread as a sleeper on `channel`. Between this and [`Registration::sleep`] only short tests
 /// may be made, nothing that blocks. Thread context; never blocks.
 pub fn register(channel: usize) -> Registration {
-    let service = Service::enter();
+    let custody = Custody::enter();
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
     thread.channel.store(channel, Ordering::Relaxed);
     bucket(channel).lock().prepare(&THREADS, thread.index, Sleep::Killable);
-    Registration { channel, slept: false, _service: service }
+    Registration { channel, slept: false, _custody: custody }
 }
 
 impl Registration {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::wait::reason::Reason;
 
-use crate::sync::service::Service;
+use crate::sync::service::{self, Custody};
 use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
 
 const FREE: u32 = 0;
@@ -36,7 +36,7 @@ unsafe impl<T: Send> Send for Mutex<T> {}
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     // Dropped after `drop` has unlocked: the kill point at the end of the guard comes when the mutex is free.
-    _service: Service,
+    _custody: Custody,
 }
 
 impl<T> Mutex<T> {
@@ -49,31 +49,31 @@ impl<T> Mutex<T> {
     /// Waits for the mutex. If the LWP is killed while it waits, the call does not return. Thread context; blocks.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        let service = Service::enter();
+        let custody = Custody::enter();
         if self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_contended();
         }
-        MutexGuard { mutex: self, _service: service }
+        MutexGuard { mutex: self, _custody: custody }
     }
 
     /// The mutex, if it is free now. Thread context; never blocks.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let service = Service::enter();
+        let custody = Custody::enter();
         let locked = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // Lazily: a guard that was made and dropped would unlock the holder's mutex.
-        locked.then(|| MutexGuard { mutex: self, _service: service })
+        locked.then(|| MutexGuard { mutex: self, _custody: custody })
     }
 
     #[cold]
     fn lock_contended(&self) {
         // An LWP inside other services (holding other guards) must get this one too to come out of them, so that a
         // kill must not end its wait; an LWP at the edge may die here.
-        let outermost = crate::thread::Thread::current().service_depth.get() == 1;
+        let first = service::is_first_custody();
         let manner =
-            if outermost { Manner::killable(Reason::Mutex) } else { Manner::uninterruptible(Reason::Mutex) };
+            if first { Manner::killable(Reason::Mutex) } else { Manner::uninterruptible(Reason::Mutex) };
         let woken = self.queue.wait_in(manner, || self.state.swap(CONTENDED, Ordering::Acquire) == FREE);
         if woken == Woken::Killed {
-            crate::sync::service::execute();
+            service::execute();
         }
     }
 

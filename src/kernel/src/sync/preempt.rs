@@ -1,7 +1,7 @@
 //! Preemption disabled, and enabled again.
 
 use crate::sched::ready;
-use crate::sync::service::Service;
+use crate::sync::service::Custody;
 use crate::thread::Thread;
 
 /// While it lives, the running thread stays on its CPU and no other thread runs there; interrupts are still taken.
@@ -13,16 +13,16 @@ use crate::thread::Thread;
 pub struct PreemptGuard {
     // Dropped after `drop` has enabled preemption: the kill point at its end, since an interrupt that came meanwhile
     // could not be one.
-    _service: Service,
+    _custody: Custody,
 }
 
 /// Disables preemption of the calling thread. Thread context; never blocks.
 #[inline]
 pub fn preempt_disable() -> PreemptGuard {
-    let service = Service::enter();
+    let custody = Custody::enter();
     let depth = &Thread::current().preempt_depth;
     depth.set(depth.get() + 1);
-    PreemptGuard { _service: service }
+    PreemptGuard { _custody: custody }
 }
 
 impl Drop for PreemptGuard {

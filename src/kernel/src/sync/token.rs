@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use asphodel_core::wait::reason::Reason;
 
 use crate::sync::preempt::preempt_disable;
-use crate::sync::service::Service;
+use crate::sync::service::Custody;
 use crate::sync::wait_queue::{Manner, WaitQueue};
 use crate::thread::{MAX_TOKENS, Thread};
 
@@ -68,7 +68,7 @@ impl<T> Token<T> {
     /// # Panics
     /// When the thread would hold more than eight tokens.
     pub fn with<R>(&self, f: impl FnOnce(&mut Held<'_, T>) -> R) -> R {
-        let _service = Service::enter();
+        let _custody = Custody::enter();
         let thread = Thread::current();
         let count = thread.token_count.get();
         assert!((count as usize) < MAX_TOKENS, "a thread holds at most {MAX_TOKENS} tokens");

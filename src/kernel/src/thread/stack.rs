@@ -59,7 +59,7 @@ pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
             None => stack::map(DEFAULT_SIZE)?,
         }
     } else {
-        stack::map(size).or_else(|| trim(cpu).then(|| stack::map(size)).flatten())?
+        stack::map(size).or_else(|| trim().then(|| stack::map(size)).flatten())?
     };
     cpu.statistics.stacks_taken.set(cpu.statistics.stacks_taken.get() + 1);
     Some(stack)
@@ -117,9 +117,10 @@ fn give_back(cpu: &Cpu, stack: Stack) {
     stack::unmap(stack);
 }
 
-/// Gives the depot back to the frame allocator; `false` if it was empty. Interrupts masked, on `cpu`.
+/// Gives the depot back to the frame allocator; `false` if it was empty. Interrupts masked.
 #[cold]
-fn trim(cpu: &Cpu) -> bool {
+pub(crate) fn trim() -> bool {
+    let cpu = Cpu::this();
     let mut any = false;
     loop {
         let Some(stack) = SHARED.lock().pop() else { return any };

@@ -14,6 +14,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
+use crate::mem::arena;
 use crate::mem::slab::{Magazine, Record, Slab};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
@@ -64,9 +65,12 @@ impl Callout {
     /// Arms it for `nanoseconds` from now; if it is armed already, the new time counts. Thread context.
     ///
     /// # Errors
-    /// `ENOMEM`: it is not armed.
+    /// `ENOMEM`; `EFAULT`: it lies in an arena, which ends with its process. It is not armed.
     pub fn arm(&'static self, nanoseconds: u64) -> Result<(), Errno> {
         let _service = Service::enter();
+        if arena::contains(core::ptr::from_ref(self) as usize) {
+            return Err(Errno::EFAULT);
+        }
         let slot = self.slot()?;
         let deadline = crate::time::deadline_after(nanoseconds);
         let earliest = {

@@ -1,0 +1,218 @@
+//! Arenas: heaps of isolated processes, given back whole (DESIGN, decision 10; T71).
+//!
+//! An arena has a slot of the arenas window (`arch::layout`): which one a block belongs to is arithmetic, so any thread
+//! may free any block. Its memory is mapped from the bottom of the slot upwards as it grows; the heap's own lists lie at
+//! the bottom, so an arena that was never used costs nothing. TLSF from `rlsf`, each under a lock of its own: constant
+//! time, and no CPU waits for another process's. May be used in any context; never blocks. Lock order: an arena -> the
+//! depot of stacks -> page tables -> frames -> heap.
+//!
+//! Who uses an arena, and when it goes, is decided by the layer of processes (`proc::arena`).
+
+use core::alloc::Layout;
+use core::ptr::{NonNull, slice_from_raw_parts_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rlsf::{GRANULARITY, Tlsf};
+
+use super::{charge, frames, mapped};
+use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
+use crate::arch::lock::InterruptLock;
+
+/// Free lists for every size there is, which lets `rlsf` join a piece of memory with the one before it.
+type Heap = Tlsf<'static, u64, u8, 59, 8>;
+
+/// An arena grows by multiples of this, in bytes; also what is unmapped at once.
+const GRAIN: usize = 64 * 1024;
+/// It grows by this part of what it has, if there is so much.
+const GROWTH_SHARE: usize = 4;
+
+/// Names an arena: 1 and up. 0 is none.
+pub(crate) type Number = u32;
+
+/// What a slot holds.
+struct Arena {
+    /// Bytes mapped, from the bottom of the slot; if there are any, a [`Heap`] comes first.
+    mapped: usize,
+    /// Who is charged with them: a number that the layer of processes gave.
+    owner: u32,
+}
+
+/// Slots in use, a bit each.
+struct Slots([u64; ARENA_COUNT.div_ceil(64)]);
+
+static ARENAS: [InterruptLock<Arena>; ARENA_COUNT] =
+    [const { InterruptLock::new(Arena { mapped: 0, owner: 0 }) }; ARENA_COUNT];
+static SLOTS: InterruptLock<Slots> = InterruptLock::new(Slots([0; ARENA_COUNT.div_ceil(64)]));
+/// Bytes of all arenas.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the lowest free slot for an arena whose memory `owner` will be charged with. `None`: all are taken.
+pub(crate) fn open(owner: u32) -> Option<Number> {
+    let slot = SLOTS.lock().take()?;
+    ARENAS[slot].lock().owner = owner;
+    Some(slot as Number + 1)
+}
+
+/// Gives back the slot of an empty arena.
+pub(crate) fn close(arena: Number) {
+    let slot = arena as usize - 1;
+    debug_assert!(ARENAS[slot].lock().mapped == 0, "an arena is emptied first");
+    SLOTS.lock().give(slot);
+}
+
+/// Gives all memory of an arena back; returns how many bytes there were. Nobody may allocate from it meanwhile; whoever
+/// still frees a block of it frees nothing.
+pub(crate) fn empty(arena: Number) -> usize {
+    let slot = arena as usize - 1;
+    // From here on no block of it is known; the lock is not held while the pages are unmapped.
+    let bytes = core::mem::take(&mut ARENAS[slot].lock().mapped);
+    unmap_grains(arena_base(slot), bytes);
+    MAPPED.fetch_sub(bytes as u64, Ordering::Relaxed);
+    bytes
+}
+
+/// Bytes that an arena has. Any context.
+pub(crate) fn mapped_bytes(arena: Number) -> u64 {
+    ARENAS[arena as usize - 1].lock().mapped as u64
+}
+
+/// Bytes that all arenas have. Any context.
+pub(crate) fn all_mapped_bytes() -> u64 {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+/// Whether `address` is one that an arena may have.
+#[inline(always)]
+pub(crate) fn contains(address: usize) -> bool {
+    address.wrapping_sub(ARENAS_WINDOW.start) < ARENAS_WINDOW.end - ARENAS_WINDOW.start
+}
+
+/// A block from `arena`; null if it has none and cannot grow.
+pub(super) fn allocate(arena: Number, layout: Layout) -> *mut u8 {
+    let slot = arena as usize - 1;
+    let block = ARENAS[slot].lock().allocate(arena_base(slot), layout);
+    block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+}
+
+/// Takes a block back.
+///
+/// # Safety
+/// `block` lies in the arenas window, and [`allocate`] gave it for `layout`.
+pub(super) unsafe fn deallocate(block: *mut u8, layout: Layout) {
+    let slot = (block as usize - ARENAS_WINDOW.start) / ARENA_SIZE;
+    let base = arena_base(slot);
+    let mut arena = ARENAS[slot].lock();
+    // A block of an arena that is gone is gone with it.
+    if (block as usize) < base + arena.mapped
+        && let Some(block) = NonNull::new(block)
+    {
+        // SAFETY: mapped, so the heap is there; the block is of it, says the caller.
+        unsafe { arena.heap(base).deallocate(block, layout.align()) };
+    }
+}
+
+impl Arena {
+    /// The heap's own lists.
+    ///
+    /// # Safety
+    /// Some memory is mapped at `base`, which is this arena's.
+    unsafe fn heap(&mut self, base: usize) -> &mut Heap {
+        // SAFETY: `extend` put it there; the borrow is as exclusive as that of the arena.
+        unsafe { &mut *(base as *mut Heap) }
+    }
+
+    fn allocate(&mut self, base: usize, layout: Layout) -> Option<NonNull<u8>> {
+        self.try_allocate(base, layout).or_else(|| {
+            // Headers, alignment, and the rounding up to the next list of free blocks.
+            let block = layout.size().checked_add(layout.align().max(GRANULARITY))?;
+            let least = block.checked_add(block / 8 + 4 * GRANULARITY)?;
+            if self.grow(base, least) { self.try_allocate(base, layout) } else { None }
+        })
+    }
+
+    fn try_allocate(&mut self, base: usize, layout: Layout) -> Option<NonNull<u8>> {
+        if self.mapped == 0 {
+            return None;
+        }
+        // SAFETY: some memory is mapped.
+        unsafe { self.heap(base) }.allocate(layout)
+    }
+
+    /// Grows by a good deal, or else by `least` bytes. `false`: not even that is possible.
+    fn grow(&mut self, base: usize, least: usize) -> bool {
+        let lists = if self.mapped == 0 { size_of::<Heap>() } else { 0 };
+        let Some(least) = (least + lists).checked_next_multiple_of(GRAIN) else { return false };
+        let much = (self.mapped / GROWTH_SHARE).next_multiple_of(GRAIN);
+        (much > least && self.extend(base, much)) || self.extend(base, least)
+    }
+
+    /// Maps `bytes` more, a multiple of the grain, and gives them to the heap. All or nothing.
+    fn extend(&mut self, base: usize, bytes: usize) -> bool {
+        let fits = self.mapped.checked_add(bytes).is_some_and(|size| size <= ARENA_SIZE);
+        if !fits || !charge::grow(self.owner, bytes) {
+            return false;
+        }
+        let start = base + self.mapped;
+        if !map_grains(start, bytes) {
+            charge::shrink(self.owner, bytes);
+            return false;
+        }
+        self.add_to_heap(base, start, bytes);
+        self.mapped += bytes;
+        MAPPED.fetch_add(bytes as u64, Ordering::Relaxed);
+        true
+    }
+
+    fn add_to_heap(&mut self, base: usize, start: usize, bytes: usize) {
+        let piece = |start: usize, end: usize| {
+            NonNull::new(slice_from_raw_parts_mut(start as *mut u8, end - start)).expect("arenas lie high")
+        };
+        if start == base {
+            let first = (base + size_of::<Heap>()).next_multiple_of(GRANULARITY);
+            // SAFETY: just mapped, aligned to a page, larger than that, and this arena's alone.
+            unsafe { (base as *mut Heap).write(Heap::new()) };
+            // SAFETY: the rest of what was mapped.
+            unsafe { self.heap(base).insert_free_block_ptr(piece(first, start + bytes)) };
+        } else {
+            // SAFETY: just mapped, and it begins where the last piece, a multiple of the granularity, ends.
+            unsafe { self.heap(base).append_free_block_ptr(piece(start, start + bytes)) };
+        }
+    }
+}
+
+impl Slots {
+    fn take(&mut self) -> Option<usize> {
+        let word = self.0.iter().position(|word| *word != u64::MAX)?;
+        let slot = word * 64 + self.0[word].trailing_ones() as usize;
+        (slot < ARENA_COUNT).then(|| {
+            self.0[word] |= 1 << (slot % 64);
+            slot
+        })
+    }
+
+    fn give(&mut self, slot: usize) {
+        self.0[slot / 64] &= !(1 << (slot % 64));
+    }
+}
+
+/// Maps `bytes` at `start`, grain by grain. If frames run out, whoever has some to spare is asked for them. All or
+/// nothing.
+fn map_grains(start: usize, bytes: usize) -> bool {
+    for offset in (0..bytes).step_by(GRAIN) {
+        while !mapped::map(start + offset, GRAIN / PAGE_SIZE) {
+            if !frames::ask_for_some() {
+                unmap_grains(start, offset);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn unmap_grains(start: usize, bytes: usize) {
+    for offset in (0..bytes).step_by(GRAIN) {
+        mapped::unmap(start + offset, GRAIN / PAGE_SIZE);
+    }
+}
+
+const _: () = assert!(ARENA_SIZE.is_multiple_of(GRAIN) && size_of::<Heap>() < GRAIN / 2);
