@@ -24,7 +24,9 @@ pub enum Step {
     SiblingsTold,
     /// The master is the only LWP that is not off its CPU.
     Alone,
-    /// What the others left has been taken over, and the at_exit hooks have been called.
+    /// What the others left has been taken over; its peers, if it was their leader, have ended.
+    PeersGone,
+    /// The handlers of its exit and the at_exit hooks have been called.
     HooksDone,
     /// The children are process 1's.
     ChildrenGivenAway,
@@ -44,6 +46,7 @@ impl Step {
         Self::Elected,
         Self::SiblingsTold,
         Self::Alone,
+        Self::PeersGone,
         Self::HooksDone,
         Self::ChildrenGivenAway,
         Self::LastSwitch,
@@ -59,6 +62,7 @@ impl Step {
             Self::Elected => "elected",
             Self::SiblingsTold => "siblings told",
             Self::Alone => "alone",
+            Self::PeersGone => "peers gone",
             Self::HooksDone => "hooks done",
             Self::ChildrenGivenAway => "children given away",
             Self::LastSwitch => "last switch",
@@ -275,11 +279,11 @@ mod tests {
         let all = |times: [u64; STEPS]| {
             record(7, &core::array::from_fn::<_, STEPS, _>(|i| (Step::ALL[i], times[i])))
         };
-        let late = all([10, 11, 12, 40, 41, 42, 43, 44, 9000]);
+        let late = all([10, 11, 12, 12, 40, 41, 42, 43, 44, 9000]);
         assert_eq!(late.longest(), Some(StepTime { step: Step::HooksDone, at: 30, took: 28 }));
         assert_eq!((late.total(), late.latest().map(|done| done.took)), (34, Some(8956)));
         assert_eq!(
-            all([1, 2, 3, 4, 5, 6, 7, 8, 9]).longest().map(|done| done.step),
+            all([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]).longest().map(|done| done.step),
             Some(Step::SiblingsTold)
         );
     }

@@ -95,6 +95,7 @@ fn gather(process: &'static Process, thread: &Thread) {
     handle::revoke_all(process);
     // What they share with this process must outlive them: before anything of it is given away (E6).
     task_group::end_peers(process);
+    process.mark(Step::PeersGone);
 }
 
 /// Gives away what the process has, and ends its last LWP.
