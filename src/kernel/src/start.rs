@@ -39,6 +39,9 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     frames::set_reserve(stack::trim);
     enable_interrupts();
     println!("asphodel {} on {}, {} CPUs", env!("CARGO_PKG_VERSION"), board.model, board.cpus.len());
+    if cpu.perturb.is_on() {
+        println!("asphodel: scheduling is perturbed by seed {}", board::boot_argument("seed").unwrap_or(""));
+    }
     if let Some(reason) = board::refusal() {
         println!("asphodel: the device tree was not used: {reason}");
     }

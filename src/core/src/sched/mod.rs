@@ -1,5 +1,6 @@
 //! Scheduling decisions: priorities, the per-CPU run queue, and where work should go.
 
+pub mod perturb;
 pub mod place;
 pub mod priority;
 pub mod run_queue;

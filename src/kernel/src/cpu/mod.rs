@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use alloc::boxed::Box;
 use alloc::vec;
 use asphodel_core::mailbox::Mailbox;
+use asphodel_core::sched::perturb::Perturb;
 use asphodel_core::sched::run_queue::RunQueue;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
 use asphodel_core::thread::doom::Running;
@@ -96,12 +97,16 @@ pub struct Cpu {
     pub(crate) reschedule: Cell32,
     /// Counter value of the last switch: since when `current` runs.
     pub(crate) switched_at: Cell64,
+    /// Length of a slice, in counter ticks; 0 where scheduling is perturbed, and before the CPU schedules.
+    pub(crate) slice: Cell64,
     /// When the slice of `current` ends. It matters only while somebody of its priority waits.
     pub(crate) slice_end: Cell64,
     /// When threads that wait here are to be offered to idle CPUs.
     pub(crate) share_at: Cell64,
     /// What the timer hardware is set to.
     pub(crate) armed: Cell64,
+    /// Whether, and how, scheduling is perturbed by a seed.
+    pub(crate) perturb: Perturb,
     /// Figures.
     pub statistics: Statistics,
 
@@ -141,9 +146,11 @@ impl Cpu {
             current: Running::new(0),
             reschedule: Cell32::new(0),
             switched_at: Cell64::new(0),
+            slice: Cell64::new(0),
             slice_end: Cell64::new(NEVER),
             share_at: Cell64::new(NEVER),
             armed: Cell64::new(NEVER),
+            perturb: Perturb::new(),
             statistics: Statistics {
                 switches: Cell64::new(0),
                 interrupts: Cell64::new(0),

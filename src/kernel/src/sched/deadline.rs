@@ -15,13 +15,18 @@ const SLICE_NANOSECONDS: u64 = 5_000_000;
 /// How long a runnable thread waits behind others before it is offered to idle CPUs: 50 microseconds.
 const SHARE_NANOSECONDS: u64 = 50_000;
 
+/// The shortest turn of a thread where scheduling is perturbed: 2 microseconds.
+const SHORTEST_TURN_NANOSECONDS: u64 = 2_000;
+
 static SLICE_TICKS: AtomicU64 = AtomicU64::new(0);
 static SHARE_TICKS: AtomicU64 = AtomicU64::new(0);
+static SHORTEST_TURN_TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Computes the constants in counter ticks. Once, on the boot CPU.
 pub(crate) fn init(scale: asphodel_core::time::scale::Scale) {
     SLICE_TICKS.store(scale.ticks(SLICE_NANOSECONDS), Ordering::Relaxed);
     SHARE_TICKS.store(scale.ticks(SHARE_NANOSECONDS), Ordering::Relaxed);
+    SHORTEST_TURN_TICKS.store(scale.ticks(SHORTEST_TURN_NANOSECONDS), Ordering::Relaxed);
 }
 
 /// Ticks that are left of the running thread's slice, one at least. Others of its priority would starve if it got a
@@ -31,12 +36,23 @@ pub(crate) fn left_of_slice(cpu: &Cpu) -> u64 {
     cpu.slice_end.get().saturating_sub(counter::now()).max(1)
 }
 
+/// CPU `cpu` begins to schedule: with slices of the usual length, or perturbed by `seed`. Interrupts masked.
+pub(crate) fn start_cpu(cpu: &Cpu, seed: Option<u64>) {
+    match seed {
+        Some(seed) => cpu.perturb.start(seed, cpu.index),
+        None => cpu.slice.set(SLICE_TICKS.load(Ordering::Relaxed)),
+    }
+}
+
 /// `next` starts to run at `now`: it gets a slice, or what is left of one. The timer is set for its end only if others
 /// of its priority wait.
 #[inline]
 pub(crate) fn start_slice(cpu: &'static Cpu, next: &Thread, now: u64) {
     let left = next.slice_left.get();
-    let mut length = SLICE_TICKS.load(Ordering::Relaxed);
+    let mut length = cpu.slice.get();
+    if length == 0 {
+        return start_perturbed_turn(cpu, next, now);
+    }
     if left != 0 {
         next.slice_left.set(0);
         length = left;
@@ -44,6 +60,19 @@ pub(crate) fn start_slice(cpu: &'static Cpu, next: &Thread, now: u64) {
     let end = now.wrapping_add(length);
     cpu.slice_end.set(end);
     if end < cpu.armed.get() && has_rival(cpu, next) {
+        arm(cpu, end);
+    }
+}
+
+/// As [`start_slice`] where scheduling is perturbed: the timer ends every turn, rivals or not, so that an emulator that
+/// lets its CPUs take turns at timer interrupts makes them meet everywhere.
+#[cold]
+#[inline(never)]
+fn start_perturbed_turn(cpu: &Cpu, next: &Thread, now: u64) {
+    next.slice_left.set(0);
+    if next.index != cpu.idle.get() {
+        let end = now.wrapping_add(cpu.perturb.turn(SHORTEST_TURN_TICKS.load(Ordering::Relaxed)));
+        cpu.slice_end.set(end);
         arm(cpu, end);
     }
 }
@@ -97,6 +126,9 @@ pub(crate) fn fired(cpu: &'static Cpu) {
         // Others wait, perhaps since before a CPU became idle, or since before they were allowed to leave: whoever is
         // idle now has asked in vain, or somebody else.
         balance::share(cpu);
+    }
+    if cpu.perturb.is_on() && cpu.reschedule.get() == 0 {
+        start_perturbed_turn(cpu, running, now);
     }
     let sleepers = cpu.timers.lock().earliest(&THREADS).unwrap_or(NEVER);
     // A slice that is over ends now; the next one's end is set with the switch.

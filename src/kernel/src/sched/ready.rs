@@ -57,7 +57,9 @@ fn place(cpu: &'static Cpu, thread: u32) {
     let record = THREADS.get(thread);
     let (last, allowed) = (record.cpu.get(), record.affinity());
     // Where it was, almost always: without a look at what the other CPUs do.
-    let target = if allowed.contains(last) {
+    let target = if cpu.perturb.is_on() && !allowed.and(mask::online()).is_empty() {
+        cpu.perturb.place(last, allowed.and(mask::online()))
+    } else if allowed.contains(last) {
         last
     } else {
         place::choose(last, allowed, mask::idle(), mask::online())

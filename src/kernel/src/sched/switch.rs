@@ -10,6 +10,7 @@ use asphodel_core::thread::remains::OffStack;
 use spin::Once;
 
 use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
+use crate::board;
 use crate::cpu::{Cpu, Handover, mask};
 use crate::sched::{deadline, ready};
 use crate::thread::{THREADS, Thread};
@@ -253,6 +254,7 @@ pub(crate) fn start_cpu(index: u32) -> &'static Cpu {
     let cpu = Cpu::install(index);
     Thread::adopt_boot_context(cpu);
     cpu.switched_at.set(counter::now());
+    deadline::start_cpu(cpu, board::boot_argument("seed").and_then(|seed| seed.parse().ok()));
     mask::set_online(index);
     cpu
 }
