@@ -18,10 +18,6 @@ pub enum Reason {
     Loan,
     /// The other LWPs of a process that goes on with one, to be off their CPUs: exec.
     Single,
-    /// The peers of a task group to end: its leader, which ends.
-    Peers,
-    /// What a child has borrowed, to come back: a spawn in the manner of vfork.
-    Loan,
     /// A signal to be sent: sigwait.
     Signal,
     /// Time to pass: a sleep.
@@ -59,8 +55,6 @@ impl Reason {
         Self::Peers,
         Self::Loan,
         Self::Single,
-        Self::Peers,
-        Self::Loan,
         Self::Signal,
         Self::Sleep,
         Self::Channel,
@@ -86,8 +80,6 @@ impl Reason {
             Self::Peers => "its peers to let go",
             Self::Loan => "the memory it has lent",
             Self::Single => "being the only LWP",
-            Self::Peers => "its peers to end",
-            Self::Loan => "a loan to a child",
             Self::Signal => "a signal",
             Self::Sleep => "time to pass",
             Self::Channel => "a wake-up",
