@@ -3,11 +3,12 @@
 //! All steps run, also after one failed, so that one run tells everything. Each counts as one test.
 
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::bench;
 use crate::build;
 use crate::cli;
+use crate::conformance;
 use crate::lint;
 use crate::process;
 use crate::progress::note;
@@ -41,8 +42,10 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     steps.take("documentation on the host", || documentation_host(workspace));
     steps.take("documentation on the target", || documentation_target(workspace, &environment));
     let mut report = steps.tests(workspace);
+    steps.take("conformance", || conformance::check(workspace));
     steps.take("seeds", || seeds(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
+    println!("{}", steps.times(&report));
     report.suites.push(steps.suite);
     for suite in &report.suites {
         for case in suite.cases.iter().filter(|case| matches!(case.outcome, test::Outcome::Failed(_))) {
@@ -57,11 +60,12 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
 #[derive(Debug)]
 struct Steps {
     suite: Suite,
+    took: Vec<(String, Duration)>,
 }
 
 impl Default for Steps {
     fn default() -> Self {
-        Self { suite: Suite { name: "ci".into(), ..Suite::default() } }
+        Self { suite: Suite { name: "ci".into(), ..Suite::default() }, took: Vec::new() }
     }
 }
 
@@ -78,6 +82,7 @@ impl Steps {
             }
         };
         note(&format!("== {name}: {:.0} s", started.elapsed().as_secs_f64()));
+        self.took.push((name.to_string(), started.elapsed()));
         self.suite.cases.push(case);
     }
 
@@ -89,6 +94,26 @@ impl Steps {
             Ok(())
         });
         report
+    }
+
+    /// How long everything took: each step, and of the tests what ran on each machine (some of them at a time).
+    fn times(&self, report: &Report) -> String {
+        let mut machines: Vec<(String, Duration)> = Vec::new();
+        for suite in &report.suites {
+            match machines.iter_mut().find(|(machine, _)| *machine == suite.machine) {
+                Some((_, took)) => *took += suite.took,
+                None => machines.push((suite.machine.clone(), suite.took)),
+            }
+        }
+        let total = self.took.iter().map(|(_, took)| *took).sum::<Duration>();
+        let mut text = format!("{:>6.0} s  all steps\n", total.as_secs_f64());
+        for (name, took) in &self.took {
+            text.push_str(&format!("{:>6.0} s  {name}\n", took.as_secs_f64()));
+        }
+        for (machine, took) in &machines {
+            text.push_str(&format!("{:>6.0} s  tests on {machine}, added up\n", took.as_secs_f64()));
+        }
+        text.trim_end().to_string()
     }
 }
 
@@ -183,4 +208,35 @@ fn seeds(workspace: &Workspace) -> anyhow::Result<()> {
 /// The bench images run to their end.
 fn smoke_bench(workspace: &Workspace) -> anyhow::Result<()> {
     bench::run(workspace, &cli::Bench { quick: true, timeout: 300, ..cli::Bench::default() }).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_tells_how_long_it_took() {
+        let mut steps = Steps::default();
+        steps.take("one", || Ok(()));
+        steps.take("two", || anyhow::bail!("no"));
+        let suite = |machine: &str, seconds| Suite {
+            machine: machine.into(),
+            took: Duration::from_secs(seconds),
+            ..Suite::default()
+        };
+        let report = Report { suites: vec![suite("host", 3), suite("virt/1", 20), suite("virt/1", 22)] };
+        let times = steps.times(&report);
+        let lines: Vec<&str> = times.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            [
+                "0 s  all steps",
+                "0 s  one",
+                "0 s  two",
+                "3 s  tests on host, added up",
+                "42 s  tests on virt/1, added up"
+            ]
+        );
+        assert_eq!((steps.suite.passed(), steps.suite.failed()), (1, 1));
+    }
 }

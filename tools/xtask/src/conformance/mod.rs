@@ -65,3 +65,15 @@ fn close(table: &Table) {
     }
     println!("{}", table.closing_line());
 }
+
+/// The step of `ci`: what is missing and what is wrong is shown, and the closing line.
+///
+/// # Errors
+/// Fails when anything is.
+pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
+    let table = table(workspace)?;
+    print!("{}", table.render(|_, kind| kind == Kind::Missing));
+    close(&table);
+    anyhow::ensure!(table.is_good(), "{}", table.closing_line());
+    Ok(())
+}
