@@ -1,11 +1,12 @@
-//! A parent that wants no reports (PS_NOCLDWAIT): its children are reaped as they end. T163, T164.
+//! A parent that wants no reports (PS_NOCLDWAIT): its children are reaped as they end. T162 to T164.
 //! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use asphodel::api::{
-    Errno, Semaphore, WNOHANG, children_usage, exit, getpid, lwp_spawn, process, set_auto_reap, wait4,
+    Errno, Program, Semaphore, Signal, SpawnAttributes, WLINUXCLONE, WNOHANG, children_usage, exit, getpid,
+    lwp_spawn, process, set_auto_reap, sigwait, spawn, wait4,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, await_zombie, cpus, dawdle, eventually, on_cpu, race_rounds,
@@ -120,5 +121,18 @@ test!(
         assert!(REAPED.load(Ordering::Acquire));
         set_auto_reap(false);
         assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+    }
+);
+
+test!(
+    /// T162, D19: a child of the clone class is reaped like any other: nobody would ever wait for it.
+    t162_children_of_the_clone_class_too,
+    {
+        set_auto_reap(true);
+        let attributes = SpawnAttributes { exit_signal: Signal::USR1, ..SpawnAttributes::default() };
+        let pid = spawn(&Program::new("child", |_| 3), &[], &attributes).expect("a child can be spawned");
+        assert_eq!(wait4(-1, WLINUXCLONE), Err(Errno::ECHILD), "when it has gone");
+        assert_eq!(state_of(pid), None);
+        assert_eq!(sigwait(!0, None), Ok(Signal::USR1), "its parent is told");
     }
 );

@@ -1,4 +1,4 @@
-//! The end of a child is told to its parent by a signal. T166. And who is not told: T170.
+//! The end of a child is told to its parent by a signal. T166, T167. And who is not told: T170.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -21,7 +21,7 @@ fn spawn_with(attributes: &SpawnAttributes) -> Pid {
 }
 
 test!(
-    /// T166: one SIGCHLD for one child; when it comes, the child can be reaped without a sleep.
+    /// T166, A-f08: one SIGCHLD for one child; when it comes, the child can be reaped without a sleep.
     t166_one_sigchld_for_one_child,
     {
         for _ in 0..20 {
@@ -89,7 +89,7 @@ test!(
 );
 
 test!(
-    /// T170: a child that is not to be waited for (RFNOWAIT) is process 1's from the start.
+    /// T170, A-c07: a child that is not to be waited for (RFNOWAIT) is process 1's from the start.
     t170_no_wait_spawn,
     {
         static GO: Semaphore = Semaphore::new(0);
@@ -111,5 +111,20 @@ test!(
         assert_eq!(sigwait(EVERY_SIGNAL, A_WHILE), Err(Errno::ETIMEDOUT), "the spawner is told nothing");
         let ends_at_once = spawn_with(&attributes);
         eventually("process 1 has reaped it", || state_of(ends_at_once).is_none());
+    }
+);
+
+test!(
+    /// T167: any other exit signal than SIGCHLD and SIGUSR1 is SIGCHLD, and the child is of the normal class.
+    t167_other_exit_signals,
+    {
+        for exit_signal in [Signal::TERM, Signal::KILL, Signal::WINCH, Signal::STOP, Signal::USR2] {
+            let pid = spawn_with(&SpawnAttributes { exit_signal, ..SpawnAttributes::default() });
+            assert_eq!(sigwait(EVERY_SIGNAL, None), Ok(Signal::CHLD));
+            assert_eq!(wait4(pid.raw(), WLINUXCLONE | WNOHANG), Err(Errno::ECHILD));
+            let report = wait4(-1, WNOHANG).expect("there is a child").expect("it is a zombie");
+            assert_eq!((report.pid, report.status.code()), (pid, Some(6)));
+            assert_eq!(sigwait(EVERY_SIGNAL, A_WHILE), Err(Errno::ETIMEDOUT));
+        }
     }
 );

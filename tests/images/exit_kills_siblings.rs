@@ -225,7 +225,7 @@ test!(
 );
 
 test!(
-    /// T34: the sibling sleeps so that no kill ends it: the exit waits, and tells for whom.
+    /// T34, R47: the sibling sleeps so that no kill ends it: the exit waits, and tells for whom.
     t034_exit_waits_for_an_uninterruptible_sleep,
     {
         static EVENT: Semaphore = Semaphore::new(0);

@@ -1,12 +1,15 @@
-//! A process with a thousand LWPs ends, and all of them are gone. T44.
+//! A process with a thousand LWPs, or ten thousand, ends, and all of them are gone. T44, T45.
 #![no_std]
 #![no_main]
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use asphodel::api::{Semaphore, census, exit, kill, lwp_spawn, memory};
+use asphodel::api::{
+    Priority, Semaphore, census, exit, getpid, kill, lwp_spawn, memory, now_ns, println, process,
+    set_priority,
+};
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
-    test, wait_exit,
+    spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -66,5 +69,48 @@ test!(
         // Stacks that a CPU keeps for reuse may be with another one now: as many as fit into all caches.
         let kept = u64::from(cpus()) * 32 * 16 * 1024;
         assert!(memory().1 + kept >= free, "free before {free}, now {}", memory().1);
+    }
+);
+
+/// When the process of [`exit_takes`] calls exit, in nanoseconds.
+static EXIT_AT: AtomicU64 = AtomicU64::new(0);
+
+/// How long the exit of a process of so many LWPs takes, half of which sleep and half compute, in nanoseconds.
+fn exit_takes(lwps: usize) -> u64 {
+    let child = |arguments: &asphodel::api::Arguments<'_>| {
+        let half = arguments.number() as u32 / 2;
+        for number in 0..half {
+            drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
+        }
+        eventually("they sleep", || process(getpid()).is_some_and(|report| report.sleeping == half));
+        // Or it would have its turn when each of the others has had its own.
+        set_priority(Priority::HIGHEST);
+        for number in 0..half {
+            drop(lwp_spawn(spin_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
+        }
+        EXIT_AT.store(now_ns(), Ordering::Release);
+        exit(1)
+    };
+    let report = wait_exit(spawn_child(child, lwps));
+    let took = now_ns() - EXIT_AT.load(Ordering::Acquire);
+    assert_exited(report.status, 1);
+    assert_eq!(report.usage.lwps, lwps as u64 + 1);
+    took
+}
+
+test!(
+    /// T45: ten thousand LWPs, half asleep, half computing: the exit takes less than a second, and for each of them about
+    /// as long as for each of five thousand, whose stacks no cache holds either. The best of a few: the host of an
+    /// emulator may be busy.
+    t045_ten_thousand_lwps,
+    deadline_ms = 120_000,
+    {
+        let before = census();
+        let best = |lwps| (0..3).map(|_| exit_takes(lwps)).min().expect("there are three");
+        let (half, all) = (best(5_000), best(10_000));
+        println!("# exit of 5,000 LWPs: {half} ns, of 10,000: {all} ns");
+        assert!(all < 1_000_000_000, "{all} ns");
+        assert!(all < half * 2 * 3, "{half} ns, {all} ns: more than linear");
+        eventually("nothing is left", || census() == before);
     }
 );

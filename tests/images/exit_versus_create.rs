@@ -47,7 +47,7 @@ fn start_creators(wanted: u32) {
 }
 
 test!(
-    /// T40, R7: exit while siblings are inside lwp_spawn.
+    /// T40, R7, D10, D32: exit while siblings are inside lwp_spawn.
     t040_exit_while_siblings_create,
     deadline_ms = RACE_DEADLINE_MS,
     {

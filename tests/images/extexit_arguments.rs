@@ -47,7 +47,7 @@ test!(
 );
 
 test!(
-    /// T6: both bad.
+    /// T6, A-b16: both bad.
     t006_bad_who_and_bad_action,
     {
         assert_eq!(extexit(BAD_WHO | BAD_ACTION, 5, null_mut()), Errno::EINVAL);

@@ -25,7 +25,7 @@ fn leave_with_word(status: usize) -> usize {
 }
 
 test!(
-    /// T11: whoever sees the word may do with the leaver's stack as it likes: here it is overwritten at once.
+    /// T11, D40: whoever sees the word may do with the leaver's stack as it likes: here it is overwritten at once.
     t011_the_word_comes_after_the_last_use_of_the_stack,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -90,7 +90,7 @@ fn leave_together(number: usize) -> ! {
 }
 
 test!(
-    /// T16, R6: all LWPs leave at once: the process always ends, with the status of one of them.
+    /// T16, R6, D9: all LWPs leave at once: the process always ends, with the status of one of them.
     t016_all_leave_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {

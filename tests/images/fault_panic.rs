@@ -59,13 +59,17 @@ test!(an_lwp_takes_its_siblings_along, {
     });
 });
 
-test!(panics_on_all_cpus_at_once, {
-    let children: heapless::Vec<_, 128> =
-        (0..2 * cpus()).map(|_| spawn_child(|_| panic!("all at once"), 0)).collect();
-    for child in children {
-        assert_signaled(wait_exit(child).status, Signal::ABRT);
+test!(
+    /// A-o04: fatal on all CPUs at the same time: each process ends, the system goes on.
+    panics_on_all_cpus_at_once,
+    {
+        let children: heapless::Vec<_, 128> =
+            (0..2 * cpus()).map(|_| spawn_child(|_| panic!("all at once"), 0)).collect();
+        for child in children {
+            assert_signaled(wait_exit(child).status, Signal::ABRT);
+        }
     }
-});
+);
 
 test!(others_go_on, {
     let other = lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()).expect("an LWP can be made");

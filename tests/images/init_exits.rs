@@ -1,5 +1,5 @@
 //! Process 1 exits: the system says with what, and powers off with that. Nothing has been torn down before: no hook has
-//! run, its other LWP and its child were alive. T19.
+//! run, its other LWP and its child were alive. T19, R50.
 //! expect: init-ends 7
 #![no_std]
 #![no_main]

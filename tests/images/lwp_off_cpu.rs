@@ -104,7 +104,7 @@ test!(
 );
 
 test!(
-    /// T84, R10: a scanner walks the LWPs of a process while they come and go.
+    /// T84, R10, D11: a scanner walks the LWPs of a process while they come and go.
     t084_a_scanner_sees_lwps_come_and_go,
     deadline_ms = RACE_DEADLINE_MS,
     {

@@ -19,7 +19,7 @@ fn start(entry: fn(usize) -> usize, argument: usize) -> LwpHandle {
 }
 
 test!(
-    /// T82: what a handle tells stays true after the LWP's end. T83: with the handle the record goes, at once.
+    /// T82, D4: what a handle tells stays true after the LWP's end. T83: with the handle the record goes, at once.
     t082_t083_the_record_goes_with_the_last_hold,
     {
         // On one CPU an LWP has been disposed of before another one runs: the counts are exact.
@@ -140,7 +140,7 @@ test!(
 );
 
 test!(
-    /// T91: a process can be reaped, and its pid name nobody, only when all its LWPs have been folded into it.
+    /// T91, D39: a process can be reaped, and its pid name nobody, only when all its LWPs have been folded into it.
     t091_the_process_outlives_its_lwps,
     deadline_ms = RACE_DEADLINE_MS,
     {

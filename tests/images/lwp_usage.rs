@@ -89,7 +89,7 @@ test!(
 );
 
 test!(
-    /// T95: the last LWP's time is not counted twice, by an exit or by a return.
+    /// T95, D22: the last LWP's time is not counted twice, by an exit or by a return.
     t095_the_last_lwp_counts_once,
     {
         let exits = |_: &Arguments<'_>| {

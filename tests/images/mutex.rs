@@ -62,33 +62,36 @@ test!(a_trial_does_not_wait_and_does_no_harm, {
     assert!(MUTEX.try_lock().is_some());
 });
 
-// A holder in program code: it dies when it has given the mutex back, not before.
-test!(a_killed_holder_gives_it_back_first, {
-    static MUTEX: Mutex<u32> = Mutex::new(0);
-    static HELD: AtomicBool = AtomicBool::new(false);
-    static GO_ON: AtomicBool = AtomicBool::new(false);
-    let child = spawn_child(
-        |_| {
-            let mut guard = MUTEX.lock();
-            HELD.store(true, Ordering::Relaxed);
-            while !GO_ON.load(Ordering::Relaxed) {
-                arch::cpu::relax();
-            }
-            *guard += 1;
-            drop(guard);
-            *MUTEX.lock() += 100;
-            0
-        },
-        0,
-    );
-    eventually("the child holds it", || HELD.load(Ordering::Relaxed));
-    kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-    let _timed_out = sleep(5_000_000);
-    assert!(MUTEX.try_lock().is_none());
-    GO_ON.store(true, Ordering::Relaxed);
-    assert_signaled(wait_exit(child).status, Signal::KILL);
-    assert_eq!(*MUTEX.try_lock().expect("it is free"), 1);
-});
+test!(
+    /// T43: a holder in program code: it dies when it has given the mutex back, not before.
+    a_killed_holder_gives_it_back_first,
+    {
+        static MUTEX: Mutex<u32> = Mutex::new(0);
+        static HELD: AtomicBool = AtomicBool::new(false);
+        static GO_ON: AtomicBool = AtomicBool::new(false);
+        let child = spawn_child(
+            |_| {
+                let mut guard = MUTEX.lock();
+                HELD.store(true, Ordering::Relaxed);
+                while !GO_ON.load(Ordering::Relaxed) {
+                    arch::cpu::relax();
+                }
+                *guard += 1;
+                drop(guard);
+                *MUTEX.lock() += 100;
+                0
+            },
+            0,
+        );
+        eventually("the child holds it", || HELD.load(Ordering::Relaxed));
+        kill(child, i32::from(Signal::KILL.number())).expect("it is there");
+        let _timed_out = sleep(5_000_000);
+        assert!(MUTEX.try_lock().is_none());
+        GO_ON.store(true, Ordering::Relaxed);
+        assert_signaled(wait_exit(child).status, Signal::KILL);
+        assert_eq!(*MUTEX.try_lock().expect("it is free"), 1);
+    }
+);
 
 test!(a_killed_waiter_leaves_it_to_the_others, {
     static MUTEX: Mutex<u32> = Mutex::new(0);

@@ -18,7 +18,7 @@ use asphodel_test::{
 asphodel_test::image!();
 
 test!(
-    /// T158: children that live on have process 1 as their parent; the grandparent cannot wait for them.
+    /// T158, A-g09: children that live on have process 1 as their parent; the grandparent cannot wait for them.
     t158_living_children_go_to_init,
     {
         static GO: Semaphore = Semaphore::new(0);
@@ -116,7 +116,7 @@ test!(
 );
 
 test!(
-    /// T158: a parent that is killed leaves its children to process 1, too.
+    /// T158, A-g06: a parent that is killed leaves its children to process 1, too.
     t158_a_killed_parent,
     {
         static CHILD: AtomicI32 = AtomicI32::new(0);

@@ -10,7 +10,7 @@ use asphodel_test::{
 asphodel_test::image!();
 
 test!(
-    /// T136: a zombie takes any signal without effect; after the reap there is nobody.
+    /// T136, A-n06: a zombie takes any signal without effect; after the reap there is nobody.
     t136_kill_of_a_zombie,
     {
         let pid = spawn_child(|_| 42, 0);

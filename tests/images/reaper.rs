@@ -1,11 +1,18 @@
-//! What is done for dead LWPs, on all CPUs: everything, once, and without anybody's waiting for anybody. T99, T100,
-//! T101, T105, T106.
+//! What is done for dead LWPs, on all CPUs: everything, once, and without anybody's waiting for anybody. T99 to T103,
+//! T105, T106.
 //! race: yes
 #![no_std]
 #![no_main]
-use asphodel::api::{self, LwpHandle, census, lwp_spawn, sleep};
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use asphodel::api::{self, LwpHandle, census, exit, getpid, lwp_spawn, now_ns, process, sleep};
 use asphodel_test::{
-    RACE_DEADLINE_MS, StartLine, cpus, eventually, on_cpu, race_rounds, return_at_once, sleep_for_ever, test,
+    RACE_DEADLINE_MS, StartLine, assert_exited, cpus, eventually, on_cpu, race_rounds, return_at_once,
+    sleep_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -65,7 +72,7 @@ test!(
 );
 
 test!(
-    /// T101: the first corpse of a CPU is held, with its stack; the others of that CPU go.
+    /// T101, D8: the first corpse of a CPU is held, with its stack; the others of that CPU go.
     t101_a_held_corpse_delays_nobody,
     {
         for cpu in 0..cpus() {
@@ -101,5 +108,81 @@ test!(
                 let _ = sleep(1_000_000);
             }
         }
+    }
+);
+
+/// Sums of all CPUs: how often stacks were moved between a CPU's cache and what all share, and interrupts that CPUs sent
+/// each other.
+fn shared_work() -> (u64, u64) {
+    api::cpus().fold((0, 0), |(moves, messages), cpu| {
+        let figures = &cpu.statistics;
+        (moves + figures.stack_moves.get(), messages + figures.messages.get())
+    })
+}
+
+test!(
+    /// T102, D7: hundreds of LWPs of one CPU die together: what the CPUs share is touched once for each batch of stacks
+    /// that one CPU cannot keep, and no other CPU is interrupted for it.
+    t102_shared_work_is_done_in_batches,
+    deadline_ms = 30_000,
+    {
+        const LWPS: u32 = 600;
+        const BATCH: u64 = asphodel::cpu::STACK_CACHE as u64 / 2;
+        static BEFORE: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
+        let entry = |_: &api::Arguments<'_>| {
+            for _ in 0..LWPS {
+                drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(0)).expect("there is room"));
+            }
+            eventually("they sleep", || process(getpid()).is_some_and(|report| report.sleeping == LWPS));
+            let (moves, messages) = shared_work();
+            BEFORE.0.store(moves, Ordering::Release);
+            BEFORE.1.store(messages, Ordering::Release);
+            exit(1)
+        };
+        let attributes = api::SpawnAttributes { lwp: on_cpu(0), ..Default::default() };
+        let pid = api::spawn(&api::Program::new("child", entry), &[], &attributes).expect("it can be spawned");
+        assert_exited(wait_exit(pid).status, 1);
+        let (moves, messages) = shared_work();
+        let moves = moves - BEFORE.0.load(Ordering::Acquire);
+        let messages = messages - BEFORE.1.load(Ordering::Acquire);
+        api::println!("# {LWPS} deaths: {moves} moves of up to {BATCH} stacks, {messages} messages");
+        assert!(moves <= u64::from(LWPS) / BATCH + 2, "{moves} moves");
+        // Those of idle CPUs that look for work while there is some are not for the dead.
+        assert!(messages < u64::from(LWPS) / 10, "{messages} messages");
+    }
+);
+
+test!(
+    /// T103: what is done for a dead LWP does not depend on how many others there are, dead and held or alive. That it does
+    /// not block is checked in every sleep: it runs with preemption disabled, where a sleep is the end.
+    t103_disposal_takes_constant_time,
+    deadline_ms = 30_000,
+    {
+        const OTHERS: usize = 1000;
+        /// The median of the lives of an LWP that ends at once, in nanoseconds.
+        fn life() -> u64 {
+            let mut lives: [u64; 201] = core::array::from_fn(|_| {
+                let begun = now_ns();
+                let lwp = lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("there is room");
+                assert_eq!(lwp.join(), Ok(Some(0)));
+                now_ns() - begun
+            });
+            lives.sort_unstable();
+            lives[lives.len() / 2]
+        }
+        api::set_affinity(api::CpuMask::one(0)).expect("it is online");
+        life();
+        let alone = life();
+        let dead: Vec<LwpHandle> =
+            (0..OTHERS).map(|_| lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("there is room")).collect();
+        assert!(dead.iter().all(|lwp| lwp.wait() == Ok(())));
+        let among_the_dead = life();
+        for _ in 0..OTHERS {
+            lwp_spawn(sleep_for_ever, 0, &on_cpu(0)).expect("there is room").detach();
+        }
+        let among_the_living = life();
+        api::println!("# {alone} ns alone, {among_the_dead} ns and {among_the_living} ns among {OTHERS}");
+        // An emulator is not a clock.
+        assert!(among_the_dead.max(among_the_living) < alone * 4 + 20_000);
     }
 );

@@ -30,19 +30,23 @@ test!(every_cpu_runs_what_is_bound_to_it, {
 });
 
 // Each CPU waits, without a call that could let another one run there, until all have come.
-test!(all_cpus_run_at_the_same_time, {
-    static ARRIVED: AtomicU32 = AtomicU32::new(0);
-    let all = cpus();
-    let meet = move || {
-        ARRIVED.fetch_add(1, Ordering::Relaxed);
-        while ARRIVED.load(Ordering::Relaxed) < all {
-            arch::cpu::relax();
+test!(
+    /// A-o06: an LWP on each CPU, all of which wait for each other without sleeping.
+    all_cpus_run_at_the_same_time,
+    {
+        static ARRIVED: AtomicU32 = AtomicU32::new(0);
+        let all = cpus();
+        let meet = move || {
+            ARRIVED.fetch_add(1, Ordering::Relaxed);
+            while ARRIVED.load(Ordering::Relaxed) < all {
+                arch::cpu::relax();
+            }
+            cpu_index()
+        };
+        let lwps: heapless::Vec<_, 64> =
+            (0..all).map(|cpu| lwp_run(meet, &on_cpu(cpu)).expect("an LWP can be made")).collect();
+        for (cpu, lwp) in (0..).zip(lwps) {
+            assert_eq!(lwp.join(), Ok(Some(cpu)));
         }
-        cpu_index()
-    };
-    let lwps: heapless::Vec<_, 64> =
-        (0..all).map(|cpu| lwp_run(meet, &on_cpu(cpu)).expect("an LWP can be made")).collect();
-    for (cpu, lwp) in (0..).zip(lwps) {
-        assert_eq!(lwp.join(), Ok(Some(cpu)));
     }
-});
+);

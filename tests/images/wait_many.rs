@@ -42,7 +42,7 @@ fn collect(number: usize) -> usize {
 }
 
 test!(
-    /// T130, R16: as many distinct reports as children.
+    /// T130, R16, D12: as many distinct reports as children.
     t130_many_waiters_many_children,
     deadline_ms = RACE_DEADLINE_MS,
     {

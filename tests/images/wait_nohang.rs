@@ -42,7 +42,7 @@ test!(
 );
 
 test!(
-    /// T132, R48: the child is exiting and waits for one of its LWPs. The call is made with preemption disabled, where a
+    /// T132, R48, D25: the child is exiting and waits for one of its LWPs. The call is made with preemption disabled, where a
     /// sleep would be the end of the caller.
     t132_the_child_is_dying,
     {

@@ -116,7 +116,7 @@ test!(
 );
 
 test!(
-    /// T118: the order is that of their deaths, whatever that of their births.
+    /// T118, D36: the order is that of their deaths, whatever that of their births.
     t118_first_dead_first_reported,
     {
         let pids: [Pid; 5] = core::array::from_fn(|number| {
@@ -139,7 +139,7 @@ test!(
 );
 
 test!(
-    /// T115: the number that has no negation.
+    /// T115, D27: the number that has no negation.
     t115_smallest_selector,
     {
         let pid = spawn_child(exits, 1);
@@ -170,7 +170,7 @@ test!(
 );
 
 test!(
-    /// T107: LWPs are not children.
+    /// T107, A-b15: LWPs are not children.
     t107_lwps_are_not_children,
     {
         let handle = asphodel::api::lwp_spawn(sleep_for_ever, 0, &Default::default()).expect("an LWP can be made");

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use asphodel::api::{
     CpuMask, Errno, Semaphore, Signal, SpawnAttributes, getpid, kill, kill_lwp, lwp_spawn, now_ns, println,
-    process, set_affinity, spawn, wait4,
+    process, set_affinity, spawn, usage, wait4,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, await_zombie, cpus, dawdle, eventually, on_cpu, race_rounds,
@@ -90,7 +90,7 @@ test!(
 );
 
 test!(
-    /// T131, R17: the child dies while the parent goes to sleep: on another CPU, a little earlier or later each time.
+    /// T131, R17, D13: the child dies while the parent goes to sleep: on another CPU, a little earlier or later each time.
     t131_no_wake_up_is_lost,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -114,7 +114,7 @@ test!(
 );
 
 test!(
-    /// T133: from the child's last look at the clock to the parent's first, the parent asleep: never a tick; the best
+    /// T133, D5: from the child's last look at the clock to the parent's first, the parent asleep: never a tick; the best
     /// is far less.
     t133_the_parent_runs_at_once,
     {
@@ -186,5 +186,30 @@ test!(
         let pid = spawn_child(|_| 0, 0);
         await_zombie(pid);
         assert_exited(wait_exit(pid).status, 0);
+    }
+);
+
+test!(
+    /// D6: a parent that sleeps in wait4 is woken when the child can be reaped, and not before: it sleeps once for each.
+    d06_the_parent_is_woken_once,
+    {
+        for number in 0..20 {
+            let pid = spawn_waiting(number);
+            let waits = |pid| {
+                let before = usage().voluntary_switches;
+                assert!(matches!(wait4(pid as i32, 0), Ok(Some(_))));
+                (usage().voluntary_switches - before) as usize
+            };
+            set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
+            let waiter = lwp_spawn(waits, pid.raw() as usize, &on_cpu(1 % cpus())).expect("an LWP can be made");
+            while !process(getpid()).is_some_and(|report| report.sleeping == 1) {
+                core::hint::spin_loop();
+            }
+            GO.post();
+            while !waiter.has_ended() {
+                core::hint::spin_loop();
+            }
+            assert_eq!(waiter.join(), Ok(Some(1)), "sleeps during the wait");
+        }
     }
 );

@@ -79,6 +79,8 @@ pub struct Statistics {
     pub stacks_reused: Cell64,
     /// Stacks that the cache had no room for.
     pub stacks_dropped: Cell64,
+    /// How often stacks were moved between the cache and the depot, many at a time.
+    pub stack_moves: Cell64,
 }
 
 /// One CPU.
@@ -162,6 +164,7 @@ impl Cpu {
                 stacks_returned: Cell64::new(0),
                 stacks_reused: Cell64::new(0),
                 stacks_dropped: Cell64::new(0),
+                stack_moves: Cell64::new(0),
             },
             mailbox: Mailbox::new(),
             requests: AtomicU64::new(0),

@@ -75,6 +75,7 @@ fn take_cached(cpu: &Cpu) -> Option<Stack> {
                 let mut depot = SHARED.lock();
                 let kept = depot.len().saturating_sub(BATCH);
                 private.stacks.extend(depot.drain(kept..));
+                cpu.statistics.stack_moves.set(cpu.statistics.stack_moves.get() + 1);
             }
             private.stacks.pop()
         })
@@ -109,6 +110,7 @@ fn make_room(cpu: &Cpu) {
     let room = (depot.capacity() - depot.len()).min(BATCH);
     // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
     unsafe { cpu.with_private(|private| depot.extend(private.stacks.drain(..room))) };
+    cpu.statistics.stack_moves.set(cpu.statistics.stack_moves.get() + 1);
 }
 
 /// Gives a stack back to the frame allocator.

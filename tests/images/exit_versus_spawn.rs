@@ -1,0 +1,108 @@
+//! Processes are spawned while their parent exits, and looked at while they are made: none is ever half there. T47.
+//! race: yes
+//!
+//! Those that outlive their parent are reaped by process 1, which is the test runner here.
+#![no_std]
+#![no_main]
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use asphodel::api::{
+    Arguments, Errno, Pid, WNOHANG, exit, getpid, getppid, kill, lwp_spawn, process, processes, wait4,
+    yield_now,
+};
+use asphodel_test::{
+    RACE_DEADLINE_MS, assert_exited, cpus, dawdle, eventually, on_cpu, race_rounds, spawn_child, test,
+    wait_exit,
+};
+
+asphodel_test::image!();
+
+/// Processes that the spawners have made, and those that came to their end.
+static MADE: AtomicU64 = AtomicU64::new(0);
+static ENDED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts itself and ends.
+fn counts(_: &Arguments<'_>) -> i32 {
+    assert!(getppid() != Pid::NONE && getpid() != getppid());
+    ENDED.fetch_add(1, Ordering::AcqRel);
+    0
+}
+
+/// Spawns children until its process is gone; reaps what it can.
+fn spawns(_: usize) -> usize {
+    loop {
+        spawn_child(counts, 0);
+        MADE.fetch_add(1, Ordering::AcqRel);
+        while let Ok(Some(_)) = wait4(-1, WNOHANG) {}
+        yield_now();
+    }
+}
+
+/// Processes besides process 1 and the caller.
+fn others() -> usize {
+    processes().len() - 2
+}
+
+test!(
+    /// T47, R31: siblings are inside spawn when the exit starts: each child is there, and is process 1's when it outlives
+    /// its parent, or is not there at all.
+    t047_exit_while_siblings_spawn,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        for round in race_rounds() {
+            let pid = spawn_child(
+                |arguments| {
+                    let before = MADE.load(Ordering::Acquire);
+                    for cpu in 0..cpus() {
+                        drop(lwp_spawn(spawns, 0, &on_cpu(cpu)));
+                    }
+                    while MADE.load(Ordering::Acquire) == before {
+                        yield_now();
+                    }
+                    dawdle(arguments.number());
+                    exit(3)
+                },
+                (round * 41 % 5000) as usize,
+            );
+            assert_exited(wait_exit(pid).status, 3);
+        }
+        eventually("process 1 has reaped the orphans", || others() == 0);
+        // A spawner may have died between the birth and the count.
+        assert!(ENDED.load(Ordering::Acquire) >= MADE.load(Ordering::Acquire));
+    }
+);
+
+test!(
+    /// D30: whoever walks the processes while some are made and end meets none that is half made: each has a name, a parent
+    /// and a group, and is what its pid says.
+    d30_no_half_made_process_is_seen,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let storm = spawn_child(
+            |_| {
+                let spawns = |_| {
+                    while !STOP.load(Ordering::Acquire) {
+                        let child = spawn_child(counts, 0);
+                        assert!(matches!(wait4(child.raw(), 0), Ok(Some(report)) if report.pid == child));
+                    }
+                    0
+                };
+                let lwps: [_; 3] = core::array::from_fn(|cpu| lwp_spawn(spawns, 0, &on_cpu(cpu as u32 % cpus())));
+                lwps.into_iter().map(|lwp| lwp.map_or(1, |lwp| i32::from(lwp.join() != Ok(Some(0))))).sum()
+            },
+            0,
+        );
+        for _ in race_rounds() {
+            for seen in processes() {
+                assert!(seen.name == "child" || seen.pid == Pid::INIT || seen.pid == getpid(), "{seen:?}");
+                assert!(seen.group.is_valid() && seen.lwps <= 4, "{seen:?}");
+                // It may have gone meanwhile; if not, it is the same.
+                assert!(process(seen.pid).is_none_or(|again| again.pid == seen.pid && again.group == seen.group));
+                assert!(matches!(kill(seen.pid, 0), Ok(()) | Err(Errno::ESRCH)));
+            }
+        }
+        STOP.store(true, Ordering::Release);
+        assert_exited(wait_exit(storm).status, 0);
+    }
+);
