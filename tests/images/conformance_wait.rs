@@ -1,5 +1,5 @@
 //! Cases of other systems' suites: which child wait4 reports, when, and its errors.
-//! A-a02, A-a05 to A-a13, A-b01 to A-b04, A-b08, A-c01 to A-c05, A-e15, A-f01, A-f05, A-f06, A-h16.
+//! A-a02, A-a05 to A-a13, A-a24, A-b01 to A-b04, A-b08, A-c01 to A-c05, A-e15, A-f01, A-f05, A-f06, A-h16.
 //!
 //! Where those cases fork, the child's part is an entry function here; where they share memory or pipes, a static.
 #![no_std]
@@ -165,6 +165,24 @@ test!(
         }
         GO.post();
         assert_eq!(wait(child.raw()), Ok((child, Some(6))));
+    }
+);
+
+test!(
+    /// A-a24: an ordinary child, and two that share with their parent (a peer, and one made as by vfork), all of which send
+    /// SIGCHLD: a wait for any child finds all.
+    a24_ordinary_and_sharing_children,
+    {
+        let sharing = |peer, vfork| {
+            let attributes = SpawnAttributes { peer, vfork, number: 8, ..SpawnAttributes::default() };
+            spawn(&Program::new("child", exits), &[], &attributes).expect("a child can be spawned")
+        };
+        let mut children = [spawn_child(exits, 8), sharing(true, false), sharing(false, true)];
+        let mut waited = [0; 3].map(|_| wait(-1).expect("there is a child"));
+        children.sort_unstable();
+        waited.sort_unstable();
+        assert_eq!(waited, children.map(|child| (child, Some(8))));
+        assert_eq!(wait(-1), Err(Errno::ECHILD));
     }
 );
 
