@@ -39,6 +39,7 @@ pub use crate::proc::reaper::{
 pub use crate::proc::report::{
     Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
 };
+pub use crate::proc::run::{JoinHandle, lwp_run};
 pub use crate::proc::rusage::{
     RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
 };
@@ -56,10 +57,8 @@ pub use crate::{print, println, program};
 
 use core::sync::atomic::Ordering;
 
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-
 use crate::cpu::{Cpu, mask};
+use crate::mem::inject;
 use crate::proc::lwp::current_process;
 use crate::proc::table::PROCESSES;
 use crate::sched::{ready, switch};
@@ -190,73 +189,15 @@ pub fn power_off(status: u8) -> ! {
     crate::panic::power_off(status)
 }
 
-/// The result of a closure that runs in an LWP of its own.
-#[derive(Debug)]
-pub struct JoinHandle<T> {
-    lwp: LwpHandle,
-    slot: Arc<Slot<T>>,
+/// Makes one attempt of the calling LWP to get memory fail, its own or the kernel's on its behalf: that which comes after
+/// `before` others, and no more. For tests: the whole system has one such order at a time (T196).
+pub fn inject_allocation_failure(before: u64) {
+    let _service = Service::enter();
+    inject::arm(before);
 }
 
-/// Where the closure's result goes: written by the LWP, read when that has ended.
-#[derive(Debug)]
-struct Slot<T>(core::cell::UnsafeCell<Option<T>>);
-
-// SAFETY: the LWP is the only one to touch it before its end, the handle's holder the only one after.
-unsafe impl<T: Send> Sync for Slot<T> {}
-
-/// What the LWP gets.
-struct Work<F, T> {
-    function: F,
-    slot: Arc<Slot<T>>,
-}
-
-/// Runs `function` in a new LWP of the calling process. Join it, or leave it alone: if the handle is dropped, so is the
-/// result.
-///
-/// # Errors
-/// As [`lwp_spawn`].
-pub fn lwp_run<F, T>(function: F, attributes: &LwpAttributes) -> Result<JoinHandle<T>, Errno>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let slot = Arc::new(Slot(core::cell::UnsafeCell::new(None)));
-    let work = Box::into_raw(Box::new(Work { function, slot: Arc::clone(&slot) }));
-    match lwp_spawn(run::<F, T>, work as usize, attributes) {
-        Ok(lwp) => Ok(JoinHandle { lwp, slot }),
-        Err(error) => {
-            // SAFETY: made above, and nobody got it.
-            drop(unsafe { Box::from_raw(work) });
-            Err(error)
-        }
-    }
-}
-
-/// Entry of an LWP that runs a closure.
-fn run<F: FnOnce() -> T, T>(work: usize) -> usize {
-    // SAFETY: made by `lwp_run` for this LWP alone.
-    let work = unsafe { Box::from_raw(work as *mut Work<F, T>) };
-    let Work { function, slot } = *work;
-    let result = function();
-    // SAFETY: see `Slot`.
-    unsafe { *slot.0.get() = Some(result) };
-    0
-}
-
-impl<T> JoinHandle<T> {
-    /// Waits for the closure's result. `None`: the LWP ended without one. Killable; blocks.
-    ///
-    /// # Errors
-    /// As [`LwpHandle::wait`].
-    pub fn join(self) -> Result<Option<T>, Errno> {
-        self.lwp.wait()?;
-        // SAFETY: see `Slot`; the LWP is off its CPU.
-        Ok(unsafe { (*self.slot.0.get()).take() })
-    }
-
-    /// The LWP.
-    #[must_use]
-    pub fn lwp(&self) -> &LwpHandle {
-        &self.lwp
-    }
+/// Revokes the order of [`inject_allocation_failure`]. Whether an attempt has failed by it.
+pub fn injection_stop() -> bool {
+    let _service = Service::enter();
+    inject::stop()
 }

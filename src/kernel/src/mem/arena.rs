@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use rlsf::{GRANULARITY, Tlsf};
 
-use super::{charge, frames, mapped};
+use super::{charge, frames, inject, mapped};
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
 use crate::arch::lock::InterruptLock;
 
@@ -149,7 +149,7 @@ impl Arena {
     /// Maps `bytes` more, a multiple of the grain, and gives them to the heap. All or nothing.
     fn extend(&mut self, base: usize, bytes: usize) -> bool {
         let fits = self.mapped.checked_add(bytes).is_some_and(|size| size <= ARENA_SIZE);
-        if !fits || !charge::grow(self.owner, bytes) {
+        if !fits || inject::fails() || !charge::grow(self.owner, bytes) {
             return false;
         }
         let start = base + self.mapped;

@@ -9,7 +9,7 @@ use core::ops::Range;
 use buddy_system_allocator::FrameAllocator;
 use spin::Once;
 
-use super::heap;
+use super::{heap, inject};
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::lock::InterruptLock;
 
@@ -46,6 +46,9 @@ pub(super) fn add(range: Range<u64>) {
 /// Takes `pages` consecutive frames, rounded up to a power of two and aligned to that size; the physical
 /// address of the first. `None` if there is no such block.
 pub fn allocate(pages: usize) -> Option<u64> {
+    if inject::fails() {
+        return None;
+    }
     let pages = pages.checked_next_power_of_two()?;
     let mut allocator = ALLOCATOR.lock();
     let frame = heap::uncounted(|| allocator.buddies.alloc(pages))?;

@@ -14,12 +14,14 @@ use embedded_alloc::TlsfHeap;
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
-use crate::mem::arena;
 use crate::mem::charge::{self, Source};
+use crate::mem::{arena, inject};
 
 /// The heap together with its count.
 struct KernelHeap {
     heap: TlsfHeap,
+    /// What the memory allocators keep their own lists in: they must not fail because a program has used up the heap.
+    lists: TlsfHeap,
     used: AtomicUsize,
     size: AtomicUsize,
     /// MPIDR_EL1 of the CPU that is inside [`uncounted`]; 0 if none is.
@@ -29,6 +31,7 @@ struct KernelHeap {
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap {
     heap: TlsfHeap::empty(),
+    lists: TlsfHeap::empty(),
     used: AtomicUsize::new(0),
     size: AtomicUsize::new(0),
     uncounted_by: AtomicU64::new(0),
@@ -46,7 +49,14 @@ unsafe impl GlobalAlloc for KernelHeap {
         cpu::probe_stack();
         // Masked, so that a thread does not die between the allocation and its being charged.
         let interrupts = daif::mask();
-        let block = if is_uncounted() { self.take(layout, 0) } else { self.take_charged(layout) };
+        let block = if is_uncounted() {
+            // SAFETY: the caller's promise.
+            unsafe { self.lists.alloc(layout) }
+        } else if inject::fails() {
+            core::ptr::null_mut()
+        } else {
+            self.take_charged(layout)
+        };
         daif::restore(interrupts);
         block
     }
@@ -57,6 +67,9 @@ unsafe impl GlobalAlloc for KernelHeap {
         if arena::contains(block as usize) {
             // SAFETY: the caller's promise.
             unsafe { arena::deallocate(block, layout) };
+        } else if is_uncounted() {
+            // SAFETY: what is deallocated in here was allocated in here.
+            unsafe { self.lists.dealloc(block, layout) };
         } else {
             // SAFETY: the caller's promise.
             unsafe { self.give(block, layout) };
@@ -107,23 +120,24 @@ impl KernelHeap {
         let Some((whole, offset)) = with_owner(layout) else { return };
         // SAFETY: written by `take` for the same layout.
         let owner = unsafe { block.add(offset).cast::<u32>().read() };
-        if !is_uncounted() {
-            charge::free(owner, layout.size());
-            self.used.fetch_sub(layout.size(), Ordering::Relaxed);
-        }
+        charge::free(owner, layout.size());
+        self.used.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise, for the layout that `take` asked for.
         unsafe { self.heap.dealloc(block, whole) };
     }
 }
 
-/// Gives the heap its memory.
+/// Gives the heap its memory, and the allocators that for their lists: where it begins, and how many bytes there are.
 ///
 /// # Safety
-/// Once; `size` bytes at `start` must be mapped and belong to nobody else, for good.
-pub(super) unsafe fn init(start: *mut u8, size: usize) {
+/// Once; both must be mapped and belong to nobody else, for good.
+pub(super) unsafe fn init(heap: (*mut u8, usize), lists: (*mut u8, usize)) {
     // SAFETY: the caller's promise is the one that is asked for here.
-    unsafe { HEAP.heap.init(start as usize, size) };
-    HEAP.size.store(size, Ordering::Relaxed);
+    unsafe {
+        HEAP.heap.init(heap.0 as usize, heap.1);
+        HEAP.lists.init(lists.0 as usize, lists.1);
+    }
+    HEAP.size.store(heap.1, Ordering::Relaxed);
 }
 
 /// Bytes that are allocated, as they were asked for.
@@ -136,8 +150,8 @@ pub fn free() -> usize {
     HEAP.size.load(Ordering::Relaxed) - used()
 }
 
-/// Runs `work`, whose allocations and deallocations are not to show in [`used`]: the memory allocators' own
-/// lists, which grow and shrink with the past of the whole system and belong to nobody.
+/// Runs `work`, whose allocations and deallocations come from memory of their own and do not show in [`used`]: the
+/// memory allocators' lists, which grow and shrink with the past of the whole system and belong to nobody.
 ///
 /// What is allocated in here must be deallocated in here. Interrupts are masked meanwhile. Lock order: page
 /// tables -> stack slots -> frames -> this -> heap.

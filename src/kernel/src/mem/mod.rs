@@ -1,12 +1,14 @@
 //! Memory: frames, the kernel heap, arenas, stacks.
 //!
-//! Set up once by the boot code, in the order heap (which the frame allocator keeps its lists in), frames,
+//! Set up once by the boot code, in the order heap (with the memory that the allocators keep their lists in), frames,
 //! page tables from frames. What each process has of it is counted in the layers above.
 
 pub(crate) mod arena;
 pub(crate) mod charge;
+pub(crate) mod fallible;
 pub mod frames;
 pub mod heap;
+pub(crate) mod inject;
 mod mapped;
 pub(crate) mod slab;
 pub mod stack;
@@ -19,6 +21,9 @@ use crate::arch::mmu;
 const HEAP_SHARE: u64 = 4;
 /// ... and at most this much, in bytes.
 const HEAP_LIMIT: u64 = 512 << 20;
+/// The allocators' own lists have this part of the RAM: a list of all frames, every second one free, would be longer
+/// still, but frames are asked for in larger pieces.
+const LISTS_SHARE: u64 = 128;
 
 /// Hands all free RAM out to the heap and the frame allocator.
 ///
@@ -28,10 +33,14 @@ const HEAP_LIMIT: u64 = 512 << 20;
 /// # Safety
 /// Once, on the boot CPU, with the final page tables; nobody else may use any of that memory.
 pub(crate) unsafe fn init(mut free: Regions) {
-    let wanted = (free.total() / HEAP_SHARE).min(HEAP_LIMIT);
-    let heap = free.take_largest(wanted).expect("there is RAM for a heap");
+    let total = free.total();
+    let mut take = |wanted| {
+        let range = free.take_largest(wanted).expect("there is RAM for a heap");
+        (mmu::linear(range.start), (range.end - range.start) as usize)
+    };
+    let (lists, heap) = (take(total / LISTS_SHARE), take((total / HEAP_SHARE).min(HEAP_LIMIT)));
     // SAFETY: just taken out of the free memory, which is in the linear map.
-    unsafe { heap::init(mmu::linear(heap.start), (heap.end - heap.start) as usize) };
+    unsafe { heap::init(heap, lists) };
     for region in free.iter() {
         frames::add(region);
     }

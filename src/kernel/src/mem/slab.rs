@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::arch::layout::{PAGE_SIZE, record_table};
 use crate::arch::lock::InterruptLock;
 use crate::arch::mmu;
-use crate::mem::{frames, heap};
+use crate::mem::{frames, heap, inject};
 
 /// Records in one chunk.
 const CHUNK: u32 = 64;
@@ -95,6 +95,9 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
     /// Takes a free slot; `None` when memory or the table is exhausted. Interrupts masked; `magazine` is this CPU's.
     #[inline]
     pub(crate) fn take(&self, magazine: &mut Magazine) -> Option<u32> {
+        if inject::fails() {
+            return None;
+        }
         if magazine.len == 0 {
             self.refill(magazine);
         }

@@ -15,6 +15,7 @@ use crate::arch::exception::{Fault, FaultKind, Hooks, Report};
 use crate::arch::fp::{self, FpState};
 use crate::arch::frame::TrapFrame;
 use crate::cpu::Cpu;
+use crate::mem::fallible;
 use crate::proc::{exit, lwp};
 use crate::sched::interrupt;
 use crate::sync::service;
@@ -132,8 +133,14 @@ fn first_fp_use(frame: &mut TrapFrame) {
     // Its own state, freed when it ends: the kernel's, so not from an arena.
     let depth = thread.service_depth.get();
     thread.service_depth.set(depth + 1);
-    let state = Box::into_raw(Box::new(FpState::new()));
+    let state = fallible::boxed(FpState::new());
     thread.service_depth.set(depth);
+    let Some(state) = state.map(Box::into_raw) else {
+        // As any allocation that fails where nobody can be told.
+        crate::println!("{} ends: there is no memory for its floating-point registers", Who(thread));
+        frame.sp &= !15;
+        return redirect(frame, end_by_signal, u64::from(Signal::ABRT.number()));
+    };
     thread.fp.store(state, Ordering::Relaxed);
     thread.program_registers.set(1);
     fp::enable();

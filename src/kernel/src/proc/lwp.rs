@@ -12,6 +12,7 @@ use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
 use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 
+use crate::mem::inject;
 use crate::proc::handle::LwpHandle;
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{exit, undertaker};
@@ -160,6 +161,7 @@ pub(crate) fn quit_crew(process: &Process, thread: &Thread) {
 
 /// Frees what an LWP has besides its stack and record. Last thing that may take locks.
 pub(crate) fn strip(thread: &Thread) {
+    inject::forget_me();
     let fp = thread.fp.swap(core::ptr::null_mut(), Ordering::Relaxed);
     if !fp.is_null() {
         crate::arch::fp::disable();

@@ -10,6 +10,7 @@
 //! | `program` | named entry points |
 //! | `spawn` | making a process |
 //! | `lwp` | making LWPs, and their way to the end |
+//! | `run` | closures as LWPs |
 //! | `handle` | LWPs as their siblings hold them |
 //! | `undertaker` | what is done for an LWP once its stack is out of use |
 //! | `exec` | another program for the same process |
@@ -45,6 +46,7 @@ pub(crate) mod memory;
 pub mod program;
 pub mod reaper;
 pub mod report;
+pub(crate) mod run;
 pub(crate) mod rusage;
 pub(crate) mod spawn;
 pub(crate) mod table;

@@ -65,9 +65,27 @@ pub struct ProcessReport {
 /// All processes, in the order of their slots; not those that have been reaped and whose records are kept because
 /// their pid still names a group. Not a snapshot. Thread context; allocates.
 pub fn processes() -> Vec<ProcessReport> {
+    let mut reports = Vec::new();
+    loop {
+        // Room first, outside of the service: it is the caller's own memory, and no hold is lost if there is none.
+        reports.reserve(2 * reports.capacity() + 16);
+        if list(&mut reports) {
+            return reports;
+        }
+    }
+}
+
+/// Lists all processes in `reports`; `false`: there is too little room.
+fn list(reports: &mut Vec<ProcessReport>) -> bool {
     let _service = Service::enter();
-    let there = PROCESSES.all().filter(|process| !process.gate.view().claimed);
-    there.map(|process| report(&process)).collect()
+    reports.clear();
+    for process in PROCESSES.all().filter(|process| !process.gate.view().claimed) {
+        if reports.len() == reports.capacity() {
+            return false;
+        }
+        reports.push(report(&process));
+    }
+    true
 }
 
 /// One process, zombies included. Thread context.

@@ -6,8 +6,8 @@
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, STACK_CACHE};
-use crate::mem::frames;
 use crate::mem::stack::{self, Stack};
+use crate::mem::{frames, inject};
 
 /// Most stacks in the depot: 32 MiB of the default size.
 const DEPOT: usize = 2048;
@@ -50,6 +50,9 @@ pub(crate) fn rounded(size: usize) -> Option<usize> {
 /// A stack of at least `size` bytes. Interrupts masked, on `cpu`.
 #[inline]
 pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
+    if inject::fails() {
+        return None;
+    }
     let stack = if size <= DEFAULT_SIZE {
         match take_cached(cpu) {
             Some(stack) => {

@@ -1,0 +1,23 @@
+//! Boxes that may not come about: what `Box::try_new` will be when it is stable.
+
+use alloc::alloc::{Layout, alloc};
+use alloc::boxed::Box;
+
+/// A box with `value` in it; `None`, and no value, if there is no memory.
+pub(crate) fn boxed<T>(value: T) -> Option<Box<T>> {
+    let layout = Layout::new::<T>();
+    if layout.size() == 0 {
+        // Nothing is allocated.
+        return Some(Box::new(value));
+    }
+    // SAFETY: the layout is not empty.
+    let place = unsafe { alloc(layout) }.cast::<T>();
+    if place.is_null() {
+        return None;
+    }
+    // SAFETY: just allocated for a `T`, by the allocator and with the layout that a box frees it with.
+    unsafe {
+        place.write(value);
+        Some(Box::from_raw(place))
+    }
+}
