@@ -21,7 +21,7 @@ asphodel_test::image!();
 fn stacks() -> (u64, u64) {
     api::cpus().fold((0, 0), |(taken, returned), cpu| {
         let figures = &cpu.statistics;
-        (taken + figures.stacks_taken.get(), returned + figures.stacks_returned.get())
+        (taken + figures.stacks_taken(), returned + figures.stacks_returned.get())
     })
 }
 

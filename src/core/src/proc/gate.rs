@@ -216,20 +216,18 @@ impl Gate {
     /// that runs next. The transition to zero makes the process a zombie in the same step (R14).
     #[inline]
     pub fn off_cpu(&self) -> OffCpu {
-        let Ok(effect) = self.update(|word| {
+        let Ok(new) = self.update(|word| {
             debug_assert!((word >> PRESENT_SHIFT) & COUNT_MASK != 0, "present count below zero (I12)");
-            let mut new = word - PRESENT_ONE;
-            let effect = match (new >> PRESENT_SHIFT) & COUNT_MASK {
-                0 => {
-                    new |= ZOMBIE;
-                    OffCpu::Publish
-                }
-                1 if new & (EXITING | SINGLE) != 0 => OffCpu::WakeLast,
-                _ => OffCpu::Nothing,
-            };
-            Ok::<_, core::convert::Infallible>((new, effect))
+            let new = word - PRESENT_ONE;
+            let nobody = (new >> PRESENT_SHIFT) & COUNT_MASK == 0;
+            let new = if nobody { new | ZOMBIE } else { new };
+            Ok::<_, core::convert::Infallible>((new, new))
         });
-        effect
+        match (new >> PRESENT_SHIFT) & COUNT_MASK {
+            0 => OffCpu::Publish,
+            1 if new & (EXITING | SINGLE) != 0 => OffCpu::WakeLast,
+            _ => OffCpu::Nothing,
+        }
     }
 
     /// Whether the caller, who is present, is the only one: what the master waits for.

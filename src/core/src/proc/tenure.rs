@@ -41,6 +41,12 @@ impl Tenure {
         self.generation.load(Ordering::Relaxed)
     }
 
+    /// Takes one more hold; the caller has one.
+    #[inline]
+    pub fn hold(&self) {
+        self.holds.hold();
+    }
+
     /// Takes a hold on whoever is in the slot. Refused if it is empty.
     #[inline]
     #[must_use]

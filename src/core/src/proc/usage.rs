@@ -77,6 +77,22 @@ impl LwpUsage {
         self.involuntary.set(0);
     }
 
+    /// Moves the figures of an LWP that has ended to its process's account, which it has not added to before. The record
+    /// is ready for its next use then.
+    #[inline]
+    pub fn settle(&self, account: &Account) {
+        account.cpu_ticks.fetch_add(self.cpu_ticks.get(), Ordering::Relaxed);
+        account.voluntary.fetch_add(self.voluntary.get(), Ordering::Relaxed);
+        self.cpu_ticks.set(0);
+        self.voluntary.set(0);
+        // Most LWPs end before anybody preempts them.
+        if self.involuntary.get() != 0 {
+            account.involuntary.fetch_add(self.involuntary.get(), Ordering::Relaxed);
+            self.involuntary.set(0);
+        }
+        account.lwps.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The LWP leaves its CPU after `ticks`. Only on that CPU, interrupts masked.
     #[inline]
     pub fn charge(&self, ticks: u64, voluntary: bool) {

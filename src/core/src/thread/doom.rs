@@ -29,6 +29,7 @@ impl Doom {
     }
 
     /// For a record that is used again.
+    #[inline]
     pub fn clear(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
@@ -69,7 +70,8 @@ impl Running {
         }
     }
 
-    /// The CPU, which has taken no thread that can be doomed yet, runs `thread`.
+    /// The CPU runs `thread`, and has done so since before anybody could doom it: its idle thread, or one that starts.
+    #[inline]
     pub fn start_with(&self, thread: u32) {
         self.0.store(thread, Ordering::Relaxed);
     }

@@ -86,14 +86,17 @@ impl Park {
     #[inline]
     #[must_use = "a thread that was woken while it switched away must be put on a run queue"]
     pub fn commit(&self) -> bool {
-        // Acquire, here and on failure: the thread runs on without ever having been parked, and must see what its
-        // waker did. Release: the saved context comes before any waker's decision to enqueue the thread elsewhere.
-        let seen = self.0.load(Ordering::Acquire);
-        seen & STATE == PARKING
-            && self
-                .0
-                .compare_exchange(seen, (seen & !STATE) | PARKED, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
+        // Acquire, also on failure: the thread runs on without ever having been parked, and must see what its waker
+        // did. Release: the saved context comes before any waker's decision to enqueue the thread elsewhere.
+        let park = |killable| {
+            let (old, new) = (PARKING | killable, PARKED | killable);
+            self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+        };
+        // Without a look first: most sleeps are killable.
+        match park(KILLABLE) {
+            Ok(_) => true,
+            Err(seen) => seen == PARKING && park(0).is_ok(),
+        }
     }
 
     /// Makes the thread runnable whatever its sleep is.

@@ -73,6 +73,20 @@ impl Remains {
         self.0.store(HOLD | PIN, Ordering::Release);
     }
 
+    /// As [`Remains::occupy`], by an LWP that somebody holds from the beginning.
+    #[inline]
+    pub fn occupy_held(&self) {
+        self.0.store(2 * HOLD | PIN, Ordering::Release);
+    }
+
+    /// Takes one more hold; the caller has one.
+    #[inline]
+    pub fn hold(&self) {
+        // Relaxed: the caller's own hold keeps the record what it is.
+        let before = self.0.fetch_add(HOLD, Ordering::Relaxed);
+        debug_assert!(before & HOLD_MASK != 0, "the caller has a hold (I12)");
+    }
+
     /// Takes a hold through a reference that is not one itself (a list, a table). Refused once the record is free.
     #[inline]
     #[must_use]
@@ -126,6 +140,13 @@ impl Remains {
     pub fn retire(&self, _proof: OffStack) -> Option<FreeStack> {
         // One subtraction both drops the pin and (by wrapping into the top bit) sets RETIRED, which was clear.
         self.drop_pin(PIN.wrapping_sub(RETIRED))
+    }
+
+    /// As [`Remains::retire`], but the LWP's own pin becomes the caller's: the stack is to be kept for a while.
+    #[inline]
+    pub fn retire_pinned(&self, _proof: OffStack) {
+        // Release: as in `drop_pin`, for whoever sees that it is retired.
+        self.0.fetch_or(RETIRED, Ordering::Release);
     }
 
     /// Subtracts `amount`, which contains one pin.
@@ -205,6 +226,20 @@ mod tests {
         assert!(remains.release().is_some());
         assert!(!remains.try_hold());
         assert!(!Remains::free().try_hold() && !Remains::free().try_pin());
+    }
+
+    /// DESIGN, decision 10: the stack of a retired LWP that somebody keeps.
+    #[test]
+    fn a_pin_is_passed_on() {
+        let remains = Remains::free();
+        remains.occupy_held();
+        assert_eq!(remains.counts(), (2, 1));
+        remains.retire_pinned(OffStack::assert());
+        assert!(remains.is_retired());
+        assert_eq!(remains.counts(), (2, 1));
+        remains.hold();
+        assert!(remains.unpin().is_some() && !remains.try_pin());
+        assert_eq!(remains.counts(), (3, 0));
     }
 
     #[test]

@@ -45,6 +45,13 @@ pub fn mask() -> Saved {
     Saved(saved)
 }
 
+/// Masks IRQ and FIQ for good: nobody will ask for the state before.
+#[inline(always)]
+pub fn mask_for_good() {
+    // SAFETY: as in `mask`.
+    unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
+}
+
 /// Brings back the state that [`mask`] returned on this CPU.
 #[inline(always)]
 pub fn restore(saved: Saved) {

@@ -10,6 +10,22 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of saved registers on the stack of a context that does not run.
 const SAVED: usize = 12 * 8;
 
+/// The instructions that go on with the context whose stack pointer is in a register, except for the last `ret`.
+macro_rules! load_context {
+    ($stack_pointer:literal) => {
+        concat!(
+            "mov sp, ",
+            $stack_pointer,
+            "\n ldp x19, x20, [sp, #16]",
+            "\n ldp x21, x22, [sp, #32]",
+            "\n ldp x23, x24, [sp, #48]",
+            "\n ldp x25, x26, [sp, #64]",
+            "\n ldp x27, x28, [sp, #80]",
+            "\n ldp x29, x30, [sp], #96",
+        )
+    };
+}
+
 /// Saves the running context and goes on with another.
 ///
 /// Returns when some other context switches back to this one, on whatever CPU.
@@ -28,15 +44,35 @@ pub(crate) unsafe extern "C" fn switch(save: *mut u64, load: u64) {
         "stp x27, x28, [sp, #80]",
         "mov x9, sp",
         "str x9, [x0]",
-        "mov sp, x1",
-        "ldp x19, x20, [sp, #16]",
-        "ldp x21, x22, [sp, #32]",
-        "ldp x23, x24, [sp, #48]",
-        "ldp x25, x26, [sp, #64]",
-        "ldp x27, x28, [sp, #80]",
-        "ldp x29, x30, [sp], #96",
+        load_context!("x1"),
         "ret",
     )
+}
+
+/// Leaves the running context for good: calls `body(argument)` on the stack of a context that does not run, below what
+/// that one has saved there. It is still saved when `body` goes on with it, or with another, by [`resume`].
+///
+/// # Safety
+/// Interrupts are masked, and stay so until `resume`. `stack` is as `load` of [`switch`], of a context that no other
+/// CPU goes on with meanwhile. Nobody goes on with the running context.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn abandon(argument: usize, stack: u64, body: extern "C" fn(usize) -> !) -> ! {
+    naked_asm!(
+        "mov sp, x1",
+        // As in `first_entry`: every backtrace ends here.
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "br x2",
+    )
+}
+
+/// Goes on with a context, and forgets the running one.
+///
+/// # Safety
+/// As for [`switch`]; nobody goes on with the running context.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn resume(load: u64) -> ! {
+    naked_asm!(load_context!("x0"), "ret")
 }
 
 /// Where the first switch to a new thread lands: calls the body with its argument, on the new stack.

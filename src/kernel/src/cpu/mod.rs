@@ -43,8 +43,6 @@ pub(crate) enum Handover {
     Parked(u32),
     /// It may not run here any more: send it away.
     Moved(u32),
-    /// It will never run again.
-    Dead(u32),
 }
 
 /// What only the CPU itself touches, interrupts masked.
@@ -71,16 +69,23 @@ pub struct Statistics {
     pub threads_taken: Cell64,
     /// Thread records given back, by this CPU.
     pub threads_returned: Cell64,
-    /// Stacks given to threads, by this CPU.
-    pub stacks_taken: Cell64,
     /// Stacks taken back, by this CPU.
     pub stacks_returned: Cell64,
-    /// How many of those given came from the cache.
+    /// Stacks given to threads, by this CPU, that came from its cache.
     pub stacks_reused: Cell64,
+    /// Stacks given to threads, by this CPU, that were mapped for them.
+    pub stacks_mapped: Cell64,
     /// Stacks that the cache had no room for.
     pub stacks_dropped: Cell64,
     /// How often stacks were moved between the cache and the depot, many at a time.
     pub stack_moves: Cell64,
+}
+
+impl Statistics {
+    /// Stacks given to threads, by this CPU.
+    pub fn stacks_taken(&self) -> u64 {
+        self.stacks_reused.get().wrapping_add(self.stacks_mapped.get())
+    }
 }
 
 /// One CPU.
@@ -109,6 +114,8 @@ pub struct Cpu {
     pub(crate) armed: Cell64,
     /// Whether, and how, scheduling is perturbed by a seed.
     pub(crate) perturb: Perturb,
+    /// Its index, if threads that were on it stay on it; nobody's where scheduling is perturbed.
+    pub(crate) home: Cell32,
     /// Figures.
     pub statistics: Statistics,
 
@@ -153,6 +160,7 @@ impl Cpu {
             share_at: Cell64::new(NEVER),
             armed: Cell64::new(NEVER),
             perturb: Perturb::new(),
+            home: Cell32::new(u32::MAX),
             statistics: Statistics {
                 switches: Cell64::new(0),
                 interrupts: Cell64::new(0),
@@ -160,7 +168,7 @@ impl Cpu {
                 given: Cell64::new(0),
                 threads_taken: Cell64::new(0),
                 threads_returned: Cell64::new(0),
-                stacks_taken: Cell64::new(0),
+                stacks_mapped: Cell64::new(0),
                 stacks_returned: Cell64::new(0),
                 stacks_reused: Cell64::new(0),
                 stacks_dropped: Cell64::new(0),

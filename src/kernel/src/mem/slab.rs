@@ -40,6 +40,25 @@ impl Magazine {
     pub(crate) const fn new() -> Self {
         Self { len: 0, slots: [0; MAGAZINE] }
     }
+
+    /// Takes the slot that was put in last.
+    #[inline(always)]
+    fn pop(&mut self) -> Option<u32> {
+        // One test for both: an empty magazine wraps to where there is no slot.
+        let last = self.len.wrapping_sub(1);
+        let slot = *self.slots.get(last)?;
+        self.len = last;
+        Some(slot)
+    }
+
+    /// Puts a slot in. `false`: it is full.
+    #[inline(always)]
+    fn push(&mut self, slot: u32) -> bool {
+        let Some(place) = self.slots.get_mut(self.len) else { return false };
+        *place = slot;
+        self.len += 1;
+        true
+    }
 }
 
 /// What no magazine holds.
@@ -98,24 +117,30 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         if inject::fails() {
             return None;
         }
-        if magazine.len == 0 {
-            self.refill(magazine);
+        match magazine.pop() {
+            None => self.take_from_depot(magazine),
+            slot => slot,
         }
-        magazine.len = magazine.len.checked_sub(1)?;
-        Some(magazine.slots[magazine.len])
     }
 
     /// Gives a slot back. Interrupts masked; `magazine` is this CPU's.
     #[inline]
     pub(crate) fn give(&self, magazine: &mut Magazine, slot: u32) {
-        if magazine.len == MAGAZINE {
+        if !magazine.push(slot) {
             self.spill(magazine);
+            let pushed = magazine.push(slot);
+            debug_assert!(pushed, "a spill makes room");
         }
-        magazine.slots[magazine.len] = slot;
-        magazine.len += 1;
     }
 
+    /// As [`Slab::take`], for an empty magazine.
     #[cold]
+    #[inline(never)]
+    fn take_from_depot(&self, magazine: &mut Magazine) -> Option<u32> {
+        self.refill(magazine);
+        magazine.pop()
+    }
+
     fn refill(&self, magazine: &mut Magazine) {
         let mut depot = self.depot.lock();
         let kept = magazine.len;
@@ -130,21 +155,19 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
                     depot.fresh - 1
                 }
             };
-            magazine.slots[magazine.len] = slot;
-            magazine.len += 1;
+            let pushed = magazine.push(slot);
+            debug_assert!(pushed, "a batch fits");
         }
         // Taken from the end: the lowest slot first.
         magazine.slots[kept..magazine.len].reverse();
     }
 
     #[cold]
+    #[inline(never)]
     fn spill(&self, magazine: &mut Magazine) {
         let mut depot = self.depot.lock();
-        for _ in 0..BATCH {
-            magazine.len -= 1;
-            // Within capacity: `grow` reserves room for every slot there is.
-            depot.free.push(magazine.slots[magazine.len]);
-        }
+        // Within capacity: `grow` reserves room for every slot there is.
+        (0..BATCH).map_while(|_| magazine.pop()).for_each(|slot| depot.free.push(slot));
     }
 
     /// Adds one chunk of records.

@@ -5,6 +5,7 @@
 //! block, and cost page table work and an invalidation on all CPUs: callers keep stacks for reuse.
 
 use alloc::vec::Vec;
+use core::num::NonZeroUsize;
 
 use crate::arch::boot::{self, BootStacks};
 use crate::arch::layout::{self, PAGE_SIZE, STACK_CLASSES, STACK_MIN_SHIFT, STACKS_WINDOW, StackSlot};
@@ -18,26 +19,33 @@ pub const MIN_SIZE: usize = 1 << STACK_MIN_SHIFT;
 pub const MAX_SIZE: usize = MIN_SIZE << (STACK_CLASSES - 1);
 
 /// The right to use a mapped stack. Dropped without [`unmap`], the stack stays mapped for good.
+///
+/// One word, which threads pass on at their birth and their death: the lowest address, and in the bits below the page
+/// size the class of its size.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Stack {
-    bottom: usize,
-    size: usize,
-}
+pub struct Stack(NonZeroUsize);
 
 impl Stack {
+    const CLASS: usize = PAGE_SIZE - 1;
+
+    fn new(slot: StackSlot) -> Self {
+        let word = slot.stack_bottom() | slot.class;
+        Self(NonZeroUsize::new(word).expect("stacks lie in their window"))
+    }
+
     /// The lowest address.
     pub const fn bottom(&self) -> usize {
-        self.bottom
+        self.0.get() & !Self::CLASS
     }
 
     /// Size in bytes, a power of two.
     pub const fn size(&self) -> usize {
-        self.size
+        MIN_SIZE << (self.0.get() & Self::CLASS)
     }
 
     /// The address behind the highest one: where the stack pointer starts, 16-byte aligned.
     pub const fn top(&self) -> usize {
-        self.bottom + self.size
+        self.bottom() + self.size()
     }
 }
 
@@ -77,8 +85,8 @@ pub fn map(size: usize) -> Option<Stack> {
     let size = size.next_power_of_two().max(MIN_SIZE);
     let class = size.trailing_zeros() as usize - STACK_MIN_SHIFT;
     let index = CLASSES.lock()[class].take(class)?;
-    let stack = Stack { bottom: StackSlot { class, index }.stack_bottom(), size };
-    if mapped::map(stack.bottom, size / PAGE_SIZE) {
+    let stack = Stack::new(StackSlot { class, index });
+    if mapped::map(stack.bottom(), size / PAGE_SIZE) {
         Some(stack)
     } else {
         give_slot_back(&stack);
@@ -94,7 +102,7 @@ pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
 
 /// Unmaps a stack and gives its frames back. Nobody may stand on it or borrow from it.
 pub fn unmap(stack: Stack) {
-    mapped::unmap(stack.bottom, stack.size / PAGE_SIZE);
+    mapped::unmap(stack.bottom(), stack.size() / PAGE_SIZE);
     give_slot_back(&stack);
 }
 
@@ -113,8 +121,9 @@ pub const fn is_guard(address: usize) -> bool {
 }
 
 fn give_slot_back(stack: &Stack) {
-    let slot = StackSlot::containing(stack.bottom).expect("stacks lie in their window");
+    let slot = StackSlot::containing(stack.bottom()).expect("stacks lie in their window");
     CLASSES.lock()[slot.class].recycled.push(slot.index as u32);
 }
 
+const _: () = assert!(STACK_CLASSES <= PAGE_SIZE, "a class fits below the address of a page");
 const _: () = assert!(STACKS_WINDOW.end <= layout::IMAGE_WINDOW);

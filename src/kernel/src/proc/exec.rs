@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use asphodel_core::errno::Errno;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::{cpu, switch};
+use crate::arch::switch;
 use crate::proc::arena::Fresh;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::Program;
@@ -53,7 +53,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
         Ok(single) => single,
         Err(departure) => {
             drop((words, memory));
-            lwp::depart(process, departure)
+            lwp::depart(process, thread, departure)
         }
     };
     if !end_the_others(process) {
@@ -94,8 +94,6 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     handle::revoke(thread);
     process.auto_reap.store(false, Ordering::Relaxed);
     lwp::strip(thread);
-    thread.program_registers.set(0);
-    cpu::set_tls_pointer(0);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
     spawn::give_back_loan(process);

@@ -20,7 +20,6 @@ use crate::mem;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
 use crate::proc::{adopt, arena, handle, hooks, kill, spawn, task_group, undertaker};
-use crate::sched::switch;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
 use crate::sync::{channel, token};
@@ -39,7 +38,7 @@ pub(crate) fn exit_process(status: Status) -> ! {
         finish_without_hooks(process);
     }
     match process.gate.exit() {
-        Leave::Quietly(departure) => lwp::depart(process, departure),
+        Leave::Quietly(departure) => lwp::depart(process, Thread::current(), departure),
         Leave::AsMaster(master) => finish(process, master, status),
     }
 }
@@ -108,10 +107,8 @@ fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
     adopt::disown_children(process);
     process.mark(Step::ChildrenGivenAway);
     process.drop_words();
-    lwp::quit_crew(process, thread);
-    lwp::strip(thread);
     process.mark(Step::LastSwitch);
-    switch::die()
+    lwp::vanish(process, thread)
 }
 
 /// No program code runs any more, not even a hook: the process's memory goes, if nobody shares it (T71).
@@ -130,7 +127,7 @@ pub(crate) fn execute() -> ! {
     let process = current_process();
     match Signal::new(process.fatal.load(Ordering::Relaxed) as i32) {
         Some(signal) if !process.gate.is_exiting() => exit_process(Status::signaled(signal)),
-        _ => lwp::leave(Status::exited(0)),
+        _ => lwp::leave(Thread::current(), Status::exited(0)),
     }
 }
 
@@ -163,7 +160,11 @@ pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
         }
         _ => return Errno::EINVAL,
     }
-    if who == EXTEXIT_LWP { lwp::leave(Status::exited(status)) } else { exit_process(Status::exited(status)) }
+    if who == EXTEXIT_LWP {
+        lwp::leave(Thread::current(), Status::exited(status))
+    } else {
+        exit_process(Status::exited(status))
+    }
 }
 
 /// Whether an `i32` can be stored at `address`.

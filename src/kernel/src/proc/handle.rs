@@ -5,15 +5,20 @@
 //! master's own, when the master is buried. Whoever takes the *key* out of the record, the holder or the process, gives
 //! the hold back. A handle that outlives its process tells that the LWP has ended.
 
+use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::wait::queue::prepare_unless;
 use asphodel_core::wait::reason::Reason;
 
+use crate::arch::daif;
+use crate::cpu::Cpu;
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::undertaker;
+use crate::sched::switch;
 use crate::sync::service::Service;
-use crate::sync::wait_queue::{self, Manner, Woken};
+use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
 use crate::thread::{THREADS, Thread};
 
 /// Bit of a key: the stack is pinned, too. Pids are positive, so the bit is free.
@@ -29,13 +34,13 @@ pub struct LwpHandle {
 }
 
 impl LwpHandle {
-    /// The handle of `thread`, a new LWP of `process` that cannot run yet. There is one for each LWP.
-    pub(crate) fn new(process: &Process, thread: &Thread) -> Option<Self> {
+    /// The handle of `thread`, a new LWP of `process` that cannot run yet, whose record is held for it. There is one for
+    /// each LWP.
+    #[inline(always)]
+    pub(crate) fn new(process: &Process, thread: &Thread) -> Self {
         let key = u64::from(process.pid().raw() as u32) << 32 | u64::from(thread.lwp.member.tid());
-        thread.remains.try_hold().then(|| {
-            thread.lwp.handle.store(key, Ordering::Release);
-            Self { thread: thread.index, key }
-        })
+        thread.lwp.handle.store(key, Ordering::Release);
+        Self { thread: thread.index, key }
     }
 
     fn thread(&self) -> &'static Thread {
@@ -92,23 +97,32 @@ impl LwpHandle {
     /// As [`LwpHandle::wait`]; `ETIMEDOUT` if it has not ended by then, `EBUSY` if it has not and `nanoseconds` is 0.
     pub fn wait_timeout(&self, nanoseconds: u64) -> Result<(), Errno> {
         let _service = Service::enter();
-        if nanoseconds == 0 && !self.has_ended() && !self.is_own() {
+        if nanoseconds == 0 && !self.has_ended() && !self.is_own(Thread::current()) {
             return Err(Errno::EBUSY);
         }
         let deadline = crate::time::deadline_after(nanoseconds);
         self.wait_in(Manner::killable(Reason::Join).until(deadline))
     }
 
-    /// Whether it is the calling LWP's own.
-    fn is_own(&self) -> bool {
-        self.thread().index == Thread::current().index && !self.is_revoked()
+    /// Whether it is that of `me`, the calling LWP.
+    #[inline(always)]
+    fn is_own(&self, me: &Thread) -> bool {
+        core::ptr::eq(self.thread(), me) && !self.is_revoked()
     }
 
+    /// Inside a service.
+    #[inline(always)]
     fn wait_in(&self, manner: Manner) -> Result<(), Errno> {
-        if self.is_own() {
+        let (joiners, me) = (&self.thread().lwp.joiners, Thread::current());
+        if self.is_own(me) {
             return Err(Errno::EDEADLK);
         }
-        match wait_queue::wait(&self.thread().lwp.joiners, manner, || self.has_ended()) {
+        switch::assert_may_sleep(me);
+        if !prepare_unless(joiners, &THREADS, me.index, manner.sleep, || self.has_ended()) {
+            return Ok(());
+        }
+        // Whoever takes a joiner out of this queue has retired the LWP before.
+        match sleep_enlisted(joiners, manner) {
             Woken::Ready => Ok(()),
             Woken::TimedOut => Err(Errno::ETIMEDOUT),
             Woken::Killed => Err(Errno::EINTR),
@@ -126,26 +140,38 @@ impl LwpHandle {
     /// As [`LwpHandle::wait`].
     pub fn join(self) -> Result<Option<usize>, Errno> {
         let _service = Service::enter();
-        self.wait()?;
-        let lwp = &self.thread().lwp;
+        self.wait_in(Manner::killable(Reason::Join))?;
+        // Given back here, inside the same service.
+        let handle = ManuallyDrop::new(self);
+        let lwp = &handle.thread().lwp;
         let result =
             lwp.returned.load(Ordering::Relaxed).then(|| lwp.result.load(Ordering::Relaxed) as usize);
-        Ok(if self.is_revoked() { None } else { result })
+        // A handle that was not revoked has kept the record until now, so the result is the LWP's.
+        let valid = handle.give_back() || !handle.is_revoked();
+        Ok(if valid { result } else { None })
+    }
+
+    /// Gives the hold back, unless it has been revoked: `false`. Inside a service.
+    #[inline(always)]
+    fn give_back(&self) -> bool {
+        let thread = self.thread();
+        let key = &thread.lwp.handle;
+        if key.compare_exchange(self.key, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        let process = PROCESSES.get(thread.lwp.process.get());
+        let interrupts = daif::mask();
+        process.crew.lock_masked().unlist(&THREADS, thread.index);
+        undertaker::release_masked(Cpu::this(), thread);
+        daif::restore(interrupts);
+        true
     }
 }
 
 impl Drop for LwpHandle {
     fn drop(&mut self) {
         let _service = Service::enter();
-        let thread = self.thread();
-        let key = &thread.lwp.handle;
-        if key.compare_exchange(self.key, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            // Revoked.
-            return;
-        }
-        let process = PROCESSES.get(thread.lwp.process.get());
-        process.crew.lock().unlist(&THREADS, thread.index);
-        undertaker::release(thread);
+        self.give_back();
     }
 }
 

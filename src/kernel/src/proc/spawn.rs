@@ -14,7 +14,8 @@ use asphodel_core::signal::Signal;
 use asphodel_core::wait::reason::Reason;
 use core::sync::atomic::Ordering;
 
-use crate::arch::counter;
+use crate::arch::{counter, daif};
+use crate::cpu::Cpu;
 use crate::mem;
 use crate::proc::arena::{self, MemoryChoice};
 use crate::proc::lwp::{self, current_process};
@@ -216,7 +217,10 @@ fn make_first_lwp(
     if attributes.peer {
         task_group::join(process, spawner)?;
     }
-    let thread = lwp::create(process.record(), run_program, 0, &attributes.lwp, true);
+    let interrupts = daif::mask();
+    let thread =
+        lwp::create(Cpu::this(), process.record(), run_program, 0, &attributes.lwp, lwp::Birth::First);
+    daif::restore(interrupts);
     if thread.is_err() {
         task_group::leave(process);
     }

@@ -1,6 +1,6 @@
 //! What is done for an LWP once its stack is out of use.
 //!
-//! Runs in the context that runs after the dead LWP's last switch, interrupts masked: bounded work, no blocking, no
+//! Runs after the dead LWP's last instruction, on the idle thread's stack, interrupts masked: bounded work, no blocking, no
 //! polling (T103). The order matters: usage is folded before anybody can wait for the process; the stack goes to the
 //! cache, or, while the process is being killed, to its list of corpses, before the master is told that it is alone;
 //! the hold on the process goes last of all (R44).
@@ -13,15 +13,15 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
 use asphodel_core::proc::quota::Resource;
-use asphodel_core::proc::usage::Usage;
-use asphodel_core::thread::remains::{FreeStack, OffStack};
+use asphodel_core::thread::remains::{FreeRecord, FreeStack, OffStack};
 use asphodel_core::trace::Step;
 
 use crate::arch::daif;
 use crate::cpu::Cpu;
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{adopt, handle};
-use crate::sync::{channel, wait_queue};
+use crate::sched::ready;
+use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
 
 /// Buries `thread`. The scheduler's undertaker hook: interrupts masked, on the CPU it died on.
@@ -29,43 +29,84 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
     if !thread.is_lwp() {
         return bury_kernel_thread(thread, proof);
     }
+    let cpu = Cpu::this();
     let process = PROCESSES.get(thread.lwp.process.get());
-    process.usage.add(Usage { lwps: 1, ..thread.usage.read() });
+    thread.usage.settle(&process.usage);
     announce(thread, &proof);
-    let kept = process.gate.is_ending_lwps() && !thread.lwp.master.load(Ordering::Relaxed);
-    // A kept corpse belongs to the master from `off_cpu` on, and with it the record's hold on the process: one of its
-    // own for the wake-up (R13).
-    let _outlives_the_wake_up = kept.then(|| {
-        keep_corpse(process, thread);
-        process.hold()
-    });
-    if let Some(duty) = thread.remains.retire(proof) {
-        free_stack(process, thread, duty);
-    }
-    wake_joiners(thread);
     if thread.lwp.master.load(Ordering::Relaxed) {
-        // The others' handles the master has revoked; nobody is left to give this one back.
-        handle::revoke(thread);
+        bury_master(cpu, process, thread, proof);
+    } else if process.gate.is_ending_lwps() {
+        bury_sibling(cpu, process, thread, proof);
+    } else {
+        retire(cpu, process, thread, proof);
+        wake_joiners(cpu, thread);
+        conclude(process);
+        release_held(cpu, thread);
     }
+}
+
+/// Buries the last LWP of a process.
+#[inline(never)]
+fn bury_master(cpu: &'static Cpu, process: &'static Process, thread: &'static Thread, proof: OffStack) {
+    retire(cpu, process, thread, proof);
+    wake_joiners(cpu, thread);
+    thread.lwp.master.store(false, Ordering::Relaxed);
+    // The others' handles the master has revoked; nobody is left to give this one back.
+    handle::revoke(thread);
+    conclude(process);
+    release_masked(cpu, thread);
+}
+
+/// Buries an LWP whose process is ending: its stack must wait.
+#[inline(never)]
+fn bury_sibling(cpu: &'static Cpu, process: &'static Process, thread: &'static Thread, proof: OffStack) {
+    keep_corpse(process, thread);
+    // The corpse belongs to the master from `off_cpu` on, and with it the record's hold on the process: one of its own
+    // for the wake-up (R13).
+    let _outlives_the_wake_up = process.hold();
+    thread.remains.retire_pinned(proof);
+    wake_joiners(cpu, thread);
+    conclude(process);
+}
+
+/// The LWP is off its stack: that goes back, unless somebody pins it.
+#[inline(always)]
+fn retire(cpu: &Cpu, process: &Process, thread: &Thread, proof: OffStack) {
+    if let Some(duty) = thread.remains.retire(proof) {
+        free_stack(cpu, process, thread, duty);
+    }
+}
+
+/// One LWP of `process` less is present. What that makes necessary is done: the effect is the only wake-up there is.
+#[inline(always)]
+fn conclude(process: &'static Process) {
     match process.gate.off_cpu() {
         OffCpu::Nothing => {}
-        OffCpu::WakeLast => {
-            process.alone.wake_all();
-        }
+        OffCpu::WakeLast => wake_master(process),
         OffCpu::Publish => {
             process.mark(Step::Zombie);
             adopt::publish(process);
         }
     }
-    if !kept {
-        release(thread);
-    }
+}
+
+#[inline(never)]
+fn wake_master(process: &Process) {
+    process.alone.wake_all();
 }
 
 /// Stores the word that `extexit` was asked to store, now that the leaver's stack is out of use (T10, T11, R43), and
 /// wakes whoever sleeps on its address.
-#[inline]
+#[inline(always)]
 fn announce(thread: &Thread, proof: &OffStack) {
+    if thread.lwp.set_address.load(Ordering::Relaxed) != 0 {
+        announce_now(thread, proof);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn announce_now(thread: &Thread, proof: &OffStack) {
     store_word(thread, |word, value| proof.announce(word, value));
 }
 
@@ -75,12 +116,10 @@ fn announce(thread: &Thread, proof: &OffStack) {
 pub(crate) fn announce_early(thread: &Thread) {
     // Release: as in `OffStack::announce`.
     store_word(thread, |word, value| word.store(value, Ordering::Release));
-    thread.lwp.set_address.store(0, Ordering::Relaxed);
 }
 
-#[inline]
 fn store_word(thread: &Thread, store: impl FnOnce(&AtomicU32, u32)) {
-    let address = thread.lwp.set_address.load(Ordering::Relaxed);
+    let address = thread.lwp.set_address.swap(0, Ordering::Relaxed);
     if address != 0 {
         // SAFETY: `extexit` checked that it is writable and aligned; the process is alive or dying, so its memory is
         // there.
@@ -90,11 +129,9 @@ fn store_word(thread: &Thread, store: impl FnOnce(&AtomicU32, u32)) {
     }
 }
 
-/// Puts a corpse whose stack must wait on its process's list, which has a pin on the stack from here on, and takes
-/// over the LWP's own hold.
+/// Puts a corpse whose stack must wait on its process's list, which takes over the LWP's own pin and hold.
+#[inline]
 fn keep_corpse(process: &Process, thread: &Thread) {
-    let pinned = thread.remains.try_pin();
-    debug_assert!(pinned, "the LWP has not given its own pin back yet");
     let mut head = process.corpses.load(Ordering::Relaxed);
     loop {
         thread.lwp.next_corpse.set(head);
@@ -118,10 +155,10 @@ pub(crate) fn free_corpses(process: &Process) {
 }
 
 /// Wakes LWPs that wait in a join. Without a lock if nobody can: only a handle's holder waits.
-#[inline]
-fn wake_joiners(thread: &'static Thread) {
+#[inline(always)]
+fn wake_joiners(cpu: &'static Cpu, thread: &'static Thread) {
     if thread.remains.counts().0 > 1 {
-        wait_queue::wake_all(&thread.lwp.joiners);
+        ready::wake_all_masked(cpu, &thread.lwp.joiners);
     }
 }
 
@@ -129,16 +166,40 @@ fn wake_joiners(thread: &'static Thread) {
 /// context; never blocks.
 #[inline]
 pub(crate) fn release(thread: &Thread) {
+    let interrupts = daif::mask();
+    release_masked(Cpu::this(), thread);
+    daif::restore(interrupts);
+}
+
+/// As [`release`], interrupts masked, on `cpu`.
+#[inline(always)]
+pub(crate) fn release_masked(cpu: &Cpu, thread: &Thread) {
     if let Some(duty) = thread.remains.release() {
-        let process = thread.lwp.process.get();
-        let interrupts = daif::mask();
-        thread.free_record(Cpu::this(), duty);
-        daif::restore(interrupts);
-        if process != 0 {
-            let process = PROCESSES.get(process);
-            process.unreserve(Resource::Lwps, 1);
-            process.release();
-        }
+        free_record(cpu, thread, duty);
+    }
+}
+
+/// As [`release_masked`], where somebody else has a hold most of the time: short for that case.
+#[inline(always)]
+fn release_held(cpu: &Cpu, thread: &Thread) {
+    #[cold]
+    #[inline(never)]
+    fn free(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
+        free_record(cpu, thread, duty);
+    }
+    if let Some(duty) = thread.remains.release() {
+        free(cpu, thread, duty);
+    }
+}
+
+#[inline(always)]
+fn free_record(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
+    let process = thread.lwp.process.get();
+    thread.free_record(cpu, duty);
+    if process != 0 {
+        let process = PROCESSES.get(process);
+        process.unreserve(Resource::Lwps, 1);
+        process.release();
     }
 }
 
@@ -146,29 +207,31 @@ pub(crate) fn release(thread: &Thread) {
 pub(crate) fn unpin(thread: &Thread) {
     if let Some(duty) = thread.remains.unpin() {
         let interrupts = daif::mask();
-        free_stack(PROCESSES.get(thread.lwp.process.get()), thread, duty);
+        free_stack(Cpu::this(), PROCESSES.get(thread.lwp.process.get()), thread, duty);
         daif::restore(interrupts);
     }
 }
 
-/// Frees the stack of an LWP of `process`, whose memory it was. Interrupts masked.
-#[inline]
-fn free_stack(process: &Process, thread: &Thread, duty: FreeStack) {
+/// Frees the stack of an LWP of `process`, whose memory it was. Interrupts masked, on `cpu`.
+#[inline(always)]
+fn free_stack(cpu: &Cpu, process: &Process, thread: &Thread, duty: FreeStack) {
     process.give_memory(thread.stack_size() as u64);
-    thread.free_stack(Cpu::this(), duty);
+    thread.free_stack(cpu, duty);
 }
 
-/// Disposes of an LWP of `process` that has never run. Thread context.
-pub(crate) fn dispose(process: &Process, thread: &'static Thread) {
-    if let Some(duty) = thread.remains.retire(OffStack::assert()) {
-        let interrupts = daif::mask();
-        free_stack(process, thread, duty);
-        daif::restore(interrupts);
+/// Disposes of an LWP of `process` that has never run, and that nobody knows. Interrupts masked, on `cpu`.
+#[cold]
+pub(crate) fn dispose(cpu: &Cpu, process: &Process, thread: &'static Thread) {
+    retire(cpu, process, thread, OffStack::assert());
+    // Its own hold, and one that was meant for a handle.
+    for _ in 0..thread.remains.counts().0 {
+        release_masked(cpu, thread);
     }
-    release(thread);
 }
 
+#[cold]
 fn bury_kernel_thread(thread: &'static Thread, proof: OffStack) {
+    thread.usage.reset();
     if let Some(duty) = thread.remains.retire(proof) {
         thread.free_stack(Cpu::this(), duty);
     }

@@ -40,13 +40,16 @@ pub(crate) fn left_of_slice(cpu: &Cpu) -> u64 {
 pub(crate) fn start_cpu(cpu: &Cpu, seed: Option<u64>) {
     match seed {
         Some(seed) => cpu.perturb.start(seed, cpu.index),
-        None => cpu.slice.set(SLICE_TICKS.load(Ordering::Relaxed)),
+        None => {
+            cpu.slice.set(SLICE_TICKS.load(Ordering::Relaxed));
+            cpu.home.set(cpu.index);
+        }
     }
 }
 
 /// `next` starts to run at `now`: it gets a slice, or what is left of one. The timer is set for its end only if others
 /// of its priority wait.
-#[inline]
+#[inline(always)]
 pub(crate) fn start_slice(cpu: &'static Cpu, next: &Thread, now: u64) {
     let left = next.slice_left.get();
     let mut length = cpu.slice.get();

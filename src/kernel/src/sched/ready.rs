@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use asphodel_core::mailbox::Posted;
 use asphodel_core::sched::place;
 use asphodel_core::thread::park::Unpark;
+use asphodel_core::wait::queue::Waiters;
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
@@ -43,8 +44,34 @@ pub(crate) fn wake_from<T>(
     woken.is_some()
 }
 
+/// Makes everybody in `queue` runnable, for a caller that gives way afterwards if it has to. Interrupts masked, on `cpu`.
+#[inline(always)]
+pub(crate) fn wake_all_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) {
+    if wake_one_masked(cpu, queue) {
+        wake_more_masked(cpu, queue);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wake_more_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) {
+    while wake_one_masked(cpu, queue) {}
+}
+
+/// Makes the first one in `queue` runnable. `true`: there are more.
+#[inline(always)]
+fn wake_one_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) -> bool {
+    let (woken, more) = {
+        let mut waiters = queue.lock_masked();
+        (waiters.wake_one(&THREADS), !waiters.is_empty())
+    };
+    if let Some((thread, Unpark::Enqueue)) = woken {
+        place(cpu, thread);
+    }
+    more
+}
+
 /// Queues a thread that is runnable and in no queue. Any context.
-#[inline]
 pub(crate) fn enqueue(thread: u32) {
     let interrupts = daif::mask();
     place(Cpu::this(), thread);
@@ -52,11 +79,22 @@ pub(crate) fn enqueue(thread: u32) {
 }
 
 /// Queues a runnable thread where it belongs. Interrupts masked, on `cpu`.
-#[inline]
-fn place(cpu: &'static Cpu, thread: u32) {
+#[inline(always)]
+pub(crate) fn place(cpu: &'static Cpu, thread: u32) {
     let record = THREADS.get(thread);
+    // Where it was, almost always, and that is here.
+    if record.cpu.get() == cpu.home.get() && record.affinity().contains(cpu.index) {
+        enqueue_here(cpu, thread, record);
+    } else {
+        place_by_choice(cpu, thread, record);
+    }
+}
+
+/// As [`place`], for a thread that ran elsewhere or may not run here.
+#[inline(never)]
+fn place_by_choice(cpu: &'static Cpu, thread: u32, record: &Thread) {
     let (last, allowed) = (record.cpu.get(), record.affinity());
-    // Where it was, almost always: without a look at what the other CPUs do.
+    // Where it was, if it may: without a look at what the other CPUs do.
     let target = if cpu.perturb.is_on() && !allowed.and(mask::online()).is_empty() {
         cpu.perturb.place(last, allowed.and(mask::online()))
     } else if allowed.contains(last) {
@@ -65,7 +103,7 @@ fn place(cpu: &'static Cpu, thread: u32) {
         place::choose(last, allowed, mask::idle(), mask::online())
     };
     if target == cpu.index {
-        enqueue_here(cpu, record);
+        enqueue_here(cpu, thread, record);
     } else {
         post(target, thread);
     }
@@ -81,14 +119,14 @@ pub(crate) fn post(target: u32, thread: u32) {
     }
 }
 
-/// Queues a runnable thread on this CPU. Interrupts masked.
-#[inline]
-pub(crate) fn enqueue_here(cpu: &'static Cpu, thread: &Thread) {
-    let priority = thread.priority();
+/// Queues a runnable thread, whose record is `record`, on this CPU. Interrupts masked.
+#[inline(always)]
+fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
+    let priority = record.priority();
     // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
     let length = unsafe {
         cpu.with_private(|private| {
-            private.run_queue.push_back(&THREADS, thread.index, priority);
+            private.run_queue.push_back(&THREADS, thread, priority);
             private.run_queue.len()
         })
     };
@@ -113,7 +151,7 @@ pub(crate) fn take_mail(cpu: &'static Cpu) {
         let record = THREADS.get(thread);
         if record.affinity().contains(cpu.index) {
             record.cpu.set(cpu.index);
-            enqueue_here(cpu, record);
+            enqueue_here(cpu, thread, record);
         } else {
             // Its affinity changed on the way.
             enqueue(thread);
@@ -132,7 +170,7 @@ pub(crate) fn check_preemption() {
 /// Switches to a better thread, if one waits and the caller, whose interrupts were as in `before`, may be preempted.
 /// Interrupts masked.
 #[inline]
-fn give_way(before: daif::Saved) {
+pub(crate) fn give_way(before: daif::Saved) {
     if !before.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
     {
         switch::preempt();

@@ -1,8 +1,11 @@
 //! Choosing the next thread, switching to it, and what is done for the one before.
 //!
 //! All of this runs with interrupts masked. The context that runs next finishes the switch of the one before it
-//! ([`finish`]): only then are that one's registers saved and its stack out of use, so only then may it be parked,
-//! sent to another CPU, or buried.
+//! ([`finish`]): only then are that one's registers saved, so only then may it be parked or sent to another CPU.
+//!
+//! A dead thread is buried before anybody is chosen to run next, so that whoever is woken by its end (a joiner, the
+//! parent, the master) can be chosen at once. That needs a stack which is not the dead one's: the idle thread's, which
+//! does not run meanwhile, below what it has saved there.
 
 use core::sync::atomic::Ordering;
 
@@ -24,15 +27,13 @@ enum Why {
     Preempted,
     /// It sleeps.
     Parks,
-    /// It is dead.
-    Dies,
 }
 
 /// What the layer above does for a dead LWP, once its stack is out of use: see [`set_undertaker`].
 type Undertaker = fn(&'static Thread, OffStack);
 static UNDERTAKER: Once<Undertaker> = Once::new();
 
-/// Registers what is done for dead threads, by the context that runs after them, interrupts masked. Once, at boot.
+/// Registers what is done for dead threads, on the idle thread's stack, interrupts masked. Once, at boot.
 pub(crate) fn set_undertaker(undertaker: Undertaker) {
     UNDERTAKER.call_once(|| undertaker);
 }
@@ -41,7 +42,7 @@ pub(crate) fn set_undertaker(undertaker: Undertaker) {
 #[inline(never)]
 pub(crate) fn yield_now() {
     let interrupts = daif::mask();
-    leave(Why::Yield);
+    leave(Thread::current(), Why::Yield);
     daif::restore(interrupts);
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn park() {
         "a thread sleeps with preemption disabled"
     );
     if thread.park.is_parking() {
-        leave(Why::Parks);
+        leave(thread, Why::Parks);
     }
     daif::restore(interrupts);
 }
@@ -70,24 +71,65 @@ pub(crate) fn park() {
 /// Switches if somebody better waits. Interrupts masked; preemption enabled.
 #[inline(never)]
 pub(crate) fn preempt() {
-    leave(Why::Preempted);
+    leave(Thread::current(), Why::Preempted);
 }
 
-/// The running thread ends: never returns. Everything that could block has been done.
-pub(crate) fn die() -> ! {
-    let _for_good = daif::mask();
-    leave(Why::Dies);
-    unreachable!("a dead thread was switched to")
+/// The running thread ends: never returns. Everything that could block has been done. Interrupts masked.
+#[inline(always)]
+pub(crate) fn die(thread: &'static Thread) -> ! {
+    let cpu = Cpu::this();
+    account(cpu, thread, counter::now(), true);
+    let idle = THREADS.get(cpu.idle.get());
+    // Without a fence: nobody tells an idle thread to die.
+    cpu.current.start_with(cpu.idle.get());
+    cpu_registers::set_thread_pointer(core::ptr::from_ref(idle) as u64);
+    debug_assert!(
+        thread.program_registers.get() == 0 && thread.preempt_depth.get() == 0,
+        "it left both behind"
+    );
+    // SAFETY: interrupts are masked until `bury_and_go_on` resumes a context; the idle thread was switched from when
+    // `thread`, which is another one, was switched to, and runs on this CPU only. A dead thread is in no queue.
+    unsafe {
+        switch::abandon(core::ptr::from_ref(thread) as usize, idle.context.get(), bury_and_go_on);
+    }
 }
 
-/// Leaves the CPU for `why`, to whoever is next. Interrupts masked. Returns when this thread runs again.
+/// Buries the thread that has died on this CPU, and goes on with the best one that is runnable then.
+extern "C" fn bury_and_go_on(dead: usize) -> ! {
+    // SAFETY: `die` passes a record; records are never freed.
+    let dead = unsafe { &*(dead as *const Thread) };
+    let undertaker = UNDERTAKER.get().expect("no thread dies before the undertaker is registered");
+    undertaker(dead, OffStack::assert());
+    let cpu = Cpu::this();
+    cpu.reschedule.set(0);
+    // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
+    let next = unsafe {
+        cpu.with_private(|private| {
+            let next = private.run_queue.pop_best(&THREADS);
+            cpu.ready.store(private.run_queue.len(), Ordering::Relaxed);
+            next
+        })
+    };
+    let next = THREADS.get(next.unwrap_or_else(|| cpu.idle.get()));
+    cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
+    deadline::start_slice(cpu, next, cpu.switched_at.get());
+    install(cpu, next);
+    // The idle thread, in whose name the dead one was buried, uses none.
+    if next.program_registers.get() != 0 {
+        swap_used_registers(THREADS.get(cpu.idle.get()), next, false);
+    }
+    // SAFETY: interrupts are masked; `next` is as in `go_on_with`. Nobody goes on with this function.
+    unsafe { switch::resume(next.context.get()) }
+}
+
+/// `thread`, which is running, leaves the CPU for `why`, to whoever is next. Interrupts masked. Returns when this thread runs again.
 ///
 /// The thread that goes on has finished the switch of the one before it, and that may have made a better thread
 /// runnable (the parent of a process that ended, a joiner): nobody else would look, and a CPU must not go idle over a
 /// thread that waits.
 #[inline(always)]
-fn leave(why: Why) {
-    leave_once(why);
+fn leave(thread: &'static Thread, why: Why) {
+    leave_once(thread, why);
     if Cpu::this().reschedule.get() != 0 {
         give_way_again();
     }
@@ -97,28 +139,34 @@ fn leave(why: Why) {
 #[cold]
 #[inline(never)]
 fn give_way_again() {
-    while Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0 {
-        leave_once(Why::Preempted);
+    let thread = Thread::current();
+    while Cpu::this().reschedule.get() != 0 && thread.preempt_depth.get() == 0 {
+        leave_once(thread, Why::Preempted);
     }
 }
 
 /// One switch, if there is anybody to switch to. Inlined where the reason is known, which makes it a third shorter.
 #[inline(always)]
-fn leave_once(why: Why) {
+fn leave_once(thread: &'static Thread, why: Why) {
     let cpu = Cpu::this();
-    let thread = Thread::current();
     cpu.reschedule.set(0);
     // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
     let next = unsafe { cpu.with_private(|private| choose(cpu, thread, why, private)) };
     let Some(next) = next else { return };
     let now = counter::now();
-    thread.usage.charge(now.wrapping_sub(cpu.switched_at.get()), why != Why::Preempted);
+    account(cpu, thread, now, why != Why::Preempted);
     thread.left_at.set(now);
-    cpu.switched_at.set(now);
     cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
     let next = THREADS.get(next);
     deadline::start_slice(cpu, next, now);
     go_on_with(cpu, thread, next, why);
+}
+
+/// `thread` has had its turn, which ends `now`.
+#[inline(always)]
+fn account(cpu: &Cpu, thread: &Thread, now: u64, voluntary: bool) {
+    thread.usage.charge(now.wrapping_sub(cpu.switched_at.get()), voluntary);
+    cpu.switched_at.set(now);
 }
 
 /// The thread to run instead of `thread`, which is put where it belongs. `None`: it goes on.
@@ -127,7 +175,6 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
     let queue = &mut private.run_queue;
     let (next, handover) = match why {
         Why::Parks => (queue.pop_best(&THREADS), Handover::Parked(thread.index)),
-        Why::Dies => (queue.pop_best(&THREADS), Handover::Dead(thread.index)),
         Why::Yield | Why::Preempted => {
             let idle = thread.index == cpu.idle.get();
             let misplaced = !idle && !thread.affinity().contains(cpu.index);
@@ -158,15 +205,13 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
     };
     cpu.ready.store(queue.len(), Ordering::Relaxed);
     private.handover = handover;
-    Some(next.unwrap_or(cpu.idle.get()))
+    Some(next.unwrap_or_else(|| cpu.idle.get()))
 }
 
 /// Switches from `thread` to `next`. Returns when `thread` runs again, with the previous context finished.
 #[inline(always)]
 fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, why: Why) {
-    next.cpu.set(cpu.index);
-    cpu.current.switch_to(next.index);
-    cpu_registers::set_thread_pointer(core::ptr::from_ref(next) as u64);
+    install(cpu, next);
     swap_program_registers(thread, next, why == Why::Preempted);
     // SAFETY: interrupts are masked; `next` came from this CPU's run queue or is its idle thread, so its context is
     // saved and runs nowhere else.
@@ -174,8 +219,16 @@ fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread,
     finish();
 }
 
+/// `next` is the thread that runs here from now on.
+#[inline(always)]
+fn install(cpu: &Cpu, next: &Thread) {
+    next.cpu.set(cpu.index);
+    cpu.current.switch_to(next.index);
+    cpu_registers::set_thread_pointer(core::ptr::from_ref(next) as u64);
+}
+
 /// Moves the registers that only programs use: floating point, and the thread-local storage pointer.
-#[inline]
+#[inline(always)]
 fn swap_program_registers(thread: &Thread, next: &Thread, preempted: bool) {
     if thread.program_registers.get() | next.program_registers.get() != 0 {
         swap_used_registers(thread, next, preempted);
@@ -207,7 +260,7 @@ fn swap_floating_point(old: *mut fp::FpState, new: *mut fp::FpState, preempted: 
 }
 
 /// Finishes the switch of the context that ran before, on the stack of the one that runs now. Interrupts masked.
-#[inline]
+#[inline(always)]
 fn finish() {
     let cpu = Cpu::this();
     // SAFETY: this CPU, interrupts masked; nothing is called inside.
@@ -224,23 +277,23 @@ fn finish() {
         Handover::Nothing => {}
         Handover::Parked(thread) => {
             if !THREADS.get(thread).park.commit() {
-                ready::enqueue(thread);
+                put_back(thread);
             }
         }
-        Handover::Moved(thread) => ready::enqueue(thread),
-        Handover::Dead(thread) => bury(THREADS.get(thread)),
+        Handover::Moved(thread) => put_back(thread),
     }
 }
 
-/// A dead thread's stack is out of use from here on.
-fn bury(thread: &'static Thread) {
-    let undertaker = UNDERTAKER.get().expect("no thread dies before the undertaker is registered");
-    undertaker(thread, OffStack::assert());
+/// Queues a thread again that was woken while it switched away, or may not run here any more. Interrupts masked.
+#[cold]
+#[inline(never)]
+fn put_back(thread: u32) {
+    ready::place(Cpu::this(), thread);
 }
 
 /// First thing that a new thread's body does: finishes the switch to it, gives way if that made a better thread
 /// runnable, and unmasks interrupts.
-#[inline]
+#[inline(always)]
 pub(crate) fn enter_thread() {
     finish();
     if Cpu::this().reschedule.get() != 0 {

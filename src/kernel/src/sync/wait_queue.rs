@@ -148,7 +148,7 @@ pub(crate) fn wait(
         if !queue::prepare_unless(queue, &THREADS, thread.index, manner.sleep, &mut ready) {
             return Woken::Ready;
         }
-        if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
+        if is_killed(thread, manner) {
             thread.park.cancel();
             if queue::was_woken(queue, &THREADS, thread.index) && ready() {
                 return Woken::Ready;
@@ -158,7 +158,7 @@ pub(crate) fn wait(
         // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
         sleep::park_until(thread, manner.reason, manner.deadline);
         if !queue::was_woken(queue, &THREADS, thread.index) {
-            if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
+            if is_killed(thread, manner) {
                 return Woken::Killed;
             }
             if sleep::has_passed(manner.deadline) {
@@ -170,24 +170,31 @@ pub(crate) fn wait(
 
 /// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock. One sleep, for callers whose
 /// waker hands them what they wait for: `Ready` says that a waker took the thread out of the queue.
-#[inline]
+#[inline(always)]
 pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) -> Woken {
     let thread = Thread::current();
-    loop {
-        if manner.sleep == Sleep::Killable && service::is_doomed(thread) {
-            thread.park.cancel();
-            return if queue::was_woken(queue, &THREADS, thread.index) {
-                Woken::Ready
-            } else {
-                Woken::Killed
-            };
-        }
-        // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
+    if !is_killed(thread, manner) {
+        // TIMED: the deadline is the caller's; one sleep.
         sleep::park_until(thread, manner.reason, manner.deadline);
         if thread.park.was_taken() {
             return Woken::Ready;
         }
-        let killed = manner.sleep == Sleep::Killable && service::is_doomed(thread);
+    }
+    sleep_on(queue, thread, manner)
+}
+
+fn is_killed(thread: &Thread, manner: Manner) -> bool {
+    manner.sleep == Sleep::Killable && service::is_doomed(thread)
+}
+
+/// The rest of [`sleep_enlisted`], when the sleep was not ended by a waker, or did not begin.
+#[cold]
+fn sleep_on(queue: &impl Exclusive<Waiters>, thread: &Thread, manner: Manner) -> Woken {
+    loop {
+        let killed = is_killed(thread, manner);
+        if killed {
+            thread.park.cancel();
+        }
         if killed || sleep::has_passed(manner.deadline) {
             if queue::was_woken(queue, &THREADS, thread.index) {
                 return Woken::Ready;
@@ -205,6 +212,13 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
         });
         if !again {
             return Woken::Ready;
+        }
+        if !is_killed(thread, manner) {
+            // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
+            sleep::park_until(thread, manner.reason, manner.deadline);
+            if thread.park.was_taken() {
+                return Woken::Ready;
+            }
         }
     }
 }

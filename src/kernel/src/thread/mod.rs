@@ -110,6 +110,15 @@ pub struct Thread {
     pub(crate) lwp: LwpPart,
 }
 
+/// Who keeps a new thread's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Only the thread, until it is dead.
+    ByItself,
+    /// A handle, too.
+    ByHandle,
+}
+
 /// Most tokens one thread holds at a time.
 pub(crate) const MAX_TOKENS: usize = 8;
 
@@ -291,30 +300,44 @@ impl Thread {
         argument: usize,
     ) -> Result<&'static Self, Errno> {
         let interrupts = daif::mask();
-        let cpu = Cpu::this();
-        // SAFETY: this CPU, interrupts masked, no other borrow in between.
-        let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
-        let stack = slot.and_then(|_| stack::allocate(cpu, attributes.stack_size));
-        let thread = match (slot, stack) {
-            (Some(slot), Some(stack)) => {
-                let thread = THREADS.get(slot);
-                thread.occupy(attributes, stack, cpu.index, body, argument);
-                cpu.statistics.threads_taken.set(cpu.statistics.threads_taken.get() + 1);
-                Ok(thread)
-            }
-            (Some(slot), None) => {
-                // SAFETY: as above.
-                unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, slot)) };
-                Err(Errno::ENOMEM)
-            }
-            _ => Err(Errno::ENOMEM),
-        };
+        let thread = Self::create_masked(Cpu::this(), attributes, body, argument, Held::ByItself);
         daif::restore(interrupts);
         thread
     }
 
-    /// Fills a free record. Fields that the last occupant has left as a new one needs them are not touched.
-    #[inline]
+    /// As [`Thread::create`], interrupts masked, on `cpu`.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub(crate) fn create_masked(
+        cpu: &Cpu,
+        attributes: &ThreadAttributes,
+        body: extern "C" fn(usize) -> !,
+        argument: usize,
+        held: Held,
+    ) -> Result<&'static Self, Errno> {
+        // SAFETY: this CPU, interrupts masked, no other borrow in between.
+        let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
+        let slot = slot.ok_or(Errno::ENOMEM)?;
+        let Some(stack) = stack::allocate(cpu, attributes.stack_size) else {
+            // SAFETY: as above.
+            unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, slot)) };
+            return Err(Errno::ENOMEM);
+        };
+        let thread = THREADS.get(slot);
+        thread.occupy(attributes, stack, cpu.index, body, argument);
+        match held {
+            Held::ByItself => thread.remains.occupy(),
+            Held::ByHandle => thread.remains.occupy_held(),
+        }
+        cpu.statistics.threads_taken.set(cpu.statistics.threads_taken.get() + 1);
+        Ok(thread)
+    }
+
+    /// Fills a free record. Fields that the last occupant has left as a new one needs them are not touched: what few
+    /// threads ever change, they change back when they end.
+    #[inline(always)]
     fn occupy(
         &self,
         attributes: &ThreadAttributes,
@@ -328,21 +351,14 @@ impl Thread {
         // SAFETY: nobody else can reach the record yet.
         unsafe { *self.stack.get() = Some(stack) };
         self.cpu.set(cpu);
-        self.slice_left.set(0);
         self.priority.set(u32::from(attributes.priority.level()));
         self.affinity.set(attributes.affinity.bits());
-        self.usage.reset();
         self.left_at.set(0);
-        self.program_registers.set(0);
-        self.tls.set(0);
-        self.preempt_depth.set(0);
-        self.service_depth.set(0);
+        // Its body is kernel code until it says otherwise.
+        self.service_depth.set(1);
         self.doomed.clear();
         self.lwp.returned.store(false, Ordering::Relaxed);
-        self.lwp.master.store(false, Ordering::Relaxed);
-        self.lwp.set_address.store(0, Ordering::Relaxed);
         self.park.cancel();
-        self.remains.occupy();
     }
 
     /// Makes the running boot context of this CPU a thread: its idle thread. Once on each CPU.
@@ -361,15 +377,23 @@ impl Thread {
     }
 
     /// Frees the stack. Interrupts masked, on `cpu`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free_stack(&self, cpu: &Cpu, _duty: FreeStack) {
         // SAFETY: the duty is given to one caller, when nobody else needs the stack.
-        let (stack, overflowed) = unsafe { ((*self.stack.get()).take(), (*self.overflowed.get()).take()) };
-        // One after the other: a loop over an array of both would copy it first.
-        if let Some(stack) = stack {
+        if let Some(stack) = unsafe { (*self.stack.get()).take() } {
             stack::release(cpu, stack);
         }
-        if let Some(stack) = overflowed {
+        // SAFETY: as above.
+        if unsafe { (*self.overflowed.get()).is_some() } {
+            self.free_overflowed_stack(cpu);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_overflowed_stack(&self, cpu: &Cpu) {
+        // SAFETY: as in `free_stack`, the only caller.
+        if let Some(stack) = unsafe { (*self.overflowed.get()).take() } {
             stack::release(cpu, stack);
         }
     }

@@ -24,7 +24,7 @@ pub const DEFAULT_SIZE: usize = 16 * 1024;
 /// Stacks in use by threads that are not disposed of, idle threads left out. Any context.
 pub fn in_use() -> u64 {
     Cpu::all().fold(0, |sum: u64, cpu| {
-        sum.wrapping_add(cpu.statistics.stacks_taken.get()).wrapping_sub(cpu.statistics.stacks_returned.get())
+        sum.wrapping_add(cpu.statistics.stacks_taken()).wrapping_sub(cpu.statistics.stacks_returned.get())
     })
 }
 
@@ -48,23 +48,26 @@ pub(crate) fn rounded(size: usize) -> Option<usize> {
 }
 
 /// A stack of at least `size` bytes. Interrupts masked, on `cpu`.
-#[inline]
+#[inline(always)]
 pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
     if inject::fails() {
         return None;
     }
-    let stack = if size <= DEFAULT_SIZE {
-        match take_cached(cpu) {
-            Some(stack) => {
-                cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
-                stack
-            }
-            None => stack::map(DEFAULT_SIZE)?,
-        }
-    } else {
-        stack::map(size).or_else(|| trim().then(|| stack::map(size)).flatten())?
-    };
-    cpu.statistics.stacks_taken.set(cpu.statistics.stacks_taken.get() + 1);
+    if size <= DEFAULT_SIZE
+        && let Some(stack) = take_cached(cpu)
+    {
+        cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
+        return Some(stack);
+    }
+    map(cpu, size.max(DEFAULT_SIZE))
+}
+
+/// A stack that was not one before.
+#[cold]
+#[inline(never)]
+fn map(cpu: &Cpu, size: usize) -> Option<Stack> {
+    let stack = stack::map(size).or_else(|| trim().then(|| stack::map(size)).flatten())?;
+    cpu.statistics.stacks_mapped.set(cpu.statistics.stacks_mapped.get() + 1);
     Some(stack)
 }
 
@@ -72,21 +75,22 @@ pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
 #[inline]
 fn take_cached(cpu: &Cpu) -> Option<Stack> {
     // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
-    unsafe {
-        cpu.with_private(|private| {
-            if private.stacks.is_empty() {
-                let mut depot = SHARED.lock();
-                let kept = depot.len().saturating_sub(BATCH);
-                private.stacks.extend(depot.drain(kept..));
-                cpu.statistics.stack_moves.set(cpu.statistics.stack_moves.get() + 1);
-            }
-            private.stacks.pop()
-        })
-    }
+    unsafe { cpu.with_private(|private| private.stacks.pop().or_else(|| refill(cpu, &mut private.stacks))) }
+}
+
+/// Fills a CPU's empty cache from the depot, and takes one out.
+#[cold]
+#[inline(never)]
+fn refill(cpu: &Cpu, cache: &mut heapless::Vec<Stack, STACK_CACHE>) -> Option<Stack> {
+    cpu.statistics.stack_moves.set(cpu.statistics.stack_moves.get() + 1);
+    let mut depot = SHARED.lock();
+    let kept = depot.len().saturating_sub(BATCH);
+    cache.extend(depot.drain(kept..));
+    cache.pop()
 }
 
 /// Takes back a stack that nobody needs. Interrupts masked, on `cpu`.
-#[inline]
+#[inline(always)]
 pub(crate) fn release(cpu: &Cpu, stack: Stack) {
     cpu.statistics.stacks_returned.set(cpu.statistics.stacks_returned.get() + 1);
     if stack.size() != DEFAULT_SIZE {
@@ -94,16 +98,22 @@ pub(crate) fn release(cpu: &Cpu, stack: Stack) {
     }
     // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
     if let Err(stack) = unsafe { cpu.with_private(|private| private.stacks.push(stack)) } {
-        make_room(cpu);
-        // SAFETY: as above.
-        if let Err(stack) = unsafe { cpu.with_private(|private| private.stacks.push(stack)) } {
-            give_back(cpu, stack);
-        }
+        release_to_depot(cpu, stack);
+    }
+}
+
+/// As [`release`], to this CPU's cache, which is full.
+#[cold]
+#[inline(never)]
+fn release_to_depot(cpu: &Cpu, stack: Stack) {
+    make_room(cpu);
+    // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
+    if let Err(stack) = unsafe { cpu.with_private(|private| private.stacks.push(stack)) } {
+        give_back(cpu, stack);
     }
 }
 
 /// Moves stacks from this CPU's full cache to the depot, if that has room and memory is not short.
-#[cold]
 fn make_room(cpu: &Cpu) {
     let memory = frames::stats();
     if memory.free < memory.total / FREE_SHARE {
@@ -117,6 +127,8 @@ fn make_room(cpu: &Cpu) {
 }
 
 /// Gives a stack back to the frame allocator.
+#[cold]
+#[inline(never)]
 fn give_back(cpu: &Cpu, stack: Stack) {
     cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get() + 1);
     stack::unmap(stack);

@@ -13,17 +13,23 @@ use crate::thread::{THREADS, Thread};
 
 /// The running thread, which has announced its sleep, sleeps for `reason` until it is made runnable or `deadline` has
 /// passed. May return early: callers loop on their condition.
-#[inline]
+#[inline(always)]
 pub(crate) fn park_until(thread: &Thread, reason: Reason, deadline: u64) {
     thread.waits_for.set(reason);
     if thread.token_count.get() != 0 {
-        token::without_tokens(thread, || park_with_timer(thread, deadline));
+        park_without_tokens(thread, deadline);
     } else {
         park_with_timer(thread, deadline);
     }
 }
 
-#[inline]
+#[cold]
+#[inline(never)]
+fn park_without_tokens(thread: &Thread, deadline: u64) {
+    token::without_tokens(thread, || park_with_timer(thread, deadline));
+}
+
+#[inline(always)]
 fn park_with_timer(thread: &Thread, deadline: u64) {
     if deadline == NEVER {
         switch::park();
