@@ -9,6 +9,7 @@ use crate::bench;
 use crate::build;
 use crate::cli;
 use crate::conformance;
+use crate::explore;
 use crate::lint;
 use crate::process;
 use crate::progress::note;
@@ -18,7 +19,7 @@ use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
 /// The packages that are host programs or libraries (too).
-const HOST_PACKAGES: &[&str] = &["asphodel-core", "xtask"];
+const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore", "xtask"];
 
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] =
@@ -43,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     steps.take("documentation on the target", || documentation_target(workspace, &environment));
     let mut report = steps.tests(workspace);
     steps.take("conformance", || conformance::check(workspace));
+    steps.take("exploration, a minute", || explore::minute(workspace));
     steps.take("seeds", || seeds(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     println!("{}", steps.times(&report));

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Show every requirement, race, invariant, defect and case, with the tests that show it and their last result
     Conformance(Conformance),
+    /// Explore the exit subsystem on the host: random schedules of the real decisions, every invariant checked
+    Explore(Explore),
     /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
     Image(Image),
     /// Install what building and running needs, and say what was installed
@@ -193,6 +195,15 @@ those of a row of its file's `//!` table that names it; the rest of a test file'
 What a paragraph says that begins with `not shown:` does not count. Reasons stand in ARCHITECTURE.md. Results are those
 of the last `cargo xtask test` of each test on each machine.
 Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anything is missing or contradicts itself.";
+
+/// Arguments of `explore`, which are those of the explorer itself: `cargo xtask explore --help` tells them.
+#[derive(Args, Debug, Default)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Explore {
+    /// --seed S, --steps N, --seconds T, --cpus, --processes, --lwps, --bug
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub(crate) arguments: Vec<String>,
+}
 
 /// Arguments of `image`.
 #[derive(Args, Debug)]

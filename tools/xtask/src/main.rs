@@ -9,6 +9,7 @@ mod ci;
 mod cli;
 mod conformance;
 mod console;
+mod explore;
 mod gdb;
 mod guest;
 mod image;
@@ -50,6 +51,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(arguments) => test::run(&workspace, &arguments),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
         Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
+        Command::Explore(arguments) => explore::run(&workspace, &arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
         Command::Ci => ci::run(&workspace),

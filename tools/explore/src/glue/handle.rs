@@ -1,0 +1,157 @@
+//! Handles: LWPs as their siblings hold them.
+
+use asphodel_core::errno::Errno;
+
+use super::service::service;
+use super::undertaker;
+use super::wait_queue::{self, Manner, Woken};
+use crate::config::Bug;
+use crate::event::What;
+use crate::world::World;
+use crate::world::process::Process;
+use crate::world::queue::{QueueId, Waiting, key_of};
+use crate::world::thread::Thread;
+
+/// Bit of a key: the stack is pinned, too.
+const PINNED: u64 = 1 << 63;
+
+/// An LWP seen from outside. A killed LWP does not drop its handles: dropping the value gives nothing back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    thread: u32,
+    key: u64,
+}
+
+/// The handle of `thread`, a new LWP that cannot run yet.
+pub(crate) async fn new(w: &World, process: &Process, thread: &Thread) -> Handle {
+    w.at(What::Hold, thread.index).await;
+    let key = key_of(process.pid(), thread.member.tid());
+    if !w.has(Bug::HandleWithoutHold) {
+        let held = thread.remains.try_hold();
+        w.expect(held, "I12", || format!("a new LWP, thread {}, cannot be held", thread.index));
+    }
+    thread.seen.holds.set(thread.seen.holds.get() + 1);
+    thread.handle.set(key);
+    Handle { thread: thread.index, key }
+}
+
+/// Whether the LWP with `key` that had the record has ended.
+pub(crate) fn has_ended(thread: &Thread, key: u64) -> bool {
+    thread.remains.is_retired() || thread.handle.get() & !PINNED != key
+}
+
+impl Handle {
+    /// Its number in its process.
+    pub(crate) fn tid(self) -> u32 {
+        self.key as u32
+    }
+
+    fn is_revoked(self, w: &World) -> bool {
+        w.thread(self.thread).handle.get() & !PINNED != self.key
+    }
+
+    /// Keeps its stack mapped as well; `false`: it may be gone, or is pinned.
+    pub(crate) async fn pin(self, w: &World) -> bool {
+        service(w, async {
+            w.at(What::Hold, self.thread).await;
+            let thread = w.thread(self.thread);
+            if !thread.remains.try_pin() {
+                return false;
+            }
+            thread.seen.pins.set(thread.seen.pins.get() + 1);
+            w.at(What::Hold, self.thread).await;
+            let ours = thread.handle.get() == self.key;
+            if ours {
+                thread.handle.set(self.key | PINNED);
+            } else {
+                undertaker::unpin(w, thread).await;
+            }
+            ours
+        })
+        .await
+    }
+
+    /// The pin is not needed any more.
+    pub(crate) async fn unpin(self, w: &World) {
+        service(w, async {
+            w.at(What::Revoke, self.thread).await;
+            let thread = w.thread(self.thread);
+            if thread.handle.get() == self.key | PINNED {
+                thread.handle.set(self.key);
+                undertaker::unpin(w, thread).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits for its end, and gives the handle back.
+    pub(crate) async fn join(self, w: &World) -> Result<(), Errno> {
+        service(w, async {
+            let thread = w.thread(self.thread);
+            if thread.index == w.me().index && !self.is_revoked(w) {
+                return Err(Errno::EDEADLK);
+            }
+            let id = QueueId::Joiners(self.thread);
+            let ready = || has_ended(thread, self.key);
+            match wait_queue::wait(w, id, Waiting::Join(self.key), Manner::KILLABLE, ready).await {
+                Woken::Ready => Ok(()),
+                _ => Err(Errno::EINTR),
+            }
+        })
+        .await?;
+        self.give_back(w).await;
+        Ok(())
+    }
+
+    /// The handle is not needed any more: what its `drop` does.
+    pub(crate) async fn give_back(self, w: &World) {
+        service(w, async {
+            w.at(What::Revoke, self.thread).await;
+            let thread = w.thread(self.thread);
+            if thread.handle.get() != self.key {
+                // Revoked.
+                return;
+            }
+            thread.handle.set(0);
+            let process = w.process(thread.process.get());
+            let masked = process.crew.lock(w, process).await;
+            process.crew.crew().unlist(&w.threads, thread.index);
+            process.crew.unlock(w, masked);
+            undertaker::release(w, thread).await;
+        })
+        .await;
+    }
+}
+
+/// Takes the handle of a dead LWP away from its holder.
+pub(crate) async fn revoke(w: &World, thread: &Thread) {
+    w.at(What::Revoke, thread.index).await;
+    let key = thread.handle.replace(0);
+    give_back_both(w, thread, key).await;
+}
+
+async fn give_back_both(w: &World, thread: &Thread, key: u64) {
+    if key & PINNED != 0 {
+        undertaker::unpin(w, thread).await;
+    }
+    if key != 0 {
+        undertaker::release(w, thread).await;
+    }
+}
+
+/// Takes all handles of departed LWPs away from their holders: the caller is the only LWP left.
+pub(crate) async fn revoke_all(w: &World, process: &Process) {
+    loop {
+        let masked = process.crew.lock(w, process).await;
+        w.at(What::Revoke, process.slot).await;
+        let left = process.crew.crew().take_left(&w.threads);
+        let Some(index) = left else {
+            process.crew.unlock(w, masked);
+            return;
+        };
+        let thread = w.thread(index);
+        let key = thread.handle.replace(0);
+        process.crew.unlock(w, masked);
+        give_back_both(w, thread, key).await;
+    }
+}

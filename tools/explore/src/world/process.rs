@@ -1,0 +1,205 @@
+//! Processes: the record of `src/kernel/src/proc/table.rs`, and looking one up.
+
+use std::cell::{Cell, RefCell};
+
+use asphodel_core::id::Pid;
+use asphodel_core::list::NIL;
+use asphodel_core::proc::family::{Brood, Kin, Kinship};
+use asphodel_core::proc::gate::Gate;
+use asphodel_core::proc::status::Status;
+use asphodel_core::proc::usage::Account;
+use asphodel_core::signal::Signal;
+use asphodel_core::thread::remains::Remains;
+
+use super::lock::CrewLock;
+use super::queue::Queue;
+
+/// What the observer knows.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) touched: Cell<bool>,
+    /// The record is in use.
+    pub(crate) in_use: Cell<bool>,
+    /// It has a parent: it was added to a brood and not taken out for good.
+    pub(crate) has_parent: Cell<bool>,
+    /// LWPs that were counted in and are not off their CPUs for good.
+    pub(crate) present: Cell<u32>,
+    /// LWPs that were elected, and when the first one was.
+    pub(crate) masters: Cell<u32>,
+    pub(crate) elected_at: Cell<u64>,
+    /// Since a killer has walked the crew: how many may be left untold besides the master. The one who becomes single
+    /// is, until a master walks.
+    pub(crate) untold: Cell<Option<usize>>,
+    /// The status that the master has set.
+    pub(crate) status: Cell<Option<Status>>,
+    /// How often its end was reported or made away with.
+    pub(crate) reports: Cell<u32>,
+    /// Its usage has been given to its parent.
+    pub(crate) counted: Cell<bool>,
+    // Holds there should be.
+    pub(crate) in_table: Cell<bool>,
+    pub(crate) records: Cell<u32>,
+    pub(crate) members: Cell<u32>,
+    pub(crate) lookers: Cell<u32>,
+}
+
+/// A process's record.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) slot: u32,
+    generation: Cell<u32>,
+    pub(crate) holds: Remains,
+    pub(crate) gate: Gate,
+    pub(crate) kin: Kin,
+    pub(crate) born: Cell<bool>,
+    pub(crate) fatal: Cell<u32>,
+    pub(crate) pending: Cell<u32>,
+    pub(crate) signalled: Queue,
+    pub(crate) alone: Queue,
+    pub(crate) child_events: Queue,
+    pub(crate) brood: RefCell<Brood>,
+    pub(crate) crew: CrewLock,
+    pub(crate) status: Cell<Status>,
+    pub(crate) usage: Account,
+    pub(crate) children_usage: Account,
+    pub(crate) exit_signal: Cell<Signal>,
+    pub(crate) auto_reap: Cell<bool>,
+    pub(crate) group_founder: Cell<u32>,
+    pub(crate) corpses: Cell<u32>,
+    pub(crate) seen: Seen,
+}
+
+impl Process {
+    fn new(slot: u32) -> Self {
+        Self {
+            slot,
+            generation: Cell::new(0),
+            holds: Remains::free(),
+            gate: Gate::new(),
+            kin: Kin::new(),
+            born: Cell::new(false),
+            fatal: Cell::new(0),
+            pending: Cell::new(0),
+            signalled: Queue::default(),
+            alone: Queue::default(),
+            child_events: Queue::default(),
+            brood: RefCell::new(Brood::new()),
+            crew: CrewLock::new(),
+            status: Cell::new(Status::exited(0)),
+            usage: Account::new(),
+            children_usage: Account::new(),
+            exit_signal: Cell::new(Signal::CHLD),
+            auto_reap: Cell::new(false),
+            group_founder: Cell::new(0),
+            corpses: Cell::new(NIL),
+            seen: Seen {
+                touched: Cell::new(false),
+                in_use: Cell::new(false),
+                has_parent: Cell::new(false),
+                present: Cell::new(0),
+                masters: Cell::new(0),
+                elected_at: Cell::new(0),
+                untold: Cell::new(None),
+                status: Cell::new(None),
+                reports: Cell::new(0),
+                counted: Cell::new(false),
+                in_table: Cell::new(false),
+                records: Cell::new(0),
+                members: Cell::new(0),
+                lookers: Cell::new(0),
+            },
+        }
+    }
+
+    /// Makes the record that of a new process: `Process::reset`.
+    pub(crate) fn reset(&self) {
+        self.born.set(false);
+        self.gate.reset();
+        self.fatal.set(0);
+        self.pending.set(0);
+        self.status.set(Status::exited(0));
+        self.usage.reset();
+        self.children_usage.reset();
+        self.auto_reap.set(false);
+        self.corpses.set(NIL);
+        self.crew.crew().reset();
+        self.holds.occupy();
+        let seen = &self.seen;
+        seen.in_use.set(true);
+        seen.has_parent.set(false);
+        seen.present.set(1);
+        seen.masters.set(0);
+        seen.elected_at.set(0);
+        seen.untold.set(None);
+        seen.status.set(None);
+        seen.reports.set(0);
+        seen.counted.set(false);
+        seen.in_table.set(true);
+    }
+
+    /// Its pid.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::new(self.slot, self.generation.get())
+    }
+
+    /// The slot's next occupant has another pid.
+    pub(crate) fn next_generation(&self) {
+        self.generation.set(self.generation.get().wrapping_add(1));
+    }
+
+    /// Whether it founded a group that has members.
+    pub(crate) fn leads_a_group(&self) -> bool {
+        self.group_founder.get() == self.slot
+    }
+
+    /// Holds there should be.
+    pub(crate) fn holds_expected(&self) -> u32 {
+        let seen = &self.seen;
+        u32::from(seen.in_table.get()) + seen.records.get() + seen.members.get() + seen.lookers.get()
+    }
+}
+
+/// All processes.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    all: Vec<Process>,
+    free: RefCell<Vec<u32>>,
+}
+
+impl Processes {
+    /// `count` free records, of which slot 0 is never used.
+    pub(crate) fn new(count: u32) -> Self {
+        Self { all: (0..count).map(Process::new).collect(), free: RefCell::new((1..count).rev().collect()) }
+    }
+
+    /// The record in `slot`.
+    pub(crate) fn get(&self, slot: u32) -> &Process {
+        &self.all[slot as usize]
+    }
+
+    /// Number of slots.
+    pub(crate) fn len(&self) -> u32 {
+        self.all.len() as u32
+    }
+
+    /// A free slot.
+    pub(crate) fn take(&self) -> Option<u32> {
+        self.free.borrow_mut().pop()
+    }
+
+    /// Takes a slot back.
+    pub(crate) fn give(&self, slot: u32) {
+        self.free.borrow_mut().push(slot);
+    }
+
+    /// All records.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.all.iter().skip(1)
+    }
+}
+
+impl Kinship for Processes {
+    fn kin(&self, slot: u32) -> Option<&Kin> {
+        self.all.get(slot as usize).map(|process| &process.kin)
+    }
+}
