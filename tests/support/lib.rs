@@ -27,6 +27,7 @@
 //! | `current` | what the running test and the runner tell each other |
 //! | `check` | helpers for tests |
 //! | `race` | things that are to happen at the same time |
+//! | `dice` | numbers by chance that can be had again |
 //! | `bench` | what bench images need besides |
 #![no_std]
 
@@ -36,6 +37,7 @@ pub mod bench;
 mod check;
 mod current;
 mod deadline;
+mod dice;
 mod race;
 mod registry;
 pub mod report;
@@ -46,6 +48,7 @@ pub use check::{
     rounds, spawn_child, state_of, wait_exit,
 };
 pub use current::{leaves_heap, skip};
+pub use dice::Dice;
 pub use race::{
     RACE_DEADLINE_MS, RaceRounds, StartLine, dawdle, disturb_all_cpus, poison_stack, race_rounds,
     return_at_once, sleep_for_ever, spin_for_ever,
