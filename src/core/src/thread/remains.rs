@@ -76,7 +76,7 @@ impl Remains {
     /// As [`Remains::occupy`], by an LWP that somebody holds from the beginning.
     #[inline]
     pub fn occupy_held(&self) {
-        self.0.store(2 * HOLD | PIN, Ordering::Release);
+        self.0.store((2 * HOLD) | PIN, Ordering::Release);
     }
 
     /// Takes one more hold; the caller has one.

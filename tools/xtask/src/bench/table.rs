@@ -4,17 +4,8 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
 use super::figures::Figure;
-use super::peers::{BARS, Bar, CAVEATS, PEERS, SYSTEMS};
-
-/// The bar of a figure, when it has one.
-fn bar(figure: &Figure) -> Option<&'static Bar> {
-    BARS.iter().find(|bar| bar.name == figure.name && bar.cpus == figure.cpus)
-}
-
-/// Whether a figure is over its bar.
-pub(crate) fn is_over(figure: &Figure) -> bool {
-    bar(figure).is_some_and(|bar| figure.value > bar.at_most)
-}
+use super::peers::{CAVEATS, PEERS, SYSTEMS};
+use super::verdict::{Verdict, judge};
 
 /// The table with the caveats below it. Figures of a smoke run are not `judged`.
 pub(crate) fn render(figures: &[Figure], judged: bool) -> String {
@@ -24,7 +15,7 @@ pub(crate) fn render(figures: &[Figure], judged: bool) -> String {
     header.extend(SYSTEMS);
     table.set_header(header);
     for figure in figures {
-        table.add_row(row(figure, judged));
+        table.add_row(row(figure, figures, judged));
     }
     for column in [1, 2, 4] {
         if let Some(column) = table.column_mut(column) {
@@ -40,20 +31,26 @@ pub(crate) fn render(figures: &[Figure], judged: bool) -> String {
 }
 
 /// One figure's row.
-fn row(figure: &Figure, judged: bool) -> Vec<String> {
-    let bar = bar(figure);
-    let verdict = match bar {
-        Some(_) if !judged => "not judged",
-        Some(_) if is_over(figure) => "over",
-        Some(_) => "ok",
-        None => "",
+fn row(figure: &Figure, figures: &[Figure], judged: bool) -> Vec<String> {
+    let judgement = judge(figure, figures);
+    let has_bar = judgement.at_most.is_some() || !judgement.held_to.is_empty();
+    let verdict = match judgement.verdict {
+        Some(Verdict::Ok) if judged => "ok",
+        Some(Verdict::Over) if judged => "OVER",
+        _ if has_bar => "not judged",
+        _ => "",
+    };
+    let held_to = match judgement.at_most {
+        Some(most) if judgement.held_to.is_empty() => number(most),
+        Some(most) => format!("{} ({})", number(most), judgement.held_to),
+        None => judgement.held_to,
     };
     let mut row = vec![
         figure.name.clone(),
         figure.cpus.to_string(),
         number(figure.value),
         figure.unit.clone(),
-        bar.map(|bar| number(bar.at_most)).unwrap_or_default(),
+        held_to,
         verdict.to_string(),
     ];
     let peer = PEERS.iter().find(|peer| peer.name == figure.name && peer.cpus == figure.cpus);
@@ -95,24 +92,21 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_is_over_its_bar_only_with_the_bars_cpus() {
-        assert!(is_over(&figure("bench switch.yield 1 151 instructions")));
-        assert!(!is_over(&figure("bench switch.yield 1 150 instructions")));
-        assert!(!is_over(&figure("bench switch.yield 4 1000 instructions")));
-        assert!(!is_over(&figure("bench unknown 1 1e9 instructions")));
-    }
-
-    #[test]
     fn the_table_has_bar_verdict_and_peers() {
         let figures = [
             figure("bench switch.yield 1 97 instructions"),
+            figure("bench process.spawn_exit_wait 1 2000 instructions"),
+            figure("bench process.spawn_exit_wait 4 2100 instructions"),
+            figure("bench wait.nohang_miss_10000 1 61 instructions"),
             figure("bench lwp.live_10000_ratio 1 1.2 ratio"),
         ];
         let text = render(&figures, true);
         let row = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_string();
         assert!(row("switch.yield").contains("| ok "), "{text}");
         assert!(row("switch.yield").contains("89 / 82"), "{text}");
-        assert!(row("live_10000").contains("| over"), "{text}");
+        assert!(row("live_10000").contains("| OVER"), "{text}");
+        assert!(text.contains(" 2,300 (1.15 x 1 CPU) | ok"), "{text}");
+        assert!(text.contains("100 (= wait.nohang_miss_1)"), "{text}");
         assert!(render(&figures, false).contains("not judged"));
     }
 }
