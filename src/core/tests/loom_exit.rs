@@ -8,6 +8,7 @@
 //! | R9 victim leaves during the walk | `r09_walk_meets_departure` | a list is copied and walked without the lock; the walk ends where its next victim has left |
 //! | R30 teardown before the election | `r30_torn_down_after_the_election` | torn down before the election |
 //! | R31 spawn during exit | `r31_spawn_meets_exit` | children given away before the siblings are gone |
+//! | R50 process 1 dies | `r50_the_end_of_init_is_told_first` | torn down before it is told |
 //! | R45 usage against adders | `r45_usage_is_folded_once` | folded after the LWP is counted off its CPU; the master's folded at its exit, too |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
@@ -15,6 +16,7 @@
 mod models;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
 use asphodel_core::id::Pid;
 use asphodel_core::proc::crew::{Crew, Member, Members};
@@ -249,7 +251,7 @@ impl Family {
     fn disown(&self) {
         let mut brood = self.brood.lock().expect("no model panics with the brood locked");
         let mut inits = self.inits.lock().expect("no model panics with the brood locked");
-        let _told = brood.give_away(self, &mut inits, INIT, 8);
+        let _told = brood.give_away(self, &mut inits, INIT, 8, |_| {});
     }
 }
 
@@ -356,4 +358,62 @@ fn r45_seeded_folded_after_the_lwp_is_counted_off() {
 #[test]
 fn r45_seeded_the_masters_folded_at_its_exit_too() {
     catches("I11", || usage_is_folded(fold, folded_then_counted));
+}
+
+/// Process 1 with two LWPs, one of which exits while the other leaves. Its end is told, whole, by whoever would end it,
+/// and powers the system off: that LWP goes no further.
+struct Init {
+    process: Arc<Process>,
+    told: Tally,
+}
+
+impl Init {
+    fn tell(&self) {
+        self.process.use_words();
+        self.told.fetch_add(1, Untracked);
+    }
+
+    /// Its LWP asks for the end of the process: told before the election.
+    fn exit(&self) {
+        self.process.use_words();
+        self.tell();
+    }
+
+    /// Its LWP leaves, and ends the process if it is the last one: told before anything else the master does.
+    fn leave(&self) {
+        self.process.use_words();
+        match self.process.gate.leave() {
+            Leave::AsMaster(_) => self.tell(),
+            Leave::Quietly(_) => self.process.after_switch(),
+        }
+    }
+}
+
+fn init_ends(first: fn(&Init), second: fn(&Init)) {
+    let init = Arc::new(Init { process: Process::new(), told: Tally::new(0) });
+    let other = init.clone();
+    let ending = thread::spawn(move || second(&other));
+    first(&init);
+    ending.join().expect("the other LWP gets as far as it gets");
+    assert!(init.told.load(Untracked) > 0, "the end of process 1 is not told");
+    assert!(!init.process.gate.view().zombie, "process 1 is a zombie");
+}
+
+/// T19.
+#[test]
+fn r50_the_end_of_init_is_told_first() {
+    check(3, || init_ends(Init::exit, Init::leave));
+    check(3, || init_ends(Init::leave, Init::leave));
+    check(3, || init_ends(Init::exit, Init::exit));
+}
+
+#[test]
+fn r50_seeded_torn_down_before_it_is_told() {
+    const BUG: fn(&Init) = |init| {
+        if let Leave::AsMaster(_) = init.process.gate.exit() {
+            init.process.tear_down();
+            init.tell();
+        }
+    };
+    catches("Causality violation", || init_ends(BUG, Init::exit));
 }

@@ -11,11 +11,10 @@
 //! | R25 stop accounting (c) | `r25_whoever_is_counted_leaves` | an LWP that leaves takes no count along |
 //! | R26 unheld child | `r26_stop_report_meets_reap` | the lock is given up between the look and the report |
 //! | R27 job stopped and continued | `r27_a_job_is_stopped_and_continued` | the parent looks before it parks |
-//! | T145 continue | `t145_a_continue_is_told_once` | a continue is told to whoever comes |
-//! | T146, T147 the newest | `t147_the_newest_is_told` | a continue leaves the stop that was not told |
+//! | a continue told again | `continue_is_told_once` | a continue is told to whoever comes |
+//! | stale news | `newest_is_told` | a continue leaves the stop that was not told |
 //!
-//! Properties: I7 (each stop and each continue is told once at most), T142 (no stop is told while an LWP runs its
-//! program), I8 (at rest nobody sleeps who could be told something, nobody stays parked in a process that runs), I6.
+//! Properties: I7 (each stop and each continue is told once at most; no stop is told while an LWP runs its program), I8 (at rest nobody sleeps who could be told something, nobody stays parked in a process that runs), I6.
 #![cfg(not(loom))]
 
 mod explore;
@@ -374,7 +373,7 @@ impl Job {
         match status.event() {
             Event::Stopped(_) => {
                 if self.somebody_runs() {
-                    return Err("T142: a stop is told while an LWP runs".into());
+                    return Err("I7: a stop is told while an LWP runs".into());
                 }
                 if self.told.last_stop == self.told.stops {
                     return Err("I7: a stop is told twice".into());
@@ -495,7 +494,6 @@ const STOP_KILL: Role = Role::Sender(&[Send::Stop, Send::Kill]);
 /// Stopped from the parent downwards, continued from the child upwards.
 const JOB: Role = Role::Sender(&[Send::StopParent, Send::Stop, Send::Continue, Send::ContinueParent]);
 
-/// T138, T141, T142.
 #[test]
 fn r25_a_stop_is_told_once_and_when_complete() {
     holds(&[RUNNER, RUNNER, STOP, WAITER]);
@@ -506,15 +504,14 @@ fn r25_a_stop_is_told_once_and_when_complete() {
 
 #[test]
 fn r25_seeded_told_when_it_begins() {
-    caught("T142", Bug::ToldWhenItBegins, &[RUNNER, RUNNER, STOP, WAITER]);
+    caught("I7: a stop is told while", Bug::ToldWhenItBegins, &[RUNNER, RUNNER, STOP, WAITER]);
 }
 
 #[test]
 fn r25_seeded_told_when_it_begins_and_when_complete() {
-    caught("I7", Bug::ToldTwice, &[WAKER, STOP, WAITER]);
+    caught("I7: a stop is told twice", Bug::ToldTwice, &[WAKER, STOP, WAITER]);
 }
 
-/// T143.
 #[test]
 fn r25_the_last_runner_leaves() {
     holds(&[RUNNER, LEAVER, STOP, WAITER]);
@@ -535,10 +532,10 @@ fn r25_whoever_is_counted_leaves() {
 
 #[test]
 fn r25_seeded_counted_after_it_has_left() {
-    caught("T142", Bug::LeaveNotUncounted, &[RUNNER, RUNNER, SLEEPER, STOP, WAITER]);
+    caught("I7: a stop is told while", Bug::LeaveNotUncounted, &[RUNNER, RUNNER, SLEEPER, STOP, WAITER]);
 }
 
-/// T37, A-d07: killed while it is stopped, and told of by one of two waiters.
+/// Killed while it is stopped, and told of by one of two waiters.
 #[test]
 fn r26_stop_report_meets_reap() {
     holds(&[RUNNER, STOP_KILL, WAITER, WAITER]);
@@ -551,7 +548,6 @@ fn r26_seeded_lock_given_up_before_the_report() {
     caught("R26", Bug::LockGivenUp, &[RUNNER, STOP_KILL, WAITER, WAITER]);
 }
 
-/// T148.
 #[test]
 fn r27_a_job_is_stopped_and_continued() {
     holds(&[RUNNER, JOB, WAITER]);
@@ -563,9 +559,8 @@ fn r27_seeded_looked_before_parking() {
     caught("R27", Bug::LookBeforePark, &[RUNNER, JOB, WAITER]);
 }
 
-/// T144, T145.
 #[test]
-fn t145_a_continue_is_told_once() {
+fn continue_is_told_once() {
     holds(&[
         RUNNER,
         Role::Sender(&[Send::Continue, Send::Stop, Send::Continue, Send::Continue]),
@@ -575,19 +570,18 @@ fn t145_a_continue_is_told_once() {
 }
 
 #[test]
-fn t145_seeded_a_continue_told_again() {
-    caught("I7", Bug::ContinueTold, &[RUNNER, STOP_CONTINUE, WAITER]);
+fn continue_seeded_told_again() {
+    caught("I7: a continue", Bug::ContinueTold, &[RUNNER, STOP_CONTINUE, WAITER]);
 }
 
-/// T146, T147.
 #[test]
-fn t147_the_newest_is_told() {
+fn newest_is_told() {
     holds(&[RUNNER, STOP_CONTINUE_STOP, WAITER]);
     holds(&[RUNNER, Role::Sender(&[Send::Stop, Send::Continue, Send::Stop, Send::Continue]), WAITER]);
     holds(&[RUNNER, Role::Sender(&[Send::Stop, Send::Continue, Send::Kill]), WAITER]);
 }
 
 #[test]
-fn t147_seeded_a_continue_leaves_the_stop() {
-    caught("T142", Bug::StaleStopKept, &[RUNNER, STOP_CONTINUE, WAITER]);
+fn newest_seeded_a_continue_leaves_the_stop() {
+    caught("I7: a stop is told while", Bug::StaleStopKept, &[RUNNER, STOP_CONTINUE, WAITER]);
 }

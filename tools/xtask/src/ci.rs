@@ -11,6 +11,7 @@ use crate::cli;
 use crate::conformance;
 use crate::explore;
 use crate::lint;
+use crate::mutants;
 use crate::process;
 use crate::progress::note;
 use crate::setup::{self, Environment};
@@ -45,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let mut report = steps.tests(workspace);
     steps.take("conformance", || conformance::check(workspace));
     steps.take("exploration, a minute", || explore::minute(workspace));
+    steps.take("seeded bugs", || mutants::judge(workspace, &report.suites));
     steps.take("seeds", || seeds(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     println!("{}", steps.times(&report));

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Conformance(Conformance),
     /// Explore the exit subsystem on the host: random schedules of the real decisions, every invariant checked
     Explore(Explore),
+    /// Show every bug that is seeded into a model, and whether the model catches it
+    Mutants(Mutants),
     /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
     Image(Image),
     /// Install what building and running needs, and say what was installed
@@ -207,6 +209,21 @@ pub(crate) struct Explore {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     pub(crate) arguments: Vec<String>,
 }
+
+/// Arguments of `mutants`.
+#[derive(Args, Debug)]
+#[command(after_help = MUTANTS_HELP)]
+pub(crate) struct Mutants {
+    /// Change the code itself instead, one place at a time, in a copy: tests and models must notice (takes minutes)
+    #[arg(long)]
+    pub(crate) edits: bool,
+    /// Only edits that have PATTERN in their description
+    #[arg(long, value_name = "PATTERN", requires = "edits")]
+    pub(crate) filter: Option<String>,
+}
+
+const MUTANTS_HELP: &str = "\
+Ends with the line `N caught, N missed`. A race that must not happen here and has no seeded bug is a failure, too.";
 
 /// Arguments of `image`.
 #[derive(Args, Debug)]

@@ -15,6 +15,7 @@ mod guest;
 mod image;
 mod lint;
 mod machine;
+mod mutants;
 mod process;
 mod progress;
 mod run;
@@ -52,6 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
         Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
+        Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
         Command::Ci => ci::run(&workspace),

@@ -210,12 +210,11 @@ mod tests {
     fn stopped() -> (Stops, [Standing; 2]) {
         let (mut stops, lwps) = stopping();
         assert_eq!(stops.park(&lwps[0], 2), Effect::Nothing);
-        assert_eq!(stops.tell(true, true, false), None, "T142: not before all have parked");
+        assert_eq!(stops.tell(true, true, false), None, "not before all have parked");
         assert_eq!(stops.park(&lwps[1], 2), Effect::Tell);
         (stops, lwps)
     }
 
-    /// T138, T139, T141, T142.
     #[test]
     fn a_stop_is_told_once() {
         let (mut stops, _) = stopped();
@@ -237,7 +236,7 @@ mod tests {
         assert_eq!(stops.counted, 2);
     }
 
-    /// T143, R25: the last one that runs leaves instead; one that counts leaves and is not counted any more.
+    /// R25: the last one that runs leaves instead; one that counts leaves and is not counted any more.
     #[test]
     fn whoever_leaves_is_not_counted() {
         let (mut stops, lwps) = stopping();
@@ -250,7 +249,6 @@ mod tests {
         assert_eq!(stops.leave(&lwps[1], 0), Effect::Nothing);
     }
 
-    /// T144, T145, T146, T147.
     #[test]
     fn the_newest_is_told() {
         let (mut stops, lwps) = stopped();
@@ -268,7 +266,6 @@ mod tests {
         assert_eq!(stops.tell(true, true, false), Some(Status::stopped(Signal::TTIN)));
     }
 
-    /// T26, T37.
     #[test]
     fn who_is_killed_does_not_stop() {
         let (mut stops, lwps) = stopped();

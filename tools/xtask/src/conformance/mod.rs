@@ -4,10 +4,10 @@
 //! The statements are data (`tests/requirements.toml`), the tests are found in the sources by the numbers that they
 //! claim, the outcomes are those of the last runs of `test`, the reasons are tables of `ARCHITECTURE.md`.
 
-mod claims;
-mod number;
-mod reasons;
-mod requirements;
+pub(crate) mod claims;
+pub(crate) mod number;
+pub(crate) mod reasons;
+pub(crate) mod requirements;
 mod table;
 
 use std::fs;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -43,13 +43,20 @@ pub(crate) fn models(workspace: &Workspace, filter: Option<&str>) -> anyhow::Res
     if model_files(workspace)?.is_empty() {
         return Ok(Vec::new());
     }
-    let mut cargo = process::cargo(workspace.root());
+    run("loom models", results::LOOM, &mut models_command(workspace.root(), &workspace.loom_target()), filter)
+}
+
+/// The command that builds and runs the models of the workspace in `root`.
+pub(crate) fn models_command(root: &Path, target: &Path) -> Command {
+    let mut cargo = process::cargo(root);
     cargo.env("RUSTFLAGS", "--cfg loom");
     // The images' release profile is slow to build and gains a model nothing.
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    // The code's own assertions are properties, too.
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
     cargo.args(["test", "--no-fail-fast", "--release", "--package", MODELS_PACKAGE, "--test", "loom_*"]);
-    cargo.arg("--target-dir").arg(workspace.loom_target());
-    run("loom models", results::LOOM, &mut cargo, filter)
+    cargo.arg("--target-dir").arg(target);
+    cargo
 }
 
 /// The names of the models' files.

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use self::host::models_command;
 use self::images::{Filter, TestImage};
 pub(crate) use self::report::{Case, Outcome, Report, Suite};
 use crate::cli;
@@ -84,12 +85,21 @@ fn suites(
     let configurations = Configuration::select(machines, cpus)?;
     let mut suites = Vec::new();
     if wants_host_tests(arguments, filter) {
-        suites.extend(host::unit_tests(workspace, arguments.filter.as_deref())?);
-        suites.extend(host::models(workspace, arguments.filter.as_deref())?);
+        suites.extend(on_the_host(workspace, arguments.filter.as_deref())?);
     }
     if !images.is_empty() {
         suites.extend(runner::run(workspace, environment, arguments, filter, &images, &configurations)?);
     }
+    Ok(suites)
+}
+
+/// Runs what runs on the host: unit and property tests, and the models.
+///
+/// # Errors
+/// Fails when cargo cannot be started.
+pub(crate) fn on_the_host(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    let mut suites = host::unit_tests(workspace, filter)?;
+    suites.extend(host::models(workspace, filter)?);
     Ok(suites)
 }
 

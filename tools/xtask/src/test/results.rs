@@ -92,16 +92,23 @@ fn file(workspace: &Workspace) -> PathBuf {
 /// # Errors
 /// Fails when the file cannot be read or written.
 pub(crate) fn keep(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<()> {
-    let places = Places::find(workspace)?;
-    let commit = commit(workspace);
-    let new = suites.iter().flat_map(|suite| places.entries(suite, &commit)).collect();
-    let merged = merge(read(workspace)?, new);
+    let merged = merge(read(workspace)?, entries(workspace, suites)?);
     let path = file(workspace);
     fs::create_dir_all(workspace.state())?;
     // Another run must never find half a file.
     let partial = path.with_extension(format!("{}", std::process::id()));
     fs::write(&partial, serde_json::to_string_pretty(&merged)?)?;
     fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The outcomes of what has just been run.
+///
+/// # Errors
+/// Fails when cargo does not say where the packages are.
+pub(crate) fn entries(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<Vec<Entry>> {
+    let places = Places::find(workspace)?;
+    let commit = commit(workspace);
+    Ok(suites.iter().flat_map(|suite| places.entries(suite, &commit)).collect())
 }
 
 /// The commit that is checked out, in its short form.

@@ -1,0 +1,367 @@
+//! Changes of the code itself, one at a time: an ordering weakened, a comparison turned, a step left out. The tests and
+//! the models must notice each.
+//!
+//! The library is copied into a directory of its own with one change; it must still build; then its tests run, then the
+//! models. `cargo-mutants` was looked at: it puts other values into functions and turns operators, in every function
+//! there is, but knows neither memory orderings nor fences, and runs one command, where the models need another build.
+//! The places that matter here are few and known, so they are a list.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::process;
+use crate::progress::note;
+use crate::test::models_command;
+use crate::workspace::Workspace;
+
+/// A test run that takes longer hangs, which is noticed, too.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// One change: a file of the library, what stands there (once), and what is put in its place.
+struct Edit {
+    file: &'static str,
+    what: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+/// Shorthand for the table below.
+const fn edit(file: &'static str, what: &'static str, from: &'static str, to: &'static str) -> Edit {
+    Edit { file, what, from, to }
+}
+
+const GATE: &str = "proc/gate.rs";
+const FAMILY: &str = "proc/family.rs";
+const TENURE: &str = "proc/tenure.rs";
+const PARK: &str = "thread/park.rs";
+const REMAINS: &str = "thread/remains.rs";
+const DOOM: &str = "thread/doom.rs";
+const QUEUE: &str = "wait/queue.rs";
+
+const EDITS: &[Edit] = &[
+    edit(
+        GATE,
+        "transitions relaxed",
+        "compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed)",
+        "compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed)",
+    ),
+    edit(
+        GATE,
+        "alone judged relaxed",
+        "(self.0.load(Ordering::Acquire) >> PRESENT_SHIFT)",
+        "(self.0.load(Ordering::Relaxed) >> PRESENT_SHIFT)",
+    ),
+    edit(
+        GATE,
+        "creation allowed while exiting",
+        "word & (EXITING | SINGLE) != 0 {\n                return Err",
+        "word & SINGLE != 0 {\n                return Err",
+    ),
+    edit(
+        GATE,
+        "the last one leaves quietly",
+        "word & EXITING == 0 && word & COUNT_MASK == 1",
+        "word & EXITING == 0 && word & COUNT_MASK == 0",
+    ),
+    edit(
+        GATE,
+        "no zombie at zero",
+        "if nobody { new | ZOMBIE } else { new }",
+        "if nobody { new } else { new }",
+    ),
+    edit(GATE, "the master is not woken", "1 if new & (EXITING | SINGLE) != 0", "1 if new & SINGLE != 0"),
+    edit(GATE, "claimed twice", "word & (ZOMBIE | CLAIMED) == ZOMBIE", "word & ZOMBIE == ZOMBIE"),
+    edit(
+        PARK,
+        "no fence in prepare",
+        "            fence(Ordering::SeqCst);\n        }\n    }\n\n    /// The running thread takes",
+        "        }\n    }\n\n    /// The running thread takes",
+    ),
+    edit(
+        PARK,
+        "no fence in the killer",
+        "        // Pairs with the fence in `prepare`.\n        fence(Ordering::SeqCst);",
+        "",
+    ),
+    edit(
+        PARK,
+        "commit without release",
+        "compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)",
+        "compare_exchange(old, new, Ordering::Acquire, Ordering::Acquire)",
+    ),
+    edit(
+        PARK,
+        "unpark relaxed",
+        "self.0.swap(RUNNABLE, Ordering::AcqRel)",
+        "self.0.swap(RUNNABLE, Ordering::Relaxed)",
+    ),
+    edit(
+        PARK,
+        "announcement looked at relaxed",
+        "self.0.load(Ordering::Acquire) & STATE == PARKING\n    }",
+        "self.0.load(Ordering::Relaxed) & STATE == PARKING\n    }",
+    ),
+    edit(PARK, "a kill ends every sleep", "while seen & KILLABLE != 0", "while seen & STATE != RUNNABLE"),
+    edit(
+        PARK,
+        "taken judged relaxed",
+        "self.0.load(Ordering::Acquire) & TAKEN != 0",
+        "self.0.load(Ordering::Relaxed) & TAKEN != 0",
+    ),
+    edit(
+        QUEUE,
+        "no test under the lock",
+        "        if ready() {\n            return false;\n        }\n",
+        "        let _ = &ready;\n",
+    ),
+    edit(
+        QUEUE,
+        "the end judged without the lock",
+        "sleepers.park(thread).was_taken() ||",
+        "!sleepers.wait_links(thread).is_linked() ||",
+    ),
+    edit(
+        QUEUE,
+        "withdrawn without the lock",
+        "    queue.with(|waiters| waiters.withdraw(sleepers, thread));\n}",
+        "    if sleepers.wait_links(thread).is_linked() {\n        queue.with(|waiters| waiters.withdraw(sleepers, thread));\n    }\n}",
+    ),
+    edit(
+        REMAINS,
+        "pins dropped relaxed",
+        "fetch_sub(amount, Ordering::Release)",
+        "fetch_sub(amount, Ordering::Relaxed)",
+    ),
+    edit(
+        REMAINS,
+        "holds dropped relaxed",
+        "fetch_sub(HOLD, Ordering::Release)",
+        "fetch_sub(HOLD, Ordering::Relaxed)",
+    ),
+    edit(
+        REMAINS,
+        "no fence before the stack is freed",
+        "        fence(Ordering::Acquire);\n        Some(FreeStack(()))",
+        "        Some(FreeStack(()))",
+    ),
+    edit(
+        REMAINS,
+        "no fence before the record is freed",
+        "        fence(Ordering::Acquire);\n        Some(FreeRecord(()))",
+        "        Some(FreeRecord(()))",
+    ),
+    edit(
+        REMAINS,
+        "a free record can be held",
+        "while word & HOLD_MASK != 0",
+        "while word & HOLD_MASK != HOLD_MASK",
+    ),
+    edit(
+        REMAINS,
+        "announced relaxed",
+        "word.store(value, Ordering::Release)",
+        "word.store(value, Ordering::Relaxed)",
+    ),
+    edit(DOOM, "no fence at the switch", "        fence(Ordering::SeqCst);\n", ""),
+    edit(
+        DOOM,
+        "woken, then doomed",
+        "    doom.set();\n",
+        "    let unpark = park.unpark_killable();\n    doom.set();\n    return unpark;\n    #[expect(unreachable_code, reason = \"an edit\")]\n",
+    ),
+    edit(TENURE, "the generation stays", "wrapping_add(1)", "wrapping_add(0)"),
+    edit(
+        FAMILY,
+        "received by a former parent",
+        "        if !self.has(kinship, me, child) {\n            return Received::NotMine;\n        }\n",
+        "",
+    ),
+    edit(
+        FAMILY,
+        "last dead, first told",
+        "self.zombies.push_back(&siblings, child);\n    }",
+        "self.zombies.push_front(&siblings, child);\n    }",
+    ),
+    edit(FAMILY, "orphaned zombies not told", "zombies += u32::from(kin.is_zombie());", ""),
+    edit("proc/stop.rs", "the departed stay counted", "            self.counted -= 1;\n", ""),
+    edit(
+        "task.rs",
+        "a request to run again dropped",
+        "                Enqueue::Link\n            }\n        }\n    }",
+        "                Enqueue::Merged\n            }\n        }\n    }",
+    ),
+];
+
+/// What noticed a change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Noticed {
+    Tests,
+    Models,
+    Nothing,
+}
+
+/// Applies all changes, one at a time. `true`: one was missed.
+///
+/// # Errors
+/// Fails when the copy cannot be made, or does not pass unchanged, or a change does not apply or build.
+pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<bool> {
+    let copy = Copy::make(workspace)?;
+    note("the code as it is");
+    ensure!(copy.judge()? == Noticed::Nothing, "the copy fails without a change");
+    let wanted =
+        |edit: &&Edit| filter.is_none_or(|filter| format!("{} {}", edit.file, edit.what).contains(filter));
+    let (mut caught, mut missed) = (0, 0);
+    for edit in EDITS.iter().filter(wanted) {
+        let noticed =
+            copy.with(edit, Copy::judge).with_context(|| format!("{}: {}", edit.file, edit.what))?;
+        let verdict = match noticed {
+            Noticed::Tests => "caught by the tests",
+            Noticed::Models => "caught by the models",
+            Noticed::Nothing => "NOT caught",
+        };
+        println!("{}: {}: {verdict}", edit.file, edit.what);
+        if noticed == Noticed::Nothing { missed += 1 } else { caught += 1 }
+    }
+    println!("{caught} caught, {missed} missed");
+    Ok(missed != 0)
+}
+
+/// The library in a workspace of its own.
+struct Copy {
+    root: PathBuf,
+}
+
+impl Copy {
+    /// Copies the library as it is now.
+    fn make(workspace: &Workspace) -> anyhow::Result<Self> {
+        let root = workspace.state().join("mutants");
+        let sources = root.join("src");
+        if sources.exists() {
+            fs::remove_dir_all(&sources).with_context(|| format!("cannot remove {}", sources.display()))?;
+        }
+        copy_tree(&workspace.root().join("src/core"), &sources.join("core"))?;
+        let manifest =
+            fs::read_to_string(workspace.root().join("Cargo.toml")).context("cannot read Cargo.toml")?;
+        fs::write(root.join("Cargo.toml"), alone(&manifest)?)?;
+        fs::copy(workspace.root().join("Cargo.lock"), root.join("Cargo.lock"))
+            .context("cannot copy Cargo.lock")?;
+        Ok(Self { root })
+    }
+
+    /// Does something to the library with one change.
+    fn with<R>(&self, edit: &Edit, act: impl FnOnce(&Self) -> anyhow::Result<R>) -> anyhow::Result<R> {
+        let path = self.root.join("src/core/src").join(edit.file);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        fs::write(&path, apply(edit, &text)?)?;
+        let result = act(self);
+        fs::write(&path, text)?;
+        result
+    }
+
+    /// Who notices the code as it stands.
+    fn judge(&self) -> anyhow::Result<Noticed> {
+        let mut tests = process::cargo(&self.root);
+        tests.args(["test", "--quiet", "--lib", "--tests"]);
+        if !self.passes(tests)? {
+            return Ok(Noticed::Tests);
+        }
+        let models = models_command(&self.root, &self.root.join("target/loom"));
+        Ok(if self.passes(models)? { Noticed::Nothing } else { Noticed::Models })
+    }
+
+    /// Whether tests pass within the time they have. That they build is another matter.
+    fn passes(&self, mut tests: Command) -> anyhow::Result<bool> {
+        let mut build = Command::new(tests.get_program());
+        build.args(tests.get_args()).arg("--no-run").current_dir(&self.root);
+        for (name, value) in tests.get_envs() {
+            match value {
+                Some(value) => build.env(name, value),
+                None => build.env_remove(name),
+            };
+        }
+        let log = self.root.join("build.log");
+        fs::write(&log, "")?;
+        process::logged(&mut build, &log, "the build of the changed library")?;
+        // Failures of property tests are not worth keeping here.
+        tests.env("PROPTEST_FAILURE_PERSISTENCE", "off");
+        tests.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // A group of its own, so that a test that hangs ends with its cargo.
+        let mut cargo = tests.process_group(0).spawn().context("cannot start cargo")?;
+        let group = Pid::from_child(&cargo);
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || ended.send(cargo.wait()));
+        match end.recv_timeout(PATIENCE) {
+            Ok(status) => Ok(status?.success()),
+            Err(_) => {
+                kill_process_group(group, Signal::KILL)?;
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// The text with the change, which must have one place.
+fn apply(edit: &Edit, text: &str) -> anyhow::Result<String> {
+    match text.matches(edit.from).count() {
+        1 => Ok(text.replace(edit.from, edit.to)),
+        count => bail!("the text to be changed is there {count} times"),
+    }
+}
+
+/// The workspace's manifest with the library as its only member.
+fn alone(manifest: &str) -> anyhow::Result<String> {
+    let mut manifest: toml::Table = toml::from_str(manifest).context("Cargo.toml is not understood")?;
+    let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
+    let workspace = workspace.context("Cargo.toml has no workspace")?;
+    workspace.insert("members".into(), vec!["src/core"].into());
+    workspace.remove("default-members");
+    Ok(toml::to_string(&manifest)?)
+}
+
+/// Copies a directory.
+fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)
+                .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever changes the code finds out at once that an edit has lost its place.
+    #[test]
+    fn every_edit_has_one_place() {
+        let workspace = Workspace::find().expect("the tests run inside the project");
+        for edit in EDITS {
+            let path = workspace.root().join("src/core/src").join(edit.file);
+            let text = fs::read_to_string(&path).expect("the file of the edit is there");
+            let changed =
+                apply(edit, &text).unwrap_or_else(|error| panic!("{}: {}: {error}", edit.file, edit.what));
+            assert_ne!(changed, text, "{}: {}", edit.file, edit.what);
+        }
+    }
+
+    #[test]
+    fn the_copy_is_a_workspace_of_one() {
+        let text = alone("[workspace]\nmembers = [\"a\", \"b\"]\ndefault-members = [\"a\"]\n").unwrap();
+        assert_eq!(text, "[workspace]\nmembers = [\"src/core\"]\n");
+    }
+}
