@@ -51,18 +51,8 @@ pub(crate) fn lwps(pid: Pid) {
     let now = now_ticks();
     for lwp in api::lwps(pid) {
         let since = lwp.since.map_or(String::new(), |since| format!("{}", time(now.saturating_sub(since))));
-        let does = match lwp.waits_for {
-            Some(reason) => format!("waits for {reason}"),
-            None if lwp.kernel_depth > 0 => "is in a service".into(),
-            None => "is in its program".into(),
-        };
-        let role = match (lwp.master, lwp.doomed) {
-            (true, _) => ", ends the process",
-            (_, true) => ", has been told to die",
-            _ => "",
-        };
         println!(
-            "{:>8} {:<15} {:>3} {:>5} {since:>12} {does}{role}",
+            "{:>8} {:<15} {:>3} {:>5} {since:>12} {lwp}",
             lwp.tid,
             lwp_state(lwp.state),
             lwp.cpu,

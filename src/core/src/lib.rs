@@ -15,7 +15,7 @@
 //! | [`proc`] | the gate, the family, status words, usage |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
-//! | [`trace`] | when each step of an exit was done |
+//! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
 //! | [`regions`] | which memory is nobody's |
 //! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
@@ -42,3 +42,4 @@ pub mod thread;
 pub mod time;
 pub mod trace;
 pub mod wait;
+pub mod watchdog;

@@ -28,7 +28,9 @@ pub enum Step {
     PeersGone,
     /// The handlers of its exit and the at_exit hooks have been called.
     HooksDone,
-    /// The children are process 1's.
+    /// The memory of its own has been given back, if it had any and shares it with nobody.
+    MemoryReleased,
+    /// The children have another parent.
     ChildrenGivenAway,
     /// The master has nothing left to do and switches away for the last time.
     LastSwitch,
@@ -48,6 +50,7 @@ impl Step {
         Self::Alone,
         Self::PeersGone,
         Self::HooksDone,
+        Self::MemoryReleased,
         Self::ChildrenGivenAway,
         Self::LastSwitch,
         Self::Zombie,
@@ -64,6 +67,7 @@ impl Step {
             Self::Alone => "alone",
             Self::PeersGone => "peers gone",
             Self::HooksDone => "hooks done",
+            Self::MemoryReleased => "memory released",
             Self::ChildrenGivenAway => "children given away",
             Self::LastSwitch => "last switch",
             Self::Zombie => "zombie",
@@ -279,11 +283,11 @@ mod tests {
         let all = |times: [u64; STEPS]| {
             record(7, &core::array::from_fn::<_, STEPS, _>(|i| (Step::ALL[i], times[i])))
         };
-        let late = all([10, 11, 12, 12, 40, 41, 42, 43, 44, 9000]);
+        let late = all([10, 11, 12, 12, 40, 40, 41, 42, 43, 44, 9000]);
         assert_eq!(late.longest(), Some(StepTime { step: Step::HooksDone, at: 30, took: 28 }));
         assert_eq!((late.total(), late.latest().map(|done| done.took)), (34, Some(8956)));
         assert_eq!(
-            all([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]).longest().map(|done| done.step),
+            all([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]).longest().map(|done| done.step),
             Some(Step::SiblingsTold)
         );
     }

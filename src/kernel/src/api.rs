@@ -46,6 +46,7 @@ pub use crate::proc::rusage::{
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
 pub use crate::proc::trace::{exit_records, exit_trace};
 pub use crate::proc::wait::{Report, wait4};
+pub use crate::proc::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
 pub use crate::sync::preempt::{PreemptGuard, preempt_disable};
 pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, WaitQueue, Woken};

@@ -15,7 +15,7 @@ use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
-use crate::proc::{exit, fault, memory, program, spawn, undertaker};
+use crate::proc::{exit, fault, memory, program, spawn, undertaker, watchdog};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
@@ -130,7 +130,7 @@ fn start_secondary(index: usize) -> bool {
 fn start_services(board: &BoardInfo) -> Result<(), Errno> {
     work::worker::start(0)?;
     input::start(board.uart.irq);
-    Ok(())
+    watchdog::start()
 }
 
 fn start_init() -> Result<(), Errno> {

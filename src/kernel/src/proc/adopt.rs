@@ -11,7 +11,7 @@ use asphodel_core::trace::Step;
 
 use crate::proc::kill;
 use crate::proc::table::{Hold, INIT, PROCESSES, Process};
-use crate::proc::wait;
+use crate::proc::{wait, watchdog};
 
 /// Children that are moved under one hold of the two locks.
 const BATCH: usize = 16;
@@ -37,7 +37,11 @@ pub(crate) fn publish(process: &'static Process) {
         let parent = parent.hold();
         // With the lock held: nobody has reaped it yet.
         process.mark(Step::ParentTold);
+        let was_stuck = process.watch_reports.get() != 0;
         drop(brood);
+        if was_stuck {
+            watchdog::ended();
+        }
         if let Received::Unwanted(claim) = received {
             // What it used is not its parent's, who has not waited for it (getrusage(2)): process 1 gets it (I11).
             wait::bury(process, PROCESSES.get(INIT), claim);

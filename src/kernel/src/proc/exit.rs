@@ -19,7 +19,7 @@ use crate::arch::mmu;
 use crate::mem;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, arena, handle, hooks, kill, spawn, task_group, undertaker};
+use crate::proc::{adopt, arena, handle, hooks, kill, spawn, task_group, undertaker, watchdog};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
 use crate::sync::{channel, token};
@@ -84,6 +84,7 @@ fn gather(process: &'static Process, thread: &Thread) {
     process.mark(Step::SiblingsTold);
     // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
     if !process.gate.is_last_present() {
+        watchdog::watch();
         let manner = Manner::uninterruptible(Reason::Siblings);
         let _alone = process.alone.wait_in(manner, || process.gate.is_last_present());
     }
@@ -100,6 +101,7 @@ fn gather(process: &'static Process, thread: &Thread) {
 /// Gives away what the process has, and ends its last LWP.
 fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
     give_arena_back(process, thread);
+    process.mark(Step::MemoryReleased);
     // Nothing that is shared is used any more: a spawner that waits for that goes on (D18), and so does a leader (E18).
     spawn::give_back_loan(process);
     task_group::leave(process);

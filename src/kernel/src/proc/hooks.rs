@@ -12,6 +12,7 @@ use asphodel_core::proc::hooks::{Refused, Registry};
 use asphodel_core::proc::status::Status;
 
 use crate::arch::lock::InterruptLock;
+use crate::proc::watchdog;
 use crate::sync::service::Service;
 
 /// Most functions of each kind at a time.
@@ -96,6 +97,7 @@ where
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
+        watchdog::watch();
         let mut last = None;
         loop {
             let next = self.registry.lock().next(last);

@@ -2,6 +2,7 @@
 //! watchdog reports.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::Ordering;
 
 use asphodel_core::id::Pid;
@@ -47,6 +48,25 @@ pub struct LwpReport {
     pub kernel_depth: u32,
 }
 
+/// What it does, as the end of a sentence about it.
+impl fmt::Display for LwpReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.state, self.waits_for) {
+            (_, Some(reason)) => write!(f, "waits for {reason}")?,
+            (LwpState::Ready, _) => write!(f, "waits for cpu{}", self.cpu)?,
+            _ => {
+                let place = if self.kernel_depth > 0 { "the kernel" } else { "its program" };
+                write!(f, "runs in {place} on cpu{}", self.cpu)?;
+            }
+        }
+        f.write_str(match (self.master, self.doomed) {
+            (true, _) => ", ends the process",
+            (_, true) => ", has been told to die",
+            _ => "",
+        })
+    }
+}
+
 /// The LWPs of the process `pid` that have not left, oldest first, those that have been told to die last. Empty if there
 /// is no such process, or it is a zombie. Thread context; allocates.
 pub fn lwps(pid: Pid) -> Vec<LwpReport> {
@@ -69,6 +89,13 @@ pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
         }
         reports.clear();
     }
+}
+
+/// As [`lwps`], but no more than `N` of them; and how many there are. Thread context; never blocks.
+pub(super) fn first_lwp_reports<const N: usize>(process: &Process) -> (heapless::Vec<LwpReport, N>, usize) {
+    let crew = process.crew.lock();
+    let all = crew.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
+    (all.take(N).collect(), crew.iter(&THREADS).count())
 }
 
 /// A look at one LWP. Under its crew's lock, so that it cannot be gone; what it does may change meanwhile.

@@ -28,6 +28,7 @@
 //! | `trace` | records of the last exits |
 //! | `rusage` | getrusage |
 //! | `lwps` | looks at LWPs from outside |
+//! | `watchdog` | reports exits that take too long |
 //! | `report` | looks at processes from outside: ps |
 //! | `figures` | looks at the machine: cpus, free |
 
@@ -55,3 +56,4 @@ pub(crate) mod tenant;
 pub mod trace;
 pub(crate) mod undertaker;
 pub(crate) mod wait;
+pub mod watchdog;

@@ -82,6 +82,8 @@ pub(crate) struct Process {
     pub(crate) status: Cell32,
     /// When each step of its exit was done; see `proc::trace`.
     pub(crate) trace: ExitTrace,
+    /// How often the watchdog has reported its exit; by the watchdog.
+    pub(crate) watch_reports: Cell32,
 
     // Accounts.
     pub(crate) usage: Account,
@@ -158,6 +160,7 @@ impl Record for Process {
             leader: Cell32::new(0),
             status: Cell32::new(0),
             trace: ExitTrace::new(),
+            watch_reports: Cell32::new(0),
             usage: Account::new(),
             children_usage: Account::new(),
             memory: AtomicU64::new(0),
@@ -290,6 +293,7 @@ impl Process {
         self.pending.clear();
         self.status.set(0);
         self.trace.reset();
+        self.watch_reports.set(0);
         self.usage.reset();
         self.children_usage.reset();
         self.memory.store(0, Ordering::Relaxed);

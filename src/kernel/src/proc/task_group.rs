@@ -14,6 +14,7 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::proc::kill;
 use crate::proc::table::{PROCESSES, Process, Table};
+use crate::proc::watchdog;
 use crate::sync::wait_queue::Manner;
 
 impl Peering for Table {
@@ -71,6 +72,7 @@ pub(super) fn end_peers(process: &Process) {
         let Some(peer) = told else { break };
         kill::end(&peer, Signal::KILL);
     }
+    watchdog::watch();
     let _gone =
         process.alone.wait_in(Manner::uninterruptible(Reason::Peers), || process.peers.lock().is_empty());
 }

@@ -62,6 +62,15 @@ impl Callout {
         Self { slot: AtomicU32::new(0), task: Task::new(function, argument) }
     }
 
+    /// Takes the memory that arming it needs, so that arming cannot fail any more. Thread context.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn reserve(&'static self) -> Result<(), Errno> {
+        let _service = Service::enter();
+        self.slot().map(|_| ())
+    }
+
     /// Arms it for `nanoseconds` from now; if it is armed already, the new time counts. Thread context.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! - `expect: no-verdict`: the whole system hangs; `expect: system-panic`: it panics;
 //! - `expect: init-ends STATUS`: process 1 ends, the system says so, and powers off with this status;
 //! - `deadline: SECONDS`: how long the image may take on the host;
+//! - `append: WORDS`: boot arguments that it needs;
 //! - `race: yes`: it provokes races, so that it is worth booting with many schedules (`--seeds`);
 //! - `soak: WORDS` and `soak-deadline: SECONDS`: the boot arguments of a long run (`--soak`), and how long it may take.
 
@@ -72,6 +73,8 @@ pub(crate) struct Declaration {
     pub(crate) expected: Expected,
     /// How long it may take.
     pub(crate) deadline: Option<Duration>,
+    /// Boot arguments that it needs.
+    pub(crate) append: Option<String>,
     /// Whether it is about races.
     pub(crate) race: bool,
     /// Its long run.
@@ -101,6 +104,9 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
             }
         } else if let Some(text) = line.trim().strip_prefix("deadline:") {
             declaration.deadline = Some(seconds(text)?);
+        } else if let Some(words) = line.trim().strip_prefix("append:") {
+            ensure!(!words.trim().is_empty(), "`append:` names no boot argument");
+            declaration.append = Some(words.trim().to_string());
         } else if let Some(answer) = line.trim().strip_prefix("race:") {
             ensure!(
                 answer.trim() == "yes",
@@ -171,6 +177,14 @@ mod tests {
         assert_eq!(declaration.deadline, Some(Duration::from_secs(8)));
         assert_eq!(read("//! expect: system-panic").unwrap().expected, Expected::SystemPanic);
         assert_eq!(read("//! expect: init-ends 134").unwrap().expected, Expected::InitEnds(134));
+    }
+
+    #[test]
+    fn boot_arguments_are_declared() {
+        let declaration = read("//! Shows it.\n//! append: watchdog=1 x\n").unwrap();
+        assert_eq!(declaration.append.as_deref(), Some("watchdog=1 x"));
+        assert_eq!(read("//! Shows it.\n").unwrap().append, None);
+        assert!(read("//! append:\n").is_err());
     }
 
     #[test]

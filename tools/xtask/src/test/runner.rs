@@ -66,7 +66,7 @@ pub(crate) fn run(
     let mut jobs = Vec::new();
     for configuration in configurations {
         for (image, program) in images.iter().zip(&programs) {
-            let boot = boot(*configuration, program, arguments, filter);
+            let boot = boot(*configuration, image, program, arguments, filter);
             let deadline = deadline(image, arguments.timeout);
             jobs.push(Job { image, program, boot, deadline, filtered: filter.is_inside_images() });
         }
@@ -112,12 +112,14 @@ pub(super) fn build(
 /// How an image is booted for a test.
 pub(super) fn boot(
     configuration: Configuration,
+    image: &TestImage,
     program: &Program,
     arguments: &cli::Test,
     filter: &Filter,
 ) -> Boot {
     let mut boot = Boot::new(configuration, &program.image);
-    let words = [filter.boot_argument(), arguments.append.clone()];
+    // What is asked for comes last, and so holds against what the image declares.
+    let words = [filter.boot_argument(), image.declaration.append.clone(), arguments.append.clone()];
     boot.append = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
     if arguments.icount {
         boot.clock = Clock::Instructions;
@@ -203,7 +205,7 @@ pub(crate) fn debug(
     let filter = Filter::new(arguments.filter.as_deref());
     let programs = build(workspace, environment, images)?;
     let program = programs.first().context("one image was built")?;
-    let mut boot = boot(*configuration, program, arguments, &filter);
+    let mut boot = boot(*configuration, image, program, arguments, &filter);
     let port = gdb::free_port()?;
     boot.gdb_port = Some(port);
     let deadline = Duration::MAX;
@@ -241,8 +243,9 @@ mod tests {
         let program = Program { name: "i".into(), elf: "/e".into(), image: "/i".into() };
         let arguments = cli::Test { append: Some("seed=3".into()), icount: true, ..cli::Test::default() };
         let configuration = Configuration::new(Machine::Virt, 1).unwrap();
-        let boot = boot(configuration, &program, &arguments, &Filter::new(Some("i/one")));
-        assert_eq!(boot.append, "filter=one seed=3");
+        let declared = Declaration { append: Some("watchdog=1".into()), ..Declaration::default() };
+        let boot = boot(configuration, &image(declared), &program, &arguments, &Filter::new(Some("i/one")));
+        assert_eq!(boot.append, "filter=one watchdog=1 seed=3");
         assert_eq!(boot.clock, Clock::Instructions);
         assert_eq!(boot.kernel, Path::new("/i"));
     }

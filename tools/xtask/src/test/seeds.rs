@@ -144,7 +144,7 @@ pub(super) fn run(
     for (index, group) in groups.iter().enumerate() {
         for seed in seeds.0.clone() {
             let program = &programs[index % images.len()];
-            let mut boot = runner::boot(group.configuration, program, arguments, filter);
+            let mut boot = runner::boot(group.configuration, group.image, program, arguments, filter);
             // Of words that come twice the last counts: what was asked for on the command line.
             boot.append = format!("{ROUNDS} seed={seed} {}", boot.append).trim_end().to_string();
             boot.clock = Clock::Instructions;

@@ -69,7 +69,7 @@ pub(super) fn run(
     for configuration in configurations {
         for (image, program) in images.iter().zip(&programs) {
             let Some(soak) = &image.declaration.soak else { continue };
-            let mut boot = runner::boot(*configuration, program, arguments, filter);
+            let mut boot = runner::boot(*configuration, image, program, arguments, filter);
             boot.append = format!("{} {}", soak.words, boot.append).trim().to_string();
             let deadline = arguments.timeout.map_or(soak.deadline, Duration::from_secs);
             jobs.push(Job { image, program, boot, deadline, filtered: filter.is_inside_images() });

@@ -1,0 +1,198 @@
+//! The watchdog: an exit that takes too long is told on the console, with what it waits for (T195, R47, D38).
+//!
+//! Armed by the first exit that has to wait for somebody, or calls functions of programs; one that has nothing to wait
+//! for pays nothing. When its call-out fires it looks at all processes, reports those whose exit is older than the limit
+//! (`watchdog=SECONDS` among the boot arguments, 0 turns it off), and is armed again while any exit is in progress. The
+//! decisions are those of `asphodel_core::watchdog`. It changes nothing and nobody waits for it: it only tells.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use asphodel_core::errno::Errno;
+use asphodel_core::id::Pid;
+use asphodel_core::trace::{ExitRecord, Step};
+use asphodel_core::watchdog::{Arming, judge, limit_seconds};
+
+use crate::arch::counter;
+use crate::arch::lock::InterruptLock;
+use crate::proc::lwps::{LwpReport, first_lwp_reports};
+use crate::proc::table::{PROCESSES, Process};
+use crate::proc::trace;
+use crate::sync::service::Service;
+use crate::work::Task;
+use crate::work::callout::Callout;
+use crate::{board, println, time};
+
+/// LWPs that one report names.
+const NAMED: usize = 16;
+/// Exits that were reported and are waited for at a time, to tell when they end.
+const STUCK: usize = 32;
+
+/// What the watchdog has told of an exit.
+#[derive(Clone, Debug)]
+pub struct WatchdogReport {
+    /// The exit, as far as it had come.
+    pub exit: ExitRecord,
+    /// How long it had been in progress, in counter ticks.
+    pub age: u64,
+    /// Which report of this exit it was; 1 for the first.
+    pub number: u32,
+    /// Its LWPs, the first ones if there were many.
+    pub lwps: heapless::Vec<LwpReport, NAMED>,
+    /// LWPs that had not left but are not named.
+    pub more: usize,
+}
+
+/// What it remembers.
+struct Memory {
+    last: Option<WatchdogReport>,
+    /// Processes it has reported whose ends have not been told.
+    stuck: heapless::Vec<Pid, STUCK>,
+    ended: Option<ExitRecord>,
+}
+
+/// How long an exit may take, in counter ticks; 0: as long as it likes.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
+static ARMING: Arming = Arming::new();
+static TIMER: Callout = Callout::new(fired, 0);
+/// One look at a time.
+static LOOK: Task = Task::new(look, 0);
+static MEMORY: InterruptLock<Memory> =
+    InterruptLock::new(Memory { last: None, stuck: heapless::Vec::new(), ended: None });
+
+/// Starts it as the boot arguments say. Once, before process 1.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(crate) fn start() -> Result<(), Errno> {
+    let seconds = limit_seconds(board::boot_argument("watchdog"));
+    LIMIT.store(time::scale().ticks(seconds.saturating_mul(1_000_000_000)), Ordering::Relaxed);
+    TIMER.reserve()
+}
+
+/// The calling master may take long from here on; its election has been stamped. Thread context; never blocks.
+#[inline]
+pub(crate) fn watch() {
+    let limit = LIMIT.load(Ordering::Relaxed);
+    if limit != 0 && ARMING.begin() {
+        arm(limit);
+    }
+}
+
+#[cold]
+fn arm(ticks: u64) {
+    let armed = TIMER.arm(time::scale().nanoseconds(ticks));
+    debug_assert!(armed.is_ok(), "what it needs was reserved at boot");
+}
+
+/// The exit of a process that has been reported has come to its end. Any context; never blocks.
+#[cold]
+pub(crate) fn ended() {
+    LOOK.enqueue();
+}
+
+/// The call-out.
+fn fired(_argument: usize) {
+    ARMING.fired();
+    LOOK.enqueue();
+}
+
+/// Looks at all exits. A task: never two at a time.
+fn look(_argument: usize) {
+    let limit = LIMIT.load(Ordering::Relaxed);
+    let mut next = None;
+    for process in PROCESSES.all() {
+        let Some(elected) = process.trace.at(Step::Elected) else { continue };
+        if process.trace.at(Step::ParentTold).is_some() {
+            continue;
+        }
+        let now = counter::now();
+        let age = now.saturating_sub(elected);
+        let judgement = judge(limit, age, process.watch_reports.get());
+        if judgement.report {
+            process.watch_reports.set(judgement.reports);
+            report(&process, age, judgement.reports);
+        }
+        let wait = judgement.due.saturating_sub(age);
+        next = Some(next.map_or(wait, |next: u64| next.min(wait)));
+    }
+    let others = tell_the_ended();
+    if (next.is_some() || others) && ARMING.begin() {
+        // Exits that begin while the timer is armed rely on it: it is never further away than the limit.
+        arm(next.map_or(limit, |wait| wait.min(limit)));
+    }
+}
+
+/// Tells of an exit that takes too long.
+fn report(process: &Process, age: u64, number: u32) {
+    let exit = trace::record(process);
+    let (lwps, present) = first_lwp_reports(process);
+    let report = WatchdogReport { exit, age, number, more: present - lwps.len(), lwps };
+    tell(&report);
+    let mut memory = MEMORY.lock();
+    memory.last = Some(report);
+    if number == 1 || !memory.stuck.contains(&exit.pid) {
+        // If there are too many, the end of this one is not told.
+        let _stored = memory.stuck.push(exit.pid);
+    }
+}
+
+fn tell(report: &WatchdogReport) {
+    let ExitRecord { pid, name, .. } = report.exit;
+    let now = counter::now();
+    let (step, ago) = report.exit.latest().map_or(("", 0), |latest| {
+        (latest.step.name(), now.saturating_sub(report.exit.at(latest.step).unwrap_or(now)))
+    });
+    println!(
+        "asphodel: pid {pid} ({name}) has been ending for {} ms; its last step, {step}, was {} ms ago",
+        milliseconds(report.age),
+        milliseconds(ago)
+    );
+    for lwp in &report.lwps {
+        let since = lwp.since.map_or(0, |since| now.saturating_sub(since));
+        println!("asphodel:   tid {} {lwp}, for {} ms", lwp.tid, milliseconds(since));
+    }
+    if report.more > 0 {
+        println!("asphodel:   and {} LWPs more", report.more);
+    }
+}
+
+fn milliseconds(ticks: u64) -> u64 {
+    time::scale().nanoseconds(ticks) / 1_000_000
+}
+
+/// Tells of the exits that were reported and have come to their ends after all. `true`: others have not.
+fn tell_the_ended() -> bool {
+    let stuck = MEMORY.lock().stuck.clone();
+    for pid in stuck {
+        let exit = trace::exit_trace(pid);
+        if exit.is_some_and(|exit| exit.at(Step::ParentTold).is_none()) {
+            continue;
+        }
+        // Nobody remembers it if too many have ended since.
+        if let Some(exit) = exit {
+            println!(
+                "asphodel: pid {pid} ({}) has ended after all, after {} ms",
+                exit.name,
+                milliseconds(exit.total())
+            );
+        }
+        let mut memory = MEMORY.lock();
+        memory.stuck.retain(|known| *known != pid);
+        memory.ended = exit.or(memory.ended);
+    }
+    !MEMORY.lock().stuck.is_empty()
+}
+
+/// What the watchdog has told last. `None`: no exit has taken too long. Thread context; never blocks.
+#[must_use]
+pub fn watchdog_report() -> Option<WatchdogReport> {
+    let _service = Service::enter();
+    MEMORY.lock().last.clone()
+}
+
+/// The last exit that was reported and came to its end after all. Thread context; never blocks.
+#[must_use]
+pub fn watchdog_ended() -> Option<ExitRecord> {
+    let _service = Service::enter();
+    MEMORY.lock().ended
+}
