@@ -1,4 +1,4 @@
-//! An isolated process's memory is its own, and is given back whole when it ends, however it ends. T71, T72, T13.
+//! An isolated process's memory is its own, and is given back whole when it ends, however it ends. T71, T72, T13, T104.
 #![no_std]
 #![no_main]
 extern crate alloc;
@@ -16,8 +16,8 @@ use asphodel::api::{
     lwp_run, lwp_spawn, memory_report, process, set_affinity, spawn, wakeup,
 };
 use asphodel_test::{
-    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, eventually, leaves_heap,
-    on_cpu, return_at_once, rounds, sleep_for_ever, spin_for_ever, test, wait_exit,
+    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
+    leaves_heap, on_cpu, return_at_once, rounds, sleep_for_ever, spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -304,6 +304,58 @@ test!(
         let pid = try_isolate(limited, 0, Some(quota)).expect("there is room for it");
         assert_exited(wait_exit(pid).status, 0);
         eventually("all is as before", || census() == before);
+    }
+);
+
+test!(
+    /// T104: when frames run out for an arena, stacks that are kept for reuse are given back first; then it gets null.
+    t104_an_arena_under_memory_pressure,
+    deadline_ms = 120_000,
+    {
+        /// Takes what there is, and keeps it.
+        fn hoards(_: &Arguments<'_>) -> i32 {
+            loop {
+                let mut block = Vec::<u8>::new();
+                if block.try_reserve_exact(MIB).is_err() {
+                    break;
+                }
+                core::mem::forget(black_box(block));
+            }
+            HOARDED.fetch_add(my_arena(), Ordering::Relaxed);
+            HOARDERS.fetch_add(1, Ordering::Relaxed);
+            sleep_for_ever(0) as i32
+        }
+        static HOARDED: AtomicU64 = AtomicU64::new(0);
+        static HOARDERS: AtomicUsize = AtomicUsize::new(0);
+        let before = census();
+        // More dead stacks than the CPUs keep for themselves.
+        let kept_by_cpus = u64::from(cpus()) * 64;
+        let many = kept_by_cpus as u32 + 300;
+        let killed = |_: &Arguments<'_>| {
+            for _ in 0..u64::from(cpus()) * 64 + 300 {
+                drop(lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()));
+            }
+            sleep_for_ever(0) as i32
+        };
+        let pid = asphodel_test::spawn_child(killed, 0);
+        eventually("all its LWPs sleep", || process(pid).is_some_and(|report| report.sleeping == many + 1));
+        kill(pid, 9).expect("it is there");
+        let _status = wait_exit(pid);
+        assert!(memory_report().stacks_cached > kept_by_cpus, "{}", memory_report().stacks_cached);
+        let mut hoarders = Vec::new();
+        while free_frames() > 16 * MIB as u64 {
+            hoarders.push(isolate(hoards, 0));
+            eventually("it has what it can get", || HOARDERS.load(Ordering::Relaxed) == hoarders.len());
+        }
+        assert!(memory_report().stacks_cached <= kept_by_cpus, "{}", memory_report().stacks_cached);
+        assert!(HOARDED.load(Ordering::Relaxed) > 64 * MIB as u64);
+        // What needs no more frames goes on.
+        assert_exited(wait_exit(asphodel_test::spawn_child(|_| 7, 0)).status, 7);
+        for pid in hoarders {
+            assert_signaled(end(pid), Signal::KILL);
+        }
+        eventually("all is as before", || census() == before);
+        assert!(free_frames() > HOARDED.load(Ordering::Relaxed));
     }
 );
 
