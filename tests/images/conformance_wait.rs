@@ -12,8 +12,8 @@ use asphodel::api::{
     sigwait, sleep, spawn, wait4,
 };
 use asphodel_test::{
-    assert_exited, assert_signaled, await_zombie, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
-    state_of, test, wait_exit,
+    assert_signaled, await_zombie, cpus, eventually, on_cpu, sleep_for_ever, spawn_child, state_of, test,
+    wait_exit,
 };
 
 asphodel_test::image!();

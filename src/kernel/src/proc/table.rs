@@ -458,7 +458,7 @@ impl Process {
             let interrupts = daif::mask();
             // SAFETY: this CPU, interrupts masked, no other borrow.
             unsafe {
-                Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, process.slot))
+                Cpu::this().with_private(|private| PROCESSES.0.give(&mut private.processes, process.slot));
             };
             daif::restore(interrupts);
         }

@@ -64,7 +64,7 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
 /// Whether the running `thread` runs program code, holding guards perhaps, and no service.
 #[inline(always)]
 pub(crate) fn is_in_program(thread: &Thread) -> bool {
-    thread.service_depth.get() % CUSTODY == 0
+    thread.service_depth.get().is_multiple_of(CUSTODY)
 }
 
 /// How many services `thread` is in, and how many guards it holds: 0 if it can be killed where it is.
