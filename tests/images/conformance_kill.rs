@@ -397,7 +397,7 @@ test!(
         }
         fn member(_: &Arguments<'_>) -> i32 {
             // Some members spawn members themselves.
-            if getpid().slot() % 2 == 0 {
+            if getpid().slot().is_multiple_of(2) {
                 spawn_member();
             }
             sleep_for_ever(0) as i32

@@ -14,8 +14,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 use asphodel::api::{
     Callout, Condvar, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, LwpAttributes, LwpHandle,
     Mutex, Pid, Priority, Semaphore, Signal, WaitQueue, Woken, census, extexit, getpid, gettid, kill,
-    kill_lwp, lwp_run, lwp_spawn, memory, now_ns, process, set_affinity, set_priority, sleep, tsleep,
-    wakeup_one, yield_now,
+    kill_lwp, lwp_run, lwp_spawn, memory, now_ns, process, set_affinity, set_priority, tsleep, wakeup_one,
+    yield_now,
 };
 use asphodel_test::{
     assert_signaled, await_asleep, cpus, eventually, on_cpu, return_at_once, rounds, sleep_for_ever,

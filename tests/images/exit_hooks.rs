@@ -1,5 +1,6 @@
 //! at_exit: hooks are called for each process that ends, in order, once, while it is whole. T48, T49, T51, T52, T180 to
 //! T183; A-m01 to A-m04.
+//! race: yes
 //!
 //! Hooks are the kernel's, as at_exit(9): they are called for every process, also for those that end while they are
 //! registered for another one's sake. There are no descriptors yet that a hook could find closed.

@@ -202,7 +202,7 @@ test!(
             };
             set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
             let waiter = lwp_spawn(waits, pid.raw() as usize, &on_cpu(1 % cpus())).expect("an LWP can be made");
-            while !process(getpid()).is_some_and(|report| report.sleeping == 1) {
+            while process(getpid()).is_none_or(|report| report.sleeping != 1) {
                 core::hint::spin_loop();
             }
             GO.post();
