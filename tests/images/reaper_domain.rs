@@ -365,6 +365,40 @@ test!(
 );
 
 test!(
+    /// A-g07: children only: when they die their own children come to the reaper, which are not killed for that.
+    a_g07_those_inherited_meanwhile_are_not_meant,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        in_child(|_| {
+            const CHILDREN: u32 = 4;
+            static READY: AtomicU32 = AtomicU32::new(0);
+            fn child(_: &Arguments<'_>) -> i32 {
+                spawn_child(sleeper, 0);
+                READY.fetch_add(1, Ordering::AcqRel);
+                sleep_for_ever(0) as i32
+            }
+            assert_eq!(reaper_acquire(), Ok(()));
+            for _ in race_rounds() {
+                READY.store(0, Ordering::Release);
+                for number in 0..CHILDREN {
+                    spawn_child(child, number as usize);
+                }
+                eventually("all have a child", || READY.load(Ordering::Acquire) == CHILDREN);
+                for scope in [ReaperScope::Children, ReaperScope::All] {
+                    assert_eq!(reaper_kill(KILL, scope), Ok(CHILDREN), "{scope:?}");
+                    for _ in 0..CHILDREN {
+                        let report = wait4(-1, 0).expect("there are children").expect("they end");
+                        assert_signaled(report.status, Signal::KILL);
+                    }
+                }
+                assert_eq!(wait4(-1, 0), Err(Errno::ECHILD));
+            }
+            0
+        });
+    }
+);
+
+test!(
     /// T170: a child that its spawner does not want to wait for is the reaper's from the start.
     t170_no_wait_children_are_the_reapers,
     {

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::Ordering;
 
+use alloc::vec::Vec;
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::cull::Culls;
@@ -82,7 +83,7 @@ pub struct ReaperKill {
 /// # Errors
 /// `EINVAL`: another `idtype` or process (T171), no such signal, or signal 0 for a kill; process 1 cannot release.
 /// `EALREADY`: it is a reaper. `ENOTCONN`: it is none. `ESRCH`: no process was there to be signalled. `EOPNOTSUPP`: a
-/// stop or continue signal. `EAGAIN`: too many subtrees are being killed at this moment.
+/// stop or continue signal. `EAGAIN`: too many subtrees are being killed at this moment. `ENOMEM`.
 pub fn procctl(idtype: u32, id: i32, command: ProcCtl<'_>) -> Result<(), Errno> {
     let _service = Service::enter();
     let process = current_process();
@@ -220,7 +221,12 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
     }
     let cull = Cull { reaper: process, scope: request.scope, signal };
     request.killed = 0;
-    if matches!(signal.default_action(), Default::Kill { .. }) {
+    if request.scope == ReaperScope::Children {
+        for child in children(process)?.into_iter().filter_map(|pid| PROCESSES.find(pid)) {
+            kill::deliver(&child, signal);
+            request.killed += 1;
+        }
+    } else if matches!(signal.default_action(), Default::Kill { .. }) {
         announce(cull)?;
         for member in members(process, request.scope).filter(|member| !member.gate.view().zombie) {
             member.culled.store(u32::from(signal.number()), Ordering::Relaxed);
@@ -235,6 +241,17 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
         }
     }
     if request.killed == 0 { Err(Errno::ESRCH) } else { Ok(()) }
+}
+
+/// The children of `reaper` that have not ended. All of them before the first is signalled: when one dies, its own
+/// children may come to the same reaper, and those are not meant.
+fn children(reaper: &'static Process) -> Result<Vec<Pid>, Errno> {
+    let mut pids = Vec::new();
+    for child in members(reaper, ReaperScope::Children).filter(|child| !child.gate.view().zombie) {
+        pids.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        pids.push(child.pid());
+    }
+    Ok(pids)
 }
 
 /// Spawners that look from here on find the cull.
