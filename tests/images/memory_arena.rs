@@ -223,7 +223,8 @@ test!(
     no_end_leaves_anything,
     {
         let before = census();
-        let ends: [(fn(&Arguments<'_>) -> i32, Option<Signal>); 4] = [
+        type End = (fn(&Arguments<'_>) -> i32, Option<Signal>);
+        let ends: [End; 4] = [
             (
                 |_| {
                     litter(MIB);

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Install what building and running needs, and say what was installed
     Setup(Setup),
     /// What CI runs: formatting, lints, documentation, all tests, a short bench
-    Ci,
+    Ci(Ci),
 }
 
 /// Arguments of `run`.
@@ -224,6 +224,14 @@ pub(crate) struct Mutants {
 
 const MUTANTS_HELP: &str = "\
 Ends with the line `N caught, N missed`. A race that must not happen here and has no seeded bug is a failure, too.";
+
+/// Arguments of `ci`.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Ci {
+    /// Only the steps that have PATTERN in their name
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+}
 
 /// Arguments of `image`.
 #[derive(Args, Debug)]

@@ -56,6 +56,6 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
-        Command::Ci => ci::run(&workspace),
+        Command::Ci(arguments) => ci::run(&workspace, &arguments),
     }
 }
