@@ -23,8 +23,10 @@ type Heap = Tlsf<'static, u64, u8, 59, 8>;
 
 /// An arena grows by multiples of this, in bytes; also what is unmapped at once.
 const GRAIN: usize = 64 * 1024;
-/// It grows by this part of what it has, if there is so much.
+/// It grows by this part of what it has, if there is so much, ...
 const GROWTH_SHARE: usize = 4;
+/// ... and unless a block needs more, by this at most: interrupts are masked meanwhile.
+const GROWTH_LIMIT: usize = 1 << 20;
 
 /// Names an arena: 1 and up. 0 is none.
 pub(crate) type Number = u32;
@@ -142,7 +144,7 @@ impl Arena {
     fn grow(&mut self, base: usize, least: usize) -> bool {
         let lists = if self.mapped == 0 { size_of::<Heap>() } else { 0 };
         let Some(least) = (least + lists).checked_next_multiple_of(GRAIN) else { return false };
-        let much = (self.mapped / GROWTH_SHARE).next_multiple_of(GRAIN);
+        let much = (self.mapped / GROWTH_SHARE).next_multiple_of(GRAIN).min(GROWTH_LIMIT);
         (much > least && self.extend(base, much)) || self.extend(base, least)
     }
 
