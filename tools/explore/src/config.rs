@@ -75,6 +75,20 @@ pub enum Bug {
     AutoReapSilent,
     /// R22: what a child used that is reaped by itself is added to its parent's account, which can have ended
     CountedLate,
+    /// R19: orphans are given to a reaper that is ending itself
+    DeadReaperAdopts,
+    /// R23: a child gives back what it has borrowed, and does not wake its spawner
+    LenderNotWoken,
+    /// R28: a leader that ends leaves its task group open
+    GroupLeftOpen,
+    /// R28: a leader that ends does not wait for its peers
+    PeersNotAwaited,
+    /// R28: the last peer of a leader that waits does not wake it
+    LeaderNotWoken,
+    /// T175: who is spawned while its subtree is killed is not told
+    FateNotShared,
+    /// RFPGLOCK: who is spawned while its group is killed is not told
+    GroupNotHeard,
     /// R30: exit hooks run before the election
     HooksBeforeElection,
     /// R31: children are given away while siblings can still spawn

@@ -73,6 +73,18 @@ pub(crate) enum What {
     BecomeSingle,
     FinishSingle,
     SetAutoReap,
+    EnterDomain,
+    SetRole,
+    DeathSignal,
+    Cull,
+    ShareFate,
+    KillGroup,
+    HearGroup,
+    JoinPeers,
+    LeavePeers,
+    ClosePeers,
+    TellPeer,
+    GiveBack,
     Signal,
 }
 

@@ -151,6 +151,9 @@ fn process(w: &World, process: &Process) {
     w.expect(mastered && (gate.exiting || gate.live > 0), "I3", || {
         format!("{pid} has nobody to end it: {gate:?}")
     });
+    w.expect(!gate.zombie || process.peers.borrow().is_empty(), "T74", || {
+        format!("{pid} has ended before its peers")
+    });
     parent(w, process);
     told(w, process);
     waiters(w, process);
@@ -190,7 +193,11 @@ fn waiters(w: &World, process: &Process) {
         }
         _ => false,
     });
-    sleepers(w, &process.alone, "I13", |_| process.gate.is_last_present());
+    sleepers(w, &process.alone, "I13", |waiting| match waiting {
+        Waiting::Peers => process.peers.borrow().is_empty(),
+        _ => process.gate.is_last_present(),
+    });
+    sleepers(w, &process.lender, "I8", |_| !process.loan.is_lent());
     sleepers(w, &process.signalled, "I8", |waiting| match waiting {
         Waiting::Signal(set) => process.pending.get() & set != 0,
         _ => false,

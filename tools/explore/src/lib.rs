@@ -9,8 +9,9 @@
 //!
 //! After each step the invariants of the exit subsystem, I1 to I13, are checked for all that the step touched, and every
 //! few thousand steps for everything there is (`invariants`). I7 (stops and continues are reported at most once) holds
-//! vacuously: the kernel has no stop. Memory is sequentially consistent here; what weak memory adds is the business of
-//! the loom models.
+//! vacuously: nothing stops here. With them go T74 (a leader ends after its peers) and T175 (nobody slips through the
+//! kill of a subtree or group). Memory is sequentially consistent; what weak memory adds is the business of the loom
+//! models.
 //!
 //! | module | what it owns |
 //! |---|---|

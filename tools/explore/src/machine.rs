@@ -13,8 +13,18 @@ use crate::world::World;
 use crate::world::cpu::NEVER;
 use crate::world::thread::Begin;
 
+/// What the end of code on a stack means. The code of a thread itself never ends: it does not come back from its last
+/// switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// An interrupt handler, or a preemption: what it interrupted goes on.
+    Interruption,
+    /// A burial, on the idle thread's stack: whoever was chosen goes on.
+    Burial,
+}
+
 /// Code that is somewhere in its middle.
-type Frame<'w> = Pin<Box<dyn Future<Output = ()> + 'w>>;
+type Frame<'w> = Pin<Box<dyn Future<Output = Ended> + 'w>>;
 
 /// Whose steps come how often: changed every now and then, so that a CPU can fall far behind.
 const WEIGHTS: [u32; 6] = [0, 0, 1, 2, 8, 30];
@@ -67,7 +77,7 @@ impl<'w> Machine<'w> {
                 if first {
                     spawn::spawn_init(w).await;
                 }
-                switch::idle(w).await;
+                switch::idle(w).await
             }));
         }
         machine
@@ -133,7 +143,10 @@ impl<'w> Machine<'w> {
         let cpu = &w.cpus[index];
         if self.handlers[index].is_none() && !cpu.masked.get() && cpu.is_interrupted(w) {
             cpu.masked.set(true);
-            self.handlers[index] = Some(Box::pin(interrupt::handle(w)));
+            self.handlers[index] = Some(Box::pin(async move {
+                interrupt::handle(w).await;
+                Ended::Interruption
+            }));
         }
         match &mut self.handlers[index] {
             Some(handler) => {
@@ -154,7 +167,10 @@ impl<'w> Machine<'w> {
         self.end_if_doomed(cpu.current.get());
         if cpu.reschedule.get() {
             cpu.masked.set(true);
-            self.contexts[cpu.current.get() as usize].push(Box::pin(switch::preempt(w)));
+            self.contexts[cpu.current.get() as usize].push(Box::pin(async move {
+                switch::preempt(w).await;
+                Ended::Interruption
+            }));
         }
     }
 
@@ -188,18 +204,23 @@ impl<'w> Machine<'w> {
             self.contexts[current as usize].clear();
             self.begin(current, begin);
         }
+        if let Some(dead) = w.cpus[index].dead.take() {
+            self.contexts[current as usize].push(Box::pin(async move {
+                switch::bury_and_go_on(w, dead).await;
+                Ended::Burial
+            }));
+        }
         let frames = &mut self.contexts[current as usize];
         let innermost = frames.last_mut().expect("a thread has a context");
-        if poll(innermost).is_ready() {
-            // Only a preemption ends: the thread itself never comes back from its last switch.
-            frames.pop();
-            let cpu = &w.cpus[w.this.get() as usize];
-            cpu.masked.set(false);
+        let Poll::Ready(ended) = poll(innermost) else { return };
+        frames.pop();
+        if ended == Ended::Interruption {
+            w.cpu().masked.set(false);
             self.end_if_doomed(current);
         }
     }
 }
 
-fn poll(frame: &mut Frame<'_>) -> Poll<()> {
+fn poll(frame: &mut Frame<'_>) -> Poll<Ended> {
     frame.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }

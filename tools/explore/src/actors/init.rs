@@ -40,7 +40,9 @@ pub(crate) async fn run(w: &World) -> Option<Status> {
             _ => {
                 let group = if w.one_in(2) { Group::New } else { Group::Inherit };
                 let exit_signal = Signal::CHLD;
-                let attributes = Attributes { group, no_wait: false, exit_signal, role: Role::Program };
+                let role = Role::Program;
+                let attributes =
+                    Attributes { group, no_wait: false, peer: false, vfork: w.one_in(6), exit_signal, role };
                 if spawn::spawn(w, attributes).await.is_err() {
                     nap(w, 50).await;
                 }

@@ -8,6 +8,7 @@ use super::{HOOKS, Role, some_cpus};
 use crate::event::What;
 use crate::glue::exit::{self, Who};
 use crate::glue::handle::Handle;
+use crate::glue::reaper::{self, Scope};
 use crate::glue::service::service;
 use crate::glue::spawn::{self, Attributes, Group};
 use crate::glue::table::{self, For};
@@ -43,7 +44,7 @@ pub(crate) async fn live(w: &World) {
 
 impl Mind {
     async fn act(&mut self, w: &World) {
-        match w.below(100) {
+        match w.below(106) {
             0..16 => self.spawn(w).await,
             16..30 => self.wait(w).await,
             30..42 => self.make_lwp(w).await,
@@ -58,9 +59,12 @@ impl Mind {
             87..89 => set_auto_reap(w).await,
             89..91 => scan(w).await,
             91..93 => hooks(w).await,
-            93..94 => move_away(w).await,
-            94..95 => drop(kill::sigwait(w, Signal::CHLD.bit() | Signal::URG.bit(), 1 + w.below(80)).await),
-            95..96 => drop(exec::exec(w, Role::Program).await),
+            93 => move_away(w).await,
+            94 => drop(kill::sigwait(w, Signal::CHLD.bit() | Signal::URG.bit(), 1 + w.below(80)).await),
+            95 => drop(exec::exec(w, Role::Program).await),
+            96..99 => reap(w).await,
+            99..101 => set_death_signal(w).await,
+            101 => kill::kill_group(w, w.my_process().kin.group(), Signal::TERM).await,
             _ => end(w).await,
         }
     }
@@ -72,7 +76,8 @@ impl Mind {
             _ => Group::Inherit,
         };
         let exit_signal = if w.one_in(5) { Signal::USR1 } else { Signal::CHLD };
-        let attributes = Attributes { group, no_wait: w.one_in(6), exit_signal, role: Role::Program };
+        let (no_wait, peer, vfork) = (w.one_in(6), w.one_in(6), w.one_in(8));
+        let attributes = Attributes { group, no_wait, peer, vfork, exit_signal, role: Role::Program };
         if let Ok(pid) = spawn::spawn(w, attributes).await {
             self.children.push(pid);
         }
@@ -228,6 +233,27 @@ async fn hooks(w: &World) {
             Some(at) => drop(hooks.remove(at)),
             None => hooks.push(hook),
         }
+    })
+    .await;
+}
+
+/// Becomes a reaper, or ceases to be one, or kills what it is responsible for.
+async fn reap(w: &World) {
+    match w.below(6) {
+        0 => reaper::set_role(w, false).await,
+        1 => {
+            let scope = if w.one_in(2) { Scope::All } else { Scope::Subtree(someone(w)) };
+            let _none = reaper::kill_members(w, scope, Signal::KILL).await;
+        }
+        _ => reaper::set_role(w, true).await,
+    }
+}
+
+async fn set_death_signal(w: &World) {
+    let signal = if w.one_in(3) { Signal::URG } else { Signal::TERM };
+    service(w, async {
+        w.at(What::DeathSignal, 0).await;
+        w.my_process().death_signal.set(u32::from(signal.number()));
     })
     .await;
 }

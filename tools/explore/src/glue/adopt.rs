@@ -21,7 +21,6 @@ const INIT: u32 = Pid::INIT.slot();
 /// `process` has become a zombie: its parent learns of it. Masked.
 pub(crate) async fn publish(w: &World, process: &Process) {
     let slot = process.slot;
-    let signal = process.exit_signal.get();
     loop {
         w.at(What::Publish, slot).await;
         let parent = w.process(process.kin.parent());
@@ -30,6 +29,8 @@ pub(crate) async fn publish(w: &World, process: &Process) {
         }
         w.at(What::Publish, parent.slot).await;
         let unwanted = parent.auto_reap.get();
+        // An adopter gets SIGCHLD from everybody: adoption makes a child one of the normal class (T161, T166).
+        let signal = if process.kin.is_clone_class() { process.exit_signal.get() } else { Signal::CHLD };
         let received = receive(w, parent, process, unwanted);
         if matches!(received, Received::NotMine) {
             continue;
@@ -51,7 +52,6 @@ pub(crate) async fn publish(w: &World, process: &Process) {
             wait::count(w, process, if w.has(Bug::CountedLate) { parent } else { w.process(INIT) });
             wait::bury(w, process, claim).await;
         }
-        let signal = if parent.slot == INIT { Signal::CHLD } else { signal };
         kill::post(w, parent, signal).await;
         if !silent {
             wait_queue::wake_all(w, QueueId::Children(parent.slot)).await;
@@ -73,31 +73,64 @@ fn receive(w: &World, parent: &Process, process: &Process, unwanted: bool) -> Re
     received
 }
 
-/// Gives all children of `process`, whose only LWP is the caller, to process 1.
+/// Gives all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts.
 pub(crate) async fn disown_children(w: &World, process: &Process) {
-    let init = w.process(INIT);
-    let due = &init.child_events.due;
-    let tells = !w.has(Bug::AdopterNotTold);
-    let mut zombies = 0;
+    let mut reaper = w.process(process.domain.outer());
     loop {
         w.at(What::Disown, process.slot).await;
-        let mut brood = process.brood.borrow_mut();
-        if brood.is_empty() {
-            break;
+        if process.brood.borrow().is_empty() {
+            process.domain.close();
+            return;
         }
-        let mut adopter = w.process(INIT).brood.borrow_mut();
-        let (moved_zombies, more) = brood.give_away(&w.processes, &mut adopter, INIT, BATCH, |_| ());
-        if zombies == 0 && moved_zombies > 0 && tells {
-            due.set(due.get() + 1);
+        if !reaper.domain.adopts() && !w.has(Bug::DeadReaperAdopts) {
+            reaper = w.process(reaper.domain.outer());
+            continue;
         }
-        zombies += moved_zombies;
-        if !more {
-            break;
+        let mut bereaved = Vec::new();
+        let zombies = give_away(w, process, reaper, &mut bereaved);
+        let tells = zombies > 0 && !w.has(Bug::AdopterNotTold);
+        let due = &reaper.child_events.due;
+        due.set(due.get() + u32::from(tells));
+        for child in bereaved {
+            w.at(What::DeathSignal, child).await;
+            let child = w.process(child);
+            if let Some(signal) = Signal::new(child.death_signal.get() as i32) {
+                kill::deliver(w, child, signal).await;
+            }
+            table::release(w, child, For::Look).await;
+        }
+        if tells {
+            kill::post(w, reaper, Signal::CHLD).await;
+            wait_queue::wake_all(w, QueueId::Children(reaper.slot)).await;
+            due.set(due.get() - 1);
         }
     }
-    if zombies > 0 && tells {
-        kill::post(w, init, Signal::CHLD).await;
-        wait_queue::wake_all(w, QueueId::Children(INIT)).await;
-        due.set(due.get() - 1);
+}
+
+/// Moves a batch of children, both broods locked.
+fn give_away(w: &World, process: &Process, reaper: &Process, bereaved: &mut Vec<u32>) -> u32 {
+    let mut brood = process.brood.borrow_mut();
+    let mut adopter = reaper.brood.borrow_mut();
+    let (zombies, _more) = brood.give_away(&w.processes, &mut adopter, reaper.slot, BATCH, |child| {
+        let child = w.process(child);
+        if child.death_signal.get() != 0 {
+            table::hold_now(w, child, For::Look);
+            bereaved.push(child.slot);
+        }
+    });
+    zombies
+}
+
+/// Makes `process`, which nobody can reach yet, a child of the nearest reaper above `spawner`.
+pub(crate) async fn give_to_reaper(w: &World, process: &Process, spawner: &Process) {
+    let mut reaper = w.process(spawner.domain.outer());
+    loop {
+        w.at(What::AddToBrood, reaper.slot).await;
+        if reaper.domain.adopts() {
+            reaper.brood.borrow_mut().add(&w.processes, reaper.slot, process.slot);
+            process.seen.has_parent.set(true);
+            return;
+        }
+        reaper = w.process(reaper.domain.outer());
     }
 }

@@ -4,7 +4,7 @@ use asphodel_core::errno::Errno;
 
 use super::service::service;
 use super::wait_queue::{self, Manner, Woken};
-use super::{handle, kill, lwp, undertaker};
+use super::{handle, kill, lwp, spawn, undertaker};
 use crate::actors::Role;
 use crate::event::What;
 use crate::world::process::Process;
@@ -69,4 +69,5 @@ async fn release_old_program(w: &World, process: &Process, thread: &Thread) {
     process.auto_reap.set(false);
     thread.returned.set(false);
     thread.set_word.set(0);
+    spawn::give_back_loan(w, process).await;
 }

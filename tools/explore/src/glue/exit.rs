@@ -8,7 +8,7 @@ use asphodel_core::signal::Signal;
 
 use super::service::service;
 use super::wait_queue::{self, Manner};
-use super::{adopt, handle, kill, lwp, switch, undertaker};
+use super::{adopt, handle, kill, lwp, spawn, switch, task_group, undertaker};
 use crate::actors;
 use crate::config::Bug;
 use crate::event::What;
@@ -100,6 +100,7 @@ async fn gather(w: &World, process: &Process, thread: &Thread) {
     });
     undertaker::free_corpses(w, process).await;
     handle::revoke_all(w, process).await;
+    task_group::end_peers(w, process).await;
 }
 
 /// Runs all exit hooks; `true`: the master exits in one of them.
@@ -117,6 +118,8 @@ async fn run_hooks(w: &World) -> bool {
 
 /// Gives away what the process has, and ends its last LWP.
 async fn wind_up(w: &World, process: &Process, thread: &Thread) -> ! {
+    spawn::give_back_loan(w, process).await;
+    task_group::leave(w, process).await;
     if !w.has(Bug::DisownBeforeAlone) {
         adopt::disown_children(w, process).await;
     }

@@ -5,7 +5,6 @@ use asphodel_core::errno::Errno;
 use super::service::service;
 use super::undertaker;
 use super::wait_queue::{self, Manner, Woken};
-use crate::config::Bug;
 use crate::event::What;
 use crate::world::World;
 use crate::world::process::Process;
@@ -22,15 +21,10 @@ pub(crate) struct Handle {
     key: u64,
 }
 
-/// The handle of `thread`, a new LWP that cannot run yet.
+/// The handle of `thread`, a new LWP that cannot run yet, whose record is held for it.
 pub(crate) async fn new(w: &World, process: &Process, thread: &Thread) -> Handle {
     w.at(What::Hold, thread.index).await;
     let key = key_of(process.pid(), thread.member.tid());
-    if !w.has(Bug::HandleWithoutHold) {
-        let held = thread.remains.try_hold();
-        w.expect(held, "I12", || format!("a new LWP, thread {}, cannot be held", thread.index));
-    }
-    thread.seen.holds.set(thread.seen.holds.get() + 1);
     thread.handle.set(key);
     Handle { thread: thread.index, key }
 }

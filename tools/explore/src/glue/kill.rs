@@ -78,29 +78,91 @@ async fn interrupt(w: &World, thread: &Thread) {
     }
 }
 
-/// kill(2).
+/// kill(2) of one process.
 pub(crate) async fn kill(w: &World, pid: Pid, signal: Option<Signal>) -> Result<(), Errno> {
     service(w, async {
         let process = table::find(w, pid).await.ok_or(Errno::ESRCH)?;
-        let result = match signal.map(|signal| (signal, signal.default_action())) {
-            None => Ok(()),
-            Some((_, Default::JobControl)) => Err(Errno::EOPNOTSUPP),
-            Some((signal, Default::Ignore)) => {
-                post(w, process, signal).await;
-                switch::check_preemption(w).await;
-                Ok(())
-            }
-            Some((signal, Default::Kill { .. })) => {
-                if pid != Pid::INIT {
-                    end(w, process, signal).await;
-                }
-                Ok(())
-            }
-        };
+        if let Some(signal) = signal {
+            deliver(w, process, signal).await;
+        }
         table::release(w, process, For::Look).await;
-        result
+        switch::check_preemption(w).await;
+        match signal.map(Signal::default_action) {
+            Some(Default::JobControl) => Err(Errno::EOPNOTSUPP),
+            _ => Ok(()),
+        }
     })
     .await
+}
+
+/// kill(2) of a group by a fatal signal.
+pub(crate) async fn kill_group(w: &World, group: Pid, signal: Signal) {
+    service(w, async {
+        let word = announce_to_newcomers(w, group, signal).await;
+        for slot in 2..w.processes.len() {
+            let Some(process) = table::hold_slot(w, slot).await else { continue };
+            w.at(What::Find, slot).await;
+            if process.born.get() && !process.gate.view().zombie && process.kin.group() == group {
+                deliver(w, process, signal).await;
+            }
+            table::release(w, process, For::Look).await;
+        }
+        w.at(What::KillGroup, 0).await;
+        if w.peek_process(group.slot()).group_kill.get() == word {
+            check_told(w, group);
+        }
+    })
+    .await;
+}
+
+/// RFPGLOCK: when the walk is over every member has been told, or is just being told by its spawner.
+fn check_told(w: &World, group: Pid) {
+    for member in w.processes.iter().filter(|member| member.slot != Pid::INIT.slot()) {
+        let there = member.seen.in_use.get() && member.born.get() && member.kin.group() == group;
+        let told = member.fatal.get() != 0 || member.gate.is_exiting() || member.seen.fate_open.get();
+        // Who has come in since was made by somebody who is no member.
+        let stranger =
+            member.group_heard.get() == w.peek_process(member.group_founder.get()).group_kill.get();
+        w.expect(!there || told || stranger, "T175", || {
+            format!("{} lives on though its group was killed", member.pid())
+        });
+    }
+}
+
+/// Does to `process` what `signal` does by default.
+pub(crate) async fn deliver(w: &World, process: &Process, signal: Signal) {
+    match signal.default_action() {
+        Default::Kill { .. } if process.pid() != Pid::INIT => end(w, process, signal).await,
+        Default::Ignore => post(w, process, signal).await,
+        Default::Kill { .. } | Default::JobControl => {}
+    }
+}
+
+/// Leaves word of a fatal signal with the founder of `group`, before the members are walked.
+async fn announce_to_newcomers(w: &World, group: Pid, signal: Signal) -> u64 {
+    let Some(founder) = table::hold_slot(w, group.slot()).await else { return 0 };
+    w.at(What::KillGroup, group.slot()).await;
+    if founder.pid() == group {
+        let count = (founder.group_kill.get() >> u8::BITS).wrapping_add(1);
+        founder.group_kill.set(count << u8::BITS | u64::from(signal.number()));
+    }
+    let word = founder.group_kill.get();
+    table::release(w, founder, For::Look).await;
+    word
+}
+
+/// `process`, which look-ups find from now on and which has not run, has come into its group.
+pub(crate) async fn hear_group(w: &World, process: &Process) {
+    if w.has(Bug::GroupNotHeard) {
+        return;
+    }
+    w.at(What::HearGroup, process.slot).await;
+    let word = w.process(process.group_founder.get()).group_kill.get();
+    if word != process.group_heard.get()
+        && let Some(signal) = Signal::new(i32::from(word as u8))
+    {
+        end(w, process, signal).await;
+    }
 }
 
 /// Ends `process` by `signal`, unless it is ending already.

@@ -29,13 +29,20 @@ pub(crate) async fn create<'w>(
     };
     let thread = w.thread(index);
     thread.occupy(stack, w.cpu().index);
+    if !first {
+        // By its handle, from the beginning.
+        thread.seen.holds.set(2);
+        if !w.has(Bug::HandleWithoutHold) {
+            thread.remains.occupy_held();
+        }
+    }
     thread.role.set(role);
     // The LWP's record holds its process's, and gives it back last of all (R44, T91).
     table::hold(w, process, For::Record).await;
     thread.process.set(process.slot);
     let admitted = admit(w, process, thread, first).await;
     if !admitted {
-        dispose(w, thread).await;
+        dispose(w, thread, first).await;
         return Err(Errno::EAGAIN);
     }
     Ok(thread)
@@ -81,14 +88,17 @@ fn count(w: &World, process: &Process) -> bool {
 }
 
 /// Disposes of a thread that has never run.
-async fn dispose(w: &World, thread: &Thread) {
+async fn dispose(w: &World, thread: &Thread, first: bool) {
     undertaker::retire(w, thread, OffStack::assert()).await;
+    if !first {
+        // The handle that there will not be.
+        undertaker::release(w, thread).await;
+    }
     undertaker::release(w, thread).await;
 }
 
 /// First thing an LWP runs.
 pub(crate) async fn start(w: &World) -> ! {
-    w.me().service_depth.set(1);
     switch::enter_thread(w).await;
     run_entry(w).await
 }

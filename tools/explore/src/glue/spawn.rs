@@ -2,15 +2,20 @@
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::domain;
 use asphodel_core::signal::Signal;
 
 use super::service::service;
 use super::table::{self, For};
-use super::{lwp, ready, switch};
+use super::wait_queue::{self, Manner};
+use super::{adopt, kill, lwp, ready, reaper, switch, task_group};
 use crate::actors::{self, Role};
+use crate::config::Bug;
 use crate::event::What;
 use crate::world::World;
 use crate::world::process::Process;
+use crate::world::queue::{QueueId, Waiting};
+use crate::world::thread::Thread;
 
 /// Which group a new process is in.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,8 @@ pub(crate) enum Group {
 pub(crate) struct Attributes {
     pub(crate) group: Group,
     pub(crate) no_wait: bool,
+    pub(crate) peer: bool,
+    pub(crate) vfork: bool,
     pub(crate) exit_signal: Signal,
     pub(crate) role: Role,
 }
@@ -33,21 +40,44 @@ pub(crate) struct Attributes {
 pub(crate) async fn spawn(w: &World, attributes: Attributes) -> Result<Pid, Errno> {
     service(w, async {
         let caller = w.my_process();
-        let parent = if attributes.no_wait {
-            table::find(w, Pid::INIT).await.ok_or(Errno::ESRCH)?
+        let process = prepare(w, caller, attributes).await?;
+        let pid = process.pid();
+        if attributes.vfork {
+            // Over the wait: a sibling may reap the child meanwhile (R23).
+            table::hold(w, process, For::Look).await;
+        }
+        let started = start(w, process, caller, attributes).await;
+        if attributes.vfork {
+            if started.is_ok() {
+                let (id, ready) = (QueueId::Lender(process.slot), || !process.loan.is_lent());
+                let _back = wait_queue::wait(w, id, Waiting::Loan, Manner::KILLABLE, ready).await;
+            }
+            table::release(w, process, For::Look).await;
         } else {
-            table::hold(w, caller, For::Look).await;
-            caller
-        };
-        let result = make(w, caller, parent, attributes).await;
-        table::release(w, parent, For::Look).await;
-        switch::check_preemption(w).await;
-        result
+            switch::check_preemption(w).await;
+        }
+        started.map(|()| pid)
     })
     .await
 }
 
-async fn make(w: &World, caller: &Process, parent: &Process, attributes: Attributes) -> Result<Pid, Errno> {
+/// What a process has borrowed is given back: its spawner goes on.
+pub(crate) async fn give_back_loan(w: &World, process: &Process) {
+    w.at(What::GiveBack, process.slot).await;
+    let due = &process.lender.due;
+    due.set(due.get() + 1);
+    if process.loan.give_back() && !w.has(Bug::LenderNotWoken) {
+        wait_queue::wake_all(w, QueueId::Lender(process.slot)).await;
+    }
+    due.set(due.get() - 1);
+}
+
+/// A filled record that nobody can reach.
+async fn prepare<'w>(
+    w: &'w World,
+    caller: &'w Process,
+    attributes: Attributes,
+) -> Result<&'w Process, Errno> {
     let process = table::allocate(w).await.ok_or(Errno::EAGAIN)?;
     let pid = process.pid();
     let Some(founder) = founder(w, process, caller, attributes.group).await else {
@@ -60,7 +90,20 @@ async fn make(w: &World, caller: &Process, parent: &Process, attributes: Attribu
     process.group_founder.set(founder.slot);
     table::turn(w, founder, For::Look, For::Member);
     process.exit_signal.set(exit_signal);
-    start(w, process, parent, attributes.role).await.map(|()| pid)
+    process.loan.set(attributes.vfork);
+    // A signal that ends the caller's group during this call is for its new member as well.
+    let heard = match attributes.group {
+        Group::Inherit => caller.group_heard.get(),
+        Group::New | Group::Join(_) => founder.group_kill.get(),
+    };
+    process.group_heard.set(heard);
+    w.at(What::EnterDomain, process.slot).await;
+    let (outer, branch) = domain::of_child(&w.processes, caller.slot, pid);
+    process.domain.enter(outer, branch);
+    if process.held_reaper().is_some() {
+        table::hold(w, w.process(outer), For::Subject).await;
+    }
+    Ok(process)
 }
 
 /// A hold on the founder of the group that the new process is to be in.
@@ -88,8 +131,8 @@ async fn founder<'w>(
 }
 
 /// Makes the first LWP and lets it run.
-async fn start(w: &World, process: &Process, parent: &Process, role: Role) -> Result<(), Errno> {
-    let thread = match lwp::create(w, process, role, true).await {
+async fn start(w: &World, process: &Process, spawner: &Process, attributes: Attributes) -> Result<(), Errno> {
+    let thread = match make_first_lwp(w, process, spawner, attributes).await {
         Ok(thread) => thread,
         Err(error) => {
             let founder = w.process(process.group_founder.get());
@@ -100,14 +143,36 @@ async fn start(w: &World, process: &Process, parent: &Process, role: Role) -> Re
     };
     actors::scatter(w, thread);
     w.at(What::AddToBrood, process.slot).await;
-    if parent.slot != process.slot {
-        parent.brood.borrow_mut().add(&w.processes, parent.slot, process.slot);
+    if attributes.no_wait {
+        adopt::give_to_reaper(w, process, spawner).await;
+    } else if spawner.slot != process.slot {
+        spawner.brood.borrow_mut().add(&w.processes, spawner.slot, process.slot);
         process.seen.has_parent.set(true);
     }
     w.at(What::Born, process.slot).await;
     process.born.set(true);
+    kill::hear_group(w, process).await;
+    reaper::share_fate(w, process, spawner).await;
+    process.seen.fate_open.set(false);
     ready::enqueue(w, thread.index).await;
     Ok(())
+}
+
+/// The first LWP of a process that is in its spawner's task group by then, if it is to be.
+async fn make_first_lwp<'w>(
+    w: &'w World,
+    process: &'w Process,
+    spawner: &'w Process,
+    attributes: Attributes,
+) -> Result<&'w Thread, Errno> {
+    if attributes.peer {
+        task_group::join(w, process, spawner).await?;
+    }
+    let thread = lwp::create(w, process, attributes.role, true).await;
+    if thread.is_err() {
+        task_group::leave(w, process).await;
+    }
+    thread
 }
 
 /// Makes process 1, whose first LWP runs on the CPU whose step it is.
@@ -116,6 +181,15 @@ pub(crate) async fn spawn_init(w: &World) {
     table::hold(w, process, For::Member).await;
     process.kin.name(process.pid(), process.pid(), false);
     process.group_founder.set(process.slot);
+    process.domain.acquire().expect("it is none yet");
+    let attributes = Attributes {
+        group: Group::New,
+        no_wait: false,
+        peer: false,
+        vfork: false,
+        exit_signal: Signal::CHLD,
+        role: Role::Init,
+    };
     // Its own parent: nobody else can be.
-    start(w, process, process, Role::Init).await.expect("everything is free");
+    start(w, process, process, attributes).await.expect("everything is free");
 }

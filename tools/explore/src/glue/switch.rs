@@ -1,4 +1,4 @@
-//! Choosing the next thread, switching to it, and what is done for the one before. All masked.
+//! Choosing the next thread, switching to it, what is done for the one before, and for the dead. All masked.
 
 use asphodel_core::proc::usage::Usage;
 
@@ -14,7 +14,6 @@ pub(crate) enum Why {
     Yield,
     Preempted,
     Parks,
-    Dies,
 }
 
 /// Longest slice, in steps.
@@ -45,9 +44,34 @@ pub(crate) async fn preempt(w: &World) {
 pub(crate) async fn die(w: &World) -> ! {
     w.mask();
     w.at(What::Dies, 0).await;
-    leave(w, Why::Dies).await;
+    let (cpu, thread) = (w.cpu(), w.me());
+    charge(w, thread, Why::Parks);
+    thread.seen.place.set(Place::Leaving);
+    cpu.current.set(cpu.idle.get());
+    w.thread(cpu.idle.get()).seen.place.set(Place::Running(cpu.index));
+    cpu.dead.set(Some(thread.index));
+    come_back().await;
     w.violate("I4", "a dead thread was switched to".into());
     never().await
+}
+
+/// Buries the thread that has died on this CPU, on the idle thread's stack, and goes on with the best one that is
+/// runnable then.
+pub(crate) async fn bury_and_go_on(w: &World, dead: u32) {
+    w.thread(dead).seen.off_cpu.set(true);
+    w.thread(dead).seen.place.set(Place::Nowhere);
+    undertaker::bury(w, dead).await;
+    w.at(What::Choose, dead).await;
+    let cpu = w.cpu();
+    cpu.reschedule.set(false);
+    let next = {
+        let mut queue = cpu.run_queue.borrow_mut();
+        let next = queue.pop_best(&w.threads);
+        cpu.ready.set(queue.len());
+        next.unwrap_or(cpu.idle.get())
+    };
+    w.me().seen.place.set(Place::Nowhere);
+    install(w, w.thread(next));
 }
 
 /// Gives way to a better thread that was made runnable. Thread context.
@@ -72,14 +96,18 @@ async fn leave_once(w: &World, why: Why) {
     w.cpu().reschedule.set(false);
     let Some(next) = choose(w, thread, why) else { return };
     charge(w, thread, why);
-    let next = w.thread(next);
+    install(w, w.thread(next));
+    come_back().await;
+    finish(w).await;
+}
+
+/// `next` is the thread that runs here from now on.
+fn install(w: &World, next: &Thread) {
     let cpu = w.cpu();
     cpu.slice_end.set(w.now.get() + 1 + u64::from(w.below(SLICE)));
     next.cpu.set(cpu.index);
     next.seen.place.set(Place::Running(cpu.index));
     cpu.current.set(next.index);
-    come_back().await;
-    finish(w).await;
 }
 
 /// The thread to run instead of `thread`, which is put where it belongs. `None`: it goes on.
@@ -90,7 +118,6 @@ fn choose(w: &World, thread: &Thread, why: Why) -> Option<u32> {
     let mut queue = cpu.run_queue.borrow_mut();
     let (place, handover) = match why {
         Why::Parks => (Place::Leaving, Handover::Parked(thread.index)),
-        Why::Dies => (Place::Leaving, Handover::Dead(thread.index)),
         _ if idle => {
             if queue.is_empty() {
                 return None;
@@ -141,11 +168,6 @@ pub(crate) async fn finish(w: &World) {
             w.thread(thread).seen.place.set(Place::InHand);
             ready::enqueue(w, thread).await;
         }
-        Handover::Dead(thread) => {
-            w.thread(thread).seen.off_cpu.set(true);
-            w.thread(thread).seen.place.set(Place::Nowhere);
-            undertaker::bury(w, thread).await;
-        }
     }
 }
 
@@ -159,7 +181,7 @@ pub(crate) async fn enter_thread(w: &World) {
 }
 
 /// What the idle thread of a CPU does, for ever.
-pub(crate) async fn idle(w: &World) {
+pub(crate) async fn idle(w: &World) -> ! {
     finish(w).await;
     loop {
         preempt(w).await;

@@ -23,6 +23,9 @@ pub(crate) enum For {
     Record,
     Member,
     Look,
+    Peer,
+    /// It is or was the reaper that is nearest.
+    Subject,
 }
 
 fn count(w: &World, process: &Process, what: For, by: i32) {
@@ -35,6 +38,8 @@ fn count(w: &World, process: &Process, what: For, by: i32) {
         For::Record => add(&seen.records, by),
         For::Member => add(&seen.members, by),
         For::Look => add(&seen.lookers, by),
+        For::Peer => add(&seen.peers, by),
+        For::Subject => add(&seen.subjects, by),
     };
     w.expect(counted, "I12", || format!("a hold for a {what:?} on {} was given back twice", process.pid()));
 }
@@ -96,16 +101,25 @@ pub(crate) async fn release(w: &World, process: &Process, what: For) {
         return check_free(w, process);
     }
     if let Some(duty) = duty {
-        free(w, process, duty);
+        free(w, process, duty).await;
     }
 }
 
-/// The slot is free for the next generation.
-fn free(w: &World, process: &Process, _duty: FreeRecord) {
-    check_free(w, process);
-    process.next_generation();
-    process.seen.in_use.set(false);
-    w.processes.give(process.slot);
+/// The slot is free for the next generation, and so are those of reapers that nobody else holds.
+async fn free<'w>(w: &'w World, mut process: &'w Process, mut _duty: FreeRecord) {
+    loop {
+        check_free(w, process);
+        process.next_generation();
+        process.seen.in_use.set(false);
+        let reaper = process.held_reaper();
+        w.at(What::Release, process.slot).await;
+        w.processes.give(process.slot);
+        let Some(reaper) = reaper.map(|slot| w.process(slot)) else { return };
+        w.at(What::Release, reaper.slot).await;
+        count(w, reaper, For::Subject, -1);
+        let Some(next) = reaper.holds.release() else { return };
+        (process, _duty) = (reaper, next);
+    }
 }
 
 /// I5: freed only when all its LWPs are disposed of, nobody holds it, and it is in no list.
@@ -119,7 +133,10 @@ fn check_free(w: &World, process: &Process) {
     w.expect(process.brood.borrow().is_empty(), "I5", || format!("{pid} is freed with children"));
     let crew = process.crew.crew();
     w.expect(crew.is_empty() && crew.has_no_left(), "I5", || format!("{pid} is freed with LWPs"));
-    let queues = [&process.alone, &process.child_events, &process.signalled];
+    w.expect(process.peers.borrow().is_empty() && process.leader.get() == 0, "I5", || {
+        format!("{pid} is freed with peers, or as one")
+    });
+    let queues = [&process.lender, &process.alone, &process.child_events, &process.signalled];
     w.expect(queues.iter().all(|queue| queue.is_empty()), "I5", || format!("{pid} is freed with sleepers"));
     w.expect(process.corpses.get() == asphodel_core::list::NIL, "I5", || {
         format!("{pid} is freed with corpses")

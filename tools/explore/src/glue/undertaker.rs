@@ -1,4 +1,4 @@
-//! What is done for an LWP once its stack is out of use. Masked, in the context that runs next.
+//! What is done for an LWP once its stack is out of use. Masked, on the idle thread's stack.
 
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
@@ -33,7 +33,9 @@ pub(crate) async fn bury(w: &World, index: u32) {
             table::hold(w, process, For::Look).await;
         }
     }
-    if !w.has(Bug::StackFreedByLeaver) || thread.master.get() {
+    if kept {
+        retire_pinned(w, thread, OffStack::assert()).await;
+    } else if !w.has(Bug::StackFreedByLeaver) || thread.master.get() {
         retire(w, thread, OffStack::assert()).await;
     }
     wake_joiners(w, thread).await;
@@ -62,7 +64,7 @@ async fn fold(w: &World, process: &Process, thread: &Thread) {
     w.expect(!process.seen.counted.get() && process.seen.in_use.get(), "I11", || {
         format!("{} gets usage after it was counted", process.pid())
     });
-    process.usage.add(Usage { lwps: 1, ..thread.usage.read() });
+    thread.usage.settle(&process.usage);
     thread.seen.folded.set(true);
     let charged = w.charged.get();
     w.charged.set(charged.plus(Usage { lwps: 1, ..Usage::default() }));
@@ -105,11 +107,8 @@ pub(crate) async fn announce(w: &World, thread: &Thread) {
     }
 }
 
-/// Puts a corpse whose stack must wait on its process's list.
+/// Puts a corpse whose stack must wait on its process's list, which takes over the LWP's own pin and hold.
 async fn keep_corpse(w: &World, process: &Process, thread: &Thread) {
-    let pinned = thread.remains.try_pin();
-    w.expect(pinned, "I12", || format!("the stack of thread {} is gone", thread.index));
-    thread.seen.pins.set(thread.seen.pins.get() + u32::from(pinned));
     w.at(What::KeepCorpse, thread.index).await;
     thread.next_corpse.set(process.corpses.replace(thread.index));
 }
@@ -144,6 +143,13 @@ pub(crate) async fn retire(w: &World, thread: &Thread, proof: OffStack) {
     if let Some(duty) = duty {
         free_stack(w, thread, duty);
     }
+}
+
+/// As [`retire`], but the pin is the list's.
+async fn retire_pinned(w: &World, thread: &Thread, proof: OffStack) {
+    w.at(What::Retire, thread.index).await;
+    thread.joiners.due.set(1);
+    thread.remains.retire_pinned(proof);
 }
 
 /// Gives a pin on a stack back.

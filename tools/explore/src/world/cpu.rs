@@ -19,8 +19,6 @@ pub(crate) enum Handover {
     Parked(u32),
     /// This thread may not run here any more.
     Moved(u32),
-    /// This thread is dead.
-    Dead(u32),
 }
 
 /// A CPU.
@@ -40,6 +38,8 @@ pub(crate) struct Cpu {
     pub(crate) share_at: Cell<u64>,
     pub(crate) run_queue: RefCell<RunQueue>,
     pub(crate) handover: Cell<Handover>,
+    /// A thread that has died here and is to be buried on the idle thread's stack.
+    pub(crate) dead: Cell<Option<u32>>,
     pub(crate) timers: RefCell<TimerQueue>,
     // What others touch.
     pub(crate) mailbox: Mailbox,
@@ -66,6 +66,7 @@ impl Cpu {
             share_at: Cell::new(NEVER),
             run_queue: RefCell::new(RunQueue::new()),
             handover: Cell::new(Handover::Nothing),
+            dead: Cell::new(None),
             timers: RefCell::new(TimerQueue::new()),
             mailbox: Mailbox::new(),
             message: Cell::new(false),

@@ -16,10 +16,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use asphodel_core::proc::cull::Culls;
 use asphodel_core::proc::usage::Usage;
 
 use crate::config::{Bug, Config};
 use crate::event::{Log, What};
+use crate::glue::reaper::Cull;
 use crate::rng::Rng;
 use cpu::Cpu;
 use process::{Process, Processes};
@@ -65,6 +67,9 @@ pub(crate) struct World {
     pub(crate) semaphores: Vec<Semaphore>,
     /// What `extexit` stores at.
     pub(crate) words: Vec<Cell<u32>>,
+    /// Kills of subtrees that are under way, and how many.
+    pub(crate) culls: Culls,
+    pub(crate) active_culls: RefCell<Vec<Cull>>,
     /// Whether an at_exit hook is registered, by number.
     pub(crate) hooks: RefCell<Vec<u32>>,
     /// The CPU whose step it is.
@@ -101,6 +106,8 @@ impl World {
             stacks: Stacks::new(config.lwps + config.cpus),
             semaphores: (0..3).map(|_| Semaphore::default()).collect(),
             words: (0..4).map(|_| Cell::new(0)).collect(),
+            culls: Culls::new(),
+            active_culls: RefCell::new(Vec::new()),
             hooks: RefCell::new(Vec::new()),
             this: Cell::new(0),
             now: Cell::new(0),
@@ -187,6 +194,7 @@ impl World {
         match id {
             QueueId::Children(slot) => &self.process(slot).child_events,
             QueueId::Alone(slot) => &self.process(slot).alone,
+            QueueId::Lender(slot) => &self.process(slot).lender,
             QueueId::Signalled(slot) => &self.process(slot).signalled,
             QueueId::Joiners(thread) => &self.thread(thread).joiners,
             QueueId::Semaphore(number) => &self.semaphores[number as usize].queue,

@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 
 use asphodel_core::id::Pid;
 use asphodel_core::list::NIL;
+use asphodel_core::proc::domain::{Domain, Domains};
 use asphodel_core::proc::family::{Brood, Kin, Kinship};
 use asphodel_core::proc::gate::Gate;
+use asphodel_core::proc::loan::Loan;
+use asphodel_core::proc::peers::{PeerLinks, Peering, Peers};
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::usage::Account;
 use asphodel_core::signal::Signal;
@@ -41,6 +44,10 @@ pub(crate) struct Seen {
     pub(crate) records: Cell<u32>,
     pub(crate) members: Cell<u32>,
     pub(crate) lookers: Cell<u32>,
+    pub(crate) peers: Cell<u32>,
+    pub(crate) subjects: Cell<u32>,
+    /// It has not been told yet of kills that were under way when it was born.
+    pub(crate) fate_open: Cell<bool>,
 }
 
 /// A process's record.
@@ -58,6 +65,19 @@ pub(crate) struct Process {
     pub(crate) alone: Queue,
     pub(crate) child_events: Queue,
     pub(crate) brood: RefCell<Brood>,
+    pub(crate) domain: Domain,
+    pub(crate) death_signal: Cell<u32>,
+    pub(crate) culled: Cell<u32>,
+    /// The last fatal signal that was sent to the group it founded, below a count of them, and what it has heard of
+    /// those sent to its own.
+    pub(crate) group_kill: Cell<u64>,
+    pub(crate) group_heard: Cell<u64>,
+    pub(crate) loan: Loan,
+    pub(crate) lender: Queue,
+    pub(crate) peers: RefCell<Peers>,
+    pub(crate) has_led: Cell<bool>,
+    peer_links: PeerLinks,
+    pub(crate) leader: Cell<u32>,
     pub(crate) crew: CrewLock,
     pub(crate) status: Cell<Status>,
     pub(crate) usage: Account,
@@ -84,6 +104,17 @@ impl Process {
             alone: Queue::default(),
             child_events: Queue::default(),
             brood: RefCell::new(Brood::new()),
+            domain: Domain::new(),
+            death_signal: Cell::new(0),
+            culled: Cell::new(0),
+            group_kill: Cell::new(0),
+            group_heard: Cell::new(0),
+            loan: Loan::new(),
+            lender: Queue::default(),
+            peers: RefCell::new(Peers::new()),
+            has_led: Cell::new(false),
+            peer_links: PeerLinks::new(),
+            leader: Cell::new(0),
             crew: CrewLock::new(),
             status: Cell::new(Status::exited(0)),
             usage: Account::new(),
@@ -107,6 +138,9 @@ impl Process {
                 records: Cell::new(0),
                 members: Cell::new(0),
                 lookers: Cell::new(0),
+                peers: Cell::new(0),
+                subjects: Cell::new(0),
+                fate_open: Cell::new(false),
             },
         }
     }
@@ -121,6 +155,13 @@ impl Process {
         self.usage.reset();
         self.children_usage.reset();
         self.auto_reap.set(false);
+        self.death_signal.set(0);
+        self.culled.set(0);
+        self.loan.set(false);
+        if self.has_led.replace(false) {
+            self.peers.borrow_mut().reset();
+        }
+        self.domain.enter(Pid::INIT.slot(), Pid::INIT);
         self.corpses.set(NIL);
         self.crew.crew().reset();
         self.holds.occupy();
@@ -135,6 +176,12 @@ impl Process {
         seen.reports.set(0);
         seen.counted.set(false);
         seen.in_table.set(true);
+        seen.fate_open.set(true);
+    }
+
+    /// The reaper on whose record this one has a hold. Process 1's is not counted.
+    pub(crate) fn held_reaper(&self) -> Option<u32> {
+        Some(self.domain.outer()).filter(|outer| *outer != Pid::INIT.slot())
     }
 
     /// Its pid.
@@ -155,7 +202,12 @@ impl Process {
     /// Holds there should be.
     pub(crate) fn holds_expected(&self) -> u32 {
         let seen = &self.seen;
-        u32::from(seen.in_table.get()) + seen.records.get() + seen.members.get() + seen.lookers.get()
+        u32::from(seen.in_table.get())
+            + seen.records.get()
+            + seen.members.get()
+            + seen.lookers.get()
+            + seen.peers.get()
+            + seen.subjects.get()
     }
 }
 
@@ -195,6 +247,18 @@ impl Processes {
     /// All records.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Process> {
         self.all.iter().skip(1)
+    }
+}
+
+impl Domains for Processes {
+    fn domain(&self, slot: u32) -> &Domain {
+        &self.get(slot).domain
+    }
+}
+
+impl Peering for Processes {
+    fn peer_links(&self, slot: u32) -> &PeerLinks {
+        &self.get(slot).peer_links
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum QueueId {
     Children(u32),
     /// Its master waits for the others.
     Alone(u32),
+    /// Its spawner waits for what it has borrowed.
+    Lender(u32),
     /// Its LWPs wait for a signal.
     Signalled(u32),
     /// LWPs wait for the end of this one.
@@ -33,6 +35,10 @@ pub(crate) enum Waiting {
     },
     /// For being the only one.
     Alone,
+    /// For the end of all peers.
+    Peers,
+    /// For what a child has borrowed.
+    Loan,
     /// For one of these signals.
     Signal(u32),
     /// For the end of the LWP whose handle has this key.

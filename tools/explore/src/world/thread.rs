@@ -160,7 +160,8 @@ impl Thread {
         self.priority.set(Priority::NORMAL);
         self.affinity.set(CpuMask::ALL);
         self.usage.reset();
-        self.service_depth.set(0);
+        // Its body is kernel code until it says otherwise.
+        self.service_depth.set(1);
         self.doomed.set(false);
         self.returned.set(false);
         self.master.set(false);
