@@ -93,13 +93,20 @@ impl Default for Kin {
 pub trait Kinship {
     /// Kin of the record in `slot`, whether in use or not; `None` if the table is not that long.
     fn kin(&self, slot: u32) -> Option<&Kin>;
+
+    /// Kin of a record that is in a family's list, and so in the table.
+    #[inline]
+    fn listed(&self, slot: u32) -> &Kin {
+        self.kin(slot).expect("a family list names records of the table only")
+    }
 }
 
 struct Siblings<'a, K: ?Sized>(&'a K);
 
 impl<K: Kinship + ?Sized> Siblings<'_, K> {
+    #[inline(always)]
     fn get(&self, slot: u32) -> &Kin {
-        self.0.kin(slot).expect("a family list names records of the table only")
+        self.0.listed(slot)
     }
 }
 

@@ -56,6 +56,18 @@ pub(crate) fn publish(process: &'static Process) {
 /// some are zombies (T158, T159, T172, D20). Children that asked for it are told of the death (T174). From here on the
 /// process adopts nobody. Thread context; never blocks.
 pub(crate) fn disown_children(process: &Process) {
+    let brood = process.brood.lock();
+    if brood.is_empty() {
+        process.domain.close();
+        return;
+    }
+    drop(brood);
+    disown_some(process);
+}
+
+/// As [`disown_children`], where there are children.
+#[inline(never)]
+fn disown_some(process: &Process) {
     // Held, as all that follow in the chain are.
     let mut reaper = PROCESSES.get(process.domain.outer());
     loop {

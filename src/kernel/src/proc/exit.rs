@@ -79,11 +79,14 @@ fn gather(process: &'static Process, thread: &Thread) {
     // Before anything is waited for.
     token::give_up_all(thread);
     channel::withdraw_for_good(thread);
-    // From here on exactly one LWP runs code of this process.
-    kill::doom_all(process);
-    process.mark(Step::SiblingsTold);
     // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
-    if !process.gate.is_last_present() {
+    let alone = process.gate.is_last_present();
+    // From here on exactly one LWP runs code of this process.
+    if !alone {
+        kill::doom_all(process);
+    }
+    process.mark(Step::SiblingsTold);
+    if !alone && !process.gate.is_last_present() {
         watchdog::watch();
         let manner = Manner::uninterruptible(Reason::Siblings);
         let _alone = process.alone.wait_in(manner, || process.gate.is_last_present());

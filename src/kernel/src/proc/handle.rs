@@ -194,6 +194,13 @@ impl Drop for StackPin<'_> {
 /// Takes the handle of a dead LWP away from its holder. Any context; never blocks.
 #[inline]
 pub(crate) fn revoke(thread: &Thread) {
+    // The look first: many have none, and nobody gives one to an LWP that has run.
+    if thread.lwp.handle.load(Ordering::Relaxed) != 0 {
+        revoke_handle(thread);
+    }
+}
+
+fn revoke_handle(thread: &Thread) {
     let key = thread.lwp.handle.swap(0, Ordering::AcqRel);
     if key & PINNED != 0 {
         undertaker::unpin(thread);
@@ -206,6 +213,13 @@ pub(crate) fn revoke(thread: &Thread) {
 /// Takes all handles of departed LWPs away from their holders: the caller is the only LWP left of `process`. Thread
 /// context; never blocks.
 pub(crate) fn revoke_all(process: &Process) {
+    if !process.crew.lock().has_no_left() {
+        revoke_left(process);
+    }
+}
+
+#[inline(never)]
+fn revoke_left(process: &Process) {
     loop {
         // While it is listed its holder cannot have given the hold back; what is unlisted under the lock may go.
         let mut crew = process.crew.lock();

@@ -188,6 +188,11 @@ impl Kinship for Table {
     fn kin(&self, slot: u32) -> Option<&Kin> {
         self.0.find(slot).map(|process| &process.kin)
     }
+
+    #[inline(always)]
+    fn listed(&self, slot: u32) -> &Kin {
+        &self.get(slot).kin
+    }
 }
 
 impl Domains for Table {

@@ -144,8 +144,19 @@ fn keep_corpse(process: &Process, thread: &Thread) {
 }
 
 /// Frees all LWPs on the list: the caller is the only LWP left. Thread context; never blocks.
+#[inline]
 pub(crate) fn free_corpses(process: &Process) {
-    let mut next = process.corpses.swap(NIL, Ordering::Acquire);
+    // Acquire: the corpses were put there by other CPUs.
+    let first = process.corpses.load(Ordering::Acquire);
+    if first != NIL {
+        process.corpses.store(NIL, Ordering::Relaxed);
+        free_listed(first);
+    }
+}
+
+#[inline(never)]
+fn free_listed(first: u32) {
+    let mut next = first;
     while next != NIL {
         let thread = THREADS.get(next);
         next = thread.lwp.next_corpse.get();

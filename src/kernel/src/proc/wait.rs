@@ -70,9 +70,8 @@ fn wait_and_look(process: &'static Process, selector: Selector, options: Options
 /// The end of a zombie, for its parent.
 #[inline(never)]
 fn reap(process: &Process, child: &'static Process, claim: Claim) -> Report {
-    let usage = total(child);
-    let report = Report { pid: child.pid(), status: child.status(), usage };
-    bury_with(child, process, claim, usage);
+    let report = Report { pid: child.pid(), status: child.status(), usage: total(child) };
+    bury_with(child, process, claim, &report.usage);
     report
 }
 
@@ -111,14 +110,14 @@ fn total(process: &Process) -> Usage {
 /// Reaps a claimed zombie that is off its parent's list: its usage goes to the parent, its pid is free when nobody
 /// holds the record. Any context; never blocks.
 pub(crate) fn bury(child: &'static Process, parent: &Process, claim: Claim) {
-    bury_with(child, parent, claim, total(child));
+    bury_with(child, parent, claim, &total(child));
 }
 
 /// As [`bury`], for a caller that knows what the child used.
 #[inline]
-fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: Usage) {
+fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: &Usage) {
     child.mark(Step::Reaped);
-    parent.children_usage.add(usage);
+    parent.children_usage.add(*usage);
     // Before its pid can name another one: whoever looks for it finds the record here or there.
     trace::keep(child);
     child.leave_group();

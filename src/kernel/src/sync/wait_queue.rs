@@ -122,16 +122,34 @@ impl Default for WaitQueue {
 
 /// Wakes everybody in `queue`, one at a time so that interrupts are not masked for long.
 pub(crate) fn wake_all(queue: &InterruptLock<Waiters>) -> u32 {
-    let (mut count, mut more) = (0, true);
-    while more {
-        let woken = ready::wake_from(queue, |waiters| {
-            let woken = waiters.wake_one(&THREADS);
-            more = !waiters.is_empty();
-            woken
-        });
+    let (woken, more) = wake_first(queue);
+    // Most queues have one sleeper at most.
+    u32::from(woken) + if more { wake_rest(queue) } else { 0 }
+}
+
+/// Wakes the one who waits longest. Whether there was one, and whether there are more.
+#[inline(always)]
+fn wake_first(queue: &InterruptLock<Waiters>) -> (bool, bool) {
+    let mut more = false;
+    let woken = ready::wake_from(queue, |waiters| {
+        let woken = waiters.wake_one(&THREADS);
+        more = !waiters.is_empty();
+        woken
+    });
+    (woken, more)
+}
+
+#[cold]
+#[inline(never)]
+fn wake_rest(queue: &InterruptLock<Waiters>) -> u32 {
+    let mut count = 0;
+    loop {
+        let (woken, more) = wake_first(queue);
         count += u32::from(woken);
+        if !more {
+            return count;
+        }
     }
-    count
 }
 
 /// Waits in `queue` until `ready`. The loop sees to it that a stray wake-up is harmless (T128), and that a wake-up is
