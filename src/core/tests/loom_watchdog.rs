@@ -3,7 +3,7 @@
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | exit against look | `an_exit_meets_the_look` | asked for before it is in progress; disarmed after the look; no fence in the exit; no fence after disarming |
+//! | T195 exit against look | `t195_an_exit_meets_the_look` | asked for before it is in progress; disarmed after the look; no fence in the exit; no fence after disarming |
 #![cfg(loom)]
 
 mod models;
@@ -99,12 +99,12 @@ fn exits_meet_the_look(exit: fn(&Machine, usize), watchdog: fn(&Machine)) {
 
 /// T195.
 #[test]
-fn an_exit_meets_the_look() {
+fn t195_an_exit_meets_the_look() {
     check(3, || exits_meet_the_look(exit, watchdog));
 }
 
 #[test]
-fn seeded_asked_for_before_it_is_in_progress() {
+fn t195_seeded_asked_for_before_it_is_in_progress() {
     const BUG: fn(&Machine, usize) = |machine, number| {
         machine.ask();
         machine.elected[number].store(true, Relaxed);
@@ -113,7 +113,7 @@ fn seeded_asked_for_before_it_is_in_progress() {
 }
 
 #[test]
-fn seeded_disarmed_after_the_look() {
+fn t195_seeded_disarmed_after_the_look() {
     const BUG: fn(&Machine) = |machine| {
         let any = machine.look();
         machine.arming.fired();
@@ -155,18 +155,18 @@ fn fired(armed: &AtomicBool) {
 }
 
 #[test]
-fn the_twin_is_right() {
+fn t195_the_twin_is_right() {
     check(3, || bare(begin, fired));
 }
 
 #[test]
-fn seeded_no_fence_in_the_exit() {
+fn t195_seeded_no_fence_in_the_exit() {
     const BUG: fn(&AtomicBool) -> bool = |armed| !armed.load(Relaxed) && !armed.swap(true, Relaxed);
     catches("an exit was missed", || bare(BUG, fired));
 }
 
 #[test]
-fn seeded_no_fence_after_disarming() {
+fn t195_seeded_no_fence_after_disarming() {
     const BUG: fn(&AtomicBool) = |armed| armed.store(false, Relaxed);
     catches("an exit was missed", || bare(begin, BUG));
 }
