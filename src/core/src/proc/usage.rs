@@ -1,6 +1,6 @@
 //! Resource usage: what a process and its departed LWPs have used, folded exactly once.
 //!
-//! getrusage(2). An LWP's figures are added to its process when it retires, by the context that runs after its last
+//! getrusage(2). An LWP's figures are added to its process when it retires, by the code that runs after its last
 //! switch, so the time of departed LWPs counts (T94) and the last one's is not counted twice (T95, R45: modelled in
 //! `tests/loom_exit.rs`). A reaped child's figures, with those of its own reaped children, are added to its parent's
 //! "children" account (T121, T122). The peak of memory does not add up: of several processes it is the highest one's,

@@ -2,7 +2,7 @@
 //!
 //! One word counts two kinds of reference. A *hold* keeps the record; a *pin* keeps the stack as well. The LWP itself
 //! has one of each until it is dead. Its pin is given back by [`Remains::retire`], which takes an [`OffStack`]: only
-//! the context that runs after the final switch can make one, so "stack freed while running" (R2) cannot be written.
+//! the code that runs after the LWP has left its stack can make one, so "stack freed while running" (R2) cannot be written.
 //! Whoever gives back the last reference gets the duty to free as a value; nobody waits for a reference to go away,
 //! nobody polls (D4, D5), and a corpse that somebody still holds delays no other (T101). Model: `tests/loom_corpse.rs`.
 

@@ -2,7 +2,7 @@
 //!
 //! DragonFly's `exit1`, of which these steps have a counterpart here; each says why it stands where it stands. Nothing
 //! is torn down before the election (R30), everything that may block is done while the master still has its stack, and
-//! what remains is done by the context that runs after it (`undertaker`): the process becomes a zombie when nobody of
+//! what remains is done when it has left that (`undertaker`): the process becomes a zombie when nobody of
 //! it is on a CPU (R14).
 
 use core::sync::atomic::Ordering;
