@@ -175,7 +175,7 @@ const EDITS: &[Edit] = &[
         DOOM,
         "woken, then doomed",
         "    doom.set();\n",
-        "    let unpark = park.unpark_killable();\n    doom.set();\n    return unpark;\n    #[expect(unreachable_code, reason = \"an edit\")]\n",
+        "    let unpark = park.unpark_killable();\n    doom.set();\n    if true {\n        return unpark;\n    }\n",
     ),
     edit(TENURE, "the generation stays", "wrapping_add(1)", "wrapping_add(0)"),
     edit(
