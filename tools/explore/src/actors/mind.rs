@@ -229,9 +229,8 @@ async fn hooks(w: &World) {
     service(w, async {
         w.at(What::Hook, hook).await;
         let mut hooks = w.hooks.borrow_mut();
-        match hooks.iter().position(|known| *known == hook) {
-            Some(at) => drop(hooks.remove(at)),
-            None => hooks.push(hook),
+        if hooks.remove(&hook) == 0 {
+            hooks.add(0, hook).expect("there is room for each once");
         }
     })
     .await;

@@ -103,17 +103,19 @@ async fn gather(w: &World, process: &Process, thread: &Thread) {
     task_group::end_peers(w, process).await;
 }
 
-/// Runs all exit hooks; `true`: the master exits in one of them.
+/// Runs all exit hooks, without a lock while one runs (R29); `true`: the master exits in one of them.
 async fn run_hooks(w: &World) -> bool {
-    w.at(What::Hook, 0).await;
-    let hooks = w.hooks.borrow().clone();
-    for hook in hooks {
-        w.at(What::Hook, hook).await;
+    let mut last = None;
+    loop {
+        w.at(What::Hook, 0).await;
+        let next = w.hooks.borrow().next(last);
+        let Some((place, hook)) = next else { return false };
+        w.expect(last < Some(place), "R29", || format!("hook {hook} is called out of turn"));
+        last = Some(place);
         if actors::hook(w, hook).await {
             return true;
         }
     }
-    false
 }
 
 /// Gives away what the process has, and ends its last LWP.

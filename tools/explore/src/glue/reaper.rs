@@ -17,7 +17,6 @@ use crate::world::process::Process;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     All,
-    Children,
     Subtree(Pid),
 }
 
@@ -34,7 +33,6 @@ impl Scope {
         match (domain::branch_in(&w.processes, process.slot, reaper), self) {
             (None, _) => false,
             (Some(_), Self::All) => true,
-            (Some(_), Self::Children) => process.kin.parent() == reaper,
             (Some(branch), Self::Subtree(child)) => branch == child,
         }
     }
@@ -88,10 +86,6 @@ pub(crate) async fn kill_members(w: &World, scope: Scope, signal: Signal) -> Res
 
 /// T175: when the walk is over, every member has been told to die, or is just being told by its spawner.
 fn check_told(w: &World, cull: Cull) {
-    if cull.scope == Scope::Children {
-        // Who is adopted in between was no child when its branch was walked.
-        return;
-    }
     for member in w.processes.iter().filter(|member| member.seen.in_use.get() && member.born.get()) {
         let gate = member.gate.view();
         let told = member.fatal.get() != 0 || gate.exiting || member.seen.fate_open.get();

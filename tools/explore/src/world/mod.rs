@@ -17,8 +17,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asphodel_core::proc::cull::Culls;
+use asphodel_core::proc::hooks::Registry;
 use asphodel_core::proc::usage::Usage;
 
+use crate::actors::HOOKS;
 use crate::config::{Bug, Config};
 use crate::event::{Log, What};
 use crate::glue::reaper::Cull;
@@ -70,8 +72,8 @@ pub(crate) struct World {
     /// Kills of subtrees that are under way, and how many.
     pub(crate) culls: Culls,
     pub(crate) active_culls: RefCell<Vec<Cull>>,
-    /// Whether an at_exit hook is registered, by number.
-    pub(crate) hooks: RefCell<Vec<u32>>,
+    /// The at_exit hooks that are registered, by number.
+    pub(crate) hooks: RefCell<Registry<u32, { HOOKS as usize }>>,
     /// The CPU whose step it is.
     pub(crate) this: Cell<u32>,
     /// The counter.
@@ -108,7 +110,7 @@ impl World {
             words: (0..4).map(|_| Cell::new(0)).collect(),
             culls: Culls::new(),
             active_culls: RefCell::new(Vec::new()),
-            hooks: RefCell::new(Vec::new()),
+            hooks: RefCell::new(Registry::new()),
             this: Cell::new(0),
             now: Cell::new(0),
             steps: Cell::new(0),
