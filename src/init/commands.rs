@@ -39,7 +39,7 @@ struct Command {
 const ANY: usize = usize::MAX;
 
 /// All commands, in the order of `help`.
-const COMMANDS: [Command; 12] = [
+const COMMANDS: [Command; 14] = [
     Command { name: "help", usage: "", help: "shows this", words: 0, run: help },
     Command { name: "ps", usage: "", help: "lists the processes", words: 0, run: ps },
     Command {
@@ -78,6 +78,8 @@ const COMMANDS: [Command; 12] = [
         run: trace,
     },
     Command { name: "cpus", usage: "", help: "shows what each CPU does", words: 0, run: cpus },
+    Command { name: "park", usage: "CPU", help: "keeps a CPU from taking work", words: 1, run: park },
+    Command { name: "unpark", usage: "CPU", help: "lets it take work again", words: 1, run: unpark },
     Command { name: "free", usage: "", help: "shows memory: frames, heap, stacks", words: 0, run: free },
     Command {
         name: "uptime",
@@ -203,6 +205,21 @@ fn trace(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
 fn cpus(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
     show::cpus();
     Ok(Next::Line)
+}
+
+fn park(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    api::cpu_park(cpu(words)?).map_err(|error| error.to_string())?;
+    Ok(Next::Line)
+}
+
+fn unpark(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    api::cpu_unpark(cpu(words)?).map_err(|error| error.to_string())?;
+    Ok(Next::Line)
+}
+
+/// The CPU that the only word names.
+fn cpu(words: &[&str]) -> Result<u32, Refusal> {
+    number(words.first().ok_or("which CPU?")?, 0, 63).map(|index| index as u32)
 }
 
 fn free(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {

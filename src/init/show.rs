@@ -124,8 +124,9 @@ pub(crate) fn cpus() {
             None => "idle".into(),
         };
         println!(
-            "cpu{:<3} online  switches {:>9}  interrupts {:>7}  idle {:>12}  queue {:>3}  {runs}",
+            "cpu{:<3} {:<7} switches {:>9}  interrupts {:>7}  idle {:>12}  queue {:>3}  {runs}",
             cpu.index,
+            if cpu.parked { "parked" } else { "online" },
             cpu.switches,
             cpu.interrupts,
             Seconds(scale().nanoseconds(cpu.idle_ticks)),

@@ -95,7 +95,7 @@ test!(
 
 test!(
     /// T105: an LWP can die on each CPU there is, first thing. T106: a CPU that goes idle has disposed of it.
-    /// T197: so nothing is left behind on a CPU that parks right after the death (none can be taken offline).
+    /// T197: so nothing is left behind on a CPU that parks right after the death.
     t105_t106_a_cpu_goes_idle_without_corpses,
     {
         for cpu in 0..cpus() {

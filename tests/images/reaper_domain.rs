@@ -1,5 +1,6 @@
 //! Reapers below process 1: whose orphans go to whom, and the killing of a whole domain. T160, T171, T172, T173, T174,
 //! T175. External cases A-g01, A-g02, A-g03, A-g04, A-g05, A-g07, A-g08.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};

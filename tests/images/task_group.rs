@@ -1,4 +1,5 @@
 //! Task groups: peers share what their leader owns, and do not outlive it. T74, T75, T76, T77, R28, D15.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};

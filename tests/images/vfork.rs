@@ -1,4 +1,5 @@
 //! A spawner that waits until its child has stopped using the memory they share. T78, T79, R23, D18.
+//! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

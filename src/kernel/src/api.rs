@@ -62,7 +62,7 @@ use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
 use crate::proc::lwp::current_process;
 use crate::proc::table::PROCESSES;
-use crate::sched::{ready, switch};
+use crate::sched::{parking, ready, switch};
 use crate::sync::service::Service;
 use crate::thread::Thread;
 
@@ -134,10 +134,10 @@ pub fn yield_now() {
 /// Restricts the calling LWP to the CPUs in `allowed`; when the call returns it runs on one of them.
 ///
 /// # Errors
-/// `EINVAL`: none of them is online.
+/// `EINVAL`: none of them is online and not parked.
 pub fn set_affinity(allowed: CpuMask) -> Result<(), Errno> {
     let _service = Service::enter();
-    if allowed.and(mask::online()).is_empty() {
+    if allowed.and(mask::open()).is_empty() {
         return Err(Errno::EINVAL);
     }
     Thread::current().set_affinity(allowed);
@@ -158,6 +158,25 @@ pub fn set_priority(priority: Priority) {
 #[must_use]
 pub fn cpu_index() -> u32 {
     Thread::current().cpu.get()
+}
+
+/// Parks the CPU `index`: it takes no more work, and whoever is on it goes to another one, except for LWPs that may run
+/// there only. Returns at once.
+///
+/// # Errors
+/// `EINVAL`: it is not online. `EALREADY`: it is parked. `EBUSY`: it is the last one that is not.
+pub fn cpu_park(index: u32) -> Result<(), Errno> {
+    let _service = Service::enter();
+    parking::park(index)
+}
+
+/// Lets the CPU `index` take work again.
+///
+/// # Errors
+/// `EINVAL`: it is not online, or not parked.
+pub fn cpu_unpark(index: u32) -> Result<(), Errno> {
+    let _service = Service::enter();
+    parking::unpark(index)
 }
 
 /// CPUs that are online.

@@ -63,14 +63,15 @@ impl CpuMask {
 }
 
 /// The CPU for a thread that becomes runnable: where it ran last if it may, else an idle one, else any it may use.
-/// A mask that names no CPU that is online has been refused when it was set, so there is always one.
+/// `allowed` are the CPUs online that it may run on: a mask that names none was refused when it was set. `open` are
+/// those that are not parked; who may run on parked ones only runs there.
 #[inline]
 #[must_use]
-pub fn choose(last: u32, allowed: CpuMask, idle: CpuMask, online: CpuMask) -> u32 {
-    if allowed.contains(last) {
+pub fn choose(last: u32, allowed: CpuMask, idle: CpuMask, open: CpuMask) -> u32 {
+    let usable = if allowed.and(open).is_empty() { allowed } else { allowed.and(open) };
+    if usable.contains(last) {
         return last;
     }
-    let usable = allowed.and(online);
     usable.and(idle).next_from(last).or(usable.next_from(last)).unwrap_or(last)
 }
 
@@ -109,6 +110,14 @@ mod tests {
     fn a_thread_that_must_move_prefers_an_idle_cpu() {
         assert_eq!(choose(0, set(0b1110), set(0b1000), set(0b1111)), 3);
         assert_eq!(choose(0, set(0b1110), CpuMask::NONE, set(0b1111)), 1);
-        assert_eq!(choose(0, set(0b1110), CpuMask::ALL, set(0b0101)), 2, "only CPUs that are online");
+        assert_eq!(choose(0, set(0b1110), CpuMask::ALL, set(0b0101)), 2, "only CPUs that are open");
+    }
+
+    /// T197: nobody goes to a parked CPU who may go elsewhere; who may not stays.
+    #[test]
+    fn a_parked_cpu_gets_nobody_else() {
+        assert_eq!(choose(1, set(0b1111), CpuMask::NONE, set(0b1101)), 2);
+        assert_eq!(choose(1, set(0b0010), CpuMask::NONE, set(0b1101)), 1);
+        assert_eq!(choose(3, set(0b0010), CpuMask::NONE, set(0b1101)), 1);
     }
 }

@@ -8,7 +8,7 @@ pub mod mask;
 
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -114,13 +114,17 @@ pub struct Cpu {
     pub(crate) armed: Cell64,
     /// Whether, and how, scheduling is perturbed by a seed.
     pub(crate) perturb: Perturb,
-    /// Its index, if threads that were on it stay on it; nobody's where scheduling is perturbed.
+    /// Its index, if threads that were on it stay on it; nobody's where scheduling is perturbed, or the CPU is parked.
     pub(crate) home: Cell32,
+    /// Whether it gives its threads away; see `sched::parking`.
+    pub(crate) parked: Cell32,
     /// Figures.
     pub statistics: Statistics,
 
     // Everybody's.
     pub(crate) mailbox: Mailbox,
+    /// It is to look whether it is parked.
+    pub(crate) parking: AtomicBool,
     /// A bit for each idle CPU that asks this one for work.
     pub(crate) requests: AtomicU64,
     /// Length of the run queue, as its owner last said.
@@ -161,6 +165,8 @@ impl Cpu {
             armed: Cell64::new(NEVER),
             perturb: Perturb::new(),
             home: Cell32::new(u32::MAX),
+            parked: Cell32::new(0),
+            parking: AtomicBool::new(false),
             statistics: Statistics {
                 switches: Cell64::new(0),
                 interrupts: Cell64::new(0),

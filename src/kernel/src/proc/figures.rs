@@ -19,6 +19,8 @@ pub struct CpuReport {
     pub index: u32,
     /// Whether it takes part. If not, all figures are zero.
     pub online: bool,
+    /// Whether it takes no more work.
+    pub parked: bool,
     /// Context switches.
     pub switches: u64,
     /// Interrupts taken, messages included.
@@ -63,6 +65,7 @@ fn cpu_report(index: u32) -> CpuReport {
     let nothing = CpuReport {
         index,
         online: false,
+        parked: false,
         switches: 0,
         interrupts: 0,
         messages: 0,
@@ -74,6 +77,7 @@ fn cpu_report(index: u32) -> CpuReport {
     let idle = THREADS.get(cpu.idle.get());
     CpuReport {
         online: true,
+        parked: cpu.parked.get() != 0,
         switches: cpu.statistics.switches.get(),
         interrupts: cpu.statistics.interrupts.get(),
         messages: cpu.statistics.messages.get(),

@@ -251,7 +251,7 @@ pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> R
 
 /// Refuses attributes that make no sense.
 pub(crate) fn check_attributes(attributes: &ThreadAttributes) -> Result<(), Errno> {
-    if attributes.affinity.and(crate::cpu::mask::online()).is_empty() {
+    if attributes.affinity.and(crate::cpu::mask::open()).is_empty() {
         return Err(Errno::EINVAL);
     }
     Ok(())

@@ -11,8 +11,10 @@ pub(crate) fn run(cpu: &'static Cpu) -> ! {
     loop {
         // Interrupts are masked between the look at the queue and the WFI, which a pending interrupt ends even so.
         switch::preempt();
-        mask::set_idle(cpu.index, true);
-        balance::ask(cpu);
+        if cpu.parked.get() == 0 {
+            mask::set_idle(cpu.index, true);
+            balance::ask(cpu);
+        }
         instructions::wait_for_interrupt();
         daif::take_pending();
         mask::set_idle(cpu.index, false);

@@ -6,7 +6,7 @@ use crate::arch::counter;
 use crate::arch::frame::TrapFrame;
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, balance, deadline, ready, switch};
+use crate::sched::{MESSAGE, balance, deadline, parking, ready, switch};
 use crate::thread::Thread;
 
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
@@ -36,6 +36,7 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
                 cpu.statistics.messages.set(cpu.statistics.messages.get() + 1);
                 // Ended first: a message that comes while the mailbox is emptied interrupts again.
                 gic::end(interrupt);
+                parking::heed(cpu);
                 ready::take_mail(cpu);
                 balance::answer(cpu);
                 continue;

@@ -10,6 +10,7 @@
 //! | `ready` | making threads runnable, here or on another CPU |
 //! | `deadline` | the timer hardware: slices, sleepers, offers of work |
 //! | `balance` | work for idle CPUs, by message |
+//! | `parking` | CPUs that take no more work |
 //! | `idle` | the idle thread |
 //! | `interrupt` | what the interrupt hooks do |
 
@@ -17,6 +18,7 @@ pub(crate) mod balance;
 pub(crate) mod deadline;
 pub(crate) mod idle;
 pub(crate) mod interrupt;
+pub(crate) mod parking;
 pub(crate) mod ready;
 pub(crate) mod switch;
 

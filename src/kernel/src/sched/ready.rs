@@ -11,7 +11,7 @@ use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, deadline, switch};
+use crate::sched::{MESSAGE, deadline, parking, switch};
 use crate::thread::{THREADS, Thread};
 
 /// Does what `unpark` asked for. Any context. A better thread than the running one takes over as soon as interrupts
@@ -93,14 +93,11 @@ pub(crate) fn place(cpu: &'static Cpu, thread: u32) {
 /// As [`place`], for a thread that ran elsewhere or may not run here.
 #[inline(never)]
 fn place_by_choice(cpu: &'static Cpu, thread: u32, record: &Thread) {
-    let (last, allowed) = (record.cpu.get(), record.affinity());
-    // Where it was, if it may: without a look at what the other CPUs do.
-    let target = if cpu.perturb.is_on() && !allowed.and(mask::online()).is_empty() {
-        cpu.perturb.place(last, allowed.and(mask::online()))
-    } else if allowed.contains(last) {
-        last
+    let (last, allowed, open) = (record.cpu.get(), record.affinity(), mask::open());
+    let target = if cpu.perturb.is_on() && !allowed.and(open).is_empty() {
+        cpu.perturb.place(last, allowed.and(open))
     } else {
-        place::choose(last, allowed, mask::idle(), mask::online())
+        place::choose(last, allowed.and(mask::online()), mask::idle(), open)
     };
     if target == cpu.index {
         enqueue_here(cpu, thread, record);
@@ -149,11 +146,11 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
 pub(crate) fn take_mail(cpu: &'static Cpu) {
     cpu.mailbox.drain(&THREADS, |thread| {
         let record = THREADS.get(thread);
-        if record.affinity().contains(cpu.index) {
+        if record.affinity().contains(cpu.index) && !parking::must_leave(cpu, record) {
             record.cpu.set(cpu.index);
             enqueue_here(cpu, thread, record);
         } else {
-            // Its affinity changed on the way.
+            // Its affinity changed on the way, or the CPU has been parked.
             enqueue(thread);
         }
     });

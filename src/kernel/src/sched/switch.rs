@@ -15,7 +15,7 @@ use spin::Once;
 use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
 use crate::board;
 use crate::cpu::{Cpu, Handover, mask};
-use crate::sched::{deadline, ready};
+use crate::sched::{deadline, parking, ready};
 use crate::thread::{THREADS, Thread};
 
 /// Why the running thread leaves its CPU.
@@ -25,8 +25,18 @@ enum Why {
     Yield,
     /// A better one, or the next of its priority, takes over.
     Preempted,
+    /// Its CPU is parked, and it may run on others.
+    Evicted,
     /// It sleeps.
     Parks,
+}
+
+impl Why {
+    /// Whether it did not ask for it: all of its registers matter.
+    #[inline(always)]
+    fn is_involuntary(self) -> bool {
+        matches!(self, Self::Preempted | Self::Evicted)
+    }
 }
 
 /// What the layer above does for a dead LWP, once its stack is out of use: see [`set_undertaker`].
@@ -71,7 +81,8 @@ pub(crate) fn park() {
 /// Switches if somebody better waits. Interrupts masked; preemption enabled.
 #[inline(never)]
 pub(crate) fn preempt() {
-    leave(Thread::current(), Why::Preempted);
+    let thread = Thread::current();
+    leave(thread, if parking::must_leave(Cpu::this(), thread) { Why::Evicted } else { Why::Preempted });
 }
 
 /// The running thread ends: never returns. Everything that could block has been done. Interrupts masked.
@@ -154,7 +165,7 @@ fn leave_once(thread: &'static Thread, why: Why) {
     let next = unsafe { cpu.with_private(|private| choose(cpu, thread, why, private)) };
     let Some(next) = next else { return };
     let now = counter::now();
-    account(cpu, thread, now, why != Why::Preempted);
+    account(cpu, thread, now, !why.is_involuntary());
     thread.left_at.set(now);
     cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
     let next = THREADS.get(next);
@@ -175,6 +186,8 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
     let queue = &mut private.run_queue;
     let (next, handover) = match why {
         Why::Parks => (queue.pop_best(&THREADS), Handover::Parked(thread.index)),
+        // Never the idle thread, which may run nowhere else.
+        Why::Evicted => (queue.pop_best(&THREADS), Handover::Moved(thread.index)),
         Why::Yield | Why::Preempted => {
             let idle = thread.index == cpu.idle.get();
             let misplaced = !idle && !thread.affinity().contains(cpu.index);
@@ -212,7 +225,7 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
 #[inline(always)]
 fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, why: Why) {
     install(cpu, next);
-    swap_program_registers(thread, next, why == Why::Preempted);
+    swap_program_registers(thread, next, why.is_involuntary());
     // SAFETY: interrupts are masked; `next` came from this CPU's run queue or is its idle thread, so its context is
     // saved and runs nowhere else.
     unsafe { switch::switch(thread.context.slot(), next.context.get()) };
