@@ -30,6 +30,17 @@ pub fn disarm<T: Timers + ?Sized>(queue: &impl Exclusive<TimerQueue>, timers: &T
     })
 }
 
+/// Last half of a cancel, after the wait: whether `timer` is not armed and its task, asked under the same hold of the
+/// lock, is idle. If not, the call that was waited for has armed it anew, and the cancel begins again.
+pub fn is_over<T: Timers + ?Sized>(
+    queue: &impl Exclusive<TimerQueue>,
+    timers: &T,
+    timer: u32,
+    task_is_idle: impl FnOnce() -> bool,
+) -> bool {
+    queue.with(|_| !timers.timer(timer).is_armed() && task_is_idle())
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -66,5 +77,8 @@ mod tests {
         queue.with(|queue| queue.insert(&timers, 0, 9));
         assert!(disarm(&queue, &timers, 0) && !disarm(&queue, &timers, 0));
         assert!(!hand_over_due(&queue, &timers, 9, |_| unreachable!("disarmed")));
+        assert!(is_over(&queue, &timers, 0, || true) && !is_over(&queue, &timers, 0, || false));
+        queue.with(|queue| queue.insert(&timers, 0, 11));
+        assert!(!is_over(&queue, &timers, 0, || true), "armed anew by the call that was waited for");
     }
 }

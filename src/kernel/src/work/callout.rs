@@ -95,17 +95,22 @@ impl Callout {
         Ok(())
     }
 
-    /// Disarms it and waits out a call that is due. `true`: it was armed and has not been called. Not from inside its
-    /// own function. Thread context; blocks.
+    /// Disarms it and waits out a call that is due, also one that arms it anew meanwhile. `true`: it was armed and has
+    /// not been called since. Not from inside its own function. Thread context; blocks.
     pub fn cancel(&'static self) -> bool {
         let _service = Service::enter();
         let slot = self.slot.load(Ordering::Relaxed);
         if slot == 0 {
             return false;
         }
-        let was_armed = callout::disarm(&ARMED, &ENTRIES, slot);
-        self.task.drain();
-        was_armed
+        let mut was_armed = false;
+        loop {
+            was_armed |= callout::disarm(&ARMED, &ENTRIES, slot);
+            self.task.drain();
+            if callout::is_over(&ARMED, &ENTRIES, slot, || self.task.is_idle()) {
+                return was_armed;
+            }
+        }
     }
 
     /// Its slot; taken from the table the first time.

@@ -59,6 +59,11 @@ impl Task {
         let _ready = self.idle.wait_in(Manner::uninterruptible(Reason::Task), || self.state.is_idle());
     }
 
+    /// Whether it neither runs nor is queued. Any context.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.is_idle()
+    }
+
     /// Runs it once. `true`: it was asked for meanwhile and must be linked again.
     fn run(&self) -> bool {
         self.state.begin();
