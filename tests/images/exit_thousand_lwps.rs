@@ -100,8 +100,7 @@ fn exit_takes(lwps: usize) -> u64 {
 
 test!(
     /// T45: ten thousand LWPs, half asleep, half computing: the exit takes less than a second, and for each of them about
-    /// as long as for each of five thousand, whose stacks no cache holds either. The best of a few: the host of an
-    /// emulator may be busy.
+    /// as long as for each of five thousand. The best of a few: the host of an emulator may be busy.
     t045_ten_thousand_lwps,
     deadline_ms = 120_000,
     {

@@ -39,7 +39,7 @@ test!(
 
 /// Most stacks that a CPU keeps for itself, and all of them together.
 const OF_A_CPU: u64 = 64;
-const OF_ALL: u64 = 2048;
+const OF_ALL: u64 = 16 * 1024;
 
 /// Free stacks that are kept for reuse now.
 fn kept() -> u64 {

@@ -9,8 +9,10 @@ use crate::cpu::{Cpu, STACK_CACHE};
 use crate::mem::stack::{self, Stack};
 use crate::mem::{frames, inject};
 
-/// Most stacks in the depot: 32 MiB of the default size.
-const DEPOT: usize = 2048;
+/// Most stacks in the depot: 256 MiB of the default size, as far as memory is not short. Enough for those of a process
+/// with ten thousand LWPs (T45): to unmap one costs an invalidation on all CPUs, many times what the rest of an LWP's
+/// end does.
+const DEPOT: usize = 16 * 1024;
 /// Stacks that move between a cache and the depot at once.
 const BATCH: usize = STACK_CACHE / 2;
 /// The depot takes no more when less than this part of all frames is free.
