@@ -1,7 +1,7 @@
-//! The exit of a process ends all its LWPs, whatever they do. T32, T33, T35, T36, T37, T38, T39.
+//! The exit of a process ends all its LWPs, whatever they do.
 //!
-//! There are no stopped LWPs, signal masks and handlers yet: T32 and T37 are shown without stopped LWPs, T38 with an
-//! LWP that waits for all signals, T39 with one that takes them in a loop.
+//! not shown: T37, T38 and T39, for there are no stopped LWPs, signal masks and handlers yet; a kill from outside, an
+//! LWP that waits for all signals, and one that takes them in a loop come closest. T32 is shown without stopped LWPs.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -86,8 +86,8 @@ test!(
 );
 
 test!(
-    /// T37: the same by SIGKILL from outside.
-    t037_a_kill_ends_lwps_in_every_state,
+    /// The same by SIGKILL from outside.
+    a_kill_ends_lwps_in_every_state,
     {
         static READY: AtomicBool = AtomicBool::new(false);
         let pid = spawn_child(
@@ -183,8 +183,8 @@ test!(
 );
 
 test!(
-    /// T38: the sibling has every signal to itself.
-    t038_waiting_for_all_signals_does_not_help,
+    /// The sibling has every signal to itself.
+    waiting_for_all_signals_does_not_help,
     {
         let pid = spawn_child(
             |_| {
@@ -199,8 +199,8 @@ test!(
 );
 
 test!(
-    /// T39: the sibling takes signals in a loop, and they keep coming.
-    t039_taking_signals_in_a_loop_does_not_help,
+    /// The sibling takes signals in a loop, and they keep coming.
+    taking_signals_in_a_loop_does_not_help,
     {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
         fn taker(_: usize) -> usize {

@@ -1,0 +1,146 @@
+//! R2, kept corpses: an LWP that dies in its process's exit leaves its stack to the master, since a sibling may still
+//! borrow from it (DESIGN, decision 10); on the real `Gate` and `Remains`.
+//!
+//! | race | test | seeded bug that must be caught |
+//! |---|---|---|
+//! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | listed after the LWP has been counted off its CPU |
+//! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | given back at once |
+//!
+//! The master, when it is alone, finds every corpse and frees each stack once; nobody uses a stack after that.
+#![cfg(loom)]
+#![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
+
+mod models;
+
+use std::sync::Arc;
+
+use asphodel_core::proc::gate::{Gate, OffCpu};
+use asphodel_core::thread::remains::{OffStack, Remains};
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+use models::{Bell, catches, check};
+
+const NOBODY: u32 = u32::MAX;
+
+struct Lwp {
+    remains: Remains,
+    stack: UnsafeCell<u32>,
+    next: AtomicU32,
+}
+
+/// A master, which is not in `siblings`, and two siblings; the second borrows from the stack of the first.
+struct Process {
+    gate: Gate,
+    alone: Bell,
+    corpses: AtomicU32,
+    siblings: [Lwp; 2],
+}
+
+impl Process {
+    fn new() -> Arc<Self> {
+        let gate = Gate::new();
+        (0..2).for_each(|_| gate.create().expect("a new process accepts LWPs"));
+        let lwp = || Lwp { remains: Remains::new(), stack: UnsafeCell::new(0), next: AtomicU32::new(NOBODY) };
+        Arc::new(Self { gate, alone: Bell::new(), corpses: AtomicU32::new(NOBODY), siblings: [lwp(), lwp()] })
+    }
+
+    /// The kernel's `keep_corpse`.
+    fn list(&self, sibling: u32) {
+        let mut head = self.corpses.load(Ordering::Relaxed);
+        loop {
+            self.siblings[sibling as usize].next.store(head, Ordering::Relaxed);
+            match self.corpses.compare_exchange(head, sibling, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    fn off_cpu(&self) {
+        if self.gate.off_cpu() == OffCpu::WakeLast {
+            self.alone.ring();
+        }
+    }
+
+    /// Both siblings read what is on the first one's stack, as long as they run.
+    fn run(&self) {
+        // SAFETY: loom checks that nobody writes the stack meanwhile; the pointer is valid inside the closure.
+        self.siblings[0].stack.with(|stack| unsafe { *stack });
+    }
+
+    fn free(&self, sibling: u32) {
+        // SAFETY: loom checks that nobody else uses the stack; the pointer is valid inside the closure.
+        self.siblings[sibling as usize].stack.with_mut(|stack| unsafe { *stack += 1 });
+    }
+
+    /// The context after a sibling's last switch, as it should be.
+    fn bury(&self, sibling: u32) {
+        self.list(sibling);
+        self.siblings[sibling as usize].remains.retire_pinned(OffStack::assert());
+        self.off_cpu();
+    }
+
+    /// The master: waits, and frees what it finds. How many stacks that were.
+    fn finish(&self) -> u32 {
+        while !self.gate.is_last_present() {
+            self.alone.wait();
+        }
+        let mut freed = 0;
+        let mut next = self.corpses.load(Ordering::Acquire);
+        while next != NOBODY {
+            if self.siblings[next as usize].remains.unpin().is_some() {
+                self.free(next);
+                freed += 1;
+            }
+            next = self.siblings[next as usize].next.load(Ordering::Relaxed);
+        }
+        freed
+    }
+}
+
+fn exit(bury: fn(&Process, u32)) {
+    let process = Process::new();
+    let _master = process.gate.exit();
+    let siblings: Vec<_> = (0..2)
+        .map(|sibling| {
+            let process = process.clone();
+            thread::spawn(move || {
+                process.run();
+                let _departure = process.gate.leave();
+                bury(&process, sibling);
+            })
+        })
+        .collect();
+    let freed = process.finish();
+    siblings.into_iter().for_each(|sibling| sibling.join().expect("a sibling leaves"));
+    assert_eq!(freed, 2, "I4: a stack is lost");
+}
+
+#[test]
+fn r02_kept_stacks_go_with_the_last_sibling() {
+    check(2, || exit(Process::bury));
+}
+
+#[test]
+fn r02_seeded_listed_after_being_counted_off() {
+    catches("I4", || {
+        exit(|process, sibling| {
+            process.siblings[sibling as usize].remains.retire_pinned(OffStack::assert());
+            process.off_cpu();
+            process.list(sibling);
+        });
+    });
+}
+
+#[test]
+fn r02_seeded_given_back_at_once() {
+    catches("Causality violation", || {
+        exit(|process, sibling| {
+            if process.siblings[sibling as usize].remains.retire(OffStack::assert()).is_some() {
+                process.free(sibling);
+            }
+            process.off_cpu();
+        });
+    });
+}
