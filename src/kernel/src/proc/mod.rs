@@ -6,7 +6,8 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `table` | records, pids, look-ups |
+//! | `record` | what stands in a record, and who may touch it |
+//! | `table` | pids, look-ups, holds on records |
 //! | `program` | named entry points |
 //! | `spawn` | making a process |
 //! | `lwp` | making LWPs, and their way to the end |
@@ -46,6 +47,7 @@ pub mod lwps;
 pub(crate) mod memory;
 pub mod program;
 pub mod reaper;
+pub(crate) mod record;
 pub mod report;
 pub(crate) mod run;
 pub(crate) mod rusage;

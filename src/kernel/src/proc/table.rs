@@ -1,187 +1,32 @@
-//! The process table: records, pids, and looking a process up.
+//! The process table: pids, looking a process up, and the holds on its record (`record`).
 //!
 //! A record is held by its being in the table (until it is reaped), by each of its LWPs' records, by members of the
 //! group it founded, by peers of the task group it leads, by processes whose outer reaper it is or was, and by whoever is
 //! looking at it. When the last hold goes, the slot is free for the next generation: a pid is not reused while it names
 //! a zombie or a group (T135).
 
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
-use alloc::boxed::Box;
 use asphodel_core::id::{MAX_PROCESSES, Pid};
 use asphodel_core::list::NIL;
-use asphodel_core::proc::crew::Crew;
 use asphodel_core::proc::domain::{Domain, Domains};
-use asphodel_core::proc::family::{Brood, Kin, Kinship};
-use asphodel_core::proc::gate::Gate;
-use asphodel_core::proc::loan::Loan;
-use asphodel_core::proc::peers::{PeerLinks, Peers};
-use asphodel_core::proc::pending::Pending;
-use asphodel_core::proc::quota::{Ledger, NOBODY, Resource};
-use asphodel_core::proc::status::Status;
-use asphodel_core::proc::tenure::{Tenure, Vacant};
-use asphodel_core::proc::usage::Account;
-use asphodel_core::shim::guarded::{Cell32, Cell64};
-use asphodel_core::signal::Signal;
-use asphodel_core::trace::{ExitTrace, Step};
+use asphodel_core::proc::family::{Kin, Kinship};
+use asphodel_core::proc::quota::{NOBODY, Resource};
+use asphodel_core::proc::tenure::Vacant;
+use core::sync::atomic::Ordering;
 
-use crate::arch::lock::InterruptLock;
-use crate::arch::{counter, daif};
+use crate::arch::daif;
 use crate::cpu::Cpu;
-use crate::mem::slab::{Record, Slab};
-use crate::proc::program::Program;
-use crate::sync::wait_queue::WaitQueue;
+use crate::mem::slab::Slab;
+
+pub(crate) use crate::proc::record::Process;
 
 /// Slot of process 1, which every chain of reapers ends with.
 pub(crate) const INIT: u32 = Pid::INIT.slot();
-
-/// A process's record.
-#[repr(align(512))]
-pub(crate) struct Process {
-    /// Its slot in the table.
-    pub(crate) slot: u32,
-    /// Holds on the record, and the generation of its occupant; see the module's documentation.
-    tenure: Tenure,
-
-    // Protocols of their own.
-    pub(crate) gate: Gate,
-    pub(crate) kin: Kin,
-    pub(crate) domain: Domain,
-    /// Memory that its spawner waits for (vfork), and where that sleeps.
-    pub(crate) loan: Loan,
-    pub(crate) lender: WaitQueue,
-    /// Its first LWP has been queued: look-ups may find it. Before that it is an embryo (D30).
-    born: AtomicBool,
-    /// Signal that is ending it, 0: none. The first one wins.
-    pub(crate) fatal: AtomicU32,
-    /// Signals that were recorded and not taken.
-    pub(crate) pending: Pending,
-    /// Threads that wait for a pending signal.
-    pub(crate) signalled: WaitQueue,
-    /// Signal by which it was killed with a subtree, 0: none; see `reaper`.
-    pub(crate) culled: AtomicU32,
-    /// The master, or the LWP becoming single, waits here for the others, and a leader's master for its peers.
-    pub(crate) alone: WaitQueue,
-    /// LWPs that wait for a child.
-    pub(crate) child_events: WaitQueue,
-
-    // Locked.
-    pub(crate) brood: InterruptLock<Brood>,
-    pub(crate) crew: InterruptLock<Crew>,
-    /// Processes whose leader it is; see `task_group`.
-    pub(crate) peers: InterruptLock<Peers>,
-    /// It has had a peer.
-    pub(crate) has_led: AtomicBool,
-    /// Its links among the peers of its leader, under that one's lock.
-    pub(crate) peer_links: PeerLinks,
-    /// Slot of its leader, on which it has a hold; 0: it is nobody's peer. Written by its creator and its master.
-    pub(crate) leader: Cell32,
-
-    // Written by the master before the process is a zombie, read after.
-    pub(crate) status: Cell32,
-    /// When each step of its exit was done; see `proc::trace`.
-    pub(crate) trace: ExitTrace,
-    /// How often the watchdog has reported its exit; by the watchdog.
-    pub(crate) watch_reports: Cell32,
-
-    // Accounts.
-    pub(crate) usage: Account,
-    pub(crate) children_usage: Account,
-    /// Bytes of heap, stacks and arena that it is charged with; see `proc::memory`.
-    pub(crate) memory: AtomicU64,
-    pub(crate) started_at: Cell64,
-    /// The arena that its program's memory comes from, 0: none; see `proc::arena`.
-    pub(crate) arena: Cell32,
-    /// Its tenant, by the slot of the founder; see `proc::tenant`.
-    pub(crate) tenant: Cell32,
-    /// What the tenant has that it founded, if it did.
-    pub(crate) ledger: Ledger,
-
-    // Attributes.
-    /// Signal its parent gets when it ends.
-    pub(crate) exit_signal: AtomicU32,
-    /// Its children need not be waited for (PS_NOCLDWAIT).
-    pub(crate) auto_reap: AtomicBool,
-    /// Signal it gets when its parent dies, 0: none.
-    pub(crate) death_signal: AtomicU32,
-    /// Slot of the process that founded its group, on which it has a hold.
-    group_founder: Cell32,
-    /// The last fatal signal that was sent to the group it founded, below a count of them; see `kill`.
-    pub(crate) group_kill: AtomicU64,
-    /// That word of its own group's founder, as far as it has not ended the process.
-    pub(crate) group_heard: Cell64,
-    /// Next in a list of vacant records; see [`Process::free`].
-    next_vacant: Cell32,
-
-    /// Dead LWPs whose stacks wait until no sibling can run, by thread index; see `undertaker`.
-    pub(crate) corpses: AtomicU32,
-    /// What it runs, and a number for it.
-    program: UnsafeCell<Program>,
-    pub(crate) number: Cell64,
-    /// The words it was started with, joined by zero bytes.
-    words: UnsafeCell<Option<Box<str>>>,
-}
-
-// SAFETY: `program` and `words` are written by the creator before anybody can reach the record, and by an LWP that has
-// become the only one, which holds the crew's lock meanwhile. Others read `program` under that lock, its own LWPs
-// without: there is none but the writer then. `words` are read by its LWPs and taken by the master. The rest is atomic
-// or locked.
-unsafe impl Sync for Process {}
 
 /// The table of all processes.
 pub(crate) struct Table(Slab<Process, 1>);
 
 /// All processes.
 pub(crate) static PROCESSES: Table = Table(Slab::new(1));
-
-impl Record for Process {
-    fn new(index: u32) -> Self {
-        Self {
-            slot: index,
-            tenure: Tenure::new(),
-            gate: Gate::new(),
-            kin: Kin::new(),
-            domain: Domain::new(),
-            loan: Loan::new(),
-            lender: WaitQueue::new(),
-            born: AtomicBool::new(false),
-            fatal: AtomicU32::new(0),
-            pending: Pending::new(),
-            signalled: WaitQueue::new(),
-            culled: AtomicU32::new(0),
-            alone: WaitQueue::new(),
-            child_events: WaitQueue::new(),
-            brood: InterruptLock::new(Brood::new()),
-            crew: InterruptLock::new(Crew::new()),
-            peers: InterruptLock::new(Peers::new()),
-            has_led: AtomicBool::new(false),
-            peer_links: PeerLinks::new(),
-            leader: Cell32::new(0),
-            status: Cell32::new(0),
-            trace: ExitTrace::new(),
-            watch_reports: Cell32::new(0),
-            usage: Account::new(),
-            children_usage: Account::new(),
-            memory: AtomicU64::new(0),
-            started_at: Cell64::new(0),
-            arena: Cell32::new(0),
-            tenant: Cell32::new(NOBODY),
-            ledger: Ledger::new(),
-            exit_signal: AtomicU32::new(0),
-            auto_reap: AtomicBool::new(false),
-            death_signal: AtomicU32::new(0),
-            group_founder: Cell32::new(0),
-            group_kill: AtomicU64::new(0),
-            group_heard: Cell64::new(0),
-            next_vacant: Cell32::new(NIL),
-            corpses: AtomicU32::new(NIL),
-            program: UnsafeCell::new(Program::new("", |_| 0)),
-            number: Cell64::new(0),
-            words: UnsafeCell::new(None),
-        }
-    }
-}
 
 impl Kinship for Table {
     #[inline(always)]
@@ -205,12 +50,6 @@ impl Domains for Table {
 /// A hold on a process record: it stays what it is while this lives.
 #[derive(Debug)]
 pub(crate) struct Hold(&'static Process);
-
-impl core::fmt::Debug for Process {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Process({}, {:?})", self.pid(), self.gate)
-    }
-}
 
 impl core::ops::Deref for Hold {
     type Target = Process;
@@ -288,109 +127,6 @@ impl Table {
 }
 
 impl Process {
-    /// Makes the record that of a new process. Nobody can reach it.
-    fn reset(&self) {
-        self.born.store(false, Ordering::Relaxed);
-        self.gate.reset();
-        for word in [&self.fatal, &self.culled, &self.death_signal] {
-            word.store(0, Ordering::Relaxed);
-        }
-        self.pending.clear();
-        self.status.set(0);
-        self.trace.reset();
-        self.watch_reports.set(0);
-        self.usage.reset();
-        self.children_usage.reset();
-        self.memory.store(0, Ordering::Relaxed);
-        self.tenant.set(NOBODY);
-        self.auto_reap.store(false, Ordering::Relaxed);
-        self.corpses.store(NIL, Ordering::Relaxed);
-        self.crew.lock().reset();
-        if self.has_led.load(Ordering::Relaxed) {
-            self.has_led.store(false, Ordering::Relaxed);
-            self.peers.lock().reset();
-        }
-        // Nothing is held that would have to be given back.
-        self.domain.enter(INIT, Pid::INIT);
-    }
-
-    /// Look-ups may find it from here on.
-    pub(crate) fn set_born(&self) {
-        // Release: everything the creator wrote comes before anybody's look.
-        self.born.store(true, Ordering::Release);
-    }
-
-    fn is_born(&self) -> bool {
-        self.born.load(Ordering::Acquire)
-    }
-
-    /// Whether it founded a group that has members.
-    pub(crate) fn leads_a_group(&self) -> bool {
-        self.group_founder.get() == self.slot
-    }
-
-    /// Its pid.
-    #[inline(always)]
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::new(self.slot, self.tenure.generation())
-    }
-
-    /// The status its master has set.
-    #[inline]
-    pub(crate) fn status(&self) -> Status {
-        Status::from_word(self.status.get() as u16)
-    }
-
-    /// `step` of its exit is done, now. The one who does it; any context.
-    ///
-    /// The counter is read without a barrier: a stamp that is a few instructions early tells no lie that anybody could
-    /// see, and on one CPU stamps stay in order.
-    #[inline(always)]
-    pub(crate) fn mark(&self, step: Step) {
-        self.trace.mark(step, counter::now());
-    }
-
-    /// Sets what it runs. The creator, before anybody can reach the record, or the only LWP there is, which holds the
-    /// crew's lock.
-    pub(crate) fn set_program(&self, program: Program, words: Option<Box<str>>, number: usize) {
-        // SAFETY: see `unsafe impl Sync`.
-        let _old_words = unsafe {
-            *self.program.get() = program;
-            core::mem::replace(&mut *self.words.get(), words)
-        };
-        self.number.set(number as u64);
-    }
-
-    /// What it runs. For its own LWPs.
-    pub(crate) fn program(&self) -> Program {
-        // SAFETY: see `unsafe impl Sync`.
-        unsafe { *self.program.get() }
-    }
-
-    /// The name of what it runs, for whoever holds the lock of its `crew`.
-    pub(crate) fn name(&self, _crew: &Crew) -> &'static str {
-        // SAFETY: see `unsafe impl Sync`.
-        unsafe { (*self.program.get()).name }
-    }
-
-    /// The words it was started with. For its own LWPs.
-    pub(crate) fn words(&self) -> &str {
-        // SAFETY: see `unsafe impl Sync`.
-        unsafe { (*self.words.get()).as_deref().unwrap_or("") }
-    }
-
-    /// The words are not needed any more. The reaper, or the creator that gave up.
-    pub(crate) fn drop_words(&self) {
-        // SAFETY: see `unsafe impl Sync`.
-        let words = unsafe { (*self.words.get()).take() };
-        drop(words);
-    }
-
-    /// The signal its parent gets when it ends.
-    pub(crate) fn exit_signal(&self) -> Signal {
-        Signal::new(self.exit_signal.load(Ordering::Relaxed) as i32).unwrap_or(Signal::CHLD)
-    }
-
     /// Puts it into the group founded by `founder` (itself, perhaps), with what it has `heard` of the signals sent to
     /// that. The creator, before anybody knows it.
     pub(crate) fn found_group(&self, founder: Hold, heard: u64) {
