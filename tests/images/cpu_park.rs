@@ -140,8 +140,9 @@ test!(
             exit(5)
         }
         for round in race_rounds() {
-            let number = (round as usize * 131 % 3_000) << 6 | victim as usize;
-            let pids = [spawn_child(dies_there, number), spawn_child(dies_there, number / 3 & !63 | victim as usize)];
+            let number = ((round as usize * 131 % 3_000) << 6) | victim as usize;
+            let other = ((number / 3) & !63) | victim as usize;
+            let pids = [number, other].map(|number| spawn_child(dies_there, number));
             dawdle(round as usize * 89 % 4_000);
             assert_eq!(cpu_park(victim), Ok(()));
             for pid in pids {
