@@ -23,8 +23,8 @@ use crate::progress::Progress;
 use crate::setup::Environment;
 use crate::workspace::Workspace;
 
-/// How long the races of a seeded boot are, in hundredths of an ordinary one's: a boot takes a second or two.
-const ROUNDS: &str = "rounds=2";
+/// How long the races of a seeded boot are, in hundredths of an ordinary one's: a boot takes a few seconds.
+const ROUNDS: &str = "rounds=1";
 
 /// CPUs of a machine when nothing else is said: races want some.
 const CPUS: u32 = 4;
