@@ -19,7 +19,7 @@ use crate::proc::{exit, fault, memory, program, spawn, undertaker, watchdog};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
-use crate::thread::{Thread, ThreadAttributes, stack};
+use crate::thread::{Thread, ThreadAttributes, lazy, stack};
 use crate::{arch, input, panic, println, time, work};
 
 /// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
@@ -37,6 +37,7 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     switch::set_undertaker(undertaker::bury);
     service::set_executioner(exit::execute);
     frames::set_reserve(stack::trim);
+    lazy::refill(cpu);
     enable_interrupts();
     println!("asphodel {} on {}, {} CPUs", env!("CARGO_PKG_VERSION"), board.model, board.cpus.len());
     if cpu.perturb.is_on() {
@@ -63,6 +64,7 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
         arch::cpu::halt();
     }
     let cpu = switch::start_cpu(index as u32);
+    lazy::refill(cpu);
     enable_interrupts();
     // By the CPU itself: one that comes late has its worker, too.
     if let Err(error) = work::worker::start(cpu.index) {

@@ -27,9 +27,25 @@ const SERVICE_ROOM: usize = 3072;
 /// ends the program and not the system.
 #[inline(always)]
 pub fn probe_stack() {
+    probe::<SERVICE_ROOM>();
+}
+
+/// Stack that a foreign program's call may need for all that the kernel does in it, in bytes.
+const CALL_ROOM: usize = 16 * 1024;
+
+/// As [`probe_stack`], for 16 KiB: for the entry points of programs that have large, lazy stacks, in program code. No
+/// kernel service that is called from there touches a page that is not mapped yet.
+#[inline(always)]
+pub fn probe_call_room() {
+    probe::<CALL_ROOM>();
+}
+
+#[inline(always)]
+fn probe<const ROOM: usize>() {
+    const { assert!(ROOM < 1 << 12 || (ROOM < 1 << 24 && ROOM.is_multiple_of(1 << 12)), "an immediate of `sub`") };
     // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is thrown away.
     unsafe {
-        asm!("sub {0}, sp, #{room}", "ldr xzr, [{0}]", out(reg) _, room = const SERVICE_ROOM,
+        asm!("sub {0}, sp, #{room}", "ldr xzr, [{0}]", out(reg) _, room = const ROOM,
              options(nostack, preserves_flags, readonly));
     }
 }

@@ -25,11 +25,25 @@ pub struct Hooks {
     pub irq: fn(&mut TrapFrame) -> bool,
     /// A synchronous exception. May edit the frame: the thread goes on with what is in it.
     pub fault: fn(&mut TrapFrame, &Fault),
+    /// An interrupted thread is to be preempted, and its stack has nothing mapped at an address that is needed for that.
+    /// Maps it, if it is a page that may be mapped now.
+    pub room: fn(&TrapFrame, usize) -> Room,
     /// The thread used a floating-point register while CPACR_EL1 traps them. As `fault`.
     pub fp: fn(&mut TrapFrame),
     /// Called on the interrupted thread's own stack, interrupts masked, after `irq` returned `true`.
     /// Returns when the thread is to go on, on whatever CPU.
     pub preempt: fn(),
+}
+
+/// What [`Hooks::room`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It is mapped now.
+    Mapped,
+    /// It would be, if there were memory.
+    OutOfMemory,
+    /// The stack ends there.
+    None,
 }
 
 static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(null_mut());
@@ -52,13 +66,23 @@ fn hooks() -> Option<&'static Hooks> {
 const PREEMPTION_ROOM: usize = 2048;
 const _: () = assert!(FRAME_SIZE + PREEMPTION_ROOM < super::layout::PAGE_SIZE);
 
-/// Where on the interrupted thread's stack its frame is to be put; `None` if the stack has no room.
-fn place_on_thread_stack(frame: &TrapFrame) -> Option<usize> {
-    let sp = usize::try_from(frame.sp).ok()?;
+/// Where on the interrupted thread's stack its frame is to be put; the fault that it is if the stack has no room.
+fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Fault> {
+    let overflow = || Fault::stack_overflow(frame.sp, frame.elr);
+    let sp = usize::try_from(frame.sp).map_err(|_| overflow())?;
     // A program may hold its stack pointer misaligned between two accesses: the copy is aligned anyway.
-    let place = sp.checked_sub(FRAME_SIZE)? & !15;
-    let lowest = place.checked_sub(PREEMPTION_ROOM)?;
-    (mmu::is_writable(lowest) && mmu::is_writable(sp - 1)).then_some(place)
+    let place = sp.checked_sub(FRAME_SIZE).ok_or_else(overflow)? & !15;
+    let lowest = place.checked_sub(PREEMPTION_ROOM).ok_or_else(overflow)?;
+    for address in [lowest, sp - 1] {
+        if !mmu::is_writable(address) {
+            match (hooks.room)(frame, address) {
+                Room::Mapped => {}
+                Room::OutOfMemory => return Err(Fault::stack_without_memory(address as u64, frame.elr)),
+                Room::None => return Err(overflow()),
+            }
+        }
+    }
+    Ok(place)
 }
 
 /// A register dump with its cause: several lines, the first saying what happened, the last beginning
@@ -122,10 +146,9 @@ pub(super) extern "C" fn irq_from_thread(frame: &mut TrapFrame) -> usize {
     if !(hooks.irq)(frame) {
         return 0;
     }
-    match place_on_thread_stack(frame) {
-        Some(place) => place,
-        None => {
-            let fault = Fault::stack_overflow(frame.sp, frame.elr);
+    match place_on_thread_stack(frame, hooks) {
+        Ok(place) => place,
+        Err(fault) => {
             (hooks.fault)(frame, &fault);
             0
         }

@@ -75,6 +75,8 @@ const STATUS_ADDRESS_SIZE: u64 = 0b0000;
 const STATUS_TRANSLATION: u64 = 0b0001;
 const STATUS_ACCESS_FLAG: u64 = 0b0010;
 const STATUS_PERMISSION: u64 = 0b0011;
+/// The syndrome of a write where nothing is mapped: what the next push would have met.
+const MISSED_WRITE: u64 = CLASS_DATA_ABORT << 26 | 1 << 6 | STATUS_TRANSLATION << 2 | 3;
 /// Whole status code of an alignment fault.
 const STATUS_ALIGNMENT: u64 = 0b10_0001;
 
@@ -97,9 +99,17 @@ impl Fault {
 
     /// The fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
     pub fn stack_overflow(sp: u64, pc: u64) -> Self {
-        // The syndrome of a write that misses: what the next push would have met.
-        let esr = CLASS_DATA_ABORT << 26 | 1 << 6 | STATUS_TRANSLATION << 2 | 3;
-        Self { kind: FaultKind::StackOverflow, esr, far: sp, pc }
+        Self { kind: FaultKind::StackOverflow, esr: MISSED_WRITE, far: sp, pc }
+    }
+
+    /// The fault of a thread that was interrupted where its stack has no memory, at `address`.
+    pub fn stack_without_memory(address: u64, pc: u64) -> Self {
+        Self { kind: FaultKind::DataAbort, esr: MISSED_WRITE, far: address, pc }
+    }
+
+    /// Whether an access met an address where nothing is mapped, and it was no jump.
+    pub fn is_missing_data(&self) -> bool {
+        class_of(self.esr) == CLASS_DATA_ABORT && status_of(self.esr) == STATUS_TRANSLATION
     }
 
     /// Whether [`Fault::far`] holds the address of the access.

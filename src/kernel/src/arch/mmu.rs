@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
+use asphodel_core::thread::lazy_stack;
 
 use super::layout::{
     ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE,
@@ -19,7 +20,7 @@ use super::layout::{
 };
 use super::lock::InterruptLock;
 use super::tables::Reserve;
-use super::{boot, daif};
+use super::{boot, daif, leaf};
 
 pub use super::tables::FrameSource;
 
@@ -204,9 +205,18 @@ impl AddressSpace {
         self.write(range, physical, attributes)
     }
 
-    /// Removes mappings, as a whole as they were made: that needs no further tables.
+    /// Removes mappings, as a whole as they were made: that needs no further tables. None goes, either: who walks them
+    /// without the lock (`arch::leaf`) finds tables where there once were any.
     fn unmap(&mut self, range: Range<usize>) -> Result<(), MapError> {
-        self.write(range, 0, El1Attributes::empty())
+        let mut start = range.start;
+        while start < range.end {
+            // All that one table maps would take it out of use.
+            let step = if leaf::has_table(start) { LEAF_TABLE_SPAN / 2 } else { LEAF_TABLE_SPAN };
+            let end = range.end.min(start + step);
+            self.write(start..end, 0, El1Attributes::empty())?;
+            start = end;
+        }
+        Ok(())
     }
 
     /// Writes descriptors, and where some were valid, has all CPUs forget them.
@@ -254,6 +264,28 @@ pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), Map
     // SAFETY: barriers.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
     Ok(())
+}
+
+/// Marks `length` bytes at `address` in the window of the stacks, where nothing is mapped, as to be mapped page by page
+/// (`arch::leaf`), and makes the tables for that.
+///
+/// # Errors
+/// See [`MapError`]; some of the marks may be there then.
+pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> {
+    let range = checked_range(&[STACKS_WINDOW], address, length)?;
+    let mut space = SPACE.lock();
+    let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
+    let mark = El1Attributes::from_bits_retain(lazy_stack::UNMAPPED as usize);
+    // In parts that no entry of a higher level can stand for.
+    for start in range.clone().step_by(LEAF_TABLE_SPAN / 2) {
+        space.map(start..range.end.min(start + LEAF_TABLE_SPAN / 2), 0, mark)?;
+    }
+    Ok(())
+}
+
+/// The bits of the descriptor of a page of RAM, besides its address.
+pub(super) const fn page_bits() -> u64 {
+    DATA.union(El1Attributes::TABLE_OR_PAGE).bits() as u64
 }
 
 /// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no CPU can

@@ -17,6 +17,7 @@ mod fault;
 pub(crate) mod fp;
 pub mod frame;
 pub mod layout;
+pub(crate) mod leaf;
 pub mod lock;
 pub mod mmu;
 pub(crate) mod switch;

@@ -17,6 +17,7 @@ use asphodel_core::sched::perturb::Perturb;
 use asphodel_core::sched::run_queue::RunQueue;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
 use asphodel_core::thread::doom::Running;
+use asphodel_core::thread::lazy_stack::FrameReserve;
 use asphodel_core::time::timers::TimerQueue;
 use asphodel_core::trace::{ExitRecord, ExitRing};
 
@@ -118,6 +119,8 @@ pub struct Cpu {
     pub(crate) home: Cell32,
     /// Whether it gives its threads away; see `sched::parking`.
     pub(crate) parked: Cell32,
+    /// Frames for pages of lazy stacks; see `thread::lazy`.
+    pub(crate) reserve: FrameReserve,
     /// Figures.
     pub statistics: Statistics,
 
@@ -167,6 +170,7 @@ impl Cpu {
             home: Cell32::new(u32::MAX),
             parked: Cell32::new(0),
             parking: AtomicBool::new(false),
+            reserve: FrameReserve::new(),
             statistics: Statistics {
                 switches: Cell64::new(0),
                 interrupts: Cell64::new(0),

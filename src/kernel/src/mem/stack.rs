@@ -3,39 +3,53 @@
 //! Every size has its own range of addresses (`arch::layout`), so whether an address lies in a stack or in
 //! a guard is arithmetic. Numbers of slots are used again. Mapping and unmapping take locks, never
 //! block, and cost page table work and an invalidation on all CPUs: callers keep stacks for reuse.
+//!
+//! A *lazy* stack has frames for its highest pages only; the others are mapped one at a time, by whoever faults there
+//! (`thread::lazy`), without a lock.
 
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 
+use asphodel_core::thread::lazy_stack::{self, Entry, FIRST_PAGES, Mapped};
+
 use crate::arch::boot::{self, BootStacks};
 use crate::arch::layout::{self, PAGE_SIZE, STACK_CLASSES, STACK_MIN_SHIFT, STACKS_WINDOW, StackSlot};
 use crate::arch::lock::InterruptLock;
+use crate::arch::{leaf, mmu};
 
-use super::{heap, mapped};
+use super::{frames, heap, mapped};
 
 /// Size of the smallest stack in bytes.
 pub const MIN_SIZE: usize = 1 << STACK_MIN_SHIFT;
 /// Size of the largest stack in bytes.
 pub const MAX_SIZE: usize = MIN_SIZE << (STACK_CLASSES - 1);
 
+/// The bit of a stack's word that says that it is lazy.
+const LAZY: usize = PAGE_SIZE / 2;
+
 /// The right to use a mapped stack. Dropped without [`unmap`], the stack stays mapped for good.
 ///
 /// One word, which threads pass on at their birth and their death: the lowest address, and in the bits below the page
-/// size the class of its size.
+/// size the class of its size, and whether it is lazy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stack(NonZeroUsize);
 
 impl Stack {
-    const CLASS: usize = PAGE_SIZE - 1;
+    const CLASS: usize = LAZY - 1;
 
-    fn new(slot: StackSlot) -> Self {
-        let word = slot.stack_bottom() | slot.class;
+    fn new(slot: StackSlot, flags: usize) -> Self {
+        let word = slot.stack_bottom() | slot.class | flags;
         Self(NonZeroUsize::new(word).expect("stacks lie in their window"))
     }
 
     /// The lowest address.
     pub const fn bottom(&self) -> usize {
-        self.0.get() & !Self::CLASS
+        self.0.get() & !(PAGE_SIZE - 1)
+    }
+
+    /// Whether its pages are mapped when they are touched.
+    const fn is_lazy(&self) -> bool {
+        self.0.get() & LAZY != 0
     }
 
     /// Size in bytes, a power of two.
@@ -79,19 +93,72 @@ impl Class {
 ///
 /// Its contents are undefined. `None` if memory or addresses are short, or the size is too large.
 pub fn map(size: usize) -> Option<Stack> {
-    if size > MAX_SIZE {
-        return None;
-    }
-    let size = size.next_power_of_two().max(MIN_SIZE);
-    let class = size.trailing_zeros() as usize - STACK_MIN_SHIFT;
-    let index = CLASSES.lock()[class].take(class)?;
-    let stack = Stack::new(StackSlot { class, index });
-    if mapped::map(stack.bottom(), size / PAGE_SIZE) {
+    let slot = take_slot(size)?;
+    let stack = Stack::new(slot, 0);
+    if mapped::map(stack.bottom(), stack.size() / PAGE_SIZE) {
         Some(stack)
     } else {
         give_slot_back(&stack);
         None
     }
+}
+
+/// As [`map`], but only the highest pages have frames; the others get theirs by [`map_page`]. A small stack is mapped as
+/// a whole.
+pub(crate) fn map_lazily(size: usize) -> Option<Stack> {
+    if size <= 2 * FIRST_PAGES * PAGE_SIZE {
+        return map(size);
+    }
+    let slot = take_slot(size)?;
+    let stack = Stack::new(slot, LAZY);
+    let first = FIRST_PAGES * PAGE_SIZE;
+    if mmu::mark_pages(stack.bottom(), stack.size() - first).is_ok()
+        && mapped::map(stack.top() - first, FIRST_PAGES)
+    {
+        Some(stack)
+    } else {
+        unmap(stack);
+        None
+    }
+}
+
+/// A free slot for a stack of at least `size` bytes.
+fn take_slot(size: usize) -> Option<StackSlot> {
+    if size > MAX_SIZE {
+        return None;
+    }
+    let class = size.next_power_of_two().max(MIN_SIZE).trailing_zeros() as usize - STACK_MIN_SHIFT;
+    let index = CLASSES.lock()[class].take(class)?;
+    Some(StackSlot { class, index })
+}
+
+/// Whether `address` lies in a page of a live lazy stack that is not mapped yet. Any context; takes no lock.
+pub(crate) fn is_unmapped(address: usize) -> bool {
+    leaf::look(address) == Entry::Unmapped
+}
+
+/// Whether the page around `address` is mapped, in the stacks window. Any context; takes no lock.
+pub(crate) fn is_mapped(address: usize) -> bool {
+    leaf::look(address) == Entry::Valid
+}
+
+/// Maps the page around `address` to `frame`, zeroed, if it is one of a live lazy stack that is not mapped yet. Else the
+/// frame stays the caller's, and the result tells whether the page is there. Any context; takes no lock.
+pub(crate) fn map_page(address: usize, frame: u64) -> Mapped {
+    // SAFETY: a whole frame, which is the caller's, so nobody else uses it.
+    unsafe { mmu::linear(frame).write_bytes(0, PAGE_SIZE) };
+    leaf::map(address, frame)
+}
+
+/// The pages around that of `address`, of a lazy stack, that a fault there maps besides: the nearest first, below and
+/// above. Any context.
+pub(crate) fn pages_around(address: usize) -> (impl Iterator<Item = usize>, impl Iterator<Item = usize>) {
+    let slot = StackSlot::containing(address).expect("it lies in a stack");
+    let bottom = slot.stack_bottom();
+    let page = (address - bottom) / PAGE_SIZE;
+    let (below, above) = lazy_stack::neighbours(page, slot.stack_size() / PAGE_SIZE);
+    let address_of = move |page: usize| bottom + page * PAGE_SIZE;
+    (below.rev().map(address_of), above.map(address_of))
 }
 
 /// The two stacks that a CPU needs to run at all. Never given back.
@@ -102,7 +169,12 @@ pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
 
 /// Unmaps a stack and gives its frames back. Nobody may stand on it or borrow from it.
 pub fn unmap(stack: Stack) {
-    mapped::unmap(stack.bottom(), stack.size() / PAGE_SIZE);
+    let pages = stack.size() / PAGE_SIZE;
+    if stack.is_lazy() {
+        leaf::unmap(stack.bottom(), pages, |frame| frames::free(frame, 1));
+    } else {
+        mapped::unmap(stack.bottom(), pages);
+    }
     give_slot_back(&stack);
 }
 
@@ -125,5 +197,5 @@ fn give_slot_back(stack: &Stack) {
     CLASSES.lock()[slot.class].recycled.push(slot.index as u32);
 }
 
-const _: () = assert!(STACK_CLASSES <= PAGE_SIZE, "a class fits below the address of a page");
+const _: () = assert!(STACK_CLASSES <= LAZY, "a class fits below the bit of lazy stacks");
 const _: () = assert!(STACKS_WINDOW.end <= layout::IMAGE_WINDOW);

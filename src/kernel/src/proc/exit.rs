@@ -16,7 +16,7 @@ use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::mmu;
-use crate::mem;
+use crate::mem::{self, stack};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
 use crate::proc::{adopt, arena, handle, hooks, kill, spawn, task_group, undertaker, watchdog};
@@ -174,5 +174,5 @@ pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
 
 /// Whether an `i32` can be stored at `address`.
 fn is_word(address: usize) -> bool {
-    address.is_multiple_of(align_of::<i32>()) && mmu::is_writable(address)
+    address.is_multiple_of(align_of::<i32>()) && (mmu::is_writable(address) || stack::is_unmapped(address))
 }

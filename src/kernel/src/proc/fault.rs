@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
-use crate::arch::exception::{Fault, FaultKind, Hooks, Report};
+use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
 use crate::arch::frame::TrapFrame;
 use crate::cpu::Cpu;
@@ -20,9 +20,10 @@ use crate::proc::{exit, lwp};
 use crate::sched::interrupt;
 use crate::sync::service;
 use crate::thread::Thread;
+use crate::thread::lazy::{self, Touch, Toucher};
 
 /// The kernel's exception hooks.
-pub(crate) static HOOKS: Hooks = Hooks { irq, fault, fp: first_fp_use, preempt };
+pub(crate) static HOOKS: Hooks = Hooks { irq, fault, room, fp: first_fp_use, preempt };
 
 /// The signal that tells a waiter of a fault.
 fn signal_of(kind: FaultKind) -> Signal {
@@ -91,17 +92,58 @@ fn preempt() {
 /// Hook: a synchronous exception of a thread.
 fn fault(frame: &mut TrapFrame, fault: &Fault) {
     let thread = Thread::current();
+    let touch =
+        if fault.is_missing_data() { touch_stack(frame, fault.far as usize) } else { Touch::Elsewhere };
+    if touch == Touch::Mapped {
+        return;
+    }
     if !can_die(thread) || frame.irq_masked() {
         crate::panic::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
     }
+    if touch == Touch::OutOfMemory {
+        crate::println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.far);
+        move_to_another_stack(frame, thread);
+        return redirect(frame, end_by_signal, u64::from(Signal::ABRT.number()));
+    }
     crate::println!("{} {}", Who(thread), Report { frame, fault });
     if fault.kind == FaultKind::StackOverflow {
-        // Its stack is full: it dies on another one. If there is none, on its own from the top: it never returns.
-        let top = thread.replace_stack(Cpu::this());
-        frame.sp = top.map_or_else(|| thread.stack_top() as u64, |top| top as u64);
+        move_to_another_stack(frame, thread);
     }
     frame.sp &= !15;
     redirect(frame, end_by_signal, u64::from(signal_of(fault.kind).number()));
+}
+
+/// Its stack is full: it dies on another one. If there is none, on its own from the top: it never returns.
+fn move_to_another_stack(frame: &mut TrapFrame, thread: &Thread) {
+    let top = thread.replace_stack(Cpu::this());
+    frame.sp = top.map_or_else(|| thread.stack_top() as u64, |top| top as u64);
+}
+
+/// The interrupted code touches `address`, where nothing is mapped: if that is a page of a lazy stack, it is mapped.
+#[cold]
+fn touch_stack(frame: &TrapFrame, address: usize) -> Touch {
+    let (cpu, thread) = (Cpu::this(), Thread::current());
+    let toucher = if frame.irq_masked() {
+        Toucher::Masked
+    } else if thread.is_lwp() && service::is_in_program(thread) {
+        Toucher::Program
+    } else {
+        Toucher::Service
+    };
+    let touch = lazy::touch(cpu, address, toucher);
+    if toucher == Toucher::Masked && touch != Touch::Elsewhere {
+        interrupt::fill_reserve_soon(cpu);
+    }
+    touch
+}
+
+/// Hook: preemption needs `address` of the interrupted thread's stack, and nothing is mapped there.
+fn room(frame: &TrapFrame, address: usize) -> Room {
+    match touch_stack(frame, address) {
+        Touch::Mapped => Room::Mapped,
+        Touch::OutOfMemory => Room::OutOfMemory,
+        Touch::Elsewhere => Room::None,
+    }
 }
 
 /// Makes the interrupted thread go on at `function(argument)`, with interrupts unmasked.

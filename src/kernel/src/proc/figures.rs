@@ -7,10 +7,10 @@ use crate::arch::counter;
 use crate::arch::layout::PAGE_SIZE;
 use crate::board;
 use crate::cpu::{Cpu, mask};
-use crate::mem::{arena, frames, heap};
+use crate::mem::{arena, heap};
 use crate::proc::table::PROCESSES;
 use crate::sync::service::Service;
-use crate::thread::{THREADS, Thread, stack};
+use crate::thread::{THREADS, Thread, lazy, stack};
 
 /// One CPU, as `cpus` shows it.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ fn running_process(cpu: &Cpu) -> Option<(Pid, &'static str)> {
 /// Memory now. Not a snapshot. Any context.
 #[must_use]
 pub fn memory_report() -> MemoryReport {
-    let frames = frames::stats();
+    let frames = lazy::frames();
     MemoryReport {
         total: (frames.total * PAGE_SIZE) as u64,
         free: (frames.free * PAGE_SIZE) as u64,

@@ -7,7 +7,7 @@ use crate::arch::frame::TrapFrame;
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, balance, deadline, parking, ready, switch};
-use crate::thread::Thread;
+use crate::thread::{Thread, lazy};
 
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
 const DEVICES: usize = 8;
@@ -39,6 +39,7 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
                 parking::heed(cpu);
                 ready::take_mail(cpu);
                 balance::answer(cpu);
+                lazy::refill(cpu);
                 continue;
             }
             counter::TIMER_INTERRUPT => deadline::fired(cpu),
@@ -48,6 +49,14 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
         gic::end(interrupt);
     }
     cpu.reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
+}
+
+/// Has the reserve for lazy stacks filled as soon as interrupts are unmasked, when no spin lock is held, if it is short.
+/// Interrupts masked, on `cpu`; takes no lock.
+pub(crate) fn fill_reserve_soon(cpu: &Cpu) {
+    if cpu.reserve.is_short() {
+        gic::send_sgi(MESSAGE, cpu.index as usize);
+    }
 }
 
 fn device(number: u32) {

@@ -4,6 +4,7 @@
 //! are named by index inside the kernel. This module owns the record, its creation and its disposal; `sched` decides
 //! when it runs, `proc` gives an LWP its meaning.
 
+pub(crate) mod lazy;
 pub mod stack;
 
 use core::cell::UnsafeCell;
@@ -41,11 +42,19 @@ pub struct ThreadAttributes {
     pub affinity: CpuMask,
     /// Bytes of stack, rounded up to a power of two of at least 16 KiB.
     pub stack_size: usize,
+    /// Whether the stack's pages get memory when they are touched first, but for the highest 16 KiB. The process is
+    /// charged with all of it; a page for which there is no memory then ends the process.
+    pub lazy_stack: bool,
 }
 
 impl Default for ThreadAttributes {
     fn default() -> Self {
-        Self { priority: Priority::NORMAL, affinity: CpuMask::ALL, stack_size: stack::DEFAULT_SIZE }
+        Self {
+            priority: Priority::NORMAL,
+            affinity: CpuMask::ALL,
+            stack_size: stack::DEFAULT_SIZE,
+            lazy_stack: false,
+        }
     }
 }
 
@@ -320,7 +329,7 @@ impl Thread {
         // SAFETY: this CPU, interrupts masked, no other borrow in between.
         let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
         let slot = slot.ok_or(Errno::ENOMEM)?;
-        let Some(stack) = stack::allocate(cpu, attributes.stack_size) else {
+        let Some(stack) = stack::allocate(cpu, attributes.stack_size, attributes.lazy_stack) else {
             // SAFETY: as above.
             unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, slot)) };
             return Err(Errno::ENOMEM);
@@ -410,7 +419,7 @@ impl Thread {
     /// The running thread has overflowed its stack: gives it another one to die on. Returns the new top.
     /// Exception context of that thread.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
-        let stack = stack::allocate(cpu, stack::DEFAULT_SIZE)?;
+        let stack = stack::allocate(cpu, stack::DEFAULT_SIZE, false)?;
         let top = stack.top();
         // SAFETY: the thread is stopped in this CPU's exception handler; nobody else touches its cells.
         unsafe {

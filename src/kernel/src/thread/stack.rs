@@ -49,9 +49,9 @@ pub(crate) fn rounded(size: usize) -> Option<usize> {
     }
 }
 
-/// A stack of at least `size` bytes. Interrupts masked, on `cpu`.
+/// A stack of at least `size` bytes, whose pages are mapped now, or lazily. Interrupts masked, on `cpu`.
 #[inline(always)]
-pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
+pub(crate) fn allocate(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
     if inject::fails() {
         return None;
     }
@@ -61,14 +61,14 @@ pub(crate) fn allocate(cpu: &Cpu, size: usize) -> Option<Stack> {
         cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
         return Some(stack);
     }
-    map(cpu, size.max(DEFAULT_SIZE))
+    map(cpu, size.max(DEFAULT_SIZE), if lazy { stack::map_lazily } else { stack::map })
 }
 
 /// A stack that was not one before.
 #[cold]
 #[inline(never)]
-fn map(cpu: &Cpu, size: usize) -> Option<Stack> {
-    let stack = stack::map(size).or_else(|| trim().then(|| stack::map(size)).flatten())?;
+fn map(cpu: &Cpu, size: usize, map: fn(usize) -> Option<Stack>) -> Option<Stack> {
+    let stack = map(size).or_else(|| trim().then(|| map(size)).flatten())?;
     cpu.statistics.stacks_mapped.set(cpu.statistics.stacks_mapped.get() + 1);
     Some(stack)
 }

@@ -1,0 +1,98 @@
+//! Entries of the page tables' last level, one page at a time and without the tables' lock: what lazy stacks are made
+//! of. The decisions are those of `asphodel_core::thread::lazy_stack`.
+//!
+//! A walk takes no lock: a table of the last level, once it is there, stays (`mmu::unmap_pages`). Only entries of live
+//! lazy stacks hold the mark, and a frame is the right thing to put in its place.
+
+use core::arch::asm;
+
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
+use asphodel_core::thread::lazy_stack::{self, Entry, Mapped};
+
+use super::layout::{PAGE_SIZE, STACKS_WINDOW};
+use super::mmu;
+
+/// Bits of an address that one level translates, and entries of a table.
+const LEVEL_BITS: usize = 9;
+/// Bits of an address below what the last level translates.
+const PAGE_BITS: usize = 12;
+/// A descriptor's bits that say: a table.
+const TABLE: u64 = 0b11;
+/// A table descriptor's address.
+const TABLE_ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+
+/// The last level's entry for `address` of the stacks window; `None` elsewhere, and where there is no table. Any context;
+/// takes no lock.
+fn entry(address: usize) -> Option<&'static AtomicU64> {
+    if !STACKS_WINDOW.contains(&address) {
+        return None;
+    }
+    let mut table = mmu::root_table();
+    for level in [2, 1] {
+        let descriptor = entry_of(table, address, level)?.load(Ordering::Relaxed);
+        if descriptor & TABLE != TABLE {
+            return None;
+        }
+        table = descriptor & TABLE_ADDRESS;
+    }
+    entry_of(table, address, 0)
+}
+
+/// The entry for `address` in a table, `level` levels above the last one; `None` without a table.
+fn entry_of(table: u64, address: usize, level: usize) -> Option<&'static AtomicU64> {
+    let index = address >> (PAGE_BITS + level * LEVEL_BITS) & ((1 << LEVEL_BITS) - 1);
+    let base =
+        core::ptr::NonNull::new(if table == 0 { core::ptr::null_mut() } else { mmu::table_at(table) })?;
+    // SAFETY: a table has 512 entries, and is never anything else; all who change an entry of one in use do so by single
+    // atomic accesses.
+    Some(unsafe { base.cast::<AtomicU64>().add(index).as_ref() })
+}
+
+/// Whether there is a table of the last level for `address`, in the stacks window. Any context.
+pub(super) fn has_table(address: usize) -> bool {
+    entry(address).is_some()
+}
+
+/// What the entry for `address` holds. Any context; takes no lock.
+pub(crate) fn look(address: usize) -> Entry {
+    entry(address).map_or(Entry::Nothing, lazy_stack::look)
+}
+
+/// Maps the page at `address` to `frame`, which becomes the stack's if the result is `Now`. Its contents are visible to
+/// whoever reaches it so. Any context; takes no lock.
+pub(crate) fn map(address: usize, frame: u64) -> Mapped {
+    let mapped =
+        entry(address).map_or(Mapped::Nowhere, |entry| lazy_stack::map(entry, frame | mmu::page_bits()));
+    // Without this, the next walk might not see the new descriptor.
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+    mapped
+}
+
+/// Takes `pages` pages of a lazy stack, at `address`, out of use, and hands the frames of those that were mapped to
+/// `free`. When that is called no CPU can reach any by these addresses. Nobody may use the stack. Any context.
+pub(crate) fn unmap(address: usize, pages: usize, mut free: impl FnMut(u64)) {
+    let entries = || {
+        (0..pages).filter_map(|page| Some((address + page * PAGE_SIZE, entry(address + page * PAGE_SIZE)?)))
+    };
+    let mut any = false;
+    for (address, entry) in entries() {
+        if lazy_stack::revoke(entry) {
+            any = true;
+            let page = (address >> PAGE_BITS) & ((1 << 44) - 1);
+            // SAFETY: has CPUs forget a translation; the descriptor is changed before it.
+            unsafe {
+                asm!("dsb ishst", "tlbi vaale1is, {}", in(reg) page, options(nostack, preserves_flags));
+            };
+        }
+    }
+    if any {
+        // SAFETY: barriers.
+        unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
+    }
+    for (_, entry) in entries() {
+        if let Some(frame) = lazy_stack::collect(entry) {
+            free(frame);
+        }
+    }
+}
