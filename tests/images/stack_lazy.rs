@@ -140,7 +140,7 @@ test!(a_thousand_large_stacks_fit, {
     for _ in 0..LWPS {
         GO.post();
     }
-    assert!(comes_back(before), "{} bytes free, {before} before", free());
+    assert_nothing_lost(before, all_end);
 });
 
 test!(all_of_a_stack_can_be_used, {
