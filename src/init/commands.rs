@@ -133,7 +133,7 @@ fn help(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
     }
     // Programs that the image has besides those of this package.
     let known = |program: &&Program| programs::LIST.iter().any(|(name, ..)| *name == program.name);
-    for program in api::programs().iter().filter(|program| !known(program) && program.name != "init") {
+    for program in api::programs().filter(|program| !known(program) && program.name != "init") {
         line(program.name, "[WORDS]", "");
     }
     Ok(Next::Line)

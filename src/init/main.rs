@@ -1,26 +1,31 @@
 //! The default image: process 1, a console on the serial line, and built-in programs.
 //!
 //! Process 1 starts the console and from then on only reaps: the console, and every orphan there will ever be. When
-//! the console ends, process 1 ends with its status, and with that the system powers off.
+//! the console ends, process 1 ends with its status, and with that the system powers off. An image whose payload has
+//! orders for process 1 has no console: the programs named there are run instead.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod autorun;
 mod commands;
 mod console;
 mod crash;
 mod jobs;
 mod keyboard;
 mod programs;
+mod reaper;
 mod show;
 mod storm;
 mod units;
 
 use asphodel::api::{
-    Arguments, Group, LwpAttributes, Pid, Program, SpawnAttributes, getpid, println, program, spawn, wait4,
+    self, Arguments, Group, LwpAttributes, Pid, Program, SpawnAttributes, getpid, println, program, spawn,
 };
 use asphodel_platform as _;
+
+use crate::reaper::reap_until;
 
 program!("init", init);
 
@@ -39,33 +44,25 @@ fn init(_arguments: &Arguments<'_>) -> i32 {
         return 1;
     }
     println!("init: pid {}", getpid());
+    if let Some(lines) = api::autorun() {
+        return autorun::run(lines);
+    }
     let attributes = SpawnAttributes {
         lwp: LwpAttributes { stack_size: CONSOLE_STACK, ..LwpAttributes::default() },
         group: Group::New,
         ..SpawnAttributes::default()
     };
     match spawn(&CONSOLE, &[], &attributes) {
-        Ok(console) => reap_until(console),
+        Ok(console) => {
+            let status = reap_until(console);
+            if status.signal().is_some() {
+                println!("init: the console was {status}");
+            }
+            i32::from(status.shell_code())
+        }
         Err(error) => {
             println!("init: no console: {error}");
             NO_CONSOLE
-        }
-    }
-}
-
-/// Reaps children and orphans until `console` ends; gives its status as a shell would show it.
-fn reap_until(console: Pid) -> i32 {
-    loop {
-        match wait4(-1, 0) {
-            Ok(Some(report)) if report.pid == console => {
-                if report.status.signal().is_some() {
-                    println!("init: the console was {}", report.status);
-                }
-                return i32::from(report.status.shell_code());
-            }
-            Ok(_) => {}
-            // The console is a child until it has been reaped: there is always one to wait for.
-            Err(error) => unreachable!("process 1 cannot wait: {error}"),
         }
     }
 }

@@ -49,6 +49,21 @@ impl Errno {
         self as i32
     }
 
+    /// The number that Linux has for it.
+    #[must_use]
+    pub const fn linux_number(self) -> i32 {
+        match self {
+            Self::EAGAIN => 11,
+            Self::EDEADLK => 35,
+            Self::EOPNOTSUPP => 95,
+            Self::ENOTCONN => 107,
+            Self::ETIMEDOUT => 110,
+            Self::EALREADY => 114,
+            // The oldest have one number everywhere.
+            _ => self.number(),
+        }
+    }
+
     /// A sentence fit for a user.
     #[must_use]
     pub const fn message(self) -> &'static str {
@@ -104,6 +119,24 @@ mod tests {
         ];
         for (errno, number) in table {
             assert_eq!(errno.number(), number, "{errno}");
+        }
+    }
+
+    /// errno(3) of Linux, asm-generic: the same up to 34, but for EAGAIN and EDEADLK.
+    #[test]
+    fn linux_has_numbers_of_its_own() {
+        let table = [
+            (Errno::ENOENT, 2),
+            (Errno::EAGAIN, 11),
+            (Errno::EINVAL, 22),
+            (Errno::EDEADLK, 35),
+            (Errno::EOPNOTSUPP, 95),
+            (Errno::ENOTCONN, 107),
+            (Errno::ETIMEDOUT, 110),
+            (Errno::EALREADY, 114),
+        ];
+        for (errno, number) in table {
+            assert_eq!(errno.linux_number(), number, "{errno}");
         }
     }
 }

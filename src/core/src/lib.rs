@@ -13,6 +13,7 @@
 //! | [`wait`] | the wait-queue protocol, wait selectors |
 //! | [`sched`], [`mailbox`] | run queue, placement, messages between CPUs |
 //! | [`proc`] | the gate, the family, status words, usage |
+//! | [`program`] | how an ELF is to be loaded |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
@@ -33,6 +34,7 @@ pub mod line;
 pub mod list;
 pub mod mailbox;
 pub mod proc;
+pub mod program;
 pub mod regions;
 pub mod sched;
 pub mod shim;

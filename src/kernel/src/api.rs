@@ -20,6 +20,7 @@ pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACE
 pub use crate::arch::counter::now as now_ticks;
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
+pub use crate::payload::autorun;
 pub use crate::proc::arena::MemoryChoice;
 pub use crate::proc::exec::exec;
 pub use crate::proc::exit::extexit;

@@ -33,6 +33,7 @@ fn set_up_memory(board: &BoardInfo) {
 
     let mut free = Regions::new(memory());
     free.remove(mmu::image_range());
+    free.remove(mmu::payload_range());
     for region in &board.reserved {
         free.remove(region.base..region.end());
     }

@@ -3,11 +3,11 @@
 //! Layers, each using only what stands to its right:
 //!
 //! ```text
-//! api > start > proc > input > work > {sync, time} > sched > thread > cpu > {console, drivers, board} > mem > arch
+//! {api, hermit} > start > proc > input > work > {sync, time} > sched > thread > cpu > {console, drivers, board} > mem > arch
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
-//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot` and `panic` see
+//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot`, `panic` and `payload` see
 //! everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
 //! executioner, accounting). Only `arch` has assembly, only `arch` and `drivers` touch device registers.
 //!
@@ -27,9 +27,11 @@ mod boot;
 pub mod console;
 pub mod cpu;
 pub mod drivers;
+mod hermit;
 pub mod input;
 pub mod mem;
 pub mod panic;
+mod payload;
 pub mod proc;
 pub mod sched;
 mod start;

@@ -20,7 +20,7 @@ use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes, lazy, stack};
-use crate::{arch, input, panic, println, time, work};
+use crate::{arch, input, panic, payload, println, time, work};
 
 /// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
 const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
@@ -136,7 +136,8 @@ fn start_services(board: &BoardInfo) -> Result<(), Errno> {
 }
 
 fn start_init() -> Result<(), Errno> {
-    let Some(program) = program::find("init") else {
+    payload::read()?;
+    let Some(program) = program::find_linked("init") else {
         panic::fatal(format_args!("the image has no program named init"));
     };
     spawn::spawn_init(program)

@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 /// The layers of the kernel, from the top. A module imports from its own layer and those below. Modules that are not
 /// named (start-up, console, panic) join the layers and are free.
 const LAYERS: &[&[&str]] = &[
-    &["api"],
+    &["api", "hermit"],
     &["start"],
     &["proc"],
     &["input"],

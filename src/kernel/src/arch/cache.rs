@@ -1,4 +1,4 @@
-//! Cache maintenance by address, for memory that somebody reads past the caches.
+//! Cache maintenance, for memory that somebody reads or has written past the caches.
 //!
 //! A CPU with its MMU off, as firmware holds it in a spin table, sees memory only. May be called in
 //! any context; does not change what is in memory for anyone whose caches are on.
@@ -22,4 +22,11 @@ pub unsafe fn clean<T>(start: *const T) {
         unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
     }
     barrier::dsb(barrier::SY);
+}
+
+/// Has all CPUs fetch instructions anew: what a loader has written as data may be executed from here on. Its writes went
+/// past the data caches, or were cleaned by it, before the image was entered (arm64 boot protocol).
+pub fn forget_instructions() {
+    // SAFETY: has no effect but on the speed of the next fetches.
+    unsafe { asm!("ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }

@@ -50,6 +50,8 @@ const DATA: El1Attributes = NORMAL.union(NEVER_EXECUTE);
 const RODATA: El1Attributes = DATA.union(El1Attributes::READ_ONLY);
 const TEXT: El1Attributes = NORMAL.union(El1Attributes::UXN).union(El1Attributes::READ_ONLY);
 
+/// Where the header of an image says how large that is (arm64 boot protocol).
+const HEADER_IMAGE_SIZE: usize = 16;
 /// Bytes that one table of level 3 maps.
 const LEAF_TABLE_SPAN: usize = 2 << 20;
 /// Level of the root table: 39 bits of address, three levels.
@@ -87,6 +89,16 @@ pub(crate) fn set_image_physical(base: u64) {
 pub fn image_range() -> PhysicalRange {
     let base = IMAGE_PHYSICAL.load(Ordering::Relaxed);
     base..base + (symbol(&image_end) - IMAGE_BASE) as u64
+}
+
+/// The physical addresses of what was loaded behind the image, in whole pages: empty if nothing was. Whoever puts something
+/// there says so in the header, by a size of the image that is larger than what the linker has computed.
+pub fn payload_range() -> PhysicalRange {
+    let image = image_range();
+    // SAFETY: the header of the arm64 boot protocol, at the beginning of the image.
+    let size = unsafe { ((IMAGE_BASE + HEADER_IMAGE_SIZE) as *const u64).read_volatile() };
+    let end = image.start.saturating_add(size).min(LINEAR_LIMIT).next_multiple_of(PAGE_SIZE as u64);
+    image.end..end.max(image.end)
 }
 
 /// Physical address of something in the image, `address` being where it is linked.
@@ -169,6 +181,11 @@ pub(crate) unsafe fn install(memory: impl Iterator<Item = PhysicalRange>) {
     let (text, rodata) = (symbol(&text_end), symbol(&rodata_end));
     let linear_image = linear(image.start) as usize;
     map(linear_image, linear_image + (rodata - IMAGE_BASE), image.start, RODATA);
+    let payload = payload_range();
+    if !payload.is_empty() {
+        let start = linear(payload.start) as usize;
+        map(start, start + (payload.end - payload.start) as usize, payload.start, RODATA);
+    }
     map(IMAGE_BASE, text, image.start, TEXT);
     map(text, rodata, physical_of_image(text), RODATA);
     map(rodata, symbol(&image_end), physical_of_image(rodata), DATA);
@@ -256,10 +273,38 @@ pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
 pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
-    let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, length)?;
+    map_in(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, physical, length, DATA)
+}
+
+/// Maps `length` bytes of the payload at `physical` at `address` in the window of the arenas, to be read, and executed if
+/// `executable`. The same memory may be mapped many times.
+///
+/// # Errors
+/// See [`MapError`]; nothing is mapped then.
+pub(crate) fn map_shared(
+    address: usize,
+    physical: u64,
+    length: usize,
+    executable: bool,
+) -> Result<(), MapError> {
+    let payload = payload_range();
+    if physical < payload.start || physical + length as u64 > payload.end {
+        return Err(MapError::BadRange);
+    }
+    map_in(&[ARENAS_WINDOW], address, physical, length, if executable { TEXT } else { RODATA })
+}
+
+fn map_in(
+    windows: &[Range<usize>],
+    address: usize,
+    physical: u64,
+    length: usize,
+    attributes: El1Attributes,
+) -> Result<(), MapError> {
+    let range = checked_range(windows, address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
-    space.map(range, physical, DATA)?;
+    space.map(range, physical, attributes)?;
     // Without this, the walk for the first access might not see the new descriptor.
     // SAFETY: barriers.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };

@@ -2,7 +2,8 @@
 //!
 //! An arena has a slot of the arenas window (`arch::layout`): which one a block belongs to is arithmetic, so any thread
 //! may free any block. Its memory is mapped from the bottom of the slot upwards as it grows; the heap's own lists lie at
-//! the bottom, so an arena that was never used costs nothing. TLSF from `rlsf`, each under a lock of its own: constant
+//! the bottom, so an arena that was never used costs nothing. A loaded program (`mem::program`) lies at the upper end of
+//! its process's slot, and goes with the arena. TLSF from `rlsf`, each under a lock of its own: constant
 //! time, and no CPU waits for another process's. May be used in any context; never blocks. Lock order: an arena -> the
 //! depot of stacks -> page tables -> frames -> heap.
 //!
@@ -14,15 +15,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use rlsf::{GRANULARITY, Tlsf};
 
-use super::{charge, frames, inject, mapped};
+use super::program::Image;
+use super::{charge, inject, mapped};
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
 use crate::arch::lock::InterruptLock;
 
 /// Free lists for every size there is, which lets `rlsf` join a piece of memory with the one before it.
 type Heap = Tlsf<'static, u64, u8, 59, 8>;
 
-/// An arena grows by multiples of this, in bytes; also what is unmapped at once.
-const GRAIN: usize = 64 * 1024;
+/// An arena grows by multiples of this, in bytes.
+const GRAIN: usize = mapped::BLOCK * PAGE_SIZE;
 /// It grows by this part of what it has, if there is so much, ...
 const GROWTH_SHARE: usize = 4;
 /// ... and unless a block needs more, by this at most: interrupts are masked meanwhile.
@@ -37,13 +39,15 @@ struct Arena {
     mapped: usize,
     /// Who is charged with them: a number that the layer of processes gave.
     owner: u32,
+    /// The program that is mapped at the upper end of the slot.
+    program: Option<&'static Image>,
 }
 
 /// Slots in use, a bit each.
 struct Slots([u64; ARENA_COUNT.div_ceil(64)]);
 
 static ARENAS: [InterruptLock<Arena>; ARENA_COUNT] =
-    [const { InterruptLock::new(Arena { mapped: 0, owner: 0 }) }; ARENA_COUNT];
+    [const { InterruptLock::new(Arena { mapped: 0, owner: 0, program: None }) }; ARENA_COUNT];
 static SLOTS: InterruptLock<Slots> = InterruptLock::new(Slots([0; ARENA_COUNT.div_ceil(64)]));
 /// Bytes of all arenas.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
@@ -58,7 +62,7 @@ pub(crate) fn open(owner: u32) -> Option<Number> {
 /// Gives back the slot of an empty arena.
 pub(crate) fn close(arena: Number) {
     let slot = arena as usize - 1;
-    debug_assert!(ARENAS[slot].lock().mapped == 0, "an arena is emptied first");
+    debug_assert!(mapped_bytes(arena) == 0, "an arena is emptied first");
     SLOTS.lock().give(slot);
 }
 
@@ -67,15 +71,62 @@ pub(crate) fn close(arena: Number) {
 pub(crate) fn empty(arena: Number) -> usize {
     let slot = arena as usize - 1;
     // From here on no block of it is known; the lock is not held while the pages are unmapped.
-    let bytes = core::mem::take(&mut ARENAS[slot].lock().mapped);
-    unmap_grains(arena_base(slot), bytes);
-    MAPPED.fetch_sub(bytes as u64, Ordering::Relaxed);
-    bytes
+    let (bytes, program) = {
+        let mut arena = ARENAS[slot].lock();
+        (core::mem::take(&mut arena.mapped), arena.program.take())
+    };
+    let of_program = program.map_or(0, |program| {
+        program.unmap(base_of(slot, program));
+        program.private_bytes()
+    });
+    mapped::unmap_all(arena_base(slot), bytes / PAGE_SIZE);
+    MAPPED.fetch_sub((bytes + of_program) as u64, Ordering::Relaxed);
+    bytes + of_program
+}
+
+/// Maps `program` in an arena that nobody uses yet, and says where. `None`, and no change: memory is short, or the owner
+/// may not have so much. Any context that may take a spin lock; copies the program's data.
+pub(crate) fn load(arena: Number, program: &'static Image) -> Option<usize> {
+    let slot = arena as usize - 1;
+    let (base, bytes) = (base_of(slot, program), program.private_bytes());
+    let owner = ARENAS[slot].lock().owner;
+    if inject::fails() || !charge::grow(owner, bytes) {
+        return None;
+    }
+    // Without the lock: nobody else knows the slot, and this takes its time.
+    if !program.map(base) {
+        charge::shrink(owner, bytes);
+        return None;
+    }
+    ARENAS[slot].lock().program = Some(program);
+    MAPPED.fetch_add(bytes as u64, Ordering::Relaxed);
+    Some(base)
+}
+
+/// Where a program lies in a slot: as high as its size allows.
+fn base_of(slot: usize, program: &Image) -> usize {
+    arena_base(slot) + ARENA_SIZE - program.span()
+}
+
+/// The program that is mapped in the slot around `address`, and where. Any context.
+pub(crate) fn program_around(address: usize) -> Option<(&'static Image, usize)> {
+    if !contains(address) {
+        return None;
+    }
+    program_of(((address - ARENAS_WINDOW.start) / ARENA_SIZE) as Number + 1)
+}
+
+/// The program that is mapped in an arena, and where. Any context.
+pub(crate) fn program_of(arena: Number) -> Option<(&'static Image, usize)> {
+    let slot = (arena as usize).checked_sub(1)?;
+    let program = ARENAS[slot].lock().program?;
+    Some((program, base_of(slot, program)))
 }
 
 /// Bytes that an arena has. Any context.
 pub(crate) fn mapped_bytes(arena: Number) -> u64 {
-    ARENAS[arena as usize - 1].lock().mapped as u64
+    let arena = ARENAS[arena as usize - 1].lock();
+    (arena.mapped + arena.program.map_or(0, Image::private_bytes)) as u64
 }
 
 /// Bytes that all arenas have. Any context.
@@ -150,12 +201,14 @@ impl Arena {
 
     /// Maps `bytes` more, a multiple of the grain, and gives them to the heap. All or nothing.
     fn extend(&mut self, base: usize, bytes: usize) -> bool {
-        let fits = self.mapped.checked_add(bytes).is_some_and(|size| size <= ARENA_SIZE);
+        // Below a program, an unmapped grain at least.
+        let room = ARENA_SIZE - self.program.map_or(0, |program| program.span() + GRAIN);
+        let fits = self.mapped.checked_add(bytes).is_some_and(|size| size <= room);
         if !fits || inject::fails() || !charge::grow(self.owner, bytes) {
             return false;
         }
         let start = base + self.mapped;
-        if !map_grains(start, bytes) {
+        if !mapped::map_all(start, bytes / PAGE_SIZE) {
             charge::shrink(self.owner, bytes);
             return false;
         }
@@ -194,26 +247,6 @@ impl Slots {
 
     fn give(&mut self, slot: usize) {
         self.0[slot / 64] &= !(1 << (slot % 64));
-    }
-}
-
-/// Maps `bytes` at `start`, grain by grain. If frames run out, whoever has some to spare is asked for them. All or
-/// nothing.
-fn map_grains(start: usize, bytes: usize) -> bool {
-    for offset in (0..bytes).step_by(GRAIN) {
-        while !mapped::map(start + offset, GRAIN / PAGE_SIZE) {
-            if !frames::ask_for_some() {
-                unmap_grains(start, offset);
-                return false;
-            }
-        }
-    }
-    true
-}
-
-fn unmap_grains(start: usize, bytes: usize) {
-    for offset in (0..bytes).step_by(GRAIN) {
-        mapped::unmap(start + offset, GRAIN / PAGE_SIZE);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Frames mapped side by side: what stacks and arenas are made of.
+//! Frames mapped side by side: what stacks, arenas and the data of loaded programs are made of.
 //!
 //! One block of frames where there is one, smaller ones where memory is fragmented; all or nothing. May be used in any
 //! context that may take a spin lock. Lock order: page tables -> frames.
@@ -43,4 +43,37 @@ pub(super) fn unmap(address: usize, pages: usize) {
         unmap(address, half);
         unmap(address + half * PAGE_SIZE, half);
     }
+}
+
+/// Most pages of a block of [`map_all`]; also what is unmapped at once.
+pub(super) const BLOCK: usize = 16;
+
+/// As [`map`], for any number of pages. If frames run out, whoever has some to spare is asked for them. All or nothing.
+pub(super) fn map_all(address: usize, pages: usize) -> bool {
+    for (first, count) in blocks(pages) {
+        while !map(address + first * PAGE_SIZE, count) {
+            if !frames::ask_for_some() {
+                unmap_all(address, first);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// The reverse of [`map_all`].
+pub(super) fn unmap_all(address: usize, pages: usize) {
+    for (first, count) in blocks(pages) {
+        unmap(address + first * PAGE_SIZE, count);
+    }
+}
+
+/// First page and number of pages of the blocks that make up `pages`: powers of two, the largest first.
+fn blocks(pages: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    core::iter::from_fn(move || {
+        let count = BLOCK.min(1 << (pages - first).checked_ilog2()?);
+        first += count;
+        Some((first - count, count))
+    })
 }

@@ -1,4 +1,4 @@
-//! Memory: frames, the kernel heap, arenas, stacks.
+//! Memory: frames, the kernel heap, arenas, loaded programs, stacks.
 //!
 //! Set up once by the boot code, in the order heap (with the memory that the allocators keep their lists in), frames,
 //! page tables from frames. What each process has of it is counted in the layers above.
@@ -10,6 +10,7 @@ pub mod frames;
 pub mod heap;
 pub(crate) mod inject;
 mod mapped;
+pub(crate) mod program;
 pub(crate) mod slab;
 pub mod stack;
 

@@ -11,7 +11,9 @@ use core::sync::atomic::Ordering;
 use asphodel_core::errno::Errno;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::switch;
+use crate::arch::{daif, switch};
+use crate::cpu::Cpu;
+use crate::mem::stack::Stack;
 use crate::proc::arena::Fresh;
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::Program;
@@ -20,7 +22,7 @@ use crate::proc::table::Process;
 use crate::proc::{handle, kill, undertaker};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, Woken};
-use crate::thread::{THREADS, Thread};
+use crate::thread::{self, THREADS, Thread};
 
 /// Replaces the calling process's program by `program`, started with `words` and `number` in the calling LWP, which
 /// becomes the only one and has tid 1. Returns only to say what is wrong. Thread context; blocks until all other LWPs
@@ -42,8 +44,9 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let process = current_process();
     let prepared = spawn::check_program(program)
         .and_then(|()| spawn::join(words))
-        .and_then(|words| Fresh::prepare(process).map(|memory| (words, memory)));
-    let (words, memory) = match prepared {
+        .and_then(|words| Fresh::prepare(process, program).map(|memory| (words, memory)))
+        .and_then(|(words, memory)| Room::prepare(thread, program).map(|room| (words, memory, room)));
+    let (words, memory, room) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return error,
     };
@@ -52,7 +55,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let single = match process.gate.become_single() {
         Ok(single) => single,
         Err(departure) => {
-            drop((words, memory));
+            drop((words, memory, room));
             lwp::depart(process, thread, departure)
         }
     };
@@ -70,10 +73,49 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     if process.gate.finish_single(single).is_err() {
         return Errno::EINTR;
     }
+    room.give_to(thread);
     lwp::set_entry(thread, spawn::run_program, 0);
     // SAFETY: the calling LWP's own stack; what stands on it belongs to the old program, which does not go on, and to
     // this function, which keeps nothing there but the service, whose depth `run_entry` takes over.
     unsafe { switch::restart(thread.stack_top(), lwp::run_entry) }
+}
+
+/// A larger stack for the calling LWP, if the new program needs one. Dropped, it is given back.
+struct Room(Option<Stack>);
+
+impl Room {
+    /// Gets it: here it can still fail.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn prepare(thread: &Thread, program: &Program) -> Result<Self, Errno> {
+        if !program.is_loadable() || thread.present_stack_size() >= spawn::LOADED_STACK {
+            return Ok(Self(None));
+        }
+        let interrupts = daif::mask();
+        let stack = thread::stack::allocate(Cpu::this(), spawn::LOADED_STACK, true);
+        daif::restore(interrupts);
+        stack.map(|stack| Self(Some(stack))).ok_or(Errno::ENOMEM)
+    }
+
+    /// The calling LWP's, from its next start on. The one it stands on is given back at its end.
+    fn give_to(mut self, thread: &Thread) {
+        if let Some(stack) = self.0.take() {
+            let interrupts = daif::mask();
+            thread.change_stack(Cpu::this(), stack);
+            daif::restore(interrupts);
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(stack) = self.0.take() {
+            let interrupts = daif::mask();
+            thread::stack::release(Cpu::this(), stack);
+            daif::restore(interrupts);
+        }
+    }
 }
 
 /// Kills all other LWPs and waits until they are off their CPUs. `false`: the caller has been told to die itself.

@@ -15,7 +15,7 @@ use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
 use crate::arch::frame::TrapFrame;
 use crate::cpu::Cpu;
-use crate::mem::fallible;
+use crate::mem::{arena, fallible};
 use crate::proc::{exit, lwp};
 use crate::sched::interrupt;
 use crate::sync::service;
@@ -62,6 +62,18 @@ impl fmt::Display for Who<'_> {
     }
 }
 
+/// Where the loaded program lies that has this address, if one has: its file's addresses begin there.
+struct LoadedAt(usize);
+
+impl fmt::Display for LoadedAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match arena::program_around(self.0) {
+            Some((_, base)) => write!(f, "\nthe program is loaded at {base:#x}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Hook: an interrupt of a thread. `true`: preempt it.
 fn irq(frame: &mut TrapFrame) -> bool {
     let reschedule = interrupt::handle(frame);
@@ -105,7 +117,7 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
         move_to_another_stack(frame, thread);
         return redirect(frame, end_by_signal, u64::from(Signal::ABRT.number()));
     }
-    crate::println!("{} {}", Who(thread), Report { frame, fault });
+    crate::println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.elr as usize));
     if fault.kind == FaultKind::StackOverflow {
         move_to_another_stack(frame, thread);
     }

@@ -1,23 +1,49 @@
-//! Programs: named entry points of the image.
+//! Programs: what a process runs, by name. Some are linked with the kernel, others are loaded from the payload.
 
 use core::fmt;
 
+use alloc::boxed::Box;
 use linkme::distributed_slice;
+use spin::Once;
 
-/// A program: what a process runs. There is no file to load it from; it is linked with the kernel.
+use crate::mem::program::Image;
+
+/// A program: what a process runs.
 #[derive(Clone, Copy)]
 pub struct Program {
     /// Its name, for `spawn` by name and for `ps`.
     pub name: &'static str,
     /// What its first LWP calls. The value it returns is the exit code.
     pub entry: fn(&Arguments<'_>) -> i32,
+    /// What is to be loaded; a program that is linked with the kernel is there already.
+    image: Option<&'static Image>,
 }
 
 impl Program {
-    /// A program that need not be registered.
+    /// A program that is linked with the kernel, and need not be registered.
     #[must_use]
     pub const fn new(name: &'static str, entry: fn(&Arguments<'_>) -> i32) -> Self {
-        Self { name, entry }
+        Self { name, entry, image: None }
+    }
+
+    /// A program that is loaded; `entry` knows how to start such a one.
+    pub(crate) const fn loadable(
+        name: &'static str,
+        entry: fn(&Arguments<'_>) -> i32,
+        image: &'static Image,
+    ) -> Self {
+        Self { name, entry, image: Some(image) }
+    }
+
+    /// Whether it is loaded for each process that runs it, into memory of that process's own.
+    #[must_use]
+    pub const fn is_loadable(&self) -> bool {
+        self.image.is_some()
+    }
+
+    /// What is to be loaded.
+    pub(crate) const fn image(&self) -> Option<&'static Image> {
+        self.image
     }
 }
 
@@ -27,19 +53,30 @@ impl fmt::Debug for Program {
     }
 }
 
-/// Programs that can be spawned by name. Use [`program!`](crate::program) to add one.
+/// Programs that are linked with the kernel and can be spawned by name. Use [`program!`](crate::program) to add one.
 #[distributed_slice]
 pub static PROGRAMS: [Program];
 
-/// Finds a registered program. Any context.
+static LOADABLE: Once<Box<[Program]>> = Once::new();
+
+/// Makes programs known that can be loaded. Once, at boot, before process 1.
+pub(crate) fn add_loadable(programs: Box<[Program]>) {
+    LOADABLE.call_once(|| programs);
+}
+
+/// Finds a program by name. Of two with one name, the one that is loaded: somebody has added it. Any context.
 pub fn find(name: &str) -> Option<&'static Program> {
+    all().find(|program| program.name == name)
+}
+
+/// Finds a program that is linked with the kernel. Any context.
+pub(crate) fn find_linked(name: &str) -> Option<&'static Program> {
     PROGRAMS.iter().find(|program| program.name == name)
 }
 
-/// All registered programs, in no particular order. Any context.
-#[must_use]
-pub fn all() -> &'static [Program] {
-    &PROGRAMS
+/// All programs that can be spawned by name, in no particular order. Any context.
+pub fn all() -> impl Iterator<Item = &'static Program> {
+    LOADABLE.get().into_iter().flatten().chain(PROGRAMS.iter())
 }
 
 /// The words a program was started with.
@@ -53,7 +90,7 @@ pub struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     /// The words, without the program's name.
-    pub fn words(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub fn words(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         let joined = self.joined;
         joined.split('\0').filter(move |_| !joined.is_empty())
     }

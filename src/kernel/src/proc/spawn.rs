@@ -65,7 +65,7 @@ pub struct SpawnAttributes {
     pub number: usize,
     /// How much it and all its descendants may have together. What limits its parent limits it, too.
     pub quota: Option<Quota>,
-    /// Where its program's memory comes from.
+    /// Where its program's memory comes from. A program that is loaded is always isolated.
     pub memory: MemoryChoice,
 }
 
@@ -151,7 +151,7 @@ fn prepare(
     let founder = founder.ok_or(Errno::ESRCH)?;
     process.join_tenant(caller, attributes.quota);
     process.reserve(Resource::Processes, 1)?;
-    arena::choose(process.record(), attributes.memory, caller)
+    arena::choose(process.record(), program, attributes.memory, caller)
         .inspect_err(|_| process.unreserve(Resource::Processes, 1))?;
     // A signal that ends the caller's group during this call is for its new member as well, however early it came.
     let heard = match attributes.group {
@@ -217,14 +217,26 @@ fn make_first_lwp(
     if attributes.peer {
         task_group::join(process, spawner)?;
     }
+    let attributes = first_lwp(&process.record().program(), &attributes.lwp);
     let interrupts = daif::mask();
-    let thread =
-        lwp::create(Cpu::this(), process.record(), run_program, 0, &attributes.lwp, lwp::Birth::First);
+    let thread = lwp::create(Cpu::this(), process.record(), run_program, 0, &attributes, lwp::Birth::First);
     daif::restore(interrupts);
     if thread.is_err() {
         task_group::leave(process);
     }
     thread
+}
+
+/// Bytes of stack that the first LWP of a loaded program has at least, its pages mapped as they are touched: what such
+/// programs are used to.
+pub(super) const LOADED_STACK: usize = 8 << 20;
+
+/// What the first LWP of `program` is to be like.
+fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttributes {
+    if !program.is_loadable() {
+        return *attributes;
+    }
+    ThreadAttributes { stack_size: attributes.stack_size.max(LOADED_STACK), lazy_stack: true, ..*attributes }
 }
 
 /// Refuses a program whose name would go with the caller's arena: it is told long after.

@@ -83,7 +83,7 @@ pub struct Thread {
     pub(crate) left_at: Cell64,
     /// Its stack; taken out by whoever has the duty to free it.
     stack: UnsafeCell<Option<Stack>>,
-    /// The stack it stood on before it was moved to another one to die.
+    /// The stack it stood on before it was moved to another one, by exec or to die.
     overflowed: UnsafeCell<Option<Stack>>,
 
     // Its own.
@@ -420,8 +420,15 @@ impl Thread {
     /// Exception context of that thread.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
         let stack = stack::allocate(cpu, stack::DEFAULT_SIZE, false)?;
+        self.change_stack(cpu, stack)
+    }
+
+    /// Makes `stack` the one that it stands on when it starts anew; the present one is kept until it ends. `None`, and
+    /// `stack` is given back: that has happened before. The running thread, or its exception handler; interrupts masked,
+    /// on `cpu`.
+    pub(crate) fn change_stack(&self, cpu: &Cpu, stack: Stack) -> Option<usize> {
         let top = stack.top();
-        // SAFETY: the thread is stopped in this CPU's exception handler; nobody else touches its cells.
+        // SAFETY: the thread itself, or stopped in this CPU's exception handler; nobody else touches its cells.
         unsafe {
             if (*self.overflowed.get()).is_some() {
                 stack::release(cpu, stack);
@@ -450,6 +457,12 @@ impl Thread {
     pub(crate) fn stack_top(&self) -> usize {
         // SAFETY: the thread itself asks, or its exception handler; the cell does not change meanwhile.
         unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::top) }
+    }
+
+    /// Bytes of the stack that it stands on. The running thread.
+    pub(crate) fn present_stack_size(&self) -> usize {
+        // SAFETY: as in `stack_top`.
+        unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::size) }
     }
 
     /// Bytes of stack it has. For its creator before it runs, and for whoever has the duty to free the stack; one that

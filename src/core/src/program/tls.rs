@@ -1,0 +1,49 @@
+//! Thread-local storage of loaded programs: how a block is laid out.
+//!
+//! AArch64 has variant 1 (IHI 0056, 5.6): the thread pointer names a control block of two words, and the program's
+//! variables lie behind that, at the first place that is aligned as their segment asks. The program's code has the
+//! offsets in its instructions: what is computed here is what its linker computed.
+
+use super::{LoadError, PAGE};
+
+/// Bytes of the control block that the thread pointer names.
+pub const CONTROL_BLOCK: usize = 16;
+
+/// What every LWP of a program starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Template<'a> {
+    /// The first bytes of the variables; the rest is zero.
+    pub initial: &'a [u8],
+    /// Where the variables begin, behind the thread pointer.
+    pub offset: usize,
+    /// Bytes of a block, the control block included.
+    pub size: usize,
+    /// How a block is aligned.
+    pub align: usize,
+}
+
+impl Default for Template<'_> {
+    /// No variables.
+    fn default() -> Self {
+        Self { initial: &[], offset: CONTROL_BLOCK, size: CONTROL_BLOCK, align: CONTROL_BLOCK }
+    }
+}
+
+impl<'a> Template<'a> {
+    /// The layout of a segment with these bytes in the file, so many in memory, at that address and so aligned.
+    pub(super) fn new(initial: &'a [u8], size: u64, address: u64, align: u64) -> Result<Self, LoadError> {
+        let align = align.max(1);
+        if !align.is_power_of_two() || align > PAGE || size < initial.len() as u64 || size > super::MAX_SPAN {
+            return Err(LoadError::BadTls);
+        }
+        // Congruent to the segment's address, so that whatever is aligned there is aligned in a block.
+        let control = CONTROL_BLOCK as u64;
+        let offset = control + (address.wrapping_sub(control) & (align - 1));
+        Ok(Self {
+            initial,
+            offset: offset as usize,
+            size: (offset + size) as usize,
+            align: (align as usize).max(CONTROL_BLOCK),
+        })
+    }
+}

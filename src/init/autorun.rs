@@ -1,0 +1,50 @@
+//! Programs that the payload has process 1 run instead of the console, one after the other.
+//!
+//! A line of `etc/autorun` is the name of a program and its words, quoted as for a shell; empty lines, and what follows
+//! a `#` at a word's beginning, are left out. The first program that fails is the last: its status is the system's.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use asphodel::api::{Group, SpawnAttributes, find_program, println, spawn};
+
+use crate::reaper::reap_until;
+
+/// Exit status for a program that there is not, as of shells.
+const NOT_FOUND: i32 = 127;
+/// Exit status for one that cannot be started, as of shells.
+const NOT_STARTED: i32 = 126;
+/// Exit status for a line that cannot be read: `EX_DATAERR` of sysexits(3).
+const BAD_LINE: i32 = 65;
+
+/// Runs all lines; gives the status of the first program that failed, as a shell would show it, or 0.
+pub(crate) fn run(lines: &str) -> i32 {
+    lines.lines().map(run_line).find(|status| *status != 0).unwrap_or(0)
+}
+
+fn run_line(line: &str) -> i32 {
+    let Some(words) = shlex::split(line) else {
+        println!("autorun: a quote is not closed: {line}");
+        return BAD_LINE;
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let Some((name, words)) = words.split_first() else { return 0 };
+    let Some(program) = find_program(name) else {
+        println!("autorun: there is no program '{name}'");
+        return NOT_FOUND;
+    };
+    let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
+    match spawn(program, words, &attributes) {
+        Ok(pid) => {
+            let status = reap_until(pid);
+            if status.signal().is_some() {
+                println!("autorun: {name} was {status}");
+            }
+            i32::from(status.shell_code())
+        }
+        Err(error) => {
+            println!("autorun: {name}: {error}");
+            NOT_STARTED
+        }
+    }
+}

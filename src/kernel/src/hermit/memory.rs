@@ -1,0 +1,46 @@
+//! Heap: a program's own, in its process's arena.
+//!
+//! Program code, all of it: what is allocated here comes from where `mem::heap` takes what programs allocate.
+
+use core::alloc::Layout;
+
+use super::entered;
+use super::symbols::Symbol;
+
+pub(super) const SYMBOLS: &[Symbol] = &[
+    Symbol::new("sys_malloc", malloc as *const ()),
+    Symbol::new("sys_realloc", realloc as *const ()),
+    Symbol::new("sys_free", free as *const ()),
+];
+
+/// A block; null if there is none.
+extern "C" fn malloc(size: usize, align: usize) -> *mut u8 {
+    entered();
+    match Layout::from_size_align(size, align) {
+        // SAFETY: the layout is not empty.
+        Ok(layout) if size > 0 => unsafe { alloc::alloc::alloc(layout) },
+        _ => core::ptr::null_mut(),
+    }
+}
+
+/// A block of another size with the contents of this one, as far as there is room; null, and the block stays, if there is
+/// none.
+unsafe extern "C" fn realloc(block: *mut u8, size: usize, align: usize, new_size: usize) -> *mut u8 {
+    entered();
+    match Layout::from_size_align(size, align) {
+        Ok(layout) if new_size > 0 && Layout::from_size_align(new_size, align).is_ok() => {
+            // SAFETY: `malloc` or this function gave the block for that layout, says the caller.
+            unsafe { alloc::alloc::realloc(block, layout, new_size) }
+        }
+        _ => core::ptr::null_mut(),
+    }
+}
+
+/// Takes a block back.
+unsafe extern "C" fn free(block: *mut u8, size: usize, align: usize) {
+    entered();
+    if let Ok(layout) = Layout::from_size_align(size, align) {
+        // SAFETY: as in `realloc`.
+        unsafe { alloc::alloc::dealloc(block, layout) };
+    }
+}

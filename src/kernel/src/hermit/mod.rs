@@ -1,0 +1,39 @@
+//! What loaded programs ask for: the functions that Rust's `std` for the target `aarch64-unknown-hermit` is written on.
+//!
+//! A loaded program knows the kernel by the names of these functions ([`symbols`]), and is started in a way of its own
+//! ([`start`]). It runs like any other: at EL1, in the one address space, as a process whose threads are LWPs. Beside
+//! `api`, and like that made of the layers below; nobody calls it but loaded programs.
+//!
+//! The functions take what `std` gives them: a pointer is trusted, as it is in `api`. Where they fail they return a
+//! negative error number, one of Linux's, unless they say otherwise, and leave it for `sys_get_errno`. Each begins with
+//! a probe of the stack ([`entered`]): a program that overflows its stack does so in its own code.
+//!
+//! | file | functions of |
+//! |---|---|
+//! | `memory` | heap |
+//! | `process` | exit, abort, errno |
+//! | `threads` | threads |
+
+mod memory;
+mod process;
+pub(crate) mod start;
+pub(crate) mod symbols;
+mod threads;
+mod tls;
+
+use asphodel_core::errno::Errno;
+
+use crate::arch::cpu;
+
+/// First thing in each function: what follows finds room on the stack, and touches no page that is not mapped.
+#[inline(always)]
+fn entered() {
+    cpu::probe_call_room();
+}
+
+/// A failure as these functions tell it; `sys_get_errno` will say the same.
+#[cold]
+fn failure(error: Errno) -> i32 {
+    tls::set_errno(error.linux_number());
+    -error.linux_number()
+}

@@ -1,0 +1,53 @@
+//! The process: its end, and what its LWPs share.
+
+use asphodel_core::proc::status::Status;
+use asphodel_core::signal::Signal;
+
+use super::symbols::Symbol;
+use super::threads::Threads;
+use super::{entered, tls};
+use crate::mem::program::Image;
+use crate::proc::exit;
+use crate::sync::service::Service;
+
+pub(super) const SYMBOLS: &[Symbol] = &[
+    Symbol::new("sys_exit", exit as *const ()),
+    Symbol::new("sys_abort", abort as *const ()),
+    Symbol::new("sys_get_errno", get_errno as *const ()),
+];
+
+/// What the LWPs of a loaded program share, as long as the process lasts: it lies in the process's arena.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// What it runs.
+    pub(super) image: &'static Image,
+    /// Its threads that have not ended.
+    pub(super) threads: Threads,
+}
+
+impl Process {
+    /// That of a process that runs `image`.
+    pub(super) const fn new(image: &'static Image) -> Self {
+        Self { image, threads: Threads::new() }
+    }
+}
+
+/// Ends the process, whichever LWP calls (exit(3)). Its parent sees the low 8 bits.
+extern "C" fn exit(code: i32) -> ! {
+    entered();
+    let _service = Service::enter();
+    exit::exit_process(Status::exited(code))
+}
+
+/// Ends the process as SIGABRT does (abort(3)).
+extern "C" fn abort() -> ! {
+    entered();
+    let _service = Service::enter();
+    exit::exit_process(Status::signaled(Signal::ABRT))
+}
+
+/// Why the last call of the running LWP that failed did so; 0: none has.
+extern "C" fn get_errno() -> i32 {
+    entered();
+    tls::errno()
+}

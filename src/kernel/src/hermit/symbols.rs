@@ -1,0 +1,29 @@
+//! The functions by their names.
+
+use super::{memory, process, threads};
+
+/// A function that loaded programs may ask for.
+pub(super) struct Symbol {
+    /// Its name.
+    name: &'static str,
+    address: *const (),
+}
+
+// SAFETY: an address of code, which is the same for everybody.
+unsafe impl Sync for Symbol {}
+
+impl Symbol {
+    /// The function at `address`, under `name`.
+    pub(super) const fn new(name: &'static str, address: *const ()) -> Self {
+        Self { name, address }
+    }
+}
+
+/// What each file has.
+static SYMBOLS: &[&[Symbol]] = &[memory::SYMBOLS, process::SYMBOLS, threads::SYMBOLS];
+
+/// The address of the function with that name. Any context.
+pub(crate) fn find(name: &str) -> Option<usize> {
+    let all = SYMBOLS.iter().copied().flatten();
+    all.clone().find(|symbol| symbol.name == name).map(|symbol| symbol.address as usize)
+}

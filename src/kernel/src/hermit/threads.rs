@@ -1,0 +1,175 @@
+//! Threads of loaded programs: LWPs with thread-local storage.
+//!
+//! Nobody says when a thread will not be joined, so nothing may be kept of one that has ended: what is known is which
+//! have not. Threads have numbers of their own, given before they run, so that one that ends at once is not missed.
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use asphodel_core::errno::Errno;
+use asphodel_core::sched::place::CpuMask;
+
+use super::process::Process;
+use super::symbols::Symbol;
+use super::tls::{self, Block};
+use super::{entered, failure};
+use crate::api;
+use crate::arch::lock::InterruptLock;
+use crate::mem::fallible;
+use crate::proc::lwp::{self, LwpAttributes};
+use crate::sync::channel;
+use crate::sync::wait_queue::Woken;
+use crate::thread::Thread;
+use crate::time::sleep;
+
+pub(super) const SYMBOLS: &[Symbol] = &[
+    Symbol::new("sys_spawn2", spawn2 as *const ()),
+    Symbol::new("sys_join", join as *const ()),
+    Symbol::new("sys_usleep", usleep as *const ()),
+    Symbol::new("sys_yield", yield_now as *const ()),
+    Symbol::new("sys_available_parallelism", available_parallelism as *const ()),
+];
+
+/// Bytes of stack that a thread has at least, whatever it asks for: room for a probe of the stack, and as much again.
+const LEAST_STACK: usize = 64 * 1024;
+
+/// Threads that have not ended.
+#[derive(Debug)]
+pub(super) struct Threads {
+    alive: InterruptLock<BTreeSet<u32>>,
+    last: AtomicU32,
+}
+
+impl Threads {
+    /// None.
+    pub(super) const fn new() -> Self {
+        Self { alive: InterruptLock::new(BTreeSet::new()), last: AtomicU32::new(0) }
+    }
+
+    /// A number for a new thread, 1 and up. Four milliards of them are not alive at a time.
+    fn begin(&self) -> u32 {
+        loop {
+            let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if number != 0 && self.alive.lock().insert(number) {
+                return number;
+            }
+        }
+    }
+
+    /// The thread has ended: whoever waits for it goes on.
+    fn end(&self, number: u32) {
+        self.alive.lock().remove(&number);
+        channel::wakeup(self.channel(number));
+    }
+
+    /// What is slept on for the end of a thread; only a key.
+    fn channel(&self, number: u32) -> usize {
+        (core::ptr::from_ref(self) as usize).wrapping_add(number as usize)
+    }
+}
+
+/// What a new thread is given.
+struct Start {
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+    process: &'static Process,
+    block: Block,
+    number: u32,
+}
+
+/// Makes a thread that calls `function(argument)`, on a stack of at least `stack` bytes, and on CPU `core` only unless
+/// that is negative. Its priority is its maker's, whatever is asked for. Its number, for `join`; 0: it cannot be made.
+extern "C" fn spawn2(
+    function: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+    _priority: u8,
+    stack: usize,
+    core: isize,
+) -> u32 {
+    entered();
+    let process = tls::process();
+    let maker = Thread::current();
+    let attributes = LwpAttributes {
+        priority: maker.priority(),
+        affinity: u32::try_from(core).map_or(maker.affinity(), CpuMask::one),
+        stack_size: stack.max(LEAST_STACK),
+        lazy_stack: true,
+    };
+    let Some(block) = Block::new(process) else { return refused(Errno::ENOMEM) };
+    let number = process.threads.begin();
+    let start = Start { function, argument, process, block, number };
+    let started = fallible::boxed(start).ok_or(Errno::ENOMEM).and_then(|start| {
+        let start = Box::into_raw(start);
+        lwp::spawn_lwp(run, start as usize, &attributes).inspect_err(|_| {
+            // SAFETY: made above, and nobody got it.
+            drop(unsafe { Box::from_raw(start) });
+        })
+    });
+    match started {
+        // Nothing is kept of it.
+        Ok(handle) => {
+            handle.detach();
+            number
+        }
+        Err(error) => {
+            process.threads.end(number);
+            refused(error)
+        }
+    }
+}
+
+#[cold]
+fn refused(error: Errno) -> u32 {
+    let _number = failure(error);
+    0
+}
+
+/// Entry of a thread's LWP.
+fn run(start: usize) -> usize {
+    // SAFETY: made by `spawn2` for this LWP alone.
+    let start = unsafe { Box::from_raw(start as *mut Start) };
+    let Start { function, argument, process, block, number } = *start;
+    block.enter();
+    function(argument);
+    drop(block);
+    process.threads.end(number);
+    0
+}
+
+/// Waits for the end of a thread; returns at once if it has ended. Killable; blocks.
+extern "C" fn join(number: u32) -> i32 {
+    entered();
+    let threads = &tls::process().threads;
+    while threads.alive.lock().contains(&number) {
+        let registration = channel::register(threads.channel(number));
+        if !threads.alive.lock().contains(&number) {
+            break;
+        }
+        if registration.sleep(None) == Woken::Killed {
+            break;
+        }
+    }
+    0
+}
+
+/// Sleeps for at least so many microseconds. Killable; blocks.
+extern "C" fn usleep(microseconds: u64) {
+    entered();
+    // TIMED: the time is the program's, which wants to sleep for so long.
+    let _killed_or_slept = sleep::sleep(microseconds.saturating_mul(1000));
+}
+
+/// Lets other threads run.
+extern "C" fn yield_now() {
+    entered();
+    api::yield_now();
+}
+
+/// CPUs that the running thread may run on; at least 1.
+extern "C" fn available_parallelism() -> usize {
+    entered();
+    let mine = Thread::current().affinity().and(api::cpus_online());
+    (mine.bits().count_ones() as usize).max(1)
+}

@@ -1,0 +1,85 @@
+//! Thread-local storage: a block for each LWP of a loaded program, in its process's arena.
+//!
+//! The layout is decided by `asphodel_core::program::tls`. The two words that the thread pointer names are the
+//! implementation's own (IHI 0056, 5.6): here, what the process's LWPs share, and the last error.
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use asphodel_core::program::tls::{CONTROL_BLOCK, Template};
+
+use super::process::Process;
+use crate::arch::cpu;
+use crate::thread::Thread;
+
+/// What the thread pointer names.
+#[repr(C)]
+struct ControlBlock {
+    process: &'static Process,
+    errno: Cell<i32>,
+}
+
+const _: () = assert!(size_of::<ControlBlock>() == CONTROL_BLOCK);
+
+/// The block of one LWP. Dropped by that LWP, or by its creator that gave up: killed LWPs leave it to the end of the arena.
+#[derive(Debug)]
+pub(super) struct Block {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Block {
+    /// A block with what the program's variables start with; `None` if there is no memory. In program code.
+    pub(super) fn new(process: &'static Process) -> Option<Self> {
+        let Template { initial, offset, size, align } = *process.image.tls();
+        let layout = Layout::from_size_align(size, align).ok()?;
+        // SAFETY: the layout has a control block at least.
+        let start = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
+        // SAFETY: the control block and the initial contents lie one behind the other inside the layout.
+        unsafe {
+            start.cast::<ControlBlock>().write(ControlBlock { process, errno: Cell::new(0) });
+            start.add(offset).copy_from_nonoverlapping(NonNull::from(initial).cast(), initial.len());
+        }
+        Some(Self { start, layout })
+    }
+
+    /// Makes it that of the running LWP.
+    pub(super) fn enter(&self) {
+        let thread = Thread::current();
+        // In this order: from here on a switch saves the register, which still says 0.
+        thread.program_registers.set(1);
+        cpu::set_tls_pointer(self.start.as_ptr() as u64);
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if cpu::tls_pointer() == self.start.as_ptr() as u64 {
+            cpu::set_tls_pointer(0);
+        }
+        // SAFETY: allocated by `new` for this layout; no pointer to it is left.
+        unsafe { alloc::alloc::dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+/// That of the running LWP, which is one of a loaded program.
+fn control_block() -> &'static ControlBlock {
+    // SAFETY: only LWPs with a block run such programs, and only they call what calls this.
+    unsafe { &*(cpu::tls_pointer() as *const ControlBlock) }
+}
+
+/// What the LWPs of the running program share.
+pub(super) fn process() -> &'static Process {
+    control_block().process
+}
+
+/// The running LWP's last error.
+pub(super) fn errno() -> i32 {
+    control_block().errno.get()
+}
+
+/// Sets the running LWP's last error.
+pub(super) fn set_errno(number: i32) {
+    control_block().errno.set(number);
+}

@@ -1,0 +1,93 @@
+//! The payload: what was appended to the image, a tar archive with programs to load and files.
+//!
+//! `cargo xtask` makes it; `arch::mmu` says where it lies. Read once, before process 1 is started. Members:
+//!
+//! | name | what |
+//! |---|---|
+//! | `bin/NAME` | a program, an ELF that begins on a page |
+//! | `etc/autorun` | lines `NAME WORDS...`: programs for process 1 to run instead of the console |
+//! | `etc/environment` | lines `NAME=VALUE`: what every loaded program finds in its environment |
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use spin::Once;
+
+use asphodel_core::errno::Errno;
+use tar_no_std::TarArchiveRef;
+
+use crate::arch::{cache, mmu};
+use crate::hermit::{start, symbols};
+use crate::mem::fallible;
+use crate::mem::program::Image;
+use crate::println;
+use crate::proc::program::{self, Program};
+
+/// Where programs are.
+const PROGRAMS: &str = "bin/";
+
+static AUTORUN: Once<&'static str> = Once::new();
+
+/// Lines `NAME WORDS...` for process 1 to run, if the payload has any.
+#[must_use]
+pub fn autorun() -> Option<&'static str> {
+    AUTORUN.get().copied()
+}
+
+/// Reads the payload, if there is one, and says what is wrong with it. Once, in thread context.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(crate) fn read() -> Result<(), Errno> {
+    let bytes = bytes();
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let Ok(archive) = TarArchiveRef::new(bytes) else {
+        println!("asphodel: what lies behind the image is no archive");
+        return Ok(());
+    };
+    // What a loader has put there was written as data.
+    cache::forget_instructions();
+    let mut programs = Vec::new();
+    for entry in archive.entries() {
+        let name = entry.filename();
+        let Ok(name) = name.as_str() else { continue };
+        match name {
+            "etc/autorun" => set_text(name, entry.data(), |text| {
+                AUTORUN.call_once(|| text);
+            }),
+            "etc/environment" => set_text(name, entry.data(), start::set_environment),
+            _ => {}
+        }
+        let Some(name) = name.strip_prefix(PROGRAMS).filter(|name| !name.is_empty()) else { continue };
+        match Image::new(entry.data(), symbols::find) {
+            Ok(image) => {
+                let image: &'static Image = Box::leak(fallible::boxed(image).ok_or(Errno::ENOMEM)?);
+                let name: &'static str = Box::leak(Box::from(name));
+                programs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                programs.push(Program::loadable(name, start::run, image));
+            }
+            Err(refusal) => println!("asphodel: program {name} cannot be loaded: {refusal}"),
+        }
+    }
+    program::add_loadable(programs.into_boxed_slice());
+    Ok(())
+}
+
+/// Hands the text of a member on, or says that it is none.
+fn set_text(name: &str, data: &'static [u8], set: impl FnOnce(&'static str)) {
+    match core::str::from_utf8(data) {
+        Ok(text) => set(text),
+        Err(_) => println!("asphodel: {name} is no text"),
+    }
+}
+
+/// All of it.
+fn bytes() -> &'static [u8] {
+    let range = mmu::payload_range();
+    if range.is_empty() {
+        return &[];
+    }
+    // SAFETY: mapped read-only for good, and taken out of the memory that is handed out.
+    unsafe { core::slice::from_raw_parts(mmu::linear(range.start), (range.end - range.start) as usize) }
+}
