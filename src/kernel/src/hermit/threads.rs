@@ -7,9 +7,9 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::place::CpuMask;
+use hashbrown::HashTable;
 
 use super::process::Process;
 use super::symbols::Symbol;
@@ -38,36 +38,51 @@ const LEAST_STACK: usize = 64 * 1024;
 /// Threads that have not ended.
 #[derive(Debug)]
 pub(super) struct Threads {
-    alive: InterruptLock<BTreeSet<u32>>,
+    alive: InterruptLock<HashTable<u32>>,
     last: AtomicU32,
 }
 
 impl Threads {
     /// None.
     pub(super) const fn new() -> Self {
-        Self { alive: InterruptLock::new(BTreeSet::new()), last: AtomicU32::new(0) }
+        Self { alive: InterruptLock::new(HashTable::new()), last: AtomicU32::new(0) }
     }
 
-    /// A number for a new thread, 1 and up. Four milliards of them are not alive at a time.
-    fn begin(&self) -> u32 {
+    /// A number for a new thread, 1 and up; `None` if there is no memory to remember it.
+    fn begin(&self) -> Option<u32> {
         loop {
             let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-            if number != 0 && self.alive.lock().insert(number) {
-                return number;
+            let mut alive = self.alive.lock();
+            alive.try_reserve(1, hash).ok()?;
+            // After four milliards of them some may still be there.
+            if number != 0 && alive.find(hash(&number), |other| *other == number).is_none() {
+                alive.insert_unique(hash(&number), number, hash);
+                return Some(number);
             }
         }
     }
 
     /// The thread has ended: whoever waits for it goes on.
     fn end(&self, number: u32) {
-        self.alive.lock().remove(&number);
+        if let Ok(entry) = self.alive.lock().find_entry(hash(&number), |other| *other == number) {
+            entry.remove();
+        }
         channel::wakeup(self.channel(number));
+    }
+
+    fn is_alive(&self, number: u32) -> bool {
+        self.alive.lock().find(hash(&number), |other| *other == number).is_some()
     }
 
     /// What is slept on for the end of a thread; only a key.
     fn channel(&self, number: u32) -> usize {
         (core::ptr::from_ref(self) as usize).wrapping_add(number as usize)
     }
+}
+
+/// Multiplicative hashing: numbers that follow each other go to different places, and every bit counts.
+fn hash(number: &u32) -> u64 {
+    u64::from(*number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// What a new thread is given.
@@ -98,7 +113,7 @@ extern "C" fn spawn2(
         lazy_stack: true,
     };
     let Some(block) = Block::new(process) else { return refused(Errno::ENOMEM) };
-    let number = process.threads.begin();
+    let Some(number) = process.threads.begin() else { return refused(Errno::ENOMEM) };
     let start = Start { function, argument, process, block, number };
     let started = fallible::boxed(start).ok_or(Errno::ENOMEM).and_then(|start| {
         let start = Box::into_raw(start);
@@ -142,12 +157,9 @@ fn run(start: usize) -> usize {
 extern "C" fn join(number: u32) -> i32 {
     entered();
     let threads = &tls::process().threads;
-    while threads.alive.lock().contains(&number) {
+    while threads.is_alive(number) {
         let registration = channel::register(threads.channel(number));
-        if !threads.alive.lock().contains(&number) {
-            break;
-        }
-        if registration.sleep(None) == Woken::Killed {
+        if !threads.is_alive(number) || registration.sleep(None) == Woken::Killed {
             break;
         }
     }
