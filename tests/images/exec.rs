@@ -5,8 +5,8 @@
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Errno, Mutex, Pid, Program, Signal, State, at_exit, exec, exit, getpid, gettid, kill,
-    lwp_spawn, preempt_disable, rm_at_exit, set_auto_reap, spawn, usage, yield_now,
+    Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, at_exit, exec, exit, getpid,
+    gettid, kill, lwp_spawn, preempt_disable, rm_at_exit, set_auto_reap, spawn, usage, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu,
@@ -52,6 +52,29 @@ test!(
             0,
         );
         assert_exited(wait_exit(pid).status, 42);
+    }
+);
+
+test!(
+    /// A program gets its words as they were given: none, empty ones, and such with blanks, from spawn and from exec.
+    words_arrive_as_they_are,
+    {
+        const CASES: [&[&str]; 5] = [&[], &[""], &["", ""], &["a", "", "b c"], &["", "z"]];
+        fn expects_words(arguments: &Arguments<'_>) -> i32 {
+            i32::from(!arguments.words().eq(CASES[arguments.number()].iter().copied()))
+        }
+        fn replaces_itself(arguments: &Arguments<'_>) -> i32 {
+            let case = arguments.number();
+            let error = exec(&Program::new("expects_words", expects_words), CASES[case], case);
+            panic!("exec came back: {error}");
+        }
+        for (number, words) in CASES.into_iter().enumerate() {
+            for program in [expects_words, replaces_itself] {
+                let attributes = SpawnAttributes { number, ..SpawnAttributes::default() };
+                let pid = spawn(&Program::new("words", program), words, &attributes).expect("it is spawned");
+                assert_exited(wait_exit(pid).status, 0);
+            }
+        }
     }
 );
 

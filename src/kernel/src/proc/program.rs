@@ -82,8 +82,8 @@ pub fn all() -> impl Iterator<Item = &'static Program> {
 /// The words a program was started with.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments<'a> {
-    /// The words, joined by zero bytes.
-    pub(crate) joined: &'a str,
+    /// The words, joined by zero bytes, if there are any.
+    pub(crate) joined: Option<&'a str>,
     /// A number for entry functions that need no words.
     pub(crate) number: usize,
 }
@@ -91,8 +91,7 @@ pub struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// The words, without the program's name.
     pub fn words(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        let joined = self.joined;
-        joined.split('\0').filter(move |_| !joined.is_empty())
+        self.joined.into_iter().flat_map(|joined| joined.split('\0'))
     }
 
     /// The word at `index`.

@@ -265,10 +265,10 @@ impl Process {
         unsafe { (*self.program.get()).name }
     }
 
-    /// The words it was started with. For its own LWPs.
-    pub(crate) fn words(&self) -> &str {
+    /// The words it was started with, joined by zero bytes, if there are any. For its own LWPs.
+    pub(crate) fn words(&self) -> Option<&str> {
         // SAFETY: see `unsafe impl Sync`.
-        unsafe { (*self.words.get()).as_deref().unwrap_or("") }
+        unsafe { (*self.words.get()).as_deref() }
     }
 
     /// The words are not needed any more. The reaper, or the creator that gave up.
