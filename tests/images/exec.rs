@@ -5,8 +5,9 @@
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, at_exit, exec, exit, getpid,
-    gettid, kill, lwp_spawn, preempt_disable, rm_at_exit, set_auto_reap, spawn, usage, yield_now,
+    Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, WaitReason, at_exit, exec, exit,
+    getpid, gettid, kill, lwp_spawn, lwps, preempt_disable, rm_at_exit, set_auto_reap, spawn, usage,
+    yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu,
@@ -296,9 +297,8 @@ test!(
             panic!("exec came back: {error}");
         });
         let pid = spawn(&program, &[], &Default::default()).expect("a child can be spawned");
-        eventually("exec waits", || {
-            asphodel::api::process(pid).is_some_and(|report| report.sleeping == 1)
-        });
+        // Not any sleep: a kill before exec would end both LWPs at once.
+        eventually("exec waits", || lwps(pid).iter().any(|lwp| lwp.waits_for == Some(WaitReason::Single)));
         kill(pid, i32::from(Signal::TERM.number())).expect("it is there");
         eventually("the kill has begun", || state_of(pid) == Some(State::Exiting));
         DONE.store(true, Ordering::Release);
