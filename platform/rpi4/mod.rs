@@ -66,6 +66,8 @@ fn describe(entry: &Entry<'_>) -> BoardInfo {
         gic: GicInfo::V2 { distributor: GIC_DISTRIBUTOR, cpu_interface: GIC_CPU_INTERFACE },
         uart: UartInfo { base: UART0, irq: UART0_INTERRUPT, clock_hz: Some(UART0_CLOCK_HZ) },
         power: PowerInfo::BcmWatchdog { base: POWER_MANAGEMENT },
+        rtc: None,
+        entropy: Default::default(),
         bootargs: Default::default(),
     };
     set_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));

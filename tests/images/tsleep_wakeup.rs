@@ -13,7 +13,7 @@ use asphodel_test::{await_asleep, eventually, test};
 asphodel_test::image!();
 
 /// Addresses; more than there are queues, so that some share one.
-const CHANNELS: usize = 100;
+const CHANNELS: usize = 1100;
 
 test!(each_address_has_sleepers_of_its_own, {
     static PLACES: [AtomicU32; CHANNELS] = [const { AtomicU32::new(0) }; CHANNELS];

@@ -23,6 +23,9 @@ pub const MAX_REDISTRIBUTOR_REGIONS: usize = 8;
 /// Longest boot argument line, in bytes.
 pub const MAX_BOOT_ARGUMENTS: usize = 512;
 
+/// Most random bytes of the loader's that are used.
+pub const MAX_ENTROPY: usize = 128;
+
 /// A stretch of physical address space.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Region {
@@ -129,6 +132,10 @@ pub struct BoardInfo {
     pub uart: UartInfo,
     /// The way to switch off.
     pub power: PowerInfo,
+    /// Physical address of the registers of a PL031 (4 KiB): a clock that knows the date.
+    pub rtc: Option<u64>,
+    /// Random bytes that the loader has made for this boot; as many as there are.
+    pub entropy: Vec<u8, MAX_ENTROPY>,
     /// The command line: words `key=value` (see `bootargs`).
     pub bootargs: String<MAX_BOOT_ARGUMENTS>,
 }

@@ -68,6 +68,7 @@ struct Findings<'tree> {
     uarts: Vec<UartCandidate<'tree>, 8>,
     psci: Option<PowerInfo>,
     watchdog: Option<u64>,
+    rtc: Option<u64>,
     cpus_node: Option<FdtNode<'tree>>,
     chosen: Option<FdtNode<'tree>>,
     aliases: Option<FdtNode<'tree>>,
@@ -93,9 +94,12 @@ pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeErr
     let cpus_node = found.cpus_node.ok_or(DeviceTreeError::Missing("/cpus node"))?;
     found.read_cpus(cpus_node, boot_mpidr)?;
     let uart = found.console(tree)?;
-    let mut bootargs = String::new();
+    let (mut bootargs, mut entropy) = (String::new(), Vec::new());
     if let Some(chosen) = found.chosen {
         found.reserve_ram_disk(chosen)?;
+        for seed in ["rng-seed", "kaslr-seed"].into_iter().filter_map(|name| chosen.property(name)) {
+            entropy.extend(seed.value().iter().copied().take(board::MAX_ENTROPY - entropy.len()));
+        }
         if let Some(text) = text(chosen, "bootargs") {
             board::set_bootargs(&mut bootargs, text);
         }
@@ -112,6 +116,8 @@ pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeErr
         gic: found.gic.ok_or(DeviceTreeError::Missing("interrupt controller that is a GICv2 or GICv3"))?,
         uart,
         power: found.psci.or(watchdog).unwrap_or(PowerInfo::Unknown),
+        rtc: found.rtc,
+        entropy,
         bootargs,
     })
 }
@@ -170,6 +176,9 @@ impl<'tree> Findings<'tree> {
             self.add_gic_v3(bus, node)
         } else if lists(compatible, &["arm,pl011"]) {
             self.add_uart(bus, node);
+            Ok(())
+        } else if lists(compatible, &["arm,pl031"]) {
+            self.rtc = bus.base(node);
             Ok(())
         } else if lists(compatible, &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]) {
             self.psci = psci_conduit(node);

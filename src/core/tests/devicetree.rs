@@ -68,11 +68,32 @@ fn virt(gic: Node) -> DeviceTree {
         .child(Node::new("psci").with("compatible", "arm,psci-1.0").with("method", "hvc"))
         .child(Node::new("memory@40000000").with("reg", [0u32, 0x4000_0000, 0, 0x4000_0000]))
         .child(pl011)
+        .child(
+            Node::new("pl031@9010000")
+                .with("compatible", ["arm,pl031", "arm,primecell"].as_slice())
+                .with("reg", [0u32, 0x901_0000, 0, 0x1000]),
+        )
         .child(gic)
         .child(cpus.child(cpu(0)).child(cpu(1)).child(cpu(2)))
         .child(Node::new("aliases").with("serial0", "/pl011@9000000"))
         .child(Node::new("chosen").with("stdout-path", "/pl011@9000000").with("bootargs", "seed=1"));
     tree(root)
+}
+
+#[test]
+fn the_clock_and_what_the_loader_has_drawn_are_found() {
+    let mut tree = virt(gic_v2());
+    assert_eq!(describe(&tree).unwrap().rtc, Some(0x901_0000));
+    assert!(describe(&tree).unwrap().entropy.is_empty());
+    set(&mut tree, "/chosen", "kaslr-seed", [1u32, 2]);
+    set(&mut tree, "/chosen", "rng-seed", [7u32; 8]);
+    let entropy = describe(&tree).unwrap().entropy;
+    assert_eq!(entropy.len(), 40);
+    assert!(entropy.ends_with(&[0, 0, 0, 1, 0, 0, 0, 2]));
+    set(&mut tree, "/chosen", "rng-seed", [7u32; 100].as_slice());
+    assert_eq!(describe(&tree).unwrap().entropy.len(), 128, "as much as there is room for");
+    remove(&mut tree, "/", "pl031@9010000");
+    assert_eq!(describe(&tree).unwrap().rtc, None);
 }
 
 fn gic_v2() -> Node {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
-//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot`, `panic` and `payload` see
-//! everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
+//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot`, `panic`, `payload` and
+//! `random` see everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
 //! executioner, accounting). Only `arch` has assembly, only `arch` and `drivers` touch device registers.
 //!
 //! Lock order, outer first: a queue of waiters, a parent's brood, process 1's brood, a crew; then, each alone, the
@@ -33,6 +33,7 @@ pub mod mem;
 pub mod panic;
 mod payload;
 pub mod proc;
+pub mod random;
 pub mod sched;
 mod start;
 pub mod sync;

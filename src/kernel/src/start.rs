@@ -20,7 +20,7 @@ use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes, lazy, stack};
-use crate::{arch, input, panic, payload, println, time, work};
+use crate::{arch, input, panic, payload, println, random, time, work};
 
 /// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
 const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
@@ -31,6 +31,8 @@ static ARRIVED: AtomicU32 = AtomicU32::new(0);
 /// Goes on where `boot` ends: the boot CPU, memory and drivers set up, interrupts masked.
 pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     deadline::init(time::init());
+    time::wall::init(board);
+    random::init(board);
     let cpu = switch::start_cpu(0);
     charge::start(&memory::ACCOUNTING);
     exception::set_hooks(&fault::HOOKS);

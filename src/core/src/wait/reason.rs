@@ -24,6 +24,8 @@ pub enum Reason {
     Sleep,
     /// A wake-up on an address: tsleep.
     Channel,
+    /// A word to be changed: a futex.
+    Futex,
     /// A unit of a semaphore.
     Semaphore,
     /// A mutex that another thread holds.
@@ -48,7 +50,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Child,
         Self::Join,
         Self::Siblings,
@@ -58,6 +60,7 @@ impl Reason {
         Self::Signal,
         Self::Sleep,
         Self::Channel,
+        Self::Futex,
         Self::Semaphore,
         Self::Mutex,
         Self::Condition,
@@ -83,6 +86,7 @@ impl Reason {
             Self::Signal => "a signal",
             Self::Sleep => "time to pass",
             Self::Channel => "a wake-up",
+            Self::Futex => "a futex",
             Self::Semaphore => "a semaphore",
             Self::Mutex => "a mutex",
             Self::Condition => "a condition",

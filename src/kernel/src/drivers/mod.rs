@@ -6,6 +6,7 @@
 pub mod gic;
 pub mod pl011;
 pub mod power;
+pub mod rtc;
 pub mod smp;
 
 use crate::board::{self, BoardInfo};

@@ -10,15 +10,21 @@
 //!
 //! | file | functions of |
 //! |---|---|
+//! | `entropy` | random bytes |
+//! | `futex` | futexes |
 //! | `memory` | heap |
 //! | `process` | exit, abort, errno |
 //! | `threads` | threads |
+//! | `time` | clocks |
 
+mod entropy;
+mod futex;
 mod memory;
 mod process;
 pub(crate) mod start;
 pub(crate) mod symbols;
 mod threads;
+mod time;
 mod tls;
 
 use asphodel_core::errno::Errno;

@@ -1,6 +1,6 @@
 //! The functions by their names.
 
-use super::{memory, process, threads};
+use super::{entropy, futex, memory, process, threads, time};
 
 /// A function that loaded programs may ask for.
 pub(super) struct Symbol {
@@ -20,7 +20,8 @@ impl Symbol {
 }
 
 /// What each file has.
-static SYMBOLS: &[&[Symbol]] = &[memory::SYMBOLS, process::SYMBOLS, threads::SYMBOLS];
+static SYMBOLS: &[&[Symbol]] =
+    &[entropy::SYMBOLS, futex::SYMBOLS, memory::SYMBOLS, process::SYMBOLS, threads::SYMBOLS, time::SYMBOLS];
 
 /// The address of the function with that name. Any context.
 pub(crate) fn find(name: &str) -> Option<usize> {

@@ -17,7 +17,8 @@ use crate::sync::service::{self, Custody};
 use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
 use crate::thread::{THREADS, Thread};
 
-const BUCKETS: usize = 64;
+/// As many as threads that sleep at a time, as a rule: then few queues have sleepers of more than one address.
+const BUCKETS: usize = 1024;
 static TABLE: [InterruptLock<Waiters>; BUCKETS] = [const { InterruptLock::new(Waiters::new()) }; BUCKETS];
 
 /// The queue of an address. Multiplicative hashing: neighbouring words go to different queues.
@@ -72,6 +73,19 @@ pub fn tsleep(channel: usize, timeout: Option<u64>) -> Woken {
     register(channel).sleep(timeout)
 }
 
+/// Sleeps on `channel` unless `ready` holds under the lock of its queue: `None`. Inside a service. `ready` is short, and
+/// touches only what is mapped. Thread context; blocks.
+pub(super) fn sleep_unless(channel: usize, manner: Manner, ready: impl FnOnce() -> bool) -> Option<Woken> {
+    let thread = Thread::current();
+    switch::assert_may_sleep(thread);
+    let queue = bucket(channel);
+    thread.channel.store(channel, Ordering::Relaxed);
+    let sleeps = queue::prepare_unless(queue, &THREADS, thread.index, manner.sleep, ready);
+    let woken = sleeps.then(|| sleep_enlisted(queue, manner));
+    thread.channel.store(0, Ordering::Relaxed);
+    woken
+}
+
 /// Wakes all threads that sleep on `channel`; returns how many. Any context; never blocks.
 pub fn wakeup(channel: usize) -> u32 {
     wake(channel, u32::MAX)
@@ -82,7 +96,8 @@ pub fn wakeup_one(channel: usize) -> bool {
     wake(channel, 1) == 1
 }
 
-fn wake(channel: usize, limit: u32) -> u32 {
+/// Wakes up to `limit` threads that sleep on `channel`; returns how many. Any context; never blocks.
+pub(super) fn wake(channel: usize, limit: u32) -> u32 {
     let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
     let mut count = 0;
     while count < limit

@@ -6,11 +6,13 @@
 //! | `preempt` | preemption disabled and enabled again |
 //! | `wait_queue` | the kernel side of the wait-queue protocol; all other waiting is built on it |
 //! | `channel` | `tsleep` and `wakeup` by address |
+//! | `futex` | sleeping for as long as a word has a value |
 //! | `semaphore`, `mutex`, `condvar` | the usual ones |
 //! | `token` | serializing tokens |
 
 pub mod channel;
 pub mod condvar;
+pub mod futex;
 pub mod mutex;
 pub mod preempt;
 pub mod semaphore;

@@ -1,6 +1,7 @@
-//! Time as threads see it: the clock, and sleeping.
+//! Time as threads see it: the clocks, and sleeping.
 
 pub mod sleep;
+pub mod wall;
 
 use asphodel_core::time::scale::Scale;
 use spin::Once;

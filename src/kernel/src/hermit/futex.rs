@@ -1,0 +1,55 @@
+//! Futexes: what `std`'s mutexes, condition variables, parking and the rest are made of.
+
+use core::sync::atomic::AtomicU32;
+
+use asphodel_core::errno::Errno;
+
+use super::symbols::Symbol;
+use super::time::Timespec;
+use super::{entered, failure};
+use crate::sync::futex;
+use crate::time::now_ns;
+
+pub(super) const SYMBOLS: &[Symbol] = &[
+    Symbol::new("sys_futex_wait", futex_wait as *const ()),
+    Symbol::new("sys_futex_wake", futex_wake as *const ()),
+];
+
+/// Flag: the time is one to wait for, not a value of the monotonic clock to wait until.
+const RELATIVE: u32 = 1;
+
+/// Sleeps while the word at `address` is `expected`; for ever without a time. May return early. Killable; blocks.
+///
+/// `-EAGAIN`: it is not. `-ETIMEDOUT`. `-EINVAL`: the time is none, or the flags say what is not known.
+unsafe extern "C" fn futex_wait(
+    address: *mut u32,
+    expected: u32,
+    timeout: *const Timespec,
+    flags: u32,
+) -> i32 {
+    entered();
+    // SAFETY: null or a time, says the caller.
+    let time = unsafe { timeout.as_ref() };
+    let nanoseconds = match time.map(Timespec::nanoseconds) {
+        Some(None) => return failure(Errno::EINVAL),
+        Some(Some(time)) if flags == 0 => Some(time.saturating_sub(now_ns())),
+        Some(Some(time)) => Some(time),
+        None => None,
+    };
+    if flags & !RELATIVE != 0 {
+        return failure(Errno::EINVAL);
+    }
+    // SAFETY: an aligned word that is only accessed atomically, says the caller.
+    let word = unsafe { AtomicU32::from_ptr(address) };
+    match futex::futex_wait(word, expected, nanoseconds) {
+        Ok(()) => 0,
+        Err(error) => failure(error),
+    }
+}
+
+/// Wakes up to `count` threads that sleep on the word at `address`, which need not be there any more; how many it were.
+extern "C" fn futex_wake(address: *mut u32, count: i32) -> i32 {
+    entered();
+    let count = u32::try_from(count).unwrap_or(0);
+    futex::futex_wake(address as usize, count).try_into().unwrap_or(i32::MAX)
+}
