@@ -8,7 +8,7 @@ use core::fmt;
 pub enum Errno {
     /// Operation not permitted.
     EPERM = 1,
-    /// No such entry: a program name that the image does not have.
+    /// No such entry: a program that the image does not have, or a file.
     ENOENT = 2,
     /// No such process.
     ESRCH = 3,
@@ -16,6 +16,8 @@ pub enum Errno {
     EINTR = 4,
     /// Argument list too long.
     E2BIG = 7,
+    /// No open file: a descriptor that is none, or not for that.
+    EBADF = 9,
     /// No child processes.
     ECHILD = 10,
     /// Would deadlock: joining oneself.
@@ -28,18 +30,40 @@ pub enum Errno {
     EBUSY = 16,
     /// Exists already.
     EEXIST = 17,
+    /// Not a directory.
+    ENOTDIR = 20,
+    /// A directory, where none may be.
+    EISDIR = 21,
     /// Invalid argument.
     EINVAL = 22,
+    /// Too many descriptors.
+    EMFILE = 24,
+    /// Not for such a thing.
+    ENOTTY = 25,
+    /// Too large a file.
+    EFBIG = 27,
+    /// No space is left for files.
+    ENOSPC = 28,
+    /// It has no positions.
+    ESPIPE = 29,
     /// Try again: a limit is reached, or the process is ending.
     EAGAIN = 35,
     /// Already so.
     EALREADY = 37,
+    /// Not a socket.
+    ENOTSOCK = 38,
     /// Not supported.
     EOPNOTSUPP = 45,
+    /// There is no network of such addresses.
+    EAFNOSUPPORT = 47,
     /// Not connected: not a reaper.
     ENOTCONN = 57,
     /// Timed out.
     ETIMEDOUT = 60,
+    /// A name or a path is too long.
+    ENAMETOOLONG = 63,
+    /// The directory is not empty.
+    ENOTEMPTY = 66,
 }
 
 impl Errno {
@@ -59,6 +83,10 @@ impl Errno {
             Self::ENOTCONN => 107,
             Self::ETIMEDOUT => 110,
             Self::EALREADY => 114,
+            Self::ENOTSOCK => 88,
+            Self::EAFNOSUPPORT => 97,
+            Self::ENAMETOOLONG => 36,
+            Self::ENOTEMPTY => 39,
             // The oldest have one number everywhere.
             _ => self.number(),
         }
@@ -69,7 +97,7 @@ impl Errno {
     pub const fn message(self) -> &'static str {
         match self {
             Self::EPERM => "operation not permitted",
-            Self::ENOENT => "no such program",
+            Self::ENOENT => "no such entry",
             Self::ESRCH => "no such process",
             Self::EINTR => "interrupted",
             Self::E2BIG => "argument list too long",
@@ -85,6 +113,18 @@ impl Errno {
             Self::EOPNOTSUPP => "not supported",
             Self::ENOTCONN => "not a reaper",
             Self::ETIMEDOUT => "timed out",
+            Self::EBADF => "bad descriptor",
+            Self::ENOTDIR => "not a directory",
+            Self::EISDIR => "is a directory",
+            Self::EMFILE => "too many open files",
+            Self::ENOTTY => "not for such a file",
+            Self::EFBIG => "file too large",
+            Self::ENOSPC => "no space left",
+            Self::ESPIPE => "cannot seek",
+            Self::ENOTSOCK => "not a socket",
+            Self::EAFNOSUPPORT => "address family not supported",
+            Self::ENAMETOOLONG => "name too long",
+            Self::ENOTEMPTY => "directory not empty",
         }
     }
 }
@@ -116,6 +156,8 @@ mod tests {
             (Errno::EALREADY, 37),
             (Errno::ENOTCONN, 57),
             (Errno::ETIMEDOUT, 60),
+            (Errno::ENAMETOOLONG, 63),
+            (Errno::ENOTEMPTY, 66),
         ];
         for (errno, number) in table {
             assert_eq!(errno.number(), number, "{errno}");
@@ -134,6 +176,11 @@ mod tests {
             (Errno::ENOTCONN, 107),
             (Errno::ETIMEDOUT, 110),
             (Errno::EALREADY, 114),
+            (Errno::ENAMETOOLONG, 36),
+            (Errno::ENOTEMPTY, 39),
+            (Errno::ENOTSOCK, 88),
+            (Errno::EAFNOSUPPORT, 97),
+            (Errno::ENOSPC, 28),
         ];
         for (errno, number) in table {
             assert_eq!(errno.linux_number(), number, "{errno}");

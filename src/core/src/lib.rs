@@ -13,6 +13,7 @@
 //! | [`wait`] | the wait-queue protocol, wait selectors |
 //! | [`sched`], [`mailbox`] | run queue, placement, messages between CPUs |
 //! | [`proc`] | the gate, the family, status words, usage |
+//! | [`fs`] | files in memory, descriptors |
 //! | [`program`] | how an ELF is to be loaded |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
@@ -23,11 +24,14 @@
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
 
+extern crate alloc;
+
 pub mod atags;
 pub mod board;
 pub mod bootargs;
 pub mod devicetree;
 pub mod errno;
+pub mod fs;
 pub mod histogram;
 pub mod id;
 pub mod line;

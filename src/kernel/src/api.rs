@@ -25,6 +25,7 @@ pub use crate::proc::arena::MemoryChoice;
 pub use crate::proc::exec::exec;
 pub use crate::proc::exit::extexit;
 pub use crate::proc::figures::{CpuReport, MemoryReport, cpu_reports, memory_report};
+pub use crate::proc::files;
 pub use crate::proc::handle::{LwpHandle, StackPin};
 pub use crate::proc::hooks::{
     ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,

@@ -29,6 +29,16 @@ impl Line {
         self.length += 1;
     }
 
+    /// Adds bytes; a terminal needs both parts of a line end, and the line discipline of programs is not at work here.
+    fn push_all(&mut self, bytes: impl Iterator<Item = u8>) {
+        for byte in bytes {
+            if byte == b'\n' {
+                self.push(b'\r');
+            }
+            self.push(byte);
+        }
+    }
+
     fn send(&mut self) {
         let transmitter = self.transmitter.get_or_insert_with(pl011::transmitter);
         transmitter.write(&self.text[..self.length]);
@@ -38,13 +48,7 @@ impl Line {
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            // A terminal needs both; the line discipline of programs is not at work here.
-            if byte == b'\n' {
-                self.push(b'\r');
-            }
-            self.push(byte);
-        }
+        self.push_all(text.bytes());
         Ok(())
     }
 }
@@ -55,6 +59,13 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     // The writer itself never fails; what a value's own formatting makes of itself is printed as far
     // as it came.
     let _ = line.write_fmt(arguments);
+    line.send();
+}
+
+/// Sends bytes in one piece, as they are but for line ends: what programs write.
+pub fn write(bytes: &[u8]) {
+    let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
+    line.push_all(bytes.iter().copied());
     line.send();
 }
 

@@ -85,3 +85,37 @@ fn read_until(deadline: u64) -> Option<u8> {
     });
     if woken == Woken::Ready { byte } else { None }
 }
+
+/// Waits for bytes and takes as many as there are and as `buffer` has room for: at least one, but for an end. A byte of
+/// which `is_end` says so is taken, and ends what is read; at the beginning it leaves nothing. `None`: the caller is
+/// being killed. The buffer is memory that is there. Thread context; blocks.
+pub(crate) fn read_some(buffer: &mut [u8], is_end: impl Fn(u8) -> bool) -> Option<usize> {
+    let _service = Service::enter();
+    let mut count = 0;
+    let woken = ARRIVED.wait_in(Manner::killable(Reason::Input), || {
+        let mut any = false;
+        while count < buffer.len()
+            && let Some(byte) = take()
+        {
+            any = true;
+            if is_end(byte) {
+                break;
+            }
+            buffer[count] = byte;
+            count += 1;
+        }
+        any
+    });
+    (woken == Woken::Ready).then_some(count)
+}
+
+/// Whether there is a byte to be read. Any context.
+pub(crate) fn has_some() -> bool {
+    !INPUT.lock().ring.is_empty()
+}
+
+/// Waits until there is a byte, or until `deadline`; whether there is one. Thread context; blocks.
+pub(crate) fn wait_for_some(deadline: u64) -> bool {
+    let _service = Service::enter();
+    ARRIVED.wait_in(Manner::killable(Reason::Input).until(deadline), has_some) == Woken::Ready
+}

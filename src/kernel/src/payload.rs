@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `bin/NAME` | a program, an ELF that begins on a page |
 //! | `etc/autorun` | lines `NAME WORDS...`: programs for process 1 to run instead of the console |
+//! | `.padding` | nothing: what keeps programs on pages |
+//! | all others | files, by their names; the ones above are files, too |
 //! | `etc/environment` | lines `NAME=VALUE`: what every loaded program finds in its environment |
 
 use alloc::boxed::Box;
@@ -20,10 +22,13 @@ use crate::hermit::{start, symbols};
 use crate::mem::fallible;
 use crate::mem::program::Image;
 use crate::println;
+use crate::proc::files;
 use crate::proc::program::{self, Program};
 
 /// Where programs are.
 const PROGRAMS: &str = "bin/";
+/// What members are called that only fill a place.
+const PADDING: &str = ".padding";
 
 static AUTORUN: Once<&'static str> = Once::new();
 
@@ -58,6 +63,11 @@ pub(crate) fn read() -> Result<(), Errno> {
             }),
             "etc/environment" => set_text(name, entry.data(), start::set_environment),
             _ => {}
+        }
+        if !name.starts_with(PADDING)
+            && let Err(error) = files::add(name, entry.data())
+        {
+            println!("asphodel: file {name} of the payload is left out: {error}");
         }
         let Some(name) = name.strip_prefix(PROGRAMS).filter(|name| !name.is_empty()) else { continue };
         match Image::new(entry.data(), symbols::find) {

@@ -15,7 +15,7 @@ use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
-use crate::proc::{exit, fault, memory, program, spawn, undertaker, watchdog};
+use crate::proc::{exit, fault, files, memory, program, spawn, undertaker, watchdog};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
@@ -138,6 +138,7 @@ fn start_services(board: &BoardInfo) -> Result<(), Errno> {
 }
 
 fn start_init() -> Result<(), Errno> {
+    files::init()?;
     payload::read()?;
     let Some(program) = program::find_linked("init") else {
         panic::fatal(format_args!("the image has no program named init"));

@@ -11,15 +11,19 @@
 //! | file | functions of |
 //! |---|---|
 //! | `entropy` | random bytes |
+//! | `files` | files, directories, the console |
 //! | `futex` | futexes |
 //! | `memory` | heap |
+//! | `net` | the network, of which there is none |
 //! | `process` | exit, abort, errno |
 //! | `threads` | threads |
 //! | `time` | clocks |
 
 mod entropy;
+mod files;
 mod futex;
 mod memory;
+mod net;
 mod process;
 pub(crate) mod start;
 pub(crate) mod symbols;
@@ -42,4 +46,13 @@ fn entered() {
 fn failure(error: Errno) -> i32 {
     tls::set_errno(error.linux_number());
     -error.linux_number()
+}
+
+/// A result as these functions tell it: 0, or a failure.
+#[inline]
+fn outcome(result: Result<(), Errno>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => failure(error),
+    }
 }

@@ -1,6 +1,6 @@
 //! The functions by their names.
 
-use super::{entropy, futex, memory, process, threads, time};
+use super::{entropy, files, futex, memory, net, process, threads, time};
 
 /// A function that loaded programs may ask for.
 pub(super) struct Symbol {
@@ -20,11 +20,19 @@ impl Symbol {
 }
 
 /// What each file has.
-static SYMBOLS: &[&[Symbol]] =
-    &[entropy::SYMBOLS, futex::SYMBOLS, memory::SYMBOLS, process::SYMBOLS, threads::SYMBOLS, time::SYMBOLS];
+static SYMBOLS: [&[Symbol]; 8] = [
+    entropy::SYMBOLS,
+    files::SYMBOLS,
+    futex::SYMBOLS,
+    memory::SYMBOLS,
+    net::SYMBOLS,
+    process::SYMBOLS,
+    threads::SYMBOLS,
+    time::SYMBOLS,
+];
 
 /// The address of the function with that name. Any context.
 pub(crate) fn find(name: &str) -> Option<usize> {
-    let all = SYMBOLS.iter().copied().flatten();
+    let all = SYMBOLS.into_iter().flatten();
     all.clone().find(|symbol| symbol.name == name).map(|symbol| symbol.address as usize)
 }

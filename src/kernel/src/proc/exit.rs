@@ -19,7 +19,7 @@ use crate::arch::mmu;
 use crate::mem::{self, stack};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, arena, handle, hooks, kill, spawn, task_group, undertaker, watchdog};
+use crate::proc::{adopt, arena, files, handle, hooks, kill, spawn, task_group, undertaker, watchdog};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
 use crate::sync::{channel, token};
@@ -103,6 +103,8 @@ fn gather(process: &'static Process, thread: &Thread) {
 
 /// Gives away what the process has, and ends its last LWP.
 fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
+    // Before the memory, as BSD does; with the last peer gone, whoever shared them uses them no more (T75).
+    files::leave(process);
     give_arena_back(process, thread);
     process.mark(Step::MemoryReleased);
     // Nothing that is shared is used any more: a spawner that waits for that goes on (D18), and so does a leader (E18).

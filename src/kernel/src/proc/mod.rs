@@ -23,6 +23,7 @@
 //! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's death |
 //! | `hooks` | process_exit handlers, at_exit hooks |
 //! | `fault` | faults and panics of programs |
+//! | `files` | files, descriptors, the console |
 //! | `arena` | who uses which arena, and when it goes |
 //! | `tenant` | processes that share a quota |
 //! | `memory` | what memory a process is charged with |
@@ -39,6 +40,7 @@ pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fault;
 pub mod figures;
+pub mod files;
 pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod kill;

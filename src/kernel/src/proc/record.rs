@@ -89,6 +89,8 @@ pub(crate) struct Process {
     pub(crate) started_at: Cell64,
     /// The arena that its program's memory comes from, 0: none; see `proc::arena`.
     pub(crate) arena: Cell32,
+    /// Its table of descriptors, 0: none. Under the lock of all files, and of the creator and the master; see `proc::files`.
+    pub(crate) descriptors: Cell32,
     /// Its tenant, by the slot of the founder; see `proc::tenant`.
     pub(crate) tenant: Cell32,
     /// What the tenant has that it founded, if it did.
@@ -156,6 +158,7 @@ impl Record for Process {
             memory: AtomicU64::new(0),
             started_at: Cell64::new(0),
             arena: Cell32::new(0),
+            descriptors: Cell32::new(0),
             tenant: Cell32::new(NOBODY),
             ledger: Ledger::new(),
             exit_signal: AtomicU32::new(0),

@@ -1,8 +1,8 @@
 //! Task groups: processes that share a descriptor table, and die with the one that owns it.
 //!
 //! RFTHREAD, `p_leader` and `p_peers`. A process that is spawned as a peer joins the task group of its spawner: the
-//! spawner's leader's, or the spawner becomes a leader. What they share beyond their lives, the descriptor table, comes
-//! with descriptors; the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There are no
+//! spawner's leader's, or the spawner becomes a leader. What they share beyond their lives is the descriptor table
+//! (`proc::files`); the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There are no
 //! permissions: a leader's exit ends its peers by the kernel's own hand (D15).
 
 use core::sync::atomic::Ordering;

@@ -1,0 +1,139 @@
+//! The bytes of a file: in pieces, so that a file grows without being copied, and holes cost nothing.
+
+use alloc::vec::Vec;
+
+use crate::errno::Errno;
+
+/// Bytes of a piece.
+const PIECE: usize = 4096;
+/// Most bytes of a file.
+pub const MAX_FILE: u64 = 1 << 30;
+
+/// The contents of a file.
+#[derive(Debug)]
+pub(super) enum Contents {
+    /// Bytes that are there for good, until somebody writes.
+    Fixed(&'static [u8]),
+    /// Bytes that somebody has written.
+    Written {
+        /// A piece each; an empty one is a hole, and so are those that are missing at the end.
+        pieces: Vec<Vec<u8>>,
+        length: u64,
+    },
+}
+
+impl Contents {
+    pub(super) const fn empty() -> Self {
+        Self::Written { pieces: Vec::new(), length: 0 }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Fixed(bytes) => bytes.len() as u64,
+            Self::Written { length, .. } => *length,
+        }
+    }
+
+    /// Bytes of memory that it has.
+    pub(super) fn allocated(&self) -> u64 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Written { pieces, .. } => {
+                pieces.iter().filter(|piece| !piece.is_empty()).count() as u64 * PIECE as u64
+            }
+        }
+    }
+
+    /// Copies from `offset` on; how many bytes there were.
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let rest = self.length().saturating_sub(offset);
+        let count = buffer.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
+        let buffer = &mut buffer[..count];
+        match self {
+            Self::Fixed(bytes) => buffer.copy_from_slice(&bytes[offset as usize..][..count]),
+            Self::Written { pieces, .. } => {
+                for (index, within, part) in parts(offset, count) {
+                    let target = &mut buffer[part];
+                    match pieces.get(index).filter(|piece| !piece.is_empty()) {
+                        Some(piece) => target.copy_from_slice(&piece[within..within + target.len()]),
+                        None => target.fill(0),
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    /// Writes `bytes` at `offset`, using up to `room` bytes of memory more; how many were written, and how much memory
+    /// that took. Less than all are written if memory runs out.
+    ///
+    /// # Errors
+    /// `EFBIG`: the offset is beyond the largest file. `ENOSPC`: there is no room for a single byte.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], room: u64) -> Result<(usize, u64), Errno> {
+        if bytes.is_empty() {
+            return Ok((0, 0));
+        }
+        let rest = MAX_FILE.checked_sub(offset).filter(|rest| *rest > 0).ok_or(Errno::EFBIG)?;
+        let count = bytes.len().min(rest as usize);
+        let mut used = 0;
+        if let Self::Fixed(fixed) = *self {
+            let mut copy = Self::empty();
+            let (copied, memory) = copy
+                .write(0, fixed, room)
+                .or_else(|error| if fixed.is_empty() { Ok((0, 0)) } else { Err(error) })?;
+            if copied < fixed.len() {
+                return Err(Errno::ENOSPC);
+            }
+            used = memory;
+            *self = copy;
+        }
+        let Self::Written { pieces, length } = self else { unreachable!("it has just become so") };
+        let mut written = 0;
+        for (index, within, part) in parts(offset, count) {
+            let source = &bytes[part];
+            let is_new = pieces.get(index).is_none_or(Vec::is_empty);
+            if is_new && (used + PIECE as u64 > room || !make_piece(pieces, index)) {
+                break;
+            }
+            used += if is_new { PIECE as u64 } else { 0 };
+            pieces[index][within..within + source.len()].copy_from_slice(source);
+            written += source.len();
+        }
+        if written == 0 {
+            return Err(Errno::ENOSPC);
+        }
+        *length = (*length).max(offset + written as u64);
+        Ok((written, used))
+    }
+}
+
+/// Makes the piece at `index` be there, all zero. `false`: there is no memory.
+fn make_piece(pieces: &mut Vec<Vec<u8>>, index: usize) -> bool {
+    if index >= pieces.len() {
+        if pieces.try_reserve(index + 1 - pieces.len()).is_err() {
+            return false;
+        }
+        pieces.resize_with(index + 1, Vec::new);
+    }
+    let piece = &mut pieces[index];
+    let made = piece.try_reserve_exact(PIECE).is_ok();
+    if made {
+        piece.resize(PIECE, 0);
+    }
+    made
+}
+
+/// The pieces that `count` bytes from `offset` on lie in: the piece, where in it, and which of the bytes.
+fn parts(offset: u64, count: usize) -> impl Iterator<Item = (usize, usize, core::ops::Range<usize>)> {
+    let mut done = 0;
+    core::iter::from_fn(move || {
+        if done == count {
+            return None;
+        }
+        let at = offset + done as u64;
+        let (index, within) = ((at / PIECE as u64) as usize, (at % PIECE as u64) as usize);
+        let length = (PIECE - within).min(count - done);
+        done += length;
+        Some((index, within, done - length..done))
+    })
+}

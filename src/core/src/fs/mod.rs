@@ -1,0 +1,26 @@
+//! Files: a small file system in memory, and what processes have open of it.
+//!
+//! Everything here is a value without a lock: the kernel keeps one [`Files`] behind a mutex. Memory may run out
+//! everywhere, and then nothing has changed. The rules are those of POSIX where nothing else is said.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `path` | what a path may be, and its components |
+//! | `contents` | the bytes of a file |
+//! | `tree` | directories, names, links |
+//! | `open` | open files, descriptors, and tables of them |
+//! | `pool` | numbered places |
+
+mod contents;
+mod open;
+mod path;
+mod pool;
+mod tree;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use contents::MAX_FILE;
+pub use open::{Descriptor, Files, MAX_DESCRIPTORS, Object, TableNumber, Whence};
+pub use path::{MAX_NAME, MAX_PATH};
+pub use tree::{Entry, Inode, Kind, OpenFlags, Stat, Tree};

@@ -1,0 +1,372 @@
+//! Files, directories and the console, by descriptors.
+
+use core::ffi::{CStr, c_char, c_int};
+
+use asphodel_core::errno::Errno;
+use asphodel_core::time::scale::NANOSECONDS;
+
+use super::symbols::Symbol;
+use super::{entered, failure, outcome};
+use crate::input;
+use crate::proc::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
+use crate::time::{self, sleep};
+
+pub(super) const SYMBOLS: &[Symbol] = &[
+    Symbol::new("sys_open", open as *const ()),
+    Symbol::new("sys_close", close as *const ()),
+    Symbol::new("sys_dup", dup as *const ()),
+    Symbol::new("sys_read", read as *const ()),
+    Symbol::new("sys_readv", readv as *const ()),
+    Symbol::new("sys_write", write as *const ()),
+    Symbol::new("sys_writev", writev as *const ()),
+    Symbol::new("sys_lseek", lseek as *const ()),
+    Symbol::new("sys_stat", stat as *const ()),
+    // There are no symbolic links.
+    Symbol::new("sys_lstat", stat as *const ()),
+    Symbol::new("sys_fstat", fstat as *const ()),
+    Symbol::new("sys_unlink", unlink as *const ()),
+    Symbol::new("sys_mkdir", mkdir as *const ()),
+    Symbol::new("sys_rmdir", rmdir as *const ()),
+    Symbol::new("sys_getdents64", getdents64 as *const ()),
+    Symbol::new("sys_ioctl", ioctl as *const ()),
+    Symbol::new("sys_poll", poll as *const ()),
+];
+
+/// A result as these functions tell it: a number, or a failure.
+fn number(result: Result<usize, Errno>) -> isize {
+    match result {
+        Ok(number) => number as isize,
+        Err(error) => failure(error) as isize,
+    }
+}
+
+/// A path that a program gave.
+unsafe fn path<'a>(path: *const c_char) -> Result<&'a str, Errno> {
+    // SAFETY: a C string, says the caller.
+    unsafe { CStr::from_ptr(path) }.to_str().map_err(|_| Errno::EINVAL)
+}
+
+const ACCESS: c_int = 0o3;
+const WRITE_ONLY: c_int = 0o1;
+const READ_WRITE: c_int = 0o2;
+const CREATE: c_int = 0o100;
+const EXCLUSIVE: c_int = 0o200;
+const TRUNCATE: c_int = 0o1000;
+const APPEND: c_int = 0o2000;
+const DIRECTORY: c_int = 0o200_000;
+
+unsafe extern "C" fn open(name: *const c_char, flags: c_int, _mode: c_int) -> c_int {
+    entered();
+    let has = |flag| flags & flag != 0;
+    let flags = OpenFlags {
+        read: flags & ACCESS != WRITE_ONLY,
+        write: matches!(flags & ACCESS, WRITE_ONLY | READ_WRITE),
+        append: has(APPEND),
+        create: has(CREATE),
+        exclusive: has(EXCLUSIVE),
+        truncate: has(TRUNCATE),
+        directory: has(DIRECTORY),
+    };
+    // SAFETY: a C string, says the caller.
+    match unsafe { path(name) }.and_then(|path| files::open(path, flags)) {
+        Ok(descriptor) => descriptor,
+        Err(error) => failure(error),
+    }
+}
+
+extern "C" fn close(descriptor: c_int) -> c_int {
+    entered();
+    outcome(files::close(descriptor))
+}
+
+extern "C" fn dup(descriptor: c_int) -> c_int {
+    entered();
+    match files::duplicate(descriptor) {
+        Ok(descriptor) => descriptor,
+        Err(error) => failure(error),
+    }
+}
+
+/// The buffer that a program gave.
+unsafe fn buffer<'a>(start: *mut u8, length: usize) -> &'a mut [u8] {
+    if length == 0 {
+        return &mut [];
+    }
+    // SAFETY: the buffer is so long, and nobody else's meanwhile, says the caller.
+    unsafe { core::slice::from_raw_parts_mut(start, length) }
+}
+
+unsafe extern "C" fn read(descriptor: c_int, start: *mut u8, length: usize) -> isize {
+    entered();
+    // SAFETY: the caller's promise.
+    number(files::read(descriptor, unsafe { buffer(start, length) }))
+}
+
+unsafe extern "C" fn write(descriptor: c_int, start: *const u8, length: usize) -> isize {
+    entered();
+    // SAFETY: the bytes are there, says the caller; they are only read.
+    number(files::write(descriptor, unsafe { buffer(start.cast_mut(), length) }))
+}
+
+/// A buffer in a list of them.
+#[repr(C)]
+struct IoVec {
+    start: *mut u8,
+    length: usize,
+}
+
+/// Most buffers in a list.
+const MAX_VECTORS: usize = 1024;
+
+/// Does `work` with one buffer after the other, until one is not used up; the sum.
+unsafe fn each_vector(
+    list: *const IoVec,
+    count: usize,
+    mut work: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    if count > MAX_VECTORS {
+        return Err(Errno::EINVAL);
+    }
+    let mut sum = 0;
+    for index in 0..count {
+        // SAFETY: the list is so long, says the caller, and what it names are buffers.
+        let bytes = unsafe { buffer((*list.add(index)).start, (*list.add(index)).length) };
+        if bytes.is_empty() {
+            continue;
+        }
+        match work(bytes) {
+            Ok(done) => {
+                sum += done;
+                if done < bytes.len() {
+                    break;
+                }
+            }
+            Err(error) if sum == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sum)
+}
+
+unsafe extern "C" fn readv(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
+    entered();
+    // SAFETY: the caller's promise.
+    number(unsafe { each_vector(list, count, |bytes| files::read(descriptor, bytes)) })
+}
+
+unsafe extern "C" fn writev(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
+    entered();
+    // SAFETY: the caller's promise.
+    number(unsafe { each_vector(list, count, |bytes| files::write(descriptor, bytes)) })
+}
+
+extern "C" fn lseek(descriptor: c_int, by: isize, whence: c_int) -> isize {
+    entered();
+    let whence = match whence {
+        0 => Whence::Start,
+        1 => Whence::Current,
+        2 => Whence::End,
+        _ => return failure(Errno::EINVAL) as isize,
+    };
+    number(files::seek(descriptor, by as i64, whence).map(|at| at as usize))
+}
+
+/// What stat tells, as `hermit-abi` has it.
+#[derive(Default)]
+#[repr(C)]
+struct StatBuffer {
+    device: u64,
+    inode: u64,
+    links: u64,
+    mode: u32,
+    user: u32,
+    group: u32,
+    special: u64,
+    size: i64,
+    block_size: i64,
+    blocks: i64,
+    times: [(i64, i32); 3],
+}
+
+const _: () = assert!(size_of::<StatBuffer>() == 120);
+
+const IS_DIRECTORY: u32 = 0o4_0000;
+const IS_FILE: u32 = 0o10_0000;
+const IS_CHARACTERS: u32 = 0o2_0000;
+/// Bytes that a program best reads or writes at once.
+const BLOCK: i64 = 4096;
+/// The unit in which blocks are counted.
+const UNIT: u64 = 512;
+
+impl StatBuffer {
+    fn of(stat: &Stat) -> Self {
+        let time = ((stat.changed / NANOSECONDS) as i64, (stat.changed % NANOSECONDS) as i32);
+        Self {
+            inode: u64::from(stat.inode) + 1,
+            links: u64::from(stat.links),
+            mode: if stat.kind == Kind::Directory { IS_DIRECTORY | 0o777 } else { IS_FILE | 0o666 },
+            size: stat.size as i64,
+            block_size: BLOCK,
+            blocks: (stat.allocated / UNIT) as i64,
+            times: [time; 3],
+            ..Self::default()
+        }
+    }
+}
+
+unsafe fn tell(buffer: *mut StatBuffer, told: Result<StatBuffer, Errno>) -> c_int {
+    outcome(told.map(|told| {
+        // SAFETY: there is room for it, says the caller.
+        unsafe { buffer.write(told) };
+    }))
+}
+
+unsafe extern "C" fn stat(name: *const c_char, buffer: *mut StatBuffer) -> c_int {
+    entered();
+    // SAFETY: a C string, says the caller.
+    let told = unsafe { path(name) }.and_then(files::stat).map(|stat| StatBuffer::of(&stat));
+    // SAFETY: the caller's promise.
+    unsafe { tell(buffer, told) }
+}
+
+unsafe extern "C" fn fstat(descriptor: c_int, buffer: *mut StatBuffer) -> c_int {
+    entered();
+    let told = files::object(descriptor).and_then(|object| match object {
+        Object::Console => Ok(StatBuffer { mode: IS_CHARACTERS | 0o666, links: 1, ..StatBuffer::default() }),
+        Object::Inode(inode) => files::stat_inode(inode).map(|stat| StatBuffer::of(&stat)),
+    });
+    // SAFETY: the caller's promise.
+    unsafe { tell(buffer, told) }
+}
+
+unsafe extern "C" fn unlink(name: *const c_char) -> c_int {
+    entered();
+    // SAFETY: a C string, says the caller.
+    outcome(unsafe { path(name) }.and_then(files::unlink))
+}
+
+unsafe extern "C" fn mkdir(name: *const c_char, _mode: u32) -> c_int {
+    entered();
+    // SAFETY: a C string, says the caller.
+    outcome(unsafe { path(name) }.and_then(files::make_directory))
+}
+
+unsafe extern "C" fn rmdir(name: *const c_char) -> c_int {
+    entered();
+    // SAFETY: a C string, says the caller.
+    outcome(unsafe { path(name) }.and_then(files::remove_directory))
+}
+
+/// Bytes of an entry before its name: number, offset, length, kind.
+const ENTRY_HEADER: usize = 8 + 8 + 2 + 1;
+/// What an entry's length is a multiple of.
+const ENTRY_ALIGN: usize = 8;
+const KIND_DIRECTORY: u8 = 4;
+const KIND_FILE: u8 = 8;
+
+/// Writes the entry of `name` to the beginning of `room`; its length. `None`: there is too little.
+fn write_entry(room: &mut [u8], name: &str, inode: Inode, kind: Kind, next: usize) -> Option<usize> {
+    let length = (ENTRY_HEADER + name.len() + 1).next_multiple_of(ENTRY_ALIGN);
+    let room = room.get_mut(..length)?;
+    room[..8].copy_from_slice(&(u64::from(inode) + 1).to_le_bytes());
+    room[8..16].copy_from_slice(&((next + length) as i64).to_le_bytes());
+    room[16..18].copy_from_slice(&(length as u16).to_le_bytes());
+    room[18] = if kind == Kind::Directory { KIND_DIRECTORY } else { KIND_FILE };
+    room[ENTRY_HEADER..].fill(0);
+    room[ENTRY_HEADER..][..name.len()].copy_from_slice(name.as_bytes());
+    Some(length)
+}
+
+/// All names in a directory, at once; how many bytes. `-EINVAL`: there is too little room.
+///
+/// `.` and `..` are left out, which `std` would hand on to the program; except that `.` is all there is of an empty
+/// directory: `std` takes an answer without a byte for a failure.
+unsafe extern "C" fn getdents64(descriptor: c_int, start: *mut u8, length: usize) -> i64 {
+    entered();
+    // SAFETY: the caller's promise.
+    let room = unsafe { buffer(start, length) };
+    files::touch(room);
+    let mut used = 0;
+    let mut fits = true;
+    let mut add = |name: &str, inode, kind| {
+        let entry = write_entry(&mut room[used..], name, inode, kind, used);
+        used += entry.unwrap_or(0);
+        fits &= entry.is_some();
+        fits
+    };
+    let mut any = false;
+    let listed = files::list(descriptor, |name, inode, kind| {
+        any = true;
+        add(name, inode, kind)
+    });
+    if !any {
+        add(".", 0, Kind::Directory);
+    }
+    match listed {
+        Ok(()) if fits => used as i64,
+        Ok(()) => i64::from(failure(Errno::EINVAL)),
+        Err(error) => i64::from(failure(error)),
+    }
+}
+
+/// Turns waiting off and on: for sockets only, of which there are none.
+extern "C" fn ioctl(descriptor: c_int, _request: c_int, _argument: *mut u8) -> c_int {
+    entered();
+    failure(match files::object(descriptor) {
+        Ok(_) => Errno::ENOTTY,
+        Err(error) => error,
+    })
+}
+
+/// A descriptor, and what is asked of it.
+#[repr(C)]
+struct PollEntry {
+    descriptor: c_int,
+    asked: i16,
+    told: i16,
+}
+
+const CAN_READ: i16 = 0x1;
+const CAN_WRITE: i16 = 0x4;
+const NO_DESCRIPTOR: i16 = 0x20;
+
+/// Waits until one of the descriptors can be read or written as asked, or for so many milliseconds; negative: for ever.
+/// How many can. Killable; blocks.
+unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_int) -> c_int {
+    entered();
+    let entries = match count {
+        0 => &mut [][..],
+        // SAFETY: the list is so long, says the caller.
+        _ => unsafe { core::slice::from_raw_parts_mut(list, count) },
+    };
+    let nanoseconds = u64::try_from(milliseconds).ok().map(|time| time.saturating_mul(1_000_000));
+    let ready = look(entries, input::has_some());
+    if ready > 0 || nanoseconds == Some(0) {
+        return ready;
+    }
+    // Files are always ready: what is waited for is input.
+    let waits_for_input = entries.iter().any(|entry| entry.asked & CAN_READ != 0);
+    if waits_for_input {
+        let deadline = nanoseconds.map_or(u64::MAX, time::deadline_after);
+        return look(entries, input::wait_for_some(deadline));
+    }
+    // TIMED: the time is the caller's, who has asked for nothing that could come.
+    let _slept = sleep::sleep(nanoseconds.unwrap_or(u64::MAX));
+    0
+}
+
+/// Tells of each descriptor what can be done; how many there are of which that is anything.
+fn look(entries: &mut [PollEntry], input: bool) -> c_int {
+    for entry in &mut *entries {
+        let possible = match files::object(entry.descriptor) {
+            Ok(Object::Console) => CAN_WRITE | if input { CAN_READ } else { 0 },
+            Ok(Object::Inode(_)) => CAN_READ | CAN_WRITE,
+            Err(_) => NO_DESCRIPTOR,
+        };
+        entry.told = possible & (entry.asked | NO_DESCRIPTOR);
+        if entry.descriptor < 0 {
+            entry.told = 0;
+        }
+    }
+    entries.iter().filter(|entry| entry.told != 0).count() as c_int
+}

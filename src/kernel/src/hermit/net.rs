@@ -1,0 +1,59 @@
+//! The network, of which there is none: sockets cannot be made, so that nothing else has one to work on.
+
+use core::ffi::c_int;
+
+use asphodel_core::errno::Errno;
+
+use super::symbols::Symbol;
+use super::{entered, failure};
+
+pub(super) const SYMBOLS: &[Symbol] = &[
+    Symbol::new("sys_socket", no_network as *const ()),
+    Symbol::new("sys_accept", no_socket as *const ()),
+    Symbol::new("sys_bind", no_socket as *const ()),
+    Symbol::new("sys_connect", no_socket as *const ()),
+    Symbol::new("sys_getpeername", no_socket as *const ()),
+    Symbol::new("sys_getsockname", no_socket as *const ()),
+    Symbol::new("sys_getsockopt", no_socket as *const ()),
+    Symbol::new("sys_listen", no_socket as *const ()),
+    Symbol::new("sys_recv", no_bytes as *const ()),
+    Symbol::new("sys_recvfrom", no_bytes as *const ()),
+    Symbol::new("sys_send", no_bytes as *const ()),
+    Symbol::new("sys_sendto", no_bytes as *const ()),
+    Symbol::new("sys_setsockopt", no_socket as *const ()),
+    Symbol::new("sys_shutdown", no_socket as *const ()),
+    Symbol::new("sys_getaddrinfo", no_name as *const ()),
+    Symbol::new("sys_freeaddrinfo", free_addresses as *const ()),
+];
+
+/// A socket cannot be made, of whatever family.
+extern "C" fn no_network() -> c_int {
+    entered();
+    failure(Errno::EAFNOSUPPORT)
+}
+
+/// Whatever the descriptor is, it is no socket.
+extern "C" fn no_socket() -> c_int {
+    entered();
+    failure(Errno::ENOTSOCK)
+}
+
+/// As [`no_socket`], for what would return a number of bytes.
+extern "C" fn no_bytes() -> isize {
+    entered();
+    failure(Errno::ENOTSOCK) as isize
+}
+
+/// What getaddrinfo says if there is nobody to ask (EAI_FAIL).
+const NOBODY_TO_ASK: c_int = 4;
+
+/// No name is known.
+extern "C" fn no_name() -> c_int {
+    entered();
+    NOBODY_TO_ASK
+}
+
+/// Takes a list of addresses back: there never was one.
+extern "C" fn free_addresses() {
+    entered();
+}

@@ -1,0 +1,262 @@
+//! Files as processes have them: the file system, descriptors, and the console behind the first three of those.
+//!
+//! What is decided is decided by `asphodel_core::fs`; all of it lies behind one mutex. A process gets its table when it
+//! opens or uses something first, with 0, 1 and 2 for the console, so that those which never do cost nothing. A new process
+//! inherits nothing, except that a peer shares its leader's table (T74), which goes with the last of them. Descriptors are
+//! closed by the master, when nobody of the process can use them any more.
+//!
+//! Buffers are touched before the mutex is taken: a program that hands over memory that is not there ends as it would for
+//! any access, and takes no lock with it.
+
+use asphodel_core::errno::Errno;
+use asphodel_core::fs::Files;
+pub use asphodel_core::fs::{Descriptor, Inode, Kind, Object, OpenFlags, Stat, Whence};
+use asphodel_core::fs::{TableNumber, Tree};
+
+use crate::arch::layout::PAGE_SIZE;
+use crate::mem::heap;
+use crate::proc::lwp::current_process;
+use crate::proc::table::{PROCESSES, Process};
+use crate::sync::Mutex;
+use crate::sync::service::Service;
+use crate::time::wall;
+use crate::{console, input};
+
+/// Files may have this part of the heap.
+const SHARE_OF_HEAP: u64 = 2;
+
+/// Most bytes that go to the console in one piece.
+const CONSOLE_PIECE: usize = 1024;
+
+static FILES: Mutex<Option<Files>> = Mutex::new(None);
+
+/// Makes an empty file system. Once, at boot, before process 1.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(crate) fn init() -> Result<(), Errno> {
+    *FILES.lock() = Some(Files::new(Tree::new(heap::free() as u64 / SHARE_OF_HEAP)?)?);
+    Ok(())
+}
+
+/// Does `work` with all files. What is allocated is the kernel's, not a program's: in a service. Blocks.
+fn with_files<T>(work: impl FnOnce(&mut Files) -> Result<T, Errno>) -> Result<T, Errno> {
+    let _service = Service::enter();
+    let mut files = FILES.lock();
+    work(files.as_mut().expect("there are files before there are processes"))
+}
+
+/// Does `work` with all files and the calling process's table. Blocks.
+fn with_table<T>(work: impl FnOnce(&mut Files, TableNumber) -> Result<T, Errno>) -> Result<T, Errno> {
+    with_files(|files| {
+        let table = table_of(files, current_process())?;
+        work(files, table)
+    })
+}
+
+/// The table of a process, which gets one if it has none.
+fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> {
+    if process.descriptors.get() == 0 {
+        process.descriptors.set(files.add_table()?);
+    }
+    Ok(process.descriptors.get())
+}
+
+/// A new peer, which nobody can reach yet, has its leader's table.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(super) fn share(peer: &Process) -> Result<(), Errno> {
+    with_files(|files| {
+        let table = table_of(files, PROCESSES.get(peer.leader.get()))?;
+        files.share_table(table);
+        peer.descriptors.set(table);
+        Ok(())
+    })
+}
+
+/// The process has no descriptors any more. Its master, or the creator that gave up; blocks.
+#[inline]
+pub(super) fn leave(process: &Process) {
+    let table = process.descriptors.get();
+    if table != 0 {
+        process.descriptors.set(0);
+        leave_table(table);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn leave_table(table: TableNumber) {
+    let _left = with_files(|files| {
+        files.leave_table(table);
+        Ok(())
+    });
+}
+
+/// Adds a file with these contents, and the directories it lies in. Thread context; blocks.
+///
+/// # Errors
+/// `EEXIST`; those of every path; `ENOMEM`.
+pub fn add(path: &str, contents: &'static [u8]) -> Result<(), Errno> {
+    with_files(|files| files.tree.add_fixed(path, contents))
+}
+
+/// Opens what a path names, or makes it; open(2). Blocks.
+///
+/// # Errors
+/// `ENOENT`, `ENOTDIR`, `EISDIR`, `EEXIST`, `ENAMETOOLONG`, `EINVAL`, `EMFILE`, `ENOMEM`.
+pub fn open(path: &str, flags: OpenFlags) -> Result<Descriptor, Errno> {
+    with_table(|files, table| files.open(table, path, flags, wall::realtime_ns()))
+}
+
+/// close(2). Blocks.
+///
+/// # Errors
+/// `EBADF`.
+pub fn close(descriptor: Descriptor) -> Result<(), Errno> {
+    with_table(|files, table| files.close(table, descriptor))
+}
+
+/// dup(2). Blocks.
+///
+/// # Errors
+/// `EBADF`, `EMFILE`, `ENOMEM`.
+pub fn duplicate(descriptor: Descriptor) -> Result<Descriptor, Errno> {
+    with_table(|files, table| files.duplicate(table, descriptor))
+}
+
+/// What a descriptor names. Blocks.
+///
+/// # Errors
+/// `EBADF`.
+pub fn object(descriptor: Descriptor) -> Result<Object, Errno> {
+    with_table(|files, table| files.object(table, descriptor))
+}
+
+/// Reads on; 0: the end. From the console as many bytes as there are, at least one; ^D at the beginning is the end, and a
+/// return is a line feed. read(2). Killable; blocks.
+///
+/// # Errors
+/// `EBADF`, `EISDIR`; `EINTR`: the caller is being killed.
+pub fn read(descriptor: Descriptor, buffer: &mut [u8]) -> Result<usize, Errno> {
+    touch(buffer);
+    match with_table(|files, table| files.read(table, descriptor, buffer))? {
+        Some(count) => Ok(count),
+        None => read_console(buffer),
+    }
+}
+
+/// Writes on, or to the console, where up to a kibibyte appears in one piece; how many bytes. write(2). Blocks.
+///
+/// # Errors
+/// `EBADF`, `EISDIR`, `EFBIG`, `ENOSPC`.
+pub fn write(descriptor: Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
+    touch_readable(bytes);
+    if let Some(count) =
+        with_table(|files, table| files.write(table, descriptor, bytes, wall::realtime_ns()))?
+    {
+        return Ok(count);
+    }
+    bytes.chunks(CONSOLE_PIECE).for_each(console::write);
+    Ok(bytes.len())
+}
+
+/// Sets where an open file is; lseek(2). Blocks.
+///
+/// # Errors
+/// `EBADF`, `ESPIPE`, `EINVAL`.
+pub fn seek(descriptor: Descriptor, by: i64, whence: Whence) -> Result<u64, Errno> {
+    with_table(|files, table| files.seek(table, descriptor, by, whence))
+}
+
+/// What is known of what a path names; stat(2). Blocks.
+///
+/// # Errors
+/// Those of every path.
+pub fn stat(path: &str) -> Result<Stat, Errno> {
+    with_files(|files| files.tree.stat(files.tree.lookup(path)?))
+}
+
+/// What is known of a file or directory that is open. Blocks.
+///
+/// # Errors
+/// `ENOENT`: it is gone.
+pub fn stat_inode(inode: Inode) -> Result<Stat, Errno> {
+    with_files(|files| files.tree.stat(inode))
+}
+
+/// unlink(2). Blocks.
+///
+/// # Errors
+/// Those of every path; `EISDIR`.
+pub fn unlink(path: &str) -> Result<(), Errno> {
+    with_files(|files| files.tree.unlink(path, wall::realtime_ns()))
+}
+
+/// mkdir(2). Blocks.
+///
+/// # Errors
+/// Those of every path; `EEXIST`, `ENOMEM`.
+pub fn make_directory(path: &str) -> Result<(), Errno> {
+    with_files(|files| files.tree.make_directory(path, wall::realtime_ns()))
+}
+
+/// rmdir(2). Blocks.
+///
+/// # Errors
+/// Those of every path; `ENOTEMPTY`, `EBUSY`.
+pub fn remove_directory(path: &str) -> Result<(), Errno> {
+    with_files(|files| files.tree.remove_directory(path, wall::realtime_ns()))
+}
+
+/// Calls `each` with every name in an open directory, by name, and what it names, until that says `false`. `each` is short,
+/// calls nothing of this module, and touches only memory that is there. Blocks.
+///
+/// # Errors
+/// `EBADF`, `ENOTDIR`.
+pub fn list(descriptor: Descriptor, mut each: impl FnMut(&str, Inode, Kind) -> bool) -> Result<(), Errno> {
+    with_table(|files, table| {
+        let Object::Inode(inode) = files.object(table, descriptor)? else { return Err(Errno::ENOTDIR) };
+        let mut entries = files.tree.entries(inode)?;
+        let _all = entries.all(|entry| each(entry.name, entry.inode, entry.kind));
+        Ok(())
+    })
+}
+
+/// Files, tables of descriptors, and bytes of memory: all that there is of them. For tests and `free`. Blocks.
+#[must_use]
+pub fn figures() -> (usize, usize, u64) {
+    with_files(|files| Ok((files.open_files(), files.tables(), files.tree.used()))).unwrap_or_default()
+}
+
+/// The end of input that a console has: ^D.
+const END: u8 = 0x04;
+
+fn read_console(buffer: &mut [u8]) -> Result<usize, Errno> {
+    if buffer.is_empty() {
+        return Ok(0);
+    }
+    let count = input::read_some(buffer, |byte| byte == END).ok_or(Errno::EINTR)?;
+    buffer[..count].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+    Ok(count)
+}
+
+/// Makes sure that a buffer can be written, by doing so. In program code.
+pub(crate) fn touch(buffer: &mut [u8]) {
+    let length = buffer.len();
+    for at in (0..length).step_by(PAGE_SIZE).chain(length.checked_sub(1)) {
+        let byte = &raw mut buffer[at];
+        // SAFETY: in the buffer, which is borrowed exclusively.
+        unsafe { byte.write_volatile(byte.read_volatile()) };
+    }
+}
+
+/// Makes sure that bytes can be read, by doing so. In program code.
+pub(crate) fn touch_readable(bytes: &[u8]) {
+    let length = bytes.len();
+    for at in (0..length).step_by(PAGE_SIZE).chain(length.checked_sub(1)) {
+        // SAFETY: in the slice.
+        unsafe { (&raw const bytes[at]).read_volatile() };
+    }
+}
