@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::conformance::Kind;
 use crate::machine::Machine;
+use crate::programs::Std;
 use crate::test::seeds::{Manner, Seeds, Sweep};
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run everything that is tested: host tests, loom models, test images on every machine
     Test(Test),
+    /// Build programs for Rust's `std`, unmodified, and run or test them on Asphodel
+    Std(Std),
     /// Measure the operations of the kernel in instructions, beside the figures of other systems
     Bench(Bench),
     /// Show every requirement, race, invariant, defect and case, with the tests that show it and their last result

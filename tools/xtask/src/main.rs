@@ -16,10 +16,13 @@ mod image;
 mod lint;
 mod machine;
 mod mutants;
+mod payload;
 mod process;
+mod programs;
 mod progress;
 mod run;
 mod setup;
+
 mod symbols;
 mod terminal;
 mod test;
@@ -50,6 +53,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&workspace, &arguments),
         Command::Test(arguments) => test::run(&workspace, &arguments),
+        Command::Std(arguments) => programs::run(&workspace, &arguments),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
         Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
         Command::Explore(arguments) => explore::run(&workspace, &arguments),

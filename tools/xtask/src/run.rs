@@ -53,8 +53,22 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Run) -> anyhow::Result
     if let Some(port) = boot.gdb_port {
         gdb::announce(&program.elf, port);
     }
-    let deadline = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    match attach(&environment, &boot, deadline, || Symbols::load(workspace, &program.elf))? {
+    let limit = arguments.timeout.map(Duration::from_secs);
+    attached(&environment, &boot, limit, || Symbols::load(workspace, &program.elf))
+}
+
+/// Boots the guest, with the user's terminal or whatever else standard input is on its console, and ends with its
+/// status.
+///
+/// # Errors
+/// Fails when the emulator cannot be started, the guest ends without a status, or takes longer than `limit`.
+pub(crate) fn attached(
+    environment: &Environment,
+    boot: &Boot,
+    limit: Option<Duration>,
+    symbols: impl Fn() -> Option<Symbols>,
+) -> anyhow::Result<ExitCode> {
+    match attach(environment, boot, limit.map(|limit| Instant::now() + limit), symbols)? {
         Some(status) => Ok(ExitCode::from(status)),
         None => bail!("the guest ended without `asphodel: power off, status N`"),
     }

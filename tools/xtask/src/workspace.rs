@@ -54,6 +54,11 @@ impl Workspace {
         self.target.join("loom")
     }
 
+    /// The target directory of programs for `std`: one for all, so that `std` is built once.
+    pub(crate) fn std_target(&self) -> PathBuf {
+        self.target.join("std")
+    }
+
     /// Where xtask keeps its own files: the stamp of the set-up, the generated configuration, logs, flat images.
     pub(crate) fn state(&self) -> PathBuf {
         self.target.join("xtask")

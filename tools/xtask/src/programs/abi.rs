@@ -1,0 +1,126 @@
+//! What a program may ask the kernel for: the functions that `std` for `aarch64-unknown-hermit` calls.
+//!
+//! They are given to the linker as a shared library that has nothing but their names, so it is the linker that says which
+//! function is not there, and calls go through the tables that the kernel's loader fills in.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::process;
+use crate::setup::Toolchain;
+
+/// The name of the kernel as a shared library; its loader knows it.
+pub(super) const KERNEL: &str = "asphodel";
+
+/// The functions, by their names.
+pub(super) const FUNCTIONS: [&str; 48] = [
+    "sys_abort",
+    "sys_accept",
+    "sys_available_parallelism",
+    "sys_bind",
+    "sys_clock_gettime",
+    "sys_close",
+    "sys_connect",
+    "sys_dup",
+    "sys_exit",
+    "sys_free",
+    "sys_freeaddrinfo",
+    "sys_fstat",
+    "sys_futex_wait",
+    "sys_futex_wake",
+    "sys_get_errno",
+    "sys_getaddrinfo",
+    "sys_getdents64",
+    "sys_getpeername",
+    "sys_getsockname",
+    "sys_getsockopt",
+    "sys_ioctl",
+    "sys_join",
+    "sys_listen",
+    "sys_lseek",
+    "sys_lstat",
+    "sys_malloc",
+    "sys_mkdir",
+    "sys_open",
+    "sys_poll",
+    "sys_read",
+    "sys_read_entropy",
+    "sys_readv",
+    "sys_realloc",
+    "sys_recv",
+    "sys_recvfrom",
+    "sys_rmdir",
+    "sys_send",
+    "sys_sendto",
+    "sys_setsockopt",
+    "sys_shutdown",
+    "sys_socket",
+    "sys_spawn2",
+    "sys_stat",
+    "sys_unlink",
+    "sys_usleep",
+    "sys_write",
+    "sys_writev",
+    "sys_yield",
+];
+
+/// Makes the library in `directory`, unless it is there; gives its path.
+///
+/// # Errors
+/// Fails when it cannot be written, or the linker refuses.
+pub(super) fn library(toolchain: &Toolchain, directory: &Path) -> anyhow::Result<PathBuf> {
+    let script = directory.join("asphodel.ld");
+    let library = directory.join("libasphodel.so");
+    let text = script_text();
+    if library.is_file() && fs::read_to_string(&script).ok().as_ref() == Some(&text) {
+        return Ok(library);
+    }
+    fs::create_dir_all(directory)?;
+    fs::write(&script, text).with_context(|| format!("cannot write {}", script.display()))?;
+    let mut linker = Command::new(&toolchain.linker);
+    // The linker of a toolchain is told what to be; another goes by its name.
+    if toolchain.linker.ends_with("rust-lld") {
+        linker.args(["-flavor", "gnu"]);
+    }
+    linker.args(["-m", "aarch64elf", "-shared", "-soname", KERNEL, "-o"]).arg(&library).arg(&script);
+    process::check(&mut linker, "linking the names of the kernel's functions")?;
+    Ok(library)
+}
+
+/// The linker's input: each function is a symbol.
+fn script_text() -> String {
+    FUNCTIONS.iter().fold(String::new(), |mut text, name| {
+        let _ = writeln!(text, "{name} = 0;");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Workspace;
+
+    #[test]
+    fn the_kernel_has_no_function_that_programs_do_not_know() {
+        let workspace = Workspace::find().unwrap();
+        let mut found = 0;
+        for entry in fs::read_dir(workspace.root().join("src/kernel/src/hermit")).unwrap() {
+            let source = fs::read_to_string(entry.unwrap().path()).unwrap();
+            for rest in source.split("Symbol::new(\"").skip(1) {
+                let name = rest.split('"').next().unwrap();
+                assert!(FUNCTIONS.contains(&name), "{name}");
+                found += 1;
+            }
+        }
+        assert_ne!(found, 0, "the tables are written otherwise now");
+    }
+
+    #[test]
+    fn functions_are_in_order_and_none_is_there_twice() {
+        assert!(FUNCTIONS.is_sorted_by(|one, other| one < other));
+    }
+}

@@ -1,0 +1,153 @@
+//! Booting the default image with programs behind it, and what came of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::arguments::{self, Boot as Arguments};
+use super::libtest::Results;
+use super::program::Program;
+use crate::build;
+use crate::cli::Choice;
+use crate::console;
+use crate::guest::{self, End};
+use crate::machine::{Boot, Configuration};
+use crate::payload::Payload;
+use crate::setup::Environment;
+use crate::symbols::Symbols;
+use crate::workspace::Workspace;
+
+/// The image, and how it is booted.
+pub(super) struct Booted<'a> {
+    workspace: &'a Workspace,
+    environment: &'a Environment,
+    /// The default image.
+    pub(super) kernel: build::Program,
+    /// What every program finds: files and environment.
+    payload: Payload,
+    /// Of the default image.
+    boot: Boot,
+}
+
+/// How a test program ran.
+#[derive(Clone, Debug)]
+pub(super) struct Ran {
+    /// What its harness said.
+    pub(super) results: Results,
+    /// How it ended.
+    end: End,
+    /// How long it took on the host.
+    pub(super) took: Duration,
+    /// All that the system said, addresses explained.
+    pub(super) console: String,
+}
+
+impl<'a> Booted<'a> {
+    /// Builds the default image, to be booted as asked for.
+    ///
+    /// # Errors
+    /// Fails when it does not build, or there is no such machine or file.
+    pub(super) fn new(
+        workspace: &'a Workspace,
+        environment: &'a Environment,
+        arguments: &Arguments,
+    ) -> anyhow::Result<Self> {
+        let payload = common_payload(arguments)?;
+        let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
+        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
+        let mut boot = Boot::new(configuration, &kernel.image);
+        boot.memory.clone_from(&arguments.memory);
+        boot.append.clone_from(&arguments.append);
+        Ok(Self { workspace, environment, kernel, payload, boot })
+    }
+
+    /// A boot whose first process runs `program` with these words. Its image is written to `directory`.
+    ///
+    /// # Errors
+    /// Fails when the program cannot be loaded, or all is too large.
+    pub(super) fn boot(&self, program: &Program, words: &[&str], directory: &Path) -> anyhow::Result<Boot> {
+        let mut payload = self.payload.clone();
+        payload.add_program(&program.name, program.read()?);
+        payload.add_autorun(&[&[program.name.as_str()], words].concat())?;
+        let image = directory.join("kernel8.img");
+        payload.write(&self.kernel.image, &image)?;
+        let mut boot = self.boot.clone();
+        boot.kernel = image;
+        Ok(boot)
+    }
+
+    /// Runs a test program; `on_line` hears what it says.
+    ///
+    /// # Errors
+    /// Fails as `boot`, or when the emulator cannot be started.
+    pub(super) fn run_tests(
+        &self,
+        program: &Program,
+        words: &[&str],
+        limit: Duration,
+        on_line: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Ran> {
+        let directory = tempfile::tempdir()?;
+        let boot = self.boot(program, words, directory.path())?;
+        let (mut results, mut begun) = (Results::default(), false);
+        let ran = guest::watch(self.environment, &boot, Some(limit), &mut |line| {
+            results.read_line(line);
+            if begun && console::power_off_status(line).is_none() {
+                on_line(line);
+            }
+            begun |= console::is_init(line);
+        })?;
+        let symbols = Symbols::load(self.workspace, &self.kernel.elf);
+        let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
+        Ok(Ran { results, end: ran.end, took: ran.took, console })
+    }
+
+    /// The symbols of the system.
+    pub(super) fn symbols(&self) -> Option<Symbols> {
+        Symbols::load(self.workspace, &self.kernel.elf)
+    }
+}
+
+impl Ran {
+    /// Why it failed, when it did.
+    pub(super) fn failure(&self) -> Option<String> {
+        match self.end {
+            End::TimedOut => Some("it did not end in its time".into()),
+            End::Panicked => Some("the system panicked".into()),
+            End::Vanished => Some("the system ended without a status".into()),
+            End::PoweredOff(_) if self.results.failed() != 0 => {
+                Some(format!("failed: {}", self.results.failed.join(", ")))
+            }
+            End::PoweredOff(0) => None,
+            End::PoweredOff(status) => Some(format!("it ended with status {status}")),
+        }
+    }
+
+    /// Keeps the console in a file, and gives its path.
+    ///
+    /// # Errors
+    /// Fails when it cannot be written.
+    pub(super) fn keep(&self, workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
+        let directory = workspace.state().join("logs");
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(format!("std-{name}.log"));
+        fs::write(&path, &self.console).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// What every program of a command finds: files and environment.
+fn common_payload(arguments: &Arguments) -> anyhow::Result<Payload> {
+    let mut payload = Payload::default();
+    for argument in &arguments.file {
+        let (host, path) = arguments::file(argument)?;
+        let contents = fs::read(&host).with_context(|| format!("cannot read {}", host.display()))?;
+        payload.add_file(path, contents)?;
+    }
+    for variable in &arguments.env {
+        payload.add_variable(variable)?;
+    }
+    Ok(payload)
+}

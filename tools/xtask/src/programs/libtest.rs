@@ -1,0 +1,77 @@
+//! Reading what Rust's own test harness says.
+
+/// How the tests of a program came out.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Results {
+    /// How many passed.
+    pub(super) passed: usize,
+    /// How many are ignored by themselves.
+    pub(super) ignored: usize,
+    /// The failed ones, by their names.
+    pub(super) failed: Vec<String>,
+    /// Whether the harness came to its end.
+    pub(super) complete: bool,
+    /// How many it said failed at its end.
+    counted_failed: usize,
+}
+
+impl Results {
+    /// Takes the next line of the console.
+    pub(super) fn read_line(&mut self, line: &str) {
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            self.complete = true;
+            for count in counts.split([';', '.']).map(str::trim) {
+                let (number, word) = count.split_once(' ').unwrap_or_default();
+                let Ok(number) = number.parse() else { continue };
+                match word {
+                    "passed" => self.passed = number,
+                    "failed" => self.counted_failed = number,
+                    "ignored" => self.ignored = number,
+                    _ => {}
+                }
+            }
+        } else if let Some(name) = failed_test(line) {
+            self.failed.push(name.to_string());
+        }
+    }
+
+    /// How many failed.
+    pub(super) fn failed(&self) -> usize {
+        self.counted_failed.max(self.failed.len())
+    }
+}
+
+/// The test that a line says failed. Other tests may have written before it on the line.
+fn failed_test(line: &str) -> Option<&str> {
+    let (_, name) = line.trim_end().strip_suffix(" ... FAILED")?.rsplit_once("test ")?;
+    Some(name.trim_end_matches(" - should panic"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_has_the_counts() {
+        let mut results = Results::default();
+        for line in [
+            "running 3 tests",
+            "test a::b ... ok",
+            "saidtest c ... FAILED",
+            "test d - should panic ... FAILED",
+            "test result: FAILED. 10 passed; 2 failed; 3 ignored; 0 measured; 1 filtered out; finished in 0.05s",
+        ] {
+            results.read_line(line);
+        }
+        assert_eq!((results.passed, results.failed(), results.ignored), (10, 2, 3));
+        assert_eq!(results.failed, ["c", "d"]);
+        assert!(results.complete);
+    }
+
+    #[test]
+    fn a_harness_that_does_not_end_is_not_complete() {
+        let mut results = Results::default();
+        results.read_line("test a ... ok");
+        assert!(!results.complete);
+    }
+}

@@ -1,0 +1,66 @@
+//! The command `std`: unmodified programs for Rust's `std`, built for Asphodel, packed behind its image, and run.
+//!
+//! [`abi`] is what they may ask the kernel for, [`cargo`] builds them, [`program`] checks them; [`crate::payload`] packs
+//! them. The default image is booted with them; its first process runs them instead of its console.
+
+mod abi;
+mod arguments;
+mod boot;
+mod cargo;
+mod libtest;
+mod program;
+mod run;
+mod test;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+
+pub(crate) use self::arguments::Std;
+use self::arguments::{Build, Command};
+use self::cargo::Kind;
+use crate::build;
+use crate::cli::Choice;
+use crate::payload::Payload;
+use crate::progress::note;
+use crate::setup::{self, Environment};
+use crate::workspace::Workspace;
+
+/// The command `std`.
+///
+/// # Errors
+/// Fails when something does not build, cannot be loaded or cannot be run.
+pub(crate) fn run(workspace: &Workspace, arguments: &Std) -> anyhow::Result<ExitCode> {
+    let environment = setup::ensure(workspace)?;
+    match &arguments.command {
+        Command::Build(arguments) => build(workspace, &environment, arguments),
+        Command::Run(arguments) => run::run(workspace, &environment, arguments),
+        Command::Test(arguments) => test::run(workspace, &environment, arguments),
+    }
+}
+
+/// The command `std build`.
+fn build(workspace: &Workspace, environment: &Environment, arguments: &Build) -> anyhow::Result<ExitCode> {
+    let programs = cargo::build(workspace, &environment.toolchain, &arguments.of, Kind::Program, |cargo| {
+        for (option, names) in [("--bin", &arguments.bin), ("--example", &arguments.example)] {
+            for name in names {
+                cargo.args([option, name]);
+            }
+        }
+    })?;
+    ensure!(!programs.is_empty(), "the package has no program: there is no src/main.rs and no [[bin]]");
+    let mut payload = Payload::default();
+    for program in &programs {
+        payload.add_program(&program.name, program.read()?);
+        println!("{}", program.elf.display());
+    }
+    if let Some(out) = &arguments.out {
+        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
+        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let image = out.join("kernel8.img");
+        payload.write(&kernel.image, &image)?;
+        note(&format!("{}: Asphodel with {} programs", image.display(), programs.len()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
