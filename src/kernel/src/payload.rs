@@ -1,12 +1,12 @@
 //! The payload: what was appended to the image, a tar archive with programs to load and files.
 //!
-//! `cargo xtask` makes it; `arch::mmu` says where it lies. Read once, before process 1 is started. Members:
+//! `cargo xtask` makes it; `arch::mmu` says where it lies. Read once, before process 1 is started. Members that are no
+//! regular files only keep programs on pages; the others:
 //!
 //! | name | what |
 //! |---|---|
 //! | `bin/NAME` | a program, an ELF that begins on a page |
 //! | `etc/autorun` | lines `NAME WORDS...`: programs for process 1 to run instead of the console |
-//! | `.padding` | nothing: what keeps programs on pages |
 //! | all others | files, by their names; the ones above are files, too |
 //! | `etc/environment` | lines `NAME=VALUE`: what every loaded program finds in its environment |
 
@@ -27,8 +27,6 @@ use crate::proc::program::{self, Program};
 
 /// Where programs are.
 const PROGRAMS: &str = "bin/";
-/// What members are called that only fill a place.
-const PADDING: &str = ".padding";
 
 static AUTORUN: Once<&'static str> = Once::new();
 
@@ -47,9 +45,12 @@ pub(crate) fn read() -> Result<(), Errno> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let Ok(archive) = TarArchiveRef::new(bytes) else {
-        println!("asphodel: what lies behind the image is no archive");
-        return Ok(());
+    let archive = match TarArchiveRef::new(bytes) {
+        Ok(archive) => archive,
+        Err(error) => {
+            println!("asphodel: what lies behind the image is no archive: {error}");
+            return Ok(());
+        }
     };
     // What a loader has put there was written as data.
     cache::forget_instructions();
@@ -64,9 +65,7 @@ pub(crate) fn read() -> Result<(), Errno> {
             "etc/environment" => set_text(name, entry.data(), start::set_environment),
             _ => {}
         }
-        if !name.starts_with(PADDING)
-            && let Err(error) = files::add(name, entry.data())
-        {
+        if let Err(error) = files::add(name, entry.data()) {
             println!("asphodel: file {name} of the payload is left out: {error}");
         }
         let Some(name) = name.strip_prefix(PROGRAMS).filter(|name| !name.is_empty()) else { continue };
