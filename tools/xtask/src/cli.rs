@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::conformance::Kind;
 use crate::machine::Machine;
 use crate::programs::Std;
+use crate::sdcard::disk;
 use crate::test::seeds::{Manner, Seeds, Sweep};
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Mutants(Mutants),
     /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
     Image(Image),
+    /// Make a card that a Raspberry Pi 4 boots from
+    Sdcard(Sdcard),
     /// Install what building and running needs, and say what was installed
     Setup(Setup),
     /// What CI runs: formatting, lints, documentation, all tests, a short bench
@@ -247,6 +250,42 @@ pub(crate) struct Image {
     pub(crate) choice: Choice,
 }
 
+/// Arguments of `sdcard`.
+#[derive(Args, Debug)]
+#[command(after_help = SDCARD_HELP)]
+pub(crate) struct Sdcard {
+    /// The file that becomes the card, byte for byte
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// A directory with start4.elf, fixup4.dat and bcm2711-rpi-4-b.dtb [default: the distribution's packages]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) firmware: Option<PathBuf>,
+    /// Size in MiB, a power of two (the emulator takes no other card)
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = card_size)]
+    pub(crate) size: u64,
+    /// Boot arguments, words of the form key=value
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) append: Option<String>,
+    /// Which image the card boots
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+const SDCARD_HELP: &str = "\
+The kernel on the card is the flat image that `image` writes and the tests run. Firmware comes from packages that are
+unpacked, not installed; what cannot be had is left out, and the command says what to copy where.";
+
+/// The size of a card in MiB.
+fn card_size(text: &str) -> Result<u64, String> {
+    let size: u64 = text.parse().map_err(|_| "it is no number".to_string())?;
+    let sizes = disk::MIN_MIB..=disk::MAX_MIB;
+    if size.is_power_of_two() && sizes.contains(&size) {
+        Ok(size)
+    } else {
+        Err(format!("it is no power of two from {} to {}", sizes.start(), sizes.end()))
+    }
+}
+
 /// The choice of one image.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Choice {
@@ -286,6 +325,14 @@ mod tests {
         let Command::Run(run) = cli.command else { panic!("another command") };
         assert_eq!(run.cpus, 2);
         assert_eq!(run.words, ["storm", "--fast"]);
+    }
+
+    #[test]
+    fn a_card_has_a_size_that_the_emulator_takes() {
+        assert_eq!(card_size("256"), Ok(256));
+        for refused in ["100", "32", "4096", "x"] {
+            assert!(card_size(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

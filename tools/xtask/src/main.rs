@@ -21,6 +21,7 @@ mod process;
 mod programs;
 mod progress;
 mod run;
+mod sdcard;
 mod setup;
 
 mod symbols;
@@ -59,6 +60,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
+        Command::Sdcard(arguments) => sdcard::run(&workspace, &arguments),
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
         Command::Ci(arguments) => ci::run(&workspace, &arguments),
     }

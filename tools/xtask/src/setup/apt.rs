@@ -10,13 +10,13 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use super::Permission;
-use super::sources::{self, SourceFile};
+use super::sources::{self, SourceFile, Wish};
 use crate::process;
 use crate::progress::note;
 use crate::workspace::Workspace;
 
 /// Where apt's sources are.
-const SOURCES: &str = "/etc/apt";
+pub(super) const SOURCES: &str = "/etc/apt";
 
 /// The name of the file that we add there.
 const OWN_SOURCE: &str = "asphodel-backports";
@@ -111,7 +111,8 @@ impl Apt {
         if sources::serves(&files, suite) {
             return Ok(());
         }
-        let Some(derived) = sources::derive(&files, &codename, suite) else {
+        let wish = Wish { suite, components: "main", architecture: None };
+        let Some(derived) = sources::derive(&files, &codename, wish) else {
             bail!("no package source under {SOURCES} serves {codename}: add one for {suite} by hand");
         };
         let path = format!("{SOURCES}/sources.list.d/{OWN_SOURCE}.{}", derived.extension);
@@ -159,7 +160,7 @@ fn privileged(typed: &str) -> anyhow::Result<Command> {
 }
 
 /// The codename of the release that this machine runs.
-fn codename() -> anyhow::Result<String> {
+pub(super) fn codename() -> anyhow::Result<String> {
     let text = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
     codename_in(&text).context("/etc/os-release names no VERSION_CODENAME")
 }
@@ -178,7 +179,7 @@ fn candidate_of(policy: &str) -> Option<String> {
 }
 
 /// All files of package sources, in the order in which apt reads them.
-fn source_files(directory: &Path) -> Vec<SourceFile> {
+pub(super) fn source_files(directory: &Path) -> Vec<SourceFile> {
     let mut paths = vec![directory.join("sources.list")];
     let mut parts: Vec<PathBuf> = fs::read_dir(directory.join("sources.list.d"))
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())

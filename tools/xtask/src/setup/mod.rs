@@ -4,6 +4,7 @@
 //! remembered in a stamp, so that a second run looks at a few files, does no work and says nothing.
 
 mod apt;
+pub(crate) mod packages;
 mod qemu;
 mod sources;
 mod stamp;

@@ -1,7 +1,7 @@
-//! Deriving a package source for a release's backports from the machine's own package sources.
+//! Deriving a package source from the machine's own: for a release's backports, another component, another architecture.
 //!
 //! Pure text work: no server's name is known here. Whatever serves the release on this machine (a mirror, a
-//! cache, with whatever keys) is asked for its backports too.
+//! cache, with whatever keys) is asked for the rest too.
 
 use deb822_fast::{Deb822, Paragraph};
 
@@ -12,6 +12,17 @@ pub(super) struct SourceFile {
     pub(super) deb822: bool,
     /// Its text.
     pub(super) text: String,
+}
+
+/// What a derived source is to serve.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    /// The suite.
+    pub(super) suite: &'a str,
+    /// Its components, separated by spaces.
+    pub(super) components: &'a str,
+    /// The architecture, where it is not that of the source it is derived from.
+    pub(super) architecture: Option<&'a str>,
 }
 
 /// A derived source: what goes into a file of our own.
@@ -34,17 +45,16 @@ pub(super) fn serves(files: &[SourceFile], suite: &str) -> bool {
     })
 }
 
-/// A source for `backports` made from the first source that serves `codename`.
-pub(super) fn derive(files: &[SourceFile], codename: &str, backports: &str) -> Option<Derived> {
+/// A source for what is wished, made from the first source that serves `codename`.
+pub(super) fn derive(files: &[SourceFile], codename: &str, wish: Wish<'_>) -> Option<Derived> {
     files.iter().find_map(|file| {
         if file.deb822 {
             let paragraphs = paragraphs(&file.text);
             let paragraph = paragraphs.iter().find(|paragraph| paragraph_serves(paragraph, codename))?;
-            Some(Derived { extension: "sources", text: derived_paragraph(paragraph, backports) })
+            Some(Derived { extension: "sources", text: derived_paragraph(paragraph, wish) })
         } else {
             let line = file.text.lines().find_map(|line| line_serves(line, codename))?;
-            let text = format!("deb {}{} {backports} main\n", line.options, line.address);
-            Some(Derived { extension: "list", text })
+            Some(Derived { extension: "list", text: derived_line(&line, wish) })
         }
     })
 }
@@ -63,8 +73,8 @@ fn paragraph_serves(paragraph: &Paragraph, suite: &str) -> bool {
     has("Types", "deb") && has("Suites", suite) && !has("Enabled", "no") && paragraph.get("URIs").is_some()
 }
 
-/// A stanza that asks the same servers, trusted by the same keys, for `suite`.
-fn derived_paragraph(paragraph: &Paragraph, suite: &str) -> String {
+/// A stanza that asks the same servers, trusted by the same keys, for what is wished.
+fn derived_paragraph(paragraph: &Paragraph, wish: Wish<'_>) -> String {
     let mut text = String::from("Types: deb\n");
     let mut field = |name: &str, value: &str| {
         // A value of several lines (an embedded key) keeps its lines, each indented as the format wants.
@@ -72,9 +82,12 @@ fn derived_paragraph(paragraph: &Paragraph, suite: &str) -> String {
         text.push_str(&format!("{name}: {value}\n"));
     };
     field("URIs", paragraph.get("URIs").unwrap_or_default());
-    field("Suites", suite);
-    field("Components", "main");
-    for name in ["Architectures", "Signed-By", "Trusted"] {
+    field("Suites", wish.suite);
+    field("Components", wish.components);
+    if let Some(value) = wish.architecture.or(paragraph.get("Architectures")) {
+        field("Architectures", value);
+    }
+    for name in ["Signed-By", "Trusted"] {
         if let Some(value) = paragraph.get(name) {
             field(name, value);
         }
@@ -82,10 +95,21 @@ fn derived_paragraph(paragraph: &Paragraph, suite: &str) -> String {
     text
 }
 
+/// A one-line source that asks the same server, with the same options, for what is wished.
+fn derived_line(line: &Line<'_>, wish: Wish<'_>) -> String {
+    let mut options: Vec<String> = line.options.split_whitespace().map(String::from).collect();
+    if let Some(architecture) = wish.architecture {
+        options.retain(|option| !option.starts_with("arch="));
+        options.insert(0, format!("arch={architecture}"));
+    }
+    let options = if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
+    format!("deb {options}{} {} {}\n", line.address, wish.suite, wish.components)
+}
+
 /// The parts of a one-line source that a derived one keeps.
 struct Line<'a> {
-    /// `[...] ` or nothing.
-    options: String,
+    /// What stands between brackets.
+    options: &'a str,
     /// Where packages come from.
     address: &'a str,
 }
@@ -97,9 +121,9 @@ fn line_serves<'a>(line: &'a str, suite: &str) -> Option<Line<'a>> {
     let (options, rest) = match rest.strip_prefix('[') {
         Some(inner) => {
             let (options, rest) = inner.split_once(']')?;
-            (format!("[{}] ", options.trim()), rest)
+            (options.trim(), rest)
         }
-        None => (String::new(), rest),
+        None => ("", rest),
     };
     let mut words = rest.split_whitespace();
     let address = words.next()?;
@@ -118,6 +142,10 @@ mod tests {
         SourceFile { deb822: false, text: text.into() }
     }
 
+    fn backports(suite: &str) -> Wish<'_> {
+        Wish { suite, components: "main", architecture: None }
+    }
+
     const RELEASE: &str = "\
 Types: deb
 # a comment
@@ -134,7 +162,7 @@ Components: main
 
     #[test]
     fn the_servers_and_keys_of_the_release_are_kept() {
-        let derived = derive(&[stanzas(RELEASE)], "bookworm", "bookworm-backports").unwrap();
+        let derived = derive(&[stanzas(RELEASE)], "bookworm", backports("bookworm-backports")).unwrap();
         assert_eq!(derived.extension, "sources");
         assert_eq!(
             derived.text,
@@ -149,7 +177,7 @@ Components: main
     fn an_embedded_key_keeps_its_lines() {
         let text =
             "Types: deb\nURIs: http://m.example/\nSuites: s\nSigned-By:\n -----BEGIN\n .\n abc\n -----END\n";
-        let derived = derive(&[stanzas(text)], "s", "s-backports").unwrap();
+        let derived = derive(&[stanzas(text)], "s", backports("s-backports")).unwrap();
         assert!(derived.text.contains("-----BEGIN\n .\n abc\n -----END\n"), "{}", derived.text);
     }
 
@@ -157,7 +185,7 @@ Components: main
     fn stanzas_that_do_not_serve_the_release_are_passed_over() {
         let source = "Types: deb-src\nURIs: http://a.example/\nSuites: bookworm\n";
         let off = "Types: deb\nURIs: http://b.example/\nSuites: bookworm\nEnabled: no\n";
-        assert_eq!(derive(&[stanzas(source), stanzas(off)], "bookworm", "x"), None);
+        assert_eq!(derive(&[stanzas(source), stanzas(off)], "bookworm", backports("x")), None);
     }
 
     #[test]
@@ -167,7 +195,7 @@ Components: main
              deb-src http://m.example/debian bookworm main\n\
              deb [ arch=amd64 signed-by=/k.gpg ] http://m.example/debian bookworm main contrib\n",
         );
-        let derived = derive(&[file], "bookworm", "bookworm-backports").unwrap();
+        let derived = derive(&[file], "bookworm", backports("bookworm-backports")).unwrap();
         assert_eq!(derived.extension, "list");
         assert_eq!(
             derived.text,
@@ -178,8 +206,29 @@ Components: main
     #[test]
     fn a_one_line_source_without_options_has_none_derived() {
         let derived =
-            derive(&[lines("deb http://m.example/debian bookworm main\n")], "bookworm", "b").unwrap();
+            derive(&[lines("deb http://m.example/debian bookworm main\n")], "bookworm", backports("b"))
+                .unwrap();
         assert_eq!(derived.text, "deb http://m.example/debian b main\n");
-        assert_eq!(derive(&[lines("deb http://m.example/debian trixie main\n")], "bookworm", "b"), None);
+        assert_eq!(
+            derive(&[lines("deb http://m.example/debian trixie main\n")], "bookworm", backports("b")),
+            None
+        );
+    }
+
+    #[test]
+    fn another_component_and_architecture_can_be_wished() {
+        let wish =
+            Wish { suite: "bookworm", components: "main non-free-firmware", architecture: Some("arm64") };
+        let derived = derive(&[stanzas(RELEASE)], "bookworm", wish).unwrap();
+        assert_eq!(
+            derived.text,
+            "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\nComponents: main non-free-firmware\n\
+             Architectures: arm64\nSigned-By: /usr/share/keyrings/a.gpg\n"
+        );
+        let file = lines("deb [arch=amd64 signed-by=/k.gpg] http://m.example/debian bookworm main\n");
+        assert_eq!(
+            derive(&[file], "bookworm", wish).unwrap().text,
+            "deb [arch=arm64 signed-by=/k.gpg] http://m.example/debian bookworm main non-free-firmware\n"
+        );
     }
 }
