@@ -54,9 +54,10 @@ impl Workspace {
         self.target.join("loom")
     }
 
-    /// The target directory of programs for `std`: one for all, so that `std` is built once.
-    pub(crate) fn std_target(&self) -> PathBuf {
-        self.target.join("std")
+    /// The target directory of programs for `std`: one for all, so that `std` is built once; of those whose panics
+    /// unwind, another.
+    pub(crate) fn std_target(&self, unwind: bool) -> PathBuf {
+        self.target.join(if unwind { "std-unwind" } else { "std" })
     }
 
     /// Where xtask keeps its own files: the stamp of the set-up, the generated configuration, logs, flat images.

@@ -47,6 +47,9 @@ pub(crate) struct Crate {
     /// No default features of the crate
     #[arg(long)]
     pub(crate) no_default_features: bool,
+    /// Panics unwind: they can be caught, and a panicking test fails alone [default: a panic ends the program]
+    #[arg(long)]
+    pub(crate) unwind: bool,
 }
 
 /// How a program is booted.

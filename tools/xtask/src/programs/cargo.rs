@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::abi;
 use super::arguments::Crate;
 use super::program::Program;
+use super::unwinding::{self, Unwinding};
 use crate::process;
 use crate::setup::{Library, Toolchain};
 use crate::workspace::Workspace;
@@ -30,6 +31,15 @@ pub(super) enum Kind {
     Program,
     /// Test programs.
     Test,
+}
+
+/// What a panic does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Panics {
+    /// It ends the program, as is usual for the target.
+    Abort,
+    /// It unwinds the thread.
+    Unwind,
 }
 
 /// The manifest that the arguments mean.
@@ -64,20 +74,26 @@ pub(super) fn build(
     add: impl FnOnce(&mut Command),
 ) -> anyhow::Result<Vec<Program>> {
     let manifest = manifest(workspace, of.manifest_path.as_deref())?;
-    let mut cargo = cargo(workspace, toolchain, &manifest)?;
+    let panics = if of.unwind { Panics::Unwind } else { Panics::Abort };
+    let mut cargo = cargo(workspace, toolchain, &manifest, panics)?;
     match kind {
         Kind::Program => cargo.arg("build"),
         Kind::Test => cargo.args(["test", "--no-run"]),
     };
     cargo.args(["--message-format", "json-render-diagnostics", "--target", TARGET, "--manifest-path"]);
-    cargo.arg(&manifest).arg("--target-dir").arg(workspace.std_target());
+    cargo.arg(&manifest).arg("--target-dir").arg(workspace.std_target(of.unwind));
     add_choice(&mut cargo, of);
     add(&mut cargo);
     programs(&mut cargo, kind)
 }
 
 /// A cargo command for programs, in the crate's directory, still without its subcommand.
-fn cargo(workspace: &Workspace, toolchain: &Toolchain, manifest: &Path) -> anyhow::Result<Command> {
+fn cargo(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    manifest: &Path,
+    panics: Panics,
+) -> anyhow::Result<Command> {
     ensure!(
         has_library_source(toolchain),
         "{} has no library source, and programs need std built from it: install rust-src (rustup) or rust-web-src \
@@ -86,12 +102,13 @@ fn cargo(workspace: &Workspace, toolchain: &Toolchain, manifest: &Path) -> anyho
     );
     let state = workspace.state().join("std");
     let library = abi::library(toolchain, &state)?;
-    let configuration = state.join("cargo.toml");
-    let text = toml::to_string(&Configuration::new(toolchain, &library))?;
-    if fs::read_to_string(&configuration).ok().as_ref() != Some(&text) {
-        fs::write(&configuration, text)
-            .with_context(|| format!("cannot write {}", configuration.display()))?;
-    }
+    let (name, unwinding) = match panics {
+        Panics::Abort => ("abort.toml", None),
+        Panics::Unwind => ("unwind.toml", Some(unwinding::prepare(toolchain, &state)?)),
+    };
+    let configuration = state.join(name);
+    let text = toml::to_string(&Configuration::new(toolchain, &library, unwinding.as_ref()))?;
+    unwinding::write_if_changed(&configuration, &text)?;
     let mut cargo = process::cargo(manifest.parent().context("a manifest is in a directory")?);
     // `-Zbuild-std` on a stable compiler, for this child only.
     cargo.env("RUSTC_BOOTSTRAP", "1").arg("--config").arg(&configuration);
@@ -177,7 +194,7 @@ struct BuildSection {
 #[serde(rename_all = "kebab-case")]
 struct UnstableSection {
     build_std: [&'static str; LIBRARY.len()],
-    build_std_features: [&'static str; 1],
+    build_std_features: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -198,18 +215,24 @@ struct ProgramSection {
 }
 
 impl Configuration {
-    /// The configuration for this machine's toolchain and the library of the kernel's functions.
-    fn new(toolchain: &Toolchain, library: &Path) -> Self {
+    /// The configuration for this machine's toolchain, the library of the kernel's functions, and what unwinds.
+    fn new(toolchain: &Toolchain, library: &Path, unwinding: Option<&Unwinding>) -> Self {
+        // The target has no C library that would bring memcpy and its like.
+        let mut build_std_features = vec!["compiler-builtins-mem"];
+        let mut compiler = toolchain.compiler.clone();
+        let mut rustflags = rustflags(library);
+        if let Some(Unwinding { compiler: script, symbols }) = unwinding {
+            build_std_features.push("panic-unwind");
+            compiler = Some(script.clone());
+            rustflags.push("-Cpanic=unwind".into());
+            rustflags.push(format!("-Clink-arg={}", symbols.display()));
+        }
         Self {
-            build: BuildSection { rustc: toolchain.compiler.clone(), rustdoc: toolchain.documenter() },
-            unstable: UnstableSection {
-                build_std: LIBRARY,
-                // The target has no C library that would bring memcpy and its like.
-                build_std_features: ["compiler-builtins-mem"],
-            },
+            build: BuildSection { rustc: compiler, rustdoc: toolchain.documenter() },
+            unstable: UnstableSection { build_std: LIBRARY, build_std_features },
             future_incompat_report: ReportSection { frequency: "never" },
             target: TargetSection {
-                programs: ProgramSection { linker: toolchain.linker.clone(), rustflags: rustflags(library) },
+                programs: ProgramSection { linker: toolchain.linker.clone(), rustflags },
             },
         }
     }
