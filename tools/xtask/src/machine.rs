@@ -125,6 +125,17 @@ pub(crate) struct Boot {
     pub(crate) clock: Clock,
     /// The TCP port where a debugger is waited for.
     pub(crate) gdb_port: Option<u16>,
+    /// The card in the machine's slot.
+    pub(crate) card: Option<Card>,
+}
+
+/// A card, and what goes with booting from it: `kernel` is then the boot loader.
+#[derive(Clone, Debug)]
+pub(crate) struct Card {
+    /// The card's bytes.
+    pub(crate) image: PathBuf,
+    /// Where the boot loader's words are written, which talks on the second serial line.
+    pub(crate) log: PathBuf,
 }
 
 /// How time passes in the guest.
@@ -149,6 +160,7 @@ impl Boot {
             dtb: None,
             clock: Clock::Host,
             gdb_port: None,
+            card: None,
         }
     }
 
@@ -158,6 +170,14 @@ impl Boot {
         let fixed = ["-display", "none", "-monitor", "none", "-chardev", "stdio,id=console,signal=off"];
         arguments.extend(fixed.map(OsString::from));
         arguments.extend(["-serial", "chardev:console", "-no-reboot"].map(OsString::from));
+        if let Some(Card { image, log }) = &self.card {
+            let mut file = OsString::from("file:");
+            file.push(log);
+            arguments.extend(["-serial".into(), file]);
+            // A comma would end the name: it is doubled.
+            let image = image.to_string_lossy().replace(',', ",,");
+            arguments.extend(["-drive".into(), format!("if=sd,format=raw,file={image}").into()]);
+        }
         match self.clock {
             Clock::Host => {}
             Clock::Instructions => arguments.extend(["-icount", "shift=0,sleep=off"].map(OsString::from)),
@@ -239,6 +259,16 @@ mod tests {
         let line = line(&boot);
         assert!(!line.contains("-smp") && !line.contains("-m "), "{line}");
         assert!(line.contains("-append filter=a b"), "{line}");
+    }
+
+    #[test]
+    fn a_card_comes_with_a_second_serial_line() {
+        let mut boot = Boot::new(Configuration::new(Machine::Raspi4b, 4).unwrap(), Path::new("loader.bin"));
+        boot.card = Some(Card { image: "a,b.img".into(), log: "loader.log".into() });
+        let line = line(&boot);
+        let (console, loader) = (line.find("-serial chardev:console"), line.find("-serial file:loader.log"));
+        assert!(console.is_some() && console < loader, "the console is the first: {line}");
+        assert!(line.contains("-drive if=sd,format=raw,file=a,,b.img"), "{line}");
     }
 
     #[test]

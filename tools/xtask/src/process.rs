@@ -142,6 +142,12 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| candidate.is_file())
 }
 
+/// The first program of this name on PATH, or where programs for the system's own care are.
+pub(crate) fn find_system_program(name: &str) -> Option<PathBuf> {
+    let places = ["/usr/sbin", "/sbin"].map(|directory| Path::new(directory).join(name));
+    find_program(name).or_else(|| places.into_iter().find(|candidate| candidate.is_file()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

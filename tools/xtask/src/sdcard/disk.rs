@@ -8,7 +8,9 @@ use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+use hadris_fat::format::{FatFormatOptions, FatTypeSelection, FatVolumeFormatter};
+use hadris_fat::time::EpochTimeProvider;
+use hadris_fat::{FatVolumeBuilder, FatVolumeWriteExt as _};
 use mbrman::{BOOT_ACTIVE, CHS, MBR, MBRPartitionEntry};
 
 use super::contents::{Content, sha256};
@@ -26,7 +28,7 @@ pub(crate) const FIRST_SECTOR: u32 = 2048;
 const TYPE_FAT32: u8 = 0x0c;
 
 /// The volume's name.
-const LABEL: [u8; 11] = *b"ASPHODEL   ";
+const LABEL: &str = "ASPHODEL";
 
 /// Smallest card in MiB: FAT32 has at least 65525 clusters.
 pub(crate) const MIN_MIB: u64 = 64;
@@ -82,51 +84,47 @@ fn volume(size_mib: u64, contents: &[Content]) -> anyhow::Result<Vec<u8>> {
     let bytes = size_mib * MIB - u64::from(FIRST_SECTOR) * u64::from(SECTOR);
     let needed: u64 = contents.iter().map(|content| content.bytes.len() as u64).sum();
     ensure!(needed < bytes / 16 * 15, "{} MiB of files need a larger card than {size_mib} MiB", needed / MIB);
-    let mut volume = Cursor::new(vec![0; usize::try_from(bytes)?]);
-    let options =
-        FormatVolumeOptions::new().fat_type(FatType::Fat32).volume_id(identity(contents)).volume_label(LABEL);
-    fatfs::format_volume(&mut volume, options).context("cannot make the file system")?;
+    let mut volume = vec![0; usize::try_from(bytes)?];
+    let options = FatFormatOptions::new(bytes)
+        .fat_type(FatTypeSelection::Fat32)
+        .hidden_sectors(FIRST_SECTOR)
+        .volume_id(identity(contents))
+        .volume_label(LABEL);
+    FatVolumeFormatter::format(Cursor::new(&mut volume[..]), options)
+        .context("cannot make the file system")?;
     fill(&mut volume, contents).context("cannot fill the file system")?;
-    let mut volume = volume.into_inner();
-    say_where_it_lies(&mut volume);
     Ok(volume)
 }
 
 /// Copies the files into a fresh file system.
-fn fill(volume: &mut Cursor<Vec<u8>>, contents: &[Content]) -> std::io::Result<()> {
-    volume.set_position(0);
-    let file_system = FileSystem::new(volume, FsOptions::new())?;
-    let root = file_system.root_dir();
+fn fill(volume: &mut [u8], contents: &[Content]) -> hadris_fat::Result<()> {
+    let volume = FatVolumeBuilder::new(Cursor::new(volume)).time_provider(&EpochTimeProvider).open()?;
     let directories: BTreeSet<&str> =
-        contents.iter().filter_map(|content| Some(content.name.rsplit_once('/')?.0)).collect();
+        contents.iter().filter_map(|content| Some(content.name.split_once('/')?.0)).collect();
     for directory in directories {
-        root.create_dir(directory)?;
+        volume.create_dir(&volume.root_dir(), directory)?;
     }
     for content in contents {
-        let mut file = root.create_file(&content.name)?;
-        file.write_all(&content.bytes)?;
-        file.flush()?;
+        let (directory, name) = match content.name.split_once('/') {
+            Some((directory, name)) => (volume.open_dir_path(directory)?, name),
+            None => (volume.root_dir(), &*content.name),
+        };
+        let entry = volume.create_file(&directory, name)?;
+        let mut file = volume.write_file(&entry)?;
+        let mut rest = &content.bytes[..];
+        while !rest.is_empty() {
+            rest = &rest[file.write(rest)?..];
+        }
+        file.finish()?;
     }
-    drop(root);
-    // Counting has the number of free clusters written down, which a fresh file system lacks.
-    file_system.stats()?;
-    file_system.unmount()
-}
-
-/// Writes the number of sectors before the partition into its boot sector and the copy, which the crate leaves at 0:
-/// boot code that is started with the partition alone needs it.
-fn say_where_it_lies(volume: &mut [u8]) {
-    const HIDDEN_SECTORS: usize = 0x1c;
-    const COPY: usize = 6 * SECTOR as usize;
-    for at in [HIDDEN_SECTORS, COPY + HIDDEN_SECTORS] {
-        volume[at..at + 4].copy_from_slice(&FIRST_SECTOR.to_le_bytes());
-    }
+    volume.sync()
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Read as _;
+
+    use hadris_fat::{FatType, FatVolume};
 
     use super::*;
 
@@ -154,12 +152,10 @@ mod tests {
     #[test]
     fn files_are_read_back_as_they_were() {
         let volume = volume(64, &files()).unwrap();
-        let file_system = FileSystem::new(Cursor::new(volume), FsOptions::new()).unwrap();
-        assert_eq!(file_system.fat_type(), FatType::Fat32);
-        assert_eq!(file_system.volume_label(), "ASPHODEL");
+        let volume = FatVolume::open(Cursor::new(volume)).unwrap();
+        assert_eq!((volume.fat_type(), volume.volume_info().volume_label()), (FatType::Fat32, LABEL));
         for content in files() {
-            let mut bytes = Vec::new();
-            file_system.root_dir().open_file(&content.name).unwrap().read_to_end(&mut bytes).unwrap();
+            let bytes = volume.open_file_path(&content.name).unwrap().read_to_vec().unwrap();
             assert_eq!(bytes, content.bytes, "{}", content.name);
         }
     }

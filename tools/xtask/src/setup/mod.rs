@@ -13,10 +13,11 @@ mod toolchain;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 pub(crate) use self::toolchain::{Library, Toolchain};
 use crate::cli;
+use crate::process;
 use crate::progress::note;
 use crate::workspace::Workspace;
 
@@ -60,6 +61,37 @@ pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<Environment> {
 pub(crate) fn ensure_lints(workspace: &Workspace, toolchain: &Toolchain) -> anyhow::Result<()> {
     let mut apt = apt::Apt::new(workspace, Permission::Install);
     toolchain::ensure_lints(&mut apt, toolchain)
+}
+
+/// The programs of others that look at a card.
+#[derive(Clone, Debug)]
+pub(crate) struct CardTools {
+    /// Of fdisk: reads partition tables.
+    pub(crate) sfdisk: PathBuf,
+    /// Of dosfstools: checks file systems.
+    pub(crate) fsck: PathBuf,
+    /// Of mtools: copies files out of a file system.
+    pub(crate) mcopy: PathBuf,
+}
+
+/// Finds the programs that look at a card, installing what is missing. Only a test needs them.
+///
+/// # Errors
+/// Fails when they cannot be installed.
+pub(crate) fn ensure_card_tools(workspace: &Workspace) -> anyhow::Result<CardTools> {
+    let mut apt = apt::Apt::new(workspace, Permission::Install);
+    let mut tool = |program: &str, package: &str| -> anyhow::Result<PathBuf> {
+        if process::find_system_program(program).is_none() {
+            apt.install(&[package], None, "a program that looks at cards")?;
+        }
+        let installed = format!("{package} is installed, but there is no {program}");
+        process::find_system_program(program).context(installed)
+    };
+    Ok(CardTools {
+        sfdisk: tool("sfdisk", "fdisk")?,
+        fsck: tool("fsck.vfat", "dosfstools")?,
+        mcopy: tool("mcopy", "mtools")?,
+    })
 }
 
 /// Looks for each part in turn.

@@ -51,6 +51,14 @@ pub(crate) const DEVICE_TREE: Wanted = Wanted {
     members: &["*/broadcom/bcm2711-rpi-4-b.dtb", "*/copyright"],
 };
 
+/// The boot loader that reads a card in the emulator, which has no VideoCore.
+pub(crate) const BOOT_LOADER: Wanted = Wanted {
+    what: "the boot loader U-Boot",
+    package: "u-boot-rpi",
+    through: None,
+    members: &["*/rpi_4/u-boot.bin", "*/copyright"],
+};
+
 /// The directory that has the files, without the directories of the package; fetched where they are not kept yet.
 ///
 /// # Errors

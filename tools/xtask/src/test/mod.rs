@@ -1,5 +1,6 @@
 //! The command `test`: host tests, loom models, test images on every machine; one count at the end.
 
+mod card;
 mod declare;
 mod expect;
 mod host;
@@ -87,6 +88,9 @@ fn suites(
     if wants_host_tests(arguments, filter) {
         suites.extend(on_the_host(workspace, arguments.filter.as_deref())?);
     }
+    if wants_card_tests(arguments) {
+        suites.extend(card::run(workspace, environment)?);
+    }
     if !images.is_empty() {
         suites.extend(runner::run(workspace, environment, arguments, filter, &images, &configurations)?);
     }
@@ -125,6 +129,16 @@ fn wants_host_tests(arguments: &cli::Test, filter: &Filter) -> bool {
         && !filter.is_inside_images()
 }
 
+/// Whether the tests of the boot card are asked for, which are booted on one machine.
+fn wants_card_tests(arguments: &cli::Test) -> bool {
+    let filter = arguments.filter.as_deref();
+    let machine = arguments.machine.is_empty() || arguments.machine.contains(&card::MACHINE);
+    machine
+        && arguments.cpus.is_none()
+        && arguments.manifest_path.is_none()
+        && filter.is_none_or(|pattern| card::NAME.contains(pattern))
+}
+
 /// Says what would run.
 fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode> {
     let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
@@ -134,6 +148,9 @@ fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode
         for model in host::model_files(workspace)? {
             println!("model: {model}");
         }
+    }
+    if wants_card_tests(arguments) {
+        println!("card: {} on {}", card::NAME, card::MACHINE);
     }
     let images = selected_images(workspace, arguments, &filter).context("cannot list the images")?;
     for image in &images {
