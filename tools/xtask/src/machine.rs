@@ -10,9 +10,10 @@ use anyhow::bail;
 use clap::ValueEnum;
 
 /// A kind of machine.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, ValueEnum)]
 pub(crate) enum Machine {
     /// QEMU's virt with a GICv2, entered at EL1
+    #[default]
     Virt,
     /// QEMU's virt with a GICv3, entered at EL1
     VirtGicv3,

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Build the tests of a crate and run them on Asphodel in QEMU, as `cargo test` does on the host
     Test(Test),
+    /// Run suites of tests that others wrote: well-known crates, and Rust's own library
+    Suites(Suites),
 }
 
 /// What is built, and how.
@@ -172,6 +174,28 @@ pub(crate) struct Test {
 const TEST_HELP: &str = "\
     cargo xtask std test --manifest-path path/to/crate/Cargo.toml PATTERN -- --test-threads 8
 Each test program is booted by itself. Tests in documentation are not run. The exit status is 101 when a test failed.";
+
+/// Arguments of `std suites`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = SUITES_HELP)]
+pub(crate) struct Suites {
+    /// Only suites that together take a few minutes
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// The machine to emulate
+    #[arg(long, value_enum, default_value_t = Machine::Virt)]
+    pub(crate) machine: Machine,
+    /// CPUs of the machine (raspi4b always has 4)
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) cpus: u32,
+    /// Only these suites [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+const SUITES_HELP: &str = "\
+Their sources are fetched by cargo, or are the compiler's own, and stay as they are but for what the table at the end
+says; tests/std/suites.toml lists them. Panics unwind. The exit status tells whether any test failed.";
 
 /// A file of the host and where the program finds it.
 ///

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::abi;
 use super::arguments::Crate;
 use super::program::Program;
+use super::tree;
 use super::unwinding::{self, Unwinding};
 use crate::process;
 use crate::setup::{Library, Toolchain};
@@ -108,7 +109,7 @@ fn cargo(
     };
     let configuration = state.join(name);
     let text = toml::to_string(&Configuration::new(toolchain, &library, unwinding.as_ref()))?;
-    unwinding::write_if_changed(&configuration, &text)?;
+    tree::write_if_changed(&configuration, &text)?;
     let mut cargo = process::cargo(manifest.parent().context("a manifest is in a directory")?);
     // `-Zbuild-std` on a stable compiler, for this child only.
     cargo.env("RUSTC_BOOTSTRAP", "1").arg("--config").arg(&configuration);

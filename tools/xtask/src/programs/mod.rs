@@ -10,7 +10,9 @@ mod cargo;
 mod libtest;
 mod program;
 mod run;
+mod suites;
 mod test;
+mod tree;
 mod unwinding;
 
 use std::fs;
@@ -38,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Std) -> anyhow::Result<Exit
         Command::Build(arguments) => build(workspace, &environment, arguments),
         Command::Run(arguments) => run::run(workspace, &environment, arguments),
         Command::Test(arguments) => test::run(workspace, &environment, arguments),
+        Command::Suites(arguments) => suites::run(workspace, &environment, arguments),
     }
 }
 

@@ -8,24 +8,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 use super::cargo::library_source;
+use super::tree::{self, Edit};
 use crate::progress::note;
 use crate::setup::Toolchain;
 
 /// Where the library's source is in what a compiler takes for its own.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";
 
-/// A change to a file of the library: `old`, which is there once, becomes `new`.
-struct Edit {
-    file: &'static str,
-    old: &'static str,
-    new: &'static str,
-}
-
 /// All changes.
-const EDITS: [Edit; 5] = [
+const EDITS: [Edit<'static>; 5] = [
     // The unwinder finds the tables by the names of [`SYMBOLS`].
     Edit {
         file: "unwind/Cargo.toml",
@@ -78,25 +72,19 @@ pub(super) struct Unwinding {
 /// Fails when it cannot be written, or the library's source is not as it is known.
 pub(super) fn prepare(toolchain: &Toolchain, directory: &Path) -> anyhow::Result<Unwinding> {
     let sysroot = directory.join("sysroot");
-    let stamp = directory.join("sysroot.stamp");
-    let made_of = made_of(toolchain);
-    if fs::read_to_string(&stamp).ok().as_ref() != Some(&made_of) {
+    tree::ensure_made(&sysroot, &recipe(toolchain), || {
         note("making a copy of the library that unwinds");
-        if sysroot.exists() {
-            fs::remove_dir_all(&sysroot).with_context(|| format!("cannot remove {}", sysroot.display()))?;
-        }
-        make_sysroot(toolchain, &sysroot).context("cannot make a library that unwinds")?;
-        fs::write(&stamp, &made_of)?;
-    }
+        make_sysroot(toolchain, &sysroot).context("cannot make a library that unwinds")
+    })?;
     let compiler = directory.join("rustc");
     write_script(&compiler, toolchain, &sysroot)?;
     let symbols = directory.join("unwinding.ld");
-    write_if_changed(&symbols, SYMBOLS)?;
+    tree::write_if_changed(&symbols, SYMBOLS)?;
     Ok(Unwinding { compiler, symbols })
 }
 
-/// What the copy was made of: it is made anew for another.
-fn made_of(toolchain: &Toolchain) -> String {
+/// What the copy is made of.
+fn recipe(toolchain: &Toolchain) -> String {
     EDITS.iter().fold(format!("{}\n{}", toolchain.sysroot.display(), toolchain.version), |text, edit| {
         text + edit.file + edit.old + edit.new
     })
@@ -114,39 +102,8 @@ fn make_sysroot(toolchain: &Toolchain, sysroot: &Path) -> anyhow::Result<()> {
         }
     }
     let library = sysroot.join(LIBRARY);
-    copy(&library_source(toolchain), &library)?;
-    EDITS.iter().try_for_each(|edit| apply(edit, &library))
-}
-
-/// Makes one change.
-fn apply(edit: &Edit, library: &Path) -> anyhow::Result<()> {
-    let path = library.join(edit.file);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let found = text.matches(edit.old).count();
-    ensure!(
-        found == 1,
-        "{} has {found} times `{}`: this version of the library is not known",
-        path.display(),
-        edit.old.trim()
-    );
-    fs::write(&path, text.replace(edit.old, edit.new))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Copies a directory with all that is in it; what links name, not the links.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
-            copy(&source, &target)?;
-        } else {
-            let contents = fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
-            fs::write(&target, contents).with_context(|| format!("cannot write {}", target.display()))?;
-        }
-    }
-    Ok(())
+    tree::copy(&library_source(toolchain), &library)?;
+    EDITS.iter().try_for_each(|edit| edit.apply(&library))
 }
 
 /// Writes the script that stands for the compiler.
@@ -156,19 +113,8 @@ fn write_script(path: &Path, toolchain: &Toolchain, sysroot: &Path) -> anyhow::R
     let Some(words) = words.into_iter().collect::<Option<Vec<_>>>() else {
         bail!("the path of the compiler or of the project is not UTF-8");
     };
-    write_if_changed(path, &format!("#!/bin/sh\nexec {} \"$@\"\n", shlex::try_join(words)?))?;
+    tree::write_if_changed(path, &format!("#!/bin/sh\nexec {} \"$@\"\n", shlex::try_join(words)?))?;
     make_executable(path)
-}
-
-/// Writes a file, and does not touch one that is so already: cargo looks at the time.
-pub(super) fn write_if_changed(path: &Path, text: &str) -> anyhow::Result<()> {
-    if fs::read_to_string(path).is_ok_and(|old| old == text) {
-        return Ok(());
-    }
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(unix)]
@@ -191,35 +137,4 @@ fn link(_to: &Path, _from: &Path) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn make_executable(_path: &Path) -> anyhow::Result<()> {
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_edit_that_does_not_fit_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let edit = Edit { file: "a", old: "one", new: "two" };
-        let path = directory.path().join("a");
-        for (text, fits) in [("one three", true), ("three", false), ("one one", false)] {
-            fs::write(&path, text).unwrap();
-            assert_eq!(apply(&edit, directory.path()).is_ok(), fits, "{text}");
-        }
-        fs::write(&path, "one three").unwrap();
-        apply(&edit, directory.path()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "two three");
-    }
-
-    #[test]
-    fn a_copy_has_everything_and_no_links() {
-        let directory = tempfile::tempdir().unwrap();
-        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
-        fs::create_dir_all(from.join("inner")).unwrap();
-        fs::write(from.join("inner/file"), "text").unwrap();
-        link(&from.join("inner"), &from.join("linked")).unwrap();
-        copy(&from, &to).unwrap();
-        assert_eq!(fs::read_to_string(to.join("linked/file")).unwrap(), "text");
-        assert!(!to.join("linked").is_symlink());
-    }
 }

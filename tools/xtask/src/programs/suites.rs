@@ -1,0 +1,335 @@
+//! The command `std suites`: suites of tests that others wrote, run on Asphodel. `tests/std/suites.toml` lists them.
+//!
+//! Their sources come from where cargo gets them, or are the compiler's own, and are copied; each test program is built
+//! so that panics unwind, and booted by itself.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use cargo_metadata::Metadata;
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use serde::Deserialize;
+
+use super::arguments::{Boot, Crate, Suites};
+use super::boot::Booted;
+use super::cargo::{self, Kind, library_source};
+use super::tree::{self, Edit};
+use crate::process;
+use crate::progress::note;
+use crate::setup::Environment;
+use crate::workspace::Workspace;
+
+/// The list, below the project's root.
+const LIST: &str = "tests/std/suites.toml";
+
+/// Seconds that a test program may take when its suite says nothing.
+const TIMEOUT: u64 = 300;
+
+/// All suites.
+#[derive(Debug, Deserialize)]
+struct List {
+    suite: Vec<Suite>,
+}
+
+/// A suite. The list says what the fields are.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Suite {
+    name: String,
+    version: Option<String>,
+    #[serde(default)]
+    library: Vec<(String, String)>,
+    manifest: Option<String>,
+    package: Option<String>,
+    #[serde(default)]
+    quick: bool,
+    memory: Option<String>,
+    timeout: Option<u64>,
+    #[serde(default)]
+    edits: Vec<Change>,
+    #[serde(default)]
+    skip: Vec<Skip>,
+}
+
+/// A change to a suite's sources.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    file: String,
+    old: String,
+    new: String,
+    reason: String,
+}
+
+/// Tests that are left out: those that have this in their names.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Skip {
+    test: String,
+    reason: String,
+}
+
+/// What came of a suite.
+#[derive(Clone, Debug, Default)]
+struct Outcome {
+    programs: usize,
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+    took: Duration,
+    /// Why, a line for each test program that failed.
+    failures: Vec<String>,
+}
+
+/// The command `std suites`.
+///
+/// # Errors
+/// Fails when the list is not understood or the default image does not build; what is wrong with a suite is its failure.
+pub(super) fn run(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &Suites,
+) -> anyhow::Result<ExitCode> {
+    let suites = chosen(&read(workspace)?, arguments)?;
+    let mut outcomes = Vec::new();
+    for suite in &suites {
+        let outcome = run_suite(workspace, environment, arguments, suite)
+            .unwrap_or_else(|error| Outcome { failures: vec![format!("{error:#}")], ..Outcome::default() });
+        for failure in &outcome.failures {
+            println!("failed: {}: {failure}", suite.name);
+        }
+        outcomes.push(outcome);
+    }
+    println!("{}", table(&suites, &outcomes));
+    let failed = outcomes.iter().any(|outcome| !outcome.failures.is_empty());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Reads the list.
+fn read(workspace: &Workspace) -> anyhow::Result<Vec<Suite>> {
+    let text =
+        fs::read_to_string(workspace.root().join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
+    let list: List = toml::from_str(&text).context(LIST)?;
+    Ok(list.suite)
+}
+
+/// The suites that are asked for.
+fn chosen(all: &[Suite], arguments: &Suites) -> anyhow::Result<Vec<Suite>> {
+    for name in &arguments.names {
+        ensure!(
+            all.iter().any(|suite| suite.name == *name),
+            "there is no suite {name}; there are: {}",
+            all.iter().map(|suite| suite.name.as_str()).collect::<Vec<_>>().join(", ")
+        );
+    }
+    let wanted = |suite: &&Suite| match &arguments.names[..] {
+        [] => suite.quick || !arguments.quick,
+        names => names.contains(&suite.name),
+    };
+    Ok(all.iter().filter(wanted).cloned().collect())
+}
+
+/// Builds and runs a suite.
+fn run_suite(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &Suites,
+    suite: &Suite,
+) -> anyhow::Result<Outcome> {
+    note(&format!("{}: building", suite.name));
+    let manifest = prepare(workspace, environment, suite)?;
+    let of = Crate { manifest_path: Some(manifest), release: true, unwind: true, ..Crate::default() };
+    let programs = cargo::build(workspace, &environment.toolchain, &of, Kind::Test, |cargo| {
+        cargo.arg("--tests");
+    })?;
+    ensure!(!programs.is_empty(), "it has no tests");
+    let boot = Boot {
+        machine: arguments.machine,
+        cpus: arguments.cpus,
+        memory: suite.memory.clone().unwrap_or_else(|| "1G".into()),
+        append: String::new(),
+        file: Vec::new(),
+        env: Vec::new(),
+    };
+    let booted = Booted::new(workspace, environment, &boot)?;
+    let words: Vec<&str> = suite.skip.iter().flat_map(|skip| ["--skip", skip.test.as_str()]).collect();
+    let limit = Duration::from_secs(suite.timeout.unwrap_or(TIMEOUT));
+    let mut outcome = Outcome { programs: programs.len(), ..Outcome::default() };
+    for program in &programs {
+        let ran = booted.run_tests(program, &words, limit, &mut |_| ())?;
+        let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
+        let mut line = format!("{} {}: {passed} passed", suite.name, program.name);
+        outcome.passed += passed;
+        outcome.failed += ran.results.failed();
+        outcome.ignored += ran.results.ignored;
+        outcome.took += ran.took;
+        if let Some(reason) = ran.failure() {
+            let log = ran.keep(workspace, &format!("{}-{}", suite.name, program.name))?;
+            line = format!("{line}, {reason}");
+            outcome.failures.push(format!("{}: {reason}; {}", program.name, log.display()));
+        }
+        println!("{line} ({took:.1} s)");
+    }
+    Ok(outcome)
+}
+
+/// Has the sources of a suite at their place, changed as the list says; gives the manifest.
+fn prepare(workspace: &Workspace, environment: &Environment, suite: &Suite) -> anyhow::Result<PathBuf> {
+    let place = workspace.state().join("std/suites").join(&suite.name);
+    let manifest = suite.manifest.as_deref().unwrap_or("Cargo.toml");
+    let recipe = format!("{}\n{suite:?}", environment.toolchain.version);
+    tree::ensure_made(&place, &recipe, || {
+        if let Some(version) = &suite.version {
+            tree::copy(&registry_source(workspace, &suite.name, version)?, &place)?;
+        }
+        for (from, to) in &suite.library {
+            tree::copy(&library_source(&environment.toolchain).join(from), &place.join(to))?;
+        }
+        if let Some(package) = &suite.package {
+            tree::write_if_changed(&place.join(manifest), package)?;
+        }
+        for Change { file, old, new, .. } in &suite.edits {
+            Edit { file, old, new }.apply(&place)?;
+        }
+        // It stands inside this project, and is no part of it.
+        let path = place.join(manifest);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        tree::write_if_changed(&path, &format!("{text}\n[workspace]\n"))
+    })?;
+    Ok(place.join(manifest))
+}
+
+/// Where cargo keeps the sources of a crate, which it fetches if it must.
+fn registry_source(workspace: &Workspace, name: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let place = workspace.state().join("std/fetch").join(name);
+    let manifest = place.join("Cargo.toml");
+    let text = format!(
+        "[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[lib]\npath = \"lib.rs\"\n\
+         [dependencies]\n{name} = \"={version}\"\n"
+    );
+    tree::write_if_changed(&manifest, &text)?;
+    tree::write_if_changed(&place.join("lib.rs"), "")?;
+    let mut cargo = process::cargo(&place);
+    cargo.args(["metadata", "--format-version", "1"]);
+    let metadata = metadata(&mut cargo).with_context(|| format!("cannot get {name} {version}"))?;
+    let package = metadata.packages.iter().find(|package| package.name.as_str() == name);
+    let package = package.with_context(|| format!("cargo does not know {name}"))?;
+    let directory = package.manifest_path.parent().map(|directory| directory.as_std_path().to_path_buf());
+    directory.context("a manifest is in a directory")
+}
+
+/// What cargo says of a package and its dependencies.
+fn metadata(cargo: &mut Command) -> anyhow::Result<Metadata> {
+    let output = cargo.output().context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What came of all, what was changed or left out, and why.
+fn table(suites: &[Suite], outcomes: &[Outcome]) -> String {
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN);
+    table.set_header(["suite", "programs", "passed", "failed", "ignored", "seconds", ""]);
+    let mut total = Outcome::default();
+    let row = |name: &str, outcome: &Outcome, verdict: &str| {
+        let counts = [outcome.programs, outcome.passed, outcome.failed, outcome.ignored];
+        let mut row = vec![name.to_string()];
+        row.extend(counts.map(|count| count.to_string()));
+        row.extend([format!("{:.0}", outcome.took.as_secs_f64()), verdict.to_string()]);
+        row
+    };
+    for (suite, outcome) in suites.iter().zip(outcomes) {
+        let name =
+            suite.version.as_ref().map_or(suite.name.clone(), |version| format!("{} {version}", suite.name));
+        let verdict = if outcome.failures.is_empty() { "ok" } else { "FAILED" };
+        table.add_row(row(&name, outcome, verdict));
+        total.programs += outcome.programs;
+        total.passed += outcome.passed;
+        total.failed += outcome.failed;
+        total.ignored += outcome.ignored;
+        total.took += outcome.took;
+    }
+    table.add_row(row("all", &total, ""));
+    for column in 1..=5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = format!("\n{table}\n");
+    for suite in suites {
+        for Skip { test, reason } in &suite.skip {
+            text.push_str(&format!("left out: {}: {test}: {reason}\n", suite.name));
+        }
+        for Change { file, reason, .. } in &suite.edits {
+            text.push_str(&format!("changed: {}: {file}: {reason}\n", suite.name));
+        }
+    }
+    text.trim_end().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list() -> Vec<Suite> {
+        read(&Workspace::find().unwrap()).unwrap()
+    }
+
+    fn names(suites: &[Suite]) -> Vec<&str> {
+        suites.iter().map(|suite| suite.name.as_str()).collect()
+    }
+
+    /// What is wrong with a suite's place in the list.
+    fn complaint(suite: &Suite) -> Option<&'static str> {
+        let reasons =
+            suite.edits.iter().map(|edit| &edit.reason).chain(suite.skip.iter().map(|skip| &skip.reason));
+        if suite.version.is_some() != suite.library.is_empty() {
+            Some("it comes from the registry or from the library")
+        } else if reasons.into_iter().any(|reason| reason.trim().is_empty()) {
+            Some("a change or a test left out has no reason")
+        } else if suite.skip.iter().any(|skip| skip.test.is_empty()) {
+            Some("all its tests are left out")
+        } else {
+            None
+        }
+    }
+
+    #[test]
+    fn the_list_is_sound() {
+        for suite in list() {
+            assert_eq!(complaint(&suite), None, "{}", suite.name);
+        }
+    }
+
+    #[test]
+    fn suites_are_chosen_by_name_or_for_being_quick() {
+        let all = list();
+        let choose = |quick, names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_string()).collect();
+            chosen(&all, &Suites { quick, names, ..Suites::default() })
+        };
+        assert_eq!(choose(false, &[]).unwrap(), all);
+        let quick = choose(true, &[]).unwrap();
+        assert!(!quick.is_empty() && quick.len() < all.len());
+        assert_eq!(names(&choose(true, &["bytes", "rayon"]).unwrap()), ["rayon", "bytes"]);
+        assert!(choose(false, &["nothing"]).unwrap_err().to_string().contains("crossbeam-channel"));
+    }
+
+    #[test]
+    fn the_table_says_what_was_left_out_and_why() {
+        let suite = Suite {
+            skip: vec![Skip { test: "slow".into(), reason: "it takes an hour".into() }],
+            ..list().remove(0)
+        };
+        let outcome =
+            Outcome { programs: 1, passed: 5, failed: 1, failures: vec!["x".into()], ..Outcome::default() };
+        let text = table(&[suite], &[outcome]);
+        assert!(text.contains("FAILED") && text.contains("slow: it takes an hour"), "{text}");
+    }
+}

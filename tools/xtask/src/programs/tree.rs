@@ -1,0 +1,133 @@
+//! Copies of source trees, with a few places changed.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+
+/// A change to a file of a tree: `old`, which is there once, becomes `new`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edit<'a> {
+    pub(super) file: &'a str,
+    pub(super) old: &'a str,
+    pub(super) new: &'a str,
+}
+
+impl Edit<'_> {
+    /// Makes the change in `tree`.
+    ///
+    /// # Errors
+    /// Fails when the file is not as it is known.
+    pub(super) fn apply(&self, tree: &Path) -> anyhow::Result<()> {
+        let path = tree.join(self.file);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let found = text.matches(self.old).count();
+        ensure!(
+            found == 1,
+            "{} has {found} times `{}`: this version of it is not known",
+            path.display(),
+            self.old.trim()
+        );
+        fs::write(&path, text.replace(self.old, self.new))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// Copies a directory with all that is in it; what links name, not the links.
+///
+/// # Errors
+/// Fails when something cannot be read or written.
+pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            let contents = fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
+            fs::write(&target, contents).with_context(|| format!("cannot write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `tree` by `make`, unless it was made by the same `recipe` before.
+///
+/// # Errors
+/// Fails as `make`, or when the tree that is there cannot be removed.
+pub(super) fn ensure_made(
+    tree: &Path,
+    recipe: &str,
+    make: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stamp = tree.join(".recipe");
+    if fs::read_to_string(&stamp).is_ok_and(|old| old == recipe) {
+        return Ok(());
+    }
+    if tree.exists() {
+        fs::remove_dir_all(tree).with_context(|| format!("cannot remove {}", tree.display()))?;
+    }
+    make()?;
+    write_if_changed(&stamp, recipe)
+}
+
+/// Writes a file, and does not touch one that is so already: cargo looks at the time.
+///
+/// # Errors
+/// Fails when it cannot be written.
+pub(super) fn write_if_changed(path: &Path, text: &str) -> anyhow::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_that_does_not_fit_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let edit = Edit { file: "a", old: "one", new: "two" };
+        let path = directory.path().join("a");
+        for (text, fits) in [("one three", true), ("three", false), ("one one", false)] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(edit.apply(directory.path()).is_ok(), fits, "{text}");
+        }
+        fs::write(&path, "one three").unwrap();
+        edit.apply(directory.path()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two three");
+    }
+
+    #[test]
+    fn a_copy_has_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        fs::create_dir_all(from.join("inner")).unwrap();
+        fs::write(from.join("inner/file"), "text").unwrap();
+        copy(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(to.join("inner/file")).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_tree_is_made_anew_for_another_recipe_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("a-1.2");
+        let make = |recipe: &str| {
+            let mut made = false;
+            ensure_made(&tree, recipe, || {
+                assert!(!tree.exists());
+                made = true;
+                Ok(fs::create_dir(&tree)?)
+            })
+            .unwrap();
+            made
+        };
+        assert_eq!([make("one"), make("one"), make("two"), make("two")], [true, false, true, false]);
+    }
+}
