@@ -4,3 +4,4 @@ pub mod perturb;
 pub mod place;
 pub mod priority;
 pub mod run_queue;
+pub mod turn;

@@ -43,11 +43,33 @@ impl CpuMask {
         Self(self.0 & other.0)
     }
 
+    /// The set without `cpu`.
+    #[inline]
+    #[must_use]
+    pub const fn without(self, cpu: u32) -> Self {
+        Self(self.0 & !Self::one(cpu).0)
+    }
+
     /// Whether there is no CPU in the set.
     #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// How many there are.
+    #[inline]
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// One of them by its place in the order of their numbers, counted round; `None`: there is none.
+    #[must_use]
+    pub fn nth(self, place: u64) -> Option<u32> {
+        let place = place.checked_rem(u64::from(self.count()))?;
+        let rest = (0..place).fold(self.0, |rest, _| rest & (rest - 1));
+        Some(rest.trailing_zeros())
     }
 
     /// The first CPU of the set at or after `from`, going round.
@@ -89,6 +111,12 @@ mod tests {
         assert!((0..64).all(|cpu| CpuMask::ALL.contains(cpu) && CpuMask::one(cpu).contains(cpu)));
         assert!(!CpuMask::one(3).contains(2));
         assert_eq!(set(0b1100).and(set(0b0110)), set(0b0100));
+        assert_eq!(set(0b1100).without(2).without(0), set(0b1000));
+        assert_eq!(
+            [0, 1, 2, 3].map(|place| set(1 << 63 | 0b101).nth(place)),
+            [Some(0), Some(2), Some(63), Some(0)]
+        );
+        assert_eq!((CpuMask::NONE.nth(0), CpuMask::ALL.count()), (None, 64));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use alloc::vec;
 use asphodel_core::mailbox::Mailbox;
 use asphodel_core::sched::perturb::Perturb;
 use asphodel_core::sched::run_queue::RunQueue;
+use asphodel_core::sched::turn::Turns;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
 use asphodel_core::thread::doom::Running;
 use asphodel_core::thread::lazy_stack::FrameReserve;
@@ -115,6 +116,8 @@ pub struct Cpu {
     pub(crate) armed: Cell64,
     /// Whether, and how, scheduling is perturbed by a seed.
     pub(crate) perturb: Perturb,
+    /// How turns end that are used up.
+    pub(crate) turns: Turns,
     /// Its index, if threads that were on it stay on it; nobody's where scheduling is perturbed, or the CPU is parked.
     pub(crate) home: Cell32,
     /// Whether it gives its threads away; see `sched::parking`.
@@ -167,6 +170,7 @@ impl Cpu {
             share_at: Cell64::new(NEVER),
             armed: Cell64::new(NEVER),
             perturb: Perturb::new(),
+            turns: Turns::new(index),
             home: Cell32::new(u32::MAX),
             parked: Cell32::new(0),
             parking: AtomicBool::new(false),

@@ -183,5 +183,5 @@ extern "C" fn yield_now() {
 extern "C" fn available_parallelism() -> usize {
     entered();
     let mine = Thread::current().affinity().and(api::cpus_online());
-    (mine.bits().count_ones() as usize).max(1)
+    (mine.count() as usize).max(1)
 }

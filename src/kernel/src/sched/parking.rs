@@ -29,7 +29,7 @@ pub(crate) fn park(index: u32) -> Result<(), Errno> {
     if !open.contains(index) {
         return Err(Errno::EALREADY);
     }
-    if open.bits().count_ones() == 1 {
+    if open.count() == 1 {
         return Err(Errno::EBUSY);
     }
     mask::set_parked(index, true);

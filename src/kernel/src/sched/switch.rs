@@ -9,6 +9,7 @@
 
 use core::sync::atomic::Ordering;
 
+use asphodel_core::sched::turn::End;
 use asphodel_core::thread::remains::OffStack;
 use spin::Once;
 
@@ -201,6 +202,9 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
             } else if misplaced {
                 (queue.pop_best(&THREADS), Handover::Moved(thread.index))
             } else if queue.best() == Some(thread.priority()) {
+                if why == Why::Preempted && !cpu.perturb.is_on() {
+                    return end_turn(cpu, thread, private);
+                }
                 // The length stays what it is, and so does the handover: nothing.
                 return queue.rotate(&THREADS, thread.index, thread.priority());
             } else {
@@ -219,6 +223,34 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
     cpu.ready.store(queue.len(), Ordering::Relaxed);
     private.handover = handover;
     Some(next.unwrap_or_else(|| cpu.idle.get()))
+}
+
+/// The turn of `thread` has ended, and others of its priority wait: who is next. Interrupts masked, on `cpu`.
+#[inline(never)]
+fn end_turn(cpu: &Cpu, thread: &Thread, private: &mut crate::cpu::Private) -> Option<u32> {
+    let queue = &mut private.run_queue;
+    let others = thread.affinity().and(mask::open()).without(cpu.index);
+    match cpu.turns.end(others) {
+        End::Second => {
+            let next = queue.pop_best(&THREADS);
+            queue.push_front(&THREADS, thread.index, thread.priority());
+            next
+        }
+        End::Elsewhere(target) if is_no_busier(target, queue.len()) => {
+            let next = queue.pop_best(&THREADS);
+            cpu.ready.store(queue.len(), Ordering::Relaxed);
+            cpu.statistics.given.set(cpu.statistics.given.get() + 1);
+            thread.cpu.set(target);
+            private.handover = Handover::Moved(thread.index);
+            next
+        }
+        End::Last | End::Elsewhere(_) => queue.rotate(&THREADS, thread.index, thread.priority()),
+    }
+}
+
+/// Whether at most `ready` threads wait on CPU `target`.
+fn is_no_busier(target: u32, ready: u32) -> bool {
+    Cpu::get(target).is_some_and(|cpu| cpu.ready.load(Ordering::Relaxed) <= ready)
 }
 
 /// Switches from `thread` to `next`. Returns when `thread` runs again, with the previous context finished.
