@@ -115,7 +115,7 @@ pub struct Plan<'a> {
     /// What is to be changed in its data.
     pub relocations: Tables<'a>,
     /// Its thread-local storage.
-    pub tls: Template<'a>,
+    pub tls: Template,
 }
 
 impl<'a> Plan<'a> {
@@ -143,6 +143,10 @@ impl<'a> Plan<'a> {
         let plan = Self { file, parts, span, entry: elf.ehdr.e_entry, relocations: Tables::default(), tls };
         if !plan.part_of(plan.entry).is_some_and(|part| part.access == Access::Text) {
             return Err(LoadError::NoEntry);
+        }
+        let Template { initial, initial_size, .. } = plan.tls;
+        if initial_size != 0 && plan.bytes_at(initial, initial_size as u64).is_none() {
+            return Err(LoadError::BadTls);
         }
         let relocations = Tables::read(&plan, dynamic)?;
         Ok(Self { relocations, ..plan })
@@ -174,7 +178,7 @@ impl<'a> Plan<'a> {
 struct Segments<'a> {
     parts: Vec<Part, MAX_PARTS>,
     dynamic: &'a [u8],
-    tls: Template<'a>,
+    tls: Template,
 }
 
 impl<'a> Segments<'a> {

@@ -131,7 +131,7 @@ fn thread_local_storage_is_aligned_as_its_segment_is() {
     let tls = Plan::new(&elf.bytes).unwrap().tls;
     // The segment lies 8 behind a multiple of 32: so do the variables, behind a control block of 16 bytes.
     assert_eq!((tls.offset, tls.size, tls.align), (0x28, 0x28 + 0x30, 32));
-    assert_eq!(tls.initial.len(), 4);
+    assert_eq!((tls.initial, tls.initial_size), (DATA_AT + 0x408, 4), "where it is relocated");
     for (address, align, offset) in
         [(0x1000, 16, 16), (0x1000, 64, 64), (0x1010, 64, 16), (0x1008, 8, 16), (0, 1, 16)]
     {
@@ -140,6 +140,9 @@ fn thread_local_storage_is_aligned_as_its_segment_is() {
     for bad in [3, 2 * PAGE] {
         assert_eq!(Template::new(&[], 8, 0, bad).unwrap_err(), LoadError::BadTls);
     }
+    let mut unmapped = Elf::new();
+    unmapped.segment(4, abi::PT_TLS, abi::PF_R, 0x700, 4, 0x30, 32);
+    assert_eq!(Plan::new(&unmapped.bytes).unwrap_err(), LoadError::BadTls, "in the file, but in no part");
 }
 
 #[test]

@@ -11,9 +11,12 @@ pub const CONTROL_BLOCK: usize = 16;
 
 /// What every LWP of a program starts with.
 #[derive(Clone, Copy, Debug)]
-pub struct Template<'a> {
-    /// The first bytes of the variables; the rest is zero.
-    pub initial: &'a [u8],
+pub struct Template {
+    /// Where the first bytes of the variables lie in the process's data, from the program's base: there they are
+    /// relocated, which they are not in the file.
+    pub initial: u64,
+    /// How many there are; the rest is zero.
+    pub initial_size: usize,
     /// Where the variables begin, behind the thread pointer.
     pub offset: usize,
     /// Bytes of a block, the control block included.
@@ -22,16 +25,16 @@ pub struct Template<'a> {
     pub align: usize,
 }
 
-impl Default for Template<'_> {
+impl Default for Template {
     /// No variables.
     fn default() -> Self {
-        Self { initial: &[], offset: CONTROL_BLOCK, size: CONTROL_BLOCK, align: CONTROL_BLOCK }
+        Self { initial: 0, initial_size: 0, offset: CONTROL_BLOCK, size: CONTROL_BLOCK, align: CONTROL_BLOCK }
     }
 }
 
-impl<'a> Template<'a> {
+impl Template {
     /// The layout of a segment with these bytes in the file, so many in memory, at that address and so aligned.
-    pub(super) fn new(initial: &'a [u8], size: u64, address: u64, align: u64) -> Result<Self, LoadError> {
+    pub(super) fn new(initial: &[u8], size: u64, address: u64, align: u64) -> Result<Self, LoadError> {
         let align = align.max(1);
         if !align.is_power_of_two() || align > PAGE || size < initial.len() as u64 || size > super::MAX_SPAN {
             return Err(LoadError::BadTls);
@@ -40,7 +43,8 @@ impl<'a> Template<'a> {
         let control = CONTROL_BLOCK as u64;
         let offset = control + (address.wrapping_sub(control) & (align - 1));
         Ok(Self {
-            initial,
+            initial: address,
+            initial_size: initial.len(),
             offset: offset as usize,
             size: (offset + size) as usize,
             align: (align as usize).max(CONTROL_BLOCK),

@@ -21,14 +21,16 @@ pub(super) const SYMBOLS: &[Symbol] = &[
 pub(super) struct Process {
     /// What it runs.
     pub(super) image: &'static Image,
+    /// Where that is mapped.
+    pub(super) base: usize,
     /// Its threads that have not ended.
     pub(super) threads: Threads,
 }
 
 impl Process {
-    /// That of a process that runs `image`.
-    pub(super) const fn new(image: &'static Image) -> Self {
-        Self { image, threads: Threads::new() }
+    /// That of a process that runs `image`, mapped at `base`.
+    pub(super) const fn new(image: &'static Image, base: usize) -> Self {
+        Self { image, base, threads: Threads::new() }
     }
 }
 

@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
         return refuse(name);
     };
     let variables = ENVIRONMENT.get().copied().unwrap_or("").lines().filter(|line| line.contains('='));
-    let (Some(environment), Some(shared)) = (Strings::new(variables), fallible::boxed(Process::new(image)))
+    let (Some(environment), Some(shared)) =
+        (Strings::new(variables), fallible::boxed(Process::new(image, base)))
     else {
         return refuse(name);
     };

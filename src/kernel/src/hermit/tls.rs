@@ -32,14 +32,16 @@ pub(super) struct Block {
 impl Block {
     /// A block with what the program's variables start with; `None` if there is no memory. In program code.
     pub(super) fn new(process: &'static Process) -> Option<Self> {
-        let Template { initial, offset, size, align } = *process.image.tls();
+        let Template { initial, initial_size, offset, size, align } = *process.image.tls();
         let layout = Layout::from_size_align(size, align).ok()?;
         // SAFETY: the layout has a control block at least.
         let start = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
-        // SAFETY: the control block and the initial contents lie one behind the other inside the layout.
+        let initial = (process.base + initial as usize) as *const u8;
+        // SAFETY: the control block and the initial contents lie one behind the other inside the layout; the latter's
+        // origin lies in the program, says the plan, and nobody writes there.
         unsafe {
             start.cast::<ControlBlock>().write(ControlBlock { process, errno: Cell::new(0) });
-            start.add(offset).copy_from_nonoverlapping(NonNull::from(initial).cast(), initial.len());
+            start.add(offset).as_ptr().copy_from_nonoverlapping(initial, initial_size);
         }
         Some(Self { start, layout })
     }
