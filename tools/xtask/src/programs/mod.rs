@@ -21,13 +21,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 
 pub(crate) use self::arguments::Std;
-use self::arguments::{Build, Command};
+use self::arguments::{Build, Command, Crate};
 use self::cargo::Kind;
+pub(crate) use self::program::Program;
 use crate::build;
 use crate::cli::Choice;
 use crate::payload::Payload;
 use crate::progress::note;
-use crate::setup::{self, Environment};
+use crate::setup::{self, Environment, Toolchain};
 use crate::workspace::Workspace;
 
 /// The command `std`.
@@ -42,6 +43,27 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Std) -> anyhow::Result<Exit
         Command::Test(arguments) => test::run(workspace, &environment, arguments),
         Command::Suites(arguments) => suites::run(workspace, &environment, arguments),
     }
+}
+
+/// Builds programs of `tests/std` by their names.
+///
+/// # Errors
+/// Fails when one does not build, or there is none of that name.
+pub(crate) fn own(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    names: &[String],
+) -> anyhow::Result<Vec<Program>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let manifest_path = Some(workspace.root().join("tests/std/Cargo.toml"));
+    let of = Crate { manifest_path, release: true, ..Crate::default() };
+    cargo::build(workspace, toolchain, &of, Kind::Program, |cargo| {
+        for name in names {
+            cargo.args(["--bin", name]);
+        }
+    })
 }
 
 /// The command `std build`.

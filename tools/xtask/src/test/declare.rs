@@ -6,6 +6,7 @@
 //! - `expect: init-ends STATUS`: process 1 ends, the system says so, and powers off with this status;
 //! - `deadline: SECONDS`: how long the image may take on the host;
 //! - `append: WORDS`: boot arguments that it needs;
+//! - `programs: NAMES`: programs of `tests/std` that it finds behind itself;
 //! - `race: yes`: it provokes races, so that it is worth booting with many schedules (`--seeds`);
 //! - `soak: WORDS` and `soak-deadline: SECONDS`: the boot arguments of a long run (`--soak`), and how long it may take.
 
@@ -75,6 +76,8 @@ pub(crate) struct Declaration {
     pub(crate) deadline: Option<Duration>,
     /// Boot arguments that it needs.
     pub(crate) append: Option<String>,
+    /// Programs for `std` that it loads.
+    pub(crate) programs: Vec<String>,
     /// Whether it is about races.
     pub(crate) race: bool,
     /// Its long run.
@@ -107,6 +110,8 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
         } else if let Some(words) = line.trim().strip_prefix("append:") {
             ensure!(!words.trim().is_empty(), "`append:` names no boot argument");
             declaration.append = Some(words.trim().to_string());
+        } else if let Some(names) = line.trim().strip_prefix("programs:") {
+            declaration.programs.extend(names.split_whitespace().map(String::from));
         } else if let Some(answer) = line.trim().strip_prefix("race:") {
             ensure!(
                 answer.trim() == "yes",
@@ -185,6 +190,12 @@ mod tests {
         assert_eq!(declaration.append.as_deref(), Some("watchdog=1 x"));
         assert_eq!(read("//! Shows it.\n").unwrap().append, None);
         assert!(read("//! append:\n").is_err());
+    }
+
+    #[test]
+    fn programs_are_declared_on_one_line_or_more() {
+        let declaration = read("//! Loads.\n//! programs: hello threads\n//! programs: locks\n").unwrap();
+        assert_eq!(declaration.programs, ["hello", "threads", "locks"]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::cli;
 use crate::gdb;
 use crate::guest::{self, Ran};
 use crate::machine::{Boot, Clock, Configuration};
+use crate::payload::Payload;
+use crate::programs;
 use crate::progress::{Progress, note};
 use crate::setup::Environment;
 use crate::symbols::Symbols;
@@ -100,13 +102,39 @@ pub(super) fn build(
         let request = Request { manifest: manifest.clone(), package: None, bins };
         built.extend(build::images(workspace, &environment.toolchain, &request)?);
     }
+    let loaded = programs::own(workspace, &environment.toolchain, &programs_of(images))?;
     images
         .iter()
         .map(|image| {
             let program = built.iter().find(|program| program.name == image.name);
-            program.cloned().with_context(|| format!("cargo built no image {}", image.name))
+            let program = program.with_context(|| format!("cargo built no image {}", image.name))?;
+            with_programs(program, &image.declaration.programs, &loaded)
+                .with_context(|| format!("cannot put its programs behind {}", image.name))
         })
         .collect()
+}
+
+/// The programs that the images load, each once.
+fn programs_of(images: &[TestImage]) -> Vec<String> {
+    let mut names: Vec<_> = images.iter().flat_map(|image| &image.declaration.programs).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The image with the programs behind it that it declares.
+fn with_programs(image: &Program, names: &[String], loaded: &[programs::Program]) -> anyhow::Result<Program> {
+    if names.is_empty() {
+        return Ok(image.clone());
+    }
+    let mut payload = Payload::default();
+    for name in names {
+        let program = loaded.iter().find(|program| program.name == *name);
+        payload.add_program(name, program.with_context(|| format!("there is no program {name}"))?.read()?);
+    }
+    let packed = Program { image: image.image.with_extension("packed.img"), ..image.clone() };
+    payload.write(&image.image, &packed.image)?;
+    Ok(packed)
 }
 
 /// How an image is booted for a test.
@@ -236,6 +264,23 @@ mod tests {
         assert_eq!(deadline(&image(declared), Some(5)), Duration::from_secs(5));
         let hanging = Declaration { expected: Expected::NoVerdict, ..Declaration::default() };
         assert_eq!(deadline(&image(hanging), Some(300)), HANG_DEADLINE);
+    }
+
+    #[test]
+    fn each_program_is_built_once() {
+        let of = |names: &[&str]| {
+            let programs = names.iter().map(|name| (*name).to_string()).collect();
+            image(Declaration { programs, ..Declaration::default() })
+        };
+        assert_eq!(programs_of(&[of(&["b", "a"]), of(&[]), of(&["b", "c"])]), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn an_image_without_programs_is_as_it_is() {
+        let program = Program { name: "i".into(), elf: "/e".into(), image: "/i.img".into() };
+        assert_eq!(with_programs(&program, &[], &[]).unwrap().image, Path::new("/i.img"));
+        let error = with_programs(&program, &["none".into()], &[]).unwrap_err();
+        assert!(error.to_string().contains("no program none"), "{error}");
     }
 
     #[test]

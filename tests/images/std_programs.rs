@@ -1,0 +1,92 @@
+//! Unmodified programs for Rust's `std`, loaded from behind the image: each tests what it is about itself, and all that
+//! it had is gone when it has ended. The programs are those of `tests/std`.
+//! programs: hello words threads crowd locks clocks maps locals
+//! programs: panics aborts code overflows paths sockets
+//! deadline: 180
+#![no_std]
+#![no_main]
+
+use asphodel::api::{Group, Pid, Signal, SpawnAttributes, Status, find_program, spawn};
+use asphodel_test::{assert_exited, assert_signaled, test, wait_exit};
+
+asphodel_test::image!();
+
+/// Starts a program.
+fn start(name: &str, words: &[&str]) -> Pid {
+    let program = find_program(name).expect("it is in the payload");
+    let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
+    spawn(program, words, &attributes).expect("it can be started")
+}
+
+/// Runs a program to its end.
+fn run(name: &str, words: &[&str]) -> Status {
+    wait_exit(start(name, words)).status
+}
+
+test!(a_program_says_hello, {
+    assert_exited(run("hello", &[]), 0);
+});
+
+test!(words_and_environment, {
+    assert_exited(run("words", &["one", "two words"]), 0);
+});
+
+test!(threads, {
+    assert_exited(run("threads", &[]), 0);
+});
+
+test!(a_thousand_threads, deadline_ms = 60_000, {
+    assert_exited(run("crowd", &[]), 0);
+});
+
+test!(locks_conditions_and_channels, deadline_ms = 60_000, {
+    assert_exited(run("locks", &[]), 0);
+});
+
+test!(clocks, {
+    assert_exited(run("clocks", &[]), 0);
+});
+
+test!(the_heap, deadline_ms = 60_000, {
+    assert_exited(run("maps", &[]), 0);
+});
+
+test!(variables_of_threads, {
+    assert_exited(run("locals", &[]), 0);
+});
+
+test!(a_panic_aborts, {
+    assert_signaled(run("panics", &[]), Signal::ABRT);
+});
+
+test!(an_abort, {
+    assert_signaled(run("aborts", &[]), Signal::ABRT);
+});
+
+test!(an_exit_code_ends_all_threads, {
+    for (word, code) in [("0", 0), ("3", 3), ("255", 255), ("256", 0)] {
+        assert_exited(run("code", &[word]), code);
+    }
+});
+
+test!(a_stack_that_overflows_ends_its_program_only, {
+    assert_signaled(run("overflows", &[]), Signal::SEGV);
+});
+
+test!(files, {
+    assert_exited(run("paths", &[]), 0);
+});
+
+test!(no_network, {
+    assert_exited(run("sockets", &[]), 0);
+});
+
+test!(a_program_runs_again_and_beside_itself, deadline_ms = 60_000, {
+    for _ in 0..3 {
+        assert_exited(run("locals", &[]), 0);
+    }
+    let programs = [start("threads", &[]), start("locks", &[]), start("threads", &[])];
+    for program in programs {
+        assert_exited(wait_exit(program).status, 0);
+    }
+});

@@ -1,0 +1,5 @@
+//! A program that gives up.
+
+fn main() {
+    std::process::abort();
+}

@@ -1,0 +1,14 @@
+//! Says what it reads, a line at a time, until a line says `enough`.
+
+use std::io::{self, BufRead as _};
+
+fn main() -> io::Result<()> {
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        println!("heard: {line}");
+        if line == "enough" {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The first program of all.
+
+fn main() {
+    println!("# hello from std");
+}
