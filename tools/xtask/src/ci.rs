@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::bench;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::cli;
 use crate::conformance;
 use crate::explore;
@@ -170,7 +170,7 @@ fn clippy_target(workspace: &Workspace, environment: &Environment) -> anyhow::Re
         }
     }
     cargo.arg("--keep-going");
-    build::add_target(&mut cargo, workspace);
+    build::add_target(&mut cargo, workspace, Profile::Release);
     add_packages(&mut cargo, TARGET_PACKAGES);
     if toolchain.clippy().is_none() {
         cargo.args(["--", "-D", "warnings"]);
@@ -190,7 +190,7 @@ fn documentation_host(workspace: &Workspace) -> anyhow::Result<()> {
 fn documentation_target(workspace: &Workspace, environment: &Environment) -> anyhow::Result<()> {
     let mut cargo = build::cross_cargo(workspace, &environment.toolchain)?;
     cargo.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
-    build::add_target(&mut cargo, workspace);
+    build::add_target(&mut cargo, workspace, Profile::Release);
     add_packages(&mut cargo, &["asphodel-core", "asphodel", "asphodel-platform", "asphodel-test"]);
     process::check(&mut cargo, &format!("cargo doc for {TARGET}"))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::build::Profile;
 use crate::conformance::Kind;
 use crate::machine::Machine;
 use crate::programs::Std;
@@ -116,6 +117,9 @@ pub(crate) struct Test {
     /// Boot arguments for every image, words of the form key=value
     #[arg(long, value_name = "WORDS")]
     pub(crate) append: Option<String>,
+    /// Build the images as they are shipped, the kernel and a program as one unit: takes several times as long
+    #[arg(long)]
+    pub(crate) release: bool,
     /// Deterministic execution: one instruction is one nanosecond of virtual time
     #[arg(long)]
     pub(crate) icount: bool,
@@ -137,6 +141,13 @@ pub(crate) struct Test {
     /// Say what would run, and run nothing
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+impl Test {
+    /// How the images are compiled.
+    pub(crate) fn profile(&self) -> Profile {
+        if self.release { Profile::Release } else { Profile::Images }
+    }
 }
 
 impl Test {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 
 use self::figures::Figure;
 use self::verdict::{Judged, Verdict, judge};
-use crate::build::{self, Program, Request};
+use crate::build::{self, Profile, Program, Request};
 use crate::cli;
 use crate::guest::{self, End, Ran};
 use crate::machine::{Boot, Clock, Configuration, Machine};
@@ -81,6 +81,7 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::
         manifest: workspace.images_manifest(),
         package: None,
         bins: images.iter().map(|image| image.name.clone()).collect(),
+        profile: Profile::Release,
     };
     let programs = build::images(workspace, &environment.toolchain, &request)?;
     let everywhere = CPUS.iter().flat_map(|cpus| programs.iter().map(move |program| (program, *cpus, None)));

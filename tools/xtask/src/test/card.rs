@@ -19,6 +19,7 @@ use super::ktap;
 use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
+use crate::build::Profile;
 use crate::guest::{self, End, Ran};
 use crate::machine::{Boot, Card, Configuration, Machine};
 use crate::process;
@@ -52,7 +53,7 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     let images = images::own_tests(workspace)?;
     let image = images.into_iter().find(|image| image.name == IMAGE);
     let image = [image.with_context(|| format!("there is no image {IMAGE}"))?];
-    let programs = runner::build(workspace, environment, &image)?;
+    let programs = runner::build(workspace, environment, &image, Profile::Release)?;
     let ([image], [program]) = (&image, &programs[..]) else { bail!("one image was built") };
 
     let directory = workspace.state().join("card");

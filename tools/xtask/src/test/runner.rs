@@ -13,7 +13,7 @@ use super::ktap;
 use super::pool;
 use super::report::{Case, Report, Suite};
 use super::results::Origin;
-use crate::build::{self, Program, Request};
+use crate::build::{self, Profile, Program, Request};
 use crate::cli;
 use crate::gdb;
 use crate::guest::{self, Ran};
@@ -64,7 +64,7 @@ pub(crate) fn run(
     images: &[TestImage],
     configurations: &[Configuration],
 ) -> anyhow::Result<Vec<Suite>> {
-    let programs = build(workspace, environment, images)?;
+    let programs = build(workspace, environment, images, arguments.profile())?;
     let mut jobs = Vec::new();
     for configuration in configurations {
         for (image, program) in images.iter().zip(&programs) {
@@ -88,6 +88,7 @@ pub(super) fn build(
     workspace: &Workspace,
     environment: &Environment,
     images: &[TestImage],
+    profile: Profile,
 ) -> anyhow::Result<Vec<Program>> {
     let mut manifests: Vec<&PathBuf> = images.iter().map(|image| &image.manifest).collect();
     manifests.dedup();
@@ -99,7 +100,7 @@ pub(super) fn build(
             .filter(|image| image.manifest == *manifest)
             .map(|image| image.name.clone())
             .collect();
-        let request = Request { manifest: manifest.clone(), package: None, bins };
+        let request = Request { manifest: manifest.clone(), package: None, bins, profile };
         built.extend(build::images(workspace, &environment.toolchain, &request)?);
     }
     let loaded = programs::own(workspace, &environment.toolchain, &programs_of(images))?;
@@ -231,7 +232,7 @@ pub(crate) fn debug(
         );
     };
     let filter = Filter::new(arguments.filter.as_deref());
-    let programs = build(workspace, environment, images)?;
+    let programs = build(workspace, environment, images, arguments.profile())?;
     let program = programs.first().context("one image was built")?;
     let mut boot = boot(*configuration, image, program, arguments, &filter);
     let port = gdb::free_port()?;

@@ -134,7 +134,7 @@ pub(super) fn run(
     configurations: &[Configuration],
     Sweep { seeds, manner }: &Sweep,
 ) -> anyhow::Result<Vec<Suite>> {
-    let programs = runner::build(workspace, environment, images)?;
+    let programs = runner::build(workspace, environment, images, arguments.profile())?;
     let pairs = configurations
         .iter()
         .flat_map(|configuration| images.iter().map(move |image| (*configuration, image)));

@@ -9,6 +9,7 @@ use super::images::{Filter, TestImage};
 use super::pool;
 use super::report::Suite;
 use super::runner::{self, Job};
+use crate::build::Profile;
 use crate::cli;
 use crate::machine::{Configuration, Machine};
 use crate::progress::Progress;
@@ -64,7 +65,7 @@ pub(super) fn run(
     images: &[TestImage],
     configurations: &[Configuration],
 ) -> anyhow::Result<Vec<Suite>> {
-    let programs = runner::build(workspace, environment, images)?;
+    let programs = runner::build(workspace, environment, images, Profile::Release)?;
     let mut jobs = Vec::new();
     for configuration in configurations {
         for (image, program) in images.iter().zip(&programs) {
