@@ -13,6 +13,7 @@ use crate::explore;
 use crate::lint;
 use crate::mutants;
 use crate::process;
+use crate::programs;
 use crate::progress::note;
 use crate::setup::{self, Environment};
 use crate::test::seeds::Seeds;
@@ -48,6 +49,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Ci) -> anyhow::Result<
     steps.take("exploration, a minute", || explore::minute(workspace));
     steps.take("seeded bugs", || mutants::judge(workspace, &report.suites));
     steps.take("seeds", || seeds(workspace));
+    steps.take("std: a project elsewhere", || programs::check_elsewhere(workspace));
+    steps.take("std: quick suites", || programs::check_quick_suites(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     println!("{}", steps.times(&report));
     report.suites.push(steps.suite);

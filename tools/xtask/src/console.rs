@@ -9,6 +9,9 @@ const PANIC: &str = "asphodel: PANIC";
 /// What the first process says first.
 const INIT: &str = "init: pid 1";
 
+/// What the system says when its first process has ended.
+const END: &str = "asphodel: init exited with ";
+
 /// Makes lines of bytes that come in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
@@ -47,6 +50,11 @@ pub(crate) fn power_off_status(line: &str) -> Option<u8> {
     status.trim().parse().ok()
 }
 
+/// Whether the line says only that the system ends.
+pub(crate) fn is_end(line: &str) -> bool {
+    line.starts_with(END) || power_off_status(line).is_some()
+}
+
 /// Whether the line is that of a system panic.
 pub(crate) fn is_panic(line: &str) -> bool {
     line.starts_with(PANIC)
@@ -82,5 +90,6 @@ mod tests {
         assert!(is_panic("asphodel: PANIC on cpu 1: no"));
         assert!(!is_panic("asphodel: pid 3 tid 4 panicked"));
         assert!(is_init("init: pid 1, console"));
+        assert!(is_end("asphodel: init exited with 0, the system ends") && !is_end("asphodel: pid 3 ended"));
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Booted<'a> {
         let (mut results, mut begun) = (Results::default(), false);
         let ran = guest::watch(self.environment, &boot, Some(limit), &mut |line| {
             results.read_line(line);
-            if begun && console::power_off_status(line).is_none() {
+            if begun && !console::is_end(line) {
                 on_line(line);
             }
             begun |= console::is_init(line);

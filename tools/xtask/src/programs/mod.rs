@@ -7,6 +7,7 @@ mod abi;
 mod arguments;
 mod boot;
 mod cargo;
+mod elsewhere;
 mod libtest;
 mod program;
 mod run;
@@ -21,8 +22,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 
 pub(crate) use self::arguments::Std;
-use self::arguments::{Build, Command, Crate};
+use self::arguments::{Build, Command, Crate, Suites};
 use self::cargo::Kind;
+pub(crate) use self::elsewhere::check as check_elsewhere;
 pub(crate) use self::program::Program;
 use crate::build;
 use crate::cli::Choice;
@@ -43,6 +45,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Std) -> anyhow::Result<Exit
         Command::Test(arguments) => test::run(workspace, &environment, arguments),
         Command::Suites(arguments) => suites::run(workspace, &environment, arguments),
     }
+}
+
+/// Runs the suites that take a few minutes together.
+///
+/// # Errors
+/// Fails when a test of them does.
+pub(crate) fn check_quick_suites(workspace: &Workspace) -> anyhow::Result<()> {
+    let arguments = Suites { quick: true, cpus: 4, ..Suites::default() };
+    let code = suites::run(workspace, &setup::ensure(workspace)?, &arguments)?;
+    ensure!(code == ExitCode::SUCCESS, "a suite failed");
+    Ok(())
 }
 
 /// Builds programs of `tests/std` by their names.
