@@ -114,13 +114,17 @@ impl Ran {
     /// Why it failed, when it did.
     pub(super) fn failure(&self) -> Option<String> {
         match self.end {
-            End::TimedOut => Some("it did not end in its time".into()),
+            End::TimedOut => {
+                let last = self.console.trim_end().lines().last().unwrap_or_default();
+                Some(format!("it did not end in its time, and said last: {last}"))
+            }
             End::Panicked => Some("the system panicked".into()),
             End::Vanished => Some("the system ended without a status".into()),
             End::PoweredOff(_) if self.results.failed() != 0 => {
                 Some(format!("failed: {}", self.results.failed.join(", ")))
             }
-            End::PoweredOff(0) => None,
+            End::PoweredOff(0) if self.results.complete || !self.results.begun => None,
+            End::PoweredOff(0) => Some("it ended before its tests did".into()),
             End::PoweredOff(status) => Some(format!("it ended with status {status}")),
         }
     }

@@ -3,13 +3,15 @@
 /// How the tests of a program came out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Results {
-    /// How many passed.
+    /// How many passed, as counted at the end, or so far.
     pub(super) passed: usize,
     /// How many are ignored by themselves.
     pub(super) ignored: usize,
     /// The failed ones, by their names.
     pub(super) failed: Vec<String>,
-    /// Whether the harness came to its end.
+    /// Whether there is a harness, and it has begun.
+    pub(super) begun: bool,
+    /// Whether it came to its end.
     pub(super) complete: bool,
     /// How many it said failed at its end.
     counted_failed: usize,
@@ -30,6 +32,10 @@ impl Results {
                     _ => {}
                 }
             }
+        } else if line.starts_with("running ") && line.contains(" test") {
+            self.begun = true;
+        } else if line.trim_end().ends_with(" ... ok") {
+            self.passed += 1;
         } else if let Some(name) = failed_test(line) {
             self.failed.push(name.to_string());
         }
@@ -71,7 +77,9 @@ mod tests {
     #[test]
     fn a_harness_that_does_not_end_is_not_complete() {
         let mut results = Results::default();
+        results.read_line("running 3 tests");
         results.read_line("test a ... ok");
-        assert!(!results.complete);
+        results.read_line("test b - should panic ... ok");
+        assert!(results.begun && !results.complete && results.passed == 2);
     }
 }
