@@ -38,7 +38,7 @@ fn lazy(size: usize) -> LwpAttributes {
 
 /// Bytes that nobody has, stacks that are kept for reuse included.
 fn free() -> u64 {
-    memory().1 + memory_report().stacks_cached * 16 * KIB as u64
+    memory().1 + memory_report().stacks_cached_bytes
 }
 
 /// Waits until `before` bytes are free again, and nobody is left of a test.

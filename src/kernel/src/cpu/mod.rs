@@ -31,6 +31,8 @@ use crate::mem::stack::Stack;
 pub const MAX_CPUS: usize = 64;
 /// Stacks of the default size that one CPU keeps for reuse (T104).
 pub const STACK_CACHE: usize = 64;
+/// Most lazy stacks that a CPU keeps.
+pub(crate) const LAZY_STACK_CACHE: usize = 16;
 /// Exits that one CPU remembers.
 pub(crate) const EXITS: usize = 64;
 /// "No deadline": later than any.
@@ -54,6 +56,7 @@ pub(crate) struct Private {
     pub(crate) threads: Magazine,
     pub(crate) processes: Magazine,
     pub(crate) stacks: heapless::Vec<Stack, STACK_CACHE>,
+    pub(crate) lazy_stacks: heapless::Vec<Stack, LAZY_STACK_CACHE>,
 }
 
 /// Figures that the CPU itself writes and `cpus` reads.
@@ -79,6 +82,10 @@ pub struct Statistics {
     pub stacks_mapped: Cell64,
     /// Stacks that the cache had no room for.
     pub stacks_dropped: Cell64,
+    /// Lazy stacks that this CPU keeps, ...
+    pub lazy_stacks: Cell32,
+    /// ... and their pages.
+    pub lazy_pages: Cell64,
     /// How often stacks were moved between the cache and the depot, many at a time.
     pub stack_moves: Cell64,
 }
@@ -161,6 +168,7 @@ impl Cpu {
                 threads: Magazine::new(),
                 processes: Magazine::new(),
                 stacks: heapless::Vec::new(),
+                lazy_stacks: heapless::Vec::new(),
             }),
             current: Running::new(0),
             reschedule: Cell32::new(0),
@@ -186,6 +194,8 @@ impl Cpu {
                 stacks_returned: Cell64::new(0),
                 stacks_reused: Cell64::new(0),
                 stacks_dropped: Cell64::new(0),
+                lazy_stacks: Cell32::new(0),
+                lazy_pages: Cell64::new(0),
                 stack_moves: Cell64::new(0),
             },
             mailbox: Mailbox::new(),

@@ -9,6 +9,7 @@
 
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::thread::lazy_stack::{self, Entry, FIRST_PAGES, Mapped};
 
@@ -48,7 +49,7 @@ impl Stack {
     }
 
     /// Whether its pages are mapped when they are touched.
-    const fn is_lazy(&self) -> bool {
+    pub(crate) const fn is_lazy(&self) -> bool {
         self.0.get() & LAZY != 0
     }
 
@@ -61,6 +62,25 @@ impl Stack {
     pub const fn top(&self) -> usize {
         self.bottom() + self.size()
     }
+}
+
+/// Size of lazy stacks that may be kept for reuse, in bytes: what `std` asks for.
+pub(crate) const KEPT_SIZE: usize = 1 << 20;
+const KEPT_CLASS: usize = KEPT_SIZE.trailing_zeros() as usize - STACK_MIN_SHIFT;
+
+/// Pages that were mapped by a touch, for each slot of that size.
+static TOUCHED: [AtomicU32; StackSlot::count(KEPT_CLASS)] =
+    [const { AtomicU32::new(0) }; StackSlot::count(KEPT_CLASS)];
+
+/// The count for the stack around `address`, if it is of that size.
+fn touched(address: usize) -> Option<&'static AtomicU32> {
+    StackSlot::containing(address).filter(|slot| slot.class == KEPT_CLASS).map(|slot| &TOUCHED[slot.index])
+}
+
+/// Pages that a lazy stack of [`KEPT_SIZE`] has; nobody touches it meanwhile. `None`: it is no such stack.
+pub(crate) fn kept_pages(stack: &Stack) -> Option<usize> {
+    let touched = touched(stack.bottom()).filter(|_| stack.is_lazy())?;
+    Some(FIRST_PAGES + touched.load(Ordering::Relaxed) as usize)
 }
 
 /// The slots of one size.
@@ -147,7 +167,13 @@ pub(crate) fn is_mapped(address: usize) -> bool {
 pub(crate) fn map_page(address: usize, frame: u64) -> Mapped {
     // SAFETY: a whole frame, which is the caller's, so nobody else uses it.
     unsafe { mmu::linear(frame).write_bytes(0, PAGE_SIZE) };
-    leaf::map(address, frame)
+    let mapped = leaf::map(address, frame);
+    if mapped == Mapped::Now
+        && let Some(touched) = touched(address)
+    {
+        touched.fetch_add(1, Ordering::Relaxed);
+    }
+    mapped
 }
 
 /// The pages around that of `address`, of a lazy stack, that a fault there maps besides: the nearest first, below and
@@ -172,6 +198,9 @@ pub fn unmap(stack: Stack) {
     let pages = stack.size() / PAGE_SIZE;
     if stack.is_lazy() {
         leaf::unmap(stack.bottom(), pages, |frame| frames::free(frame, 1));
+        if let Some(touched) = touched(stack.bottom()) {
+            touched.store(0, Ordering::Relaxed);
+        }
     } else {
         mapped::unmap(stack.bottom(), pages);
     }

@@ -52,6 +52,8 @@ pub struct MemoryReport {
     pub stacks_used: u64,
     /// Stacks of the default size that CPUs keep for reuse.
     pub stacks_cached: u64,
+    /// Bytes of these.
+    pub stacks_cached_bytes: u64,
 }
 
 /// Every CPU of the board, those that did not come up included. Not a snapshot. Thread context; allocates.
@@ -115,5 +117,6 @@ pub fn memory_report() -> MemoryReport {
         arenas: arena::all_mapped_bytes(),
         stacks_used: stack::in_use(),
         stacks_cached: stack::cached(),
+        stacks_cached_bytes: stack::cached_bytes(),
     }
 }

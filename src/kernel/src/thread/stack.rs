@@ -2,8 +2,11 @@
 //!
 //! A stack that dies on a CPU is the next to be used there: still mapped, still warm (T104). What does not fit into the
 //! CPU's own cache goes, many at a time, to a depot that all CPUs share, and comes back from there. Both are bounded;
-//! what does not fit, and all of the depot when memory is short, goes back to the frame allocator.
+//! what does not fit, and all of the depot when memory is short, goes back to the frame allocator. Lazy stacks of one
+//! mebibyte, which threads of `std` have, are kept by the CPU, too, a few of them, if they have few pages: an LWP of that
+//! kind maps and unmaps nothing, as a rule. A stack keeps what stood on it.
 
+use crate::arch::layout::PAGE_SIZE;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, STACK_CACHE};
 use crate::mem::stack::{self, Stack};
@@ -17,6 +20,8 @@ const DEPOT: usize = 16 * 1024;
 const BATCH: usize = STACK_CACHE / 2;
 /// The depot takes no more when less than this part of all frames is free.
 const FREE_SHARE: usize = 4;
+/// Most pages of a lazy stack that is kept: 64 KiB.
+const LAZY_PAGES: usize = 16;
 
 static SHARED: InterruptLock<heapless::Vec<Stack, DEPOT>> = InterruptLock::new(heapless::Vec::new());
 
@@ -37,6 +42,14 @@ pub(crate) fn cached() -> u64 {
         let kept = figures.stacks_returned.get().wrapping_sub(figures.stacks_dropped.get());
         sum.wrapping_add(kept).wrapping_sub(figures.stacks_reused.get())
     })
+}
+
+/// Bytes of the stacks in the caches of all CPUs. Any context.
+pub(crate) fn cached_bytes() -> u64 {
+    let (lazy, pages) = Cpu::all().fold((0, 0), |(stacks, pages), cpu| {
+        (stacks + u64::from(cpu.statistics.lazy_stacks.get()), pages + cpu.statistics.lazy_pages.get())
+    });
+    cached().saturating_sub(lazy) * DEFAULT_SIZE as u64 + pages * PAGE_SIZE as u64
 }
 
 /// How large a stack becomes of which `size` bytes are asked for; `None`: there are none so large.
@@ -61,7 +74,46 @@ pub(crate) fn allocate(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
         cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
         return Some(stack);
     }
-    map(cpu, size.max(DEFAULT_SIZE), if lazy { stack::map_lazily } else { stack::map })
+    allocate_other(cpu, size.max(DEFAULT_SIZE), lazy)
+}
+
+/// As [`allocate`], when there is no stack in the cache for it, or it is to have another size.
+#[cold]
+#[inline(never)]
+fn allocate_other(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
+    if lazy
+        && rounded(size) == Some(stack::KEPT_SIZE)
+        && let Some(stack) = take_lazy(cpu)
+    {
+        cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
+        return Some(stack);
+    }
+    map(cpu, size, if lazy { stack::map_lazily } else { stack::map })
+}
+
+/// A lazy stack that this CPU has kept. It has the pages that it had.
+fn take_lazy(cpu: &Cpu) -> Option<Stack> {
+    // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
+    let stack = unsafe { cpu.with_private(|private| private.lazy_stacks.pop()) }?;
+    let pages = stack::kept_pages(&stack).unwrap_or(0) as u64;
+    cpu.statistics.lazy_pages.set(cpu.statistics.lazy_pages.get() - pages);
+    cpu.statistics.lazy_stacks.set(cpu.statistics.lazy_stacks.get() - 1);
+    Some(stack)
+}
+
+/// Keeps a lazy stack for reuse, if it is of the usual size and has few pages; else gives it back.
+fn release_lazy(cpu: &Cpu, stack: Stack) {
+    let Some(pages) = stack::kept_pages(&stack).filter(|pages| *pages <= LAZY_PAGES) else {
+        return give_back(cpu, stack);
+    };
+    // SAFETY: as above.
+    match unsafe { cpu.with_private(|private| private.lazy_stacks.push(stack)) } {
+        Ok(()) => {
+            cpu.statistics.lazy_pages.set(cpu.statistics.lazy_pages.get() + pages as u64);
+            cpu.statistics.lazy_stacks.set(cpu.statistics.lazy_stacks.get() + 1);
+        }
+        Err(stack) => give_back(cpu, stack),
+    }
 }
 
 /// A stack that was not one before.
@@ -96,11 +148,22 @@ fn refill(cpu: &Cpu, cache: &mut heapless::Vec<Stack, STACK_CACHE>) -> Option<St
 pub(crate) fn release(cpu: &Cpu, stack: Stack) {
     cpu.statistics.stacks_returned.set(cpu.statistics.stacks_returned.get() + 1);
     if stack.size() != DEFAULT_SIZE {
-        return give_back(cpu, stack);
+        return release_other(cpu, stack);
     }
     // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
     if let Err(stack) = unsafe { cpu.with_private(|private| private.stacks.push(stack)) } {
         release_to_depot(cpu, stack);
+    }
+}
+
+/// As [`release`], for another size.
+#[cold]
+#[inline(never)]
+fn release_other(cpu: &Cpu, stack: Stack) {
+    if stack.is_lazy() {
+        release_lazy(cpu, stack);
+    } else {
+        give_back(cpu, stack);
     }
 }
 
@@ -141,6 +204,10 @@ fn give_back(cpu: &Cpu, stack: Stack) {
 pub(crate) fn trim() -> bool {
     let cpu = Cpu::this();
     let mut any = false;
+    while let Some(stack) = take_lazy(cpu) {
+        give_back(cpu, stack);
+        any = true;
+    }
     loop {
         let Some(stack) = SHARED.lock().pop() else { return any };
         give_back(cpu, stack);

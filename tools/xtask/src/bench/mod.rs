@@ -15,14 +15,15 @@ use anyhow::{Context as _, bail};
 
 use self::figures::Figure;
 use self::verdict::{Judged, Verdict, judge};
-use crate::build::{self, Profile, Program, Request};
+use crate::build::{Profile, Program};
 use crate::cli;
 use crate::guest::{self, End, Ran};
 use crate::machine::{Boot, Clock, Configuration, Machine};
-use crate::progress::{Progress, note};
+use crate::progress::Progress;
 use crate::setup::{self, Environment};
 use crate::symbols::Symbols;
 use crate::test::images::{self, TestImage};
+use crate::test::runner;
 use crate::workspace::Workspace;
 
 /// The numbers of CPUs that every image is measured with.
@@ -76,14 +77,7 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::
     if images.is_empty() {
         bail!("there is no bench image for {:?}", arguments.filter.as_deref().unwrap_or_default());
     }
-    note(&format!("building {} bench images", images.len()));
-    let request = Request {
-        manifest: workspace.images_manifest(),
-        package: None,
-        bins: images.iter().map(|image| image.name.clone()).collect(),
-        profile: Profile::Release,
-    };
-    let programs = build::images(workspace, &environment.toolchain, &request)?;
+    let programs = runner::build(workspace, &environment, &images, Profile::Release)?;
     let everywhere = CPUS.iter().flat_map(|cpus| programs.iter().map(move |program| (program, *cpus, None)));
     let more = MORE_CPUS.iter().filter_map(|(name, cpus, rows)| {
         let program = programs.iter().find(|program| program.name == *name)?;

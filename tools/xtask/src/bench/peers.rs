@@ -117,6 +117,10 @@ pub(crate) const BARS: &[Bar] = &[
     bar("wait.nohang_miss_10000", 1, Limit::AtMost(100.0)),
     bar("wait.nohang_miss_10000", 1, Limit::SameAs("wait.nohang_miss_1")),
     bar("wait.zombie_of_10000", 1, Limit::AtMost(600.0)),
+    bar("std.thread_spawn_join", 1, Limit::AtMost(6_000.0)),
+    bar("std.mutex_uncontended", 1, Limit::AtMost(40.0)),
+    bar("std.channel_round_trip", 1, Limit::AtMost(2_500.0)),
+    bar("std.park_unpark_round_trip", 1, Limit::AtMost(1_500.0)),
     bar("boot.to_init_ms", 1, Limit::AtMost(10.0)),
     bar("boot.to_init_ms", 4, Limit::AtMost(10.0)),
 ];

@@ -10,7 +10,7 @@ mod ktap;
 mod pool;
 mod report;
 pub(crate) mod results;
-mod runner;
+pub(crate) mod runner;
 pub(crate) mod seeds;
 mod soak;
 

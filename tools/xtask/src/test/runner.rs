@@ -84,7 +84,7 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// Fails when one does not build.
-pub(super) fn build(
+pub(crate) fn build(
     workspace: &Workspace,
     environment: &Environment,
     images: &[TestImage],
@@ -92,7 +92,7 @@ pub(super) fn build(
 ) -> anyhow::Result<Vec<Program>> {
     let mut manifests: Vec<&PathBuf> = images.iter().map(|image| &image.manifest).collect();
     manifests.dedup();
-    note(&format!("building {} test images", images.len()));
+    note(&format!("building {} images", images.len()));
     let mut built = Vec::new();
     for manifest in manifests {
         let bins = images
