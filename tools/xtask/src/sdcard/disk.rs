@@ -92,8 +92,30 @@ fn volume(size_mib: u64, contents: &[Content]) -> anyhow::Result<Vec<u8>> {
         .volume_label(LABEL);
     FatVolumeFormatter::format(Cursor::new(&mut volume[..]), options)
         .context("cannot make the file system")?;
+    date_label(&mut volume).context("the new file system has no label")?;
     fill(&mut volume, contents).context("cannot fill the file system")?;
     Ok(volume)
+}
+
+/// Bytes of a directory's entry.
+const ENTRY: usize = 32;
+/// Attribute of the entry that is the volume's label, behind the name in eleven bytes.
+const IS_LABEL: u8 = 0x08;
+/// When FAT's time begins: 1980-01-01.
+const BEGINNING: [u8; 2] = 0x0021_u16.to_le_bytes();
+
+/// Gives the label the time that all files have: the formatter takes it from the host's clock.
+fn date_label(volume: &mut [u8]) -> Option<()> {
+    let mut entries = volume.as_chunks_mut::<ENTRY>().0.iter_mut();
+    let label = entries.find(|entry| entry.starts_with(LABEL.as_bytes()) && entry[11] == IS_LABEL)?;
+    // Tenths, time and date of creation, date of access, ...
+    label[13..16].fill(0);
+    label[16..18].copy_from_slice(&BEGINNING);
+    label[18..20].copy_from_slice(&BEGINNING);
+    // ... time and date of the last change.
+    label[22..24].fill(0);
+    label[24..26].copy_from_slice(&BEGINNING);
+    Some(())
 }
 
 /// Copies the files into a fresh file system.
@@ -165,6 +187,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
         write(&one, 64, &files()).unwrap();
+        // Over a step of FAT's clock, which has two seconds.
+        std::thread::sleep(std::time::Duration::from_millis(2100));
         write(&other, 64, &files()).unwrap();
         assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap());
         let mut changed = files();
