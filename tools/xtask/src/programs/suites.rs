@@ -18,6 +18,7 @@ use super::arguments::{Boot, Crate, Suites};
 use super::boot::Booted;
 use super::cargo::{self, Kind, library_source};
 use super::tree::{self, Edit};
+use crate::machine::Machine;
 use crate::process;
 use crate::progress::note;
 use crate::setup::Environment;
@@ -70,7 +71,16 @@ struct Change {
 #[serde(deny_unknown_fields)]
 struct Skip {
     test: String,
+    /// The only machine where it is left out.
+    machine: Option<String>,
     reason: String,
+}
+
+impl Skip {
+    /// Whether it is left out there.
+    fn applies(&self, machine: Machine) -> bool {
+        self.machine.as_ref().is_none_or(|name| *name == machine.to_string())
+    }
 }
 
 /// What came of a suite.
@@ -104,7 +114,7 @@ pub(super) fn run(
         }
         outcomes.push(outcome);
     }
-    println!("{}", table(&suites, &outcomes));
+    println!("{}", table(&suites, &outcomes, arguments.machine));
     let failed = outcomes.iter().any(|outcome| !outcome.failures.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -156,7 +166,8 @@ fn run_suite(
         env: Vec::new(),
     };
     let booted = Booted::new(workspace, environment, &boot)?;
-    let words: Vec<&str> = suite.skip.iter().flat_map(|skip| ["--skip", skip.test.as_str()]).collect();
+    let left_out = suite.skip.iter().filter(|skip| skip.applies(arguments.machine));
+    let words: Vec<&str> = left_out.flat_map(|skip| ["--skip", skip.test.as_str()]).collect();
     let limit = Duration::from_secs(suite.timeout.unwrap_or(TIMEOUT));
     let mut outcome = Outcome { programs: programs.len(), ..Outcome::default() };
     for program in &programs {
@@ -232,7 +243,7 @@ fn metadata(cargo: &mut Command) -> anyhow::Result<Metadata> {
 }
 
 /// What came of all, what was changed or left out, and why.
-fn table(suites: &[Suite], outcomes: &[Outcome]) -> String {
+fn table(suites: &[Suite], outcomes: &[Outcome], machine: Machine) -> String {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
     table.set_header(["suite", "programs", "passed", "failed", "ignored", "seconds", ""]);
@@ -263,7 +274,7 @@ fn table(suites: &[Suite], outcomes: &[Outcome]) -> String {
     }
     let mut text = format!("\n{table}\n");
     for suite in suites {
-        for Skip { test, reason } in &suite.skip {
+        for Skip { test, reason, .. } in suite.skip.iter().filter(|skip| skip.applies(machine)) {
             text.push_str(&format!("left out: {}: {test}: {reason}\n", suite.name));
         }
         for Change { file, reason, .. } in &suite.edits {
@@ -275,7 +286,13 @@ fn table(suites: &[Suite], outcomes: &[Outcome]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
+
+    fn is_machine(name: &str) -> bool {
+        Machine::value_variants().iter().any(|machine| machine.to_string() == name)
+    }
 
     fn list() -> Vec<Suite> {
         read(&Workspace::find().unwrap()).unwrap()
@@ -293,6 +310,13 @@ mod tests {
             Some("it comes from the registry or from the library")
         } else if reasons.into_iter().any(|reason| reason.trim().is_empty()) {
             Some("a change or a test left out has no reason")
+        } else if suite
+            .skip
+            .iter()
+            .filter_map(|skip| skip.machine.as_deref())
+            .any(|machine| !is_machine(machine))
+        {
+            Some("there is no such machine")
         } else if suite.skip.iter().any(|skip| skip.test.is_empty()) {
             Some("all its tests are left out")
         } else {
@@ -324,12 +348,18 @@ mod tests {
     #[test]
     fn the_table_says_what_was_left_out_and_why() {
         let suite = Suite {
-            skip: vec![Skip { test: "slow".into(), reason: "it takes an hour".into() }],
+            skip: vec![
+                Skip { test: "slow".into(), machine: None, reason: "it takes an hour".into() },
+                Skip { test: "late".into(), machine: Some("raspi4b".into()), reason: "no clock".into() },
+            ],
             ..list().remove(0)
         };
         let outcome =
             Outcome { programs: 1, passed: 5, failed: 1, failures: vec!["x".into()], ..Outcome::default() };
-        let text = table(&[suite], &[outcome]);
+        let (suites, outcomes) = ([suite], [outcome]);
+        let [text, other] =
+            [Machine::Virt, Machine::Raspi4b].map(|machine| table(&suites, &outcomes, machine));
         assert!(text.contains("FAILED") && text.contains("slow: it takes an hour"), "{text}");
+        assert!(!text.contains("no clock") && other.contains("no clock"), "{other}");
     }
 }
