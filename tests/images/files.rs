@@ -1,5 +1,5 @@
 //! Files and descriptors of processes: what the kernel adds to the rules of `asphodel_core::fs`, which are tested there.
-//! T74, T75.
+//! T54, T74, T75.
 #![no_std]
 #![no_main]
 
@@ -110,8 +110,8 @@ test!(
 );
 
 test!(
-    /// T74: a peer has its leader's descriptors, both ways, and they last as long as one of them.
-    t074_peers_share_a_table,
+    /// T54, T74: a peer has its leader's descriptors, both ways, and they last as long as one of them.
+    t054_t074_peers_share_a_table,
     {
         fn peer(_: &Arguments<'_>) -> i32 {
             let mut byte = [0];
