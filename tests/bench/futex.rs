@@ -1,0 +1,86 @@
+//! Bench: futexes. A round trip of two LWPs, and wake-ups for which nobody waits, however many wait for other words.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use asphodel::api::{futex_wait, futex_wake, lwp_run, sleep};
+use asphodel_test::bench::{Interval, on_cpu, pinned, repeat, row, selected};
+use asphodel_test::bench_image;
+
+bench_image!(rows);
+
+const OPERATIONS: u64 = 1000;
+const MANY: usize = 1000;
+
+static PING: AtomicU32 = AtomicU32::new(0);
+static PONG: AtomicU32 = AtomicU32::new(0);
+static NOBODY: AtomicU32 = AtomicU32::new(0);
+static ELSEWHERE: [AtomicU32; MANY] = [const { AtomicU32::new(0) }; MANY];
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn rows() {
+    pinned(0, round_trips);
+    row("futex.wake_none", wake_none);
+    if selected("futex.wake_none_of_1000") {
+        others_asleep();
+    }
+}
+
+/// A unit more, and a wake-up of whoever may sleep for it.
+fn post(word: &AtomicU32) {
+    word.store(1, Ordering::Release);
+    futex_wake(word.as_ptr() as usize, 1);
+}
+
+/// Takes the unit, asleep until there is one.
+fn take(word: &AtomicU32) {
+    while word.swap(0, Ordering::Acquire) == 0 {
+        let _woken_or_changed = futex_wait(word, 0, None);
+    }
+}
+
+/// Ping and pong on one CPU: two switches.
+fn round_trips() {
+    let body = || {
+        while !STOP.load(Ordering::Relaxed) {
+            take(&PING);
+            post(&PONG);
+        }
+    };
+    let other = lwp_run(body, &on_cpu(0)).expect("there is memory for an LWP");
+    let round_trip = || {
+        post(&PING);
+        take(&PONG);
+    };
+    row("futex.round_trip", || repeat(OPERATIONS, round_trip));
+    STOP.store(true, Ordering::Relaxed);
+    round_trip();
+    other.join().expect("nobody kills it");
+}
+
+/// Nobody waits for this word.
+fn wake_none() -> Interval {
+    pinned(0, || {
+        repeat(OPERATIONS, || {
+            futex_wake(NOBODY.as_ptr() as usize, 1);
+        })
+    })
+}
+
+/// The same while a thousand sleep, each on a word of its own.
+fn others_asleep() {
+    let sleeper = |word: &'static AtomicU32| {
+        lwp_run(move || take(word), &on_cpu(0)).expect("there is memory for an LWP")
+    };
+    let others: Vec<_> = ELSEWHERE.iter().map(sleeper).collect();
+    let _asleep = sleep(100_000_000);
+    row("futex.wake_none_of_1000", wake_none);
+    ELSEWHERE.iter().for_each(post);
+    for other in others {
+        other.join().expect("nobody kills it");
+    }
+}
