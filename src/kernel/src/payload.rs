@@ -23,7 +23,8 @@ use crate::mem::fallible;
 use crate::mem::program::Image;
 use crate::println;
 use crate::proc::files;
-use crate::proc::program::{self, Program};
+use crate::proc::lwp::current_process;
+use crate::proc::program::{self, Arguments, Program};
 
 /// Where programs are.
 const PROGRAMS: &str = "bin/";
@@ -69,18 +70,31 @@ pub(crate) fn read() -> Result<(), Errno> {
             println!("asphodel: file {name} of the payload is left out: {error}");
         }
         let Some(name) = name.strip_prefix(PROGRAMS).filter(|name| !name.is_empty()) else { continue };
-        match Image::new(entry.data(), symbols::find) {
+        let name: &'static str = Box::leak(Box::from(name));
+        programs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        programs.push(match Image::new(entry.data(), symbols::find) {
             Ok(image) => {
                 let image: &'static Image = Box::leak(fallible::boxed(image).ok_or(Errno::ENOMEM)?);
-                let name: &'static str = Box::leak(Box::from(name));
-                programs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                programs.push(Program::loadable(name, start::run, image));
+                Program::loadable(name, start::run, image)
             }
-            Err(refusal) => println!("asphodel: program {name} cannot be loaded: {refusal}"),
-        }
+            Err(refusal) => {
+                println!("asphodel: program {name} cannot be loaded: {refusal}");
+                // A linked program of that name is not what was meant.
+                Program::new(name, not_loadable)
+            }
+        });
     }
     program::add_loadable(programs.into_boxed_slice());
     Ok(())
+}
+
+/// Exit code of a program that is there but cannot be run, as of shells.
+const NOT_RUNNABLE: i32 = 126;
+
+/// What runs in the place of a program that could not be loaded; why was said at boot.
+fn not_loadable(_: &Arguments<'_>) -> i32 {
+    println!("{}: it could not be loaded", current_process().program().name);
+    NOT_RUNNABLE
 }
 
 /// Hands the text of a member on, or says that it is none.
