@@ -75,18 +75,17 @@ impl Contents {
         }
         let rest = MAX_FILE.checked_sub(offset).filter(|rest| *rest > 0).ok_or(Errno::EFBIG)?;
         let count = bytes.len().min(rest as usize);
-        let mut used = 0;
         if let Self::Fixed(fixed) = *self {
             let mut copy = Self::empty();
-            let (copied, memory) = copy
-                .write(0, fixed, room)
-                .or_else(|error| if fixed.is_empty() { Ok((0, 0)) } else { Err(error) })?;
+            let (copied, used) = copy.write(0, fixed, room)?;
             if copied < fixed.len() {
                 return Err(Errno::ENOSPC);
             }
-            used = memory;
+            let (written, more) = copy.write(offset, bytes, room - used)?;
             *self = copy;
+            return Ok((written, used + more));
         }
+        let mut used = 0;
         let Self::Written { pieces, length } = self else { unreachable!("it has just become so") };
         let mut written = 0;
         for (index, within, part) in parts(offset, count) {

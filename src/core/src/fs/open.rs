@@ -160,8 +160,8 @@ impl Files {
         self.open.get_mut(number).ok_or(Errno::EBADF)
     }
 
-    /// Gives an open file the lowest free descriptor.
-    fn name(&mut self, table: TableNumber, open: u32) -> Result<Descriptor, Errno> {
+    /// The lowest free place of a table, for which there is memory then.
+    fn free_place(&mut self, table: TableNumber) -> Result<usize, Errno> {
         let table = self.table_mut(table)?;
         let place =
             (table.lowest..).find(|place| table.slots.get(*place).copied().flatten().is_none()).unwrap_or(0);
@@ -172,6 +172,13 @@ impl Files {
             table.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             table.slots.push(None);
         }
+        Ok(place)
+    }
+
+    /// Gives an open file the lowest free descriptor.
+    fn name(&mut self, table: TableNumber, open: u32) -> Result<Descriptor, Errno> {
+        let place = self.free_place(table)?;
+        let table = self.table_mut(table)?;
         table.slots[place] = Some(open);
         table.lowest = place + 1;
         Ok(place as Descriptor)
@@ -199,6 +206,9 @@ impl Files {
         flags: OpenFlags,
         now: u64,
     ) -> Result<Descriptor, Errno> {
+        // First what may fail, so that no file is made or emptied in vain.
+        self.open.reserve(1)?;
+        self.free_place(table)?;
         let inode = self.tree.open(path, flags, now)?;
         let open = Open { object: Object::Inode(inode), flags, offset: 0, names: 1 };
         let number = self.open.add(open).inspect_err(|_| self.tree.close(inode))?;

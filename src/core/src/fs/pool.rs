@@ -17,11 +17,15 @@ impl<T> Pool<T> {
         Self { places: Vec::new(), free: Vec::new() }
     }
 
-    /// Makes room for so many values: until there are more, adding one needs no memory.
+    /// Makes room for so many values more: adding them needs no memory.
     ///
     /// # Errors
     /// `ENOMEM`.
     pub(super) fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        let count = count.saturating_sub(self.free.len());
+        if count == 0 {
+            return Ok(());
+        }
         self.places.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
         self.free.try_reserve(self.places.len() + count).map_err(|_| Errno::ENOMEM)
     }

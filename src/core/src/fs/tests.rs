@@ -185,6 +185,33 @@ fn space_ends_and_comes_back() {
 }
 
 #[test]
+fn a_full_table_changes_nothing() {
+    let (mut files, table) = files();
+    let kept = files.open(table, "/kept", NEW, 0).unwrap();
+    files.write(table, kept, b"precious", 0).unwrap();
+    while files.duplicate(table, kept).is_ok() {}
+    assert_eq!(files.open(table, "/kept", OpenFlags { truncate: true, ..NEW }, 0), Err(Errno::EMFILE));
+    assert_eq!(files.open(table, "/new", NEW, 0), Err(Errno::EMFILE));
+    assert_eq!(files.tree.stat(files.tree.lookup("/kept").unwrap()).unwrap().size, 8);
+    assert_eq!(files.tree.lookup("/new"), Err(Errno::ENOENT));
+}
+
+/// What a copy of fixed contents has taken is counted only if it stays.
+#[test]
+fn a_write_without_room_takes_none() {
+    static FIXED: [u8; 4096] = [9; 4096];
+    let mut tree = Tree::new(4096).unwrap();
+    tree.add_fixed("/f", &FIXED).unwrap();
+    let file = tree.open("/f", OpenFlags { create: false, ..NEW }, 0).unwrap();
+    assert_eq!(tree.write(file, 8192, b"x", 0), Err(Errno::ENOSPC));
+    assert_eq!((tree.used(), tree.stat(file).unwrap().allocated), (0, 0));
+    assert_eq!(tree.write(file, 0, b"x", 0), Ok(1));
+    tree.close(file);
+    tree.unlink("/f", 0).unwrap();
+    assert_eq!(tree.used(), 0);
+}
+
+#[test]
 fn fixed_contents_are_copied_when_they_are_written() {
     static FIXED: [u8; 5000] = [9; 5000];
     let (mut files, table) = files();

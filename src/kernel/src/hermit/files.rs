@@ -345,7 +345,7 @@ unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_in
         return ready;
     }
     // Files are always ready: what is waited for is input.
-    let waits_for_input = entries.iter().any(|entry| entry.asked & CAN_READ != 0);
+    let waits_for_input = entries.iter().any(|entry| entry.descriptor >= 0 && entry.asked & CAN_READ != 0);
     if waits_for_input {
         let deadline = nanoseconds.map_or(u64::MAX, time::deadline_after);
         return look(entries, input::wait_for_some(deadline));
