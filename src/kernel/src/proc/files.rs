@@ -54,28 +54,23 @@ fn with_table<T>(work: impl FnOnce(&mut Files, TableNumber) -> Result<T, Errno>)
     })
 }
 
-/// The table of a process, which gets one if it has none.
+/// The table of a process, which gets one if it has none: a peer its leader's, which is there as long as it has peers.
 fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> {
     if process.descriptors.get() == 0 {
-        process.descriptors.set(files.add_table()?);
+        let table = match process.leader.get() {
+            0 => files.add_table()?,
+            leader => {
+                let table = table_of(files, PROCESSES.get(leader))?;
+                files.share_table(table);
+                table
+            }
+        };
+        process.descriptors.set(table);
     }
     Ok(process.descriptors.get())
 }
 
-/// A new peer, which nobody can reach yet, has its leader's table.
-///
-/// # Errors
-/// `ENOMEM`.
-pub(super) fn share(peer: &Process) -> Result<(), Errno> {
-    with_files(|files| {
-        let table = table_of(files, PROCESSES.get(peer.leader.get()))?;
-        files.share_table(table);
-        peer.descriptors.set(table);
-        Ok(())
-    })
-}
-
-/// The process has no descriptors any more. Its master, or the creator that gave up; blocks.
+/// The process has no descriptors any more. Its master; blocks.
 #[inline]
 pub(super) fn leave(process: &Process) {
     let table = process.descriptors.get();

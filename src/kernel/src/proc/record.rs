@@ -89,7 +89,7 @@ pub(crate) struct Process {
     pub(crate) started_at: Cell64,
     /// The arena that its program's memory comes from, 0: none; see `proc::arena`.
     pub(crate) arena: Cell32,
-    /// Its table of descriptors, 0: none. Under the lock of all files, and of the creator and the master; see `proc::files`.
+    /// Its table of descriptors, 0: none yet. Under the lock of all files; its master takes it, too. See `proc::files`.
     pub(crate) descriptors: Cell32,
     /// Its tenant, by the slot of the founder; see `proc::tenant`.
     pub(crate) tenant: Cell32,

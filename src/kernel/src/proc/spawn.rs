@@ -21,7 +21,7 @@ use crate::proc::arena::{self, MemoryChoice};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::{Arguments, Program};
 use crate::proc::table::{Hold, PROCESSES, Process};
-use crate::proc::{adopt, exit, files, kill, reaper, task_group};
+use crate::proc::{adopt, exit, kill, reaper, task_group};
 use crate::sched::ready;
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
@@ -216,14 +216,12 @@ fn make_first_lwp(
 ) -> Result<&'static Thread, Errno> {
     if attributes.peer {
         task_group::join(process, spawner)?;
-        files::share(process).inspect_err(|_| task_group::leave(process))?;
     }
     let attributes = first_lwp(&process.record().program(), &attributes.lwp);
     let interrupts = daif::mask();
     let thread = lwp::create(Cpu::this(), process.record(), run_program, 0, &attributes, lwp::Birth::First);
     daif::restore(interrupts);
     if thread.is_err() {
-        files::leave(process);
         task_group::leave(process);
     }
     thread
