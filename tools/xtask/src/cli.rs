@@ -266,8 +266,14 @@ pub(crate) struct Image {
 #[command(after_help = SDCARD_HELP)]
 pub(crate) struct Sdcard {
     /// The file that becomes the card, byte for byte
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "write")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write it to this card, after a question, and read it back
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) write: Option<PathBuf>,
+    /// Answer the question
+    #[arg(long, requires = "write")]
+    pub(crate) yes: bool,
     /// A directory with start4.elf, fixup4.dat and bcm2711-rpi-4-b.dtb [default: the distribution's packages]
     #[arg(long, value_name = "DIR")]
     pub(crate) firmware: Option<PathBuf>,
@@ -284,7 +290,10 @@ pub(crate) struct Sdcard {
 
 const SDCARD_HELP: &str = "\
 The kernel on the card is the flat image that `image` writes and the tests run. Firmware comes from packages that are
-unpacked, not installed; what cannot be had is left out, and the command says what to copy where.";
+unpacked, not installed; what cannot be had is left out, and the command says what to copy where.
+
+--write takes a whole device (/dev/sdX, /dev/mmcblkN) that is removable, has at most 256 GB, and of which nothing is
+mounted or otherwise in use.";
 
 /// The size of a card in MiB.
 fn card_size(text: &str) -> Result<u64, String> {

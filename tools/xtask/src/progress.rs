@@ -71,6 +71,38 @@ impl Drop for Job {
     }
 }
 
+/// The progress of bytes that go somewhere; the bar goes away when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    bar: ProgressBar,
+}
+
+impl Bytes {
+    /// Starts showing the progress of `length` bytes.
+    pub(crate) fn new(what: &'static str, length: u64) -> Self {
+        let bar = ProgressBar::new(length);
+        let style = ProgressStyle::with_template(
+            "{prefix} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        )
+        .expect("the template is well formed")
+        .progress_chars("=> ");
+        bar.set_style(style);
+        bar.set_prefix(what);
+        Self { bar }
+    }
+
+    /// So many more bytes are done.
+    pub(crate) fn advance(&self, length: u64) {
+        self.bar.inc(length);
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Says a line about what is being done, on standard error (standard output belongs to the guest or the results).
 pub(crate) fn note(text: &str) {
     eprintln!("xtask: {text}");

@@ -1,8 +1,10 @@
 //! The command `sdcard`: a card that a Raspberry Pi 4 boots the image from, as a file or on a real card.
 
 pub(crate) mod contents;
+mod device;
 pub(crate) mod disk;
 pub(crate) mod firmware;
+mod write;
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +22,7 @@ use crate::workspace::Workspace;
 /// The command `sdcard`.
 ///
 /// # Errors
-/// Fails when the image does not build or the card cannot be written. Firmware that cannot be had is no error.
+/// Fails when the image does not build, or the card cannot or may not be written. Firmware that cannot be had is no error.
 pub(crate) fn run(workspace: &Workspace, arguments: &cli::Sdcard) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
@@ -28,7 +30,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Sdcard) -> anyhow::Res
         Some(directory) => Firmware::from_directory(directory)?,
         None => Firmware::from_packages(workspace)?,
     };
-    let out = &arguments.out;
+    let kept = workspace.state().join("sd.img");
+    let out = arguments.out.as_ref().unwrap_or(&kept);
     make(&program.image, arguments.append.as_deref().unwrap_or_default(), &firmware, out, arguments.size)?;
     note(&format!("{}: {} MiB, boots {}", out.display(), arguments.size, program.name));
     for complaint in &firmware.complaints {
@@ -37,6 +40,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Sdcard) -> anyhow::Res
     let advice = firmware.advice();
     if !advice.is_empty() {
         note(&advice);
+    }
+    if let Some(device) = &arguments.write {
+        write::onto(out, device, arguments.yes)?;
     }
     Ok(ExitCode::SUCCESS)
 }
