@@ -18,7 +18,7 @@ use super::arguments::{Boot, Crate, Suites};
 use super::boot::Booted;
 use super::cargo::{self, Kind, library_source};
 use super::tree::{self, Edit};
-use crate::machine::Machine;
+use crate::machine::Configuration;
 use crate::process;
 use crate::progress::note;
 use crate::setup::Environment;
@@ -71,15 +71,30 @@ struct Change {
 #[serde(deny_unknown_fields)]
 struct Skip {
     test: String,
-    /// The only machine where it is left out.
+    /// The only test program where they are left out.
+    program: Option<String>,
+    /// The only machine where they are left out.
     machine: Option<String>,
+    /// The only number of CPUs with which they are left out.
+    cpus: Option<u32>,
     reason: String,
 }
 
 impl Skip {
-    /// Whether it is left out there.
-    fn applies(&self, machine: Machine) -> bool {
-        self.machine.as_ref().is_none_or(|name| *name == machine.to_string())
+    /// Whether they are left out there, in some test program.
+    fn applies(&self, configuration: Configuration) -> bool {
+        self.machine.as_ref().is_none_or(|name| *name == configuration.machine.to_string())
+            && self.cpus.is_none_or(|cpus| cpus == configuration.cpus)
+    }
+
+    /// Whether this is a test program where they are.
+    fn is_of(&self, program: &str) -> bool {
+        self.program.as_ref().is_none_or(|name| name == program)
+    }
+
+    /// What is left out, for people.
+    fn what(&self) -> String {
+        self.program.as_ref().map_or(self.test.clone(), |program| format!("{program}: {}", self.test))
     }
 }
 
@@ -105,16 +120,17 @@ pub(super) fn run(
     arguments: &Suites,
 ) -> anyhow::Result<ExitCode> {
     let suites = chosen(&read(workspace)?, arguments)?;
+    let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
     let mut outcomes = Vec::new();
     for suite in &suites {
-        let outcome = run_suite(workspace, environment, arguments, suite)
+        let outcome = run_suite(workspace, environment, configuration, suite)
             .unwrap_or_else(|error| Outcome { failures: vec![format!("{error:#}")], ..Outcome::default() });
         for failure in &outcome.failures {
             println!("failed: {}: {failure}", suite.name);
         }
         outcomes.push(outcome);
     }
-    println!("{}", table(&suites, &outcomes, arguments.machine));
+    println!("{}", table(&suites, &outcomes, configuration));
     let failed = outcomes.iter().any(|outcome| !outcome.failures.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -147,7 +163,7 @@ fn chosen(all: &[Suite], arguments: &Suites) -> anyhow::Result<Vec<Suite>> {
 fn run_suite(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &Suites,
+    configuration: Configuration,
     suite: &Suite,
 ) -> anyhow::Result<Outcome> {
     note(&format!("{}: building", suite.name));
@@ -158,19 +174,20 @@ fn run_suite(
     })?;
     ensure!(!programs.is_empty(), "it has no tests");
     let boot = Boot {
-        machine: arguments.machine,
-        cpus: arguments.cpus,
+        machine: configuration.machine,
+        cpus: configuration.cpus,
         memory: suite.memory.clone().unwrap_or_else(|| "1G".into()),
         append: String::new(),
         file: Vec::new(),
         env: Vec::new(),
     };
     let booted = Booted::new(workspace, environment, &boot)?;
-    let left_out = suite.skip.iter().filter(|skip| skip.applies(arguments.machine));
-    let words: Vec<&str> = left_out.flat_map(|skip| ["--skip", skip.test.as_str()]).collect();
+    let left_out: Vec<&Skip> = suite.skip.iter().filter(|skip| skip.applies(configuration)).collect();
     let limit = Duration::from_secs(suite.timeout.unwrap_or(TIMEOUT));
     let mut outcome = Outcome { programs: programs.len(), ..Outcome::default() };
     for program in &programs {
+        let of_program = left_out.iter().filter(|skip| skip.is_of(&program.name));
+        let words: Vec<&str> = of_program.flat_map(|skip| ["--skip", skip.test.as_str()]).collect();
         let ran = booted.run_tests(program, &words, limit, &mut |_| ())?;
         let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
         let mut line = format!("{} {}: {passed} passed", suite.name, program.name);
@@ -243,7 +260,7 @@ fn metadata(cargo: &mut Command) -> anyhow::Result<Metadata> {
 }
 
 /// What came of all, what was changed or left out, and why.
-fn table(suites: &[Suite], outcomes: &[Outcome], machine: Machine) -> String {
+fn table(suites: &[Suite], outcomes: &[Outcome], configuration: Configuration) -> String {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
     table.set_header(["suite", "programs", "passed", "failed", "ignored", "seconds", ""]);
@@ -274,8 +291,8 @@ fn table(suites: &[Suite], outcomes: &[Outcome], machine: Machine) -> String {
     }
     let mut text = format!("\n{table}\n");
     for suite in suites {
-        for Skip { test, reason, .. } in suite.skip.iter().filter(|skip| skip.applies(machine)) {
-            text.push_str(&format!("left out: {}: {test}: {reason}\n", suite.name));
+        for skip in suite.skip.iter().filter(|skip| skip.applies(configuration)) {
+            text.push_str(&format!("left out: {}: {}: {}\n", suite.name, skip.what(), skip.reason));
         }
         for Change { file, reason, .. } in &suite.edits {
             text.push_str(&format!("changed: {}: {file}: {reason}\n", suite.name));
@@ -289,6 +306,7 @@ mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
+    use crate::machine::Machine;
 
     fn is_machine(name: &str) -> bool {
         Machine::value_variants().iter().any(|machine| machine.to_string() == name)
@@ -347,19 +365,33 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_left_out_and_why() {
+        let everywhere =
+            Skip { test: "slow".into(), program: None, machine: None, cpus: None, reason: "an hour".into() };
         let suite = Suite {
             skip: vec![
-                Skip { test: "slow".into(), machine: None, reason: "it takes an hour".into() },
-                Skip { test: "late".into(), machine: Some("raspi4b".into()), reason: "no clock".into() },
+                everywhere.clone(),
+                Skip { machine: Some("raspi4b".into()), reason: "no clock".into(), ..everywhere.clone() },
+                Skip {
+                    program: Some("spin".into()),
+                    cpus: Some(1),
+                    reason: "no other CPU".into(),
+                    ..everywhere
+                },
             ],
             ..list().remove(0)
         };
         let outcome =
             Outcome { programs: 1, passed: 5, failed: 1, failures: vec!["x".into()], ..Outcome::default() };
         let (suites, outcomes) = ([suite], [outcome]);
-        let [text, other] =
-            [Machine::Virt, Machine::Raspi4b].map(|machine| table(&suites, &outcomes, machine));
-        assert!(text.contains("FAILED") && text.contains("slow: it takes an hour"), "{text}");
-        assert!(!text.contains("no clock") && other.contains("no clock"), "{other}");
+        let said = |machine, cpus| {
+            let text = table(&suites, &outcomes, Configuration::new(machine, cpus).unwrap());
+            assert!(text.contains("FAILED") && text.contains(": slow: an hour"), "{text}");
+            [text.contains("no clock"), text.contains(": spin: slow: no other CPU")]
+        };
+        assert_eq!(said(Machine::Virt, 4), [false, false]);
+        assert_eq!(said(Machine::Virt, 1), [false, true]);
+        assert_eq!(said(Machine::Raspi4b, 4), [true, false]);
+        let [all, _, spin] = &suites[0].skip[..] else { unreachable!("there are three") };
+        assert!(all.is_of("x") && all.is_of("spin") && spin.is_of("spin") && !spin.is_of("x"));
     }
 }
