@@ -184,6 +184,9 @@ pub(crate) struct Bench {
     /// Fail when a figure is over its bar
     #[arg(long, conflicts_with = "quick")]
     pub(crate) check: bool,
+    /// Measure std's operations on Linux, too: the same source in the same emulator
+    #[arg(long)]
+    pub(crate) linux: bool,
     /// Seconds that one image may take
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u64,
@@ -192,6 +195,9 @@ pub(crate) struct Bench {
 const BENCH_HELP: &str = "\
 Runs under QEMU's instruction counter: one instruction is one nanosecond of virtual time, summed over all
 CPUs, so the figures are the same on any host. Cache, TLB and barrier costs are not in them.
+
+What stands in the column of Linux is on record; with --linux it is measured anew for the figures of std. Its kernel and
+C library come from Debian's packages, unpacked below target, not installed.
 
 process.spawn_exit_wait has every CPU busy with a parent of its own; with more than one CPU it may cost at most
 1.15 times what it costs with one.";

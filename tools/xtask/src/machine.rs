@@ -128,6 +128,8 @@ pub(crate) struct Boot {
     pub(crate) gdb_port: Option<u16>,
     /// The card in the machine's slot.
     pub(crate) card: Option<Card>,
+    /// What a foreign kernel finds as its first file system.
+    pub(crate) initrd: Option<PathBuf>,
 }
 
 /// A card, and what goes with booting from it: `kernel` is then the boot loader.
@@ -162,6 +164,7 @@ impl Boot {
             clock: Clock::Host,
             gdb_port: None,
             card: None,
+            initrd: None,
         }
     }
 
@@ -192,6 +195,9 @@ impl Boot {
         }
         if let Some(dtb) = &self.dtb {
             arguments.extend(["-dtb".into(), dtb.clone().into_os_string()]);
+        }
+        if let Some(initrd) = &self.initrd {
+            arguments.extend(["-initrd".into(), initrd.clone().into_os_string()]);
         }
         if !self.append.is_empty() {
             arguments.extend(["-append".into(), OsString::from(&self.append)]);

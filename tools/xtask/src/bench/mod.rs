@@ -3,6 +3,7 @@
 //! One instruction is one nanosecond of virtual time, summed over all CPUs, so a figure is the same on any host.
 
 mod figures;
+mod linux;
 mod peers;
 mod table;
 mod verdict;
@@ -36,6 +37,9 @@ const MORE_CPUS: [(&str, u32, &str); 1] = [("bench_process", 8, "process.spawn_e
 /// The boot argument of a smoke run.
 const QUICK: &str = "quick=1";
 
+/// The word of a smoke run for a program that gets no boot arguments.
+const QUICK_WORD: &str = "quick";
+
 /// The command `bench`.
 ///
 /// # Errors
@@ -43,7 +47,12 @@ const QUICK: &str = "quick=1";
 /// bar.
 pub(crate) fn run(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::Result<ExitCode> {
     let figures = measure(workspace, arguments)?;
-    println!("{}", table::render(&figures, !arguments.quick));
+    let on_linux = if arguments.linux {
+        linux::measure(workspace, &setup::ensure(workspace)?, arguments)?
+    } else {
+        Vec::new()
+    };
+    println!("{}", table::render(&figures, &on_linux, !arguments.quick));
     if let Some(path) = &arguments.json {
         let judged: Vec<Judged<'_>> = figures.iter().map(|figure| judge(figure, &figures)).collect();
         let text = serde_json::to_string_pretty(&judged)?;

@@ -14,10 +14,15 @@ pub(crate) const CAVEATS: &[&str] = &[
      stack page eagerly.",
     "Linux medians vary by 1 to 5 % from boot to boot, its 1,000-thread figures by up to 25 %; the others repeat to about \
      1 %. NuttX was measured to 500 threads, ArceOS to 256.",
+    "std's operations on Linux: the same source, linked with the distribution's C library, as the only program of its \
+     kernel 6.1.",
 ];
 
 /// The systems, in the order of the columns.
 pub(crate) const SYSTEMS: [&str; 5] = ["Linux", "Hermit", "ArceOS", "NuttX", "ThreadX / tuned"];
+
+/// The place of Linux among them.
+pub(crate) const LINUX: usize = 0;
 
 /// One operation elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +77,16 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer { name: "mutex.lock_unlock", cpus: 1, figures: ["75 to 99", "17", "40", "103", "108 / 73"] },
     Peer { name: "boot.to_init_ms", cpus: 1, figures: ["957 to 1,047", "25.1", "31.6", "0.39", "0.41"] },
     Peer { name: "boot.to_init_ms", cpus: 4, figures: ["963 to 1,181", "98.9", "93.6", "1.25", ""] },
+    Peer { name: "std.thread_spawn_join", cpus: 1, figures: ["241,600", "", "", "", ""] },
+    Peer { name: "std.mutex_uncontended", cpus: 1, figures: ["49", "", "", "", ""] },
+    Peer { name: "std.allocate_free", cpus: 1, figures: ["431", "", "", "", ""] },
+    Peer { name: "std.channel_round_trip", cpus: 1, figures: ["50,850", "", "", "", ""] },
+    Peer { name: "std.park_unpark_round_trip", cpus: 1, figures: ["49,630", "", "", "", ""] },
+    Peer { name: "std.thread_spawn_join", cpus: 4, figures: ["259,700", "", "", "", ""] },
+    Peer { name: "std.mutex_uncontended", cpus: 4, figures: ["49", "", "", "", ""] },
+    Peer { name: "std.allocate_free", cpus: 4, figures: ["431", "", "", "", ""] },
+    Peer { name: "std.channel_round_trip", cpus: 4, figures: ["55,620", "", "", "", ""] },
+    Peer { name: "std.park_unpark_round_trip", cpus: 4, figures: ["54,400", "", "", "", ""] },
 ];
 
 /// What a figure is held to.

@@ -4,18 +4,19 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
 use super::figures::Figure;
-use super::peers::{CAVEATS, PEERS, SYSTEMS};
+use super::peers::{CAVEATS, LINUX, PEERS, SYSTEMS};
 use super::verdict::{Verdict, judge};
 
-/// The table with the caveats below it. Figures of a smoke run are not `judged`.
-pub(crate) fn render(figures: &[Figure], judged: bool) -> String {
+/// The table with the caveats below it. Figures of a smoke run are not `judged`. What was measured just now `on_linux`
+/// takes the place of what is on record.
+pub(crate) fn render(figures: &[Figure], on_linux: &[Figure], judged: bool) -> String {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
     let mut header = vec!["operation", "CPUs", "value", "unit", "at most", ""];
     header.extend(SYSTEMS);
     table.set_header(header);
     for figure in figures {
-        table.add_row(row(figure, figures, judged));
+        table.add_row(row(figure, figures, on_linux, judged));
     }
     for column in [1, 2, 4] {
         if let Some(column) = table.column_mut(column) {
@@ -31,7 +32,7 @@ pub(crate) fn render(figures: &[Figure], judged: bool) -> String {
 }
 
 /// One figure's row.
-fn row(figure: &Figure, figures: &[Figure], judged: bool) -> Vec<String> {
+fn row(figure: &Figure, figures: &[Figure], on_linux: &[Figure], judged: bool) -> Vec<String> {
     let judgement = judge(figure, figures);
     let has_bar = judgement.at_most.is_some() || !judgement.held_to.is_empty();
     let verdict = match judgement.verdict {
@@ -54,7 +55,12 @@ fn row(figure: &Figure, figures: &[Figure], judged: bool) -> Vec<String> {
         verdict.to_string(),
     ];
     let peer = PEERS.iter().find(|peer| peer.name == figure.name && peer.cpus == figure.cpus);
-    row.extend(peer.map_or([""; 5], |peer| peer.figures).map(String::from));
+    let mut peers = peer.map_or([""; SYSTEMS.len()], |peer| peer.figures).map(String::from);
+    let same = |other: &&Figure| other.name == figure.name && other.cpus == figure.cpus;
+    if let Some(other) = on_linux.iter().find(same) {
+        peers[LINUX] = number(other.value);
+    }
+    row.extend(peers);
     row
 }
 
@@ -100,13 +106,29 @@ mod tests {
             figure("bench wait.nohang_miss_10000 1 61 instructions"),
             figure("bench lwp.live_10000_ratio 1 1.2 ratio"),
         ];
-        let text = render(&figures, true);
+        let text = render(&figures, &[], true);
         let row = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_string();
         assert!(row("switch.yield").contains("| ok "), "{text}");
         assert!(row("switch.yield").contains("89 / 82"), "{text}");
         assert!(row("live_10000").contains("| OVER"), "{text}");
         assert!(text.contains(" 2,300 (1.15 x 1 CPU) | ok"), "{text}");
         assert!(text.contains("100 (= wait.nohang_miss_1)"), "{text}");
-        assert!(render(&figures, false).contains("not judged"));
+        assert!(render(&figures, &[], false).contains("not judged"));
+    }
+
+    #[test]
+    fn what_linux_needed_just_now_stands_in_its_column() {
+        let ours = [figure("bench std.mutex_uncontended 1 18 instructions")];
+        let on_linux = [figure("bench std.mutex_uncontended 1 1234567 instructions")];
+        let column = |text: String, name: &str| {
+            let cells =
+                |line: &str| -> Vec<String> { line.split('|').map(|cell| cell.trim().to_string()).collect() };
+            let mut lines = text.lines().map(cells);
+            let place = lines.next().unwrap().iter().position(|cell| cell == name).unwrap();
+            lines.find(|cells| cells[1] == "std.mutex_uncontended").unwrap()[place].clone()
+        };
+        assert_eq!(column(render(&ours, &on_linux, true), "Linux"), "1,234,567");
+        assert_ne!(column(render(&ours, &[], true), "Linux"), "1,234,567");
+        assert_eq!(column(render(&ours, &on_linux, true), "Hermit"), "");
     }
 }

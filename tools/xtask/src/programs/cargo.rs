@@ -1,4 +1,4 @@
-//! Building programs for `aarch64-unknown-hermit`: one cargo call, with `std` built from the compiler's own source.
+//! Building programs for a [`Platform`]: one cargo call, with `std` built from the compiler's own source.
 
 use std::env;
 use std::fs;
@@ -8,22 +8,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 use cargo_metadata::{Artifact, Message, TargetKind};
-use serde::Serialize;
 
 use super::abi;
 use super::arguments::Crate;
+use super::platform::{LinuxLibraries, Platform};
 use super::program::Program;
 use super::tree;
-use super::unwinding::{self, Unwinding};
+use super::unwinding;
 use crate::process;
 use crate::setup::{Library, Toolchain};
 use crate::workspace::Workspace;
-
-/// The target of programs.
-const TARGET: &str = "aarch64-unknown-hermit";
-
-/// What of the library is built.
-const LIBRARY: [&str; 3] = ["std", "panic_abort", "test"];
 
 /// Which of the built programs are meant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,15 +26,6 @@ pub(super) enum Kind {
     Program,
     /// Test programs.
     Test,
-}
-
-/// What a panic does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Panics {
-    /// It ends the program, as is usual for the target.
-    Abort,
-    /// It unwinds the thread.
-    Unwind,
 }
 
 /// The manifest that the arguments mean.
@@ -75,45 +60,69 @@ pub(super) fn build(
     add: impl FnOnce(&mut Command),
 ) -> anyhow::Result<Vec<Program>> {
     let manifest = manifest(workspace, of.manifest_path.as_deref())?;
-    let panics = if of.unwind { Panics::Unwind } else { Panics::Abort };
-    let mut cargo = cargo(workspace, toolchain, &manifest, panics)?;
+    ensure_library_source(toolchain)?;
+    let state = workspace.state().join("std");
+    let library = abi::library(toolchain, &state)?;
+    let unwinding = if of.unwind { Some(unwinding::prepare(toolchain, &state)?) } else { None };
+    let platform = Platform::asphodel(toolchain, &library, unwinding.as_ref());
+    build_on(workspace, toolchain, &platform, &manifest, of, kind, add)
+}
+
+/// Builds a program of `tests/std` for Linux, linked with what lies in these directories and nothing of this machine.
+///
+/// # Errors
+/// As `build`.
+pub(super) fn build_for_linux(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    name: &str,
+    libraries: &LinuxLibraries,
+) -> anyhow::Result<Program> {
+    ensure_library_source(toolchain)?;
+    let platform = Platform::linux(toolchain, libraries);
+    let manifest = workspace.root().join("tests/std/Cargo.toml");
+    let of = Crate { release: true, ..Crate::default() };
+    let programs = build_on(workspace, toolchain, &platform, &manifest, &of, Kind::Program, |cargo| {
+        cargo.args(["--bin", name]);
+    })?;
+    programs.into_iter().next().with_context(|| format!("cargo built no {name}"))
+}
+
+/// Builds for a platform.
+fn build_on(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    platform: &Platform,
+    manifest: &Path,
+    of: &Crate,
+    kind: Kind,
+    add: impl FnOnce(&mut Command),
+) -> anyhow::Result<Vec<Program>> {
+    let configuration = workspace.state().join("std").join(format!("{}.toml", platform.name));
+    tree::write_if_changed(&configuration, &platform.configuration(toolchain)?)?;
+    let mut cargo = process::cargo(manifest.parent().context("a manifest is in a directory")?);
+    // `-Zbuild-std` on a stable compiler, for this child only.
+    cargo.env("RUSTC_BOOTSTRAP", "1").arg("--config").arg(&configuration);
     match kind {
         Kind::Program => cargo.arg("build"),
         Kind::Test => cargo.args(["test", "--no-run"]),
     };
-    cargo.args(["--message-format", "json-render-diagnostics", "--target", TARGET, "--manifest-path"]);
-    cargo.arg(&manifest).arg("--target-dir").arg(workspace.std_target(of.unwind));
+    cargo.args(["--message-format", "json-render-diagnostics", "--target", platform.target]);
+    cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(workspace.std_target(of.unwind));
     add_choice(&mut cargo, of);
     add(&mut cargo);
     programs(&mut cargo, kind)
 }
 
-/// A cargo command for programs, in the crate's directory, still without its subcommand.
-fn cargo(
-    workspace: &Workspace,
-    toolchain: &Toolchain,
-    manifest: &Path,
-    panics: Panics,
-) -> anyhow::Result<Command> {
+/// Complains when `std` cannot be built.
+fn ensure_library_source(toolchain: &Toolchain) -> anyhow::Result<()> {
     ensure!(
         has_library_source(toolchain),
         "{} has no library source, and programs need std built from it: install rust-src (rustup) or rust-web-src \
          (Debian), then `cargo xtask setup`",
         toolchain.sysroot.display()
     );
-    let state = workspace.state().join("std");
-    let library = abi::library(toolchain, &state)?;
-    let (name, unwinding) = match panics {
-        Panics::Abort => ("abort.toml", None),
-        Panics::Unwind => ("unwind.toml", Some(unwinding::prepare(toolchain, &state)?)),
-    };
-    let configuration = state.join(name);
-    let text = toml::to_string(&Configuration::new(toolchain, &library, unwinding.as_ref()))?;
-    tree::write_if_changed(&configuration, &text)?;
-    let mut cargo = process::cargo(manifest.parent().context("a manifest is in a directory")?);
-    // `-Zbuild-std` on a stable compiler, for this child only.
-    cargo.env("RUSTC_BOOTSTRAP", "1").arg("--config").arg(&configuration);
-    Ok(cargo)
+    Ok(())
 }
 
 /// Whether `std` can be built.
@@ -171,93 +180,6 @@ fn program(artifact: Artifact, kind: Kind) -> Option<Program> {
     }
     let (elf, source) = (executable?.into_std_path_buf(), target.src_path.into_std_path_buf());
     Some(Program { name: target.name, elf, source })
-}
-
-/// Cargo's configuration for programs.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Configuration {
-    build: BuildSection,
-    unstable: UnstableSection,
-    future_incompat_report: ReportSection,
-    target: TargetSection,
-}
-
-#[derive(Debug, Serialize)]
-struct BuildSection {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rustc: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rustdoc: Option<PathBuf>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct UnstableSection {
-    build_std: [&'static str; LIBRARY.len()],
-    build_std_features: Vec<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct ReportSection {
-    frequency: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct TargetSection {
-    #[serde(rename = "aarch64-unknown-hermit")]
-    programs: ProgramSection,
-}
-
-#[derive(Debug, Serialize)]
-struct ProgramSection {
-    linker: PathBuf,
-    rustflags: Vec<String>,
-}
-
-impl Configuration {
-    /// The configuration for this machine's toolchain, the library of the kernel's functions, and what unwinds.
-    fn new(toolchain: &Toolchain, library: &Path, unwinding: Option<&Unwinding>) -> Self {
-        // The target has no C library that would bring memcpy and its like.
-        let mut build_std_features = vec!["compiler-builtins-mem"];
-        let mut compiler = toolchain.compiler.clone();
-        let mut rustflags = rustflags(library);
-        if let Some(Unwinding { compiler: script, symbols }) = unwinding {
-            build_std_features.push("panic-unwind");
-            compiler = Some(script.clone());
-            rustflags.push("-Cpanic=unwind".into());
-            rustflags.push(format!("-Clink-arg={}", symbols.display()));
-        }
-        Self {
-            build: BuildSection { rustc: compiler, rustdoc: toolchain.documenter() },
-            unstable: UnstableSection { build_std: LIBRARY, build_std_features },
-            future_incompat_report: ReportSection { frequency: "never" },
-            target: TargetSection {
-                programs: ProgramSection { linker: toolchain.linker.clone(), rustflags },
-            },
-        }
-    }
-}
-
-/// The compiler's flags for programs.
-fn rustflags(library: &Path) -> Vec<String> {
-    let mut flags = vec![
-        // The kernel's backtraces walk frame pointers.
-        "-Cforce-frame-pointers=yes".to_string(),
-        format!("-Clink-arg={}", library.display()),
-    ];
-    let linker = [
-        // `std` has it; without an entry nothing is kept, and an empty program links without a word.
-        "--entry=runtime_entry",
-        // The kernel maps the file's pages, ...
-        "-zmax-page-size=4096",
-        // ... and binds its functions before the program begins.
-        "-znow",
-        "--no-dynamic-linker",
-        "--hash-style=gnu",
-    ];
-    flags.extend(linker.map(|argument| format!("-Clink-arg={argument}")));
-    flags
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod boot;
 mod cargo;
 mod elsewhere;
 mod libtest;
+mod platform;
 mod program;
 mod run;
 mod suites;
@@ -25,6 +26,7 @@ pub(crate) use self::arguments::Std;
 use self::arguments::{Build, Command, Crate, Suites};
 use self::cargo::Kind;
 pub(crate) use self::elsewhere::check as check_elsewhere;
+pub(crate) use self::platform::LinuxLibraries;
 pub(crate) use self::program::Program;
 use crate::build;
 use crate::cli::Choice;
@@ -77,6 +79,19 @@ pub(crate) fn own(
             cargo.args(["--bin", name]);
         }
     })
+}
+
+/// Builds a program of `tests/std` for Linux, from the same source.
+///
+/// # Errors
+/// As `own`.
+pub(crate) fn own_for_linux(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    name: &str,
+    libraries: &LinuxLibraries,
+) -> anyhow::Result<Program> {
+    cargo::build_for_linux(workspace, toolchain, name, libraries)
 }
 
 /// The command `std build`.

@@ -1,7 +1,7 @@
 //! Single files out of the distribution's packages, unpacked without installing anything.
 //!
-//! What a Raspberry Pi boots with comes in packages of another architecture and of a component that few machines have
-//! as a source. So apt is run with a state of its own, in the state directory: it needs no privileges, knows only the
+//! What a Raspberry Pi boots with, and Linux for comparison, come in packages of another architecture and of a component
+//! that few machines have as a source. So apt is run with a state of its own, in the state directory: it needs no privileges, knows only the
 //! source that is derived from the machine's own, and changes nothing on the machine. What was unpacked is kept.
 
 use std::fs;
@@ -27,10 +27,12 @@ const COMPONENTS: &str = "main non-free-firmware";
 pub(crate) struct Wanted {
     /// What they are, for people.
     pub(crate) what: &'static str,
-    /// The package; where it ends in `*`, the one of that beginning which `through` depends on.
+    /// The directory that they are kept in.
+    pub(crate) place: &'static str,
+    /// The package; with a `*` for what differs from release to release, the one that the last of `through` depends on.
     pub(crate) package: &'static str,
-    /// A package that always depends on the newest of those.
-    pub(crate) through: Option<&'static str>,
+    /// A package that always depends on the newest of those, or on the next in this list, and so on.
+    pub(crate) through: &'static [&'static str],
     /// Patterns of the files' paths.
     pub(crate) members: &'static [&'static str],
 }
@@ -38,25 +40,55 @@ pub(crate) struct Wanted {
 /// The boot firmware of the Raspberry Pi 4's VideoCore, with its licence.
 pub(crate) const FIRMWARE: Wanted = Wanted {
     what: "the boot firmware of the Raspberry Pi",
+    place: "raspi-firmware",
     package: "raspi-firmware",
-    through: None,
+    through: &[],
     members: &["*/start4.elf", "*/fixup4.dat", "*/copyright"],
 };
 
 /// The board's device tree, with its licence: part of a kernel's package.
 pub(crate) const DEVICE_TREE: Wanted = Wanted {
     what: "the device tree of the Raspberry Pi 4",
+    place: "device-tree",
     package: "linux-image-*",
-    through: Some("linux-image-arm64"),
+    through: &["linux-image-arm64"],
     members: &["*/broadcom/bcm2711-rpi-4-b.dtb", "*/copyright"],
 };
 
 /// The boot loader that reads a card in the emulator, which has no VideoCore.
 pub(crate) const BOOT_LOADER: Wanted = Wanted {
     what: "the boot loader U-Boot",
+    place: "u-boot",
     package: "u-boot-rpi",
-    through: None,
+    through: &[],
     members: &["*/rpi_4/u-boot.bin", "*/copyright"],
+};
+
+/// Linux, for comparison.
+pub(crate) const LINUX: Wanted = Wanted {
+    what: "Linux for aarch64",
+    place: "linux",
+    package: "linux-image-*",
+    through: &["linux-image-arm64"],
+    members: &["*/vmlinuz-*", "*/copyright"],
+};
+
+/// The C library that programs for Linux are linked with.
+pub(crate) const C_LIBRARY: Wanted = Wanted {
+    what: "the C library of Linux for aarch64",
+    place: "c-library",
+    package: "libc6-dev",
+    through: &[],
+    members: &["*/crt*.o", "*/lib*.a", "*/copyright"],
+};
+
+/// The C compiler's own library, which goes with it.
+pub(crate) const C_COMPILER_LIBRARY: Wanted = Wanted {
+    what: "the C compiler's library for aarch64",
+    place: "c-compiler-library",
+    package: "libgcc-*-dev",
+    through: &["gcc", "gcc-*"],
+    members: &["*/crt*.o", "*/libgcc*.a"],
 };
 
 /// The directory that has the files, without the directories of the package; fetched where they are not kept yet.
@@ -65,7 +97,7 @@ pub(crate) const BOOT_LOADER: Wanted = Wanted {
 /// Fails where there is no apt, no source serves this release, or the package cannot be had from it.
 pub(crate) fn unpacked(workspace: &Workspace, wanted: &Wanted) -> anyhow::Result<PathBuf> {
     let all = workspace.state().join("packages");
-    let directory = all.join(wanted.package.trim_end_matches(['-', '*']));
+    let directory = all.join(wanted.place);
     if directory.is_dir() {
         return Ok(directory);
     }
@@ -134,10 +166,11 @@ impl Private {
 
     /// The name of the package that has what is wanted.
     fn name(&self, wanted: &Wanted) -> anyhow::Result<String> {
-        let Some(through) = wanted.through else { return Ok(wanted.package.into()) };
-        let told = process::output(self.apt("apt-cache").args(["depends", through])).unwrap_or_default();
-        dependency(&told, wanted.package.trim_end_matches('*'))
-            .with_context(|| format!("{through} depends on no {}", wanted.package))
+        let Some((first, others)) = wanted.through.split_first() else { return Ok(wanted.package.into()) };
+        others.iter().chain([&wanted.package]).try_fold(String::from(*first), |package, next| {
+            let told = process::output(self.apt("apt-cache").args(["depends", &package])).unwrap_or_default();
+            dependency(&told, next).with_context(|| format!("{package} depends on no {next}"))
+        })
     }
 
     /// Downloads a package; gives the archive.
@@ -174,10 +207,12 @@ fn text_of_configuration(directory: &Path, source: &Path) -> String {
     lines.iter().map(|(name, value)| format!("{name} \"{value}\";\n")).collect()
 }
 
-/// The dependency of that beginning in what `apt-cache depends` prints.
-fn dependency(told: &str, beginning: &str) -> Option<String> {
+/// The dependency of that name, with a `*` in it, in what `apt-cache depends` prints.
+fn dependency(told: &str, pattern: &str) -> Option<String> {
+    let (beginning, end) = pattern.split_once('*').unwrap_or((pattern, ""));
     let depends = told.lines().filter_map(|line| line.trim().strip_prefix("Depends:"));
-    depends.map(str::trim).find(|name| name.starts_with(beginning)).map(String::from)
+    let named = |name: &&str| name.strip_prefix(beginning).is_some_and(|rest| rest.ends_with(end));
+    depends.map(str::trim).find(named).map(String::from)
 }
 
 /// Takes the members out of a package's archive, all into one directory.
@@ -203,8 +238,10 @@ mod tests {
     #[test]
     fn the_newest_of_a_family_is_what_another_package_depends_on() {
         let told = "linux-image-arm64\n  PreDepends: x\n  Depends: linux-base\n  Depends: linux-image-6.1.0-50-arm64\n";
-        assert_eq!(dependency(told, "linux-image-").as_deref(), Some("linux-image-6.1.0-50-arm64"));
-        assert_eq!(dependency("linux-image-arm64\n", "linux-image-"), None);
+        assert_eq!(dependency(told, "linux-image-*").as_deref(), Some("linux-image-6.1.0-50-arm64"));
+        assert_eq!(dependency("linux-image-arm64\n", "linux-image-*"), None);
+        let told = "gcc-12\n  Depends: libgcc-s1\n  Depends: libgcc-12-dev\n";
+        assert_eq!(dependency(told, "libgcc-*-dev").as_deref(), Some("libgcc-12-dev"));
     }
 
     #[test]

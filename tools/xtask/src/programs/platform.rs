@@ -1,0 +1,164 @@
+//! What programs are built for: Asphodel, or Linux for comparison; as a configuration of cargo.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::unwinding::Unwinding;
+use crate::setup::Toolchain;
+
+/// What a program is built for, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Platform {
+    /// What its configuration is called.
+    pub(super) name: &'static str,
+    /// The compiler's name for it.
+    pub(super) target: &'static str,
+    /// What of the library is built, ...
+    library: Vec<&'static str>,
+    /// ... with which features.
+    features: Vec<&'static str>,
+    /// The compiler, where it is not the toolchain's.
+    compiler: Option<PathBuf>,
+    /// The compiler's flags.
+    flags: Vec<String>,
+}
+
+/// Where the parts of a program for Linux lie that Rust does not bring.
+#[derive(Clone, Debug)]
+pub(crate) struct LinuxLibraries {
+    /// The C library.
+    pub(crate) c: PathBuf,
+    /// The C compiler's library.
+    pub(crate) compiler: PathBuf,
+}
+
+impl Platform {
+    /// Asphodel, with the library of the kernel's functions, and what unwinds.
+    pub(super) fn asphodel(toolchain: &Toolchain, library: &Path, unwinding: Option<&Unwinding>) -> Self {
+        let mut platform = Self {
+            name: "abort",
+            target: "aarch64-unknown-hermit",
+            library: vec!["std", "panic_abort", "test"],
+            // The target has no C library that would bring memcpy and its like.
+            features: vec!["compiler-builtins-mem"],
+            compiler: toolchain.compiler.clone(),
+            flags: flags_for_asphodel(library),
+        };
+        if let Some(Unwinding { compiler: script, symbols }) = unwinding {
+            platform.name = "unwind";
+            platform.features.push("panic-unwind");
+            platform.compiler = Some(script.clone());
+            platform.flags.push("-Cpanic=unwind".into());
+            platform.flags.push(format!("-Clink-arg={}", symbols.display()));
+        }
+        platform
+    }
+
+    /// Linux, with everything of the C library in the program.
+    pub(super) fn linux(toolchain: &Toolchain, libraries: &LinuxLibraries) -> Self {
+        let mut flags: Vec<String> = [
+            // No C compiler is there to call the linker, so all that it would add is named here.
+            "-Zunstable-options",
+            "-Clinker-flavor=gnu-lld",
+            "-Ctarget-feature=+crt-static",
+            "-Crelocation-model=static",
+        ]
+        .map(String::from)
+        .into();
+        let LinuxLibraries { c, compiler } = libraries;
+        for first in [c.join("crt1.o"), c.join("crti.o"), compiler.join("crtbeginT.o")] {
+            flags.push(format!("-Zpre-link-arg={}", first.display()));
+        }
+        for directory in [c, compiler] {
+            flags.push(format!("-Clink-arg=-L{}", directory.display()));
+        }
+        for last in [compiler.join("crtend.o"), c.join("crtn.o")] {
+            flags.push(format!("-Clink-arg={}", last.display()));
+        }
+        Self {
+            name: "linux",
+            target: "aarch64-unknown-linux-gnu",
+            library: vec!["std", "panic_abort"],
+            features: Vec::new(),
+            compiler: toolchain.compiler.clone(),
+            flags,
+        }
+    }
+
+    /// Cargo's configuration for it.
+    ///
+    /// # Errors
+    /// Fails when a path cannot be written as text.
+    pub(super) fn configuration(&self, toolchain: &Toolchain) -> anyhow::Result<String> {
+        let programs = ProgramSection { linker: toolchain.linker.clone(), rustflags: self.flags.clone() };
+        let configuration = Configuration {
+            build: BuildSection { rustc: self.compiler.clone(), rustdoc: toolchain.documenter() },
+            unstable: UnstableSection {
+                build_std: self.library.clone(),
+                build_std_features: self.features.clone(),
+            },
+            future_incompat_report: ReportSection { frequency: "never" },
+            target: BTreeMap::from([(self.target, programs)]),
+        };
+        Ok(toml::to_string(&configuration)?)
+    }
+}
+
+/// Cargo's configuration for programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Configuration {
+    build: BuildSection,
+    unstable: UnstableSection,
+    future_incompat_report: ReportSection,
+    target: BTreeMap<&'static str, ProgramSection>,
+}
+
+#[derive(Debug, Serialize)]
+struct BuildSection {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rustc: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rustdoc: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct UnstableSection {
+    build_std: Vec<&'static str>,
+    build_std_features: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReportSection {
+    frequency: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct ProgramSection {
+    linker: PathBuf,
+    rustflags: Vec<String>,
+}
+
+/// The compiler's flags for programs on Asphodel.
+fn flags_for_asphodel(library: &Path) -> Vec<String> {
+    let mut flags = vec![
+        // The kernel's backtraces walk frame pointers.
+        "-Cforce-frame-pointers=yes".to_string(),
+        format!("-Clink-arg={}", library.display()),
+    ];
+    let linker = [
+        // `std` has it; without an entry nothing is kept, and an empty program links without a word.
+        "--entry=runtime_entry",
+        // The kernel maps the file's pages, ...
+        "-zmax-page-size=4096",
+        // ... and binds its functions before the program begins.
+        "-znow",
+        "--no-dynamic-linker",
+        "--hash-style=gnu",
+    ];
+    flags.extend(linker.map(|argument| format!("-Clink-arg={argument}")));
+    flags
+}
