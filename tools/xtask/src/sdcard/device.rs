@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Larger devices are refused, in bytes: there are larger cards, but what is larger is more often a disk.
 const LIMIT: u64 = 256_000_000_000;
 
+/// What says which file a device stands for, where it does.
+const BACKING_FILE: &str = "loop/backing_file";
+
 /// Where the system tells of its devices.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
@@ -160,14 +163,18 @@ fn mount_point(mounts: &str, number: &str, path: &str) -> Option<String> {
     })
 }
 
-/// Whether the device can be taken out: what says so itself, and cards in the slots of SD controllers, which do not.
+/// Whether the device can be taken out: what says so itself, cards in the slots of SD controllers, which do not, and files
+/// that stand for a device.
 fn is_removable(directory: &Path) -> bool {
-    is(&directory.join("removable"), "1") || is(&directory.join("device/type"), "SD")
+    is(&directory.join("removable"), "1")
+        || is(&directory.join("device/type"), "SD")
+        || directory.join(BACKING_FILE).exists()
 }
 
 /// What a device calls itself.
 fn model(directory: &Path) -> String {
-    let words = ["device/vendor", "device/model", "device/name"].map(|file| text(&directory.join(file)));
+    let words = ["device/vendor", "device/model", "device/name", BACKING_FILE]
+        .map(|file| text(&directory.join(file)));
     let words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
     if words.is_empty() { "a device without a name".into() } else { words.join(" ") }
 }
@@ -266,6 +273,17 @@ mod tests {
         let card = fake.look("sdb").unwrap();
         assert_eq!((&*card.model, card.bytes, &*card.number), ("Generic SD/MMC", CARD, "8:16"));
         assert!(fake.look("mmcblk0").is_ok());
+    }
+
+    #[test]
+    fn a_file_that_stands_for_a_device_is_taken() {
+        let fake = Fake::new();
+        fake.disk("loop0", "7:0", CARD, "0");
+        assert_eq!(fake.look("loop0"), Err(Refusal::NotRemovable), "it stands for nothing yet");
+        fake.set("loop0/loop/backing_file", "/images/card.img");
+        assert_eq!(fake.look("loop0").unwrap().model, "/images/card.img");
+        fake.mount("40 22 7:0 / /mnt rw - vfat /dev/loop0 rw");
+        assert!(matches!(fake.look("loop0"), Err(Refusal::Mounted { .. })));
     }
 
     #[test]
