@@ -1,4 +1,5 @@
-//! The bytes of a file: in pieces, so that a file grows without being copied, and holes cost nothing.
+//! The bytes of a file: in pieces, so that a file grows without being copied, and holes cost no more than their places in
+//! the table of pieces.
 
 use alloc::vec::Vec;
 
@@ -6,6 +7,8 @@ use crate::errno::Errno;
 
 /// Bytes of a piece.
 const PIECE: usize = 4096;
+/// Bytes of a place in the table of pieces.
+pub(super) const PLACE: u64 = size_of::<Vec<u8>>() as u64;
 /// Most bytes of a file.
 pub const MAX_FILE: u64 = 1 << 30;
 
@@ -34,13 +37,21 @@ impl Contents {
         }
     }
 
-    /// Bytes of memory that it has.
+    /// Bytes of memory that it has for what was written.
     pub(super) fn allocated(&self) -> u64 {
         match self {
             Self::Fixed(_) => 0,
             Self::Written { pieces, .. } => {
                 pieces.iter().filter(|piece| !piece.is_empty()).count() as u64 * PIECE as u64
             }
+        }
+    }
+
+    /// Bytes of memory that it has in all, with the table of pieces: what [`Contents::write`] tells added up.
+    pub(super) fn memory(&self) -> u64 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Written { pieces, .. } => self.allocated() + pieces.len() as u64 * PLACE,
         }
     }
 
@@ -90,11 +101,14 @@ impl Contents {
         let mut written = 0;
         for (index, within, part) in parts(offset, count) {
             let source = &bytes[part];
-            let is_new = pieces.get(index).is_none_or(Vec::is_empty);
-            if is_new && (used + PIECE as u64 > room || !make_piece(pieces, index)) {
-                break;
+            if pieces.get(index).is_none_or(Vec::is_empty) {
+                let places = (index + 1).saturating_sub(pieces.len()) as u64;
+                let needed = PIECE as u64 + places * PLACE;
+                if needed > room - used || !make_piece(pieces, index) {
+                    break;
+                }
+                used += needed;
             }
-            used += if is_new { PIECE as u64 } else { 0 };
             pieces[index][within..within + source.len()].copy_from_slice(source);
             written += source.len();
         }

@@ -32,10 +32,11 @@ impl<'a> Path<'a> {
         self.0.split('/').filter(|name| !name.is_empty() && *name != ".")
     }
 
-    /// Its components but the last, and that one. `None`: there is none, or it is `..`.
+    /// Its components but the last, and that one. `None`: there is none, or it is `.` or `..`, which are no names.
     pub(super) fn split_last(self) -> Option<(impl DoubleEndedIterator<Item = &'a str>, &'a str)> {
+        let named = !matches!(self.0.trim_end_matches('/').rsplit('/').next(), Some("." | ".."));
         let mut components = self.components();
-        let name = components.next_back().filter(|name| *name != "..")?;
+        let name = components.next_back().filter(|_| named)?;
         Some((components, name))
     }
 

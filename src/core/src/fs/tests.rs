@@ -3,6 +3,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::contents::PLACE;
 use super::*;
 use crate::errno::Errno;
 
@@ -105,7 +106,7 @@ fn what_has_no_name_lives_until_it_is_closed() {
     assert_eq!(files.tree.lookup("/a"), Err(Errno::ENOENT));
     files.seek(table, file, 0, Whence::Start).unwrap();
     assert_eq!(read_all(&mut files, table, file), [7; 5000]);
-    assert_eq!(files.tree.used(), 8192);
+    assert_eq!(files.tree.used(), 8192 + 2 * PLACE);
     files.close(table, file).unwrap();
     assert_eq!((files.tree.used(), files.tree.is_empty()), (0, true));
 }
@@ -172,7 +173,8 @@ fn every_path_is_checked() {
 fn space_ends_and_comes_back() {
     let (mut files, table) = files();
     let file = files.open(table, "/a", NEW, 0).unwrap();
-    let much = std::vec![1; (1 << 20) - 4096];
+    // There is room for 254 pieces with their places: this leaves one.
+    let much = std::vec![1; 253 * 4096];
     assert_eq!(files.write(table, file, &much, 0), Ok(Some(much.len())));
     assert_eq!(files.write(table, file, &[2; 10_000], 0), Ok(Some(4096)), "as much as there is room for");
     assert_eq!(files.write(table, file, b"x", 0), Err(Errno::ENOSPC));
@@ -182,6 +184,46 @@ fn space_ends_and_comes_back() {
     assert_eq!(files.tree.used(), 0);
     files.seek(table, file, MAX_FILE as i64, Whence::Start).unwrap();
     assert_eq!(files.write(table, file, b"x", 0), Err(Errno::EFBIG));
+}
+
+/// One byte at the end of a large hole needs a place for each piece of the hole.
+#[test]
+fn a_hole_takes_the_places_of_its_pieces() {
+    let (mut files, table) = files();
+    let file = files.open(table, "/a", NEW, 0).unwrap();
+    files.seek(table, file, MAX_FILE as i64 - 1, Whence::Start).unwrap();
+    assert_eq!(files.write(table, file, b"x", 0), Err(Errno::ENOSPC), "6 MiB of places for it");
+    assert_eq!(files.tree.used(), 0);
+    files.seek(table, file, 1000 * 4096, Whence::Start).unwrap();
+    assert_eq!(files.write(table, file, b"x", 0), Ok(Some(1)));
+    assert_eq!(files.tree.used(), 4096 + 1001 * PLACE);
+    assert_eq!(files.tree.stat(files.tree.lookup("/a").unwrap()).unwrap().allocated, 4096);
+    files.close(table, file).unwrap();
+    files.tree.unlink("/a", 0).unwrap();
+    assert_eq!(files.tree.used(), 0);
+}
+
+/// `.` and `..` are no names: nothing is made or removed by them.
+#[test]
+fn dots_at_the_end_are_no_names() {
+    let (mut files, _) = files();
+    let tree = &mut files.tree;
+    for path in ["/x/.", "/x/./", "/x/.."] {
+        assert_eq!(tree.make_directory(path, 0), Err(Errno::ENOENT), "{path}");
+    }
+    tree.make_directory("/x/", 0).unwrap();
+    tree.make_directory("/./x/./y", 0).unwrap();
+    for path in ["/x/.", "/x/./", "/x/..", "/.", "/", "/x/y/../."] {
+        assert_eq!(tree.make_directory(path, 0), Err(Errno::EEXIST), "{path}");
+    }
+    for path in ["/x/y/.", "/x/y/./", "/x/.", "/x/y/.."] {
+        let refused = tree.remove_directory(path, 0).unwrap_err();
+        assert!(matches!(refused, Errno::EINVAL | Errno::ENOTEMPTY), "{path}: {refused:?}");
+    }
+    assert_eq!(tree.remove_directory("/x/y/.", 0), Err(Errno::EINVAL));
+    assert_eq!(tree.remove_directory("/x/./y/", 0), Ok(()));
+    assert_eq!(tree.remove_directory("/x", 0), Ok(()));
+    assert!(tree.is_empty());
 }
 
 #[test]
@@ -200,7 +242,7 @@ fn a_full_table_changes_nothing() {
 #[test]
 fn a_write_without_room_takes_none() {
     static FIXED: [u8; 4096] = [9; 4096];
-    let mut tree = Tree::new(4096).unwrap();
+    let mut tree = Tree::new(4096 + PLACE).unwrap();
     tree.add_fixed("/f", &FIXED).unwrap();
     let file = tree.open("/f", OpenFlags { create: false, ..NEW }, 0).unwrap();
     assert_eq!(tree.write(file, 8192, b"x", 0), Err(Errno::ENOSPC));

@@ -55,7 +55,7 @@ pub struct Stat {
     pub kind: Kind,
     /// Bytes; of a directory, the number of names in it.
     pub size: u64,
-    /// Bytes of memory that its contents take.
+    /// Bytes of memory that its contents take, holes and the table of them left out.
     pub allocated: u64,
     /// How often it is named.
     pub links: u32,
@@ -196,7 +196,11 @@ impl Tree {
 
     /// The directory in which a path's last component is or may be, and that component.
     fn place<'a>(&self, path: Path<'a>) -> Result<(Inode, &'a str), Errno> {
-        let (parent, name) = path.split_last().ok_or(Errno::EEXIST)?;
+        let Some((parent, name)) = path.split_last() else {
+            // It can be there, and cannot be made.
+            let inode = self.walk(path.components())?;
+            return self.directory(inode).and(Err(Errno::EEXIST));
+        };
         let directory = self.walk(parent)?;
         self.directory(directory)?;
         Ok((directory, name))
@@ -243,7 +247,7 @@ impl Tree {
         if self.nodes.get(inode).is_some_and(|node| !node.named && node.opens == 0)
             && let Some(Node { body: Body::File(contents), .. }) = self.nodes.remove(inode)
         {
-            self.used -= contents.allocated();
+            self.used -= contents.memory();
         }
     }
 
@@ -289,9 +293,12 @@ impl Tree {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// Besides those of every path: `ENOTEMPTY`; `EBUSY`: it is the root, or open; `EINVAL`: the path ends with `..`.
+    /// Besides those of every path: `ENOTEMPTY`; `EBUSY`: it is the root, or open; `EINVAL`: the path ends with `.` or `..`.
     pub fn remove_directory(&mut self, path: &str, now: u64) -> Result<(), Errno> {
         let inode = self.lookup(path)?;
+        if inode != ROOT && Path::new(path)?.split_last().is_none() {
+            return Err(Errno::EINVAL);
+        }
         if !self.directory(inode)?.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
@@ -329,7 +336,7 @@ impl Tree {
     fn truncate(&mut self, inode: Inode, now: u64) -> Result<(), Errno> {
         let node = self.node_mut(inode)?;
         if let Body::File(contents) = &mut node.body {
-            let before = contents.allocated();
+            let before = contents.memory();
             *contents = Contents::empty();
             node.changed = now;
             self.used -= before;
