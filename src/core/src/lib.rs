@@ -19,6 +19,7 @@
 //! | [`task`] | deferred work that is never lost |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
+//! | [`transfer`] | how an image comes over a serial line |
 //! | [`regions`] | which memory is nobody's |
 //! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
 #![cfg_attr(not(any(test, loom)), no_std)]
@@ -47,5 +48,6 @@ pub mod task;
 pub mod thread;
 pub mod time;
 pub mod trace;
+pub mod transfer;
 pub mod wait;
 pub mod watchdog;

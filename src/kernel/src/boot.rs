@@ -7,11 +7,13 @@ use asphodel_core::regions::Regions;
 
 use crate::arch::{boot, mmu};
 use crate::board::{self, BoardInfo};
+use crate::chainload;
 use crate::drivers;
 use crate::mem::{self, stack};
 
 /// Entered from the boot assembly with what the loader passed in x0 and the physical address of the image.
 pub(crate) extern "C" fn early(argument: u64, image: u64) -> ! {
+    chainload::set_argument(argument);
     mmu::set_image_physical(image);
     // SAFETY: the boot tables have the gibibytes around both addresses in the linear map, and nothing but
     // the image's own zeros has been written yet.
@@ -44,6 +46,9 @@ fn set_up_memory(board: &BoardInfo) {
 /// The rest, on the boot CPU's final stacks.
 extern "C" fn hand_over() -> ! {
     let board = board::info();
+    if let Some(loader) = chainload::LOADER.first() {
+        loader()
+    }
     for (index, cpu) in board.cpus.iter().enumerate() {
         boot::set_affinity(index, cpu.mpidr);
     }

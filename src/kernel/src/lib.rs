@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
-//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot`, `panic`, `payload` and
-//! `random` see everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
+//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot`, `chainload`, `panic`, `payload`
+//! and `random` see everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
 //! executioner, accounting). Only `arch` has assembly, only `arch` and `drivers` touch device registers.
 //!
 //! Lock order, outer first: a queue of waiters, a parent's brood, process 1's brood, a crew; then, each alone, the
@@ -24,6 +24,7 @@ pub mod api;
 pub mod arch;
 pub mod board;
 mod boot;
+pub mod chainload;
 pub mod console;
 pub mod cpu;
 pub mod drivers;

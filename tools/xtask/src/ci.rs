@@ -24,8 +24,15 @@ use crate::workspace::{TARGET, Workspace};
 const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore", "xtask"];
 
 /// The packages that are built for the target.
-const TARGET_PACKAGES: &[&str] =
-    &["asphodel-core", "asphodel", "asphodel-platform", "asphodel-test", "asphodel-images", "asphodel-init"];
+const TARGET_PACKAGES: &[&str] = &[
+    "asphodel-core",
+    "asphodel",
+    "asphodel-platform",
+    "asphodel-test",
+    "asphodel-images",
+    "asphodel-init",
+    "asphodel-loader",
+];
 
 /// Schedules under which each race is run.
 const SEEDS: u64 = 20;

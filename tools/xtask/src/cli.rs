@@ -135,6 +135,15 @@ pub(crate) struct Test {
     /// The long runs that images declare, with progress; on virt and raspi4b with 4 CPUs
     #[arg(long, conflicts_with = "gdb")]
     pub(crate) soak: bool,
+    /// Run the images on a board that boots the chain loader, over this serial device
+    #[arg(long, value_name = "SERIAL", conflicts_with_all = ["machine", "cpus", "seeds", "seed", "soak", "gdb", "icount"])]
+    pub(crate) board: Option<PathBuf>,
+    /// Speed of the board's serial line, in bits per second; that of the console is 115200
+    #[arg(long, value_name = "N", default_value_t = 115_200, requires = "board")]
+    pub(crate) baud: u32,
+    /// Command that turns the board off and on: run when it does not answer, as it does after each image
+    #[arg(long, value_name = "CMD", requires = "board")]
+    pub(crate) power_cmd: Option<String>,
     /// Emulators that run at the same time [default: 2, or 1 on a machine with one CPU]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,

@@ -158,12 +158,40 @@ pub(crate) fn watch(
     let pieces = read_in_background(output);
     let complaints = read_in_background(errors);
 
+    let heard = listen(&pieces, &[], deadline.map(|deadline| started + deadline), GRACE, on_line);
+    emulator.end_within(if heard.timed_out { Duration::ZERO } else { GRACE });
+    drop(emulator);
+
+    let complaints: Vec<u8> = complaints.iter().flatten().collect();
+    let complaints = String::from_utf8_lossy(&complaints).into_owned();
+    Ok(Ran { lines: heard.lines, end: heard.end, took: started.elapsed(), complaints })
+}
+
+/// What was heard of a guest.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// All that it said.
+    pub(crate) lines: Vec<String>,
+    /// How it ended.
+    pub(crate) end: End,
+    /// Whether listening ended while the line was open.
+    pub(crate) timed_out: bool,
+}
+
+/// Listens to a guest that has said `first` already until the line is closed, `until` has passed, or `grace` after its
+/// end.
+pub(crate) fn listen(
+    pieces: &mpsc::Receiver<Vec<u8>>,
+    first: &[u8],
+    mut until: Option<Instant>,
+    grace: Duration,
+    on_line: &mut dyn FnMut(&str),
+) -> Heard {
     let mut watched = Watched { lines: Lines::default(), said: Vec::new(), bytes: 0, end: None };
-    let mut until = deadline.map(|deadline| started + deadline);
     let mut timed_out = false;
+    let mut next = Ok(first.to_vec());
     loop {
-        let patience = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
-        match pieces.recv_timeout(patience) {
+        match next {
             Ok(piece) => {
                 let was_ending = watched.end.is_some();
                 watched.take(&piece, on_line);
@@ -173,7 +201,7 @@ pub(crate) fn watch(
                     break;
                 }
                 if watched.end.is_some() && !was_ending {
-                    let soon = Instant::now() + GRACE;
+                    let soon = Instant::now() + grace;
                     until = Some(until.map_or(soon, |until| until.min(soon)));
                 }
             }
@@ -183,15 +211,12 @@ pub(crate) fn watch(
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        let patience = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        next = pieces.recv_timeout(patience);
     }
-    emulator.end_within(if timed_out { Duration::ZERO } else { GRACE });
-    drop(emulator);
-
     watched.said.extend(std::mem::take(&mut watched.lines).rest());
     let end = watched.end.unwrap_or(if timed_out { End::TimedOut } else { End::Vanished });
-    let complaints: Vec<u8> = complaints.iter().flatten().collect();
-    let complaints = String::from_utf8_lossy(&complaints).into_owned();
-    Ok(Ran { lines: watched.said, end, took: started.elapsed(), complaints })
+    Heard { lines: watched.said, end, timed_out }
 }
 
 /// What was seen of a guest so far.

@@ -13,7 +13,7 @@ use super::layout::{IMAGE_BASE, LINEAR_LIMIT, PAGE_SIZE};
 const PAGE: u64 = 0b11 | 1 << 2 | 3 << 8 | 1 << 10;
 const READ_ONLY: u64 = 1 << 7;
 const NEVER_EXECUTE: u64 = 1 << 53 | 1 << 54;
-const TEXT_PAGE: u64 = PAGE | READ_ONLY | 1 << 54;
+pub(super) const TEXT_PAGE: u64 = PAGE | READ_ONLY | 1 << 54;
 const RODATA_PAGE: u64 = PAGE | READ_ONLY | NEVER_EXECUTE;
 const DATA_PAGE: u64 = PAGE | NEVER_EXECUTE;
 /// A block instead of a page.

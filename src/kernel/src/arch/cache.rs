@@ -16,8 +16,18 @@ const SHORTEST_LINE: usize = 16;
 ///
 /// `start` must point to a mapped object.
 pub unsafe fn clean<T>(start: *const T) {
-    let first = start.addr() & !(SHORTEST_LINE - 1);
-    for address in (first..start.addr() + size_of::<T>()).step_by(SHORTEST_LINE) {
+    // SAFETY: promised by the caller.
+    unsafe { clean_range(start.addr(), size_of::<T>()) }
+}
+
+/// Writes `length` bytes from virtual address `start` back to memory and waits until they are there.
+///
+/// # Safety
+///
+/// All of them must be mapped.
+pub(super) unsafe fn clean_range(start: usize, length: usize) {
+    let first = start & !(SHORTEST_LINE - 1);
+    for address in (first..start + length).step_by(SHORTEST_LINE) {
         // SAFETY: cleaning changes no data, and the address is mapped, says the caller.
         unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
     }

@@ -24,7 +24,7 @@ pub(super) const NO_LOW_WALKS: u64 = 1 << 7;
 const NO_HIGH_WALKS: u64 = 1 << 23;
 
 /// SCTLR_EL1 with the MMU off: the bits that are RES1 without later extensions.
-const CONTROL_OFF: u64 = 0x30d0_0800;
+pub(super) const CONTROL_OFF: u64 = 0x30d0_0800;
 /// SCTLR_EL1 with MMU, caches, stack alignment check, and WXN: what is writable is never executable.
 const CONTROL_ON: u64 = CONTROL_OFF | 1 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 19;
 

@@ -16,6 +16,7 @@ pub mod exception;
 mod fault;
 pub(crate) mod fp;
 pub mod frame;
+pub(crate) mod handover;
 pub mod layout;
 pub(crate) mod leaf;
 pub mod lock;

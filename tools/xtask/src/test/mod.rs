@@ -1,5 +1,6 @@
 //! The command `test`: host tests, loom models, test images on every machine; one count at the end.
 
+mod board;
 mod card;
 mod declare;
 mod expect;
@@ -22,7 +23,7 @@ pub(crate) use self::host::models_command;
 use self::images::{Filter, TestImage};
 pub(crate) use self::report::{Case, Outcome, Report, Suite};
 use crate::cli;
-use crate::machine::Configuration;
+use crate::machine::{Configuration, Machine};
 use crate::progress::note;
 use crate::setup::{self, Environment};
 use crate::workspace::Workspace;
@@ -72,6 +73,9 @@ fn suites(
     filter: &Filter,
     images: Vec<TestImage>,
 ) -> anyhow::Result<Vec<Suite>> {
+    if let Some(path) = &arguments.board {
+        return board::run(workspace, environment, arguments, filter, &images, path);
+    }
     let (machines, cpus) = (&arguments.machine, arguments.cpus);
     if let Some(sweep) = arguments.sweep() {
         let images = seeds::images(images, filter)?;
@@ -90,6 +94,9 @@ fn suites(
     }
     if wants_card_tests(arguments) {
         suites.extend(card::run(workspace, environment)?);
+    }
+    if wants_serial_tests(arguments) {
+        suites.extend(board::trial::run(workspace, environment)?);
     }
     if !images.is_empty() {
         suites.extend(runner::run(workspace, environment, arguments, filter, &images, &configurations)?);
@@ -129,14 +136,24 @@ fn wants_host_tests(arguments: &cli::Test, filter: &Filter) -> bool {
         && !filter.is_inside_images()
 }
 
-/// Whether the tests of the boot card are asked for, which are booted on one machine.
+/// Whether the tests of the boot card are asked for.
 fn wants_card_tests(arguments: &cli::Test) -> bool {
+    wants(arguments, card::MACHINE, card::NAME)
+}
+
+/// Whether the tests of the chain loader are asked for.
+fn wants_serial_tests(arguments: &cli::Test) -> bool {
+    wants(arguments, board::trial::MACHINE, board::trial::NAME)
+}
+
+/// Whether tests of this name are asked for, which are booted on one machine.
+fn wants(arguments: &cli::Test, on: Machine, name: &str) -> bool {
     let filter = arguments.filter.as_deref();
-    let machine = arguments.machine.is_empty() || arguments.machine.contains(&card::MACHINE);
+    let machine = arguments.machine.is_empty() || arguments.machine.contains(&on);
     machine
         && arguments.cpus.is_none()
         && arguments.manifest_path.is_none()
-        && filter.is_none_or(|pattern| card::NAME.contains(pattern))
+        && filter.is_none_or(|pattern| name.contains(pattern))
 }
 
 /// Says what would run.
@@ -151,6 +168,9 @@ fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode
     }
     if wants_card_tests(arguments) {
         println!("card: {} on {}", card::NAME, card::MACHINE);
+    }
+    if wants_serial_tests(arguments) {
+        println!("serial: {} on {}", board::trial::NAME, board::trial::MACHINE);
     }
     let images = selected_images(workspace, arguments, &filter).context("cannot list the images")?;
     for image in &images {

@@ -1,0 +1,219 @@
+//! The side that gets the image: the chain loader's.
+
+use super::frame::{Frame, MAX_PAYLOAD};
+use super::{CHECKSUM, sender};
+
+/// Kinds of frames to the host.
+const WANT: u8 = 0x81;
+const REFUSE: u8 = 0x82;
+const STARTING: u8 = 0x83;
+
+/// What the header of an arm64 Image has at byte 0x38.
+pub const MAGIC: &[u8; 4] = b"ARM\x64";
+const MAGIC_OFFSET: usize = 0x38;
+const SIZE_OFFSET: usize = 0x10;
+const HEADER_SIZE: usize = 0x40;
+
+/// The memory in bytes that an arm64 Image occupies once it runs, zeros included; at least its own length. `None`: it is
+/// no such image.
+#[must_use]
+pub fn memory_size(image: &[u8]) -> Option<u64> {
+    let header = image.get(..HEADER_SIZE)?;
+    if header.get(MAGIC_OFFSET..MAGIC_OFFSET + MAGIC.len())? != MAGIC {
+        return None;
+    }
+    let size = u64::from_le_bytes(*header.get(SIZE_OFFSET..)?.first_chunk()?);
+    Some(size.max(image.len() as u64))
+}
+
+/// An image that is to come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Announcement {
+    /// Of this attempt to send it: an announcement that is repeated does not begin anew.
+    pub session: u32,
+    /// Bytes.
+    pub length: u32,
+    /// [`CHECKSUM`] of all of them.
+    pub checksum: u32,
+}
+
+impl Announcement {
+    /// Chunks that it comes in.
+    #[must_use]
+    pub fn chunks(&self) -> u32 {
+        self.length.div_ceil(MAX_PAYLOAD as u32)
+    }
+
+    pub(super) fn payload(&self) -> [u8; 12] {
+        let mut payload = [0; 12];
+        for (field, value) in payload.chunks_exact_mut(4).zip([self.session, self.length, self.checksum]) {
+            field.copy_from_slice(&value.to_le_bytes());
+        }
+        payload
+    }
+
+    fn read(payload: &[u8]) -> Option<Self> {
+        let (&[session, length, checksum], []) = payload.as_chunks::<4>() else { return None };
+        let [session, length, checksum] = [session, length, checksum].map(u32::from_le_bytes);
+        Some(Self { session, length, checksum })
+    }
+}
+
+/// Why the board does not go on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// A chunk or the start of what was never announced: the board has begun anew meanwhile.
+    #[error("no image was announced")]
+    NotAnnounced,
+    /// There is no memory for it.
+    #[error("there is no memory for an image of that size")]
+    NoMemory,
+    /// What has come is not what was announced.
+    #[error("the image's checksum is wrong")]
+    WrongChecksum,
+    /// It cannot be started.
+    #[error("it is no arm64 Image, or does not fit where it is to run")]
+    NoImage,
+    /// Something that this loader does not know.
+    #[error("a reason that is not known here")]
+    Unknown,
+}
+
+impl Refusal {
+    const NAMED: [Self; 4] = [Self::NotAnnounced, Self::NoMemory, Self::WrongChecksum, Self::NoImage];
+
+    fn number(self) -> u32 {
+        Self::NAMED.iter().position(|named| *named == self).unwrap_or(Self::NAMED.len()) as u32
+    }
+}
+
+/// What the board says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reply {
+    /// The chunk that it wants next, in the session; the number of chunks: it has all.
+    Want {
+        /// The announced session.
+        session: u32,
+        /// The chunk's number.
+        chunk: u32,
+    },
+    /// It does not go on.
+    Refuse(Refusal),
+    /// The image is whole and is started now.
+    Starting,
+}
+
+impl Reply {
+    /// It as a frame.
+    #[must_use]
+    pub fn frame(&self) -> Frame {
+        match self {
+            Self::Want { session, chunk } => Frame::new(WANT, *chunk, &session.to_le_bytes()),
+            Self::Refuse(refusal) => Frame::new(REFUSE, refusal.number(), &[]),
+            Self::Starting => Frame::new(STARTING, 0, &[]),
+        }
+    }
+
+    /// What a frame of the board says; `None`: nothing that is known here.
+    #[must_use]
+    pub fn read(frame: &Frame) -> Option<Self> {
+        match frame.kind {
+            WANT => {
+                let session = u32::from_le_bytes(frame.payload.as_slice().try_into().ok()?);
+                Some(Self::Want { session, chunk: frame.number })
+            }
+            REFUSE => {
+                let named = Refusal::NAMED.get(frame.number as usize);
+                Some(Self::Refuse(named.copied().unwrap_or(Refusal::Unknown)))
+            }
+            STARTING => Some(Self::Starting),
+            _ => None,
+        }
+    }
+}
+
+/// Where the image is put.
+pub trait Memory {
+    /// Makes room for an image of so many bytes, instead of what was there before; `false`: there is none.
+    fn prepare(&mut self, length: usize) -> bool;
+    /// The room: at least as long as was prepared.
+    fn bytes(&mut self) -> &mut [u8];
+    /// Whether the image in the room can be started.
+    fn can_start(&mut self, length: usize) -> bool;
+}
+
+/// What has come so far.
+#[derive(Debug)]
+pub struct Receiver<M> {
+    memory: M,
+    announced: Option<Announcement>,
+    /// The chunk that is wanted.
+    next: u32,
+}
+
+impl<M: Memory> Receiver<M> {
+    /// Nothing has come.
+    pub const fn new(memory: M) -> Self {
+        Self { memory, announced: None, next: 0 }
+    }
+
+    /// Takes a frame; what is to be answered, if anything. After [`Reply::Starting`] the image is the caller's to start.
+    pub fn take(&mut self, frame: &Frame) -> Option<Reply> {
+        let done = match frame.kind {
+            sender::HELLO => self.announce(Announcement::read(&frame.payload)?),
+            sender::DATA => self.store(frame.number, &frame.payload),
+            sender::START => self.start(frame.number),
+            _ => return None,
+        };
+        Some(done.unwrap_or_else(Reply::Refuse))
+    }
+
+    /// The image, after [`Reply::Starting`], and its length.
+    pub fn into_image(self) -> Option<(M, usize)> {
+        Some((self.memory, self.announced?.length as usize))
+    }
+
+    fn announce(&mut self, announcement: Announcement) -> Result<Reply, Refusal> {
+        if self.announced != Some(announcement) {
+            self.announced = None;
+            self.next = 0;
+            if !self.memory.prepare(announcement.length as usize) {
+                return Err(Refusal::NoMemory);
+            }
+            self.announced = Some(announcement);
+        }
+        self.want()
+    }
+
+    fn store(&mut self, chunk: u32, payload: &[u8]) -> Result<Reply, Refusal> {
+        let announced = self.announced.ok_or(Refusal::NotAnnounced)?;
+        // All others have come before, or will be sent again when their turn is.
+        if chunk == self.next && chunk < announced.chunks() {
+            let start = chunk as usize * MAX_PAYLOAD;
+            let end = (start + MAX_PAYLOAD).min(announced.length as usize);
+            if payload.len() == end - start {
+                self.memory.bytes()[start..end].copy_from_slice(payload);
+                self.next += 1;
+            }
+        }
+        self.want()
+    }
+
+    fn start(&mut self, session: u32) -> Result<Reply, Refusal> {
+        let announced = self.announced.ok_or(Refusal::NotAnnounced)?;
+        if announced.session != session || self.next != announced.chunks() {
+            return self.want();
+        }
+        let length = announced.length as usize;
+        if CHECKSUM.checksum(&self.memory.bytes()[..length]) != announced.checksum {
+            self.announced = None;
+            return Err(Refusal::WrongChecksum);
+        }
+        if self.memory.can_start(length) { Ok(Reply::Starting) } else { Err(Refusal::NoImage) }
+    }
+
+    fn want(&self) -> Result<Reply, Refusal> {
+        let session = self.announced.ok_or(Refusal::NotAnnounced)?.session;
+        Ok(Reply::Want { session, chunk: self.next })
+    }
+}

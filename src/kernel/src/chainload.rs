@@ -1,0 +1,164 @@
+//! The chain loader: takes an image over the serial line and starts it in this one's place.
+//!
+//! For an image of its own (`src/loader`), which registers it by [`chain_loader!`](crate::chain_loader). It runs in the
+//! place of everything after early boot: on the boot CPU alone, interrupts masked, the console's receiver polled. What
+//! comes and what is answered is decided by `core::transfer`.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use asphodel_core::board::Region;
+use asphodel_core::transfer::{Decoder, Memory, Receiver, Reply, memory_size};
+use linkme::distributed_slice;
+
+use crate::arch::handover::{self, Move, PIECE, SCRATCH_PAGES};
+use crate::arch::layout::PAGE_SIZE;
+use crate::arch::{counter, cpu, mmu};
+use crate::drivers::pl011;
+use crate::mem::frames;
+use crate::{board, println};
+
+/// What is done after early boot instead of everything else. At most one.
+#[doc(hidden)]
+#[distributed_slice]
+pub static LOADER: [fn() -> !];
+
+/// Makes the image that says it a chain loader: it takes another image over the serial line and becomes that.
+#[macro_export]
+macro_rules! chain_loader {
+    () => {
+        #[$crate::linkme::distributed_slice($crate::chainload::LOADER)]
+        #[linkme(crate = $crate::linkme)]
+        static CHAIN_LOADER: fn() -> ! = $crate::chainload::run;
+    };
+}
+
+/// What the boot loader has passed in `x0`.
+static ARGUMENT: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps what the boot loader has passed, for the next image. For the boot code.
+pub(crate) fn set_argument(argument: u64) {
+    // Relaxed: written and read by the boot CPU.
+    ARGUMENT.store(argument, Ordering::Relaxed);
+}
+
+/// The line is quiet when no byte has come for so long: more than the pauses of USB adapters inside a frame.
+const QUIET_MS: u64 = 100;
+
+/// Memory that is set aside, a power of two: for the way and for the image as it comes.
+const BLOCK: usize = 64 << 20;
+
+/// Bytes of the block that the way takes.
+const SCRATCH: usize = SCRATCH_PAGES * PAGE_SIZE;
+
+/// Most memory that an image may have once it runs, zeros included: the block lies outside of it.
+const ROOM: u64 = BLOCK as u64;
+
+/// Times that the last reply is sent: nobody repeats it if it is lost.
+const FAREWELLS: usize = 3;
+
+/// Waits for an image and starts it. On the boot CPU, in the place of what follows early boot.
+pub fn run() -> ! {
+    println!("asphodel loader: waiting for an image");
+    let mut decoder = Decoder::new();
+    let staging = Staging::new().expect("there is memory for an image");
+    let mut receiver = Receiver::new(staging);
+    let quiet = counter::frequency() * QUIET_MS / 1000;
+    let mut last = counter::now();
+    loop {
+        let frame = match pl011::read() {
+            Some(byte) => {
+                last = counter::now();
+                decoder.push(byte, &mut |_| ())
+            }
+            None if counter::now() - last > quiet => decoder.quiet(&mut |_| ()),
+            None => None,
+        };
+        let Some(frame) = frame else {
+            cpu::relax();
+            continue;
+        };
+        let Some(reply) = receiver.take(&frame) else { continue };
+        pl011::write(&reply.frame().bytes());
+        if reply == Reply::Starting {
+            break;
+        }
+    }
+    for _ in 1..FAREWELLS {
+        pl011::write(&Reply::Starting.frame().bytes());
+    }
+    pl011::flush();
+    let (staging, length) = receiver.into_image().expect("an image that is started has come");
+    staging.start(length)
+}
+
+/// Memory that the image is collected in: a block of frames outside the place where it is to run.
+#[derive(Debug)]
+struct Staging {
+    /// Physical address of the block.
+    start: u64,
+}
+
+impl Staging {
+    fn new() -> Option<Self> {
+        let start = block_outside(&destination(ROOM))?;
+        // SAFETY: just taken, in the linear map.
+        unsafe { core::ptr::write_bytes(mmu::linear(start), 0, BLOCK) };
+        Some(Self { start })
+    }
+
+    /// Goes on with the image.
+    fn start(self, length: usize) -> ! {
+        let image = Move {
+            source: self.start + SCRATCH as u64,
+            destination: destination(0).start,
+            length: length.next_multiple_of(PIECE) as u64,
+            argument: ARGUMENT.load(Ordering::Relaxed),
+        };
+        // SAFETY: (1) no other CPU has been started, interrupts are masked since boot, and no driver has a device write
+        // to memory; (2) the block is RAM of this loader alone and outside of `ROOM`, in which the destination lies;
+        // (3) that is RAM, too: see `can_start`.
+        unsafe { handover::enter(&image, self.start) }
+    }
+}
+
+impl Memory for Staging {
+    fn prepare(&mut self, length: usize) -> bool {
+        length <= BLOCK - SCRATCH
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let start = self.start + SCRATCH as u64;
+        // SAFETY: the block is this loader's alone, in the linear map, and was zeroed.
+        unsafe { core::slice::from_raw_parts_mut(mmu::linear(start), BLOCK - SCRATCH) }
+    }
+
+    fn can_start(&mut self, length: usize) -> bool {
+        let Some(size) = memory_size(&self.bytes()[..length]).filter(|size| *size <= ROOM) else {
+            return false;
+        };
+        let place = destination(size);
+        let within = |region: &Region| region.base <= place.start && place.end <= region.end();
+        let meets = |region: &Region| region.base < place.end && place.start < region.end();
+        let board = board::info();
+        board.memory.iter().any(within) && !board.reserved.iter().any(meets)
+    }
+}
+
+/// Where an image of so many bytes of memory is to run: where this one was put.
+fn destination(size: u64) -> Range<u64> {
+    let start = mmu::image_range().start;
+    start..start.saturating_add(size)
+}
+
+/// A block of frames that lies outside a range no longer than itself; it meets the first two blocks that are given at most,
+/// which are kept meanwhile.
+fn block_outside(range: &Range<u64>) -> Option<u64> {
+    let start = frames::allocate(BLOCK / PAGE_SIZE)?;
+    if start >= range.end || start + BLOCK as u64 <= range.start {
+        return Some(start);
+    }
+    let other = block_outside(range);
+    frames::free(start, BLOCK / PAGE_SIZE);
+    other
+}

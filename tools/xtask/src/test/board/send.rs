@@ -1,0 +1,157 @@
+//! Getting an image to a board: asked for until it answers, recovered by its power switch, every wait bounded.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use asphodel_core::transfer::{Decoder, Reply, Sender, Step};
+
+use super::line::{Heard, Line};
+use crate::guest::Emulator;
+use crate::progress::{Bytes, note};
+
+/// How long the parts of a transfer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until what was said is said again, beyond the time that the line needs for it.
+    pub(super) repeat: Duration,
+    /// Until a loader that runs answers.
+    pub(super) answer: Duration,
+    /// From power on to the loader's first answer.
+    pub(super) boot: Duration,
+    /// Without any progress, once it has answered.
+    pub(super) progress: Duration,
+    /// For the power command.
+    pub(super) power: Duration,
+}
+
+/// For a board.
+pub(super) const PATIENCE: Patience = Patience {
+    repeat: Duration::from_millis(300),
+    answer: Duration::from_secs(5),
+    boot: Duration::from_secs(60),
+    progress: Duration::from_secs(10),
+    power: Duration::from_secs(30),
+};
+
+/// Sends the image and has it started; gives what it has said already. A board that does not answer is recovered once by
+/// `power`, a command of the shell.
+///
+/// # Errors
+/// Fails when the board does not answer, stops answering, or refuses the image.
+pub(super) fn send(
+    line: &mut Line,
+    image: &[u8],
+    baud: u32,
+    power: Option<&str>,
+    patience: Patience,
+) -> anyhow::Result<Vec<u8>> {
+    let first = attempt(line, image, baud, patience.answer, patience);
+    let (Err(error), Some(power)) = (&first, power) else { return first };
+    note(&format!("{error:#}; running the power command"));
+    switch(power, patience.power)?;
+    attempt(line, image, baud, patience.boot, patience).context("also after the power command")
+}
+
+/// One attempt.
+fn attempt(
+    line: &mut Line,
+    image: &[u8],
+    baud: u32,
+    answer: Duration,
+    patience: Patience,
+) -> anyhow::Result<Vec<u8>> {
+    let session = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
+    let mut sender = Sender::new(image, session).context("the image is too large")?;
+    let mut decoder = Decoder::new();
+    let mut text = Vec::new();
+    let mut bar = None;
+    let mut sent = 0;
+    let mut progressed = Instant::now();
+    while let Some(frame) = sender.frame() {
+        let bytes = frame.bytes();
+        line.send(&bytes)?;
+        // Ten bits a byte.
+        let on_the_line = Duration::from_secs_f64(bytes.len() as f64 * 10.0 / f64::from(baud));
+        let until = Instant::now() + on_the_line + patience.repeat;
+        let mut progress = false;
+        while !progress {
+            let heard = line.hear(until.saturating_duration_since(Instant::now()))?;
+            let mut frames = Vec::new();
+            let mut keep = |byte| text.push(byte);
+            match &heard {
+                Heard::Bytes(bytes) => {
+                    frames.extend(bytes.iter().filter_map(|byte| decoder.push(*byte, &mut keep)));
+                }
+                Heard::Nothing => frames.extend(std::iter::from_fn(|| decoder.quiet(&mut keep))),
+            }
+            for reply in frames.iter().filter_map(Reply::read) {
+                progress |= sender.take(reply);
+            }
+            if heard == Heard::Nothing {
+                break;
+            }
+        }
+        if progress {
+            progressed = Instant::now();
+        }
+        match sender.step() {
+            Step::Sending(chunk) => {
+                let bar = bar.get_or_insert_with(|| Bytes::new("sending", image.len() as u64));
+                let done = (chunk as usize * asphodel_core::transfer::MAX_PAYLOAD).min(image.len());
+                bar.advance(done.saturating_sub(sent) as u64);
+                sent = done;
+                // What came before is of the loader.
+                text.clear();
+            }
+            Step::Refused(refusal) => bail!("the board does not take the image: {refusal}"),
+            // The reply was lost, and the image speaks already.
+            Step::Starting if has_banner(&text) => break,
+            Step::Announcing if progressed.elapsed() > answer => {
+                bail!("no loader answers on the serial line within {} s", answer.as_secs_f64());
+            }
+            _ => {}
+        }
+        if sender.step() != Step::Announcing && progressed.elapsed() > patience.progress {
+            bail!("the board has stopped answering ({:?})", sender.step());
+        }
+    }
+    take_farewells(line, &mut decoder, &mut text)?;
+    Ok(text)
+}
+
+/// How long the loader's last reply, which it repeats, may take to come.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// Takes the replies that are still on the line out of what the image says.
+fn take_farewells(line: &Line, decoder: &mut Decoder, text: &mut Vec<u8>) -> anyhow::Result<()> {
+    let until = Instant::now() + FAREWELL;
+    while let Heard::Bytes(bytes) = line.hear(until.saturating_duration_since(Instant::now()))? {
+        for byte in bytes {
+            // Only replies can be among it, and they change nothing any more.
+            let _ = decoder.push(byte, &mut |byte| text.push(byte));
+        }
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    while decoder.quiet(&mut |byte| text.push(byte)).is_some() {}
+    Ok(())
+}
+
+/// Whether a text has the first line of a kernel.
+fn has_banner(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.lines().any(|line| line.starts_with("asphodel ") && !line.starts_with("asphodel loader"))
+}
+
+/// Runs the power command.
+fn switch(command: &str, patience: Duration) -> anyhow::Result<()> {
+    let child = Command::new("sh").args(["-c", command]).stdin(Stdio::null()).spawn();
+    let mut child = Emulator { child: child.context("cannot run the power command")? };
+    match child.end_within(patience) {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => bail!("the power command failed: {status}"),
+        None => bail!("the power command does not end within {} s", patience.as_secs_f64()),
+    }
+}
