@@ -141,9 +141,9 @@ fn wants_card_tests(arguments: &cli::Test) -> bool {
     wants(arguments, card::MACHINE, card::NAME)
 }
 
-/// Whether the tests of the chain loader are asked for.
+/// Whether the tests of the chain loader are asked for, by name: they take most of a minute.
 fn wants_serial_tests(arguments: &cli::Test) -> bool {
-    wants(arguments, board::trial::MACHINE, board::trial::NAME)
+    arguments.filter.is_some() && wants(arguments, board::trial::MACHINE, board::trial::NAME)
 }
 
 /// Whether tests of this name are asked for, which are booted on one machine.

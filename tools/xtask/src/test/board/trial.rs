@@ -38,7 +38,7 @@ const IMAGE: &str = "smp_online";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Bytes to the board after which the line is good: what the image says is judged as it is.
-const BAD: usize = 192 << 10;
+const BAD: usize = 64 << 10;
 
 /// Sends an image over a bad line and judges it.
 ///
