@@ -5,8 +5,8 @@
 //! | from                    | what                                                         |
 //! |-------------------------|--------------------------------------------------------------|
 //! | `0xffff_ff80_0000_0000` | linear map: all RAM at [`LINEAR_BASE`] + physical address     |
-//! | `0xffff_ffc0_0000_0000` | device window: registers, mapped on request                   |
-//! | `0xffff_ffc4_0000_0000` | arenas window: a slot for each, see [`arena_base`]                 |
+//! | `0xffff_ffa0_0000_0000` | device window: registers, mapped on request                   |
+//! | `0xffff_ffa4_0000_0000` | arenas window: a slot for each, see [`arena_base`]                 |
 //! | `0xffff_ffe0_0000_0000` | stacks window: stacks, each below and above unmapped addresses |
 //! | `0xffff_fffc_0000_0000` | tables of records, see [`record_table`]                          |
 //! | `0xffff_ffff_8000_0000` | the kernel image, linked at [`IMAGE_BASE`]                    |
@@ -22,16 +22,16 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// Virtual address of physical address 0 in the linear map.
 pub const LINEAR_BASE: usize = 0xffff_ff80_0000_0000;
-/// Physical addresses from here on cannot be reached through the linear map: 256 GiB.
-pub const LINEAR_LIMIT: u64 = 1 << 38;
+/// Physical addresses from here on cannot be reached through the linear map: 128 GiB.
+pub const LINEAR_LIMIT: u64 = 1 << 37;
 
 /// The addresses at which device registers are mapped.
-pub const DEVICE_WINDOW: Range<usize> = 0xffff_ffc0_0000_0000..ARENAS_WINDOW.start;
+pub const DEVICE_WINDOW: Range<usize> = 0xffff_ffa0_0000_0000..ARENAS_WINDOW.start;
 
 /// The addresses at which arenas are mapped, as they grow: slots of [`ARENA_SIZE`].
-pub const ARENAS_WINDOW: Range<usize> = 0xffff_ffc4_0000_0000..0xffff_ffe0_0000_0000;
-/// Bytes of addresses that one arena has: 256 MiB.
-pub const ARENA_SIZE: usize = 1 << 28;
+pub const ARENAS_WINDOW: Range<usize> = 0xffff_ffa4_0000_0000..0xffff_ffe0_0000_0000;
+/// Bytes of addresses that one arena has: 512 MiB.
+pub const ARENA_SIZE: usize = 1 << 29;
 /// How many slots there are.
 pub const ARENA_COUNT: usize = (ARENAS_WINDOW.end - ARENAS_WINDOW.start) / ARENA_SIZE;
 
