@@ -9,7 +9,7 @@ mod gpio;
 
 use asphodel::board::{
     Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Region, StartMethod, UartInfo,
-    set_bootargs,
+    add_bootargs,
 };
 use linkme::distributed_slice;
 
@@ -70,7 +70,7 @@ fn describe(entry: &Entry<'_>) -> BoardInfo {
         entropy: Default::default(),
         bootargs: Default::default(),
     };
-    set_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));
+    add_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));
     info
 }
 

@@ -39,7 +39,7 @@ struct Command {
 const ANY: usize = usize::MAX;
 
 /// All commands, in the order of `help`.
-const COMMANDS: [Command; 14] = [
+const COMMANDS: [Command; 15] = [
     Command { name: "help", usage: "", help: "shows this", words: 0, run: help },
     Command { name: "ps", usage: "", help: "lists the processes", words: 0, run: ps },
     Command {
@@ -95,6 +95,13 @@ const COMMANDS: [Command; 14] = [
         help: "ends the system with an exit status, 0 if none is given; so does ^D",
         words: 1,
         run: poweroff,
+    },
+    Command {
+        name: "reboot",
+        usage: "",
+        help: "ends the system at once and starts it anew",
+        words: 0,
+        run: reboot,
     },
 ];
 
@@ -240,6 +247,10 @@ fn echo(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
 fn poweroff(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
     let status = words.first().map_or(Ok(0), |word| number(word, 0, 255))?;
     Ok(Next::End(status as i32))
+}
+
+fn reboot(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    api::restart()
 }
 
 fn pid(word: &str) -> Result<Pid, Refusal> {

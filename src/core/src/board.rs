@@ -140,9 +140,8 @@ pub struct BoardInfo {
     pub bootargs: String<MAX_BOOT_ARGUMENTS>,
 }
 
-/// Copies as much of `text` as fits, cut at the end of a word, so that a key never gets half a value.
-pub fn set_bootargs(into: &mut String<MAX_BOOT_ARGUMENTS>, text: &str) {
-    into.clear();
+/// Appends as much of `text` as fits, cut at the end of a word, so that a key never gets half a value.
+pub fn add_bootargs(into: &mut String<MAX_BOOT_ARGUMENTS>, text: &str) {
     for word in text.split_ascii_whitespace() {
         let separator = usize::from(!into.is_empty());
         if into.len() + separator + word.len() > into.capacity() {
@@ -162,11 +161,15 @@ mod tests {
     #[test]
     fn boot_arguments_are_cut_between_words() {
         let mut line = String::new();
-        set_bootargs(&mut line, "  seed=3\tfilter=exit*  ");
+        add_bootargs(&mut line, "  seed=3\tfilter=exit*  ");
         assert_eq!(line, "seed=3 filter=exit*");
+        add_bootargs(&mut line, "");
+        add_bootargs(&mut line, "a");
+        assert_eq!(line, "seed=3 filter=exit* a");
 
         let long = "x".repeat(MAX_BOOT_ARGUMENTS - 5);
-        set_bootargs(&mut line, &format!("a=1 {long} b=2"));
+        line.clear();
+        add_bootargs(&mut line, &format!("a=1 {long} b=2"));
         assert_eq!(line.len(), MAX_BOOT_ARGUMENTS - 1, "b=2 does not fit and is left out whole");
     }
 

@@ -2,6 +2,61 @@
 //!
 //! Hardware-free; may be read from any context. A word without `=` is a flag and has an empty value.
 //! Where a key comes twice the last one holds, so that a loader's script can append an override.
+//!
+//! An image has a place for arguments of its own, which hold against the loader's: for tools that start an image by a loader
+//! whose arguments they cannot choose. It lies behind the arm64 header: eight bytes of mark, and the text up to a zero.
+
+use core::ops::Range;
+
+use thiserror::Error;
+
+/// What the place in an image begins with.
+const MARK: &[u8; 8] = b"bootargs";
+
+/// Most bytes of text in an image.
+pub const MAX_EMBEDDED: usize = 504;
+
+/// Where the place lies in an image, in bytes from its start.
+pub const PLACE: Range<usize> = 0x40..0x40 + MARK.len() + MAX_EMBEDDED;
+
+/// Why an image does not get arguments.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum EmbedError {
+    /// It is no image of this kernel, or one of a version without a place.
+    #[error("the image has no place for boot arguments")]
+    NoPlace,
+    /// They are longer than the place.
+    #[error("an image has room for {MAX_EMBEDDED} bytes of boot arguments")]
+    TooLong,
+    /// There is a zero byte in them.
+    #[error("boot arguments cannot have a NUL")]
+    Nul,
+}
+
+/// The arguments in an image, of which `image` is the beginning; empty where it has none, or no place.
+#[must_use]
+pub fn embedded(image: &[u8]) -> &str {
+    let place = image.get(PLACE).and_then(|place| place.strip_prefix(MARK)).unwrap_or_default();
+    let end = place.iter().position(|byte| *byte == 0).unwrap_or(place.len());
+    core::str::from_utf8(&place[..end]).unwrap_or_default()
+}
+
+/// Puts `line` into an image instead of what is there.
+///
+/// # Errors
+/// As named; the image is as it was.
+pub fn embed(image: &mut [u8], line: &str) -> Result<(), EmbedError> {
+    let place = image.get_mut(PLACE).ok_or(EmbedError::NoPlace)?;
+    let (_, place) =
+        place.split_at_mut_checked(MARK.len()).filter(|(mark, _)| mark == MARK).ok_or(EmbedError::NoPlace)?;
+    if line.contains('\0') {
+        return Err(EmbedError::Nul);
+    }
+    let (text, rest) = place.split_at_mut_checked(line.len()).ok_or(EmbedError::TooLong)?;
+    text.copy_from_slice(line.as_bytes());
+    rest.fill(0);
+    Ok(())
+}
 
 /// The words of `line` as pairs of key and value, in order.
 pub fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -30,6 +85,28 @@ mod tests {
     use super::*;
 
     const LINE: &str = "console=ttyAMA0,115200  filter=exit.* verbose seed=0x2a seed=7 empty= bad=x1";
+
+    #[test]
+    fn an_image_keeps_its_own() {
+        let mut image = vec![7; 0x400];
+        assert_eq!(embed(&mut image, "a"), Err(EmbedError::NoPlace));
+        assert_eq!(embedded(&image), "");
+        image[PLACE.start..][..MARK.len()].copy_from_slice(MARK);
+        image[PLACE][MARK.len()..].fill(0);
+        assert_eq!(embedded(&image), "");
+
+        let full = "x".repeat(MAX_EMBEDDED);
+        for line in [full.as_str(), "end=restart seed=3", ""] {
+            embed(&mut image, line).expect("it fits");
+            assert_eq!(embedded(&image), line);
+        }
+        assert!(image[..PLACE.start].iter().chain(&image[PLACE.end..]).all(|byte| *byte == 7));
+        embed(&mut image, "kept").expect("it fits");
+        assert_eq!(embed(&mut image, &"x".repeat(MAX_EMBEDDED + 1)), Err(EmbedError::TooLong));
+        assert_eq!(embed(&mut image, "a\0b"), Err(EmbedError::Nul));
+        assert_eq!(embed(&mut image[..PLACE.end - 1], "a"), Err(EmbedError::NoPlace));
+        assert_eq!(embedded(&image), "kept");
+    }
 
     #[test]
     fn words_become_pairs_in_order() {

@@ -214,6 +214,11 @@ pub fn power_off(status: u8) -> ! {
     crate::panic::power_off(status)
 }
 
+/// Ends the system at once and starts it anew, as after power on; nobody is told, as for [`power_off`]. Any context.
+pub fn restart() -> ! {
+    crate::panic::restart()
+}
+
 /// Makes one attempt of the calling LWP to get memory fail, its own or the kernel's on its behalf: that which comes after
 /// `before` others, and no more. For tests: the whole system has one such order at a time (T196).
 pub fn inject_allocation_failure(before: u64) {

@@ -10,7 +10,7 @@ use spin::Once;
 
 pub use asphodel_core::atags::Atags;
 pub use asphodel_core::board::{
-    BoardInfo, CpuInfo, GicInfo, MAX_CPUS, PowerInfo, Region, StartMethod, UartInfo, set_bootargs,
+    BoardInfo, CpuInfo, GicInfo, MAX_CPUS, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
 pub use asphodel_core::devicetree::DeviceTreeError;
 
@@ -77,8 +77,12 @@ pub unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
     let boot_mpidr = cpu::affinity();
     // SAFETY: promised by the caller.
     let (tree, passed) = unsafe { (device_tree_at(argument), loader_data_at(argument)) };
+    // SAFETY: the image itself, whose beginning is never written.
+    let image =
+        unsafe { core::slice::from_raw_parts(mmu::linear(load_address).cast_const(), bootargs::PLACE.end) };
+    let own = bootargs::embedded(image);
     let refusal = match tree.map(|blob| from_device_tree(argument, blob, boot_mpidr)) {
-        Some(Ok(machine)) => return &MACHINE.call_once(|| machine).info,
+        Some(Ok(machine)) => return keep(machine, own),
         Some(Err(error)) => Some(error),
         None => None,
     };
@@ -86,7 +90,13 @@ pub unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
     let entry = Entry { load_address, boot_mpidr, atags: passed.and_then(atags::parse) };
     let claimed = BOARDS.iter().find_map(|board| Some((board, (board.claim)(&entry)?)));
     let Some((board, info)) = claimed else { give_up(&entry, refusal) };
-    &MACHINE.call_once(|| Machine { info, board: Some(board), refusal }).info
+    keep(Machine { info, board: Some(board), refusal }, own)
+}
+
+/// This is the machine; `own` are the image's own boot arguments, which hold against the loader's.
+fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
+    add_bootargs(&mut machine.info.bootargs, own);
+    &MACHINE.call_once(|| machine).info
 }
 
 /// The machine. Any context, from the end of [`discover`] on.

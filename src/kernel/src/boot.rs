@@ -5,15 +5,17 @@
 
 use asphodel_core::regions::Regions;
 
-use crate::arch::{boot, mmu};
+use crate::arch::{boot, entry, mmu};
 use crate::board::{self, BoardInfo};
 use crate::chainload;
 use crate::drivers;
 use crate::mem::{self, stack};
 
-/// Entered from the boot assembly with what the loader passed in x0 and the physical address of the image.
-pub(crate) extern "C" fn early(argument: u64, image: u64) -> ! {
+/// Entered from the boot assembly with what the loader passed in x0, the physical address of the image, and the exception
+/// level at which it was entered.
+pub(crate) extern "C" fn early(argument: u64, image: u64, level: u64) -> ! {
     chainload::set_argument(argument);
+    entry::set_level(level);
     mmu::set_image_physical(image);
     // SAFETY: the boot tables have the gibibytes around both addresses in the linear map, and nothing but
     // the image's own zeros has been written yet.

@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::board::Region;
-use asphodel_core::transfer::{Decoder, Memory, Receiver, Reply, memory_size};
+use asphodel_core::transfer::{self, Decoder, Receiver, Reply, memory_size};
 use linkme::distributed_slice;
 
 use crate::arch::handover::{self, Move, PIECE, SCRATCH_PAGES};
@@ -45,6 +45,12 @@ pub(crate) fn set_argument(argument: u64) {
 /// The line is quiet when no byte has come for so long: more than the pauses of USB adapters inside a frame.
 const QUIET_MS: u64 = 100;
 
+/// The line gets its first speed again when no frame has come for so long: before a host gives up to announce anew.
+const FALL_BACK_MS: u64 = 1000;
+
+/// Until the image is started on a line that has another speed than the image will give it: the host must have changed back.
+const CHANGE_MS: u64 = 300;
+
 /// Memory that is set aside, a power of two: for the way and for the image as it comes.
 const BLOCK: usize = 64 << 20;
 
@@ -63,21 +69,31 @@ pub fn run() -> ! {
     let mut decoder = Decoder::new();
     let staging = Staging::new().expect("there is memory for an image");
     let mut receiver = Receiver::new(staging);
-    let quiet = counter::frequency() * QUIET_MS / 1000;
-    let mut last = counter::now();
+    let (mut last_byte, mut last_frame) = (counter::now(), counter::now());
+    let mut speed = None;
     loop {
+        if receiver.speed() != speed {
+            pl011::flush();
+            speed = receiver.speed();
+            // Asked before it was agreed on: see `can_talk`.
+            let _ = pl011::set_speed(speed.unwrap_or(pl011::BAUD_RATE));
+        }
         let frame = match pl011::read() {
             Some(byte) => {
-                last = counter::now();
+                last_byte = counter::now();
                 decoder.push(byte, &mut |_| ())
             }
-            None if counter::now() - last > quiet => decoder.quiet(&mut |_| ()),
+            None if counter::now() - last_byte > milliseconds(QUIET_MS) => decoder.quiet(&mut |_| ()),
             None => None,
         };
         let Some(frame) = frame else {
+            if counter::now() - last_frame > milliseconds(FALL_BACK_MS) {
+                receiver.fall_back();
+            }
             cpu::relax();
             continue;
         };
+        last_frame = counter::now();
         let Some(reply) = receiver.take(&frame) else { continue };
         pl011::write(&reply.frame().bytes());
         if reply == Reply::Starting {
@@ -88,8 +104,18 @@ pub fn run() -> ! {
         pl011::write(&Reply::Starting.frame().bytes());
     }
     pl011::flush();
+    if speed.is_some() {
+        let until = counter::now() + milliseconds(CHANGE_MS);
+        while counter::now() < until {
+            cpu::relax();
+        }
+    }
     let (staging, length) = receiver.into_image().expect("an image that is started has come");
     staging.start(length)
+}
+
+fn milliseconds(count: u64) -> u64 {
+    counter::frequency() * count / 1000
 }
 
 /// Memory that the image is collected in: a block of frames outside the place where it is to run.
@@ -122,7 +148,11 @@ impl Staging {
     }
 }
 
-impl Memory for Staging {
+impl transfer::Board for Staging {
+    fn can_talk(&self, speed: u32) -> bool {
+        pl011::can_have_speed(speed)
+    }
+
     fn prepare(&mut self, length: usize) -> bool {
         length <= BLOCK - SCRATCH
     }

@@ -66,6 +66,12 @@ pub(crate) fn power_off(status: u8) -> ! {
     power::off(status)
 }
 
+/// Restarts the system because a program asks for it.
+pub(crate) fn restart() -> ! {
+    stop_the_system();
+    power::restart(0)
+}
+
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     fault::panicked(info, daif::masked());

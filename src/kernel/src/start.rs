@@ -9,8 +9,8 @@ use asphodel_core::errno::Errno;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::exception;
 use crate::arch::lock::InterruptLock;
+use crate::arch::{entry, exception};
 use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
@@ -41,7 +41,8 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     frames::set_reserve(stack::trim);
     lazy::refill(cpu);
     enable_interrupts();
-    println!("asphodel {} on {}, {} CPUs", env!("CARGO_PKG_VERSION"), board.model, board.cpus.len());
+    let (version, cpus) = (env!("CARGO_PKG_VERSION"), board.cpus.len());
+    println!("asphodel {version} on {}, {cpus} CPUs, entered at EL{}", board.model, entry::level());
     if cpu.perturb.is_on() {
         println!("asphodel: scheduling is perturbed by seed {}", board::boot_argument("seed").unwrap_or(""));
     }

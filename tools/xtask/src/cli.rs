@@ -138,10 +138,10 @@ pub(crate) struct Test {
     /// Run the images on a board that boots the chain loader, over this serial device
     #[arg(long, value_name = "SERIAL", conflicts_with_all = ["machine", "cpus", "seeds", "seed", "soak", "gdb", "icount"])]
     pub(crate) board: Option<PathBuf>,
-    /// Speed of the board's serial line, in bits per second; that of the console is 115200
+    /// Speed of the board's serial line while images are sent, in bits per second; it is 115200 otherwise
     #[arg(long, value_name = "N", default_value_t = 115_200, requires = "board")]
     pub(crate) baud: u32,
-    /// Command that turns the board off and on: run when it does not answer, as it does after each image
+    /// Command that turns the board off and on: run when it does not answer, as after an image that hangs
     #[arg(long, value_name = "CMD", requires = "board")]
     pub(crate) power_cmd: Option<String>,
     /// Emulators that run at the same time [default: 2, or 1 on a machine with one CPU]

@@ -3,6 +3,9 @@
 /// What the last line of every guest begins with.
 const POWER_OFF: &str = "asphodel: power off, status ";
 
+/// What it begins with where the guest restarts its machine.
+const RESTART: &str = "asphodel: restart, status ";
+
 /// What the line of a system panic begins with.
 const PANIC: &str = "asphodel: PANIC";
 
@@ -46,13 +49,22 @@ fn text(bytes: &[u8]) -> String {
 
 /// The status with which the guest powers off, when the line says so.
 pub(crate) fn power_off_status(line: &str) -> Option<u8> {
-    let (_, status) = line.split_once(POWER_OFF)?;
+    status_behind(POWER_OFF, line)
+}
+
+/// The status with which the guest ends, be it that it powers off or restarts, when the line says so.
+pub(crate) fn end_status(line: &str) -> Option<u8> {
+    power_off_status(line).or_else(|| status_behind(RESTART, line))
+}
+
+fn status_behind(what: &str, line: &str) -> Option<u8> {
+    let (_, status) = line.split_once(what)?;
     status.trim().parse().ok()
 }
 
 /// Whether the line says only that the system ends.
 pub(crate) fn is_end(line: &str) -> bool {
-    line.starts_with(END) || power_off_status(line).is_some()
+    line.starts_with(END) || end_status(line).is_some()
 }
 
 /// Whether the line is that of a system panic.

@@ -106,7 +106,7 @@ fn end_with_parent(_command: &mut Command) {}
 /// How a watched run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
-    /// The guest powered off with this status.
+    /// The guest powered off, or restarted its machine, with this status.
     PoweredOff(u8),
     /// The emulator ended without the guest having said so.
     Vanished,
@@ -233,7 +233,7 @@ impl Watched {
         self.bytes += piece.len();
         for line in self.lines.feed(piece) {
             on_line(&line);
-            if let Some(status) = console::power_off_status(&line) {
+            if let Some(status) = console::end_status(&line) {
                 self.end = Some(End::PoweredOff(status));
             } else if console::is_panic(&line) && self.end.is_none() {
                 self.end = Some(End::Panicked);

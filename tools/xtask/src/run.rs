@@ -15,7 +15,7 @@ use crate::cli;
 use crate::console::{self, Lines};
 use crate::gdb;
 use crate::guest::{self, Emulator, Input};
-use crate::machine::{Boot, Clock, Configuration, Machine};
+use crate::machine::{Boot, Clock, Configuration};
 use crate::progress::note;
 use crate::setup::{self, Environment};
 use crate::symbols::Symbols;
@@ -81,14 +81,12 @@ fn boot(arguments: &cli::Run, program: &Program) -> anyhow::Result<Boot> {
     boot.memory.clone_from(&arguments.memory);
     boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words);
     boot.dtb.clone_from(&arguments.dtb);
+    boot.restarts = true;
     if arguments.icount {
         boot.clock = Clock::Instructions;
     }
     if arguments.gdb {
         boot.gdb_port = Some(gdb::free_port()?);
-    }
-    if arguments.machine == Machine::Raspi4b && !boot.append.is_empty() && boot.dtb.is_none() {
-        note("raspi4b without --dtb has no device tree: the guest may not see the boot arguments");
     }
     Ok(boot)
 }

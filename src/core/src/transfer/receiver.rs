@@ -35,6 +35,8 @@ pub struct Announcement {
     pub length: u32,
     /// [`CHECKSUM`] of all of them.
     pub checksum: u32,
+    /// Bits per second from the answer on; 0: as before.
+    pub speed: u32,
 }
 
 impl Announcement {
@@ -44,18 +46,19 @@ impl Announcement {
         self.length.div_ceil(MAX_PAYLOAD as u32)
     }
 
-    pub(super) fn payload(&self) -> [u8; 12] {
-        let mut payload = [0; 12];
-        for (field, value) in payload.chunks_exact_mut(4).zip([self.session, self.length, self.checksum]) {
+    pub(super) fn payload(&self) -> [u8; 16] {
+        let mut payload = [0; 16];
+        let values = [self.session, self.length, self.checksum, self.speed];
+        for (field, value) in payload.chunks_exact_mut(4).zip(values) {
             field.copy_from_slice(&value.to_le_bytes());
         }
         payload
     }
 
     fn read(payload: &[u8]) -> Option<Self> {
-        let (&[session, length, checksum], []) = payload.as_chunks::<4>() else { return None };
-        let [session, length, checksum] = [session, length, checksum].map(u32::from_le_bytes);
-        Some(Self { session, length, checksum })
+        let (&[session, length, checksum, speed], []) = payload.as_chunks::<4>() else { return None };
+        let [session, length, checksum, speed] = [session, length, checksum, speed].map(u32::from_le_bytes);
+        Some(Self { session, length, checksum, speed })
     }
 }
 
@@ -74,13 +77,17 @@ pub enum Refusal {
     /// It cannot be started.
     #[error("it is no arm64 Image, or does not fit where it is to run")]
     NoImage,
+    /// The line cannot be that fast.
+    #[error("the board's serial line cannot have that speed")]
+    Speed,
     /// Something that this loader does not know.
     #[error("a reason that is not known here")]
     Unknown,
 }
 
 impl Refusal {
-    const NAMED: [Self; 4] = [Self::NotAnnounced, Self::NoMemory, Self::WrongChecksum, Self::NoImage];
+    const NAMED: [Self; 5] =
+        [Self::NotAnnounced, Self::NoMemory, Self::WrongChecksum, Self::NoImage, Self::Speed];
 
     fn number(self) -> u32 {
         Self::NAMED.iter().position(|named| *named == self).unwrap_or(Self::NAMED.len()) as u32
@@ -132,8 +139,10 @@ impl Reply {
     }
 }
 
-/// Where the image is put.
-pub trait Memory {
+/// What the receiver runs on: memory for the image, and the line.
+pub trait Board {
+    /// Whether the line can be that fast, in bits per second.
+    fn can_talk(&self, speed: u32) -> bool;
     /// Makes room for an image of so many bytes, instead of what was there before; `false`: there is none.
     fn prepare(&mut self, length: usize) -> bool;
     /// The room: at least as long as was prepared.
@@ -144,17 +153,30 @@ pub trait Memory {
 
 /// What has come so far.
 #[derive(Debug)]
-pub struct Receiver<M> {
-    memory: M,
+pub struct Receiver<B> {
+    board: B,
     announced: Option<Announcement>,
+    /// Whether the line has, or is about to get, the announced speed.
+    fast: bool,
     /// The chunk that is wanted.
     next: u32,
 }
 
-impl<M: Memory> Receiver<M> {
+impl<B: Board> Receiver<B> {
     /// Nothing has come.
-    pub const fn new(memory: M) -> Self {
-        Self { memory, announced: None, next: 0 }
+    pub const fn new(board: B) -> Self {
+        Self { board, announced: None, fast: false, next: 0 }
+    }
+
+    /// Bits per second that the line must have now that the last reply is out; `None`: those it had at first.
+    #[must_use]
+    pub fn speed(&self) -> Option<u32> {
+        self.announced.filter(|_| self.fast).map(|announced| announced.speed).filter(|speed| *speed != 0)
+    }
+
+    /// No frame has come for some time: the line gets its first speed again.
+    pub fn fall_back(&mut self) {
+        self.fast = false;
     }
 
     /// Takes a frame; what is to be answered, if anything. After [`Reply::Starting`] the image is the caller's to start.
@@ -169,19 +191,23 @@ impl<M: Memory> Receiver<M> {
     }
 
     /// The image, after [`Reply::Starting`], and its length.
-    pub fn into_image(self) -> Option<(M, usize)> {
-        Some((self.memory, self.announced?.length as usize))
+    pub fn into_image(self) -> Option<(B, usize)> {
+        Some((self.board, self.announced?.length as usize))
     }
 
     fn announce(&mut self, announcement: Announcement) -> Result<Reply, Refusal> {
         if self.announced != Some(announcement) {
             self.announced = None;
             self.next = 0;
-            if !self.memory.prepare(announcement.length as usize) {
+            if announcement.speed != 0 && !self.board.can_talk(announcement.speed) {
+                return Err(Refusal::Speed);
+            }
+            if !self.board.prepare(announcement.length as usize) {
                 return Err(Refusal::NoMemory);
             }
             self.announced = Some(announcement);
         }
+        self.fast = true;
         self.want()
     }
 
@@ -192,7 +218,7 @@ impl<M: Memory> Receiver<M> {
             let start = chunk as usize * MAX_PAYLOAD;
             let end = (start + MAX_PAYLOAD).min(announced.length as usize);
             if payload.len() == end - start {
-                self.memory.bytes()[start..end].copy_from_slice(payload);
+                self.board.bytes()[start..end].copy_from_slice(payload);
                 self.next += 1;
             }
         }
@@ -205,11 +231,11 @@ impl<M: Memory> Receiver<M> {
             return self.want();
         }
         let length = announced.length as usize;
-        if CHECKSUM.checksum(&self.memory.bytes()[..length]) != announced.checksum {
+        if CHECKSUM.checksum(&self.board.bytes()[..length]) != announced.checksum {
             self.announced = None;
             return Err(Refusal::WrongChecksum);
         }
-        if self.memory.can_start(length) { Ok(Reply::Starting) } else { Err(Refusal::NoImage) }
+        if self.board.can_start(length) { Ok(Reply::Starting) } else { Err(Refusal::NoImage) }
     }
 
     fn want(&self) -> Result<Reply, Refusal> {

@@ -33,13 +33,14 @@ pub struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// Sends `image`. `session` should be another one each time.
+    /// Sends `image`. `session` should be another one each time; `speed` is that of the line once the board has answered,
+    /// in bits per second, 0 for no other one.
     ///
     /// `None`: the image is of 4 GiB or more.
     #[must_use]
-    pub fn new(image: &'a [u8], session: u32) -> Option<Self> {
+    pub fn new(image: &'a [u8], session: u32, speed: u32) -> Option<Self> {
         let length = u32::try_from(image.len()).ok()?;
-        let announcement = Announcement { session, length, checksum: CHECKSUM.checksum(image) };
+        let announcement = Announcement { session, length, checksum: CHECKSUM.checksum(image), speed };
         Some(Self { image, announcement, step: Step::Announcing })
     }
 
@@ -47,6 +48,20 @@ impl<'a> Sender<'a> {
     #[must_use]
     pub fn step(&self) -> Step {
         self.step
+    }
+
+    /// Bits per second that the line must have for what is said now; `None`: those it had at first.
+    #[must_use]
+    pub fn speed(&self) -> Option<u32> {
+        let changed = matches!(self.step, Step::Sending(_) | Step::Starting);
+        Some(self.announcement.speed).filter(|speed| changed && *speed != 0)
+    }
+
+    /// Nothing has been answered for some time: asks the board anew what it wants.
+    pub fn announce_again(&mut self) {
+        if matches!(self.step, Step::Sending(_) | Step::Starting) {
+            self.step = Step::Announcing;
+        }
     }
 
     /// What is to be said now, and again after a while without progress; `None`: nothing more.

@@ -6,11 +6,17 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The most that the line can.
+const FAST: u32 = 3_000_000;
+
 /// Memory of the host in the place of the board's.
 #[derive(Default)]
 struct Room(Vec<u8>);
 
-impl Memory for Room {
+impl Board for Room {
+    fn can_talk(&self, speed: u32) -> bool {
+        speed <= FAST
+    }
     fn prepare(&mut self, length: usize) -> bool {
         self.0 = std::vec![0; length];
         length < 1 << 20
@@ -79,22 +85,40 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-/// Sends, each frame and each reply with the next of the fates, after which the line is good; the steps that it took.
+/// Sends, each frame and each reply with the next of the fates, after which the line is good; the steps that it took. Where
+/// the sides have different speeds nothing comes over, and both go back after a while: the board first, as it must.
 fn send(sender: &mut Sender<'_>, receiver: &mut Receiver<Room>, fates: &[Fate]) -> usize {
     let mut fates = fates.iter().copied().chain(std::iter::repeat(Fate::Whole));
     let (mut here, mut there) = (Decoder::new(), Decoder::new());
+    let (mut unheard, mut unanswered) = (0, 0);
     for steps in 0..10_000 {
         let Some(frame) = sender.frame() else { return steps };
         let sent = suffer(&frame.bytes(), fates.next().unwrap());
-        let (mut frames, _) = decode(&mut there, &sent);
+        let speed = sender.speed();
+        let (mut frames, _) =
+            if speed == receiver.speed() { decode(&mut there, &sent) } else { Default::default() };
         frames.extend(std::iter::from_fn(|| there.quiet(&mut |_| ())));
+        unheard = if frames.is_empty() { unheard + 1 } else { 0 };
+        if unheard == 3 {
+            receiver.fall_back();
+            unheard = 0;
+        }
+        unanswered += 1;
+        if unanswered == 5 {
+            sender.announce_again();
+            unanswered = 0;
+        }
         for frame in frames {
+            let at = receiver.speed();
             let Some(reply) = receiver.take(&frame) else { continue };
             let answered = suffer(&reply.frame().bytes(), fates.next().unwrap());
-            let (mut replies, _) = decode(&mut here, &answered);
+            let (mut replies, _) =
+                if at == speed { decode(&mut here, &answered) } else { Default::default() };
             replies.extend(std::iter::from_fn(|| here.quiet(&mut |_| ())));
             for reply in replies {
-                sender.take(Reply::read(&reply).unwrap());
+                if sender.take(Reply::read(&reply).unwrap()) {
+                    unanswered = 0;
+                }
             }
         }
     }
@@ -125,7 +149,7 @@ fn text_goes_by_unchanged() {
 #[test]
 fn a_good_line_needs_one_frame_for_each_chunk() {
     let image = image(2 * MAX_PAYLOAD + 1);
-    let mut sender = Sender::new(&image, 5).unwrap();
+    let mut sender = Sender::new(&image, 5, 0).unwrap();
     let mut receiver = Receiver::new(Room::default());
     assert_eq!(send(&mut sender, &mut receiver, &[]), 1 + 3 + 1);
     assert_eq!(sender.step(), Step::Started);
@@ -134,7 +158,7 @@ fn a_good_line_needs_one_frame_for_each_chunk() {
 #[test]
 fn a_board_that_is_started_anew_gets_all_again() {
     let image = image(3 * MAX_PAYLOAD);
-    let mut sender = Sender::new(&image, 5).unwrap();
+    let mut sender = Sender::new(&image, 5, 0).unwrap();
     let mut receiver = Receiver::new(Room::default());
     for _ in 0..2 {
         sender.take(receiver.take(&sender.frame().unwrap()).unwrap());
@@ -148,16 +172,43 @@ fn a_board_that_is_started_anew_gets_all_again() {
 #[test]
 fn what_cannot_be_started_is_refused() {
     for (bytes, refusal) in [(std::vec![1; 100], Refusal::NoImage), (image(1 << 20), Refusal::NoMemory)] {
-        let mut sender = Sender::new(&bytes, 1).unwrap();
+        let mut sender = Sender::new(&bytes, 1, 0).unwrap();
         send(&mut sender, &mut Receiver::new(Room::default()), &[]);
         assert_eq!(sender.step(), Step::Refused(refusal));
     }
 }
 
 #[test]
+fn a_speed_that_the_line_cannot_have_is_refused() {
+    let image = image(100);
+    let mut sender = Sender::new(&image, 1, FAST + 1).unwrap();
+    let mut receiver = Receiver::new(Room::default());
+    send(&mut sender, &mut receiver, &[]);
+    assert_eq!(sender.step(), Step::Refused(Refusal::Speed));
+    assert_eq!((sender.speed(), receiver.speed()), (None, None));
+}
+
+#[test]
+fn both_sides_change_speed_with_the_answer_and_find_each_other_again() {
+    let image = image(3 * MAX_PAYLOAD);
+    let mut sender = Sender::new(&image, 1, FAST).unwrap();
+    let mut receiver = Receiver::new(Room::default());
+    assert_eq!((sender.speed(), receiver.speed()), (None, None));
+    for _ in 0..2 {
+        sender.take(receiver.take(&sender.frame().unwrap()).unwrap());
+        assert_eq!((sender.speed(), receiver.speed()), (Some(FAST), Some(FAST)));
+    }
+    receiver.fall_back();
+    sender.announce_again();
+    assert_eq!((sender.step(), sender.speed(), receiver.speed()), (Step::Announcing, None, None));
+    sender.take(receiver.take(&sender.frame().unwrap()).unwrap());
+    assert_eq!((sender.step(), receiver.speed()), (Step::Sending(1), Some(FAST)));
+}
+
+#[test]
 fn a_wrong_image_is_never_started() {
     let image = image(2 * MAX_PAYLOAD);
-    let mut sender = Sender::new(&image, 1).unwrap();
+    let mut sender = Sender::new(&image, 1, 0).unwrap();
     let mut receiver = Receiver::new(Room::default());
     sender.take(receiver.take(&sender.frame().unwrap()).unwrap());
     // A chunk of another image, as it may come late from an earlier session.
@@ -177,10 +228,11 @@ proptest! {
     #[test]
     fn an_image_comes_whole_over_a_bad_line(
         length in 64usize..6000,
+        speed in prop_oneof![Just(0), Just(FAST)],
         fates in proptest::collection::vec(fate(), 0..60),
     ) {
         let image = image(length);
-        let mut sender = Sender::new(&image, 77).unwrap();
+        let mut sender = Sender::new(&image, 77, speed).unwrap();
         let mut receiver = Receiver::new(Room::default());
         send(&mut sender, &mut receiver, &fates);
         prop_assert_eq!(sender.step(), Step::Started);

@@ -4,11 +4,17 @@
 //! the caches on, and continues in Rust at the link address. No locks and no atomics are used before that:
 //! exclusives need cacheable memory. `boot_tables` builds what the MMU is turned on with, in the same page.
 //!
+//! A CPU that comes from EL2 leaves vectors there that answer nothing but the way back, for the chain loader: what it
+//! starts is to be entered where the loader was.
+//!
 //! Two of its entries are used later: the one for the other CPUs, and the exchange of page tables, which
 //! needs a place that both tables leave alone.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use asphodel_core::bootargs;
 
 use super::boot::{self, CONTEXTS, Context, FIRST_STACK_SIZE, MAX_CPUS, STACK_SIZE};
 use super::{cpu, vectors};
@@ -32,8 +38,29 @@ const CONTROL_ON: u64 = CONTROL_OFF | 1 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 19;
 const HYPERVISOR_CONTROL: u64 = 1 << 31;
 /// CPTR_EL2 with all RES1 bits and no trap on floating point.
 const HYPERVISOR_TRAPS: u64 = 0x33ff;
+/// The exception class of HVC, in ESR_EL2.
+const CLASS_OF_HVC: u64 = 0x16;
+/// The HVC that goes on at EL2, at the physical address in x1, everything else kept: of the range of numbers that the SMC
+/// Calling Convention gives to a hypervisor's maker.
+pub(super) const STAY_AT_EL2: u64 = 0xc600_0001;
+
 /// SPSR_EL2: EL1t, everything masked.
 const ENTER_EL1T: u64 = 0b1111 << 6 | 0b0100;
+
+/// The exception level at which the boot CPU was entered.
+static LEVEL: AtomicU64 = AtomicU64::new(1);
+
+/// Keeps the level at which the image was entered. For the boot code, once.
+pub(crate) fn set_level(level: u64) {
+    // Relaxed: before there is a second CPU.
+    LEVEL.store(level, Ordering::Relaxed);
+}
+
+/// The exception level at which the image was entered: 1 or 2. Any context.
+#[must_use]
+pub(crate) fn level() -> u64 {
+    LEVEL.load(Ordering::Relaxed)
+}
 
 unsafe extern "C" {
     /// Where the other CPUs start, at its physical address. Never called.
@@ -58,10 +85,15 @@ global_asm!(
     .ascii  "ARM\x64"
     .word   0
 
+// Boot arguments of the image itself (core::bootargs): none, unless a tool writes some here.
+    .ascii  "bootargs"
+    .skip   {ARGUMENTS}
+
 // x0: device tree, or nothing of use.
 primary_entry:
     msr     daifset, #0xf
     mov     x19, x0
+    mrs     x21, currentel
     bl      enter_el1
     adrp    x20, image_start
 
@@ -87,8 +119,9 @@ primary_entry:
     bl      enable_mmu
     mov     x0, x19
     mov     x1, x20
-    ldr     x2, ={early}
-    br      x2
+    lsr     x2, x21, #2
+    ldr     x3, ={early}
+    br      x3
 
 // From any CPU but the first; finds its context by its affinity.
 .global secondary_entry
@@ -133,6 +166,8 @@ enter_el1:
     msr     sctlr_el1, x0
     b.lo    2f
 
+    adr     x0, hypervisor_vectors
+    msr     vbar_el2, x0
     ldr     x0, ={HYPERVISOR_CONTROL}
     msr     hcr_el2, x0
     isb
@@ -231,6 +266,31 @@ replace_high_table:
     .ltorg
 .popsection
 
+// EL2's vectors, in the boot page's second half. Only HVC comes there, MMU and caches off, from EL1.
+.pushsection .text.boot.hypervisor, "ax"
+hypervisor_vectors:
+    .rept   8
+    .balign 128
+    b       park
+    .endr
+    .balign 128
+    mrs     x16, esr_el2
+    lsr     x16, x16, #26
+    cmp     x16, #{CLASS_OF_HVC}
+    b.ne    park
+    movz    x16, #{STAY_LOW}
+    movk    x16, #{STAY_HIGH}, lsl #16
+    cmp     x0, x16
+    b.ne    1f
+    br      x1
+1:  mov     x0, #-1                     // NOT_SUPPORTED
+    eret
+    .rept   7
+    .balign 128
+    b       park
+    .endr
+.popsection
+
 // The stack, and above it the exception stack, in the upper half of a slot as `vectors` expects it.
 .pushsection .bss.first_stacks, "aw", %nobits
 .balign 2 * {STACK_SIZE}
@@ -252,6 +312,10 @@ first_stacks:         .skip {FIRST_STACK_SIZE} + {STACK_SIZE}
     HYPERVISOR_CONTROL = const HYPERVISOR_CONTROL,
     HYPERVISOR_TRAPS = const HYPERVISOR_TRAPS,
     ENTER_EL1T = const ENTER_EL1T,
+    CLASS_OF_HVC = const CLASS_OF_HVC,
+    STAY_LOW = const STAY_AT_EL2 & 0xffff,
+    STAY_HIGH = const STAY_AT_EL2 >> 16,
+    ARGUMENTS = const bootargs::MAX_EMBEDDED,
     MEMORY_ATTRIBUTES = const MEMORY_ATTRIBUTES,
     TRANSLATION_CONTROL = const TRANSLATION_CONTROL,
     NO_HIGH_WALKS = const NO_HIGH_WALKS,

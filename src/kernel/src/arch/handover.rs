@@ -1,13 +1,14 @@
 //! Leaving for another image: MMU and caches off, the image copied over this one, and entered.
 //!
 //! For the chain loader. The code that copies must not lie where it copies to, so it is copied itself, to a page that the
-//! caller has set aside, together with the tables that map that page at its own address. The image is entered as a boot
-//! loader enters it, at EL1: what `entry` has set up at EL2 stays, and is what `entry` would set up there again.
+//! caller has set aside, together with the tables that map that page at its own address. The image is entered as this one
+//! was, at EL2 if that was so: `entry` has left the way back there. What it has set up at EL2 besides, the next image sets
+//! up anew.
 
 use core::arch::{asm, global_asm};
 
 use super::boot_tables::TEXT_PAGE;
-use super::entry::{CONTROL_OFF, NO_LOW_WALKS};
+use super::entry::{self, CONTROL_OFF, NO_LOW_WALKS, STAY_AT_EL2};
 use super::layout::PAGE_SIZE;
 use super::{cache, mmu};
 
@@ -39,7 +40,7 @@ global_asm!(
     r#"
 .pushsection .text.handover, "ax"
 .balign 16
-// x0: argument, x1: destination, x2: source, x3: bytes. Runs at its physical address.
+// x20: argument, x21: destination, x22: source, x23: bytes, x24: the level to enter at. Runs at its physical address.
 .global handover_start, handover_end
 handover_start:
     movz    x4, #{CONTROL_OFF_LOW}
@@ -47,22 +48,30 @@ handover_start:
     msr     sctlr_el1, x4
     isb
     tlbi    vmalle1
+    dsb     sy
+    isb
+    cmp     x24, #2
+    b.ne    3f
+    movz    x0, #{STAY_LOW}
+    movk    x0, #{STAY_HIGH}, lsl #16
+    adr     x1, 3f
+    hvc     #0
 
     // What caches hold for the destination would be written back over the copy, or hide it.
-    mrs     x4, ctr_el0
+3:  mrs     x4, ctr_el0
     ubfx    x4, x4, #16, #4             // log2 of the shortest data cache line, in words
     mov     x5, #4
     lsl     x5, x5, x4
-    add     x6, x1, x3
-    mov     x7, x1
+    add     x6, x21, x23
+    mov     x7, x21
 1:  dc      civac, x7
     add     x7, x7, x5
     cmp     x7, x6
     b.lo    1b
     dsb     sy
 
-    mov     x7, x1
-2:  ldp     x8, x9, [x2], #{PIECE}
+    mov     x7, x21
+2:  ldp     x8, x9, [x22], #{PIECE}
     stp     x8, x9, [x7], #{PIECE}
     cmp     x7, x6
     b.lo    2b
@@ -70,17 +79,19 @@ handover_start:
     ic      iallu
     dsb     sy
     isb
-    mov     x4, x1
+    mov     x0, x20
     mov     x1, xzr
     mov     x2, xzr
     mov     x3, xzr
-    br      x4
+    br      x21
 handover_end:
 .popsection
 "#,
     CONTROL_OFF_LOW = const CONTROL_OFF & 0xffff,
     CONTROL_OFF_HIGH = const CONTROL_OFF >> 16,
     PIECE = const PIECE,
+    STAY_LOW = const STAY_AT_EL2 & 0xffff,
+    STAY_HIGH = const STAY_AT_EL2 >> 16,
 );
 
 /// Copies the image to its place and enters it.
@@ -130,10 +141,11 @@ pub(crate) unsafe fn enter(image: &Move, scratch: u64) -> ! {
             in("x5") tables[0],
             in("x6") code,
             NO_LOW_WALKS = const NO_LOW_WALKS,
-            in("x0") image.argument,
-            in("x1") image.destination,
-            in("x2") image.source,
-            in("x3") image.length,
+            in("x20") image.argument,
+            in("x21") image.destination,
+            in("x22") image.source,
+            in("x23") image.length,
+            in("x24") entry::level(),
             options(noreturn)
         )
     }

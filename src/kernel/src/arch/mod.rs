@@ -11,7 +11,7 @@ pub mod cache;
 pub mod counter;
 pub mod cpu;
 pub mod daif;
-mod entry;
+pub(crate) mod entry;
 pub mod exception;
 mod fault;
 pub(crate) mod fp;

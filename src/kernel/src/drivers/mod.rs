@@ -19,7 +19,7 @@ use crate::board::{self, BoardInfo};
 ///
 /// If the interrupt controller cannot be used: nothing works without.
 pub(crate) fn init(info: &BoardInfo) {
-    power::init(&info.power);
+    power::init(&info.power, board::boot_argument("end") == Some("restart"));
     board::connect_console();
     // Without a console there is nobody to tell of it. The system may do its work all the same.
     let _ = pl011::init(&info.uart);

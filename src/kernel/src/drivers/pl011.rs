@@ -7,7 +7,7 @@
 //! Reference Manual (Arm DDI 0183); the driver of the registers is the crate `arm-pl011-uart`.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use arm_pl011_uart::{
     DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
@@ -26,6 +26,9 @@ const LINE: LineConfig =
 /// Bytes that are in the receive FIFO when it interrupts, or fewer that have waited for 32 bit times.
 const RECEIVE: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
 
+/// Frequency of the UART's reference clock in Hz, where it is known; 0 otherwise.
+static CLOCK: AtomicU32 = AtomicU32::new(0);
+
 /// The UART, once it is mapped.
 static UART: InterruptLock<Option<Uart<'static>>> = InterruptLock::new(None);
 
@@ -39,7 +42,7 @@ pub enum InitError {
     #[error("the UART's registers cannot be mapped")]
     NotMapped,
     /// The reference clock cannot be divided down to the line's speed.
-    #[error("the UART's clock is unfit for {BAUD_RATE} baud")]
+    #[error("the UART's clock is unfit for that speed")]
     UnfitClock,
 }
 
@@ -62,16 +65,46 @@ pub fn init(info: &UartInfo) -> Result<(), InitError> {
     uart.set_interrupt_masks(Interrupts::empty());
     uart.clear_interrupts(Interrupts::all());
     if let Some(clock) = info.clock_hz {
-        // TRM 3.3.8: no change of the control register before the last character has left.
-        while uart.is_busy() {
-            cpu::relax();
-        }
-        uart.enable(LINE, BAUD_RATE, clock).map_err(|_| InitError::UnfitClock)?;
+        enable(&mut uart, BAUD_RATE, clock)?;
+        CLOCK.store(clock, Ordering::Relaxed);
     }
     *UART.lock() = Some(uart);
     // Release: whoever sees the address sees the mapping that was made before.
     REGISTERS.store(registers.as_ptr().addr(), Ordering::Release);
     Ok(())
+}
+
+/// Turns both directions on, with that speed. Waits until the last character has left: before, the control register must
+/// not be changed (TRM 3.3.8).
+fn enable(uart: &mut Uart<'_>, speed: u32, clock: u32) -> Result<(), InitError> {
+    while uart.is_busy() {
+        cpu::relax();
+    }
+    uart.enable(LINE, speed, clock).map_err(|_| InitError::UnfitClock)
+}
+
+/// Whether the line can have that speed, in bits per second, within what a receiver bears: its clock is known, sixteen times
+/// as fast at least, and divides well. Any context.
+#[must_use]
+pub fn can_have_speed(speed: u32) -> bool {
+    let clock = u64::from(CLOCK.load(Ordering::Relaxed));
+    // The divisor has six bits behind the point (TRM 3.3.6).
+    let Some(divisor) = (clock * 4 + u64::from(speed) / 2).checked_div(u64::from(speed)) else {
+        return false;
+    };
+    let real = |divisor| clock * 4 / divisor;
+    (64..=0xffff * 64).contains(&divisor) && real(divisor).abs_diff(u64::from(speed)) * 50 <= u64::from(speed)
+}
+
+/// Gives the line another speed, in bits per second, once what was written has left. Input that is under way is lost.
+///
+/// # Errors
+/// If the clock is not known or cannot be divided down to it; the line is as it was.
+pub fn set_speed(speed: u32) -> Result<(), InitError> {
+    match (UART.lock().as_mut(), CLOCK.load(Ordering::Relaxed)) {
+        (Some(uart), clock @ 1..) if can_have_speed(speed) => enable(uart, speed, clock),
+        _ => Err(InitError::UnfitClock),
+    }
 }
 
 /// The right to send; no other CPU's bytes come in between until it is dropped.

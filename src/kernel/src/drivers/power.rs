@@ -1,10 +1,14 @@
 //! Switching the machine off, and restarting it.
 //!
-//! Owns the way to do it, fixed at boot. Both functions may be called in any context, fatal ones
+//! Owns the way to do it, fixed at boot. All functions but `init` may be called in any context, fatal ones
 //! included: they take no lock and do not allocate.
+//!
+//! With the boot argument `end=restart` the machine restarts where it would be switched off otherwise: a board under test is
+//! back in its loader then, and nobody has to touch its power.
 
+use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use asphodel_core::board::PowerInfo;
 use safe_mmio::fields::ReadPureWrite;
@@ -50,8 +54,11 @@ const PARTITION_HALT: u32 = 0x555;
 /// Long enough for the write to RSTC to follow, short for everything else: 150 µs.
 const WATCHDOG_STEPS: u32 = 10;
 
-/// Fixes the way to switch off. Once, on the boot CPU; before it, [`off`] only halts.
-pub fn init(info: &PowerInfo) {
+/// Whether the end is a restart. Written once, at boot.
+static RESTARTS: AtomicBool = AtomicBool::new(false);
+
+/// Fixes the way to switch off, and whether to restart instead. Once, on the boot CPU; before it, [`off`] only halts.
+pub fn init(info: &PowerInfo, restarts: bool) {
     let method = match *info {
         PowerInfo::PsciHvc => PSCI_HVC,
         PowerInfo::PsciSmc => PSCI_SMC,
@@ -66,24 +73,32 @@ pub fn init(info: &PowerInfo) {
     };
     // Release: pairs with the Acquire in `switch`, which then uses the registers' address.
     METHOD.store(method, Ordering::Release);
+    RESTARTS.store(restarts, Ordering::Release);
 }
 
-/// Switches the machine off. `status` is what the host reads on the console's last line: 0 for
-/// success. Where power cannot be switched off, the CPU halts.
+/// The end of everything: switches the machine off, or restarts it where the boot arguments say so. `status` is what the
+/// host reads on the console's last line: 0 for success. Where power cannot be switched off, the CPU halts.
 pub fn off(status: u8) -> ! {
-    let _for_good = daif::mask();
-    pl011::settle();
-    emergency_println!("asphodel: power off, status {status}");
-    pl011::flush();
+    // Acquire: pairs with the Release in `init`.
+    if RESTARTS.load(Ordering::Acquire) {
+        restart(status)
+    }
+    say_last(format_args!("asphodel: power off, status {status}"));
     switch(psci::system_off::<Hvc>, psci::system_off::<Smc>, Some(PARTITION_HALT))
 }
 
-/// Restarts the machine. Where that cannot be done, the CPU halts.
-pub fn reset() -> ! {
+/// Restarts the machine; `status` is said, too. Where that cannot be done, the CPU halts.
+pub fn restart(status: u8) -> ! {
+    say_last(format_args!("asphodel: restart, status {status}"));
+    switch(psci::system_reset::<Hvc>, psci::system_reset::<Smc>, None)
+}
+
+/// The last line, and all before it, is out on the wire afterwards. Interrupts stay masked.
+fn say_last(line: fmt::Arguments<'_>) {
     let _for_good = daif::mask();
     pl011::settle();
+    emergency_println!("{line}");
     pl011::flush();
-    switch(psci::system_reset::<Hvc>, psci::system_reset::<Smc>, None)
 }
 
 type PsciCall = fn() -> Result<(), psci::Error>;

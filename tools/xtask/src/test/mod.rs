@@ -9,6 +9,7 @@ pub(crate) mod images;
 mod junit;
 mod ktap;
 mod pool;
+mod reboot;
 mod report;
 pub(crate) mod results;
 pub(crate) mod runner;
@@ -98,6 +99,10 @@ fn suites(
     if wants_serial_tests(arguments) {
         suites.extend(board::trial::run(workspace, environment)?);
     }
+    let restarted = machines_to_restart(arguments);
+    if !restarted.is_empty() {
+        suites.extend(reboot::run(workspace, environment, &restarted)?);
+    }
     if !images.is_empty() {
         suites.extend(runner::run(workspace, environment, arguments, filter, &images, &configurations)?);
     }
@@ -141,9 +146,15 @@ fn wants_card_tests(arguments: &cli::Test) -> bool {
     wants(arguments, card::MACHINE, card::NAME)
 }
 
-/// Whether the tests of the chain loader are asked for, by name: they take most of a minute.
+/// Whether the tests of the chain loader are asked for.
 fn wants_serial_tests(arguments: &cli::Test) -> bool {
-    arguments.filter.is_some() && wants(arguments, board::trial::MACHINE, board::trial::NAME)
+    wants(arguments, board::trial::MACHINE, board::trial::NAME)
+}
+
+/// The machines whose restart is asked for.
+fn machines_to_restart(arguments: &cli::Test) -> Vec<Machine> {
+    let machines = reboot::machines(&arguments.machine);
+    machines.into_iter().filter(|machine| wants(arguments, *machine, reboot::NAME)).collect()
 }
 
 /// Whether tests of this name are asked for, which are booted on one machine.
@@ -171,6 +182,9 @@ fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode
     }
     if wants_serial_tests(arguments) {
         println!("serial: {} on {}", board::trial::NAME, board::trial::MACHINE);
+    }
+    for machine in machines_to_restart(arguments) {
+        println!("restart: {} on {machine}", reboot::NAME);
     }
     let images = selected_images(workspace, arguments, &filter).context("cannot list the images")?;
     for image in &images {

@@ -147,13 +147,18 @@ pub(super) fn boot(
     filter: &Filter,
 ) -> Boot {
     let mut boot = Boot::new(configuration, &program.image);
-    // What is asked for comes last, and so holds against what the image declares.
-    let words = [filter.boot_argument(), image.declaration.append.clone(), arguments.append.clone()];
-    boot.append = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    boot.append = boot_arguments(image, arguments, filter);
     if arguments.icount {
         boot.clock = Clock::Instructions;
     }
     boot
+}
+
+/// The boot arguments of an image for a test.
+pub(super) fn boot_arguments(image: &TestImage, arguments: &cli::Test, filter: &Filter) -> String {
+    // What is asked for comes last, and so holds against what the image declares.
+    let words = [filter.boot_argument(), image.declaration.append.clone(), arguments.append.clone()];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// How long an image may take: as asked for, as it declares, or the usual.

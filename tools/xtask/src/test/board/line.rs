@@ -13,11 +13,15 @@ use rustix::termios::{self, ControlModes, OptionalActions};
 
 use crate::guest;
 
+/// Bits per second of every image's console.
+pub(super) const CONSOLE_BAUD: u32 = 115_200;
+
 /// A serial line.
 #[derive(Debug)]
 pub(super) struct Line {
     file: File,
     pieces: Receiver<Vec<u8>>,
+    baud: u32,
 }
 
 /// What came of waiting for bytes.
@@ -30,18 +34,40 @@ pub(super) enum Heard {
 }
 
 impl Line {
-    /// Opens the line at `path`, a serial device or a pseudo-terminal, with 8 data bits, no parity, one stop bit.
+    /// Opens the line at `path`, a serial device or a pseudo-terminal, with the speed of the console, 8 data bits,
+    /// no parity, one stop bit.
     ///
     /// # Errors
-    /// Fails when it cannot be opened, is no terminal, or does not know the speed.
-    pub(super) fn open(path: &Path, baud: u32) -> anyhow::Result<Self> {
+    /// Fails when it cannot be opened or is no terminal.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits();
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags as i32).open(path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        set_up(&file, baud)
-            .with_context(|| format!("{} is no serial line of {baud} baud", path.display()))?;
+        set_up(&file).with_context(|| format!("{} is no serial line", path.display()))?;
         let pieces = guest::read_in_background(file.try_clone()?);
-        Ok(Self { file, pieces })
+        Ok(Self { file, pieces, baud: CONSOLE_BAUD })
+    }
+
+    /// Bits per second.
+    pub(super) fn baud(&self) -> u32 {
+        self.baud
+    }
+
+    /// Gives the line that speed, in bits per second, once all that was sent has left.
+    ///
+    /// # Errors
+    /// Fails when the line cannot have it.
+    pub(super) fn set_baud(&mut self, baud: u32) -> anyhow::Result<()> {
+        if self.baud != baud {
+            let set = || -> io::Result<()> {
+                let mut settings = termios::tcgetattr(&self.file)?;
+                settings.set_speed(baud)?;
+                Ok(termios::tcsetattr(&self.file, OptionalActions::Drain, &settings)?)
+            };
+            set().with_context(|| format!("the serial line cannot have {baud} baud"))?;
+            self.baud = baud;
+        }
+        Ok(())
     }
 
     /// Sends bytes.
@@ -71,12 +97,12 @@ impl Line {
 }
 
 /// Makes the line raw, and reads wait.
-fn set_up(file: &File, baud: u32) -> io::Result<()> {
+fn set_up(file: &File) -> io::Result<()> {
     let mut settings = termios::tcgetattr(file)?;
     settings.make_raw();
     settings.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
     settings.control_modes -= ControlModes::CRTSCTS | ControlModes::CSTOPB;
-    settings.set_speed(baud)?;
+    settings.set_speed(CONSOLE_BAUD)?;
     termios::tcsetattr(file, OptionalActions::Now, &settings)?;
     // What lies there is of an earlier boot.
     termios::tcflush(file, termios::QueueSelector::IOFlush)?;

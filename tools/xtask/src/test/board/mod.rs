@@ -1,9 +1,10 @@
 //! Test images on a board: sent over its serial line to the chain loader, and judged by what they say there.
 //!
-//! The board must boot the chain loader (`cargo xtask sdcard --package asphodel-loader`). It ends with each image, so for
-//! the next one it is started anew by the power command, if there is one. Boot arguments are the loader's and cannot be
-//! chosen: an image that needs some is left out.
+//! The board must boot the chain loader (`cargo xtask sdcard --package asphodel-loader`). Each image is sent with boot
+//! arguments in it, among them one that makes it restart the board at its end: so the loader is back for the next one. A board
+//! that does not answer, because an image hangs, is started anew by the power command, if there is one.
 
+mod emulated;
 mod line;
 mod send;
 pub(super) mod trial;
@@ -12,14 +13,15 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use asphodel_core::bootargs;
 
 use self::line::Line;
 use self::send::Patience;
 use super::expect;
 use super::images::{Filter, TestImage};
 use super::ktap;
-use super::report::{Case, Suite};
+use super::report::Suite;
 use super::results::Origin;
 use super::runner;
 use crate::build::Program;
@@ -35,7 +37,7 @@ use crate::workspace::Workspace;
 pub(super) struct Board<'a> {
     /// Its serial line.
     path: &'a Path,
-    /// Bits per second.
+    /// Bits per second while an image is sent.
     baud: u32,
     /// What starts it anew, for the shell.
     power: Option<&'a str>,
@@ -55,56 +57,69 @@ pub(super) fn run(
     images: &[TestImage],
     path: &Path,
 ) -> anyhow::Result<Vec<Suite>> {
-    if filter.is_inside_images() || arguments.append.is_some() {
-        bail!(
-            "the images on a board get the boot arguments of its loader: no tests can be picked inside them"
-        );
-    }
     let power = arguments.power_cmd.as_deref();
     let board = Board { path, baud: arguments.baud, power, patience: send::PATIENCE };
-    let mut line = Line::open(path, board.baud)?;
+    let mut line = Line::open(path)?;
     let programs = runner::build(workspace, environment, images, arguments.profile())?;
     let mut suites = Vec::new();
     for (image, program) in images.iter().zip(&programs) {
+        let words = runner::boot_arguments(image, arguments, filter);
         let deadline = runner::deadline(image, arguments.timeout);
-        let suite = run_one(workspace, &board, &mut line, image, program, deadline)?;
+        let job = Job { image, program, words, deadline, filtered: filter.is_inside_images() };
+        let suite = job.run(workspace, &board, &mut line)?;
         println!("{}", suite.summary());
         suites.push(suite);
     }
     Ok(suites)
 }
 
-/// Runs one image and judges it.
-fn run_one(
-    workspace: &Workspace,
-    board: &Board<'_>,
-    line: &mut Line,
-    image: &TestImage,
-    program: &Program,
+/// An image for a board.
+struct Job<'a> {
+    image: &'a TestImage,
+    program: &'a Program,
+    /// Boot arguments besides the one that every image gets.
+    words: String,
     deadline: Duration,
-) -> anyhow::Result<Suite> {
-    let machine = "board".to_string();
-    let name = format!("{} on {machine}", image.name);
-    let origin = Origin::File(image.source.clone());
-    let mut suite = Suite { name, machine, origin, ..Suite::default() };
-    if let Some(words) = &image.declaration.append {
-        suite.cases.push(Case::skipped("(image)", format!("it needs the boot arguments {words:?}")));
-        return Ok(suite);
+    /// Whether only some of its tests run.
+    filtered: bool,
+}
+
+impl Job<'_> {
+    /// Runs the image and judges it.
+    fn run(&self, workspace: &Workspace, board: &Board<'_>, line: &mut Line) -> anyhow::Result<Suite> {
+        let (image, program) = (self.image, self.program);
+        let machine = "board".to_string();
+        let name = format!("{} on {machine}", image.name);
+        let ran = run_image(board, line, &self.bytes()?, self.deadline)
+            .with_context(|| format!("cannot run {} on the board at {}", image.name, board.path.display()))?;
+        let told = ktap::read(&ran.lines);
+        let cases = expect::cases(&image.declaration.expected, &told, ran.end, self.filtered);
+        let symbols = Symbols::load(workspace, &program.elf);
+        let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
+        runner::write_log(workspace, &name, &console)?;
+        Ok(Suite {
+            name,
+            machine,
+            origin: Origin::File(image.source.clone()),
+            cases,
+            console,
+            took: ran.took,
+        })
     }
-    let ran = run_image(board, line, &program.image, deadline)
-        .with_context(|| format!("cannot run {} on the board at {}", image.name, board.path.display()))?;
-    suite.cases = expect::cases(&image.declaration.expected, &ktap::read(&ran.lines), ran.end, false);
-    let symbols = Symbols::load(workspace, &program.elf);
-    suite.console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
-    suite.took = ran.took;
-    runner::write_log(workspace, &suite.name, &suite.console)?;
-    Ok(suite)
+
+    /// The image with its boot arguments.
+    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let path = &self.program.image;
+        let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        bootargs::embed(&mut bytes, format!("end=restart {}", self.words).trim())
+            .with_context(|| format!("cannot give {} its boot arguments", self.image.name))?;
+        Ok(bytes)
+    }
 }
 
 /// Sends an image and listens to it until it ends or its deadline has passed.
-fn run_image(board: &Board<'_>, line: &mut Line, image: &Path, deadline: Duration) -> anyhow::Result<Ran> {
-    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
-    let first = send::send(line, &bytes, board.baud, board.power, board.patience).with_context(|| {
+fn run_image(board: &Board<'_>, line: &mut Line, bytes: &[u8], deadline: Duration) -> anyhow::Result<Ran> {
+    let first = send::send(line, bytes, board.baud, board.power, board.patience).with_context(|| {
         let hint =
             if board.power.is_some() { "" } else { "; start it anew, or give a --power-cmd that does" };
         format!("the board is not ready{hint}")

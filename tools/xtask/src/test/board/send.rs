@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use asphodel_core::transfer::{Decoder, Reply, Sender, Step};
 
-use super::line::{Heard, Line};
+use super::line::{CONSOLE_BAUD, Heard, Line};
 use crate::guest::Emulator;
 use crate::progress::{Bytes, note};
 
@@ -19,7 +19,10 @@ pub(super) struct Patience {
     pub(super) answer: Duration,
     /// From power on to the loader's first answer.
     pub(super) boot: Duration,
-    /// Without any progress, once it has answered.
+    /// Without any progress, once it has answered, until it is asked anew what it wants: longer than a loader takes to find
+    /// that it hears nothing, and to give the line its first speed again.
+    pub(super) anew: Duration,
+    /// Without any progress, once it has answered, until it is given up.
     pub(super) progress: Duration,
     /// For the power command.
     pub(super) power: Duration,
@@ -30,12 +33,13 @@ pub(super) const PATIENCE: Patience = Patience {
     repeat: Duration::from_millis(300),
     answer: Duration::from_secs(5),
     boot: Duration::from_secs(60),
+    anew: Duration::from_secs(3),
     progress: Duration::from_secs(10),
     power: Duration::from_secs(30),
 };
 
-/// Sends the image and has it started; gives what it has said already. A board that does not answer is recovered once by
-/// `power`, a command of the shell.
+/// Sends the image with `baud` bits per second and has it started; gives what it has said already. A board that does not
+/// answer is recovered once by `power`, a command of the shell.
 ///
 /// # Errors
 /// Fails when the board does not answer, stops answering, or refuses the image.
@@ -53,7 +57,7 @@ pub(super) fn send(
     attempt(line, image, baud, patience.boot, patience).context("also after the power command")
 }
 
-/// One attempt.
+/// One attempt; the line has the speed of the console afterwards, whatever comes of it.
 fn attempt(
     line: &mut Line,
     image: &[u8],
@@ -61,18 +65,35 @@ fn attempt(
     answer: Duration,
     patience: Patience,
 ) -> anyhow::Result<Vec<u8>> {
+    let text = transfer(line, image, baud, answer, patience);
+    line.set_baud(CONSOLE_BAUD)?;
+    text
+}
+
+/// The frames of one attempt.
+fn transfer(
+    line: &mut Line,
+    image: &[u8],
+    baud: u32,
+    answer: Duration,
+    patience: Patience,
+) -> anyhow::Result<Vec<u8>> {
     let session = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-    let mut sender = Sender::new(image, session).context("the image is too large")?;
+    let speed = if baud == CONSOLE_BAUD { 0 } else { baud };
+    let mut sender = Sender::new(image, session, speed).context("the image is too large")?;
     let mut decoder = Decoder::new();
     let mut text = Vec::new();
     let mut bar = None;
     let mut sent = 0;
     let mut progressed = Instant::now();
+    let (mut answered, mut asked_to_start) = (false, false);
     while let Some(frame) = sender.frame() {
+        line.set_baud(sender.speed().unwrap_or(CONSOLE_BAUD))?;
         let bytes = frame.bytes();
         line.send(&bytes)?;
+        asked_to_start |= sender.step() == Step::Starting;
         // Ten bits a byte.
-        let on_the_line = Duration::from_secs_f64(bytes.len() as f64 * 10.0 / f64::from(baud));
+        let on_the_line = Duration::from_secs_f64(bytes.len() as f64 * 10.0 / f64::from(line.baud()));
         let until = Instant::now() + on_the_line + patience.repeat;
         let mut progress = false;
         while !progress {
@@ -94,6 +115,7 @@ fn attempt(
         }
         if progress {
             progressed = Instant::now();
+            answered = true;
         }
         match sender.step() {
             Step::Sending(chunk) => {
@@ -105,15 +127,19 @@ fn attempt(
                 text.clear();
             }
             Step::Refused(refusal) => bail!("the board does not take the image: {refusal}"),
-            // The reply was lost, and the image speaks already.
-            Step::Starting if has_banner(&text) => break,
-            Step::Announcing if progressed.elapsed() > answer => {
-                bail!("no loader answers on the serial line within {} s", answer.as_secs_f64());
-            }
             _ => {}
         }
-        if sender.step() != Step::Announcing && progressed.elapsed() > patience.progress {
-            bail!("the board has stopped answering ({:?})", sender.step());
+        match progressed.elapsed() {
+            // The reply was lost, and the image speaks already.
+            _ if asked_to_start && has_banner(&text) => break,
+            silence if !answered && silence > answer => {
+                bail!("no loader answers on the serial line within {} s", answer.as_secs_f64());
+            }
+            silence if answered && silence > patience.progress => {
+                bail!("the board has stopped answering ({:?})", sender.step());
+            }
+            silence if answered && silence > patience.anew => sender.announce_again(),
+            _ => {}
         }
     }
     take_farewells(line, &mut decoder, &mut text)?;

@@ -1,24 +1,18 @@
-//! The chain loader and the way to it, tried with the emulated board: a pseudo-terminal in the place of the serial device,
-//! and between the two a line that loses, changes and adds bytes and stalls.
+//! The chain loader and the way to it, tried with emulated boards over a bad line: an image runs, one hangs and the board is
+//! recovered by its power switch, one gets boot arguments.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use rustix::pty::{self, OpenptFlags};
+use anyhow::{Context as _, ensure};
 
+use super::emulated::{BAD, EmulatedBoard};
 use super::line::Line;
-use super::send;
-use super::{Board, run_one};
+use super::send::{self, Patience};
+use super::{Board, Job};
 use crate::build::{self, Profile, Request};
-use crate::guest::{Emulator, Input};
-use crate::machine::{Boot, Configuration, Machine};
+use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::setup::Environment;
 use crate::test::images;
 use crate::test::report::{Case, Suite};
@@ -31,20 +25,115 @@ pub(in crate::test) const NAME: &str = "serial";
 /// The machine that stands for the board.
 pub(in crate::test) const MACHINE: Machine = Machine::Raspi4b;
 
-/// The image that is sent: one that brings all CPUs up.
-const IMAGE: &str = "smp_online";
+/// An image to send.
+struct Sent {
+    image: &'static str,
+    /// Boot arguments besides those that the image declares.
+    words: &'static str,
+    /// How long it may take once it runs.
+    deadline: Duration,
+}
 
-/// How long it may take once it runs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
 
-/// Bytes to the board after which the line is good: what the image says is judged as it is.
-const BAD: usize = 64 << 10;
+/// Brings all CPUs up.
+const PLAIN: Sent = Sent { image: "smp_online", words: "", deadline: MINUTE };
+/// After it nothing answers any more: the board must be turned off and on.
+const SILENT: Sent = Sent { image: "selftest_silent", words: "", deadline: Duration::from_secs(3) };
+/// Says so when the boot argument has come.
+const WITH_WORDS: Sent = Sent { image: "exit_code", words: "seed=5", deadline: MINUTE };
+const SAID: &str = "asphodel: scheduling is perturbed by seed 5";
 
-/// Sends an image over a bad line and judges it.
+/// A host that is less patient than one with a real board: the emulated one boots in a moment.
+const PATIENCE: Patience = Patience { answer: Duration::from_secs(3), ..send::PATIENCE };
+
+/// Sends images over a bad line and judges them: to the board, and to another machine, which restarts by other means, is
+/// entered at another level and passes a device tree.
 ///
 /// # Errors
-/// Fails when an image does not build or the emulator cannot be started.
+/// Fails when an image does not build, the emulator cannot be started, or the board is not recovered.
 pub(in crate::test) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::Result<Vec<Suite>> {
+    let loader = loader(workspace, environment)?;
+    let directory = tempfile::tempdir()?;
+    let mut suites = Vec::new();
+    for (machine, level, sent) in
+        [(MACHINE, 2, &[PLAIN, SILENT, WITH_WORDS][..]), (Machine::Virt, 1, &[WITH_WORDS, PLAIN])]
+    {
+        let mut boot = Boot::new(Configuration::new(machine, 4)?, &loader);
+        boot.clock = Clock::HostInTurns;
+        boot.restarts = true;
+        let emulated = EmulatedBoard::start(environment, &boot, directory.path())?;
+        let mut here = send_all(workspace, environment, &emulated, sent)?;
+        for (suite, sent) in here.iter_mut().zip(sent) {
+            suite.machine = format!("{} over a bad line", boot.configuration);
+            suite.name = format!("{NAME}: {} on {}", sent.image, suite.machine);
+        }
+        let hung = sent.iter().filter(|sent| sent.image == SILENT.image).count();
+        let (faults, cycles) = (emulated.faults(), emulated.power_cycles());
+        let cases = [
+            case("the_line_was_bad", faults > 0, || "it did nothing to what was sent".into()),
+            case("the_board_was_recovered_where_it_hung", cycles == hung, || {
+                format!("{cycles} power cycles")
+            }),
+            case("images_are_entered_where_the_loader_was", all_entered_at(level, &here), || {
+                format!("not at EL{level}")
+            }),
+        ];
+        here.push(Suite {
+            name: format!("{NAME}: {}, {faults} faults", boot.configuration),
+            cases: cases.into(),
+            ..Suite::default()
+        });
+        for suite in &here {
+            println!("{}", suite.summary());
+        }
+        suites.extend(here);
+    }
+    Ok(suites)
+}
+
+/// Sends one image after the other to a board, and judges each.
+fn send_all(
+    workspace: &Workspace,
+    environment: &Environment,
+    emulated: &EmulatedBoard,
+    sent: &[Sent],
+) -> anyhow::Result<Vec<Suite>> {
+    let own = images::own_tests(workspace)?;
+    let find = |sent: &Sent| own.iter().find(|image| image.name == sent.image).cloned();
+    let images: Option<Vec<_>> = sent.iter().map(find).collect();
+    let images = images.context("an image of the trial is not there")?;
+    let programs = runner::build(workspace, environment, &images, Profile::Images)?;
+    ensure!(
+        fs::metadata(&programs[0].image)?.len() > BAD as u64,
+        "the first image is too short for the trial"
+    );
+    let power = Some(emulated.power_command.as_str());
+    let board = Board { path: &emulated.path, baud: 921_600, power, patience: PATIENCE };
+    let mut line = Line::open(board.path)?;
+    let mut suites = Vec::new();
+    for ((image, program), sent) in images.iter().zip(&programs).zip(sent) {
+        let words = sent.words.to_string();
+        let job = Job { image, program, words, deadline: sent.deadline, filtered: false };
+        let mut suite = job.run(workspace, &board, &mut line)?;
+        if !sent.words.is_empty() {
+            let said = suite.console.lines().any(|line| line == SAID);
+            suite.cases.push(case("its_boot_arguments_came", said, || format!("it does not say `{SAID}`")));
+        }
+        suites.push(suite);
+    }
+    Ok(suites)
+}
+
+/// Whether every image says that it was entered at that exception level.
+fn all_entered_at(level: u64, suites: &[Suite]) -> bool {
+    let end = format!("entered at EL{level}");
+    let banner = |line: &str| line.starts_with("asphodel ") && line.ends_with(&end);
+    suites.iter().all(|suite| suite.console.lines().any(banner))
+}
+
+/// The chain loader's image.
+fn loader(workspace: &Workspace, environment: &Environment) -> anyhow::Result<PathBuf> {
     let loader = Request {
         manifest: workspace.root().join("Cargo.toml"),
         package: Some("asphodel-loader"),
@@ -52,126 +141,32 @@ pub(in crate::test) fn run(workspace: &Workspace, environment: &Environment) -> 
         profile: Profile::Images,
     };
     let loader = build::images(workspace, &environment.toolchain, &loader)?;
-    let loader = loader.first().context("cargo built no loader")?;
-    let images = images::own_tests(workspace)?;
-    let image = images.into_iter().find(|image| image.name == IMAGE);
-    let image = [image.with_context(|| format!("there is no image {IMAGE}"))?];
-    let programs = runner::build(workspace, environment, &image, Profile::Images)?;
-    let ([image], [program]) = (&image, &programs[..]) else { bail!("one image was built") };
-    ensure!(fs::metadata(&program.image)?.len() > BAD as u64, "{IMAGE} is too short for the trial");
-
-    let boot = Boot::new(Configuration::new(MACHINE, 4)?, &loader.image);
-    let mut emulator = Emulator::start(environment, &boot, Input::Pipe, Stdio::null())?;
-    let (host, path) = pseudo_terminal()?;
-    let to_board = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
-    let from_board = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
-    let faults = connect(host, to_board, from_board)?;
-
-    let board = Board { path: &path, baud: 115_200, power: None, patience: send::PATIENCE };
-    let mut line = Line::open(&path, board.baud)?;
-    let mut suite = run_one(workspace, &board, &mut line, image, program, DEADLINE)?;
-    suite.name = format!("{NAME}: {IMAGE} on {} over a bad line", boot.configuration);
-    suite.machine = format!("{} over a bad line", boot.configuration);
-    let count = faults.load(Ordering::Relaxed);
-    suite.cases.push(match count {
-        0 => Case::failed("the_line_is_bad", "it did nothing to what was sent"),
-        _ => Case::passed("the_line_is_bad"),
-    });
-    println!("{}, {count} faults of the line", suite.summary());
-    Ok(vec![suite])
+    Ok(loader.first().context("cargo built no loader")?.image.clone())
 }
 
-/// A pseudo-terminal: the side of the board, and the device of the host.
-fn pseudo_terminal() -> anyhow::Result<(File, PathBuf)> {
-    let board: OwnedFd = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    pty::grantpt(&board)?;
-    pty::unlockpt(&board)?;
-    let path = PathBuf::from(pty::ptsname(&board, Vec::new())?.into_string()?);
-    Ok((File::from(board), path))
-}
-
-/// Connects both sides by a bad line, on threads that end with the sides; gives the count of its faults.
-fn connect(
-    host: File,
-    to_board: impl Write + Send + 'static,
-    from_board: impl Read + Send + 'static,
-) -> anyhow::Result<&'static AtomicUsize> {
-    let faults: &'static AtomicUsize = Box::leak(Box::default());
-    let passed: &'static AtomicUsize = Box::leak(Box::default());
-    let (from_host, to_host) = (host.try_clone()?, host);
-    thread::spawn(move || pass(from_host, to_board, 1, passed, faults, true));
-    thread::spawn(move || pass(from_board, to_host, 2, passed, faults, false));
-    Ok(faults)
-}
-
-/// Passes bytes on, badly at first. `passed` counts those to the board.
-fn pass(
-    mut from: impl Read,
-    mut to: impl Write,
-    seed: u64,
-    passed: &AtomicUsize,
-    faults: &AtomicUsize,
-    counts: bool,
-) {
-    let mut random = Random(seed);
-    let mut buffer = [0; 512];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        if counts {
-            passed.fetch_add(length, Ordering::Relaxed);
-        }
-        let mut bytes = buffer[..length].to_vec();
-        if passed.load(Ordering::Relaxed) < BAD && random.below(24) == 0 {
-            faults.fetch_add(1, Ordering::Relaxed);
-            spoil(&mut bytes, &mut random);
-        }
-        if to.write_all(&bytes).and_then(|()| to.flush()).is_err() {
-            break;
-        }
-    }
-}
-
-/// Does something bad to bytes on the line.
-fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
-    let at = random.below(bytes.len());
-    match random.below(5) {
-        0 => bytes.truncate(at),
-        1 => bytes[at] ^= 1 << random.below(8),
-        2 => bytes.extend(bytes.clone()),
-        3 => drop(bytes.splice(at..at, [0xa5, 0x5a, 2, 0, 0, 0, 0, 0, 4, 0xff])),
-        _ => thread::sleep(Duration::from_millis(500)),
-    }
-}
-
-/// The same numbers each time: xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
+fn case(name: &str, holds: bool, otherwise: impl FnOnce() -> String) -> Case {
+    if holds { Case::passed(name) } else { Case::failed(name, otherwise()) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use super::super::emulated::pseudo_terminal;
     use super::*;
-    use crate::test::board::send::Patience;
 
     const SHORT: Patience = Patience {
         repeat: Duration::from_millis(10),
         answer: Duration::from_millis(50),
         boot: Duration::from_millis(100),
+        anew: Duration::from_millis(30),
         progress: Duration::from_millis(50),
         power: Duration::from_secs(10),
     };
 
     fn send_to_nobody(power: Option<&str>) -> String {
         let (board, path) = pseudo_terminal().unwrap();
-        let mut line = Line::open(&path, 115_200).unwrap();
+        let mut line = Line::open(&path).unwrap();
         let error = send::send(&mut line, &[0; 100], 115_200, power, SHORT).unwrap_err();
         drop(board);
         format!("{error:#}")
@@ -199,7 +194,17 @@ mod tests {
 
     #[test]
     fn what_is_no_line_is_told_of() {
-        let error = Line::open(Path::new("/dev/null"), 115_200).unwrap_err();
+        let error = Line::open(Path::new("/dev/null")).unwrap_err();
         assert!(format!("{error:#}").contains("/dev/null is no serial line"), "{error:#}");
+    }
+
+    #[test]
+    fn a_line_has_the_speed_it_is_given() {
+        let (board, path) = pseudo_terminal().unwrap();
+        let mut line = Line::open(&path).unwrap();
+        for baud in [921_600, 115_200] {
+            line.set_baud(baud).unwrap();
+            assert_eq!(rustix::termios::tcgetattr(&board).unwrap().output_speed(), baud);
+        }
     }
 }

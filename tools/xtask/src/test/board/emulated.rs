@@ -1,0 +1,191 @@
+//! An emulated board on the table: a pseudo-terminal in the place of the serial device, between the two a line that loses,
+//! changes and adds bytes and stalls, and a power switch.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::pty::{self, OpenptFlags};
+
+use crate::guest::{Emulator, Input};
+use crate::machine::Boot;
+use crate::setup::Environment;
+
+/// Bytes to the board after which the line is good: what images say is judged as it is.
+pub(super) const BAD: usize = 64 << 10;
+
+/// The board; off with the end of this value.
+#[derive(Debug)]
+pub(super) struct EmulatedBoard {
+    /// What stands for the serial device.
+    pub(super) path: PathBuf,
+    /// A shell command that turns the board off and on.
+    pub(super) power_command: String,
+    shared: Arc<Shared>,
+}
+
+/// What the threads of a board have together.
+#[derive(Debug)]
+struct Shared {
+    environment: Environment,
+    boot: Boot,
+    /// The board's side of the pseudo-terminal.
+    host: File,
+    /// The machine, and the way to its receiver; none while it is off.
+    machine: Mutex<Option<(Emulator, ChildStdin)>>,
+    /// Bytes that have gone to the board.
+    passed: AtomicUsize,
+    faults: AtomicUsize,
+    power_cycles: AtomicUsize,
+}
+
+impl EmulatedBoard {
+    /// Turns a board on that boots like this; `directory` takes its power switch.
+    ///
+    /// # Errors
+    /// Fails when the emulator cannot be started.
+    pub(super) fn start(environment: &Environment, boot: &Boot, directory: &Path) -> anyhow::Result<Self> {
+        let (host, path) = pseudo_terminal()?;
+        let shared = Arc::new(Shared {
+            environment: environment.clone(),
+            boot: boot.clone(),
+            host,
+            machine: Mutex::default(),
+            passed: AtomicUsize::new(0),
+            faults: AtomicUsize::new(0),
+            power_cycles: AtomicUsize::new(0),
+        });
+        shared.turn_on()?;
+        let to_board = Arc::clone(&shared);
+        let from_host = shared.host.try_clone()?;
+        thread::spawn(move || to_board.pass(from_host, 1, &mut |bytes| to_board.receive(bytes)));
+        let power_command = shared.power_switch(directory)?;
+        Ok(Self { path, power_command, shared })
+    }
+
+    /// How often the line did something bad.
+    pub(super) fn faults(&self) -> usize {
+        self.shared.faults.load(Ordering::Relaxed)
+    }
+
+    /// How often the board was turned off and on.
+    pub(super) fn power_cycles(&self) -> usize {
+        self.shared.power_cycles.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for EmulatedBoard {
+    fn drop(&mut self) {
+        self.shared.turn_off();
+    }
+}
+
+impl Shared {
+    fn turn_on(self: &Arc<Self>) -> anyhow::Result<()> {
+        let mut emulator = Emulator::start(&self.environment, &self.boot, Input::Pipe, Stdio::null())?;
+        let to_board = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
+        let from_board = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
+        *self.machine.lock().unwrap_or_else(PoisonError::into_inner) = Some((emulator, to_board));
+        let mut to_host = self.host.try_clone()?;
+        let shared = Arc::clone(self);
+        thread::spawn(move || shared.pass(from_board, 2, &mut |bytes| to_host.write_all(bytes).is_ok()));
+        Ok(())
+    }
+
+    fn turn_off(&self) {
+        *self.machine.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Bytes come to the board's receiver; lost while it is off.
+    fn receive(&self, bytes: &[u8]) -> bool {
+        self.passed.fetch_add(bytes.len(), Ordering::Relaxed);
+        if let Some((_, to_board)) = &mut *self.machine.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A machine that has just ended takes none.
+            let _ = to_board.write_all(bytes).and_then(|()| to_board.flush());
+        }
+        true
+    }
+
+    /// Makes the power switch, a pipe in `directory` on whose other end a thread waits; gives the command that uses it.
+    fn power_switch(self: &Arc<Self>, directory: &Path) -> anyhow::Result<String> {
+        let pipe = directory.join("power");
+        match fs::remove_file(&pipe) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        let command =
+            format!("echo cycle > {}", shlex::try_quote(pipe.to_str().context("a name in UTF-8")?)?);
+        let shared = Arc::downgrade(self);
+        thread::spawn(move || {
+            // Opening waits for the command, reading for its end.
+            while let Ok(_asked @ 1..) = File::open(&pipe).and_then(|mut pipe| pipe.read(&mut [0; 16])) {
+                let Some(shared) = shared.upgrade() else { break };
+                shared.turn_off();
+                shared.power_cycles.fetch_add(1, Ordering::Relaxed);
+                if shared.turn_on().is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(command)
+    }
+
+    /// Passes bytes on, badly at first.
+    fn pass(&self, mut from: impl Read, seed: u64, to: &mut dyn FnMut(&[u8]) -> bool) {
+        let mut random = Random(seed);
+        let mut buffer = [0; 512];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            let mut bytes = buffer[..length].to_vec();
+            if self.passed.load(Ordering::Relaxed) < BAD && random.below(24) == 0 {
+                self.faults.fetch_add(1, Ordering::Relaxed);
+                spoil(&mut bytes, &mut random);
+            }
+            if !to(&bytes) {
+                break;
+            }
+        }
+    }
+}
+
+/// A pseudo-terminal: the side of the board, and the device of the host.
+pub(super) fn pseudo_terminal() -> anyhow::Result<(File, PathBuf)> {
+    let board: OwnedFd = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    pty::grantpt(&board)?;
+    pty::unlockpt(&board)?;
+    let path = PathBuf::from(pty::ptsname(&board, Vec::new())?.into_string()?);
+    Ok((File::from(board), path))
+}
+
+/// Does something bad to bytes on the line.
+fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
+    let at = random.below(bytes.len());
+    match random.below(5) {
+        0 => bytes.truncate(at),
+        1 => bytes[at] ^= 1 << random.below(8),
+        2 => bytes.extend(bytes.clone()),
+        3 => drop(bytes.splice(at..at, [0xa5, 0x5a, 2, 0, 0, 0, 0, 0, 4, 0xff])),
+        _ => thread::sleep(Duration::from_millis(500)),
+    }
+}
+
+/// The same numbers each time: xorshift64*.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
+    }
+}

@@ -1,0 +1,140 @@
+//! The console's `reboot`, on each kind of machine, since each has a way of its own to restart: the machine comes up again, and
+//! again with all that boot does.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::report::{Case, Suite};
+use super::runner;
+use crate::build::{self, Profile, Request};
+use crate::console::{self, Lines};
+use crate::guest::{self, Emulator, Input};
+use crate::machine::{Boot, Configuration, Machine};
+use crate::setup::Environment;
+use crate::workspace::Workspace;
+
+/// The name of the suites.
+pub(super) const NAME: &str = "reboot";
+
+/// By PSCI and HVC, by PSCI and SMC, by the watchdog.
+const MACHINES: [Machine; 3] = [Machine::Virt, Machine::VirtEl2, Machine::Raspi4b];
+
+/// How long it may take until the last line.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is typed, each line once the console listens.
+const TYPED: [&str; 2] = ["reboot\n", "poweroff 7\n"];
+
+/// What the system says at the end of each boot.
+const ENDS: [&str; 2] = ["asphodel: restart, status 0", "asphodel: power off, status 7"];
+
+/// The machines of `asked`, all where that is empty, that a `reboot` is tried on.
+pub(super) fn machines(asked: &[Machine]) -> Vec<Machine> {
+    MACHINES.into_iter().filter(|machine| asked.is_empty() || asked.contains(machine)).collect()
+}
+
+/// Restarts each of the machines.
+///
+/// # Errors
+/// Fails when the image does not build or the emulator cannot be started.
+pub(super) fn run(
+    workspace: &Workspace,
+    environment: &Environment,
+    machines: &[Machine],
+) -> anyhow::Result<Vec<Suite>> {
+    let request = Request {
+        manifest: workspace.root().join("Cargo.toml"),
+        package: Some("asphodel-init"),
+        bins: vec!["asphodel-init".into()],
+        profile: Profile::Images,
+    };
+    let built = build::images(workspace, &environment.toolchain, &request)?;
+    let image = &built.first().context("cargo built no image")?.image;
+    let mut suites = Vec::new();
+    for machine in machines {
+        let mut boot = Boot::new(Configuration::new(*machine, 4)?, image);
+        boot.restarts = true;
+        let started = Instant::now();
+        let said = talk(environment, &boot)?;
+        let case = match verdict(&said) {
+            Ok(()) => Case::passed("the_machine_comes_up_again"),
+            Err(why) => Case::failed("the_machine_comes_up_again", why),
+        };
+        let suite = Suite {
+            name: format!("{NAME} on {}", boot.configuration),
+            machine: boot.configuration.to_string(),
+            cases: vec![case],
+            console: said.join("\n"),
+            took: started.elapsed(),
+            ..Suite::default()
+        };
+        runner::write_log(workspace, &suite.name, &suite.console)?;
+        println!("{}", suite.summary());
+        suites.push(suite);
+    }
+    Ok(suites)
+}
+
+/// Types the next line each time that the console listens; gives what the guest said until the line was closed or the
+/// deadline has passed.
+fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
+    let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::null())?;
+    let mut keyboard = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
+    let output = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
+    let pieces = guest::read_in_background(output);
+    let (until, mut typed) = (Instant::now() + DEADLINE, TYPED.iter());
+    let (mut lines, mut said) = (Lines::default(), Vec::new());
+    loop {
+        match pieces.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(piece) => {
+                for line in lines.feed(&piece) {
+                    if console::is_init(&line)
+                        && let Some(words) = typed.next()
+                    {
+                        keyboard.write_all(words.as_bytes()).and_then(|()| keyboard.flush())?;
+                    }
+                    said.push(line);
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(said),
+        }
+    }
+}
+
+/// Whether there were two whole boots, of which each ended as it was told.
+fn verdict(said: &[String]) -> Result<(), String> {
+    let banners =
+        said.iter().filter(|line| line.starts_with("asphodel ") && line.contains(" CPUs, entered")).count();
+    let ends: Vec<&str> =
+        said.iter().filter(|line| console::end_status(line).is_some()).map(String::as_str).collect();
+    match banners {
+        2 if ends == ENDS => Ok(()),
+        _ => Err(format!("{banners} boots, which ended with {ends:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict_of(text: &str) -> bool {
+        verdict(&text.lines().map(String::from).collect::<Vec<_>>()).is_ok()
+    }
+
+    #[test]
+    fn two_boots_and_two_ends_are_wanted() {
+        let banner = "asphodel 0.1.0 on linux,dummy-virt, 4 CPUs, entered at EL1";
+        let [restart, off] = ENDS;
+        assert!(verdict_of(&format!("{banner}\n{restart}\n{banner}\ninit: pid 1\n{off}\n")));
+        assert!(!verdict_of(&format!("{banner}\n{restart}\n")), "it does not come up");
+        assert!(
+            !verdict_of(&format!("{banner}\n{restart}\n{banner}\nasphodel: power off, status 1\n")),
+            "a panic"
+        );
+        assert!(!verdict_of(&format!("{banner}\n{off}\n{banner}\n{off}\n")), "no restart");
+    }
+}
