@@ -3,7 +3,7 @@
 //! It always passes a device tree, which says everything but the UART's clock in a form that is worth
 //! reading. Facts from `hw/arm/virt.c` and QEMU's documentation of the machine.
 
-use asphodel::board::{BOARDS, Board, BoardInfo};
+use asphodel::board::{BOARDS, Board, BoardInfo, Readings};
 use linkme::distributed_slice;
 
 #[distributed_slice(BOARDS)]
@@ -14,6 +14,8 @@ static QEMU_VIRT: Board = Board {
     claim: |_| None,
     complete,
     connect_console: |_| {},
+    // An emulated board has neither temperature nor clocks.
+    readings: Readings::default,
     last_resort_uart: Some(UART),
 };
 

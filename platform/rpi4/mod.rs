@@ -6,10 +6,12 @@
 //! the manual's VideoCore interrupts + 96, as GIC numbers (6.3 there).
 
 mod gpio;
+mod mailbox;
 
+use asphodel::board::property::{Clock, Question};
 use asphodel::board::{
-    Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Region, StartMethod, UartInfo,
-    add_bootargs,
+    Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Readings, Region, StartMethod,
+    UartInfo, add_bootargs,
 };
 use linkme::distributed_slice;
 
@@ -20,6 +22,7 @@ static RASPBERRY_PI_4: Board = Board {
     claim,
     complete,
     connect_console,
+    readings,
     last_resort_uart: None,
 };
 
@@ -96,5 +99,17 @@ fn complete(info: &mut BoardInfo) {
 fn connect_console(info: &BoardInfo) {
     if info.uart.base == UART0 {
         gpio::connect_uart0_to_header();
+    }
+}
+
+/// What the firmware knows: it keeps the clocks.
+fn readings() -> Readings {
+    let ask = mailbox::ask;
+    Readings {
+        revision: ask(Question::Revision),
+        temperature: ask(Question::Temperature).map(|value| value as i32),
+        cpu_hz: ask(Question::Rate(Clock::Arm)),
+        core_hz: ask(Question::Rate(Clock::Core)),
+        uart_hz: ask(Question::Rate(Clock::Uart)),
     }
 }

@@ -8,7 +8,7 @@ use asphodel::api::{
     scale,
 };
 
-use crate::units::{Bytes, Seconds, Time};
+use crate::units::{Bytes, Megahertz, Seconds, Time};
 
 /// `ps`.
 pub(crate) fn processes() {
@@ -133,6 +133,26 @@ pub(crate) fn cpus() {
             cpu.queue,
         );
     }
+    board();
+}
+
+/// The last line of `cpus`: which board it is, and what it tells of itself.
+fn board() {
+    let readings = api::board_readings();
+    let mut line = format!("board   {}", asphodel::board::info().model);
+    if let Some(revision) = readings.revision {
+        line += &format!(", revision {revision:#x}");
+    }
+    if let Some(temperature) = readings.temperature {
+        line += &format!(", {}.{} °C", temperature / 1000, temperature.abs() % 1000 / 100);
+    }
+    line += &format!(", timer {}", Megahertz(api::ticks_per_second()));
+    for (name, rate) in [("CPUs", readings.cpu_hz), ("core", readings.core_hz), ("UART", readings.uart_hz)] {
+        if let Some(rate) = rate {
+            line += &format!(", {name} {}", Megahertz(rate.into()));
+        }
+    }
+    println!("{line}");
 }
 
 /// `free`.

@@ -39,6 +39,18 @@ impl fmt::Display for Seconds {
     }
 }
 
+/// A frequency in Hz, as MHz with what decimals it needs, three at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Megahertz(pub(crate) u64);
+
+impl fmt::Display for Megahertz {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kilohertz = self.0 / 1_000;
+        let decimals = format!(".{:03}", kilohertz % 1000);
+        f.pad(&format!("{}{} MHz", kilohertz / 1000, decimals.trim_end_matches('0').trim_end_matches('.')))
+    }
+}
+
 /// A number of bytes, in the largest unit that loses little.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes(pub(crate) u64);

@@ -19,6 +19,7 @@
 //! | [`task`] | deferred work that is never lost |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
+//! | [`property`] | what the firmware of a Raspberry Pi is asked |
 //! | [`transfer`] | how an image comes over a serial line |
 //! | [`regions`] | which memory is nobody's |
 //! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
@@ -40,6 +41,7 @@ pub mod list;
 pub mod mailbox;
 pub mod proc;
 pub mod program;
+pub mod property;
 pub mod regions;
 pub mod sched;
 pub mod shim;

@@ -5,6 +5,7 @@
 
 use asphodel_core::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod};
 use asphodel_core::devicetree::{self, DeviceTreeError};
+use asphodel_core::regions::Regions;
 use dtoolkit::ToPropertyValue;
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -233,6 +234,45 @@ fn all_memory_and_all_reservations_are_found() {
             Region { base: 0x800_0000, size: 0x2000 },
         ]
     );
+}
+
+/// The `reg` of /memory as the firmware writes it for a board of so many GiB with 76 MiB for the VideoCore: pieces whose
+/// sizes fit into 32 bits, around the VideoCore's part of the first gibibyte and the devices below 4 GiB.
+fn memory_of_board(gib: u32) -> Vec<u32> {
+    let mut pieces = vec![[0u32, 0, 0x3b40_0000]];
+    match gib {
+        1 => {}
+        2 => pieces.push([0, 0x4000_0000, 0x4000_0000]),
+        _ => pieces.push([0, 0x4000_0000, 0xbc00_0000]),
+    }
+    if gib == 8 {
+        pieces.extend([[1, 0, 0x8000_0000], [1, 0x8000_0000, 0x8000_0000]]);
+    }
+    pieces.concat()
+}
+
+#[test]
+fn boards_of_every_size_have_their_memory_and_their_devices() {
+    const GIB: u64 = 1 << 30;
+    const DEVICES: core::ops::Range<u64> = 0xfc00_0000..0x1_0000_0000;
+    // What the VideoCore and, from 4 GiB on, the devices hide.
+    for (gib, hidden) in [(1, 0x4c0_0000), (2, 0x4c0_0000), (4, 0x8c0_0000), (8, 0x8c0_0000)] {
+        let mut tree = raspberry_pi();
+        set(&mut tree, "/memory@0", "reg", memory_of_board(gib).as_slice());
+        let board = describe(&tree).expect("a good tree");
+        let all: u64 = board.memory.iter().map(|region| region.size).sum();
+        assert_eq!(all, u64::from(gib) * GIB - hidden, "{gib} GiB");
+        let meets = |region: &Region| region.base < DEVICES.end && DEVICES.start < region.end();
+        assert!(!board.memory.iter().any(meets), "{gib} GiB: devices are no memory");
+
+        let mut free = Regions::new(board.memory.iter().map(|region| region.base..region.end()));
+        for region in &board.reserved {
+            free.remove(region.base..region.end());
+        }
+        let free: u64 = free.iter().map(|range| range.end - range.start).sum();
+        // The firmware's first page, and the page that the tree reserves.
+        assert_eq!(free, all - 0x2000, "{gib} GiB");
+    }
 }
 
 #[test]

@@ -17,7 +17,8 @@ pub use asphodel_core::trace::{ExitRecord, Step, StepTime};
 pub use asphodel_core::wait::reason::Reason as WaitReason;
 pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
 
-pub use crate::arch::counter::now as now_ticks;
+pub use crate::arch::counter::{frequency as ticks_per_second, now as now_ticks};
+pub use crate::board::{Readings, readings as board_readings};
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::payload::autorun;

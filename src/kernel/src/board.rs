@@ -13,6 +13,7 @@ pub use asphodel_core::board::{
     BoardInfo, CpuInfo, GicInfo, MAX_CPUS, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
 pub use asphodel_core::devicetree::DeviceTreeError;
+pub use asphodel_core::property;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
@@ -44,9 +45,26 @@ pub struct Board {
     /// Connects the console's UART with the board's pins. Called once at boot, before the UART is set
     /// up and before anything is printed; may map devices.
     pub connect_console: fn(&BoardInfo),
+    /// What it can tell of itself while it runs. Thread context; may block for some milliseconds.
+    pub readings: fn() -> Readings,
     /// Physical address of a UART to report on when no board claims the machine: one that does no
     /// harm to write to where it does not exist. At most one board of an image has one.
     pub last_resort_uart: Option<u64>,
+}
+
+/// What a board can tell of itself while it runs; `None`: this it cannot.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Readings {
+    /// Its maker's code for its revision.
+    pub revision: Option<u32>,
+    /// Of the chip, in thousandths of a degree Celsius.
+    pub temperature: Option<i32>,
+    /// Rate of the CPUs' clock in Hz.
+    pub cpu_hz: Option<u32>,
+    /// Rate of the clock of the chip's other parts, in Hz.
+    pub core_hz: Option<u32>,
+    /// Rate of the console's reference clock in Hz.
+    pub uart_hz: Option<u32>,
 }
 
 /// The boards that were linked.
@@ -113,6 +131,11 @@ pub fn boot_argument(key: &str) -> Option<&'static str> {
 /// console. Any context.
 pub fn refusal() -> Option<&'static DeviceTreeError> {
     machine().refusal.as_ref()
+}
+
+/// What the board can tell of itself now. Thread context; may block for some milliseconds.
+pub fn readings() -> Readings {
+    machine().board.map_or_else(Readings::default, |board| (board.readings)())
 }
 
 /// Connects the console's UART with the outside, where that is the kernel's job. For the drivers.

@@ -34,6 +34,21 @@ pub(super) unsafe fn clean_range(start: usize, length: usize) {
     barrier::dsb(barrier::SY);
 }
 
+/// Writes the object at `start` back to memory and drops its lines, and waits until that is done: a device may write it now,
+/// and what it has written is read.
+///
+/// # Safety
+///
+/// `start` must point to a mapped object, and nothing else that anybody writes may lie on its lines while a device does.
+pub unsafe fn drop_lines<T>(start: *const T) {
+    let first = start.addr() & !(SHORTEST_LINE - 1);
+    for address in (first..start.addr() + size_of::<T>()).step_by(SHORTEST_LINE) {
+        // SAFETY: what is written back is what everybody sees already, and the address is mapped, says the caller.
+        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
+    }
+    barrier::dsb(barrier::SY);
+}
+
 /// Has all CPUs fetch instructions anew: what a loader has written as data may be executed from here on. Its writes went
 /// past the data caches, or were cleaned by it, before the image was entered (arm64 boot protocol).
 pub fn forget_instructions() {
