@@ -42,7 +42,9 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     lazy::refill(cpu);
     enable_interrupts();
     let (version, cpus) = (env!("CARGO_PKG_VERSION"), board.cpus.len());
-    println!("asphodel {version} on {}, {cpus} CPUs, entered at EL{}", board.model, entry::level());
+    let memory: u64 = board.memory.iter().map(|region| region.size >> 20).sum();
+    let level = entry::level();
+    println!("asphodel {version} on {}, {cpus} CPUs, {memory} MiB, entered at EL{level}", board.model);
     if cpu.perturb.is_on() {
         println!("asphodel: scheduling is perturbed by seed {}", board::boot_argument("seed").unwrap_or(""));
     }

@@ -32,6 +32,7 @@ const TARGET_PACKAGES: &[&str] = &[
     "asphodel-images",
     "asphodel-init",
     "asphodel-loader",
+    "asphodel-armstub",
 ];
 
 /// Schedules under which each race is run.

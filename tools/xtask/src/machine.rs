@@ -130,6 +130,8 @@ pub(crate) struct Boot {
     pub(crate) card: Option<Card>,
     /// What a foreign kernel finds as its first file system.
     pub(crate) initrd: Option<PathBuf>,
+    /// What runs before the image, where that is not the emulator's own loader.
+    pub(crate) firmware: Option<Firmware>,
     /// Whether a guest that restarts its machine finds itself booted again; the emulator ends then otherwise.
     pub(crate) restarts: bool,
 }
@@ -141,6 +143,22 @@ pub(crate) struct Card {
     pub(crate) image: PathBuf,
     /// Where the boot loader's words are written, which talks on the second serial line.
     pub(crate) log: PathBuf,
+}
+
+/// What a Raspberry Pi's firmware puts into memory besides the kernel before it starts the CPUs.
+#[derive(Clone, Debug)]
+pub(crate) struct Firmware {
+    /// Runs at EL3, from address 0; has the addresses below in it.
+    pub(crate) stub: PathBuf,
+    /// A device tree, complete.
+    pub(crate) tree: Option<PathBuf>,
+}
+
+impl Firmware {
+    /// Where the kernel is put.
+    pub(crate) const KERNEL: u32 = 0x8_0000;
+    /// Where the device tree is put: behind every kernel that this is used with.
+    pub(crate) const TREE: u32 = 0x260_0000;
 }
 
 /// How time passes in the guest.
@@ -170,6 +188,7 @@ impl Boot {
             gdb_port: None,
             card: None,
             initrd: None,
+            firmware: None,
             restarts: false,
         }
     }
@@ -212,8 +231,38 @@ impl Boot {
         if !self.append.is_empty() {
             arguments.extend(["-append".into(), OsString::from(&self.append)]);
         }
-        arguments.extend(["-kernel".into(), self.kernel.clone().into_os_string()]);
+        match &self.firmware {
+            None => arguments.extend(["-kernel".into(), self.kernel.clone().into_os_string()]),
+            Some(firmware) => arguments.extend(self.board_like(firmware)),
+        }
         arguments
+    }
+
+    /// The machine as the firmware finds the board, nothing loaded but what it has loaded.
+    fn board_like(&self, firmware: &Firmware) -> Vec<OsString> {
+        let globals = ["arm_gic.has-security-extensions=on", "cortex-a72-arm-cpu.cntfrq=54000000"];
+        let mut arguments: Vec<OsString> =
+            globals.iter().flat_map(|global| ["-global".into(), global.into()]).collect();
+        let tree = firmware.tree.as_ref().map(|tree| (tree, Firmware::TREE));
+        for (file, address) in [(&firmware.stub, 0), (&self.kernel, Firmware::KERNEL)].into_iter().chain(tree)
+        {
+            // A comma would end the name: it is doubled.
+            let file = file.to_string_lossy().replace(',', ",,");
+            let device = format!("loader,file={file},addr={address:#x},force-raw=on");
+            arguments.extend(["-device".into(), device.into()]);
+        }
+        arguments
+    }
+
+    /// Machine and CPUs, and how the image comes there where that is not the usual way: the name under which results are kept.
+    pub(crate) fn place(&self) -> String {
+        let way = match (&self.card, &self.firmware) {
+            (Some(_), _) => " from a card",
+            (None, Some(Firmware { tree: None, .. })) => " from EL3",
+            (None, Some(_)) => " from EL3 with a device tree",
+            (None, None) => "",
+        };
+        format!("{}{way}", self.configuration)
     }
 
     /// The part that differs from machine to machine.
@@ -286,6 +335,19 @@ mod tests {
         let (console, loader) = (line.find("-serial chardev:console"), line.find("-serial file:loader.log"));
         assert!(console.is_some() && console < loader, "the console is the first: {line}");
         assert!(line.contains("-drive if=sd,format=raw,file=a,,b.img"), "{line}");
+    }
+
+    #[test]
+    fn firmware_takes_the_kernels_place() {
+        let mut boot = Boot::new(Configuration::new(Machine::Raspi4b, 4).unwrap(), Path::new("k.img"));
+        boot.firmware = Some(Firmware { stub: "stub.bin".into(), tree: Some("t.dtb".into()) });
+        let line = line(&boot);
+        assert!(!line.contains("-kernel") && line.contains("has-security-extensions=on"), "{line}");
+        for (file, address) in [("stub.bin", "0x0"), ("k.img", "0x80000"), ("t.dtb", "0x2600000")] {
+            let device = format!("-device loader,file={file},addr={address},force-raw=on");
+            assert!(line.contains(&device), "{line}");
+        }
+        assert_eq!(boot.place(), "raspi4b/4 from EL3 with a device tree");
     }
 
     #[test]

@@ -168,9 +168,7 @@ fn boot(
     card: &Path,
 ) -> anyhow::Result<Suite> {
     const CASE: &str = "the_boot_loader_starts_the_kernel_of_the_card";
-    let configuration = Configuration::new(MACHINE, 4)?;
-    let machine = format!("{configuration} from a card");
-    let mut suite = Suite { name: format!("{NAME}: {IMAGE} on {machine}"), machine, ..Suite::default() };
+    let mut suite = Suite { name: format!("{NAME}: {IMAGE} from a card"), ..Suite::default() };
     let (loader, tree) = match loader_and_tree(workspace) {
         Ok(found) => found,
         Err(error) => {
@@ -179,9 +177,11 @@ fn boot(
         }
     };
     let log = card.with_extension("log");
-    let mut boot = Boot::new(configuration, &loader);
+    let mut boot = Boot::new(Configuration::new(MACHINE, 4)?, &loader);
     boot.dtb = Some(tree);
     boot.card = Some(Card { image: card.to_path_buf(), log: log.clone() });
+    suite.machine = boot.place();
+    suite.name = format!("{NAME}: {IMAGE} on {}", suite.machine);
     let ran = guest::watch(environment, &boot, Some(DEADLINE), &mut |_| ())?;
 
     let said = fs::read(&log).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The command `test`: host tests, loom models, test images on every machine; one count at the end.
 
+mod armstub;
 mod board;
 mod card;
 mod declare;
@@ -96,6 +97,9 @@ fn suites(
     if wants_card_tests(arguments) {
         suites.extend(card::run(workspace, environment)?);
     }
+    if wants(arguments, armstub::MACHINE, armstub::NAME) {
+        suites.extend(armstub::run(workspace, environment)?);
+    }
     if wants_serial_tests(arguments) {
         suites.extend(board::trial::run(workspace, environment)?);
     }
@@ -179,6 +183,9 @@ fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode
     }
     if wants_card_tests(arguments) {
         println!("card: {} on {}", card::NAME, card::MACHINE);
+    }
+    if wants(arguments, armstub::MACHINE, armstub::NAME) {
+        println!("firmware: {} on {}", armstub::NAME, armstub::MACHINE);
     }
     if wants_serial_tests(arguments) {
         println!("serial: {} on {}", board::trial::NAME, board::trial::MACHINE);

@@ -108,7 +108,7 @@ fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
 /// Whether there were two whole boots, of which each ended as it was told.
 fn verdict(said: &[String]) -> Result<(), String> {
     let banners =
-        said.iter().filter(|line| line.starts_with("asphodel ") && line.contains(" CPUs, entered")).count();
+        said.iter().filter(|line| line.starts_with("asphodel ") && line.contains(" CPUs, ")).count();
     let ends: Vec<&str> =
         said.iter().filter(|line| console::end_status(line).is_some()).map(String::as_str).collect();
     match banners {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn two_boots_and_two_ends_are_wanted() {
-        let banner = "asphodel 0.1.0 on linux,dummy-virt, 4 CPUs, entered at EL1";
+        let banner = "asphodel 0.1.0 on linux,dummy-virt, 4 CPUs, 1024 MiB, entered at EL1";
         let [restart, off] = ENDS;
         assert!(verdict_of(&format!("{banner}\n{restart}\n{banner}\ninit: pid 1\n{off}\n")));
         assert!(!verdict_of(&format!("{banner}\n{restart}\n")), "it does not come up");

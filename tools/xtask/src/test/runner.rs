@@ -48,7 +48,7 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     /// The name under which its results are shown.
     pub(super) fn name(&self) -> String {
-        format!("{} on {}", self.image.name, self.boot.configuration)
+        format!("{} on {}", self.image.name, self.boot.place())
     }
 }
 
@@ -198,7 +198,7 @@ pub(super) fn run_one(
     let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
     write_log(workspace, &name, &console)?;
     let origin = Origin::File(job.image.source.clone());
-    let machine = job.boot.configuration.to_string();
+    let machine = job.boot.place();
     Ok(Suite { name, origin, machine, cases, console, took: ran.took })
 }
 
