@@ -1,4 +1,5 @@
-//! Programs that the payload has process 1 run instead of the console, one after the other.
+//! Programs that process 1 runs instead of the console: the one that the boot arguments name behind ` -- `, or those that the
+//! payload names, one after the other.
 //!
 //! A line of `etc/autorun` is the name of a program and its words, quoted as for a shell; empty lines, and what follows
 //! a `#` at a word's beginning, are left out. The first program that fails is the last: its status is the system's.
@@ -24,13 +25,18 @@ pub(crate) fn run(lines: &str) -> i32 {
 
 fn run_line(line: &str) -> i32 {
     let Some(words) = shlex::split(line) else {
-        println!("autorun: a quote is not closed: {line}");
+        println!("init: a quote is not closed: {line}");
         return BAD_LINE;
     };
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run_words(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Runs the program that the first word names, with the others; gives its status, as a shell would show it, or 0 if there are
+/// no words.
+pub(crate) fn run_words(words: &[&str]) -> i32 {
     let Some((name, words)) = words.split_first() else { return 0 };
     let Some(program) = find_program(name) else {
-        println!("autorun: there is no program '{name}'");
+        println!("init: there is no program '{name}'");
         return NOT_FOUND;
     };
     let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
@@ -38,12 +44,12 @@ fn run_line(line: &str) -> i32 {
         Ok(pid) => {
             let status = reap_until(pid);
             if status.signal().is_some() {
-                println!("autorun: {name} was {status}");
+                println!("init: {name} was {status}");
             }
             i32::from(status.shell_code())
         }
         Err(error) => {
-            println!("autorun: {name}: {error}");
+            println!("init: {name}: {error}");
             NOT_STARTED
         }
     }

@@ -2,11 +2,14 @@
 //!
 //! Process 1 starts the console and from then on only reaps: the console, and every orphan there will ever be. When
 //! the console ends, process 1 ends with its status, and with that the system powers off. An image whose payload has
-//! orders for process 1 has no console: the programs named there are run instead.
+//! orders for process 1 has no console: the programs named there are run instead. So is the program that the boot arguments name
+//! behind ` -- `.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
+
+use alloc::vec::Vec;
 
 mod autorun;
 mod commands;
@@ -38,12 +41,16 @@ const CONSOLE_STACK: usize = 64 * 1024;
 const NO_CONSOLE: i32 = 71;
 
 /// Process 1.
-fn init(_arguments: &Arguments<'_>) -> i32 {
+fn init(arguments: &Arguments<'_>) -> i32 {
     if getpid() != Pid::INIT {
         println!("init: process 1 is init, and there is only one");
         return 1;
     }
     println!("init: pid {}", getpid());
+    let words: Vec<&str> = arguments.words().collect();
+    if !words.is_empty() {
+        return autorun::run_words(&words);
+    }
     if let Some(lines) = api::autorun() {
         return autorun::run(lines);
     }

@@ -58,9 +58,25 @@ pub fn embed(image: &mut [u8], line: &str) -> Result<(), EmbedError> {
     Ok(())
 }
 
-/// The words of `line` as pairs of key and value, in order.
+/// What is for the system and, behind the first word `--`, what is for the first process.
+#[must_use]
+pub fn split(line: &str) -> (&str, &str) {
+    for (at, _) in line.match_indices("--") {
+        let (before, rest) = (&line[..at], &line[at + 2..]);
+        let blank = |text: &str, at_end: bool| {
+            let next = if at_end { text.chars().next_back() } else { text.chars().next() };
+            next.is_none_or(|letter| letter.is_ascii_whitespace())
+        };
+        if blank(before, true) && blank(rest, false) {
+            return (before.trim_ascii(), rest.trim_ascii());
+        }
+    }
+    (line.trim_ascii(), "")
+}
+
+/// The words of `line` that are for the system, as pairs of key and value, in order.
 pub fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
-    line.split_ascii_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
+    split(line).0.split_ascii_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
 }
 
 /// The value of `key`, if it is there at all. Empty for a flag.
@@ -114,6 +130,16 @@ mod tests {
         assert_eq!(all[0], ("console", "ttyAMA0,115200"));
         assert_eq!(all[2], ("verbose", ""));
         assert_eq!(all.len(), 7);
+    }
+
+    #[test]
+    fn what_is_behind_two_dashes_is_the_first_processs() {
+        assert_eq!(split("seed=1 x -- storm  -- 5 "), ("seed=1 x", "storm  -- 5"));
+        assert_eq!(split("-- storm"), ("", "storm"));
+        assert_eq!(split("a --"), ("a", ""));
+        assert_eq!(split("a --b c--d --"), ("a --b c--d", ""));
+        assert_eq!(split(""), ("", ""));
+        assert_eq!(number("seed=1 -- seed=2", "seed"), Some(1));
     }
 
     #[test]

@@ -111,10 +111,21 @@ pub unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
     keep(Machine { info, board: Some(board), refusal }, own)
 }
 
-/// This is the machine; `own` are the image's own boot arguments, which hold against the loader's.
+/// This is the machine; `own` are the image's own boot arguments, which hold against the loader's. Words for the first process
+/// come last, the loader's before the image's.
 fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
-    add_bootargs(&mut machine.info.bootargs, own);
+    let loaders = core::mem::take(&mut machine.info.bootargs);
+    let [(first, words), (second, more)] = [&loaders, own].map(bootargs::split);
+    let separator = if words.is_empty() && more.is_empty() { "" } else { "--" };
+    for part in [first, second, separator, words, more] {
+        add_bootargs(&mut machine.info.bootargs, part);
+    }
     &MACHINE.call_once(|| machine).info
+}
+
+/// The words for the first process: what follows ` -- ` in the boot arguments. Any context.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    bootargs::split(&info().bootargs).1.split_ascii_whitespace()
 }
 
 /// The machine. Any context, from the end of [`discover`] on.

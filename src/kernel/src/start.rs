@@ -3,6 +3,7 @@
 //! The boot context of each CPU becomes its idle thread. What may wait is done by a kernel thread (`bring_up`): it
 //! starts the other CPUs, waits for them, starts process 1 and ends.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::errno::Errno;
@@ -146,5 +147,6 @@ fn start_init() -> Result<(), Errno> {
     let Some(program) = program::find_linked("init") else {
         panic::fatal(format_args!("the image has no program named init"));
     };
-    spawn::spawn_init(program)
+    let words: Vec<&str> = board::words().collect();
+    spawn::spawn_init(program, &words)
 }

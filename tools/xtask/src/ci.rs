@@ -9,6 +9,7 @@ use crate::bench;
 use crate::build::{self, Profile};
 use crate::cli;
 use crate::conformance;
+use crate::elsewhere;
 use crate::explore;
 use crate::lint;
 use crate::mutants;
@@ -57,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Ci) -> anyhow::Result<
     steps.take("exploration, a minute", || explore::minute(workspace));
     steps.take("seeded bugs", || mutants::judge(workspace, &report.suites));
     steps.take("seeds", || seeds(workspace));
-    steps.take("std: a project elsewhere", || programs::check_elsewhere(workspace));
+    steps.take("projects elsewhere", || elsewhere::check(workspace));
     steps.take("std: quick suites", || programs::check_quick_suites(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     println!("{}", steps.times(&report));

@@ -11,6 +11,9 @@ use crate::programs::Std;
 use crate::sdcard::disk;
 use crate::test::seeds::{Manner, Seeds, Sweep};
 
+/// The environment variable by which a project of its own names its manifest.
+const MANIFEST: &str = "ASPHODEL_MANIFEST";
+
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
@@ -41,6 +44,8 @@ pub(crate) enum Command {
     Image(Image),
     /// Make a card that a Raspberry Pi 4 boots from
     Sdcard(Sdcard),
+    /// Make a project of your own outside this repository, with a program and its tests
+    New(New),
     /// Install what building and running needs, and say what was installed
     Setup(Setup),
     /// What CI runs: formatting, lints, documentation, all tests, a short bench
@@ -78,7 +83,8 @@ pub(crate) struct Run {
     /// Which image is booted
     #[command(flatten)]
     pub(crate) choice: Choice,
-    /// Words for the first process: they follow ` -- ` in the boot arguments
+    /// Words for the first process, which follow ` -- ` in the boot arguments; the default image runs the program that the first
+    /// one names, instead of the console, and ends with its status
     #[arg(last = true, value_name = "WORD")]
     pub(crate) words: Vec<String>,
 }
@@ -111,8 +117,9 @@ pub(crate) struct Test {
     /// Wait for a debugger: needs a --filter that leaves one image, and one --machine
     #[arg(long)]
     pub(crate) gdb: bool,
-    /// Run the test images of another crate: all binaries of this manifest
-    #[arg(long, value_name = "CARGO_TOML")]
+    /// Run the test images of another project: the binaries of this package, or of all packages of its workspace, that depend
+    /// on asphodel-test
+    #[arg(long, value_name = "CARGO_TOML", env = MANIFEST)]
     pub(crate) manifest_path: Option<PathBuf>,
     /// Boot arguments for every image, words of the form key=value
     #[arg(long, value_name = "WORDS")]
@@ -276,6 +283,17 @@ pub(crate) struct Image {
     pub(crate) choice: Choice,
 }
 
+/// Arguments of `new`.
+#[derive(Args, Debug)]
+pub(crate) struct New {
+    /// Where it is made; the last component is its name
+    #[arg(value_name = "NAME")]
+    pub(crate) path: PathBuf,
+    /// A program for Rust's `std`, instead of one that is linked with the kernel
+    #[arg(long)]
+    pub(crate) std: bool,
+}
+
 /// Arguments of `sdcard`.
 #[derive(Args, Debug)]
 #[command(after_help = SDCARD_HELP)]
@@ -331,7 +349,7 @@ pub(crate) struct Choice {
     #[arg(long, value_name = "NAME")]
     pub(crate) bin: Option<String>,
     /// The manifest of another crate that has the image
-    #[arg(long, value_name = "CARGO_TOML")]
+    #[arg(long, value_name = "CARGO_TOML", env = MANIFEST)]
     pub(crate) manifest_path: Option<PathBuf>,
 }
 

@@ -9,6 +9,7 @@ mod ci;
 mod cli;
 mod conformance;
 mod console;
+mod elsewhere;
 mod explore;
 mod gdb;
 mod guest;
@@ -16,6 +17,7 @@ mod image;
 mod lint;
 mod machine;
 mod mutants;
+mod new;
 mod payload;
 mod process;
 mod programs;
@@ -27,6 +29,7 @@ mod setup;
 mod symbols;
 mod terminal;
 mod test;
+mod tree;
 mod typing;
 mod workspace;
 
@@ -60,6 +63,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
+        Command::New(arguments) => new::run(&workspace, &arguments),
         Command::Sdcard(arguments) => sdcard::run(&workspace, &arguments),
         Command::Setup(arguments) => setup::run(&workspace, &arguments),
         Command::Ci(arguments) => ci::run(&workspace, &arguments),

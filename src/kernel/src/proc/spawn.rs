@@ -120,11 +120,11 @@ pub(super) fn give_back_loan(process: &Process) {
 }
 
 /// Starts process 1. Boot only, before any other process.
-pub(crate) fn spawn_init(program: &Program) -> Result<(), Errno> {
+pub(crate) fn spawn_init(program: &Program, words: &[&str]) -> Result<(), Errno> {
     let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
-    fill(&process, program, None, &attributes, process.record().hold(), 0);
+    fill(&process, program, join(words)?, &attributes, process.record().hold(), 0);
     process.domain.acquire().map_err(|_| Errno::EALREADY)?;
     // Its own parent: nobody else can be. Its end powers the system off, so it is never published.
     start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)

@@ -13,10 +13,10 @@ use super::abi;
 use super::arguments::Crate;
 use super::platform::{LinuxLibraries, Platform};
 use super::program::Program;
-use super::tree;
 use super::unwinding;
 use crate::process;
 use crate::setup::{Library, Toolchain};
+use crate::tree;
 use crate::workspace::Workspace;
 
 /// Which of the built programs are meant.

@@ -17,11 +17,11 @@ use serde::Deserialize;
 use super::arguments::{Boot, Crate, Suites};
 use super::boot::Booted;
 use super::cargo::{self, Kind, library_source};
-use super::tree::{self, Edit};
 use crate::machine::Configuration;
 use crate::process;
 use crate::progress::note;
 use crate::setup::Environment;
+use crate::tree::{self, Edit};
 use crate::workspace::Workspace;
 
 /// The list, below the project's root.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::cargo::library_source;
-use super::tree::{self, Edit};
 use crate::progress::note;
 use crate::setup::Toolchain;
+use crate::tree::{self, Edit};
 
 /// Where the library's source is in what a compiler takes for its own.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";

@@ -10,6 +10,9 @@ use super::declare::{self, Declaration, Expected};
 use crate::process;
 use crate::workspace::Workspace;
 
+/// What a package with test images depends on.
+const TEST_LIBRARY: &str = "asphodel-test";
+
 /// What the names of bench images begin with: they are measured, not tested.
 const BENCH_PREFIX: &str = "bench_";
 
@@ -53,14 +56,14 @@ pub(crate) fn own_benches(workspace: &Workspace) -> anyhow::Result<Vec<TestImage
 /// The test images of another crate.
 ///
 /// # Errors
-/// Fails when the manifest cannot be read or has no binaries.
+/// Fails when the manifest cannot be read or has no test images.
 pub(crate) fn of_manifest(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestImage>> {
     let manifest =
         fs::canonicalize(manifest).with_context(|| format!("there is no {}", manifest.display()))?;
     let images: Vec<TestImage> =
         binaries(workspace, &manifest)?.into_iter().filter(|image| !is_bench(image)).collect();
     if images.is_empty() {
-        bail!("{} has no binaries", manifest.display());
+        bail!("{}: no package depends on {TEST_LIBRARY} and has a binary", manifest.display());
     }
     Ok(images)
 }
@@ -80,13 +83,13 @@ pub(crate) fn forgotten(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     Ok(directories.iter().flat_map(|directory| unlisted(directory, &images)).collect())
 }
 
-/// All binaries of a manifest's package, or of all packages of its workspace when it is none itself.
+/// The test images of a manifest's package, or of all packages of its workspace when it is none with tests itself.
 fn binaries(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestImage>> {
     let metadata = metadata(workspace, manifest)?;
-    let own = |package: &&cargo_metadata::Package| package.manifest_path.as_std_path() == manifest;
-    let one = metadata.packages.iter().any(|package| own(&package));
+    let own = |package: &cargo_metadata::Package| package.manifest_path.as_std_path() == manifest;
+    let one = metadata.packages.iter().any(|package| own(package) && has_tests(package));
     let mut images = Vec::new();
-    for package in metadata.packages.iter().filter(|package| !one || own(package)) {
+    for package in metadata.packages.iter().filter(|package| has_tests(package) && (!one || own(package))) {
         for target in package.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin)) {
             let source = target.src_path.clone().into_std_path_buf();
             let declaration = declaration(&target.name, &source)?;
@@ -96,6 +99,11 @@ fn binaries(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestIm
     }
     images.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(images)
+}
+
+/// Whether the binaries of a package are test images.
+fn has_tests(package: &cargo_metadata::Package) -> bool {
+    package.dependencies.iter().any(|dependency| dependency.name == TEST_LIBRARY)
 }
 
 /// What cargo knows of a manifest.

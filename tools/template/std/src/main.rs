@@ -4,11 +4,11 @@ use std::time::Instant;
 
 fn main() -> ExitCode {
     let Some(limit) = env::args().nth(1).map_or(Some(100_000), |word| word.parse().ok()) else {
-        eprintln!("usage: primes [LIMIT]");
+        eprintln!("usage: count-primes [LIMIT]");
         return ExitCode::from(2);
     };
     let begun = Instant::now();
-    let count = primes::count_on_all_cpus(0..limit);
+    let count = count_primes::count_on_all_cpus(0..limit);
     println!("{count} primes below {limit}, in {:?}", begun.elapsed());
     ExitCode::SUCCESS
 }

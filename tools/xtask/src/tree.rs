@@ -7,10 +7,10 @@ use anyhow::{Context as _, ensure};
 
 /// A change to a file of a tree: `old`, which is there once, becomes `new`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Edit<'a> {
-    pub(super) file: &'a str,
-    pub(super) old: &'a str,
-    pub(super) new: &'a str,
+pub(crate) struct Edit<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) old: &'a str,
+    pub(crate) new: &'a str,
 }
 
 impl Edit<'_> {
@@ -18,7 +18,7 @@ impl Edit<'_> {
     ///
     /// # Errors
     /// Fails when the file is not as it is known.
-    pub(super) fn apply(&self, tree: &Path) -> anyhow::Result<()> {
+    pub(crate) fn apply(&self, tree: &Path) -> anyhow::Result<()> {
         let path = tree.join(self.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let found = text.matches(self.old).count();
@@ -37,7 +37,7 @@ impl Edit<'_> {
 ///
 /// # Errors
 /// Fails when something cannot be read or written.
-pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
@@ -45,8 +45,25 @@ pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         if source.is_dir() {
             copy(&source, &target)?;
         } else {
-            let contents = fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
-            fs::write(&target, contents).with_context(|| format!("cannot write {}", target.display()))?;
+            // With its permissions: a script stays one.
+            fs::copy(&source, &target)
+                .with_context(|| format!("cannot copy {} to {}", source.display(), target.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes every file of a tree that is text.
+///
+/// # Errors
+/// Fails when something cannot be read or written.
+pub(crate) fn change_texts(tree: &Path, change: &dyn Fn(&str) -> String) -> anyhow::Result<()> {
+    for entry in fs::read_dir(tree).with_context(|| format!("cannot read {}", tree.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            change_texts(&path, change)?;
+        } else if let Ok(text) = String::from_utf8(fs::read(&path)?) {
+            write_if_changed(&path, &change(&text))?;
         }
     }
     Ok(())
@@ -56,7 +73,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Fails as `make`, or when the tree that is there cannot be removed.
-pub(super) fn ensure_made(
+pub(crate) fn ensure_made(
     tree: &Path,
     recipe: &str,
     make: impl FnOnce() -> anyhow::Result<()>,
@@ -76,7 +93,7 @@ pub(super) fn ensure_made(
 ///
 /// # Errors
 /// Fails when it cannot be written.
-pub(super) fn write_if_changed(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_if_changed(path: &Path, text: &str) -> anyhow::Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
