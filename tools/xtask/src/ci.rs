@@ -11,6 +11,7 @@ use crate::cli;
 use crate::conformance;
 use crate::elsewhere;
 use crate::explore;
+use crate::lab;
 use crate::lint;
 use crate::mutants;
 use crate::process;
@@ -60,6 +61,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Ci) -> anyhow::Result<
     steps.take("seeds", || seeds(workspace));
     steps.take("projects elsewhere", || elsewhere::check(workspace));
     steps.take("std: quick suites", || programs::check_quick_suites(workspace));
+    steps.take("lab: labgrid runs a few images", || lab::quick(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     println!("{}", steps.times(&report));
     report.suites.push(steps.suite);

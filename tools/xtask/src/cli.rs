@@ -40,8 +40,12 @@ pub(crate) enum Command {
     Explore(Explore),
     /// Show every bug that is seeded into a model, and whether the model catches it
     Mutants(Mutants),
+    /// Run test images in a test farm: on the emulators and boards that labgrid manages
+    Lab(Lab),
     /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
     Image(Image),
+    /// Send an image over a serial line to a board that boots the chain loader, and show what it says
+    Send(Send),
     /// Make a card that a Raspberry Pi 4 boots from
     Sdcard(Sdcard),
     /// Make a project of your own outside this repository, with a program and its tests
@@ -274,10 +278,17 @@ pub(crate) struct Ci {
 
 /// Arguments of `image`.
 #[derive(Args, Debug)]
+#[command(after_help = IMAGE_HELP)]
 pub(crate) struct Image {
     /// Where kernel8.img and the ELF are written
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Write all test images instead, with manifest.json
+    #[arg(long, conflicts_with_all = ["package", "bin", "manifest_path"])]
+    pub(crate) tests: bool,
+    /// Only test images that have PATTERN in their name
+    #[arg(long, value_name = "PATTERN", requires = "tests")]
+    pub(crate) filter: Option<String>,
     /// Which image is written
     #[command(flatten)]
     pub(crate) choice: Choice,
@@ -293,6 +304,68 @@ pub(crate) struct New {
     #[arg(long)]
     pub(crate) std: bool,
 }
+
+const IMAGE_HELP: &str = "\
+manifest.json is a list of {name, file, append, expect, deadline}: the flat image's file beside it, the boot arguments that
+it needs, what is to come of it (the words of its `expect:` lines: `fail NAME`, `no-verdict`, ..; empty when all its tests
+are to pass), and the seconds that it may take. Every image boots on every machine.";
+
+/// Arguments of `send`.
+#[derive(Args, Debug)]
+#[command(after_help = SEND_HELP)]
+pub(crate) struct Send {
+    /// The serial device, or a pseudo-terminal
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) serial: PathBuf,
+    /// Speed of the line while the image is sent, in bits per second; it is 115200 otherwise
+    #[arg(long, value_name = "N", default_value_t = 115_200)]
+    pub(crate) baud: u32,
+    /// Boot arguments that are written into the image, words of the form key=value
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) append: Option<String>,
+    /// Command that turns the board off and on: run once when no loader answers
+    #[arg(long, value_name = "CMD")]
+    pub(crate) power_cmd: Option<String>,
+    /// Seconds that the image may take once it is sent (more is a failure)
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// The flat image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: PathBuf,
+}
+
+const SEND_HELP: &str = "\
+What the image says goes to standard output, line by line, until it powers off or restarts the board; the exit status is
+the one that it ends with. With `--append end=restart` the loader is back for the next image.";
+
+/// Arguments of `lab`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = LAB_HELP)]
+pub(crate) struct Lab {
+    /// The environment file of labgrid with the places [default: tools/lab/qemu.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env: Option<PathBuf>,
+    /// The coordinator of remote places, HOST[:PORT]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) coordinator: Option<String>,
+    /// Only test images that have PATTERN in their name
+    #[arg(long, value_name = "PATTERN", conflicts_with = "quick")]
+    pub(crate) filter: Option<String>,
+    /// A few quick images on each place
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Where the results are written as JUnit XML [default: junit.xml in target/lab]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Words for pytest
+    #[arg(last = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+const LAB_HELP: &str = "\
+Makes a Python environment in target/lab the first time, with what tools/lab/requirements.txt names; pip takes it from where
+this machine's own configuration says. Each test of an image is one case, named `IMAGE on PLACE` and the test's name; a case
+`test_image` stands for the report of the image as a whole. tools/lab/README.md tells more, also of boards and of LAVA.";
 
 /// Arguments of `sdcard`.
 #[derive(Args, Debug)]

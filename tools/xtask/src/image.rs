@@ -14,6 +14,7 @@ use crate::build;
 use crate::cli;
 use crate::progress::note;
 use crate::setup;
+use crate::test::export;
 use crate::workspace::Workspace;
 
 /// Where the arm64 boot protocol's magic number is in the header of an image, and what it is.
@@ -28,6 +29,10 @@ const LIMIT: u64 = 256 << 20;
 /// Fails when the image does not build or cannot be written.
 pub(crate) fn run(workspace: &Workspace, arguments: &cli::Image) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
+    if arguments.tests {
+        export::write(workspace, &environment, &arguments.out, arguments.filter.as_deref())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
     fs::create_dir_all(&arguments.out).with_context(|| format!("cannot make {}", arguments.out.display()))?;
     for (from, name) in

@@ -14,6 +14,7 @@ mod explore;
 mod gdb;
 mod guest;
 mod image;
+mod lab;
 mod lint;
 mod machine;
 mod mutants;
@@ -62,6 +63,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
+        Command::Lab(arguments) => lab::run(&workspace, &arguments),
+        Command::Send(arguments) => test::send(&arguments),
         Command::Image(arguments) => image::run(&workspace, &arguments),
         Command::New(arguments) => new::run(&workspace, &arguments),
         Command::Sdcard(arguments) => sdcard::run(&workspace, &arguments),

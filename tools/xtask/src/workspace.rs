@@ -65,6 +65,11 @@ impl Workspace {
         self.target.join("xtask")
     }
 
+    /// Where the test farm keeps its Python environment, its images and its results.
+    pub(crate) fn lab(&self) -> PathBuf {
+        self.target.join("lab")
+    }
+
     /// The linker script of the images.
     pub(crate) fn linker_script(&self) -> PathBuf {
         self.root.join("src/kernel/kernel.ld")

@@ -11,7 +11,7 @@ mod stamp;
 mod toolchain;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
@@ -92,6 +92,24 @@ pub(crate) fn ensure_card_tools(workspace: &Workspace) -> anyhow::Result<CardToo
         fsck: tool("fsck.vfat", "dosfstools")?,
         mcopy: tool("mcopy", "mtools")?,
     })
+}
+
+/// Finds a Python that can make virtual environments, installing what is missing. Only the test farm needs it.
+///
+/// # Errors
+/// Fails when it cannot be installed.
+pub(crate) fn ensure_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let usable = || -> Option<PathBuf> {
+        let python = process::find_program("python3")?;
+        process::output(Command::new(&python).args(["-c", "import venv, ensurepip"])).map(|_| python)
+    };
+    if let Some(python) = usable() {
+        return Ok(python);
+    }
+    let mut apt = apt::Apt::new(workspace, Permission::Install);
+    apt.install(&["python3", "python3-venv"], None, "Python for the test farm")
+        .context("there is no python3 with the modules venv and ensurepip")?;
+    usable().context("python3-venv is installed, but the python3 on PATH has no venv and ensurepip")
 }
 
 /// Looks for each part in turn.

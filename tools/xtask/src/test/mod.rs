@@ -5,6 +5,7 @@ mod board;
 mod card;
 mod declare;
 mod expect;
+pub(crate) mod export;
 mod host;
 pub(crate) mod images;
 mod junit;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use self::board::command::run as send;
 pub(crate) use self::host::models_command;
 use self::images::{Filter, TestImage};
 pub(crate) use self::report::{Case, Outcome, Report, Suite};

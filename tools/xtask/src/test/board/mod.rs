@@ -4,6 +4,7 @@
 //! arguments in it, among them one that makes it restart the board at its end: so the loader is back for the next one. A board
 //! that does not answer, because an image hangs, is started anew by the power command, if there is one.
 
+pub(super) mod command;
 mod emulated;
 mod line;
 mod send;
