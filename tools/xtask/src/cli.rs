@@ -326,6 +326,9 @@ pub(crate) struct Send {
     /// Command that turns the board off and on: run once when no loader answers
     #[arg(long, value_name = "CMD")]
     pub(crate) power_cmd: Option<String>,
+    /// Seconds that the loader may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(crate) wait: u64,
     /// Seconds that the image may take once it is sent (more is a failure)
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,

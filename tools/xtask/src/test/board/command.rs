@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use asphodel_core::bootargs;
 
 use super::line::Line;
-use super::send;
+use super::send::{self, Patience};
 use crate::cli;
 use crate::guest::{self, End};
 
@@ -26,8 +26,9 @@ pub(crate) fn run(arguments: &cli::Send) -> anyhow::Result<ExitCode> {
         bootargs::embed(&mut bytes, words).context("the image cannot have these boot arguments")?;
     }
     let mut line = Line::open(&arguments.serial)?;
+    let patience = Patience { answer: Duration::from_secs(arguments.wait), ..send::PATIENCE };
     let power = arguments.power_cmd.as_deref();
-    let first = send::send(&mut line, &bytes, arguments.baud, power, send::PATIENCE)?;
+    let first = send::send(&mut line, &bytes, arguments.baud, power, patience)?;
     let until = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut output = io::stdout();
     let mut show = |line: &str| {

@@ -1,0 +1,228 @@
+"""Judging what a test image says (KTAP version 1): a pure function from its console to test cases.
+
+The rules are those of `cargo xtask test`: only lines of the protocol count, and what is missing is a failure: a plan
+that is not kept, no totals, no verdict, no power-off. Nothing here knows of labgrid.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+HEADER = "KTAP version 1"
+_RESULT = re.compile(r"(not ok|ok) (\d+) (\S+)(?:.*? # (.*))?")
+_STARTED = re.compile(r"# run (\d+) (\S+)")
+_PLAN = re.compile(r"1\.\.(\d+)\s*")
+_TOTALS = re.compile(r"# totals: pass:(\d+) fail:(\d+) skip:(\d+)\s*")
+_VERDICT = re.compile(r"asphodel-test: (PASS|FAIL)\s*")
+_END = re.compile(r"asphodel: (?:power off|restart), status (\d+)\s*$")
+_PANIC = "asphodel: PANIC"
+_INIT_ENDS = "asphodel: init "
+# The word with which the reason of a failed test begins, for each declared ending.
+_REASONS = {"fail": "failed", "panic": "panicked", "hang": "timed out", "leak": "leaked"}
+
+
+class Outcome(Enum):
+    """What came of a test."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test, what came of it, and why it failed or was skipped."""
+
+    name: str
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that is known of a run: its tests, and what is wrong with the report as a whole."""
+
+    cases: list[Case]
+    problems: list[str]
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing failed."""
+        return not self.problems and all(case.outcome is not Outcome.FAILED for case in self.cases)
+
+
+@dataclass
+class _Told:
+    """What was read."""
+
+    header: bool = False
+    plan: int | None = None
+    points: list[tuple[int, Case]] = field(default_factory=list)
+    started: dict[int, str] = field(default_factory=dict)
+    totals: tuple[int, int, int] | None = None
+    verdict: bool | None = None
+    panic: str | None = None
+    init_ends: str | None = None
+    status: int | None = None
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(case.outcome is outcome for _, case in self.points)
+
+
+def end_status(line: str) -> int | None:
+    """The status with which the system ends, when the line says that it does."""
+    match = _END.search(line)
+    return int(match[1]) if match else None
+
+
+def is_panic(line: str) -> bool:
+    """Whether the line says that the system panics."""
+    return line.startswith(_PANIC)
+
+
+def judge(console: str, expect: list[str], ended: str = "the deadline passed") -> Verdict:
+    """Judges a console.
+
+    `expect` is what the image declares: empty when all tests are to pass. `ended` says why listening ended, where the
+    system itself has not said that it powers off or restarts.
+    """
+    told = _read(console.splitlines())
+    how = _how(told, ended)
+    match expect[0].split() if expect else []:
+        case ["no-verdict"]:
+            hung = told.verdict is None and told.panic is None and told.status is None and ended == "the deadline passed"
+            return _whole("(no verdict)", hung, f"it was to hang without a verdict, but {how}")
+        case ["system-panic"]:
+            return _whole("(system panic)", told.panic is not None, "the system did not panic")
+        case ["init-ends", status]:
+            good = told.init_ends is not None and told.panic is None and told.status == int(status)
+            return _whole("(init ends)", good, f"init was to end with {status}, but {how}")
+    problems = _problems(told, how)
+    if expect:
+        return Verdict(_declared(told, expect), problems)
+    cases = [case for _, case in told.points]
+    numbers = {number for number, _ in told.points}
+    for number in range(1, (told.plan or 0) + 1):
+        if number in numbers:
+            continue
+        if number in told.started:
+            cases.append(Case(told.started[number], Outcome.FAILED, f"no result: {how} while it ran"))
+        else:
+            cases.append(Case(f"test {number}", Outcome.FAILED, f"it never ran: {how}"))
+    return Verdict(cases, problems)
+
+
+def _read(lines: list[str]) -> _Told:
+    told, reason = _Told(), ""
+    for line in (line.rstrip("\r") for line in lines):
+        if line == HEADER:
+            told.header = True
+        elif match := _PLAN.fullmatch(line):
+            told.plan = int(match[1]) if told.plan is None else told.plan
+        elif match := _STARTED.match(line):
+            told.started.setdefault(int(match[1]), match[2])
+            reason = ""
+        elif line.startswith("# reason: "):
+            reason = line.removeprefix("# reason: ")
+        elif match := _TOTALS.fullmatch(line):
+            told.totals = (int(match[1]), int(match[2]), int(match[3]))
+        elif match := _VERDICT.fullmatch(line):
+            told.verdict = match[1] == "PASS"
+        elif match := _RESULT.fullmatch(line):
+            told.points.append((int(match[2]), _case(match, reason)))
+            reason = ""
+        elif is_panic(line):
+            told.panic = told.panic or line
+        elif line.startswith(_INIT_ENDS):
+            told.init_ends = told.init_ends or line
+        if (status := end_status(line)) is not None:
+            told.status = status
+    return told
+
+
+def _case(match: re.Match[str], reason: str) -> Case:
+    result, _, name, directive = match.groups()
+    if result == "not ok":
+        return Case(name, Outcome.FAILED, reason or "no reason told")
+    if directive is not None and directive.startswith("SKIP"):
+        return Case(name, Outcome.SKIPPED, directive.removeprefix("SKIP").strip())
+    return Case(name, Outcome.PASSED)
+
+
+def _how(told: _Told, ended: str) -> str:
+    """How the run ended, in words."""
+    if told.status is not None:
+        return f"the system ended with status {told.status}"
+    return f"the system panicked ({told.panic})" if told.panic else ended
+
+
+def _whole(name: str, good: bool, why: str) -> Verdict:
+    """The verdict on an image that is one single case."""
+    return Verdict([Case(name, Outcome.PASSED) if good else Case(name, Outcome.FAILED, why)], [])
+
+
+def _problems(told: _Told, how: str) -> list[str]:
+    """What is wrong with the report, whatever came of the tests."""
+    problems = []
+    if told.status is None:
+        problems.append(how)
+    elif told.panic:
+        problems.append(told.panic)
+    if not told.header:
+        problems.append(f"there is no `{HEADER}`")
+    problems += _plan_problems(told)
+    counts = (told.count(Outcome.PASSED), told.count(Outcome.FAILED), told.count(Outcome.SKIPPED))
+    if told.totals is None:
+        problems.append("there are no totals")
+    elif told.totals != counts:
+        problems.append("the totals do not fit the results")
+    if told.verdict is None:
+        problems.append("there is no verdict")
+    elif told.verdict != (counts[1] == 0):
+        problems.append("the verdict does not fit the results")
+    elif told.status is not None and told.verdict != (told.status == 0):
+        problems.append(f"the status {told.status} does not fit the verdict")
+    return problems
+
+
+def _plan_problems(told: _Told) -> list[str]:
+    """Whether the tests were those that were announced, each told once, in order, under its name."""
+    if told.plan is None:
+        return ["there is no plan"]
+    if told.plan == 0:
+        return ["there is no test in it"]
+    numbers = [number for number, _ in told.points]
+    if len(numbers) > told.plan or numbers != list(range(1, len(numbers) + 1)):
+        return [f"{told.plan} tests were planned, told were {numbers}"]
+    for number, case in told.points:
+        if told.started.get(number, case.name) != case.name:
+            return [f"test {number} ended under another name, {case.name}"]
+    return []
+
+
+def _declared(told: _Told, expect: list[str]) -> list[Case]:
+    """A case for each declared test, and one for each that is not declared."""
+    endings = {name: ending for ending, name in (words.split() for words in expect)}
+    results = {case.name: case for _, case in told.points}
+    cases = []
+    for name, ending in endings.items():
+        result = results.get(name)
+        if result is None:
+            cases.append(Case(name, Outcome.FAILED, "it told no result"))
+        elif ending == "pass":
+            good = result.outcome is Outcome.PASSED
+            cases.append(_compared(name, ending, result, good))
+        else:
+            good = result.outcome is Outcome.FAILED and result.reason.startswith(_REASONS[ending])
+            cases.append(_compared(name, ending, result, good))
+    for name in results.keys() - endings.keys():
+        cases.append(Case(name, Outcome.FAILED, "it is not declared with `expect:`"))
+    return cases
+
+
+def _compared(name: str, ending: str, result: Case, good: bool) -> Case:
+    if good:
+        return Case(name, Outcome.PASSED)
+    return Case(name, Outcome.FAILED, f"`{ending}` was expected, told was {result.outcome.value} {result.reason}".strip())

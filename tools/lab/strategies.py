@@ -1,0 +1,154 @@
+"""How labgrid's targets run an image: an emulator boots it, a board gets it over its serial line.
+
+Both strategies have `run`, which gives what the system said and why listening ended. `conftest.py` calls it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import tempfile
+import time
+import tty
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import attr
+import ktap
+import pexpect
+from labgrid.factory import target_factory
+from labgrid.strategy import Strategy, StrategyError
+
+DEADLINE = "the deadline passed"
+# Seconds that a panicking system may take to its end.
+GRACE = 5.0
+# Seconds from power on to the loader's first answer.
+BOOT = 60
+# What `cargo xtask send` says of an image that does not end.
+LATE = "did not end in time"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, as the manifest of `cargo xtask image --tests` has it."""
+
+    name: str
+    file: Path
+    append: str
+    expect: list[str]
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the system said, and why listening ended, unless the system said so itself."""
+
+    console: str
+    ended: str
+
+
+def _hear(console: Any, patience: float) -> bytes | None:
+    """What comes next on a console; `None` when nothing comes in time, nothing at all when the line is closed."""
+    try:
+        return console.read(timeout=patience)
+    except pexpect.TIMEOUT:
+        return None
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class EmulatorStrategy(Strategy):
+    """Boots each image in an emulator of its own."""
+
+    bindings = {"qemu": "QEMUDriver"}
+
+    def run(self, image: Image) -> Ran:
+        """Boots the image and listens until the system ends, its deadline has passed, or the emulator is gone."""
+        self.target.env.config.data["images"]["image"] = str(image.file)
+        self.qemu.boot_args = image.append or None
+        self.target.activate(self.qemu)
+        try:
+            self.qemu.on()
+            return self._listen(image.deadline)
+        finally:
+            # Also of an emulator that has ended by itself; the command line is made anew for the next image.
+            with contextlib.suppress(BrokenPipeError):
+                self.target.deactivate(self.qemu)
+
+    def _listen(self, deadline: float) -> Ran:
+        heard, lines, until = b"", 0, time.monotonic() + deadline
+        while (left := until - time.monotonic()) > 0:
+            piece = _hear(self.qemu, min(left, 1.0))
+            if piece == b"":
+                return Ran(heard.decode(errors="replace"), "the emulator ended before the system powered off")
+            heard += piece or b""
+            whole = heard[: heard.rfind(b"\n") + 1].decode(errors="replace").splitlines()
+            for line in whole[lines:]:
+                if ktap.end_status(line) is not None:
+                    until = 0.0
+                elif ktap.is_panic(line):
+                    until = min(until, time.monotonic() + GRACE)
+            lines = len(whole)
+        return Ran(heard.decode(errors="replace"), DEADLINE)
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class BoardStrategy(Strategy):
+    """Turns a board on, whose card boots the chain loader, and has `cargo xtask send` give it the image.
+
+    The sender gets a pseudo-terminal, and the strategy passes the bytes on to the console that labgrid has, near or far.
+    """
+
+    bindings = {"power": "PowerProtocol", "console": "ConsoleProtocol"}
+
+    def run(self, image: Image) -> Ran:
+        """Starts the board anew, sends the image and listens until the system ends or its deadline has passed."""
+        self.target.activate(self.power)
+        self.target.activate(self.console)
+        self.power.cycle()
+        board, host = pty.openpty()
+        try:
+            tty.setraw(host)
+            with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+                command = [os.environ["ASPHODEL_XTASK"], "send", "--serial", os.ttyname(host)]
+                command += ["--append", f"end=restart {image.append}".strip(), "--wait", str(BOOT)]
+                command += ["--timeout", str(image.deadline), str(image.file)]
+                with subprocess.Popen(command, stdout=said, stderr=complaints) as sender:
+                    self._pass_bytes(board, sender)
+                said.seek(0)
+                complaints.seek(0)
+                return self._ran(said.read().decode(errors="replace"), complaints.read().decode(errors="replace"))
+        finally:
+            os.close(board)
+            os.close(host)
+            self.power.off()
+
+    def _pass_bytes(self, board: int, sender: subprocess.Popen[bytes]) -> None:
+        """Passes bytes in both directions while the sender runs."""
+        while sender.poll() is None:
+            while select.select([board], [], [], 0)[0]:
+                self._send(os.read(board, 4096))
+            piece = _hear(self.console, 0.02)
+            if piece == b"":
+                sender.terminate()
+                raise StrategyError("the board's console is closed")
+            if piece:
+                os.write(board, piece)
+
+    def _send(self, data: bytes) -> None:
+        """Sends all of it: a console may take less than it is given."""
+        while data:
+            data = data[self.console.write(data) :]
+
+    @staticmethod
+    def _ran(console: str, complaints: str) -> Ran:
+        if LATE in complaints:
+            return Ran(console, DEADLINE)
+        if not console:
+            raise StrategyError(f"the board did not take the image: {complaints.strip()}")
+        return Ran(console, complaints.strip() or "the sender ended")

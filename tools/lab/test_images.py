@@ -1,0 +1,19 @@
+"""Each test image on each place of the environment file."""
+
+from collections.abc import Callable
+
+from ktap import Case, judge
+from strategies import Image, Ran
+
+
+def test_image(
+    place: str,
+    image: Image,
+    run: Callable[[str, Image], Ran],
+    report_cases: Callable[[str, list[Case]], None],
+) -> None:
+    """Runs the image. Its tests become cases; this one fails when its report is not whole."""
+    ran = run(place, image)
+    verdict = judge(ran.console, image.expect, ran.ended)
+    report_cases(f"{image.name} on {place}", verdict.cases)
+    assert not verdict.problems, "; ".join(verdict.problems)
