@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from images import Image, Ran
 from ktap import Case, Outcome
 from labgrid import Environment
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
-from strategies import Image, Ran
 
 CASES = pytest.StashKey[tuple[str, list[Case]]]()
 

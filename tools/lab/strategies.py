@@ -1,6 +1,7 @@
 """How labgrid's targets run an image: an emulator boots it, a board gets it over its serial line.
 
 Both strategies have `run`, which gives what the system said and why listening ended. `conftest.py` calls it.
+labgrid itself imports this file, once: nothing else may.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import subprocess
 import tempfile
 import time
 import tty
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import attr
 import ktap
 import pexpect
+from images import Image, Ran
 from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
@@ -30,25 +30,6 @@ GRACE = 5.0
 BOOT = 60
 # What `cargo xtask send` says of an image that does not end.
 LATE = "did not end in time"
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image, as the manifest of `cargo xtask image --tests` has it."""
-
-    name: str
-    file: Path
-    append: str
-    expect: list[str]
-    deadline: int
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What the system said, and why listening ended, unless the system said so itself."""
-
-    console: str
-    ended: str
 
 
 def _hear(console: Any, patience: float) -> bytes | None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from images import Image, Ran
 from ktap import Case, judge
-from strategies import Image, Ran
 
 
 def test_image(

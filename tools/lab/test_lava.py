@@ -13,8 +13,8 @@ from typing import Any
 import pexpect
 import pytest
 import yaml
+from images import Image, Ran
 from ktap import HEADER, Outcome, judge
-from strategies import Image, Ran
 from test_ktap import BAD, GOOD
 
 JOBS = sorted((Path(__file__).parent / "lava").glob("*.yaml"))

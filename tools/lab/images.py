@@ -1,0 +1,25 @@
+"""What an image is, and what comes of running it: the words that tests and strategies share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, as the manifest of `cargo xtask image --tests` has it."""
+
+    name: str
+    file: Path
+    append: str
+    expect: list[str]
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the system said, and why listening ended, unless the system said so itself."""
+
+    console: str
+    ended: str
