@@ -17,7 +17,7 @@ use crate::mutants;
 use crate::process;
 use crate::programs;
 use crate::progress::note;
-use crate::setup::{self, Environment};
+use crate::setup::{self, Environment, Missing};
 use crate::test::seeds::Seeds;
 use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
@@ -99,6 +99,10 @@ impl Steps {
         let started = Instant::now();
         let case = match step() {
             Ok(()) => Case::passed(name),
+            Err(error) if error.is::<Missing>() => {
+                note(&format!("{name} is left out: {error}"));
+                Case::skipped(name, error.to_string())
+            }
             Err(error) => {
                 note(&format!("{name}: {error:#}"));
                 Case::failed(name, format!("{error:#}"))

@@ -30,7 +30,8 @@ const LIMIT: u64 = 256 << 20;
 pub(crate) fn run(workspace: &Workspace, arguments: &cli::Image) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     if arguments.tests {
-        export::write(workspace, &environment, &arguments.out, arguments.filter.as_deref())?;
+        let pattern = arguments.filter.as_deref().unwrap_or_default();
+        export::write(workspace, &environment, &arguments.out, &|name| name.contains(pattern))?;
         return Ok(ExitCode::SUCCESS);
     }
     let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;

@@ -14,7 +14,7 @@ use crate::build::{self, Profile, Request};
 use crate::cli;
 use crate::process;
 use crate::progress::note;
-use crate::setup::{self, Environment};
+use crate::setup::{self, Environment, Missing};
 use crate::test::export;
 use crate::workspace::Workspace;
 
@@ -40,8 +40,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Lab) -> anyhow::Result
 /// A few images on each emulated place: what CI runs.
 ///
 /// # Errors
-/// Fails when a test does, or the lab cannot be run.
+/// Fails when a test does, or the lab cannot be run; by [`Missing`] when Python, labgrid or pytest cannot be had.
 pub(crate) fn quick(workspace: &Workspace) -> anyhow::Result<()> {
+    python(workspace).map_err(|error| Missing(format!("{error:#}")))?;
     let code = run(workspace, &cli::Lab { quick: true, ..cli::Lab::default() })?;
     ensure!(code == ExitCode::SUCCESS, "tests failed in the lab");
     Ok(())
@@ -75,8 +76,9 @@ fn python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 /// The directory of the images that are asked for, just built: those of the manifest, and the chain loader.
 fn images(workspace: &Workspace, environment: &Environment, arguments: &cli::Lab) -> anyhow::Result<PathBuf> {
     let directory = workspace.lab().join("images");
-    let pattern = arguments.filter.as_deref();
-    export::write(workspace, environment, &directory, pattern)?;
+    let pattern = arguments.filter.as_deref().unwrap_or_default();
+    let wanted = |name: &str| name.contains(pattern) && (!arguments.quick || QUICK.contains(&name));
+    export::write(workspace, environment, &directory, &wanted)?;
     let request = Request {
         manifest: workspace.root().join("Cargo.toml"),
         package: Some("asphodel-loader"),
@@ -109,9 +111,6 @@ fn pytest(
     command.arg("--images").arg(images).arg("--junitxml").arg(junit);
     if let Some(coordinator) = &arguments.coordinator {
         command.args(["--lg-coordinator", coordinator]);
-    }
-    if arguments.quick {
-        command.args(["--only", &QUICK.join(",")]);
     }
     command.args(&arguments.words);
     // The tree is only read; labgrid takes the emulator from PATH, and images are sent by this very program.

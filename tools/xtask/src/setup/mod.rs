@@ -94,6 +94,11 @@ pub(crate) fn ensure_card_tools(workspace: &Workspace) -> anyhow::Result<CardToo
     })
 }
 
+/// What a step needs cannot be had on this machine: it is left out, and this is the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Missing(pub(crate) String);
+
 /// Finds a Python that can make virtual environments, installing what is missing. Only the test farm needs it.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::declare::{Ending, Expected};
-use super::images::{self, Filter, TestImage};
+use super::images::{self, TestImage};
 use super::runner;
 use crate::build::Profile;
 use crate::progress::note;
@@ -34,18 +34,19 @@ struct Entry<'a> {
     deadline: u64,
 }
 
-/// Builds the test images whose names have `pattern` in them, and writes them and the manifest.
+/// Builds the test images whose names are `wanted`, and writes them and the manifest.
 ///
 /// # Errors
-/// Fails when no image has such a name, one does not build, or a file cannot be written.
+/// Fails when there is no such image, one does not build, or a file cannot be written.
 pub(crate) fn write(
     workspace: &Workspace,
     environment: &Environment,
     out: &Path,
-    pattern: Option<&str>,
+    wanted: &dyn Fn(&str) -> bool,
 ) -> anyhow::Result<()> {
-    let images = Filter::new(pattern).select(images::own_tests(workspace)?)?;
-    anyhow::ensure!(!images.is_empty(), "no test image has {:?} in its name", pattern.unwrap_or_default());
+    let mut images = images::own_tests(workspace)?;
+    images.retain(|image| wanted(&image.name));
+    anyhow::ensure!(!images.is_empty(), "no test image has such a name");
     let programs = runner::build(workspace, environment, &images, Profile::Images)?;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let entries: Vec<_> = images.iter().map(entry).collect();
