@@ -100,16 +100,24 @@ fn exit_takes(lwps: usize) -> u64 {
 
 test!(
     /// T45: ten thousand LWPs, half asleep, half computing: the exit takes less than a second, and for each of them about
-    /// as long as for each of five thousand. The best of a few: the host of an emulator may be busy.
+    /// as long as for each of a quarter of them; if each looked at all others, it would take sixteen times as long. The host
+    /// of an emulator may be busy, which only ever adds: the shortest of some exits counts.
     t045_ten_thousand_lwps,
     deadline_ms = 120_000,
     {
+        const ROUNDS: usize = 10;
         let before = census();
-        let best = |lwps| (0..3).map(|_| exit_takes(lwps)).min().expect("there are three");
-        let (half, all) = (best(5_000), best(10_000));
-        println!("# exit of 5,000 LWPs: {half} ns, of 10,000: {all} ns");
+        let (mut few, mut all) = (u64::MAX, u64::MAX);
+        for _ in 0..ROUNDS {
+            few = few.min(exit_takes(2_500));
+            all = all.min(exit_takes(10_000));
+            if all < 1_000_000_000 && all < few * 10 {
+                break;
+            }
+        }
+        println!("# exit of 2,500 LWPs: {few} ns, of 10,000: {all} ns");
         assert!(all < 1_000_000_000, "{all} ns");
-        assert!(all < half * 2 * 3, "{half} ns, {all} ns: more than linear");
+        assert!(all < few * 10, "{few} ns, {all} ns: more than linear");
         eventually("nothing is left", || census() == before);
     }
 );

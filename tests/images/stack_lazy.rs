@@ -114,7 +114,7 @@ fn use_all(size: usize) {
     assert_eq!(use_stack(kibibytes), kibibytes);
 }
 
-test!(a_thousand_large_stacks_fit, {
+test!(a_thousand_large_stacks_fit, deadline_ms = 60_000, {
     const LWPS: u32 = 1000;
     static GO: Semaphore = Semaphore::new(0);
     fn crowd() {
