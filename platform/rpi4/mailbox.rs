@@ -80,9 +80,9 @@ impl Mailbox {
         let address = Some(address).filter(|address| *address < 1 << 30)? | UNCACHED;
         // SAFETY: the mailbox is this caller's, and the firmware has no message.
         unsafe { message.write(question.message()) };
-        // The firmware reads and writes memory past the CPUs' caches (BCM2711 ARM Peripherals, 1.2.4): what was written must be
-        // there before it looks, and no line of it may be written back later, over the answer. The barrier that ends
-        // this orders it before the register write, as device memory does not (Arm ARM, B2.7.2).
+        // The firmware reads and writes memory past the CPUs' caches (BCM2711 ARM Peripherals, 1.2): what was written must be
+        // there before it looks, and no line of it may be written back later, over the answer (Arm ARM, section "A64 Cache
+        // maintenance instructions"). The barrier at the end of this orders it before the register write, too.
         // SAFETY: the message, mapped.
         unsafe { cache::drop_lines(message.as_ptr()) };
         self.transact(address | PROPERTIES)?;

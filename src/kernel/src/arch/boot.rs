@@ -80,7 +80,9 @@ pub fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStack
             context.table = mmu::root_table();
             context.stack_top = stacks.top as u64;
         }
-        // SAFETY: a reference points to an object. Its reader has its caches off.
+        // A CPU that is started has its caches off and reads past this one's (Arm ARM, section "Behavior of caches at
+        // reset"), so what was written must be in memory. It writes nothing there: no line has to be dropped.
+        // SAFETY: a reference points to an object.
         unsafe { cache::clean(from_ref(context)) };
         Some(mmu::physical_of_image(from_ref(context) as usize))
     })?

@@ -23,7 +23,8 @@ global_asm!(
     r#"
 .pushsection .text.boot.tables, "ax"
 
-// Drops the cache lines of everything from zero_start to zero_end. Clobbers x0 to x3.
+// Drops the cache lines of everything from zero_start to zero_end, to the point of coherency (Arm ARM, section "A64 Cache
+// maintenance instructions"): both are multiples of a page, so that no line is shared. Clobbers x0 to x3.
 .global invalidate_zeroed
 invalidate_zeroed:
     dsb     sy

@@ -97,7 +97,10 @@ primary_entry:
     bl      enter_el1
     adrp    x20, image_start
 
-    // What lies in a cache for this memory would hide or overwrite what is written past the caches.
+    // With the MMU off the zeros and tables go past the caches, as to device memory, and are read by cached accesses
+    // later: mismatched attributes (Arm ARM, section "Mismatched memory attributes"), whose rule is maintenance on both
+    // sides. Dirty lines of an earlier boot stage would be written back over them: out before. Lines that were fetched
+    // meanwhile, by speculation, would hide them: out after.
     bl      invalidate_zeroed
     adrp    x0, zero_start
     adrp    x1, zero_end

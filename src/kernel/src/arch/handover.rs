@@ -57,7 +57,8 @@ handover_start:
     adr     x1, 3f
     hvc     #0
 
-    // What caches hold for the destination would be written back over the copy, or hide it.
+    // The copy goes past the caches, with the MMU off (Arm ARM, section "Mismatched memory attributes"): what they hold for
+    // the destination would be written back over it, or hide it. The source was cleaned by the caller.
 3:  mrs     x4, ctr_el0
     ubfx    x4, x4, #16, #4             // log2 of the shortest data cache line, in words
     mov     x5, #4

@@ -65,6 +65,8 @@ fn release(word: u64, entry: u64) {
     // SAFETY: the device tree names this word of RAM for this purpose, and firmware's page is reserved,
     // so that nothing else lies there. Its reader waits for the change; one that is late reads on.
     unsafe { word.write_volatile(entry) };
+    // Its reader has its MMU off: its accesses are as to device memory and see what is at the point of coherency (Arm
+    // ARM, section "Mismatched memory attributes").
     // SAFETY: the object just written.
     unsafe { cache::clean(word) };
     // An event is remembered by a CPU that is not waiting yet: none is lost.

@@ -22,7 +22,7 @@ use self::send::Patience;
 use super::expect;
 use super::images::{Filter, TestImage};
 use super::ktap;
-use super::report::Suite;
+use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
 use crate::build::Program;
@@ -49,7 +49,7 @@ pub(super) struct Board<'a> {
 /// Builds the images and runs each on the board.
 ///
 /// # Errors
-/// Fails when an image does not build, or the board cannot be reached.
+/// Fails when an image does not build, or the line cannot be opened.
 pub(super) fn run(
     workspace: &Workspace,
     environment: &Environment,
@@ -67,9 +67,24 @@ pub(super) fn run(
         let words = runner::boot_arguments(image, arguments, filter);
         let deadline = runner::deadline(image, arguments.timeout);
         let job = Job { image, program, words, deadline, filtered: filter.is_inside_images() };
-        let suite = job.run(workspace, &board, &mut line)?;
-        println!("{}", suite.summary());
-        suites.push(suite);
+        match job.run(workspace, &board, &mut line) {
+            Ok(suite) => {
+                println!("{}", suite.summary());
+                suites.push(suite);
+            }
+            // Nobody is there to send the rest to: told with what has been judged.
+            Err(error) => {
+                let case = Case::failed("(board)", format!("{error:#}"));
+                let name = format!("{} on board", image.name);
+                suites.push(Suite { name, machine: "board".into(), cases: vec![case], ..Suite::default() });
+                note(&format!(
+                    "{} of {} images were not sent",
+                    images.len() - suites.len() + 1,
+                    images.len()
+                ));
+                break;
+            }
+        }
     }
     Ok(suites)
 }
