@@ -95,6 +95,25 @@ pub(crate) fn chosen(
     }
 }
 
+/// Builds the one image of a package of this project, which is called as the package.
+///
+/// # Errors
+/// Fails when it does not build.
+pub(crate) fn own(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    package: &str,
+    profile: Profile,
+) -> anyhow::Result<Program> {
+    let request = Request {
+        manifest: workspace.root().join("Cargo.toml"),
+        package: Some(package),
+        bins: vec![package.into()],
+        profile,
+    };
+    images(workspace, toolchain, &request)?.pop().with_context(|| format!("cargo built no {package}"))
+}
+
 /// Builds the images of a request, in the order in which cargo names them.
 ///
 /// # Errors

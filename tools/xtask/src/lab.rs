@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
-use crate::build::{self, Profile, Request};
+use crate::build::{self, Profile};
 use crate::cli;
 use crate::process;
 use crate::progress::note;
@@ -79,15 +79,7 @@ fn images(workspace: &Workspace, environment: &Environment, arguments: &cli::Lab
     let pattern = arguments.filter.as_deref().unwrap_or_default();
     let wanted = |name: &str| name.contains(pattern) && (!arguments.quick || QUICK.contains(&name));
     export::write(workspace, environment, &directory, &wanted)?;
-    let request = Request {
-        manifest: workspace.root().join("Cargo.toml"),
-        package: Some("asphodel-loader"),
-        bins: vec!["asphodel-loader".into()],
-        profile: Profile::Images,
-    };
-    let [loader] = &build::images(workspace, &environment.toolchain, &request)?[..] else {
-        bail!("cargo built no loader, or more than one");
-    };
+    let loader = build::own(workspace, &environment.toolchain, "asphodel-loader", Profile::Images)?;
     let to = directory.join("loader.img");
     fs::copy(&loader.image, &to).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(directory)

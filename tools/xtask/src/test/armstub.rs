@@ -16,7 +16,7 @@ use super::images;
 use super::pool;
 use super::report::{Case, Suite};
 use super::runner::{self, Job};
-use crate::build::{self, Profile, Request};
+use crate::build::{self, Profile};
 use crate::machine::{Boot, Configuration, Firmware, Machine};
 use crate::sdcard::firmware::DEVICE_TREE;
 use crate::setup::Environment;
@@ -95,14 +95,8 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
 
 /// The stub, as it is built.
 fn stub(workspace: &Workspace, environment: &Environment) -> anyhow::Result<Vec<u8>> {
-    let request = Request {
-        manifest: workspace.root().join("Cargo.toml"),
-        package: Some("asphodel-armstub"),
-        bins: vec!["asphodel-armstub".into()],
-        profile: Profile::Images,
-    };
-    let built = build::images(workspace, &environment.toolchain, &request)?;
-    Ok(fs::read(&built.first().context("cargo built no stub")?.image)?)
+    let stub = build::own(workspace, &environment.toolchain, "asphodel-armstub", Profile::Images)?;
+    Ok(fs::read(&stub.image)?)
 }
 
 /// The stub with the addresses that the firmware puts there.

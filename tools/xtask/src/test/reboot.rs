@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use super::report::{Case, Suite};
 use super::runner;
-use crate::build::{self, Profile, Request};
+use crate::build::{self, Profile};
 use crate::console::{self, Lines};
 use crate::guest::{self, Emulator, Input};
 use crate::machine::{Boot, Configuration, Machine};
@@ -46,17 +46,10 @@ pub(super) fn run(
     environment: &Environment,
     machines: &[Machine],
 ) -> anyhow::Result<Vec<Suite>> {
-    let request = Request {
-        manifest: workspace.root().join("Cargo.toml"),
-        package: Some("asphodel-init"),
-        bins: vec!["asphodel-init".into()],
-        profile: Profile::Images,
-    };
-    let built = build::images(workspace, &environment.toolchain, &request)?;
-    let image = &built.first().context("cargo built no image")?.image;
+    let image = build::own(workspace, &environment.toolchain, "asphodel-init", Profile::Images)?.image;
     let mut suites = Vec::new();
     for machine in machines {
-        let mut boot = Boot::new(Configuration::new(*machine, 4)?, image);
+        let mut boot = Boot::new(Configuration::new(*machine, 4)?, &image);
         boot.restarts = true;
         let started = Instant::now();
         let said = talk(environment, &boot)?;

@@ -2,7 +2,6 @@
 //! recovered by its power switch, one gets boot arguments.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -11,7 +10,7 @@ use super::emulated::{BAD, EmulatedBoard};
 use super::line::Line;
 use super::send::{self, Patience};
 use super::{Board, Job};
-use crate::build::{self, Profile, Request};
+use crate::build::{self, Profile};
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::setup::Environment;
 use crate::test::images;
@@ -53,7 +52,7 @@ const PATIENCE: Patience = Patience { answer: Duration::from_secs(3), ..send::PA
 /// # Errors
 /// Fails when an image does not build, the emulator cannot be started, or the board is not recovered.
 pub(in crate::test) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::Result<Vec<Suite>> {
-    let loader = loader(workspace, environment)?;
+    let loader = build::own(workspace, &environment.toolchain, "asphodel-loader", Profile::Images)?.image;
     let directory = tempfile::tempdir()?;
     let mut suites = Vec::new();
     for (machine, level, sent) in
@@ -130,18 +129,6 @@ fn all_entered_at(level: u64, suites: &[Suite]) -> bool {
     let end = format!("entered at EL{level}");
     let banner = |line: &str| line.starts_with("asphodel ") && line.ends_with(&end);
     suites.iter().all(|suite| suite.console.lines().any(banner))
-}
-
-/// The chain loader's image.
-fn loader(workspace: &Workspace, environment: &Environment) -> anyhow::Result<PathBuf> {
-    let loader = Request {
-        manifest: workspace.root().join("Cargo.toml"),
-        package: Some("asphodel-loader"),
-        bins: vec!["asphodel-loader".into()],
-        profile: Profile::Images,
-    };
-    let loader = build::images(workspace, &environment.toolchain, &loader)?;
-    Ok(loader.first().context("cargo built no loader")?.image.clone())
 }
 
 fn case(name: &str, holds: bool, otherwise: impl FnOnce() -> String) -> Case {
