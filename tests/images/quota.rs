@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
     Arguments, Errno, Group, LwpAttributes, LwpHandle, Pid, Program, Quota, Signal, SpawnAttributes, Status,
-    census, getpid, kill, lwp_spawn, process, processes, spawn, tenant, wait4,
+    census, getpid, kill, lwp_spawn, now_ns, println, process, processes, spawn, tenant, wait4,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu,
@@ -165,10 +165,31 @@ test!(
             assert_used(1, 1);
             assert_exited(wait_exit(spawn_child(|_| 7, 0)).status, 7);
             for _ in 0..3 {
-                drop(lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()));
+                drop(lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()).expect("there is room"));
             }
             await_asleep(3);
             assert_eq!(start().err(), Some(Errno::EAGAIN));
+            0
+        });
+    }
+);
+
+test!(
+    /// T81: whoever has reaped a child has its places again, that of its last LWP, too, whose record another CPU may not have
+    /// freed yet.
+    t081_a_reaped_childs_places_are_free_at_once,
+    {
+        run(Quota { processes: 2, lwps: 2, ..Quota::UNLIMITED }, |_| {
+            let until = now_ns() + 1_000_000_000;
+            let mut rounds = 0;
+            while now_ns() < until {
+                let lwp = on_cpu(rounds % cpus());
+                let attributes = SpawnAttributes { lwp, ..SpawnAttributes::default() };
+                let child = spawn(&Program::new("child", |_| 0), &[], &attributes);
+                assert_exited(wait_exit(child.expect("the last one has been reaped")).status, 0);
+                rounds += 1;
+            }
+            println!("# {rounds} rounds");
             0
         });
     }
@@ -191,7 +212,7 @@ test!(
             assert_eq!(census(), before);
             // Two more stacks, and there is too little for a third with the words of its process.
             for _ in 0..3 {
-                drop(lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()));
+                drop(lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()).expect("there is room"));
             }
             await_asleep(3);
             assert_eq!(try_child(|_| 0), Err(Errno::ENOMEM), "its stack");

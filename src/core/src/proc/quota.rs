@@ -18,7 +18,8 @@ pub const NOBODY: u32 = 0;
 pub struct Quota {
     /// Processes, those that wait to be reaped included.
     pub processes: u32,
-    /// LWPs.
+    /// LWPs, those included that have ended and of which somebody has a handle. The place of one that was joined comes back a
+    /// moment later; that of a process's last one before the process can be waited for.
     pub lwps: u32,
     /// Bytes of memory: heap, stacks and arenas.
     pub memory: u64,

@@ -77,6 +77,15 @@ pub fn revoke(entry: &AtomicU64) -> bool {
     before & VALID != 0
 }
 
+/// Whether [`revoke`] has found a page there, which CPUs must forget, and [`collect`] has not had it yet. For the caller of
+/// both.
+#[inline]
+pub fn is_revoked(entry: &AtomicU64) -> bool {
+    // It is the caller's alone since `revoke`.
+    let value = entry.load(Ordering::Relaxed);
+    value & VALID == 0 && value & FRAME != 0
+}
+
 /// Second half: empties the entry. The frame that was mapped by it.
 #[inline]
 pub fn collect(entry: &AtomicU64) -> Option<u64> {
@@ -163,9 +172,11 @@ mod tests {
         assert_eq!(map(&entry, DESCRIPTOR), Mapped::Now);
         assert_eq!(look(&entry), Entry::Valid);
         assert_eq!(map(&entry, 0x9999_9703), Mapped::Before);
-        assert!(revoke(&entry));
+        assert!(!is_revoked(&entry));
+        assert!(revoke(&entry) && is_revoked(&entry));
         assert_eq!(map(&entry, 0x9999_9703), Mapped::Nowhere, "a stack that is being freed");
         assert_eq!(collect(&entry), Some(0x1234_5000));
+        assert!(!is_revoked(&entry));
         assert_eq!((look(&entry), collect(&entry)), (Entry::Nothing, None));
         assert_eq!(map(&entry, 0x9999_9703), Mapped::Nowhere);
     }
@@ -173,7 +184,7 @@ mod tests {
     #[test]
     fn an_untouched_page_has_no_frame() {
         let entry = AtomicU64::new(UNMAPPED);
-        assert!(!revoke(&entry));
+        assert!(!revoke(&entry) && !is_revoked(&entry));
         assert_eq!(collect(&entry), None);
         assert_eq!(entry.load(Ordering::Relaxed), 0);
     }

@@ -69,24 +69,32 @@ pub(crate) fn map(address: usize, frame: u64) -> Mapped {
     mapped
 }
 
+/// More pages than that are not forgotten one by one: every CPU hears of each, and looking all up again costs less.
+const FORGET_ALL: usize = 64;
+
 /// Takes `pages` pages of a lazy stack, at `address`, out of use, and hands the frames of those that were mapped to
 /// `free`. When that is called no CPU can reach any by these addresses. Nobody may use the stack. Any context.
 pub(crate) fn unmap(address: usize, pages: usize, mut free: impl FnMut(u64)) {
     let entries = || {
         (0..pages).filter_map(|page| Some((address + page * PAGE_SIZE, entry(address + page * PAGE_SIZE)?)))
     };
-    let mut any = false;
-    for (address, entry) in entries() {
-        if lazy_stack::revoke(entry) {
-            any = true;
-            let page = (address >> PAGE_BITS) & ((1 << 44) - 1);
-            // SAFETY: has CPUs forget a translation; the descriptor is changed before it.
-            unsafe {
-                asm!("dsb ishst", "tlbi vaale1is, {}", in(reg) page, options(nostack, preserves_flags));
-            };
-        }
+    let mut revoked = 0;
+    for (_, entry) in entries() {
+        revoked += usize::from(lazy_stack::revoke(entry));
     }
-    if any {
+    if revoked != 0 {
+        // SAFETY: a barrier: the descriptors are changed before CPUs are told.
+        unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
+        if revoked > FORGET_ALL {
+            // SAFETY: has CPUs forget translations, all of which they can look up again.
+            unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
+        } else {
+            for (address, _) in entries().filter(|(_, entry)| lazy_stack::is_revoked(entry)) {
+                let page = (address >> PAGE_BITS) & ((1 << 44) - 1);
+                // SAFETY: has CPUs forget a translation, whose descriptor is changed.
+                unsafe { asm!("tlbi vaale1is, {}", in(reg) page, options(nostack, preserves_flags)) };
+            }
+        }
         // SAFETY: barriers.
         unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
     }

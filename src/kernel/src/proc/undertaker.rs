@@ -1,8 +1,8 @@
 //! What is done for an LWP once its stack is out of use.
 //!
 //! Runs after the dead LWP's last instruction, on the idle thread's stack, interrupts masked: bounded work, no blocking, no
-//! polling (T103). The order matters: usage is folded before anybody can wait for the process; the stack goes to the
-//! cache, or, while the process is being killed, to its list of corpses, before the master is told that it is alone;
+//! polling (T103). The order matters: usage is folded, and the master's place under the quota given back, before anybody
+//! can wait for the process; the stack goes to the cache, or, while the process is being killed, to its list of corpses, before the master is told that it is alone;
 //! the hold on the process goes last of all (R44).
 //!
 //! Stacks of LWPs that die in their process's exit, or for an LWP that becomes the only one, are not reused before the
@@ -50,9 +50,10 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
 fn bury_master(cpu: &'static Cpu, process: &'static Process, thread: &'static Thread, proof: OffStack) {
     retire(cpu, process, thread, proof);
     wake_joiners(cpu, thread);
-    thread.lwp.master.store(false, Ordering::Relaxed);
     // The others' handles the master has revoked; nobody is left to give this one back.
     handle::revoke(thread);
+    // Whoever reaps the process may fill its place at once, before this CPU gets to freeing the record.
+    process.unreserve(Resource::Lwps, 1);
     conclude(process);
     release_masked(cpu, thread);
 }
@@ -206,10 +207,17 @@ fn release_held(cpu: &Cpu, thread: &Thread) {
 #[inline(always)]
 fn free_record(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
     let process = thread.lwp.process.get();
+    // A master's place has been given back.
+    let master = thread.lwp.master.load(Ordering::Relaxed);
+    if master {
+        thread.lwp.master.store(false, Ordering::Relaxed);
+    }
     thread.free_record(cpu, duty);
     if process != 0 {
         let process = PROCESSES.get(process);
-        process.unreserve(Resource::Lwps, 1);
+        if !master {
+            process.unreserve(Resource::Lwps, 1);
+        }
         process.release();
     }
 }

@@ -113,7 +113,7 @@ pub(crate) struct Lab {
     /// The environment file of labgrid with the places [default: tools/lab/qemu.yaml]
     #[arg(long, value_name = "FILE")]
     pub(crate) env: Option<PathBuf>,
-    /// The coordinator of remote places, HOST[:PORT]
+    /// The coordinator of remote places, as HOST or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) coordinator: Option<String>,
     /// Only test images that have PATTERN in their name
