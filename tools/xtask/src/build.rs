@@ -239,8 +239,11 @@ struct ProfileSection {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct ReleaseSection {
     debug: &'static str,
+    lto: &'static str,
+    codegen_units: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -275,9 +278,10 @@ impl Configuration {
             unstable,
             // What it would report is in the library source, which is not ours to change.
             future_incompat_report: ReportSection { frequency: "never" },
-            // Line tables: a user's own crate gets its backtraces as readable as ours.
+            // As this project's own `Cargo.toml` has it: a user's own project ships the same kernel, has backtraces that are
+            // as readable, and finds the library built already.
             profile: ProfileSection {
-                release: ReleaseSection { debug: "line-tables-only" },
+                release: ReleaseSection { debug: "line-tables-only", lto: "fat", codegen_units: 1 },
                 images: ImagesSection { inherits: "release", lto: "off", codegen_units: 16 },
             },
             target: TargetSection {
