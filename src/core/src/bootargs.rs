@@ -63,11 +63,9 @@ pub fn embed(image: &mut [u8], line: &str) -> Result<(), EmbedError> {
 pub fn split(line: &str) -> (&str, &str) {
     for (at, _) in line.match_indices("--") {
         let (before, rest) = (&line[..at], &line[at + 2..]);
-        let blank = |text: &str, at_end: bool| {
-            let next = if at_end { text.chars().next_back() } else { text.chars().next() };
-            next.is_none_or(|letter| letter.is_ascii_whitespace())
-        };
-        if blank(before, true) && blank(rest, false) {
+        let blank = |letter: char| letter.is_ascii_whitespace();
+        let begins = before.is_empty() || before.ends_with(blank);
+        if begins && (rest.is_empty() || rest.starts_with(blank)) {
             return (before.trim_ascii(), rest.trim_ascii());
         }
     }

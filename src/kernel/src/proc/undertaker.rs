@@ -2,8 +2,8 @@
 //!
 //! Runs after the dead LWP's last instruction, on the idle thread's stack, interrupts masked: bounded work, no blocking, no
 //! polling (T103). The order matters: usage is folded, and the master's place under the quota given back, before anybody
-//! can wait for the process; the stack goes to the cache, or, while the process is being killed, to its list of corpses, before the master is told that it is alone;
-//! the hold on the process goes last of all (R44).
+//! can wait for the process; the stack goes to the cache, or, while the process is being killed, to its list of corpses,
+//! before the master is told that it is alone; the hold on the process goes last of all (R44).
 //!
 //! Stacks of LWPs that die in their process's exit, or for an LWP that becomes the only one, are not reused before the
 //! last of them is off its CPU, because a sibling may still run program code that borrows from them (DESIGN, decision 10).
