@@ -1,4 +1,5 @@
-//! The only file that names atomics: the real ones, or loom's under `cfg(loom)`.
+//! The only file that names atomics: the real ones, loom's under `cfg(loom)`, or with the feature `interleave` those of
+//! the hosted kernel, each of whose operations is a point of interleaving.
 //!
 //! Everything whose ordering matters uses the types of [`atomic`], so that the models in `tests/loom_*.rs` explore
 //! the very code the kernel runs. Fields that a lock guards, and that are atomic only because safe Rust asks for
@@ -6,8 +7,16 @@
 
 /// Atomics whose ordering is part of a protocol.
 pub mod atomic {
-    #[cfg(not(loom))]
-    pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+    #[cfg(all(feature = "interleave", not(loom)))]
+    pub use asphodel_interleave::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        compiler_fence, fence,
+    };
+    #[cfg(not(any(feature = "interleave", loom)))]
+    pub use core::sync::atomic::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        compiler_fence, fence,
+    };
     #[cfg(loom)]
     pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }

@@ -62,7 +62,7 @@ pub use crate::work::Task;
 pub use crate::work::callout::Callout;
 pub use crate::{print, println, program};
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
@@ -212,12 +212,12 @@ pub fn boot_argument(key: &str) -> Option<&'static str> {
 
 /// Powers the system off with `status`, whatever runs.
 pub fn power_off(status: u8) -> ! {
-    crate::panic::power_off(status)
+    crate::shutdown::power_off(status)
 }
 
 /// Ends the system at once and starts it anew, as after power on; nobody is told, as for [`power_off`]. Any context.
 pub fn restart() -> ! {
-    crate::panic::restart()
+    crate::shutdown::restart()
 }
 
 /// Makes one attempt of the calling LWP to get memory fail, its own or the kernel's on its behalf: that which comes after

@@ -5,15 +5,18 @@
 
 use asphodel_core::regions::Regions;
 
-use crate::arch::{boot, entry, mmu};
+use crate::arch::{boot, entry, exception, mmu};
 use crate::board::{self, BoardInfo};
 use crate::chainload;
 use crate::drivers;
 use crate::mem::{self, stack};
+use crate::shutdown;
 
-/// Entered from the boot assembly with what the loader passed in x0, the physical address of the image, and the exception
+/// The symbol that the boot code continues at: entered from `arch` with what the loader passed in x0, the physical address of the image, and the exception
 /// level at which it was entered.
-pub(crate) extern "C" fn early(argument: u64, image: u64, level: u64) -> ! {
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main(argument: u64, image: u64, level: u64) -> ! {
+    exception::set_fatal(shutdown::fatal);
     chainload::set_argument(argument);
     entry::set_level(level);
     mmu::set_image_physical(image);
@@ -57,7 +60,8 @@ extern "C" fn hand_over() -> ! {
     crate::start::boot_cpu(board)
 }
 
-/// Entered by every other CPU on its final stacks, interrupts masked.
-pub(crate) fn secondary(index: usize) -> ! {
+/// The symbol that `arch` continues at on every other CPU: entered on its final stacks, interrupts masked.
+#[unsafe(no_mangle)]
+extern "C" fn kernel_secondary(index: usize) -> ! {
     crate::start::secondary_cpu(index)
 }

@@ -4,8 +4,8 @@
 //! place of everything after early boot: on the boot CPU alone, interrupts masked, the console's receiver polled. What
 //! comes and what is answered is decided by `core::transfer`.
 
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::board::Region;
 use asphodel_core::transfer::{self, Decoder, Receiver, Reply, memory_size};

@@ -4,7 +4,7 @@
 //! starts the other CPUs, waits for them, starts process 1 and ends.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::priority::Priority;
@@ -21,7 +21,7 @@ use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{Manner, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes, lazy, stack};
-use crate::{arch, input, panic, payload, println, random, time, work};
+use crate::{arch, input, payload, println, random, shutdown, time, work};
 
 /// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
 const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
@@ -74,7 +74,7 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
     enable_interrupts();
     // By the CPU itself: one that comes late has its worker, too.
     if let Err(error) = work::worker::start(cpu.index) {
-        panic::fatal(format_args!("cpu{index} cannot have a worker: {error}"));
+        shutdown::fatal(format_args!("cpu{index} cannot have a worker: {error}"));
     }
     ARRIVED.fetch_add(1, Ordering::Release);
     ARRIVALS.wake_all();
@@ -83,7 +83,7 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
 
 /// Lets the interrupts reach this CPU that every CPU takes.
 fn enable_interrupts() {
-    for number in [MESSAGE, panic::STOP, arch::counter::TIMER_INTERRUPT] {
+    for number in [MESSAGE, shutdown::STOP, arch::counter::TIMER_INTERRUPT] {
         gic::enable_private(number);
     }
 }
@@ -101,7 +101,7 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     }
     let ready = start_services(board).and_then(|()| start_init());
     if let Err(error) = ready {
-        panic::fatal(format_args!("the system cannot be started: {error}"));
+        shutdown::fatal(format_args!("the system cannot be started: {error}"));
     }
     // It stays: a thread that just ends would be there for a while yet, and the first leak check would see it go.
     work::callout::serve()
@@ -145,7 +145,7 @@ fn start_init() -> Result<(), Errno> {
     files::init()?;
     payload::read()?;
     let Some(program) = program::find_linked("init") else {
-        panic::fatal(format_args!("the image has no program named init"));
+        shutdown::fatal(format_args!("the image has no program named init"));
     };
     let words: Vec<&str> = board::words().collect();
     spawn::spawn_init(program, &words)

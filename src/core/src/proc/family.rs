@@ -11,9 +11,9 @@
 use crate::id::Pid;
 use crate::list::{Links, List, Nodes};
 use crate::proc::gate::{Claim, Gate};
+use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::guarded::Cell32;
 use crate::wait::select::Selector;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 /// The parent of a process that has none; slot 0 of the table is never used.
 const NOBODY: u32 = 0;

@@ -3,7 +3,7 @@
 //! Signals of a kind do not queue: many deaths may leave one SIGCHLD. What a signal tells about is done before it is
 //! posted, and whoever takes one looks for all that it may stand for (R49). Model: `tests/waits.rs`.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::shim::atomic::{AtomicU32, Ordering};
 
 use crate::signal::Signal;
 

@@ -1,6 +1,7 @@
-//! What lies where in the kernel's half of the address space: constants and arithmetic, no state.
+//! What lies where in the kernel's addresses: constants and arithmetic, no state.
 //!
-//! One 39-bit space under TTBR1; the low half is never mapped once boot is over.
+//! One space of 39 bits that begins at [`LINEAR_BASE`], which the machine chooses. On aarch64 it is the upper half, under
+//! TTBR1, and the lower half is never mapped once boot is over:
 //!
 //! | from                    | what                                                         |
 //! |-------------------------|--------------------------------------------------------------|
@@ -17,19 +18,19 @@
 
 use core::ops::Range;
 
+pub use super::machine::space::{LINEAR_BASE, STACK_MIN_SHIFT};
+
 /// Size of a page and of a frame in bytes.
 pub const PAGE_SIZE: usize = 4096;
 
-/// Virtual address of physical address 0 in the linear map.
-pub const LINEAR_BASE: usize = 0xffff_ff80_0000_0000;
 /// Physical addresses from here on cannot be reached through the linear map: 128 GiB.
 pub const LINEAR_LIMIT: u64 = 1 << 37;
 
 /// The addresses at which device registers are mapped.
-pub const DEVICE_WINDOW: Range<usize> = 0xffff_ffa0_0000_0000..ARENAS_WINDOW.start;
+pub const DEVICE_WINDOW: Range<usize> = LINEAR_BASE + 0x20_0000_0000..ARENAS_WINDOW.start;
 
 /// The addresses at which arenas are mapped, as they grow: slots of [`ARENA_SIZE`].
-pub const ARENAS_WINDOW: Range<usize> = 0xffff_ffa4_0000_0000..0xffff_ffe0_0000_0000;
+pub const ARENAS_WINDOW: Range<usize> = LINEAR_BASE + 0x24_0000_0000..STACKS_BASE;
 /// Bytes of addresses that one arena has: 512 MiB.
 pub const ARENA_SIZE: usize = 1 << 29;
 /// How many slots there are.
@@ -42,15 +43,15 @@ pub const fn arena_base(slot: usize) -> usize {
 
 /// The addresses at which stacks are mapped.
 pub const STACKS_WINDOW: Range<usize> = STACKS_BASE..STACKS_BASE + (STACK_CLASSES << STACK_CLASS_SHIFT);
-const STACKS_BASE: usize = 0xffff_ffe0_0000_0000;
+const STACKS_BASE: usize = LINEAR_BASE + 0x60_0000_0000;
 
 /// The gibibyte that holds the kernel image.
-pub const IMAGE_WINDOW: usize = 0xffff_ffff_8000_0000;
+pub const IMAGE_WINDOW: usize = LINEAR_BASE + 0x7f_8000_0000;
 /// Where the image is linked (`kernel.ld` says the same).
 pub const IMAGE_BASE: usize = IMAGE_WINDOW + 0x8_0000;
 
 /// The addresses at which tables of records are mapped, as they grow.
-pub const RECORDS_WINDOW: Range<usize> = 0xffff_fffc_0000_0000..0xffff_ffff_0000_0000;
+pub const RECORDS_WINDOW: Range<usize> = LINEAR_BASE + 0x7c_0000_0000..LINEAR_BASE + 0x7f_0000_0000;
 /// Bytes of addresses that one table has: 1 GiB.
 const RECORD_TABLE_SIZE: usize = 1 << 30;
 
@@ -61,9 +62,7 @@ pub const fn record_table(number: usize) -> usize {
     start
 }
 
-/// log2 of the smallest stack: 16 KiB.
-pub const STACK_MIN_SHIFT: usize = 14;
-/// Number of stack sizes: 16 KiB, 32 KiB and so on up to 64 MiB.
+/// Number of stack sizes: powers of two, the smallest being `1 << STACK_MIN_SHIFT`.
 pub const STACK_CLASSES: usize = 13;
 /// log2 of the part of the window that each size has: 8 GiB, which is 4096 stacks of 1 MiB.
 const STACK_CLASS_SHIFT: usize = 33;

@@ -8,8 +8,7 @@
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-use spin::mutex::{SpinMutex, SpinMutexGuard};
-
+use super::machine::{SpinMutex, SpinMutexGuard};
 use super::{cpu, daif};
 
 /// Tells `spin` how this system waits: by `yield`, see [`cpu::relax`].

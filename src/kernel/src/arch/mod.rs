@@ -1,28 +1,95 @@
-//! The processor: everything that is aarch64 and nothing that is policy.
+//! The processor: what the rest of the kernel may use of the machine it runs on, said once.
 //!
-//! Owns the boot assembly, the exception vectors, the page tables and the few instructions that
-//! Rust has no words for. The layers above use the functions of these modules; only here and in the
-//! drivers is there assembly or access to memory-mapped registers.
+//! There are two machines. `aarch64` is the product: boot assembly, exception vectors, page tables. `hosted` is a Linux
+//! process, whose CPUs are host threads or, under exploration, contexts of one host thread that a seed schedules. This
+//! file is the door between them and the kernel: both have every item that is listed here, and no other item of theirs
+//! can be reached. Only here and in `drivers` is there assembly or access to memory-mapped registers.
 
-pub mod backtrace;
-pub mod boot;
-mod boot_tables;
-pub mod cache;
-pub mod counter;
-pub mod cpu;
-pub mod daif;
-pub(crate) mod entry;
-pub mod exception;
-mod fault;
-pub(crate) mod fp;
-pub mod frame;
-pub(crate) mod handover;
+#[cfg_attr(target_os = "none", path = "aarch64/mod.rs")]
+#[cfg_attr(not(target_os = "none"), path = "hosted/mod.rs")]
+mod machine;
+
+pub mod hooks;
 pub mod layout;
-pub(crate) mod leaf;
 pub mod lock;
-pub mod mmu;
-pub(crate) mod switch;
-mod tables;
-mod vectors;
 
-pub use frame::TrapFrame;
+pub use machine::frame::TrapFrame;
+
+/// Stack walking.
+pub mod backtrace {
+    pub use super::machine::backtrace::Backtrace;
+}
+
+/// Starting CPUs: their stacks, and how each gets into the kernel.
+pub mod boot {
+    pub(crate) use super::machine::boot::{BootStacks, STACK_SIZE, continue_on_stacks, set_affinity};
+    pub(crate) use super::machine::boot::{prepare_secondary, secondary_entry_physical};
+}
+
+/// Cache maintenance, for memory that is read or was written past the caches.
+pub mod cache {
+    pub use super::machine::cache::{clean, drop_lines, forget_instructions};
+}
+
+/// The counter, and the timer of the calling CPU.
+pub mod counter {
+    pub use super::machine::counter::{TIMER_INTERRUPT, disarm, frequency, now, set_deadline};
+}
+
+/// Single instructions and identity registers of the CPU that executes the call.
+pub mod cpu {
+    pub use super::machine::cpu::{affinity, halt, identity, relax, wait_for_interrupt};
+    pub use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
+    pub use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
+}
+
+/// Masking of interrupts on the CPU that executes the call.
+pub mod daif {
+    pub use super::machine::daif::{Saved, mask, mask_for_good, masked, restore, take_pending, unmask};
+}
+
+/// What the machine was entered with.
+pub(crate) mod entry {
+    pub(crate) use super::machine::entry::{level, set_level};
+}
+
+/// Exceptions: what they mean, and the report of one.
+pub mod exception {
+    pub(crate) use super::hooks::set_fatal;
+    pub use super::hooks::{FaultKind, Hooks, Room, set_hooks};
+    pub use super::machine::Fault;
+    pub use super::machine::exception::Report;
+}
+
+/// Floating-point state of LWPs.
+pub(crate) mod fp {
+    pub(crate) use super::machine::fp::{FpState, disable, enable};
+}
+
+/// Leaving for another image.
+pub(crate) mod handover {
+    pub(crate) use super::machine::handover::{Move, PIECE, SCRATCH_PAGES, enter};
+}
+
+/// Pages of lazy stacks, one at a time and without a lock.
+pub(crate) mod leaf {
+    pub(crate) use super::machine::leaf::{look, map, unmap};
+}
+
+/// The address space.
+pub mod mmu {
+    pub use super::machine::mmu::{FrameSource, MapError, PhysicalRange};
+    pub use super::machine::mmu::{
+        image_range, linear, payload_range, physical_of_image, physical_of_linear,
+    };
+    pub(crate) use super::machine::mmu::{
+        install, map_shared, mark_pages, set_frame_source, set_image_physical,
+    };
+    pub use super::machine::mmu::{is_readable, is_writable, translate};
+    pub use super::machine::mmu::{map_device, map_pages, unmap_pages};
+}
+
+/// The context switch and the first entry of a thread.
+pub(crate) mod switch {
+    pub(crate) use super::machine::switch::{SavedContext, abandon, prepare, restart, resume, switch};
+}

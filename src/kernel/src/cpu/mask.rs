@@ -1,6 +1,6 @@
 //! Which CPUs are online, and which are idle.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::sched::place::CpuMask;
 

@@ -2,12 +2,43 @@
 //!
 //! Above `arch`, below everything else. Only here and in `arch` are device registers touched; every
 //! driver maps its own registers once, at boot, and says in its file which context may call what.
+//!
+//! The second door between the two machines (see `arch`): `aarch64` has the drivers of real devices, `hosted` makes the
+//! same functions out of what the host offers.
 
-pub mod gic;
-pub mod pl011;
-pub mod power;
-pub mod rtc;
-pub mod smp;
+#[cfg_attr(target_os = "none", path = "aarch64/mod.rs")]
+#[cfg_attr(not(target_os = "none"), path = "hosted/mod.rs")]
+mod machine;
+
+/// The interrupt controller.
+pub mod gic {
+    pub use super::machine::gic::{Ack, InitError, acknowledge, end, send_sgi, send_sgi_all_others};
+    pub use super::machine::gic::{enable_private, enable_shared, init, init_cpu};
+}
+
+/// The console's UART.
+pub mod pl011 {
+    pub use super::machine::pl011::{BAUD_RATE, InitError, Transmitter, init, read, transmitter, write};
+    pub use super::machine::pl011::{
+        acknowledge_receive, disable_receive_interrupt, enable_receive_interrupt,
+    };
+    pub use super::machine::pl011::{can_have_speed, emergency_write, flush, set_speed, settle};
+}
+
+/// Switching the machine off, and restarting it.
+pub mod power {
+    pub use super::machine::power::{init, off, restart};
+}
+
+/// The clock that knows the date.
+pub mod rtc {
+    pub(crate) use super::machine::rtc::read;
+}
+
+/// Starting the other CPUs.
+pub mod smp {
+    pub use super::machine::smp::{StartError, start};
+}
 
 use crate::board::{self, BoardInfo};
 

@@ -3,8 +3,8 @@
 //! Nobody says when a thread will not be joined, so nothing may be kept of one that has ended: what is known is which
 //! have not. Threads have numbers of their own, given before they run, so that one that ends at once is not missed.
 
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;

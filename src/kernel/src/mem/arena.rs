@@ -9,9 +9,9 @@
 //!
 //! Who uses an arena, and when it goes, is decided by the layer of processes (`proc::arena`).
 
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::alloc::Layout;
 use core::ptr::{NonNull, slice_from_raw_parts_mut};
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use rlsf::{GRANULARITY, Tlsf};
 

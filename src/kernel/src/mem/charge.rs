@@ -4,7 +4,7 @@
 //! (DESIGN, decision 10: a leak is never silent). An owner is a number that the layer of processes gives out; 0 is the
 //! kernel itself. An arena (`mem::arena`) is charged as a whole, as it grows. Any context.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 

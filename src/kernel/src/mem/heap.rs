@@ -5,10 +5,9 @@
 //! never blocks. The bytes in use are counted here by the sizes that were asked for, so that a leak
 //! check sees a single byte and costs no walk through the heap.
 
+use asphodel_core::shim::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use critical_section::RawRestoreState;
 use embedded_alloc::TlsfHeap;
 
@@ -24,7 +23,7 @@ struct KernelHeap {
     lists: TlsfHeap,
     used: AtomicUsize,
     size: AtomicUsize,
-    /// MPIDR_EL1 of the CPU that is inside [`uncounted`]; 0 if none is.
+    /// Identity of the CPU that is inside [`uncounted`]; 0 if none is.
     uncounted_by: AtomicU64,
 }
 
@@ -158,7 +157,7 @@ pub fn free() -> usize {
 pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     static ONE_AT_A_TIME: InterruptLock<()> = InterruptLock::new(());
     let _guard = ONE_AT_A_TIME.lock();
-    HEAP.uncounted_by.store(MPIDR_EL1.get(), Ordering::Relaxed);
+    HEAP.uncounted_by.store(cpu::identity(), Ordering::Relaxed);
     let result = work();
     HEAP.uncounted_by.store(0, Ordering::Relaxed);
     result
@@ -169,7 +168,7 @@ pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
 pub fn is_uncounted() -> bool {
     // Relaxed: a CPU always sees what it stored itself, and only that can be its own number.
     let by = HEAP.uncounted_by.load(Ordering::Relaxed);
-    by != 0 && by == MPIDR_EL1.get()
+    by != 0 && by == cpu::identity()
 }
 
 /// Interrupts masked and one lock for all CPUs, which a CPU may take again while it holds it.
@@ -177,7 +176,7 @@ struct CriticalSection;
 
 critical_section::set_impl!(CriticalSection);
 
-/// Who is in the critical section: MPIDR_EL1 of that CPU, whose bit 31 is always set; 0 is nobody.
+/// Identity of the CPU that is in the critical section; 0: none is.
 static OWNER: AtomicU64 = AtomicU64::new(0);
 
 /// Restore state of an inner section: nothing to do. Not a value of DAIF, which has no such bit.
@@ -189,7 +188,7 @@ unsafe impl critical_section::Impl for CriticalSection {
     #[inline]
     unsafe fn acquire() -> RawRestoreState {
         let saved = daif::mask();
-        let me = MPIDR_EL1.get();
+        let me = cpu::identity();
         // Only this CPU can have written its own number, so a relaxed look is enough.
         if OWNER.load(Ordering::Relaxed) == me {
             return NESTED;

@@ -5,7 +5,7 @@
 //! is armed at a time, in the whole system. What the allocators keep for themselves (`heap::uncounted`) has memory of
 //! its own and does not fail.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arch::cpu;
 

@@ -6,8 +6,8 @@
 //! chunk at a time, straight from the frame allocator. Each CPU keeps a few free slots of its own ([`Magazine`]), so
 //! creating and ending threads takes no lock shared between CPUs most of the time.
 
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch::layout::{PAGE_SIZE, record_table};
 use crate::arch::lock::InterruptLock;

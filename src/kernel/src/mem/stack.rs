@@ -8,8 +8,8 @@
 //! (`thread::lazy`), without a lock.
 
 use alloc::vec::Vec;
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::num::NonZeroUsize;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::thread::lazy_stack::{self, Entry, FIRST_PAGES, Mapped};
 

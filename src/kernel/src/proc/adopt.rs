@@ -3,7 +3,7 @@
 //! The protocol is that of `asphodel_core::proc::family`: whoever comes from the child's side locks the brood of the
 //! parent it has read and asks whether it still is the parent.
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::proc::family::Received;
 use asphodel_core::signal::Signal;

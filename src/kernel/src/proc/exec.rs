@@ -5,8 +5,8 @@
 //! of its own stack. The process stays who it is: pid, parent, children, group, exit signal, usage. A caller that is not
 //! the first, or that an exit overtakes, dies like any sibling and never returns to its program (T28, T29, R38).
 
+use asphodel_core::shim::atomic::Ordering;
 use core::hint::black_box;
-use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::wait::reason::Reason;

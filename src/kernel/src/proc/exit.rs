@@ -5,7 +5,7 @@
 //! what remains is done when it has left that (`undertaker`): the process becomes a zombie when nobody of
 //! it is on a CPU (R14).
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
@@ -19,11 +19,12 @@ use crate::arch::mmu;
 use crate::mem::{self, stack};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, arena, files, handle, hooks, kill, spawn, task_group, undertaker, watchdog};
+use crate::proc::{adopt, arena, files, handle, hooks, kill, spawn, task_group, trace, undertaker, watchdog};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::Manner;
 use crate::sync::{channel, token};
 use crate::thread::Thread;
+use crate::{emergency_println, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
@@ -32,7 +33,7 @@ pub(crate) fn exit_process(status: Status) -> ! {
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election: nobody would be left to adopt (T19, R50).
-        crate::panic::end_of_init(status);
+        end_of_init(status);
     }
     if is_master() {
         finish_without_hooks(process);
@@ -41,6 +42,17 @@ pub(crate) fn exit_process(status: Status) -> ! {
         Leave::Quietly(departure) => lwp::depart(process, Thread::current(), departure),
         Leave::AsMaster(master) => finish(process, master, status),
     }
+}
+
+/// Process 1 has ended with `status`: the system powers off with it (T19). Unless all went well, the last exits are
+/// reported, because one of them may be the reason.
+fn end_of_init(status: Status) -> ! {
+    shutdown::end_with(status.shell_code(), || {
+        emergency_println!("asphodel: init {status}, the system ends");
+        if status != Status::exited(0) {
+            trace::tell_last_exits();
+        }
+    })
 }
 
 /// Whether the running LWP was elected before: it has panicked, faulted, or asked to end, in a hook.
@@ -52,7 +64,7 @@ pub(crate) fn is_master() -> bool {
 pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -> ! {
     let thread = Thread::current();
     if process.pid() == Pid::INIT {
-        crate::panic::end_of_init(status);
+        end_of_init(status);
     }
     thread.lwp.master.store(true, Ordering::Relaxed);
     process.mark(Step::Elected);

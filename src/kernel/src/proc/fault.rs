@@ -4,16 +4,16 @@
 //! for a panic. The cause goes to the console with registers and backtrace. What happens while a kernel lock may be
 //! held, or with interrupts masked, is the kernel's own fault and ends the system.
 
+use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
-use core::sync::atomic::Ordering;
 
 use alloc::boxed::Box;
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
+use crate::arch::TrapFrame;
 use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
-use crate::arch::frame::TrapFrame;
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
 use crate::proc::{exit, lwp};
@@ -78,7 +78,7 @@ impl fmt::Display for LoadedAt {
 fn irq(frame: &mut TrapFrame) -> bool {
     let reschedule = interrupt::handle(frame);
     if dies_on_return(Thread::current()) && !frame.irq_masked() {
-        redirect(frame, end_at_kill_point, 0);
+        frame.redirect(end_at_kill_point, 0);
     }
     reschedule
 }
@@ -104,31 +104,30 @@ fn preempt() {
 /// Hook: a synchronous exception of a thread.
 fn fault(frame: &mut TrapFrame, fault: &Fault) {
     let thread = Thread::current();
-    let touch =
-        if fault.is_missing_data() { touch_stack(frame, fault.far as usize) } else { Touch::Elsewhere };
+    let touch = if fault.is_missing_data() { touch_stack(frame, fault.address()) } else { Touch::Elsewhere };
     if touch == Touch::Mapped {
         return;
     }
     if !can_die(thread) || frame.irq_masked() {
-        crate::panic::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
+        crate::shutdown::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
     }
     if touch == Touch::OutOfMemory {
-        crate::println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.far);
+        crate::println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.address());
         move_to_another_stack(frame, thread);
-        return redirect(frame, end_by_signal, u64::from(Signal::ABRT.number()));
+        return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     }
-    crate::println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.elr as usize));
+    crate::println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.pc() as usize));
     if fault.kind == FaultKind::StackOverflow {
         move_to_another_stack(frame, thread);
     }
-    frame.sp &= !15;
-    redirect(frame, end_by_signal, u64::from(signal_of(fault.kind).number()));
+    frame.align_sp();
+    frame.redirect(end_by_signal, u64::from(signal_of(fault.kind).number()));
 }
 
 /// Its stack is full: it dies on another one. If there is none, on its own from the top: it never returns.
 fn move_to_another_stack(frame: &mut TrapFrame, thread: &Thread) {
     let top = thread.replace_stack(Cpu::this());
-    frame.sp = top.map_or_else(|| thread.stack_top() as u64, |top| top as u64);
+    frame.set_sp(top.map_or_else(|| thread.stack_top() as u64, |top| top as u64));
 }
 
 /// The interrupted code touches `address`, where nothing is mapped: if that is a page of a lazy stack, it is mapped.
@@ -158,12 +157,6 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
     }
 }
 
-/// Makes the interrupted thread go on at `function(argument)`, with interrupts unmasked.
-fn redirect(frame: &mut TrapFrame, function: extern "C" fn(u64) -> !, argument: u64) {
-    frame.elr = function as *const () as u64;
-    frame.x[0] = argument;
-}
-
 /// Where a faulting LWP goes on.
 extern "C" fn end_by_signal(number: u64) -> ! {
     Thread::current().service_depth.set(1);
@@ -182,7 +175,7 @@ extern "C" fn end_at_kill_point(_argument: u64) -> ! {
 fn first_fp_use(frame: &mut TrapFrame) {
     let thread = Thread::current();
     if !thread.is_lwp() || frame.irq_masked() {
-        crate::panic::fatal(format_args!("floating point in the kernel\n{frame}"));
+        crate::shutdown::fatal(format_args!("floating point in the kernel\n{frame}"));
     }
     // Its own state, freed when it ends: the kernel's, so not from an arena.
     let depth = thread.service_depth.get();
@@ -192,8 +185,8 @@ fn first_fp_use(frame: &mut TrapFrame) {
     let Some(state) = state.map(Box::into_raw) else {
         // As any allocation that fails where nobody can be told.
         crate::println!("{} ends: there is no memory for its floating-point registers", Who(thread));
-        frame.sp &= !15;
-        return redirect(frame, end_by_signal, u64::from(Signal::ABRT.number()));
+        frame.align_sp();
+        return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     };
     thread.fp.store(state, Ordering::Relaxed);
     thread.program_registers.set(1);

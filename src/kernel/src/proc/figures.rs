@@ -84,7 +84,7 @@ fn cpu_report(index: u32) -> CpuReport {
         interrupts: cpu.statistics.interrupts.get(),
         messages: cpu.statistics.messages.get(),
         idle_ticks: idle.usage.read().cpu_ticks + running_ticks(idle),
-        queue: cpu.ready.load(core::sync::atomic::Ordering::Relaxed),
+        queue: cpu.ready.load(asphodel_core::shim::atomic::Ordering::Relaxed),
         runs: running_process(cpu),
         ..nothing
     }

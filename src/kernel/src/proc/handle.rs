@@ -5,8 +5,8 @@
 //! master's own, when the master is buried. Whoever takes the *key* out of the record, the holder or the process, gives
 //! the hold back. A handle that outlives its process tells that the LWP has ended.
 
+use asphodel_core::shim::atomic::Ordering;
 use core::mem::ManuallyDrop;
-use core::sync::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::wait::queue::prepare_unless;

@@ -4,7 +4,7 @@
 //! Called by the master alone, once each (T22), while the process's memory is whole (T49). The registries may change
 //! meanwhile, and what is called may block (R29): the walk is that of `asphodel_core::proc::hooks`.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;

@@ -3,7 +3,7 @@
 //! A doomed LWP dies at its next kill point. The flag is set first, then the sleep is ended if a kill may end it, then
 //! the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::doom`). Nobody is unwound, no lock dies.
 
-use core::sync::atomic::{Ordering, fence};
+use asphodel_core::shim::atomic::{Ordering, fence};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;

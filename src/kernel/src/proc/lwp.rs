@@ -4,7 +4,7 @@
 //! master, who takes that lock after its election, finds every LWP there is (R7, D32). On its way out an LWP leaves
 //! the crew, and then nothing may block any more.
 
-use core::sync::atomic::{Ordering, compiler_fence};
+use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;

@@ -2,8 +2,8 @@
 //! watchdog reports.
 
 use alloc::vec::Vec;
+use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
-use core::sync::atomic::Ordering;
 
 use asphodel_core::id::Pid;
 use asphodel_core::thread::park::Sleep;

@@ -5,7 +5,7 @@
 //! is charged with, its tenants are, too. What it still owned when it ended is charged as long as its record is there,
 //! and is nobody's from then on (DESIGN, decision 10).
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::id::Pid;
 use asphodel_core::proc::quota::Resource;

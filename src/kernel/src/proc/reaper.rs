@@ -2,7 +2,7 @@
 //!
 //! procctl(2). Whose orphans go to whom is decided in `asphodel_core::proc::domain`; the adoption itself is in `adopt`.
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use alloc::vec::Vec;
 use asphodel_core::errno::Errno;

@@ -4,8 +4,8 @@
 //! may touch it, and what one starts with. A record is never unmapped, so a stale reference finds a record, if perhaps
 //! another process's.
 
+use asphodel_core::shim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use alloc::boxed::Box;
 use asphodel_core::id::Pid;

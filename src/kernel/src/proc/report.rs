@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::quota::{NOBODY, Quota, Resource};
 use asphodel_core::proc::usage::Usage;
+use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::reason::Reason;
-use core::sync::atomic::Ordering;
 
 use crate::arch::counter;
 use crate::mem;

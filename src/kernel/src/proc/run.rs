@@ -2,9 +2,9 @@
 //!
 //! All of this is program code, as it were: its memory is the caller's own, and comes from its arena if it has one.
 
+use asphodel_core::shim::atomic::{AtomicBool, Ordering};
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;

@@ -10,9 +10,9 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::domain;
 use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
+use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::signal::Signal;
 use asphodel_core::wait::reason::Reason;
-use core::sync::atomic::Ordering;
 
 use crate::arch::{counter, daif};
 use crate::cpu::Cpu;

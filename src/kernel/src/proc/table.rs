@@ -11,7 +11,7 @@ use asphodel_core::proc::domain::{Domain, Domains};
 use asphodel_core::proc::family::{Kin, Kinship};
 use asphodel_core::proc::quota::{NOBODY, Resource};
 use asphodel_core::proc::tenure::Vacant;
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use crate::arch::daif;
 use crate::cpu::Cpu;

@@ -5,7 +5,7 @@
 //! (`proc::files`); the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There are no
 //! permissions: a leader's exit ends its peers by the kernel's own hand (D15).
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::peers::{PeerLinks, Peering};

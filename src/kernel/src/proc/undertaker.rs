@@ -8,7 +8,7 @@
 //! Stacks of LWPs that die in their process's exit, or for an LWP that becomes the only one, are not reused before the
 //! last of them is off its CPU, because a sibling may still run program code that borrows from them (DESIGN, decision 10).
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;

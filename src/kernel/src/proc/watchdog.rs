@@ -5,7 +5,7 @@
 //! (`watchdog=SECONDS` among the boot arguments, 0 turns it off), and is armed again while any exit is in progress. The
 //! decisions are those of `asphodel_core::watchdog`. It changes nothing and nobody waits for it: it only tells.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;

@@ -4,7 +4,7 @@
 //! answers by posting a thread. A CPU whose threads wait while others idle offers them by itself after a while: a
 //! thread that is about to run anyway is not moved.
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::sched::place::CpuMask;
 

@@ -3,7 +3,7 @@
 //! Time slices, sleepers' deadlines and offers of work share it. The hardware is only ever moved to an earlier time
 //! here; when it fires too early, because what it was set for is over, it is set anew. All with interrupts masked.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use crate::arch::counter;
 use crate::cpu::{Cpu, NEVER, mask};

@@ -2,11 +2,11 @@
 
 use spin::Once;
 
-use crate::arch::counter;
-use crate::arch::frame::TrapFrame;
+use crate::arch::{TrapFrame, counter};
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, balance, deadline, parking, ready, switch};
+use crate::shutdown;
 use crate::thread::{Thread, lazy};
 
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
@@ -43,7 +43,7 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
                 continue;
             }
             counter::TIMER_INTERRUPT => deadline::fired(cpu),
-            crate::panic::STOP => crate::panic::stop_here(),
+            shutdown::STOP => shutdown::stop_here(),
             number => device(number),
         }
         gic::end(interrupt);

@@ -4,7 +4,7 @@
 //! there, or is posted to it goes to another one. Whatever dies on it is buried before it chooses who runs next, as on
 //! any CPU, so parking leaves no corpse behind (T197).
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::place::CpuMask;

@@ -1,6 +1,6 @@
 //! Making threads runnable: here, or on another CPU by message.
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::mailbox::Posted;
 use asphodel_core::sched::place;

@@ -7,7 +7,7 @@
 //! parent, the master) can be chosen at once. That needs a stack which is not the dead one's: the idle thread's, which
 //! does not run meanwhile, below what it has saved there.
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::sched::turn::End;
 use asphodel_core::thread::remains::OffStack;

@@ -4,7 +4,7 @@
 //! share a queue; a wake-up takes out those of its own address alone. A thread registers first ([`Registration`]),
 //! re-tests its condition, and sleeps then, so that a wake-up in between is not lost (tsleep_interlock).
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::queue::{self, Waiters};

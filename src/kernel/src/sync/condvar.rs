@@ -1,6 +1,6 @@
 //! Condition variables, to be used with a [`Mutex`].
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::wait::reason::Reason;
 

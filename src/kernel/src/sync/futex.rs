@@ -5,7 +5,7 @@
 //! under the queue's lock, so no wake-up is lost between the two. A word is found by its address, which is looked at
 //! when somebody sleeps, never when somebody is woken.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::wait::reason::Reason;

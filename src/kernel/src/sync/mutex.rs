@@ -3,9 +3,9 @@
 //! A guard is a kernel guard: an LWP that holds one does not die before it has dropped it (DESIGN: never while it
 //! holds kernel guards), so a mutex never dies with its holder (T43).
 
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::wait::reason::Reason;
 

@@ -6,8 +6,8 @@
 //! (c)); in between, a killable wait returns at once (kill point (b)) and the service unwinds by ordinary returns, so
 //! guards are dropped. An LWP never dies inside a service, hence never with a kernel lock.
 
+use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, compiler_fence};
 
 use spin::Once;
 

@@ -5,8 +5,8 @@
 //! the token protects may change across a block, so the data are lent for non-blocking sections only
 //! ([`Held::access`]): no borrow can live across a block, and a block inside such a section ends the process.
 
+use asphodel_core::shim::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel_core::wait::reason::Reason;
 

@@ -7,8 +7,8 @@
 pub(crate) mod lazy;
 pub mod stack;
 
+use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::list::{Links, Nodes};

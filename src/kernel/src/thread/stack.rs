@@ -26,7 +26,7 @@ const LAZY_PAGES: usize = 16;
 static SHARED: InterruptLock<heapless::Vec<Stack, DEPOT>> = InterruptLock::new(heapless::Vec::new());
 
 /// Bytes of a stack unless attributes say otherwise.
-pub const DEFAULT_SIZE: usize = 16 * 1024;
+pub const DEFAULT_SIZE: usize = stack::MIN_SIZE;
 
 /// Stacks in use by threads that are not disposed of, idle threads left out. Any context.
 pub fn in_use() -> u64 {

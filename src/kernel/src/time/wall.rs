@@ -3,7 +3,7 @@
 //! Read once at boot, from the board's clock, or else from the boot argument `time=SECONDS` (since 1970), and kept by the
 //! counter from then on. A board that has neither begins on 1970-01-01 when its counter started, until it is set.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::time::scale::NANOSECONDS;
 

@@ -4,7 +4,7 @@
 //! a call-out may take locks and block for a short while. [`Callout::cancel`] is synchronous: when it returns, the
 //! function neither runs nor will run (D17).
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use asphodel_core::shim::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::time::callout;

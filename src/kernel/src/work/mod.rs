@@ -6,7 +6,7 @@
 pub mod callout;
 pub(crate) mod worker;
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use asphodel_core::shim::atomic::{AtomicUsize, Ordering};
 
 use asphodel_core::task::{Enqueue, TaskState};
 use asphodel_core::wait::reason::Reason;

@@ -1,6 +1,6 @@
 //! The worker threads and their queues, one of each for every CPU.
 
-use core::sync::atomic::Ordering;
+use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::place::CpuMask;

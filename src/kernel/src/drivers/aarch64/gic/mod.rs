@@ -10,7 +10,7 @@
 mod v2;
 mod v3;
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use asphodel_core::shim::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use asphodel_core::board::{CpuInfo, GicInfo, MAX_CPUS};
 

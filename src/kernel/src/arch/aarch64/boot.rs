@@ -7,15 +7,15 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ptr::from_ref;
 
-use super::lock::InterruptLock;
 use super::{cache, cpu, entry, mmu};
+use crate::arch::lock::InterruptLock;
 
 /// Size in bytes of a CPU's stack, to start with, and of its exception stack.
-pub const STACK_SIZE: usize = 16 * 1024;
+pub(crate) const STACK_SIZE: usize = 16 * 1024;
 /// Size in bytes of the boot CPU's first stack: descriptions of machines are large values.
 pub(super) const FIRST_STACK_SIZE: usize = 3 * STACK_SIZE;
 /// Most CPUs that can be prepared.
-pub const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
+pub(super) const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
 
 /// What a CPU needs to know when it is started: found by its affinity, with the MMU off.
 ///
@@ -43,21 +43,21 @@ pub(super) static CONTEXTS: Contexts = Contexts(UnsafeCell::new(
 
 /// The stacks of one CPU, given away to it for good: the addresses above them.
 #[derive(Clone, Copy, Debug)]
-pub struct BootStacks {
+pub(crate) struct BootStacks {
     /// Of the stack it boots on, which becomes its idle thread's.
-    pub top: usize,
+    pub(crate) top: usize,
     /// Of the stack it takes exceptions on.
-    pub exception_top: usize,
+    pub(crate) exception_top: usize,
 }
 
 /// Physical address at which the other CPUs are to be started, by PSCI or by a spin table.
-pub fn secondary_entry_physical() -> u64 {
+pub(crate) fn secondary_entry_physical() -> u64 {
     mmu::physical_of_image(entry::secondary as *const () as usize)
 }
 
 /// Tells which affinity the CPU of that index has. For the boot code, once for each CPU, before
 /// [`prepare_secondary`]. CPUs beyond [`MAX_CPUS`] are ignored.
-pub fn set_affinity(index: usize, affinity: u64) {
+pub(crate) fn set_affinity(index: usize, affinity: u64) {
     with_context(index, |context| {
         context.key = (affinity & cpu::AFFINITY_MASK) + 1;
         context.index = index as u64;
@@ -69,7 +69,7 @@ pub fn set_affinity(index: usize, affinity: u64) {
 /// Returns the argument to start it with; `None` if the index is unknown or memory is short. What the
 /// argument is does not matter to the started CPU, which finds its context by its affinity: a spin
 /// table passes no argument. For thread context; a second call for the same CPU makes no new stacks.
-pub fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
+pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
     with_context(index, |context| {
         if context.key == 0 {
             return None;
@@ -160,5 +160,9 @@ pub(crate) unsafe fn continue_on_stacks(stacks: BootStacks, next: extern "C" fn(
 /// The first Rust on a CPU that was started by this system, on its own stack, with the final tables.
 pub(super) extern "C" fn secondary_start(index: usize) -> ! {
     disable_low_half();
-    crate::boot::secondary(index)
+    unsafe extern "C" {
+        /// Where the kernel goes on (`boot`), interrupts masked.
+        safe fn kernel_secondary(index: usize) -> !;
+    }
+    kernel_secondary(index)
 }

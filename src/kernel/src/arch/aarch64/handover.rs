@@ -9,8 +9,8 @@ use core::arch::{asm, global_asm};
 
 use super::boot_tables::TEXT_PAGE;
 use super::entry::{self, CONTROL_OFF, NO_LOW_WALKS, STAY_AT_EL2};
-use super::layout::PAGE_SIZE;
 use super::{cache, mmu};
+use crate::arch::layout::PAGE_SIZE;
 
 /// Pages that are needed for the way: the code, and three levels of tables.
 pub(crate) const SCRATCH_PAGES: usize = 4;

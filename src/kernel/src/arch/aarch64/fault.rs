@@ -5,32 +5,8 @@
 
 use core::fmt;
 
-use super::layout;
-
-/// Kinds of faults that a program can be ended for, as far as its waiter is told different things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// Access or jump to an address so low that it must be a null pointer.
-    NullAccess,
-    /// Access to the unmapped addresses below a stack: the stack has overflowed.
-    StackOverflow,
-    /// Load or store that the address does not allow.
-    DataAbort,
-    /// Jump to an address that cannot be executed.
-    PrefetchAbort,
-    /// The instruction is not defined, trapped or not allowed at this level.
-    Undefined,
-    /// Misaligned data access, stack pointer or program counter.
-    Alignment,
-    /// `brk`, breakpoint, watchpoint or single step.
-    Breakpoint,
-    /// A floating-point exception whose trap was enabled.
-    FloatingPoint,
-    /// Memory reported an error of its own (external abort, parity).
-    Bus,
-    /// Anything else: never expected.
-    Unexpected,
-}
+use crate::arch::hooks::FaultKind;
+use crate::arch::layout;
 
 /// One fault: what happened, and where.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +81,11 @@ impl Fault {
     /// The fault of a thread that was interrupted where its stack has no memory, at `address`.
     pub fn stack_without_memory(address: u64, pc: u64) -> Self {
         Self { kind: FaultKind::DataAbort, esr: MISSED_WRITE, far: address, pc }
+    }
+
+    /// The address that was accessed; meaningful for faults that have one.
+    pub fn address(&self) -> usize {
+        self.far as usize
     }
 
     /// Whether an access met an address where nothing is mapped, and it was no jump.

@@ -20,7 +20,7 @@ pub struct TrapFrame {
 }
 
 /// Size of a frame in bytes, a multiple of the stack's alignment.
-pub const FRAME_SIZE: usize = size_of::<TrapFrame>();
+pub(super) const FRAME_SIZE: usize = size_of::<TrapFrame>();
 
 const _: () = assert!(FRAME_SIZE == 272 && FRAME_SIZE.is_multiple_of(16));
 
@@ -39,6 +39,32 @@ impl TrapFrame {
     /// Whether the interrupted context had IRQs masked.
     pub fn irq_masked(&self) -> bool {
         self.spsr & IRQ_MASKED != 0
+    }
+
+    /// Where the interrupted context goes on.
+    pub fn pc(&self) -> u64 {
+        self.elr
+    }
+
+    /// The interrupted context's stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.sp
+    }
+
+    /// Makes the interrupted context go on with another stack pointer.
+    pub fn set_sp(&mut self, sp: u64) {
+        self.sp = sp;
+    }
+
+    /// Aligns the stack pointer as a call needs it: a program may hold it misaligned between two accesses.
+    pub fn align_sp(&mut self) {
+        self.sp &= !15;
+    }
+
+    /// Makes the interrupted context go on at `function(argument)`, on its own stack, interrupts as they were.
+    pub fn redirect(&mut self, function: extern "C" fn(u64) -> !, argument: u64) {
+        self.elr = function as *const () as u64;
+        self.x[0] = argument;
     }
 
     /// The interrupted context's frame pointer, x29: the head of its chain of stack frames.

@@ -4,23 +4,23 @@
 //! or of RAM once it is in use. The functions that only translate may be called in any context, those
 //! that map in any context that may take a spin lock.
 
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::asm;
 use core::ops::Range;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
 use asphodel_core::thread::lazy_stack;
 
-use super::layout::{
+use super::tables::Reserve;
+use super::{boot, daif, leaf};
+use crate::arch::layout::{
     ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE,
     RECORDS_WINDOW, STACKS_WINDOW,
 };
-use super::lock::InterruptLock;
-use super::tables::Reserve;
-use super::{boot, daif, leaf};
+use crate::arch::lock::InterruptLock;
 
 pub use super::tables::FrameSource;
 

@@ -11,8 +11,8 @@ use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{PageTable, Translation};
 use heapless::Vec;
 
-use super::layout::PAGE_SIZE;
 use super::mmu;
+use crate::arch::layout::PAGE_SIZE;
 
 /// How many tables the image brings along: enough for the memory map of a board. Each memory region may
 /// take two of level 2 and two of level 3, the image another six.

@@ -14,7 +14,7 @@ use core::mem::offset_of;
 
 use super::exception;
 use super::frame::{FRAME_SIZE, TrapFrame};
-use super::layout::STACK_MIN_SHIFT;
+use crate::arch::layout::STACK_MIN_SHIFT;
 
 /// Size in bytes of the stack for reporting that an exception stack has overflowed.
 const EMERGENCY_STACK_SIZE: usize = 8192;

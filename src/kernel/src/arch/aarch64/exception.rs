@@ -1,70 +1,24 @@
 //! From the vectors to the layers above: dispatch, hooks and the report of what cannot be handled.
 //!
 //! The vectors call the `extern "C"` functions at the end of this file on the CPU's exception stack,
-//! interrupts masked. What an interrupt or a fault *means* is decided by the hooks, registered once at
+//! interrupts masked. What an interrupt or a fault *means* is decided by the hooks (`arch::hooks`), registered once at
 //! boot. Before that, and for anything that happens inside a handler, an exception is fatal.
 
 use core::fmt;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use aarch64_cpu::registers::{ESR_EL1, FAR_EL1, Readable};
 
 use super::backtrace::Backtrace;
-use super::fault::{self, class_of};
+use super::fault::{self, Fault, class_of};
 use super::frame::{FRAME_SIZE, TrapFrame};
 use super::mmu;
-
-pub use super::fault::{Fault, FaultKind};
-
-/// What the kernel does about exceptions from threads (EL1t).
-///
-/// All but `preempt` run on the exception stack with interrupts masked, and must not block.
-pub struct Hooks {
-    /// An interrupt. `true` asks for the thread to be preempted.
-    pub irq: fn(&mut TrapFrame) -> bool,
-    /// A synchronous exception. May edit the frame: the thread goes on with what is in it.
-    pub fault: fn(&mut TrapFrame, &Fault),
-    /// An interrupted thread is to be preempted, and its stack has nothing mapped at an address that is needed for that.
-    /// Maps it, if it is a page that may be mapped now.
-    pub room: fn(&TrapFrame, usize) -> Room,
-    /// The thread used a floating-point register while CPACR_EL1 traps them. As `fault`.
-    pub fp: fn(&mut TrapFrame),
-    /// Called on the interrupted thread's own stack, interrupts masked, after `irq` returned `true`.
-    /// Returns when the thread is to go on, on whatever CPU.
-    pub preempt: fn(),
-}
-
-/// What [`Hooks::room`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// It is mapped now.
-    Mapped,
-    /// It would be, if there were memory.
-    OutOfMemory,
-    /// The stack ends there.
-    None,
-}
-
-static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(null_mut());
-
-/// Registers the hooks. Once, on the boot CPU, before interrupts are first unmasked.
-pub fn set_hooks(hooks: &'static Hooks) {
-    // Release: whoever sees the pointer sees the table behind it.
-    HOOKS.store(core::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
-}
-
-#[inline(always)]
-fn hooks() -> Option<&'static Hooks> {
-    // SAFETY: null, or made from a `&'static Hooks` by `set_hooks`.
-    unsafe { HOOKS.load(Ordering::Acquire).as_ref() }
-}
+use crate::arch::hooks::{self, Hooks, Room, hooks};
 
 /// Room that is left below the saved frame for `Hooks::preempt` on the interrupted thread's stack.
 ///
 /// Together with the frame less than a page, so that looking at both ends looks at everything.
 const PREEMPTION_ROOM: usize = 2048;
-const _: () = assert!(FRAME_SIZE + PREEMPTION_ROOM < super::layout::PAGE_SIZE);
+const _: () = assert!(FRAME_SIZE + PREEMPTION_ROOM < crate::arch::layout::PAGE_SIZE);
 
 /// Where on the interrupted thread's stack its frame is to be put; the fault that it is if the stack has no room.
 fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Fault> {
@@ -107,13 +61,13 @@ impl fmt::Display for Report<'_> {
 /// Ends the system over an interrupt that nobody can handle.
 fn fatal_interrupt(what: &str, frame: &TrapFrame) -> ! {
     let backtrace = Backtrace::of_frame(frame);
-    crate::panic::fatal(format_args!("{what}, at pc {:#x}\n{frame}\n{backtrace}", frame.elr))
+    hooks::fatal(format_args!("{what}, at pc {:#x}\n{frame}\n{backtrace}", frame.elr))
 }
 
 /// Ends the system over an exception that nobody can handle.
 fn fatal(what: &str, frame: &TrapFrame) -> ! {
     let fault = Fault::decode(ESR_EL1.get(), FAR_EL1.get(), frame.elr);
-    crate::panic::fatal(format_args!("{what}: {}", Report { frame, fault: &fault }))
+    hooks::fatal(format_args!("{what}: {}", Report { frame, fault: &fault }))
 }
 
 /// The vectors that are only there to be reported, numbered as in `vectors`.

@@ -8,8 +8,8 @@ use core::arch::asm;
 use core::fmt;
 
 use super::frame::TrapFrame;
-use super::layout::{DEVICE_WINDOW, LINEAR_BASE};
 use super::mmu;
+use crate::arch::layout::{DEVICE_WINDOW, LINEAR_BASE};
 
 /// The longest chain that is followed; a damaged chain may be a ring.
 const MAX_FRAMES: usize = 32;
@@ -78,7 +78,7 @@ impl fmt::Display for Backtrace {
         // In a leaf function, or before a function has made its frame, the caller is in x30 alone. Where
         // x30 is the innermost stored address as well, or a leftover of a call, it says nothing new.
         if let Some(link) = self.link
-            && link >= super::layout::IMAGE_BASE as u64
+            && link >= crate::arch::layout::IMAGE_BASE as u64
             && addresses.peek() != Some(&link)
         {
             write!(out, " {link:#x}")?;

@@ -9,8 +9,8 @@ use core::arch::asm;
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use asphodel_core::thread::lazy_stack::{self, Entry, Mapped};
 
-use super::layout::{PAGE_SIZE, STACKS_WINDOW};
 use super::mmu;
+use crate::arch::layout::{PAGE_SIZE, STACKS_WINDOW};
 
 /// Bits of an address that one level translates, and entries of a table.
 const LEVEL_BITS: usize = 9;

@@ -8,7 +8,7 @@ use core::arch::asm;
 use aarch64_cpu::registers::{MPIDR_EL1, Readable, TPIDR_EL0, TPIDR_EL1, TPIDRRO_EL0, Writeable};
 
 /// The affinity fields Aff3, Aff2, Aff1 and Aff0 of MPIDR_EL1 (Arm ARM D19.2.104).
-pub const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
+pub(super) const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
 
 /// One turn of a spin loop: `yield`.
 ///
@@ -61,6 +61,12 @@ pub fn wait_for_interrupt() {
 #[inline]
 pub fn affinity() -> u64 {
     MPIDR_EL1.get() & AFFINITY_MASK
+}
+
+/// A number that names this CPU and is never 0: MPIDR_EL1, whose bit 31 is always set.
+#[inline(always)]
+pub fn identity() -> u64 {
+    MPIDR_EL1.get()
 }
 
 /// The current thread's pointer (TPIDR_EL1); 0 until there is one.

@@ -7,7 +7,7 @@
 
 use core::arch::global_asm;
 
-use super::layout::{IMAGE_BASE, LINEAR_LIMIT, PAGE_SIZE};
+use crate::arch::layout::{IMAGE_BASE, LINEAR_LIMIT, PAGE_SIZE};
 
 // Descriptors of the boot tables (Arm ARM D8.3): valid page, normal memory, inner shareable, accessed.
 const PAGE: u64 = 0b11 | 1 << 2 | 3 << 8 | 1 << 10;

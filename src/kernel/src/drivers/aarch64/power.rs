@@ -6,9 +6,9 @@
 //! With the boot argument `end=restart` the machine restarts where it would be switched off otherwise: a board under test is
 //! back in its loader then, and nobody has to touch its power.
 
+use asphodel_core::shim::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use asphodel_core::board::PowerInfo;
 use safe_mmio::fields::ReadPureWrite;

@@ -6,8 +6,8 @@
 //! nothing. Before [`init`] output is dropped. Register names are those of the PL011 Technical
 //! Reference Manual (Arm DDI 0183); the driver of the registers is the crate `arm-pl011-uart`.
 
+use asphodel_core::shim::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use arm_pl011_uart::{
     DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,

@@ -10,9 +10,9 @@
 //! Two of its entries are used later: the one for the other CPUs, and the exchange of page tables, which
 //! needs a place that both tables leave alone.
 
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::bootargs;
 
@@ -123,7 +123,7 @@ primary_entry:
     mov     x0, x19
     mov     x1, x20
     lsr     x2, x21, #2
-    ldr     x3, ={early}
+    ldr     x3, =kernel_main
     br      x3
 
 // From any CPU but the first; finds its context by its affinity.
@@ -324,6 +324,5 @@ first_stacks:         .skip {FIRST_STACK_SIZE} + {STACK_SIZE}
     NO_HIGH_WALKS = const NO_HIGH_WALKS,
     contexts = sym CONTEXTS,
     vectors = sym vectors::table,
-    early = sym crate::boot::early,
     secondary_start = sym boot::secondary_start,
 );

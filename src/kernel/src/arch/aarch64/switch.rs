@@ -4,8 +4,8 @@
 //! stack pointer in the thread's record. All other registers are dead at a call. Floating-point registers are none
 //! of this file's business, see `fp`. Used by the scheduler only, interrupts masked.
 
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::{asm, naked_asm};
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of saved registers on the stack of a context that does not run.
 const SAVED: usize = 12 * 8;

@@ -1,0 +1,65 @@
+//! The end of the system: a fatal error, a power-off or a restart that was asked for.
+//!
+//! Every function may be called in any context, with any lock held, on several CPUs at once: the first CPU reports and
+//! switches the power off, the others stop. Owns the interrupt that stops a CPU.
+
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
+use core::fmt;
+
+use crate::arch::{cpu, daif};
+use crate::drivers::{gic, pl011, power};
+use crate::emergency_println;
+
+/// Status of the system when it ends by a fatal error: 128 + SIGABRT, as a shell would show it.
+const STATUS: u8 = 134;
+
+/// The interrupt that stops a CPU for good.
+pub(crate) const STOP: u32 = 1;
+
+/// Affinity of the CPU that ends the system, plus one; 0 while none does.
+static ENDER: AtomicU64 = AtomicU64::new(0);
+
+/// Masks interrupts and makes all other CPUs stop. A second CPU does not return from here. If the CPU that ends the
+/// system comes here again, because its report has failed, it only switches the power off.
+fn stop_other_cpus() {
+    let _for_good = daif::mask();
+    let me = cpu::affinity() + 1;
+    match ENDER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => gic::send_sgi_all_others(STOP),
+        Err(ender) if ender == me => power::off(STATUS),
+        Err(_) => cpu::halt(),
+    }
+}
+
+/// Stops this CPU because another one ends the system: the handler of [`STOP`]. Interrupt context.
+pub(crate) fn stop_here() -> ! {
+    cpu::halt()
+}
+
+/// Ends the system with `report`, which follows `asphodel: PANIC` on the console.
+pub(crate) fn fatal(report: fmt::Arguments<'_>) -> ! {
+    stop_other_cpus();
+    emergency_println!("\nasphodel: PANIC on CPU {:#x}: {report}", cpu::affinity());
+    power::off(STATUS)
+}
+
+/// Ends the system with `status`, after `last_words` has printed what there is to say about it. `last_words` is called
+/// with interrupts masked and all other CPUs stopping, and must print by `emergency_println!` only.
+pub(crate) fn end_with(status: u8, last_words: impl FnOnce()) -> ! {
+    stop_other_cpus();
+    pl011::settle();
+    last_words();
+    power::off(status)
+}
+
+/// Powers the system off because a program asks for it.
+pub(crate) fn power_off(status: u8) -> ! {
+    stop_other_cpus();
+    power::off(status)
+}
+
+/// Restarts the system because a program asks for it.
+pub(crate) fn restart() -> ! {
+    stop_other_cpus();
+    power::restart(0)
+}
