@@ -1,11 +1,11 @@
 //! `crash`: a program that does what must end it, and nothing else.
 
-use core::arch::asm;
 use core::hint::black_box;
 
 use alloc::vec::Vec;
 
 use asphodel::api::{Arguments, println, program};
+use asphodel::arch::cpu;
 
 use crate::programs::complain;
 
@@ -19,14 +19,8 @@ fn crash(arguments: &Arguments<'_>) -> i32 {
             println!("crash: the null page holds {value:#x}");
         }
         "stack" => println!("crash: {} calls fit the stack", deepen(0)),
-        "undefined" => {
-            // SAFETY: permanently undefined: traps, and does nothing else.
-            unsafe { asm!("udf #0") }
-        }
-        "breakpoint" => {
-            // SAFETY: traps, and does nothing else.
-            unsafe { asm!("brk #1") }
-        }
+        "undefined" => cpu::undefined_instruction(),
+        "breakpoint" => cpu::breakpoint(),
         "panic" => panic!("as asked for"),
         "text" => {
             let code = crash as fn(&Arguments<'_>) -> i32 as usize as *mut u32;

@@ -19,6 +19,17 @@ pub mod atomic {
     };
     #[cfg(loom)]
     pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+
+    #[cfg(all(feature = "interleave", not(loom)))]
+    pub use asphodel_interleave::of_program;
+
+    /// The word of a program, which has the atomics of the language, as one of these.
+    #[cfg(not(any(feature = "interleave", loom)))]
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_program(word: &core::sync::atomic::AtomicU32) -> &AtomicU32 {
+        word
+    }
 }
 
 /// Cells that a lock elsewhere guards: always accessed relaxed, never a protocol of their own.

@@ -206,3 +206,11 @@ number!(AtomicI32, i32);
 atomic!(AtomicBool, bool, u64::from, |bits: u64| bits != 0);
 arithmetic!(AtomicBool, bool: fetch_or, fetch_and, fetch_xor);
 atomic!(AtomicPtr<T>, *mut T, |value: *mut T| value as usize as u64, |bits: u64| bits as usize as *mut T);
+
+/// The word of a program, which has the atomics of the language, as one of these.
+#[inline]
+#[must_use]
+pub fn of_program(word: &real::AtomicU32) -> &AtomicU32 {
+    // SAFETY: `AtomicU32` is a transparent wrapper of the real one.
+    unsafe { &*core::ptr::from_ref(word).cast() }
+}

@@ -64,7 +64,7 @@ impl<T> InterruptLock<T> {
 
     /// Waits for the lock where interrupts are masked already, and stay so while it is held.
     #[inline]
-    pub fn lock_masked(&self) -> SpinMutexGuard<'_, T, Yield> {
+    pub(crate) fn lock_masked(&self) -> SpinMutexGuard<'_, T, Yield> {
         debug_assert!(daif::masked(), "an interrupt could find the lock held by its own CPU");
         self.0.lock()
     }

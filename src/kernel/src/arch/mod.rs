@@ -22,8 +22,10 @@ pub mod backtrace {
 
 /// Starting CPUs: their stacks, and how each gets into the kernel.
 pub mod boot {
-    pub(crate) use super::machine::boot::{BootStacks, STACK_SIZE, continue_on_stacks, set_affinity};
-    pub(crate) use super::machine::boot::{prepare_secondary, secondary_entry_physical};
+    pub(crate) use super::machine::boot::{BootStacks, STACK_SIZE, continue_on_stacks};
+    pub(crate) use super::machine::boot::{prepare_secondary, set_affinity};
+    #[cfg(target_os = "none")]
+    pub(crate) use super::machine::boot::secondary_entry_physical;
 }
 
 /// Cache maintenance, for memory that is read or was written past the caches.
@@ -41,6 +43,7 @@ pub mod cpu {
     pub use super::machine::cpu::{affinity, halt, identity, relax, wait_for_interrupt};
     pub use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
     pub use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
+    pub use super::machine::cpu::{breakpoint, undefined_instruction};
 }
 
 /// Masking of interrupts on the CPU that executes the call.
@@ -92,4 +95,15 @@ pub mod mmu {
 /// The context switch and the first entry of a thread.
 pub(crate) mod switch {
     pub(crate) use super::machine::switch::{SavedContext, abandon, prepare, restart, resume, switch};
+}
+
+/// What the drivers of the hosted machine are made of, and what an observer of an exploration uses.
+#[cfg(not(target_os = "none"))]
+pub(crate) mod host {
+    pub(crate) use super::machine::entry::{entropy, exit, is_explored, tell_figures, violation, words, write};
+    pub(crate) use super::machine::explore::{Watch, fail, figures, quietly, random, set_watch};
+    pub(crate) use super::machine::machine::{acknowledge, count as cpu_count, raise};
+    pub(crate) use super::machine::memory::{RAM_BASE, size as ram_size};
+    pub(crate) use super::machine::run::spawn;
+    pub(crate) use super::machine::signal::block_interrupts;
 }

@@ -1,6 +1,6 @@
 //! Futexes: what `std`'s mutexes, condition variables, parking and the rest are made of.
 
-use asphodel_core::shim::atomic::AtomicU32;
+use core::sync::atomic::AtomicU32;
 
 use asphodel_core::errno::Errno;
 

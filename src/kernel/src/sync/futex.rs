@@ -5,9 +5,10 @@
 //! under the queue's lock, so no wake-up is lost between the two. A word is found by its address, which is looked at
 //! when somebody sleeps, never when somebody is woken.
 
-use asphodel_core::shim::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::AtomicU32;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::shim::atomic::{self, Ordering};
 use asphodel_core::wait::reason::Reason;
 
 use crate::cpu::NEVER;
@@ -22,6 +23,7 @@ use crate::thread::Thread;
 /// # Errors
 /// `EAGAIN`: the word has another value. `ETIMEDOUT`. `EINTR`: the caller is being killed, which only kernel code sees.
 pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<u64>) -> Result<(), Errno> {
+    let word = atomic::of_program(word);
     // Here, where a word that is not there ends the program, and where no lock is held.
     if word.load(Ordering::Relaxed) != expected {
         return Err(Errno::EAGAIN);

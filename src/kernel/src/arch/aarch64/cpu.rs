@@ -108,6 +108,20 @@ pub fn set_tls_pointer(value: u64) {
     TPIDR_EL0.set(value);
 }
 
+/// Executes an instruction that is permanently undefined: a fault, and nothing else. For programs that test faults.
+#[inline(always)]
+pub fn undefined_instruction() {
+    // SAFETY: traps, and does nothing else.
+    unsafe { asm!("udf #0", options(nomem, nostack, preserves_flags)) };
+}
+
+/// Executes a breakpoint instruction: a fault, and nothing else. For programs that test faults.
+#[inline(always)]
+pub fn breakpoint() {
+    // SAFETY: traps, and does nothing else.
+    unsafe { asm!("brk #1", options(nomem, nostack, preserves_flags)) };
+}
+
 /// Stops this CPU for good, interrupts masked.
 pub fn halt() -> ! {
     let _forever = super::daif::mask();

@@ -1,0 +1,45 @@
+//! The counter and this CPU's timer.
+//!
+//! In run mode the host's monotonic clock in nanoseconds and a timer of the host; under exploration the time that the
+//! scheduler of virtual CPUs keeps, of which each step takes a little.
+
+use super::machine::{self, Mode};
+use super::{explore, run};
+
+/// Interrupt number of the timer.
+pub const TIMER_INTERRUPT: u32 = 27;
+/// "No deadline".
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// The counter's value in ticks.
+#[inline]
+pub fn now() -> u64 {
+    match machine::mode() {
+        Mode::Explore => explore::now(),
+        Mode::Run => run::now(),
+    }
+}
+
+/// Ticks in a second.
+pub fn frequency() -> u64 {
+    match machine::mode() {
+        Mode::Explore => explore::FREQUENCY,
+        Mode::Run => run::FREQUENCY,
+    }
+}
+
+/// Makes this CPU's timer interrupt when the counter reaches `ticks`; at once if it has passed it.
+#[inline]
+pub fn set_deadline(ticks: u64) {
+    let cpu = machine::this();
+    cpu.set_deadline(ticks);
+    if machine::mode() == Mode::Run {
+        run::set_timer(cpu, ticks);
+    }
+}
+
+/// Turns this CPU's timer off.
+#[inline]
+pub fn disarm() {
+    machine::this().set_deadline(NEVER);
+}

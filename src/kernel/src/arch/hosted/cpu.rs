@@ -1,0 +1,130 @@
+//! What a CPU does by single instructions on a board.
+
+use core::arch::asm;
+
+use super::machine::{self, Mode};
+use super::words::{CPU, INDEX, THREAD, TLS};
+use super::{daif, explore, run};
+
+/// One turn of a spin loop: another CPU goes on first.
+#[inline]
+pub fn relax() {
+    match machine::mode() {
+        Mode::Explore => explore::relax(),
+        Mode::Run => run::relax(),
+    }
+}
+
+/// Stack that a kernel service may need from where it is entered, in bytes.
+const SERVICE_ROOM: usize = 24 * 1024;
+
+/// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack overflow
+/// ends the program and not the system.
+#[inline(always)]
+pub fn probe_stack() {
+    probe::<SERVICE_ROOM>();
+}
+
+/// As [`probe_stack`], for the entry points of programs that have large, lazy stacks.
+#[inline(always)]
+pub fn probe_call_room() {
+    probe::<{ 2 * SERVICE_ROOM }>();
+}
+
+#[inline(always)]
+fn probe<const ROOM: usize>() {
+    let here = 0u8;
+    let address = (&raw const here).addr().wrapping_sub(ROOM);
+    // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is thrown away.
+    unsafe { (address as *const u8).read_volatile() };
+}
+
+/// Sleeps until an interrupt is pending for this CPU, masked or not.
+#[inline]
+pub fn wait_for_interrupt() {
+    match machine::mode() {
+        Mode::Explore => explore::wait_for_interrupt(),
+        Mode::Run => run::wait_for_interrupt(),
+    }
+}
+
+/// Which CPU this is.
+#[inline]
+pub fn affinity() -> u64 {
+    INDEX.get()
+}
+
+/// A number that names this CPU and is never 0.
+#[inline]
+pub fn identity() -> u64 {
+    INDEX.get() + 1
+}
+
+/// The current thread's pointer; 0 until there is one.
+#[inline(always)]
+pub fn thread_pointer() -> u64 {
+    THREAD.get()
+}
+
+/// Sets the current thread's pointer. For the scheduler, with interrupts masked.
+#[inline(always)]
+pub fn set_thread_pointer(value: u64) {
+    THREAD.set(value);
+}
+
+/// The pointer to this CPU's own data; 0 until it was set.
+#[inline(always)]
+pub fn cpu_pointer() -> u64 {
+    CPU.get()
+}
+
+/// Sets the pointer to this CPU's own data. Once on each CPU, before its first interrupt.
+#[inline(always)]
+pub fn set_cpu_pointer(value: u64) {
+    CPU.set(value);
+}
+
+/// The program's thread-local storage pointer.
+#[inline(always)]
+pub fn tls_pointer() -> u64 {
+    TLS.get()
+}
+
+/// Sets the program's thread-local storage pointer. For the scheduler, as part of a switch.
+#[inline(always)]
+pub fn set_tls_pointer(value: u64) {
+    TLS.set(value);
+}
+
+/// Executes an instruction that is permanently undefined: a fault, and nothing else. For programs that test faults.
+#[inline(always)]
+pub fn undefined_instruction() {
+    // SAFETY: traps, and does nothing else.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("ud2", options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        asm!("udf #0", options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// Executes a breakpoint instruction: a fault, and nothing else. For programs that test faults.
+#[inline(always)]
+pub fn breakpoint() {
+    // SAFETY: traps, and does nothing else.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("int3", options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        asm!("brk #1", options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// Stops this CPU for good, interrupts masked.
+pub fn halt() -> ! {
+    daif::mask_for_good();
+    machine::this().leave();
+    loop {
+        wait_for_interrupt();
+    }
+}

@@ -1,0 +1,105 @@
+//! What a synchronous signal of the host means, in the words of a board's faults.
+
+use core::fmt;
+
+use crate::arch::hooks::FaultKind;
+use crate::arch::layout;
+
+/// What the code did at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It loaded from it.
+    Read,
+    /// It stored to it.
+    Write,
+    /// It jumped to it.
+    Jump,
+}
+
+/// One fault: what happened, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// What to tell the waiter.
+    pub kind: FaultKind,
+    /// The address that was accessed and how, where there was an access.
+    access: Option<(usize, Access)>,
+    /// Whether nothing is mapped at that address.
+    missing: bool,
+    /// The instruction that faulted.
+    pub pc: u64,
+}
+
+impl Fault {
+    /// The fault that the host reports by `signal` at `pc`; `access` is that of a memory fault, `missing` whether nothing
+    /// is mapped there.
+    pub(super) fn of_signal(signal: i32, pc: u64, access: (usize, Access), missing: bool) -> Self {
+        let kind = match signal {
+            libc::SIGILL => FaultKind::Undefined,
+            libc::SIGTRAP => FaultKind::Breakpoint,
+            libc::SIGFPE => FaultKind::FloatingPoint,
+            libc::SIGBUS => FaultKind::Bus,
+            _ => memory_kind(access),
+        };
+        let access = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then_some(access);
+        Self { kind, access, missing: missing && access.is_some(), pc }
+    }
+
+    /// The fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
+    pub(super) fn stack_overflow(sp: u64, pc: u64) -> Self {
+        Self { kind: FaultKind::StackOverflow, access: Some((sp as usize, Access::Write)), missing: true, pc }
+    }
+
+    /// The fault of a thread that was interrupted where its stack has no memory, at `address`.
+    pub(super) fn stack_without_memory(address: usize, pc: u64) -> Self {
+        Self { kind: FaultKind::DataAbort, access: Some((address, Access::Write)), missing: true, pc }
+    }
+
+    /// The address that was accessed; 0 for faults that have none.
+    pub fn address(&self) -> usize {
+        self.access.map_or(0, |(address, _)| address)
+    }
+
+    /// Whether an access met an address where nothing is mapped, and it was no jump.
+    pub fn is_missing_data(&self) -> bool {
+        self.missing && self.access.is_some_and(|(_, access)| access != Access::Jump)
+    }
+}
+
+/// Tells the kinds of memory faults apart.
+fn memory_kind((address, access): (usize, Access)) -> FaultKind {
+    if address < layout::NULL_LIMIT {
+        FaultKind::NullAccess
+    } else if layout::is_stack_guard(address) {
+        FaultKind::StackOverflow
+    } else if access == Access::Jump {
+        FaultKind::PrefetchAbort
+    } else {
+        FaultKind::DataAbort
+    }
+}
+
+/// One line, such as `write to 0x10: nothing mapped there (null pointer)`.
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((address, access)) = self.access else {
+            return out.write_str(match self.kind {
+                FaultKind::Undefined => "undefined instruction",
+                FaultKind::Breakpoint => "brk",
+                FaultKind::FloatingPoint => "floating-point exception",
+                _ => "unexpected exception",
+            });
+        };
+        let access = match access {
+            Access::Jump => "jump to",
+            Access::Write => "write to",
+            Access::Read => "read from",
+        };
+        let cause = if self.missing { "nothing mapped there" } else { "not permitted there" };
+        write!(out, "{access} {address:#x}: {cause}")?;
+        match self.kind {
+            FaultKind::NullAccess => write!(out, " (null pointer)"),
+            FaultKind::StackOverflow => write!(out, " (stack overflow)"),
+            _ => Ok(()),
+        }
+    }
+}

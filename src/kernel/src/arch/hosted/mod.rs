@@ -1,0 +1,55 @@
+//! The hosted machine: the kernel as a Linux process, on x86-64 and aarch64.
+//!
+//! The kernel above the two doors, `arch` and `drivers`, is the one that boots on a board: it is entered by the same
+//! symbols, brings its CPUs up itself, and switches between its own stacks, which are mapped with their guards where the
+//! layout says. There are two modes:
+//!
+//! * **run**: each CPU is a host thread and interrupts are signals to it, so a program that never calls the kernel is
+//!   preempted and killed as on a board;
+//! * **explore**: all CPUs are contexts of one host thread, and a seed decides whose step is next, which CPU is held up,
+//!   and when time passes and interrupts come. A step is what lies between two atomic operations.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `entry` | `main`: the words of the command line, and the way into the kernel |
+//! | `machine` | the CPUs: what is pending, their deadlines, delivery of interrupts |
+//! | `explore` | explore mode: the scheduler of virtual CPUs |
+//! | `run` | run mode: host threads, timers, waiting |
+//! | `words` | the four registers that each CPU has for the kernel, in thread-local storage |
+//! | `signal`, `saved` | signals: from a host signal to the kernel's exception hooks, and back |
+//! | `memory` | RAM, and the table that says what is mapped where |
+//! | all others | what `arch` lists, made of the above |
+
+pub(super) mod backtrace;
+pub(super) mod boot;
+pub(super) mod cache;
+pub(super) mod counter;
+pub(super) mod cpu;
+pub(super) mod daif;
+pub(super) mod entry;
+pub(super) mod exception;
+pub(super) mod explore;
+mod fault;
+pub(super) mod fp;
+pub(super) mod frame;
+pub(super) mod handover;
+pub(super) mod leaf;
+pub(super) mod machine;
+pub(super) mod memory;
+pub(super) mod mmu;
+pub(super) mod run;
+#[cfg_attr(target_arch = "x86_64", path = "saved_x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "saved_aarch64.rs")]
+mod saved;
+pub(super) mod signal;
+pub(super) mod space;
+mod spin_mutex;
+#[cfg_attr(target_arch = "x86_64", path = "switch_x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "switch_aarch64.rs")]
+pub(super) mod switch;
+#[cfg_attr(target_arch = "x86_64", path = "words_x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "words_aarch64.rs")]
+mod words;
+
+pub use fault::Fault;
+pub(super) use spin_mutex::{SpinMutex, SpinMutexGuard};

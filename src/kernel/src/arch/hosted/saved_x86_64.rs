@@ -1,0 +1,247 @@
+//! An interrupted context: a copy of what the host has saved for a signal, and the way back to it.
+//!
+//! The copy is what the host's `rt_sigreturn` takes: the context, and behind it the floating-point state. It may be moved,
+//! to the stack of the thread that was interrupted, and be gone on with by another CPU, which is another host thread.
+
+use core::arch::{asm, global_asm};
+use core::mem::offset_of;
+
+use super::frame::TrapFrame;
+use super::signal;
+use super::words::{MASKED, PENDING, SIGNAL_STACK};
+
+/// Bytes below the stack pointer that belong to the interrupted function (System V ABI, 3.2.2).
+pub(super) const RED_ZONE: usize = 128;
+/// Alignment that the host asks for of the floating-point state.
+pub(super) const ALIGNMENT: usize = 64;
+/// Bytes of the host's context: flags, link, stack, registers, signal mask.
+const CONTEXT: usize = 304;
+/// Where the floating-point state says how large it is, with a magic number before it (arch/x86, `struct _fpx_sw_bytes`).
+const STATE_MAGIC: usize = 464;
+const MAGIC: u32 = 0x4650_5853;
+/// Bytes of a floating-point state that does not say it.
+const PLAIN_STATE: usize = 512;
+/// EFLAGS.DF: a call needs it clear.
+const DIRECTION: i64 = 1 << 10;
+/// Bits of a page fault's error code: the page is there, a write, a fetch.
+const PRESENT: u64 = 1;
+const WRITE: u64 = 1 << 1;
+const FETCH: u64 = 1 << 4;
+
+/// A saved context. Its floating-point state lies behind it.
+#[repr(C, align(64))]
+pub(super) struct Saved {
+    context: [u64; CONTEXT / 8],
+    /// The signal that came.
+    pub(super) signal: u64,
+    /// The word of the CPU that says whether interrupts were masked.
+    pub(super) masked: u64,
+    /// Bytes of the floating-point state.
+    state: u64,
+}
+
+/// The host's context of a signal.
+pub(super) type Context = libc::ucontext_t;
+
+fn register(context: &Context, number: i32) -> u64 {
+    context.uc_mcontext.gregs[number as usize] as u64
+}
+
+/// Bytes that a copy of `context` takes.
+///
+/// # Safety
+/// The host has made it for a signal whose handler has not returned.
+pub(super) unsafe fn size(context: &Context) -> usize {
+    // SAFETY: the caller's promise.
+    size_of::<Saved>() + unsafe { state_size(context.uc_mcontext.fpregs.cast()) }
+}
+
+/// # Safety
+/// `state` is a floating-point state that the host has made.
+unsafe fn state_size(state: *const u8) -> usize {
+    // SAFETY: these bytes are there in every such state.
+    let [magic, size] = unsafe { state.add(STATE_MAGIC).cast::<[u32; 2]>().read_unaligned() };
+    if magic == MAGIC { size as usize } else { PLAIN_STATE }
+}
+
+/// Copies `context` to `place`.
+///
+/// # Safety
+/// As for [`size`], which says how many bytes at `place` must be writable; aligned to [`ALIGNMENT`].
+pub(super) unsafe fn save(context: &Context, place: *mut Saved, signal: i32) {
+    let state = context.uc_mcontext.fpregs.cast::<u8>().cast_const();
+    // SAFETY: the caller's promise: the host's context is as long, and there is room.
+    unsafe {
+        let bytes = state_size(state);
+        core::ptr::from_ref(context).cast::<u8>().copy_to_nonoverlapping(place.cast(), CONTEXT);
+        state.copy_to_nonoverlapping(place.add(1).cast(), bytes);
+        (*place).signal = signal as u64;
+        (*place).masked = MASKED.get();
+        (*place).state = bytes as u64;
+        (*place).point_to_state();
+    }
+}
+
+/// Makes the context that the host goes on with when the handler returns call `entry(place)` on the stack below `place`.
+pub(super) fn divert(context: &mut Context, entry: extern "C" fn(&mut Saved) -> !, place: *mut Saved) {
+    let registers = &mut context.uc_mcontext.gregs;
+    registers[libc::REG_RIP as usize] = entry as usize as i64;
+    registers[libc::REG_RDI as usize] = place.addr() as i64;
+    // As after a call.
+    registers[libc::REG_RSP as usize] = place.addr() as i64 - 8;
+    registers[libc::REG_RBP as usize] = 0;
+    registers[libc::REG_EFL as usize] &= !DIRECTION;
+}
+
+/// Where the context goes on.
+pub(super) fn pc(context: &Context) -> u64 {
+    register(context, libc::REG_RIP)
+}
+
+/// Its stack pointer.
+pub(super) fn sp(context: &Context) -> u64 {
+    register(context, libc::REG_RSP)
+}
+
+/// If the context was interrupted on the way back to another one, begins that anew. `true`: that was so.
+pub(super) fn restart_return(context: &mut Context) -> bool {
+    let way = asphodel_return as *const () as u64..asphodel_return_end as *const () as u64;
+    let restarts = way.contains(&pc(context));
+    if restarts {
+        context.uc_mcontext.gregs[libc::REG_RIP as usize] = way.start as i64;
+    }
+    restarts
+}
+
+impl Saved {
+    fn libc(&self) -> &libc::mcontext_t {
+        // SAFETY: the host's context begins like this, and the part of it that is named here is in the copy.
+        unsafe { &*(&raw const self.context).cast::<u8>().add(offset_of!(Context, uc_mcontext)).cast() }
+    }
+
+    fn registers(&mut self) -> &mut [i64; 23] {
+        let offset = offset_of!(Context, uc_mcontext) + offset_of!(libc::mcontext_t, gregs);
+        // SAFETY: as above.
+        unsafe { &mut *(&raw mut self.context).cast::<u8>().add(offset).cast() }
+    }
+
+    /// The host finds the floating-point state where it lies now.
+    fn point_to_state(&mut self) {
+        let offset = offset_of!(Context, uc_mcontext) + offset_of!(libc::mcontext_t, fpregs);
+        let state = (&raw const *self).addr() + size_of::<Self>();
+        self.context[offset / 8] = state as u64;
+    }
+
+    /// What hooks see of it.
+    pub(super) fn frame(&self) -> TrapFrame {
+        let get = |number: i32| self.libc().gregs[number as usize] as u64;
+        TrapFrame {
+            pc: get(libc::REG_RIP),
+            sp: get(libc::REG_RSP),
+            frame_pointer: get(libc::REG_RBP),
+            masked: self.masked != 0,
+            call: None,
+        }
+    }
+
+    /// What hooks have made of it.
+    pub(super) fn apply(&mut self, frame: &TrapFrame) {
+        let registers = self.registers();
+        registers[libc::REG_RSP as usize] = frame.sp as i64;
+        if let Some((function, argument)) = frame.call {
+            registers[libc::REG_RIP as usize] = function as usize as i64;
+            registers[libc::REG_RDI as usize] = argument as i64;
+            registers[libc::REG_RSP as usize] = (frame.sp & !15) as i64 - 8;
+            registers[libc::REG_EFL as usize] &= !DIRECTION;
+        }
+    }
+
+    /// The address of the access that faulted, whether it was a write, whether a jump, and whether nothing is mapped there.
+    pub(super) fn access(&self) -> (usize, bool, bool, bool) {
+        let get = |number: i32| self.libc().gregs[number as usize] as u64;
+        let error = get(libc::REG_ERR);
+        (get(libc::REG_CR2) as usize, error & WRITE != 0, error & FETCH != 0, error & PRESENT == 0)
+    }
+
+    /// Bytes that a copy takes.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.state as usize
+    }
+
+    /// Copies it to `place`.
+    ///
+    /// # Safety
+    /// [`Saved::size`] bytes there are writable, aligned to [`ALIGNMENT`], and do not overlap it.
+    pub(super) unsafe fn move_to(&self, place: *mut Self) {
+        // SAFETY: the caller's promise; the state lies behind it.
+        unsafe {
+            core::ptr::from_ref(self).cast::<u8>().copy_to_nonoverlapping(place.cast(), self.size());
+            (*place).point_to_state();
+        }
+    }
+}
+
+/// Calls `entry(place)` on the stack below `place`, for good.
+///
+/// # Safety
+/// There is room, and of the present stack nothing is used any more.
+pub(super) unsafe fn call_below(place: *mut Saved, entry: extern "C" fn(&mut Saved) -> !) -> ! {
+    // SAFETY: the caller's promise; the stack pointer is as after a call.
+    unsafe {
+        asm!("lea rsp, [rdi - 8]", "xor ebp, ebp", "jmp {entry}",
+             entry = in(reg) entry, in("rdi") place, options(noreturn))
+    }
+}
+
+/// Goes on with a saved context, interrupts as they were when it was interrupted; first takes those that are pending, if
+/// they were unmasked. Interrupts masked.
+pub(super) fn go_on_with(saved: &mut Saved) -> ! {
+    let masked = saved.masked;
+    // SAFETY: the copy is whole, and this is the only one that goes on with it.
+    unsafe { asphodel_return(saved, masked) }
+}
+
+unsafe extern "C" {
+    fn asphodel_return(saved: *mut Saved, masked: u64) -> !;
+    fn asphodel_return_end();
+}
+
+// A signal that comes between the first instruction and the system call begins it anew (`restart_return`): so nothing that
+// becomes pending meanwhile is left, and the stack for signals is that of the host thread that makes the call.
+global_asm!(
+    r#"
+    .pushsection .text.asphodel_return, "ax", @progbits
+    .globl asphodel_return, asphodel_return_end
+    .hidden asphodel_return, asphodel_return_end
+asphodel_return:
+    test    rsi, rsi
+    jnz     3f
+    mov     rax, qword ptr fs:[asphodel_words@TPOFF + {PENDING}]
+    cmp     dword ptr [rax], 0
+    jne     4f
+3:  mov     rax, qword ptr fs:[asphodel_words@TPOFF + {SIGNAL_STACK}]
+    mov     qword ptr [rdi + 16], rax
+    mov     qword ptr fs:[asphodel_words@TPOFF + {MASKED}], rsi
+    mov     rsp, rdi
+    mov     eax, 15
+    syscall
+asphodel_return_end:
+    ud2
+4:  mov     rsp, rdi
+    call    {interrupt}
+    ud2
+    .popsection
+"#,
+    PENDING = const PENDING_OFFSET,
+    SIGNAL_STACK = const SIGNAL_STACK_OFFSET,
+    MASKED = const MASKED_OFFSET,
+    interrupt = sym signal::interrupted_again,
+);
+
+const PENDING_OFFSET: usize = offset_of_word(PENDING);
+const SIGNAL_STACK_OFFSET: usize = offset_of_word(SIGNAL_STACK);
+const MASKED_OFFSET: usize = offset_of_word(MASKED);
+
+const fn offset_of_word<const OFFSET: usize>(_: super::words::Word<OFFSET>) -> usize {
+    OFFSET
+}

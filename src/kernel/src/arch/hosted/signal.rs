@@ -1,0 +1,197 @@
+//! Signals of the host: from a handler to the kernel's exception hooks.
+//!
+//! A handler runs on a stack of its host thread's own and does next to nothing: it copies what was interrupted to the
+//! exception stack of its CPU, and makes the host go on there, interrupts masked. From there on it is as on a board: the
+//! hooks run on the exception stack, a preemption on the stack of the thread, and the way back is the host's
+//! `rt_sigreturn`.
+
+use core::mem::{MaybeUninit, zeroed};
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering;
+
+use super::boot::STACK_SIZE;
+use super::fault::{Access, Fault};
+use super::saved::{self, ALIGNMENT, Context, RED_ZONE, Saved};
+use super::words::{INDEX, MASKED, SIGNAL_STACK};
+use super::{machine, mmu, run};
+use crate::arch::hooks::{self, Hooks, Room, hooks};
+
+/// Bytes of a host thread's stack for signals: the host puts all registers there.
+const SIGNAL_STACK_SIZE: usize = 64 * 1024;
+
+/// Room that is left below the saved context for `Hooks::preempt` on the interrupted thread's stack.
+const PREEMPTION_ROOM: usize = 8 * 1024;
+
+/// The synchronous signals: faults of the code that runs.
+const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+
+/// Registers the handlers. Once, before the kernel is entered.
+pub(super) fn install() {
+    for signal in FAULTS.into_iter().chain([run::INTERRUPT]) {
+        // SAFETY: all zeros is a value of this plain structure; the handler is of the form that SA_SIGINFO asks for.
+        unsafe {
+            let mut action: libc::sigaction = zeroed();
+            action.sa_sigaction = handler as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+            libc::sigfillset(&raw mut action.sa_mask);
+            libc::sigaction(signal, &raw const action, null_mut());
+        }
+    }
+}
+
+/// Gives the calling host thread a stack for signals.
+pub(super) fn use_own_stack() {
+    // SAFETY: asks for addresses of the host's choice, which stay mapped.
+    let stack = unsafe {
+        libc::mmap(
+            null_mut(),
+            SIGNAL_STACK_SIZE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert!(stack != libc::MAP_FAILED, "the host has no memory for a stack");
+    let stack = libc::stack_t { ss_sp: stack, ss_flags: 0, ss_size: SIGNAL_STACK_SIZE };
+    // SAFETY: the memory was mapped for this.
+    unsafe { libc::sigaltstack(&raw const stack, null_mut()) };
+    SIGNAL_STACK.set(stack.ss_sp.addr() as u64);
+}
+
+/// Blocks the signal that interrupts CPUs for the calling host thread, which is none.
+pub(crate) fn block_interrupts() {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: initialized by the first call.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), run::INTERRUPT);
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), null_mut());
+    }
+}
+
+/// The handler of all signals. On the host thread's stack for signals; no point, and no lock.
+extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the host passes both, for as long as the handler runs.
+    let (info, context) = unsafe { (&*info, &mut *context.cast::<Context>()) };
+    if signal == run::INTERRUPT {
+        if info.si_code == libc::SI_TIMER {
+            machine::this().timer_fired();
+        }
+        if saved::restart_return(context) {
+            MASKED.set(1);
+            return;
+        }
+        if MASKED.get() != 0 {
+            return;
+        }
+    }
+    let (bottom, top) = exception_stack();
+    if top == 0 {
+        super::entry::give_up("a fault before the machine is set up");
+    }
+    let sp = saved::sp(context) as usize;
+    // An exception inside a handler of one: below what that has on the stack.
+    let above = if (bottom..top).contains(&sp) { sp - RED_ZONE } else { top };
+    // SAFETY: the host's context; the exception stack is mapped, and what is above `above` is left alone.
+    unsafe {
+        let place = ((above - saved::size(context)) & !(ALIGNMENT - 1)) as *mut Saved;
+        saved::save(context, place, signal);
+        saved::divert(context, exception, place);
+    }
+    MASKED.set(1);
+}
+
+/// The exception stack of the CPU that executes this: its lowest address, and the address above it.
+fn exception_stack() -> (usize, usize) {
+    let top = machine::vcpu(INDEX.get() as usize).exception_stack.load(Ordering::Relaxed);
+    (top.saturating_sub(STACK_SIZE), top)
+}
+
+/// Where a CPU goes on after a signal: on its exception stack, interrupts masked.
+extern "C" fn exception(saved: &mut Saved) -> ! {
+    let Some(hooks) = hooks() else {
+        hooks::fatal(format_args!("exception before the hooks are set\n{}", saved.frame()))
+    };
+    if saved.signal as i32 == run::INTERRUPT {
+        interrupt(saved, hooks);
+    } else {
+        let (mut frame, fault) = (saved.frame(), fault_of(saved));
+        (hooks.fault)(&mut frame, &fault);
+        saved.apply(&frame);
+    }
+    saved::go_on_with(saved)
+}
+
+/// As [`exception`], for interrupts that became pending on the way back. On the exception stack or the thread's own.
+pub(super) extern "C" fn interrupted_again(saved: &mut Saved) -> ! {
+    if let Some(hooks) = hooks() {
+        interrupt(saved, hooks);
+    }
+    saved::go_on_with(saved)
+}
+
+/// Takes what is pending. Does not return if the thread is to be preempted and its context is on the exception stack.
+fn interrupt(saved: &mut Saved, hooks: &'static Hooks) {
+    let mut frame = saved.frame();
+    let preempts = (hooks.irq)(&mut frame);
+    saved.apply(&frame);
+    if !preempts {
+        return;
+    }
+    let (bottom, top) = exception_stack();
+    if !(bottom..top).contains(&(&raw const *saved).addr()) {
+        return (hooks.preempt)();
+    }
+    match place_on_thread_stack(saved, hooks) {
+        // SAFETY: the room was looked at just now, and of the exception stack nothing is used any more.
+        Ok(place) => unsafe {
+            saved.move_to(place);
+            saved::call_below(place, preempt)
+        },
+        Err(fault) => {
+            let mut frame = saved.frame();
+            (hooks.fault)(&mut frame, &fault);
+            saved.apply(&frame);
+        }
+    }
+}
+
+/// The second half of a preempting interrupt, on the thread's own stack.
+extern "C" fn preempt(saved: &mut Saved) -> ! {
+    if let Some(hooks) = hooks() {
+        (hooks.preempt)();
+    }
+    // Any other CPU, perhaps.
+    saved::go_on_with(saved)
+}
+
+/// Where on the interrupted thread's stack its context is to be put; the fault that it is if the stack has no room.
+fn place_on_thread_stack(saved: &Saved, hooks: &Hooks) -> Result<*mut Saved, Fault> {
+    let frame = saved.frame();
+    let overflow = || Fault::stack_overflow(frame.sp, frame.pc);
+    let above = (frame.sp as usize).checked_sub(RED_ZONE).ok_or_else(overflow)?;
+    let place = above.checked_sub(saved.size()).ok_or_else(overflow)? & !(ALIGNMENT - 1);
+    let lowest = place.checked_sub(PREEMPTION_ROOM).ok_or_else(overflow)?;
+    for address in [lowest, place, above - 1] {
+        if !mmu::is_writable(address) {
+            match (hooks.room)(&frame, address) {
+                Room::Mapped => {}
+                Room::OutOfMemory => return Err(Fault::stack_without_memory(address, frame.pc)),
+                Room::None => return Err(overflow()),
+            }
+        }
+    }
+    Ok(place as *mut Saved)
+}
+
+/// What the signal of a saved context means.
+fn fault_of(saved: &Saved) -> Fault {
+    let (address, writes, jumps, missing) = saved.access();
+    let access = match (writes, jumps) {
+        (_, true) => Access::Jump,
+        (true, _) => Access::Write,
+        _ => Access::Read,
+    };
+    Fault::of_signal(saved.signal as i32, saved.frame().pc, (address, access), missing)
+}

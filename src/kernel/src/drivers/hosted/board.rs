@@ -1,0 +1,47 @@
+//! The description of the hosted machine, for `board`: the words of the command line are its boot arguments.
+
+use asphodel_core::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs};
+use heapless::{String, Vec};
+use linkme::distributed_slice;
+
+use super::pl011;
+use crate::arch::host;
+use crate::board::{BOARDS, Board, Entry, Readings};
+
+#[distributed_slice(BOARDS)]
+static HOST: Board = Board {
+    name: "host",
+    compatible: &["asphodel,host"],
+    claim,
+    complete: |_| (),
+    connect_console: |_| (),
+    readings: Readings::default,
+    last_resort_uart: None,
+};
+
+/// Describes the machine: nothing else can have entered this image.
+fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
+    let mut bootargs = String::new();
+    add_bootargs(&mut bootargs, host::words());
+    let cpu = |index: usize| CpuInfo {
+        mpidr: index as u64,
+        start: if index == 0 { StartMethod::Boot } else { StartMethod::Unknown },
+    };
+    let mut memory = Vec::new();
+    memory.push(Region { base: host::RAM_BASE, size: host::ram_size() }).ok()?;
+    let mut reserved = Vec::new();
+    // Where the image would be, with boot arguments of its own.
+    reserved.push(Region { base: host::RAM_BASE, size: 0x1000 }).ok()?;
+    Some(BoardInfo {
+        model: String::try_from("host").ok()?,
+        cpus: (0..host::cpu_count()).map(cpu).collect(),
+        memory,
+        reserved,
+        gic: GicInfo::V2 { distributor: 0, cpu_interface: 0 },
+        uart: UartInfo { base: 0, irq: pl011::INTERRUPT, clock_hz: None },
+        power: PowerInfo::Unknown,
+        rtc: Some(0),
+        entropy: host::entropy(),
+        bootargs,
+    })
+}
