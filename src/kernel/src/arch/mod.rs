@@ -22,10 +22,10 @@ pub mod backtrace {
 
 /// Starting CPUs: their stacks, and how each gets into the kernel.
 pub mod boot {
-    pub(crate) use super::machine::boot::{BootStacks, STACK_SIZE, continue_on_stacks};
-    pub(crate) use super::machine::boot::{prepare_secondary, set_affinity};
     #[cfg(target_os = "none")]
     pub(crate) use super::machine::boot::secondary_entry_physical;
+    pub(crate) use super::machine::boot::{BootStacks, STACK_SIZE, continue_on_stacks};
+    pub(crate) use super::machine::boot::{prepare_secondary, set_affinity};
 }
 
 /// Cache maintenance, for memory that is read or was written past the caches.
@@ -41,9 +41,9 @@ pub mod counter {
 /// Single instructions and identity registers of the CPU that executes the call.
 pub mod cpu {
     pub use super::machine::cpu::{affinity, halt, identity, relax, wait_for_interrupt};
+    pub use super::machine::cpu::{breakpoint, undefined_instruction};
     pub use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
     pub use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
-    pub use super::machine::cpu::{breakpoint, undefined_instruction};
 }
 
 /// Masking of interrupts on the CPU that executes the call.
@@ -100,7 +100,9 @@ pub(crate) mod switch {
 /// What the drivers of the hosted machine are made of, and what an observer of an exploration uses.
 #[cfg(not(target_os = "none"))]
 pub(crate) mod host {
-    pub(crate) use super::machine::entry::{entropy, exit, is_explored, tell_figures, violation, words, write};
+    pub(crate) use super::machine::entry::{
+        entropy, exit, is_explored, tell_figures, violation, words, write,
+    };
     pub(crate) use super::machine::explore::{Watch, fail, figures, quietly, random, set_watch};
     pub(crate) use super::machine::machine::{acknowledge, count as cpu_count, raise};
     pub(crate) use super::machine::memory::{RAM_BASE, size as ram_size};

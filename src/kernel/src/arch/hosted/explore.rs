@@ -185,9 +185,8 @@ impl Explorer {
     #[inline]
     fn can_go_on(&self, cpu: &Vcpu) -> bool {
         use core::sync::atomic::Ordering::Relaxed;
-        let works = !cpu.waiting.load(Relaxed)
-            || cpu.pending.load(Relaxed) != 0
-            || cpu.deadline() <= self.now.get();
+        let works =
+            !cpu.waiting.load(Relaxed) || cpu.pending.load(Relaxed) != 0 || cpu.deadline() <= self.now.get();
         cpu.is_online() && works
     }
 

@@ -207,4 +207,3 @@ pub(super) fn deliver() {
         MASKED.set(0);
     }
 }
-

@@ -9,7 +9,9 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::thread::lazy_stack;
 
 use super::memory::{self, VALID};
-use crate::arch::layout::{ARENAS_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW, STACKS_WINDOW};
+use crate::arch::layout::{
+    ARENAS_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW, STACKS_WINDOW,
+};
 use crate::arch::lock::InterruptLock;
 
 /// A stretch of physical addresses.
@@ -183,7 +185,8 @@ pub fn is_writable(address: usize) -> bool {
 
 /// The physical address behind `address`, if there is one.
 pub fn translate(address: usize) -> Option<u64> {
-    let linear = LINEAR_BASE + memory::RAM_BASE as usize..LINEAR_BASE + (memory::RAM_BASE + memory::size()) as usize;
+    let linear =
+        LINEAR_BASE + memory::RAM_BASE as usize..LINEAR_BASE + (memory::RAM_BASE + memory::size()) as usize;
     if linear.contains(&address) {
         return Some((address - LINEAR_BASE) as u64);
     }

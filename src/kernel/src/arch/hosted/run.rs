@@ -46,20 +46,28 @@ pub(super) fn relax() {
 pub(super) fn interrupt(cpu: &Vcpu) {
     if cpu.waiting.load(Ordering::SeqCst) {
         // SAFETY: a wake-up of the futex at an address that is always mapped.
-        unsafe { libc::syscall(libc::SYS_futex, cpu.pending.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                cpu.pending.as_ptr(),
+                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                1,
+            )
+        };
+        return;
+    }
+    // A host thread that is no CPU has no such word.
+    if PENDING.get() == (&raw const cpu.pending).addr() as u64 {
+        if MASKED.get() == 0 {
+            machine::deliver();
+        }
         return;
     }
     let thread = cpu.thread.load(Ordering::Relaxed);
-    if thread != 0 && thread != this_thread() {
+    if thread != 0 {
         // SAFETY: sends a signal to a thread of this process, for which there is a handler.
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, INTERRUPT) };
-    } else if thread != 0 && MASKED.get() == 0 {
-        machine::deliver();
     }
-}
-
-fn this_thread() -> i32 {
-    vcpu(INDEX.get() as usize).thread.load(Ordering::Relaxed)
 }
 
 /// Waits until an interrupt is pending for this CPU. Interrupts masked.

@@ -1,6 +1,8 @@
 //! The description of the hosted machine, for `board`: the words of the command line are its boot arguments.
 
-use asphodel_core::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs};
+use asphodel_core::board::{
+    BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
+};
 use heapless::{String, Vec};
 use linkme::distributed_slice;
 
