@@ -27,7 +27,7 @@ pub mod atomic {
     #[cfg(not(any(feature = "interleave", loom)))]
     #[inline(always)]
     #[must_use]
-    pub const fn of_program(word: &core::sync::atomic::AtomicU32) -> &AtomicU32 {
+    pub const fn of_program(word: &AtomicU32) -> &AtomicU32 {
         word
     }
 }
