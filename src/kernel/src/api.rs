@@ -88,6 +88,19 @@ pub fn exit(code: i32) -> ! {
 }
 
 /// The calling process's pid.
+///
+/// ```
+/// # #![no_std]
+/// # #![no_main]
+/// use asphodel::api::{Arguments, Pid, getpid, program};
+///
+/// program!("init", main);
+///
+/// fn main(_: &Arguments<'_>) -> i32 {
+///     assert_eq!(getpid(), Pid::INIT);
+///     0
+/// }
+/// ```
 #[must_use]
 pub fn getpid() -> Pid {
     current_process().pid()
