@@ -10,36 +10,44 @@ use core::ptr::NonNull;
 use asphodel::api::Mutex;
 use asphodel::arch::{cache, counter, cpu, mmu};
 use asphodel::board::property::{Message, Question};
-use safe_mmio::fields::{ReadPure, ReadPureWrite};
-use safe_mmio::{UniqueMmioPointer, field, field_shared};
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::registers::{ReadOnly, WriteOnly};
+use tock_registers::{register_bitfields, register_structs};
 
 const BASE: u64 = 0xfe00_b880;
 
-/// The registers: mailbox 0 leads to the CPUs, mailbox 1 to the VideoCore.
-#[repr(C, align(4))]
-struct Registers {
-    /// 0x00: the next word for the CPUs. Reading takes it.
-    read: ReadPureWrite<u32>,
-    _peek: [u32; 5],
-    /// 0x18.
-    read_status: ReadPure<u32>,
-    _other: [u32; 1],
-    /// 0x20: a word for the VideoCore.
-    write: ReadPureWrite<u32>,
-    _more: [u32; 5],
-    /// 0x38.
-    write_status: ReadPure<u32>,
+register_bitfields! {
+    u32,
+    /// A word in either mailbox: upper bits of an address, and the channel that says what lies there.
+    MAIL [
+        DATA OFFSET(4) NUMBITS(28) [],
+        CHANNEL OFFSET(0) NUMBITS(4) [PropertyToVideoCore = 8]
+    ],
+    /// What a mailbox holds.
+    STATUS [
+        /// No word can be put.
+        FULL OFFSET(31) NUMBITS(1) [],
+        /// No word can be taken.
+        EMPTY OFFSET(30) NUMBITS(1) []
+    ]
 }
 
-const _: () = assert!(core::mem::offset_of!(Registers, write_status) == 0x38);
-
-/// Status: no word can be taken.
-const EMPTY: u32 = 1 << 30;
-/// Status: no word can be put.
-const FULL: u32 = 1 << 31;
-
-/// The channel of property messages, in the lower four bits of a word.
-const PROPERTIES: u32 = 8;
+register_structs! {
+    /// The registers: mailbox 0 leads to the CPUs, mailbox 1 to the VideoCore. No manual describes them; the names are those of
+    /// the firmware's interface (`MAIL0_RD`, `MAIL0_STA`, `MAIL1_WRT`, `MAIL1_STA`).
+    Registers {
+        /// The next word for the CPUs. Reading takes it.
+        (0x00 => mail0_rd: ReadOnly<u32, MAIL::Register>),
+        (0x04 => _reserved0),
+        (0x18 => mail0_sta: ReadOnly<u32, STATUS::Register>),
+        (0x1c => _reserved1),
+        /// A word for the VideoCore.
+        (0x20 => mail1_wrt: WriteOnly<u32, MAIL::Register>),
+        (0x24 => _reserved2),
+        (0x38 => mail1_sta: ReadOnly<u32, STATUS::Register>),
+        (0x3c => @END),
+    }
+}
 
 /// Added to a physical address of the first gibibyte: how the VideoCore sees it past its own cache.
 const UNCACHED: u32 = 0xc000_0000;
@@ -59,15 +67,18 @@ static SHARED: Shared = Shared(UnsafeCell::new([0; 16]));
 /// The registers, once somebody has asked.
 static MAILBOX: Mutex<Option<Mailbox>> = Mutex::new(None);
 
-struct Mailbox(UniqueMmioPointer<'static, Registers>);
+struct Mailbox(&'static Registers);
+
+// SAFETY: the registers are a device mapping, valid on every CPU, and used by the holder of `MAILBOX` alone.
+unsafe impl Send for Mailbox {}
 
 /// What the firmware answers; `None`: nothing, or it does not know.
 pub(super) fn ask(question: Question) -> Option<u32> {
     let mut mailbox = MAILBOX.lock();
     if mailbox.is_none() {
         let registers = mmu::map_device(BASE, size_of::<Registers>())?.cast::<Registers>();
-        // SAFETY: a device mapping of the block, just made; nothing else in the kernel uses the block.
-        *mailbox = Some(Mailbox(unsafe { UniqueMmioPointer::new(registers) }));
+        // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses the block.
+        *mailbox = Some(Mailbox(unsafe { registers.as_ref() }));
     }
     mailbox.as_mut()?.exchange(question)
 }
@@ -85,7 +96,8 @@ impl Mailbox {
         // maintenance instructions"). The barrier at the end of this orders it before the register write, too.
         // SAFETY: the message, mapped.
         unsafe { cache::drop_lines(message.as_ptr()) };
-        self.transact(address | PROPERTIES)?;
+        let data = MAIL::DATA.val(address >> MAIL::DATA.shift);
+        self.transact((data + MAIL::CHANNEL::PropertyToVideoCore).into())?;
         // A line that was fetched meanwhile, by speculation, has what was there before the answer.
         // SAFETY: as above.
         unsafe { cache::drop_lines(message.as_ptr()) };
@@ -96,12 +108,11 @@ impl Mailbox {
     /// Puts the word, and takes words until it has come back.
     fn transact(&mut self, word: u32) -> Option<()> {
         let deadline = counter::now() + counter::frequency() * PATIENCE_MS / 1000;
-        let mut registers = self.0.reborrow();
-        wait(deadline, || field_shared!(registers, write_status).read() & FULL == 0)?;
-        field!(registers, write).write(word);
+        wait(deadline, || !self.0.mail1_sta.is_set(STATUS::FULL))?;
+        self.0.mail1_wrt.set(word);
         loop {
-            wait(deadline, || field_shared!(registers, read_status).read() & EMPTY == 0)?;
-            if field!(registers, read).read() == word {
+            wait(deadline, || !self.0.mail0_sta.is_set(STATUS::EMPTY))?;
+            if self.0.mail0_rd.get() == word {
                 return Some(());
             }
             // An answer that came too late for an earlier question.

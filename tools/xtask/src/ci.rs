@@ -50,6 +50,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Ci) -> anyhow::Result<
     let mut steps = Steps { only: arguments.only.clone(), ..Steps::default() };
     steps.take("formatting", || formatting(workspace));
     steps.take("repository rules", || repository_rules(workspace));
+    steps.take("unused dependencies", || unused_dependencies(workspace));
     steps.take("clippy on the host", || clippy_host(workspace));
     steps.take("clippy on the target", || clippy_target(workspace, &environment));
     steps.take("documentation on the host", || documentation_host(workspace));
@@ -159,6 +160,16 @@ fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
         eprintln!("{violation}");
     }
     anyhow::ensure!(violations.is_empty(), "{} violations", violations.len());
+    Ok(())
+}
+
+/// Every dependency is used, those that the project is given among them.
+fn unused_dependencies(workspace: &Workspace) -> anyhow::Result<()> {
+    let unused = lint::dependencies::unused(workspace)?;
+    for dependency in &unused {
+        eprintln!("{dependency}");
+    }
+    anyhow::ensure!(unused.is_empty(), "{} unused dependencies", unused.len());
     Ok(())
 }
 

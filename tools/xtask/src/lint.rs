@@ -4,8 +4,10 @@
 //! - no file names a place on somebody's machine;
 //! - inside the kernel, imports go downwards only;
 //! - assembly is written in `arch` and `boot.rs` only;
-//! - nothing in the kernel polls with a timer ([`timed`]).
+//! - nothing in the kernel polls with a timer ([`timed`]);
+//! - every dependency is used ([`dependencies`]; a step of its own).
 
+pub(crate) mod dependencies;
 mod timed;
 
 use std::fs;

@@ -13,6 +13,7 @@ use arm_pl011_uart::{
     DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
 };
 use asphodel_core::board::UartInfo;
+use tock_registers::register_bitfields;
 
 use crate::arch::lock::{Guard, InterruptLock};
 use crate::arch::{counter, cpu, mmu};
@@ -25,6 +26,27 @@ const LINE: LineConfig =
 
 /// Bytes that are in the receive FIFO when it interrupts, or fewer that have waited for 32 bit times.
 const RECEIVE: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
+
+register_bitfields! {
+    u32,
+    /// Integer Baud Rate Register (TRM 3.3.5).
+    UARTIBRD [
+        BAUD_DIVINT OFFSET(0) NUMBITS(16) []
+    ],
+    /// Fractional Baud Rate Register (TRM 3.3.6).
+    UARTFBRD [
+        BAUD_DIVFRAC OFFSET(0) NUMBITS(6) []
+    ]
+}
+
+/// Clocks that a bit takes at a divisor of one.
+const CLOCKS_PER_BIT: u64 = 16;
+
+/// The divisor is counted in these parts of one, which are the steps of UARTFBRD.
+const DIVISOR_STEPS: u64 = UARTFBRD::BAUD_DIVFRAC.mask as u64 + 1;
+
+/// The largest divisor: with UARTIBRD at its largest, UARTFBRD must be 0.
+const MAX_DIVISOR: u64 = UARTIBRD::BAUD_DIVINT.mask as u64 * DIVISOR_STEPS;
 
 /// Frequency of the UART's reference clock in Hz, where it is known; 0 otherwise.
 static CLOCK: AtomicU32 = AtomicU32::new(0);
@@ -87,13 +109,13 @@ fn enable(uart: &mut Uart<'_>, speed: u32, clock: u32) -> Result<(), InitError> 
 /// as fast at least, and divides well. Any context.
 #[must_use]
 pub fn can_have_speed(speed: u32) -> bool {
-    let clock = u64::from(CLOCK.load(Ordering::Relaxed));
-    // The divisor has six bits behind the point (TRM 3.3.6).
-    let Some(divisor) = (clock * 4 + u64::from(speed) / 2).checked_div(u64::from(speed)) else {
+    let steps = u64::from(CLOCK.load(Ordering::Relaxed)) * DIVISOR_STEPS / CLOCKS_PER_BIT;
+    let Some(divisor) = (steps + u64::from(speed) / 2).checked_div(u64::from(speed)) else {
         return false;
     };
-    let real = |divisor| clock * 4 / divisor;
-    (64..=0xffff * 64).contains(&divisor) && real(divisor).abs_diff(u64::from(speed)) * 50 <= u64::from(speed)
+    let real = |divisor| steps / divisor;
+    (DIVISOR_STEPS..=MAX_DIVISOR).contains(&divisor)
+        && real(divisor).abs_diff(u64::from(speed)) * 50 <= u64::from(speed)
 }
 
 /// Gives the line another speed, in bits per second, once what was written has left. Input that is under way is lost.

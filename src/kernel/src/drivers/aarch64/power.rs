@@ -11,9 +11,11 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use asphodel_core::board::PowerInfo;
-use safe_mmio::fields::ReadPureWrite;
-use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use smccc::{Hvc, Smc, psci};
+use tock_registers::fields::FieldValue;
+use tock_registers::interfaces::{ReadWriteable, Writeable};
+use tock_registers::registers::ReadWrite;
+use tock_registers::{register_bitfields, register_structs};
 
 use super::pl011;
 use crate::arch::{cpu, daif, mmu};
@@ -30,28 +32,48 @@ static METHOD: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// Virtual address of the watchdog's registers, where that is the method.
 static WATCHDOG_REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
-/// The part of the BCM2835 power management block that resets the chip. No public manual describes
-/// it; the values are those that every system for the board uses.
-#[repr(C, align(4))]
-struct PowerManagement {
-    _other: [u32; 7],
-    /// 0x1c RSTC: bits 5:4 say what happens when the watchdog runs out.
-    reset_control: ReadPureWrite<u32>,
-    /// 0x20 RSTS: the boot partition, in six bits that lie at the even places of bits 10:0.
-    reset_status: ReadPureWrite<u32>,
-    /// 0x24 WDOG: time left, in steps of about 15 µs.
-    watchdog: ReadPureWrite<u32>,
+register_bitfields! {
+    u32,
+    /// What a reset does. As in all three registers, a write without the password in the upper byte is ignored.
+    PM_RSTC [
+        PASSWORD OFFSET(24) NUMBITS(8) [Key = 0x5a],
+        /// What happens when the watchdog runs out.
+        WRCFG OFFSET(4) NUMBITS(2) [FullReset = 0b10]
+    ],
+    /// What the last reset was, and between those bits the six of the partition to boot from.
+    PM_RSTS [
+        PASSWORD OFFSET(24) NUMBITS(8) [Key = 0x5a],
+        PARTITION5 OFFSET(10) NUMBITS(1) [],
+        PARTITION4 OFFSET(8) NUMBITS(1) [],
+        PARTITION3 OFFSET(6) NUMBITS(1) [],
+        PARTITION2 OFFSET(4) NUMBITS(1) [],
+        PARTITION1 OFFSET(2) NUMBITS(1) [],
+        PARTITION0 OFFSET(0) NUMBITS(1) []
+    ],
+    /// The watchdog.
+    PM_WDOG [
+        PASSWORD OFFSET(24) NUMBITS(8) [Key = 0x5a],
+        /// Time left, in steps of about 15 µs.
+        TIME OFFSET(0) NUMBITS(20) []
+    ]
 }
 
-/// Every write must carry this in its upper byte, or it is ignored.
-const PASSWORD: u32 = 0x5a00_0000;
-/// RSTC: the field that arms the watchdog, and its value for a full reset.
-const RESET_FIELD: u32 = 0x30;
-const RESET_FULL: u32 = 0x20;
-/// RSTS: the partition field, and partition 63, which firmware takes for "stay off".
-const PARTITION_FIELD: u32 = 0x555;
-const PARTITION_HALT: u32 = 0x555;
-/// Long enough for the write to RSTC to follow, short for everything else: 150 µs.
+register_structs! {
+    /// The part of the BCM2835 power management block that resets the chip. No public manual describes
+    /// it; names and values are those that every system for the board uses.
+    PowerManagement {
+        (0x00 => _reserved),
+        (0x1c => pm_rstc: ReadWrite<u32, PM_RSTC::Register>),
+        (0x20 => pm_rsts: ReadWrite<u32, PM_RSTS::Register>),
+        (0x24 => pm_wdog: ReadWrite<u32, PM_WDOG::Register>),
+        (0x28 => @END),
+    }
+}
+
+/// What is changed in PM_RSTS.
+type ResetStatus = FieldValue<u32, PM_RSTS::Register>;
+
+/// Long enough for the write to PM_RSTC to follow, short for everything else: 150 µs.
 const WATCHDOG_STEPS: u32 = 10;
 
 /// Whether the end is a restart. Written once, at boot.
@@ -84,7 +106,7 @@ pub fn off(status: u8) -> ! {
         restart(status)
     }
     say_last(format_args!("asphodel: power off, status {status}"));
-    switch(psci::system_off::<Hvc>, psci::system_off::<Smc>, Some(PARTITION_HALT))
+    switch(psci::system_off::<Hvc>, psci::system_off::<Smc>, Some(partition_halt()))
 }
 
 /// Restarts the machine; `status` is said, too. Where that cannot be done, the CPU halts.
@@ -103,7 +125,7 @@ fn say_last(line: fmt::Arguments<'_>) {
 
 type PsciCall = fn() -> Result<(), psci::Error>;
 
-fn switch(by_hvc: PsciCall, by_smc: PsciCall, partition: Option<u32>) -> ! {
+fn switch(by_hvc: PsciCall, by_smc: PsciCall, partition: Option<ResetStatus>) -> ! {
     match METHOD.load(Ordering::Acquire) {
         PSCI_HVC => drop(by_hvc()),
         PSCI_SMC => drop(by_smc()),
@@ -114,18 +136,26 @@ fn switch(by_hvc: PsciCall, by_smc: PsciCall, partition: Option<u32>) -> ! {
     cpu::halt()
 }
 
+/// Partition 63, which firmware takes for "stay off".
+fn partition_halt() -> ResetStatus {
+    PM_RSTS::PARTITION0::SET
+        + PM_RSTS::PARTITION1::SET
+        + PM_RSTS::PARTITION2::SET
+        + PM_RSTS::PARTITION3::SET
+        + PM_RSTS::PARTITION4::SET
+        + PM_RSTS::PARTITION5::SET
+}
+
 /// Lets the watchdog run out in a moment, with the boot partition changed to `partition` if given.
-fn run_out_watchdog(partition: Option<u32>) {
+fn run_out_watchdog(partition: Option<ResetStatus>) {
     let address = WATCHDOG_REGISTERS.load(Ordering::Relaxed) as *mut PowerManagement;
     let Some(registers) = NonNull::new(address) else { return };
     // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses
     // the block, and a second CPU that gets here writes the same values.
-    let mut registers = unsafe { UniqueMmioPointer::new(registers) };
+    let registers = unsafe { registers.as_ref() };
     if let Some(partition) = partition {
-        let status = field_shared!(registers, reset_status).read() & !PARTITION_FIELD;
-        field!(registers, reset_status).write(PASSWORD | status | partition);
+        registers.pm_rsts.modify(PM_RSTS::PASSWORD::Key + partition);
     }
-    field!(registers, watchdog).write(PASSWORD | WATCHDOG_STEPS);
-    let control = field_shared!(registers, reset_control).read() & !RESET_FIELD;
-    field!(registers, reset_control).write(PASSWORD | control | RESET_FULL);
+    registers.pm_wdog.write(PM_WDOG::PASSWORD::Key + PM_WDOG::TIME.val(WATCHDOG_STEPS));
+    registers.pm_rstc.modify(PM_RSTC::PASSWORD::Key + PM_RSTC::WRCFG::FullReset);
 }

@@ -24,7 +24,10 @@ use arm_gic::gicv2::GicV2;
 use arm_gic::gicv2::registers::{Gicc, Gicd};
 use arm_gic::{IntId, UniqueMmioPointer};
 use safe_mmio::field;
-use safe_mmio::fields::{ReadPureWrite, WriteOnly};
+use safe_mmio::fields::ReadPureWrite;
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::registers::{ReadWrite, WriteOnly};
+use tock_registers::{register_bitfields, register_structs};
 
 use super::{FIRST_SHARED, InitError, PRIORITIES};
 use crate::arch::mmu;
@@ -33,17 +36,43 @@ use crate::arch::mmu;
 const DISTRIBUTOR_SIZE: usize = 0x1000;
 const CPU_INTERFACE_SIZE: usize = 0x2000;
 
-/// Offsets of registers that the crate's block leaves out or has no access to.
-const ITARGETSR: usize = 0x800;
-const SGIR: usize = 0xf00;
-const CPENDSGIR: usize = 0xf10;
+register_bitfields! {
+    u32,
+    /// Software Generated Interrupt Register.
+    GICD_SGIR [
+        TargetListFilter OFFSET(24) NUMBITS(2) [
+            /// To those in the target list.
+            List = 0b00,
+            /// To all but the sender.
+            Others = 0b01
+        ],
+        CPUTargetList OFFSET(16) NUMBITS(8) [],
+        SGIINTID OFFSET(0) NUMBITS(4) []
+    ],
+    /// Interrupt Acknowledge Register.
+    GICC_IAR [
+        /// The sender of an SGI.
+        CPUID OFFSET(10) NUMBITS(3) [],
+        InterruptID OFFSET(0) NUMBITS(10) []
+    ]
+}
 
-/// `GICD_SGIR`: the target list lies here, and the filter "all but me" is this.
-const TARGET_LIST_SHIFT: u32 = 16;
-pub(super) const ALL_OTHERS: u64 = 0b01 << 24;
+register_structs! {
+    /// The registers of the distributor that the crate's block leaves out or has no access to, and the one that sends
+    /// (IHI 0048B, table 4-1).
+    Uncovered {
+        (0x000 => _reserved0),
+        (0x800 => gicd_itargetsr: [ReadWrite<u8>; 1020]),
+        (0xbfc => _reserved1),
+        (0xf00 => gicd_sgir: WriteOnly<u32, GICD_SGIR::Register>),
+        (0xf04 => _reserved2),
+        (0xf10 => gicd_cpendsgir: [ReadWrite<u32>; 4]),
+        (0xf20 => @END),
+    }
+}
 
-/// The interrupt number's bits in `GICC_IAR`; the sender of an SGI is above.
-const INTID_MASK: u32 = 0x3ff;
+/// What names all CPUs but the sender in `GICD_SGIR`.
+pub(super) const ALL_OTHERS: u64 = GICD_SGIR::TargetListFilter::Others.value as u64;
 
 /// The set-up side of a GICv2. The lock around it makes its pointers unique where that matters.
 pub(super) struct Controller {
@@ -71,7 +100,7 @@ impl Controller {
     }
 
     pub(super) fn sgi_register_address(&self) -> usize {
-        self.distributor.as_ptr().addr() + SGIR
+        (&raw const self.uncovered().gicd_sgir).addr()
     }
 
     /// The crate's driver, for the time of one operation.
@@ -88,11 +117,11 @@ impl Controller {
         unsafe { UniqueMmioPointer::new(self.distributor) }
     }
 
-    /// One register of the distributor that the crate has no access to.
-    fn register<T>(&mut self, offset: usize) -> UniqueMmioPointer<'_, ReadPureWrite<T>> {
-        // SAFETY: 1. the offsets used are those of registers inside the mapping; they may be read and
-        // written with this width (IHI 0048B, table 4-1). 2. uniqueness as in `driver`.
-        unsafe { UniqueMmioPointer::new(self.distributor.byte_add(offset).cast()) }
+    /// The registers of the distributor that the crate has no access to.
+    fn uncovered(&self) -> &Uncovered {
+        // SAFETY: inside the mapping of the distributor, which is never undone. Of these registers only GICD_SGIR is also
+        // written without the lock, see `send_sgi`.
+        unsafe { self.distributor.cast().as_ref() }
     }
 
     /// Every shared interrupt off, neither pending nor active, level triggered; distributor on.
@@ -120,19 +149,20 @@ impl Controller {
         for word in 0..FIRST_SHARED as usize / 4 {
             write_element(field!(registers, ipriorityr), word, PRIORITIES);
         }
-        for word in 0..4 {
-            self.register::<u32>(CPENDSGIR + 4 * word).write(u32::MAX);
+        for register in &self.uncovered().gicd_cpendsgir {
+            register.set(u32::MAX);
         }
         self.driver().setup();
         // `setup` may have run on this CPU as the last one that touched GICD_CTLR.
         self.driver().enable_group0(true);
-        u64::from(self.own_target()) << TARGET_LIST_SHIFT
+        u64::from(GICD_SGIR::CPUTargetList.val(self.own_target().into()).value)
     }
 
     /// The calling CPU's bit in target lists: what it reads as the target of its private interrupts
     /// (IHI 0048B, 4.3.12). Not every controller has all eight bytes, and one for a single CPU has none.
-    fn own_target(&mut self) -> u8 {
-        (0..8).map(|intid| self.register::<u8>(ITARGETSR + intid).read()).find(|bits| *bits != 0).unwrap_or(1)
+    fn own_target(&self) -> u8 {
+        let private = &self.uncovered().gicd_itargetsr[..8];
+        private.iter().map(Readable::get).find(|bits| *bits != 0).unwrap_or(1)
     }
 
     /// Enables an interrupt; a private one on the calling CPU.
@@ -143,7 +173,8 @@ impl Controller {
 
     /// Enables a shared interrupt for the CPU of that name.
     pub(super) fn enable_shared(&mut self, intid: u32, target: u64) {
-        self.register::<u8>(ITARGETSR + intid as usize).write((target >> TARGET_LIST_SHIFT) as u8);
+        let cpus = GICD_SGIR::CPUTargetList.read(target as u32);
+        self.uncovered().gicd_itargetsr[intid as usize].set(cpus as u8);
         self.enable(intid);
     }
 }
@@ -171,11 +202,11 @@ fn write_element<const N: usize>(
 pub(super) fn send_sgi(register: usize, target: u64, sgi: u32) {
     // What the caller stored comes before the interrupt, seen from any CPU.
     barrier::dmb(barrier::ISHST);
-    let register = register as *mut WriteOnly<u32>;
+    let register = register as *const WriteOnly<u32, GICD_SGIR::Register>;
     // SAFETY: `init` stored the address of GICD_SGIR, device memory that stays mapped. The register is
     // written by all CPUs without a lock: each store is one complete command.
-    let mut register = unsafe { UniqueMmioPointer::new(NonNull::new_unchecked(register)) };
-    register.write(target as u32 | sgi);
+    let register = unsafe { &*register };
+    register.set(target as u32 | GICD_SGIR::SGIINTID.val(sgi).value);
 }
 
 /// Reads `GICC_IAR`: the interrupt's number, and the value to end it with.
@@ -185,7 +216,7 @@ pub(super) fn acknowledge(interface: usize) -> (u32, u32) {
     let raw = field!(registers, iar).read();
     // What the sender of an SGI stored before it is not read before this register was.
     barrier::dmb(barrier::ISHLD);
-    (raw & INTID_MASK, raw)
+    (GICC_IAR::InterruptID.read(raw), raw)
 }
 
 /// Writes `GICC_EOIR`.
