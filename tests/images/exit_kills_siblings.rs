@@ -8,12 +8,12 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Mutex, Semaphore, Signal, State, WaitReason, exit, getpid, kill, lwp_spawn, now_ns, processes,
-    set_affinity, sigwait, sleep, sleep_uninterruptible, wait4,
+    Mutex, Semaphore, Signal, State, WaitReason, exit, getpid, kill, lwp_spawn, processes, sigwait, sleep,
+    sleep_uninterruptible, wait4,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, race_rounds,
-    skip, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
+    sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -127,58 +127,6 @@ test!(
             assert_exited(wait_exit(spawn_child(child, round as usize)).status, 3);
         }
         assert!(!CAME_BACK.load(Ordering::Acquire));
-    }
-);
-
-/// How long a child whose second LWP computes on `cpu`, and whose first runs on CPU 0, takes to end, in nanoseconds.
-fn time_to_end_a_loop(cpu: u32) -> u64 {
-    static RUNS: AtomicU32 = AtomicU32::new(0);
-    fn spinner(_: usize) -> usize {
-        RUNS.store(1, Ordering::Release);
-        spin_for_ever(0)
-    }
-    RUNS.store(0, Ordering::Relaxed);
-    let pid = spawn_child(
-        |arguments| {
-            let _ = set_affinity(asphodel::api::CpuMask::one(0));
-            drop(lwp_spawn(spinner, 0, &on_cpu(arguments.number() as u32)).expect("an LWP can be made"));
-            eventually("the loop runs", || RUNS.load(Ordering::Acquire) == 1);
-            exit(now_ns() as i32 & 0x7f)
-        },
-        cpu as usize,
-    );
-    eventually("the loop runs", || RUNS.load(Ordering::Acquire) == 1);
-    let begun = now_ns();
-    assert!(wait_exit(pid).status.code().is_some());
-    now_ns() - begun
-}
-
-/// The best of a few: the host of an emulator may be busy.
-fn best_time(cpu: u32) -> u64 {
-    (0..10).map(|_| time_to_end_a_loop(cpu)).min().expect("there are ten")
-}
-
-/// 10 ms, a tick of BSD.
-const TICK: u64 = 10_000_000;
-
-test!(
-    /// T35: a loop without any call, on another CPU.
-    t035_a_loop_on_another_cpu_ends,
-    {
-        if cpus() == 1 {
-            skip("needs two CPUs");
-        }
-        let best = best_time(1);
-        assert!(best < TICK, "{best} ns");
-    }
-);
-
-test!(
-    /// T36: a loop without any call, on the CPU of the LWP that exits.
-    t036_a_loop_on_the_same_cpu_ends,
-    {
-        let best = best_time(0);
-        assert!(best < 2 * TICK, "{best} ns");
     }
 );
 

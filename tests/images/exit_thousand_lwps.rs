@@ -1,15 +1,12 @@
-//! A process with a thousand LWPs, or ten thousand, ends, and all of them are gone. T44, T45.
+//! A process with a thousand LWPs ends, and all of them are gone. T44; T45, ten thousand, is in `counted_times.rs`.
 #![no_std]
 #![no_main]
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{
-    Priority, Semaphore, census, exit, getpid, kill, lwp_spawn, memory, now_ns, println, process,
-    set_priority,
-};
+use asphodel::api::{Semaphore, census, exit, kill, lwp_spawn, memory};
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
-    spin_for_ever, test, wait_exit,
+    test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -69,55 +66,5 @@ test!(
         // Stacks that a CPU keeps for reuse may be with another one now: as many as fit into all caches.
         let kept = u64::from(cpus()) * 32 * 16 * 1024;
         assert!(memory().1 + kept >= free, "free before {free}, now {}", memory().1);
-    }
-);
-
-/// When the process of [`exit_takes`] calls exit, in nanoseconds.
-static EXIT_AT: AtomicU64 = AtomicU64::new(0);
-
-/// How long the exit of a process of so many LWPs takes, half of which sleep and half compute, in nanoseconds.
-fn exit_takes(lwps: usize) -> u64 {
-    let child = |arguments: &asphodel::api::Arguments<'_>| {
-        let half = arguments.number() as u32 / 2;
-        for number in 0..half {
-            drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
-        }
-        eventually("they sleep", || process(getpid()).is_some_and(|report| report.sleeping == half));
-        // Or it would have its turn when each of the others has had its own.
-        set_priority(Priority::HIGHEST);
-        for number in 0..half {
-            drop(lwp_spawn(spin_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
-        }
-        EXIT_AT.store(now_ns(), Ordering::Release);
-        exit(1)
-    };
-    let report = wait_exit(spawn_child(child, lwps));
-    let took = now_ns() - EXIT_AT.load(Ordering::Acquire);
-    assert_exited(report.status, 1);
-    assert_eq!(report.usage.lwps, lwps as u64 + 1);
-    took
-}
-
-test!(
-    /// T45: ten thousand LWPs, half asleep, half computing: the exit takes less than a second, and for each of them about
-    /// as long as for each of a quarter of them; if each looked at all others, it would take sixteen times as long. The host
-    /// of an emulator may be busy, which only ever adds: the shortest of some exits counts.
-    t045_ten_thousand_lwps,
-    deadline_ms = 120_000,
-    {
-        const ROUNDS: usize = 10;
-        let before = census();
-        let (mut few, mut all) = (u64::MAX, u64::MAX);
-        for _ in 0..ROUNDS {
-            few = few.min(exit_takes(2_500));
-            all = all.min(exit_takes(10_000));
-            if all < 1_000_000_000 && all < few * 10 {
-                break;
-            }
-        }
-        println!("# exit of 2,500 LWPs: {few} ns, of 10,000: {all} ns");
-        assert!(all < 1_000_000_000, "{all} ns");
-        assert!(all < few * 10, "{few} ns, {all} ns: more than linear");
-        eventually("nothing is left", || census() == before);
     }
 );

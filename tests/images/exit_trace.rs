@@ -1,4 +1,7 @@
 //! The trace of an exit: every step with its time, the longest one, one record for each process. T194, T69.
+//!
+//! Which step took longest must not depend on when the host lets the emulator run.
+//! clock: instructions
 #![no_std]
 #![no_main]
 use asphodel::api::{

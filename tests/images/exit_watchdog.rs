@@ -1,5 +1,8 @@
 //! The watchdog tells of exits that take too long: which process, which LWP, what it waits for. T195, R47, D38.
+//!
+//! What is too long by the wall clock depends on the host.
 //! append: watchdog=1
+//! clock: instructions
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, Ordering};

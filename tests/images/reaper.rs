@@ -1,18 +1,15 @@
-//! What is done for dead LWPs, on all CPUs: everything, once, and without anybody's waiting for anybody. T99 to T103,
-//! T105, T106.
+//! What is done for dead LWPs, on all CPUs: everything, once, and without anybody's waiting for anybody. T99 to T102,
+//! T105, T106; T103 is in `counted_times.rs`.
 //! race: yes
 #![no_std]
 #![no_main]
 
-extern crate alloc;
-
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use asphodel::api::{self, LwpHandle, census, exit, getpid, lwp_spawn, now_ns, process, sleep};
+use asphodel::api::{self, LwpHandle, census, exit, getpid, lwp_spawn, process};
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, cpus, eventually, on_cpu, race_rounds, return_at_once,
-    sleep_for_ever, test, wait_exit,
+    sleep_for_ever, test, wait_exit, within,
 };
 
 asphodel_test::image!();
@@ -102,12 +99,7 @@ test!(
             let counts = census();
             drop(lwp_spawn(return_at_once, 0, &on_cpu(cpu)).expect("an LWP can be made"));
             // Nothing else is done on that CPU, nor on this one.
-            let mut naps = 0;
-            while census() != counts {
-                naps += 1;
-                assert!(naps < 1000, "CPU {cpu} idles with a corpse");
-                let _ = sleep(1_000_000);
-            }
+            assert!(within(1_000_000_000, || census() == counts), "CPU {cpu} idles with a corpse");
         }
     }
 );
@@ -150,40 +142,5 @@ test!(
         assert!(moves <= u64::from(LWPS) / BATCH + 2, "{moves} moves");
         // Those of idle CPUs that look for work while there is some are not for the dead.
         assert!(messages < u64::from(LWPS) / 10, "{messages} messages");
-    }
-);
-
-test!(
-    /// T103: what is done for a dead LWP does not depend on how many others there are, dead and held or alive. That it does
-    /// not block is checked in every sleep: it runs with preemption disabled, where a sleep is the end.
-    t103_disposal_takes_constant_time,
-    deadline_ms = 30_000,
-    {
-        const OTHERS: usize = 1000;
-        /// The median of the lives of an LWP that ends at once, in nanoseconds.
-        fn life() -> u64 {
-            let mut lives: [u64; 201] = core::array::from_fn(|_| {
-                let begun = now_ns();
-                let lwp = lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("there is room");
-                assert_eq!(lwp.join(), Ok(Some(0)));
-                now_ns() - begun
-            });
-            lives.sort_unstable();
-            lives[lives.len() / 2]
-        }
-        api::set_affinity(api::CpuMask::one(0)).expect("it is online");
-        life();
-        let alone = life();
-        let dead: Vec<LwpHandle> =
-            (0..OTHERS).map(|_| lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("there is room")).collect();
-        assert!(dead.iter().all(|lwp| lwp.wait() == Ok(())));
-        let among_the_dead = life();
-        for _ in 0..OTHERS {
-            lwp_spawn(sleep_for_ever, 0, &on_cpu(0)).expect("there is room").detach();
-        }
-        let among_the_living = life();
-        api::println!("# {alone} ns alone, {among_the_dead} ns and {among_the_living} ns among {OTHERS}");
-        // An emulator is not a clock.
-        assert!(among_the_dead.max(among_the_living) < alone * 4 + 20_000);
     }
 );

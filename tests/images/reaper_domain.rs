@@ -268,8 +268,9 @@ test!(
                 },
                 0,
             );
-            assert_eq!(parent_of(FIRST.get()), Some(inner), "existing children stay");
-            let second = SECOND.get();
+            // The second is told after the release, and that after the end of the first one's maker.
+            let (second, first) = (SECOND.get(), FIRST.get());
+            assert_eq!(parent_of(first), Some(inner), "existing children stay");
             eventually("the second orphan is adopted", || parent_of(second) == Some(getpid()));
             STEP.store(1, Ordering::Release);
             assert_exited(wait_exit(inner).status, 0);

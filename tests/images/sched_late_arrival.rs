@@ -1,12 +1,13 @@
 //! No runnable LWP starves behind others of its priority: late arrivals have their turn, and a stream of arrivals does
-//! not keep one out that was there before.
+//! not keep one out that was there before. Turns are counted, which by the wall clock may pass while the emulator does not
+//! run.
+//! clock: instructions
 #![no_std]
 #![no_main]
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{LwpAttributes, Priority, lwp_run, set_affinity, set_priority};
-use asphodel::arch;
 use asphodel_test::{eventually, on_cpu, test};
 
 asphodel_test::image!();
@@ -50,7 +51,6 @@ test!(a_late_arrival_has_the_next_turn, {
         let body = move || {
             while !DONE.load(Ordering::Relaxed) {
                 TURNS.tick(me);
-                arch::cpu::relax();
             }
         };
         lwp_run(body, &attributes).expect("an LWP can be made")
@@ -60,8 +60,7 @@ test!(a_late_arrival_has_the_next_turn, {
         let before = TURNS.count();
         let late = lwp_run(|| TURNS.count(), &attributes).expect("an LWP can be made");
         let at_start = late.join().expect("it can be joined").expect("it has a result");
-        // Two in the usual case. On a busy host a slice can pass while the emulator does not run.
-        assert!(at_start - before <= 12, "{} turns of two others came first", at_start - before);
+        assert!(at_start - before <= 2, "{} turns of two others came first", at_start - before);
     }
     DONE.store(true, Ordering::Relaxed);
     for hog in hogs {
@@ -86,7 +85,6 @@ test!(a_stream_of_arrivals_starves_nobody, {
     let patient = || {
         while TURNS.count() < 100 {
             TURNS.tick(0);
-            arch::cpu::relax();
         }
         DONE.store(true, Ordering::Relaxed);
     };

@@ -1,11 +1,12 @@
-//! LWPs of one priority on one CPU take turns, those that yield and those that never do.
+//! LWPs of one priority on one CPU take turns, those that yield and those that never do. Turns are counted, which by the wall
+//! clock may pass while the emulator does not run.
+//! clock: instructions
 #![no_std]
 #![no_main]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{LwpAttributes, Priority, lwp_run, set_affinity, set_priority, usage, yield_now};
-use asphodel::arch;
 use asphodel_test::{on_cpu, rounds, test};
 
 asphodel_test::image!();
@@ -58,7 +59,6 @@ test!(those_that_compute_have_slices, {
                 if LAST.swap(me, Ordering::Relaxed) != me {
                     TURNS[me as usize].fetch_add(1, Ordering::Relaxed);
                 }
-                arch::cpu::relax();
             }
         };
         lwp_run(body, &attributes).expect("an LWP can be made")
@@ -66,7 +66,6 @@ test!(those_that_compute_have_slices, {
     for lwp in lwps {
         assert_eq!(lwp.join(), Ok(Some(())));
     }
-    // On a busy host a slice can pass while the emulator does not run.
     let most = TURNS.iter().map(|turns| turns.load(Ordering::Relaxed)).max().expect("there are some");
-    assert!(most <= 4 * ENOUGH, "one had {most} turns when another had {ENOUGH}");
+    assert!(most <= ENOUGH + 1, "one had {most} turns when another had {ENOUGH}");
 });

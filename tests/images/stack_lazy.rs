@@ -17,7 +17,7 @@ use asphodel::api::{
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_asleep, await_sleeping, cpus, disturb_all_cpus, eventually, on_cpu,
-    rounds, sleep_for_ever, spawn_child, spin_for_ever, test, wait_exit,
+    rounds, sleep_for_ever, spawn_child, spin_for_ever, test, wait_exit, within,
 };
 
 asphodel_test::image!();
@@ -41,16 +41,9 @@ fn free() -> u64 {
     memory().1 + memory_report().stacks_cached_bytes
 }
 
-/// Waits until `before` bytes are free again, and nobody is left of a test.
 /// Whether `before` bytes are free again, sooner or later.
 fn comes_back(before: u64) -> bool {
-    for _ in 0..300 {
-        if free() >= before {
-            return true;
-        }
-        let _ = sleep(1_000_000);
-    }
-    false
+    within(300_000_000, || free() >= before)
 }
 
 /// Does `work` until it leaves as much free as it found: the first times, page tables and records may grow.

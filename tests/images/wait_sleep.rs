@@ -1,4 +1,4 @@
-//! wait4 asleep: what wakes it, and what does not. T128, T129, T131, T133, T137.
+//! wait4 asleep: what wakes it, and what does not. T128, T129, T131, T137; T133 is in `counted_times.rs`.
 //!
 //! T131 speaks of 10^6 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
@@ -7,8 +7,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use asphodel::api::{
-    CpuMask, Errno, Semaphore, Signal, SpawnAttributes, getpid, kill, kill_lwp, lwp_spawn, now_ns, println,
-    process, set_affinity, spawn, usage, wait4,
+    CpuMask, Errno, Semaphore, Signal, SpawnAttributes, getpid, kill, kill_lwp, lwp_spawn, process,
+    set_affinity, spawn, usage, wait4,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, await_zombie, cpus, dawdle, eventually, on_cpu, race_rounds,
@@ -110,30 +110,6 @@ test!(
             dawdle(late);
             assert_exited(wait_exit(pid).status, 4);
         }
-    }
-);
-
-test!(
-    /// T133, D5: from the child's last look at the clock to the parent's first, the parent asleep: never a tick; the best
-    /// is far less.
-    t133_the_parent_runs_at_once,
-    {
-        static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
-        let mut best = u64::MAX;
-        for _ in 0..50 {
-            let pid = spawn_child(
-                |_| {
-                    let _ = asphodel::api::sleep(1_000_000);
-                    LAST_LOOK.store(now_ns(), Ordering::Release);
-                    0
-                },
-                0,
-            );
-            wait_exit(pid);
-            best = best.min(now_ns() - LAST_LOOK.load(Ordering::Acquire));
-        }
-        println!("# best of 50: {best} ns");
-        assert!(best < 200_000, "{best} ns");
     }
 );
 

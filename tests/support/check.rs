@@ -1,14 +1,16 @@
 //! Helpers for tests. All are to be called by LWPs, and those that wait block.
 //!
 //! A test never relies on how long something takes: it waits for a condition ([`eventually`]), and the deadline of the
-//! test is the only limit.
+//! test is the only limit. What a test measures it counts: operations, or instructions (`//! clock: instructions`). A state
+//! that another LWP brings about is read after a wait for it, never right away.
 
 use asphodel::api::{
     Arguments, CpuMask, Event, Group, LwpAttributes, Pid, Program, Report, Signal, SpawnAttributes, State,
-    Status, boot_argument, cpus_online, getpid, now_ns, process, sleep, spawn, wait4,
+    Status, boot_argument, cpus_online, getpid, process, sleep, spawn, wait4,
 };
 
-use crate::current;
+use crate::deadline;
+use crate::machine_time::Limit;
 
 /// How long to sleep between two looks at a condition, in nanoseconds.
 const LOOK_EVERY: u64 = 1_000_000;
@@ -41,11 +43,24 @@ pub fn wait_exit(pid: Pid) -> Report {
 /// If it does not before the test's deadline; says `what`.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let give_up_at = current::ends_at().saturating_sub(MARGIN);
     while !condition() {
-        assert!(now_ns() < give_up_at, "this did not come about: {what}");
+        assert!(deadline::is_far(MARGIN), "this did not come about: {what}");
         let _ = sleep(LOOK_EVERY);
     }
+}
+
+/// Whether `condition` comes to hold within so many nanoseconds of machine time.
+#[must_use]
+pub fn within(nanoseconds: u64, mut condition: impl FnMut() -> bool) -> bool {
+    let limit = Limit::new();
+    limit.start(nanoseconds);
+    while !condition() {
+        if limit.left(0).is_none() {
+            return false;
+        }
+        let _ = sleep(LOOK_EVERY);
+    }
+    true
 }
 
 /// What `pid` does; `None` once it has been reaped.

@@ -2,28 +2,20 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use asphodel::api::{Mutex, exit, now_ns};
+use asphodel::api::{Mutex, exit};
 
 /// Exit code of a test that does not apply.
 pub(crate) const SKIPPED: u8 = 77;
 
-/// When the running test is killed, in nanoseconds of the clock.
-static ENDS_AT: AtomicU64 = AtomicU64::new(0);
 /// Bytes of heap that the running test has said will stay.
 static LEFT_HEAP: AtomicU64 = AtomicU64::new(0);
 /// Why the running test does not apply.
 static SKIP_REASON: Mutex<&str> = Mutex::new("");
 
-/// A test that may take `deadline_ms` begins. By the runner.
-pub(crate) fn begin(deadline_ms: u64) {
-    ENDS_AT.store(now_ns() + deadline_ms * 1_000_000, Ordering::Relaxed);
+/// A test begins. By the runner.
+pub(crate) fn begin() {
     LEFT_HEAP.store(0, Ordering::Relaxed);
     *SKIP_REASON.lock() = "no reason given";
-}
-
-/// When the running test is killed.
-pub(crate) fn ends_at() -> u64 {
-    ENDS_AT.load(Ordering::Relaxed)
 }
 
 /// Bytes of heap that may stay.

@@ -1,4 +1,7 @@
 //! The end of a test that does not end: killed by a call-out, while the runner sleeps in its wait.
+//!
+//! Deadlines are in machine time ([`machine_time`](crate::machine_time)). A call-out comes by the counter, and so on a busy
+//! host too early: it then arms itself anew for what is left.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -6,42 +9,67 @@ use alloc::vec::Vec;
 
 use asphodel::api::{Callout, Pid, ProcessReport, Signal, State, kill, processes};
 
+use crate::machine_time::Limit;
 use crate::{report, runner};
 
 /// How long a killed test may take to be gone, in nanoseconds, before the whole image is given up.
 const PATIENCE: u64 = 5_000_000_000;
+/// How long to wait at least before another look at the machine time, in nanoseconds: it is told anew about that often.
+const LOOK_EVERY: u64 = 50_000_000;
 
 static TEST: AtomicI32 = AtomicI32::new(0);
 static EXPIRED: AtomicBool = AtomicBool::new(false);
+/// What the test may take.
+static TEST_LIMIT: Limit = Limit::new();
+/// What all that it has left may take.
+static GRACE: Limit = Limit::new();
+/// What they may take to be gone once they are killed.
+static LAST: Limit = Limit::new();
 static KILL_TEST: Callout = Callout::new(kill_test, 0);
 static KILL_ALL: Callout = Callout::new(kill_all, 0);
 static GIVE_UP: Callout = Callout::new(give_up, 0);
 
-/// The test process `pid` has `nanoseconds` from now on.
-pub(crate) fn start(pid: Pid, nanoseconds: u64) {
+/// The next test has `nanoseconds` from now on. Its process is not there yet: it may ask at once how much is left.
+pub(crate) fn begin(nanoseconds: u64) {
+    TEST_LIMIT.start(nanoseconds);
+}
+
+/// The test's process is `pid`.
+pub(crate) fn start(pid: Pid) {
     TEST.store(pid.raw(), Ordering::Relaxed);
-    EXPIRED.store(false, Ordering::Relaxed);
-    arm(&KILL_TEST, nanoseconds);
-    arm(&GIVE_UP, nanoseconds + PATIENCE);
+    watch(&TEST_LIMIT, &KILL_TEST);
+}
+
+/// Whether the running test has its end by its deadline before it, and more than `nanoseconds` of it.
+pub(crate) fn is_far(nanoseconds: u64) -> bool {
+    TEST_LIMIT.left(nanoseconds).is_some()
 }
 
 /// The test has ended. `true`: it had to be killed.
 pub(crate) fn stop() -> bool {
-    KILL_TEST.cancel();
-    GIVE_UP.cancel();
-    EXPIRED.load(Ordering::Relaxed)
+    end(&KILL_TEST)
 }
 
 /// Every process but the runner's has `nanoseconds` from now on to end by itself.
 pub(crate) fn start_for_all(nanoseconds: u64) {
-    EXPIRED.store(false, Ordering::Relaxed);
-    arm(&KILL_ALL, nanoseconds);
-    arm(&GIVE_UP, nanoseconds + PATIENCE);
+    GRACE.start(nanoseconds);
+    watch(&GRACE, &KILL_ALL);
 }
 
 /// All have ended. `true`: some had to be killed.
 pub(crate) fn stop_for_all() -> bool {
-    KILL_ALL.cancel();
+    end(&KILL_ALL)
+}
+
+fn watch(limit: &Limit, callout: &'static Callout) {
+    EXPIRED.store(false, Ordering::Relaxed);
+    GIVE_UP.reserve().expect("there is memory for the runner's three call-outs");
+    arm(callout, limit.left(0).unwrap_or(0));
+}
+
+fn end(callout: &'static Callout) -> bool {
+    // In this order: the first arms the second.
+    callout.cancel();
     GIVE_UP.cancel();
     EXPIRED.load(Ordering::Relaxed)
 }
@@ -50,13 +78,36 @@ fn arm(callout: &'static Callout, nanoseconds: u64) {
     callout.arm(nanoseconds).expect("there is memory for the runner's three call-outs");
 }
 
+/// Whether `limit` is over; if it is not, `callout` comes again when it may be.
+fn is_over(limit: &Limit, callout: &'static Callout) -> bool {
+    let left = limit.left(0);
+    if let Some(left) = left {
+        arm(callout, left.max(LOOK_EVERY));
+    }
+    left.is_none()
+}
+
+/// The image is given up unless what is killed now is gone soon.
+fn expect_the_end() {
+    LAST.start(PATIENCE);
+    arm(&GIVE_UP, PATIENCE);
+}
+
 fn kill_test(_argument: usize) {
+    if !is_over(&TEST_LIMIT, &KILL_TEST) {
+        return;
+    }
     EXPIRED.store(true, Ordering::Relaxed);
+    expect_the_end();
     // It may have ended meanwhile: its pid then names nobody.
     let _ = kill(Pid::from_raw(TEST.load(Ordering::Relaxed)), i32::from(Signal::KILL.number()));
 }
 
 fn kill_all(_argument: usize) {
+    if !is_over(&GRACE, &KILL_ALL) {
+        return;
+    }
+    expect_the_end();
     for process in alive() {
         EXPIRED.store(true, Ordering::Relaxed);
         report::orphan(&process);
@@ -66,6 +117,9 @@ fn kill_all(_argument: usize) {
 
 /// The test has been killed and is still there: whatever comes next could not be trusted.
 fn give_up(_argument: usize) {
+    if !is_over(&LAST, &GIVE_UP) {
+        return;
+    }
     for process in alive() {
         report::stuck(&process);
     }

@@ -23,6 +23,7 @@
 //! | `registry` | the list of tests, and the macros that fill it |
 //! | `runner` | process 1: runs one test after the other |
 //! | `deadline` | the end of a test that does not end |
+//! | `machine_time` | the time that deadlines count |
 //! | `report` | every line of the protocol |
 //! | `current` | what the running test and the runner tell each other |
 //! | `check` | helpers for tests |
@@ -38,6 +39,7 @@ mod check;
 mod current;
 mod deadline;
 mod dice;
+mod machine_time;
 mod race;
 mod registry;
 pub mod report;
@@ -45,7 +47,7 @@ pub mod runner;
 
 pub use check::{
     assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu,
-    rounds, spawn_child, state_of, wait_exit,
+    rounds, spawn_child, state_of, wait_exit, within,
 };
 pub use current::{leaves_heap, skip};
 pub use dice::Dice;

@@ -5,7 +5,7 @@ use core::fmt::Debug;
 use asphodel::api::println;
 use linkme::distributed_slice;
 
-/// How long a test may take unless it says otherwise, in milliseconds. Generous: an emulator on a busy host is slow.
+/// How long a test may take unless it says otherwise, in milliseconds of machine time. Generous: an emulator is slow.
 pub const DEADLINE_MS: u64 = 10_000;
 
 /// A test: made by [`test!`](crate::test).
@@ -15,7 +15,7 @@ pub struct Test {
     pub name: &'static str,
     /// Where it is in the source: tests run in this order.
     pub place: (&'static str, u32),
-    /// How long it may take, in milliseconds of the counter.
+    /// How long it may take, in milliseconds of machine time.
     pub deadline_ms: u64,
     /// What it does; `false`: it has said why it failed.
     pub body: fn() -> bool,

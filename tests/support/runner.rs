@@ -9,19 +9,18 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use asphodel::api::{
     Arguments, Census, Event, Group, Mutex, Pid, Program, Report, Signal, SpawnAttributes, Status,
-    WLINUXCLONE, boot_argument, census, now_ns, power_off, println, sleep, spawn, wait4,
+    WLINUXCLONE, boot_argument, census, power_off, println, spawn, wait4,
 };
 
+use crate::check::within;
 use crate::current;
 use crate::deadline;
 use crate::registry::{TESTS, Test};
 use crate::report::{self, Leak, Totals, Verdict};
 
-/// How long orphans may take to end by themselves, and counts to come back, in nanoseconds. A test that leaks nothing
+/// How long orphans may take to end by themselves, and counts to come back, in nanoseconds of machine time. A test that leaks nothing
 /// never waits that long.
 const GRACE: u64 = 1_000_000_000;
-/// How long to sleep between two looks at the counts.
-const LOOK_EVERY: u64 = 1_000_000;
 
 static TOTALS: Mutex<Totals> = Mutex::new(Totals { passed: 0, failed: 0, skipped: 0 });
 /// Number of the test that runs, from 1 on, and its place in [`TESTS`].
@@ -71,15 +70,16 @@ fn selected(filter: &str) -> Vec<usize> {
 
 /// Runs one test and says why it failed, if it did.
 fn run_test(index: usize, test: &'static Test) -> Verdict {
-    current::begin(test.deadline_ms);
+    current::begin();
     let mut before = census();
     let program = Program::new(test.name, enter);
     let attributes = SpawnAttributes { group: Group::New, number: index, ..SpawnAttributes::default() };
+    deadline::begin(test.deadline_ms * 1_000_000);
     let pid = match spawn(&program, &[], &attributes) {
         Ok(pid) => pid,
         Err(error) => return fail(format_args!("failed: its process cannot be made: {error}")),
     };
-    deadline::start(pid, test.deadline_ms * 1_000_000);
+    deadline::start(pid);
     let status = reap_until(pid);
     let expired = deadline::stop();
     let own =
@@ -163,14 +163,12 @@ fn any_children() -> bool {
 /// The counts, once they are what they were, or after a moment: an LWP that nobody waits for may just be leaving its
 /// CPU.
 fn settled(before: Census, own: Verdict) -> Census {
-    let give_up_at = now_ns() + GRACE;
-    loop {
-        let after = census();
+    let mut after = census();
+    let _in_time = within(GRACE, || {
+        after = census();
         // A test that was killed has left its heap: nothing to wait for.
         let heap = if own == Verdict::Fail { after.heap } else { before.heap };
-        if after == (Census { heap, ..before }) || now_ns() >= give_up_at {
-            return after;
-        }
-        let _ = sleep(LOOK_EVERY);
-    }
+        after == (Census { heap, ..before })
+    });
+    after
 }

@@ -1,5 +1,5 @@
-//! A running emulator, and watching one to its end: the console line by line, a deadline, and no emulator left
-//! behind whatever happens.
+//! A running emulator, and watching one to its end: the console line by line, a deadline in machine time, and no emulator
+//! left behind whatever happens.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use crate::console::{self, Lines};
 use crate::machine::Boot;
+use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::setup::Environment;
 
 /// How long the emulator may take to go away once the guest has nothing more to say.
@@ -55,6 +56,14 @@ impl Emulator {
         let child =
             command.spawn().with_context(|| format!("cannot start {}", environment.qemu.display()))?;
         Ok(Self { child })
+    }
+
+    /// The machine time of the guest that was booted like this.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written in which the guest reads it.
+    pub(crate) fn time(&self, boot: &Boot) -> anyhow::Result<MachineTime> {
+        MachineTime::of(self.child.id(), boot.time_file.as_deref())
     }
 
     /// Waits for the end at most that long, then makes it; gives the exit status of one that ended by itself.
@@ -141,7 +150,7 @@ impl Ran {
     }
 }
 
-/// Runs a guest to its end or its deadline, showing each line to `on_line` as it comes.
+/// Runs a guest to its end or its deadline, which counts machine time, showing each line to `on_line` as it comes.
 ///
 /// # Errors
 /// Fails when the emulator cannot be started; whatever the guest does is no error.
@@ -153,12 +162,13 @@ pub(crate) fn watch(
 ) -> anyhow::Result<Ran> {
     let started = Instant::now();
     let mut emulator = Emulator::start(environment, boot, Input::Nothing, Stdio::piped())?;
+    let mut time = emulator.time(boot)?;
     let output = emulator.child.stdout.take().context("the serial line is a pipe")?;
     let errors = emulator.child.stderr.take().context("the error output is a pipe")?;
     let pieces = read_in_background(output);
     let complaints = read_in_background(errors);
 
-    let heard = listen(&pieces, &[], deadline.map(|deadline| started + deadline), GRACE, on_line);
+    let heard = listen(&pieces, &[], &mut || time.elapsed(), deadline, GRACE, on_line);
     emulator.end_within(if heard.timed_out { Duration::ZERO } else { GRACE });
     drop(emulator);
 
@@ -178,18 +188,20 @@ pub(crate) struct Heard {
     pub(crate) timed_out: bool,
 }
 
-/// Listens to a guest that has said `first` already until the line is closed, `until` has passed, or `grace` after its
-/// end.
+/// Listens to a guest that has said `first` already until the line is closed, `clock` is at `limit`, or `grace` after the
+/// guest's end. The clock is looked at every [`LOOK_EVERY`].
 pub(crate) fn listen(
     pieces: &mpsc::Receiver<Vec<u8>>,
     first: &[u8],
-    mut until: Option<Instant>,
+    clock: &mut dyn FnMut() -> Duration,
+    mut limit: Option<Duration>,
     grace: Duration,
     on_line: &mut dyn FnMut(&str),
 ) -> Heard {
     let mut watched = Watched { lines: Lines::default(), said: Vec::new(), bytes: 0, end: None };
     let mut timed_out = false;
     let mut next = Ok(first.to_vec());
+    let mut next_look = Instant::now() + LOOK_EVERY;
     loop {
         match next {
             Ok(piece) => {
@@ -201,18 +213,22 @@ pub(crate) fn listen(
                     break;
                 }
                 if watched.end.is_some() && !was_ending {
-                    let soon = Instant::now() + grace;
-                    until = Some(until.map_or(soon, |until| until.min(soon)));
+                    let soon = clock() + grace;
+                    limit = Some(limit.map_or(soon, |limit| limit.min(soon)));
+                    next_look = next_look.min(Instant::now() + grace);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if Instant::now() >= next_look {
+            if limit.is_some_and(|limit| clock() >= limit) {
                 timed_out = true;
                 break;
             }
-            Err(RecvTimeoutError::Disconnected) => break,
+            next_look = Instant::now() + LOOK_EVERY;
         }
-        let patience = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
-        next = pieces.recv_timeout(patience);
+        next = pieces.recv_timeout(next_look.saturating_duration_since(Instant::now()));
     }
     watched.said.extend(std::mem::take(&mut watched.lines).rest());
     let end = watched.end.unwrap_or(if timed_out { End::TimedOut } else { End::Vanished });

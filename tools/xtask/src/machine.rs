@@ -134,6 +134,8 @@ pub(crate) struct Boot {
     pub(crate) firmware: Option<Firmware>,
     /// Whether a guest that restarts its machine finds itself booted again; the emulator ends then otherwise.
     pub(crate) restarts: bool,
+    /// Where a test image reads its machine time, by semihosting.
+    pub(crate) time_file: Option<PathBuf>,
 }
 
 /// A card, and what goes with booting from it: `kernel` is then the boot loader.
@@ -190,7 +192,29 @@ impl Boot {
             initrd: None,
             firmware: None,
             restarts: false,
+            time_file: None,
         }
+    }
+
+    /// Whether a test image that is booted like this wants to be told its machine time, and can be: its counter goes with
+    /// the wall clock, and it gets boot arguments.
+    pub(crate) fn takes_time(&self) -> bool {
+        let has_arguments = self.firmware.is_none() && self.card.is_none();
+        matches!(self.clock, Clock::Host | Clock::HostInTurns) && has_arguments
+    }
+
+    /// The boot arguments, with those that the emulator's options ask for.
+    fn boot_arguments(&self) -> OsString {
+        let mut words = OsString::from(&self.append);
+        if let Some(file) = &self.time_file {
+            // In front: behind ` -- ` they would be the first process's.
+            let mut time = OsString::from("machine-time=");
+            time.push(file);
+            time.push(" ");
+            time.push(words);
+            words = time;
+        }
+        words
     }
 
     /// The arguments for QEMU. The serial line is QEMU's standard input and output.
@@ -228,8 +252,12 @@ impl Boot {
         if let Some(initrd) = &self.initrd {
             arguments.extend(["-initrd".into(), initrd.clone().into_os_string()]);
         }
-        if !self.append.is_empty() {
-            arguments.extend(["-append".into(), OsString::from(&self.append)]);
+        if self.time_file.is_some() {
+            arguments.extend(["-semihosting-config", "enable=on,target=native"].map(OsString::from));
+        }
+        let words = self.boot_arguments();
+        if !words.is_empty() {
+            arguments.extend(["-append".into(), words]);
         }
         match &self.firmware {
             None => arguments.extend(["-kernel".into(), self.kernel.clone().into_os_string()]),
@@ -335,6 +363,19 @@ mod tests {
         let (console, loader) = (line.find("-serial chardev:console"), line.find("-serial file:loader.log"));
         assert!(console.is_some() && console < loader, "the console is the first: {line}");
         assert!(line.contains("-drive if=sd,format=raw,file=a,,b.img"), "{line}");
+    }
+
+    #[test]
+    fn machine_time_is_told_where_the_counter_goes_with_the_wall_clock() {
+        let mut boot = Boot::new(Configuration::new(Machine::Virt, 1).unwrap(), Path::new("k.img"));
+        assert!(boot.takes_time() && !line(&boot).contains("semihosting"));
+        boot.append = "filter=a".into();
+        boot.time_file = Some("time".into());
+        let line = line(&boot);
+        assert!(line.contains("-semihosting-config enable=on,target=native"), "{line}");
+        assert!(line.contains("-append machine-time=time filter=a"), "{line}");
+        boot.clock = Clock::Instructions;
+        assert!(!boot.takes_time(), "the counter counts instructions");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod image;
 mod lab;
 mod lint;
 mod machine;
+mod machine_time;
 mod mutants;
 mod new;
 mod payload;

@@ -16,6 +16,7 @@ use crate::console::{self, Lines};
 use crate::gdb;
 use crate::guest::{self, Emulator, Input};
 use crate::machine::{Boot, Clock, Configuration};
+use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::progress::note;
 use crate::setup::{self, Environment};
 use crate::symbols::Symbols;
@@ -61,14 +62,14 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Run) -> anyhow::Result
 /// status.
 ///
 /// # Errors
-/// Fails when the emulator cannot be started, the guest ends without a status, or takes longer than `limit`.
+/// Fails when the emulator cannot be started, the guest ends without a status, or takes more machine time than `limit`.
 pub(crate) fn attached(
     environment: &Environment,
     boot: &Boot,
     limit: Option<Duration>,
     symbols: impl Fn() -> Option<Symbols>,
 ) -> anyhow::Result<ExitCode> {
-    match attach(environment, boot, limit.map(|limit| Instant::now() + limit), symbols)? {
+    match attach(environment, boot, limit, symbols)? {
         Some(status) => Ok(ExitCode::from(status)),
         None => bail!("the guest ended without `asphodel: power off, status N`"),
     }
@@ -105,7 +106,7 @@ fn boot_arguments(append: Option<&str>, words: &[String]) -> String {
 fn attach(
     environment: &Environment,
     boot: &Boot,
-    deadline: Option<Instant>,
+    limit: Option<Duration>,
     symbols: impl Fn() -> Option<Symbols>,
 ) -> anyhow::Result<Option<u8>> {
     let (events, inbox) = mpsc::channel();
@@ -118,6 +119,7 @@ fn attach(
         None
     };
     let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::inherit())?;
+    let mut time = emulator.time(boot)?;
     let output = emulator.child.stdout.take().context("the serial line is a pipe")?;
     let input = emulator.child.stdin.take().context("the serial line is a pipe")?;
     let quit = events.clone();
@@ -126,7 +128,7 @@ fn attach(
 
     let mut session =
         Session { typing: &typing, listening: false, symbols: &symbols, loaded: None, status: None };
-    session.attend(&inbox, deadline)?;
+    session.attend(&inbox, limit, &mut time)?;
     emulator.end_within(if session.status.is_some() { GRACE } else { Duration::ZERO });
     Ok(session.status)
 }
@@ -157,24 +159,26 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Copies the guest's output until it ends.
-    fn attend(&mut self, inbox: &Receiver<Event>, deadline: Option<Instant>) -> anyhow::Result<()> {
+    /// Copies the guest's output until it ends or its machine time is over.
+    fn attend(
+        &mut self,
+        inbox: &Receiver<Event>,
+        mut limit: Option<Duration>,
+        time: &mut MachineTime,
+    ) -> anyhow::Result<()> {
         let mut lines = Lines::default();
-        let mut quiet_until: Option<Instant> = None;
-        let mut until = deadline;
+        let mut quiet_until: Option<Duration> = None;
+        let mut looked = Instant::now();
         loop {
-            let gate = quiet_until.filter(|_| !self.listening);
-            let next = [until, gate].into_iter().flatten().min();
-            let patience = next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()));
-            match inbox.recv_timeout(patience) {
+            match inbox.recv_timeout(LOOK_EVERY) {
                 Ok(Event::Output(bytes)) => {
-                    quiet_until.get_or_insert_with(|| Instant::now() + QUIET_GUEST);
+                    quiet_until.get_or_insert_with(|| time.elapsed() + QUIET_GUEST);
                     copy(&bytes)?;
                     for line in lines.feed(&bytes) {
                         self.read_line(&line);
                     }
                     if self.status.is_some() {
-                        until = Some(Instant::now() + GRACE);
+                        limit = Some(time.elapsed() + GRACE);
                     }
                 }
                 Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -184,12 +188,18 @@ impl Session<'_> {
                     self.status = Some(INTERRUPTED);
                     return Ok(());
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if until.is_some_and(|until| until <= Instant::now()) {
-                        return if self.status.is_some() { Ok(()) } else { Err(too_long()) };
-                    }
-                    self.listen();
-                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if looked.elapsed() < LOOK_EVERY {
+                continue;
+            }
+            looked = Instant::now();
+            let now = time.elapsed();
+            if limit.is_some_and(|limit| limit <= now) {
+                return if self.status.is_some() { Ok(()) } else { Err(too_long()) };
+            }
+            if !self.listening && quiet_until.is_some_and(|until| until <= now) {
+                self.listen();
             }
         }
     }

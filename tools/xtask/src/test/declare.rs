@@ -4,7 +4,9 @@
 //!   that test must come out; then each test must be declared, and the image passes when exactly that was told;
 //! - `expect: no-verdict`: the whole system hangs; `expect: system-panic`: it panics;
 //! - `expect: init-ends STATUS`: process 1 ends, the system says so, and powers off with this status;
-//! - `deadline: SECONDS`: how long the image may take on the host;
+//! - `deadline: SECONDS`: how much machine time the image may take (`crate::machine_time`);
+//! - `clock: instructions`: what it measures is counted in instructions, of all CPUs together, which take turns: a tick of
+//!   its counter is one, and its time does not depend on the host;
 //! - `append: WORDS`: boot arguments that it needs;
 //! - `programs: NAMES`: programs of `tests/std` that it finds behind itself;
 //! - `race: yes`: it provokes races, so that it is worth booting with many schedules (`--seeds`);
@@ -78,6 +80,8 @@ pub(crate) struct Declaration {
     pub(crate) append: Option<String>,
     /// Programs for `std` that it loads.
     pub(crate) programs: Vec<String>,
+    /// Whether its clock counts instructions.
+    pub(crate) counts_instructions: bool,
     /// Whether it is about races.
     pub(crate) race: bool,
     /// Its long run.
@@ -112,6 +116,12 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
             declaration.append = Some(words.trim().to_string());
         } else if let Some(names) = line.trim().strip_prefix("programs:") {
             declaration.programs.extend(names.split_whitespace().map(String::from));
+        } else if let Some(clock) = line.trim().strip_prefix("clock:") {
+            ensure!(
+                clock.trim() == "instructions",
+                "`clock:{clock}` is not understood: it is `clock: instructions` or not there"
+            );
+            declaration.counts_instructions = true;
         } else if let Some(answer) = line.trim().strip_prefix("race:") {
             ensure!(
                 answer.trim() == "yes",
@@ -190,6 +200,13 @@ mod tests {
         assert_eq!(declaration.append.as_deref(), Some("watchdog=1 x"));
         assert_eq!(read("//! Shows it.\n").unwrap().append, None);
         assert!(read("//! append:\n").is_err());
+    }
+
+    #[test]
+    fn a_clock_of_instructions_is_declared() {
+        assert!(read("//! Measures.\n//! clock: instructions\n").unwrap().counts_instructions);
+        assert!(!read("//! Measures.\n").unwrap().counts_instructions);
+        assert!(read("//! clock: host\n").is_err());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,7 +10,7 @@ use anyhow::Context as _;
 use super::report::{Case, Suite};
 use super::runner;
 use crate::build::{self, Profile};
-use crate::console::{self, Lines};
+use crate::console;
 use crate::guest::{self, Emulator, Input};
 use crate::machine::{Boot, Configuration, Machine};
 use crate::setup::Environment;
@@ -76,26 +75,23 @@ pub(super) fn run(
 /// deadline has passed.
 fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
     let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::null())?;
+    let mut time = emulator.time(boot)?;
     let mut keyboard = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
     let output = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
     let pieces = guest::read_in_background(output);
-    let (until, mut typed) = (Instant::now() + DEADLINE, TYPED.iter());
-    let (mut lines, mut said) = (Lines::default(), Vec::new());
-    loop {
-        match pieces.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(piece) => {
-                for line in lines.feed(&piece) {
-                    if console::is_init(&line)
-                        && let Some(words) = typed.next()
-                    {
-                        keyboard.write_all(words.as_bytes()).and_then(|()| keyboard.flush())?;
-                    }
-                    said.push(line);
-                }
-            }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(said),
+    let (mut typed, mut broken) = (TYPED.iter(), Ok(()));
+    let mut answer = |line: &str| {
+        if console::is_init(line)
+            && let Some(words) = typed.next()
+        {
+            let said = keyboard.write_all(words.as_bytes()).and_then(|()| keyboard.flush());
+            broken = std::mem::replace(&mut broken, Ok(())).and(said);
         }
-    }
+    };
+    // The first end is that of the first boot, after which the second one has as much time as both.
+    let heard = guest::listen(&pieces, &[], &mut || time.elapsed(), Some(DEADLINE), DEADLINE, &mut answer);
+    broken?;
+    Ok(heard.lines)
 }
 
 /// Whether there were two whole boots, of which each ended as it was told.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tempfile::NamedTempFile;
 
 use super::declare::Expected;
 use super::expect;
@@ -18,6 +19,7 @@ use crate::cli;
 use crate::gdb;
 use crate::guest::{self, Ran};
 use crate::machine::{Boot, Clock, Configuration};
+use crate::machine_time;
 use crate::payload::Payload;
 use crate::programs;
 use crate::progress::{Progress, note};
@@ -25,7 +27,7 @@ use crate::setup::Environment;
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 
-/// How long an image may take when nothing else is said.
+/// How much machine time an image may take when nothing else is said.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long to wait for an image that is declared to hang.
@@ -39,7 +41,7 @@ pub(super) struct Job<'a> {
     pub(super) program: &'a Program,
     /// How it is booted.
     pub(super) boot: Boot,
-    /// How long it may take.
+    /// How much machine time it may take.
     pub(super) deadline: Duration,
     /// Whether only some of its tests run.
     pub(super) filtered: bool,
@@ -148,7 +150,9 @@ pub(super) fn boot(
 ) -> Boot {
     let mut boot = Boot::new(configuration, &program.image);
     boot.append = boot_arguments(image, arguments, filter);
-    if arguments.icount {
+    if image.declaration.counts_instructions {
+        boot.clock = Clock::CountedInstructions;
+    } else if arguments.icount {
         boot.clock = Clock::Instructions;
     }
     boot
@@ -185,7 +189,14 @@ pub(super) fn run_one(
     let name = job.name();
     let line = progress.job(&name);
     let mut planned = 0;
-    let ran = guest::watch(environment, &job.boot, Some(job.deadline), &mut |said| {
+    let mut boot = job.boot.clone();
+    let time_file = boot.takes_time().then(NamedTempFile::new).transpose()?;
+    if let Some(file) = &time_file {
+        // The guest may look before the host does.
+        fs::write(file.path(), machine_time::written(Duration::ZERO))?;
+        boot.time_file = Some(file.path().to_path_buf());
+    }
+    let ran = guest::watch(environment, &boot, Some(job.deadline), &mut |said| {
         on_line(said);
         if let Some(plan) = ktap::planned(said) {
             planned = plan;
@@ -299,5 +310,20 @@ mod tests {
         assert_eq!(boot.append, "filter=one watchdog=1 seed=3");
         assert_eq!(boot.clock, Clock::Instructions);
         assert_eq!(boot.kernel, Path::new("/i"));
+    }
+
+    #[test]
+    fn an_image_that_measures_counts_instructions_whatever_is_asked_for() {
+        let program = Program { name: "i".into(), elf: "/e".into(), image: "/i".into() };
+        let configuration = Configuration::new(Machine::Virt, 1).unwrap();
+        let clock = |counts_instructions, icount| {
+            let image = image(Declaration { counts_instructions, ..Declaration::default() });
+            let arguments = cli::Test { icount, ..cli::Test::default() };
+            boot(configuration, &image, &program, &arguments, &Filter::default()).clock
+        };
+        assert_eq!(clock(false, false), Clock::Host);
+        assert_eq!(clock(false, true), Clock::Instructions);
+        assert_eq!(clock(true, false), Clock::CountedInstructions);
+        assert_eq!(clock(true, true), Clock::CountedInstructions);
     }
 }

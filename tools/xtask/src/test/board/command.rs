@@ -29,13 +29,14 @@ pub(crate) fn run(arguments: &cli::Send) -> anyhow::Result<ExitCode> {
     let patience = Patience { answer: Duration::from_secs(arguments.wait), ..send::PATIENCE };
     let power = arguments.power_cmd.as_deref();
     let first = send::send(&mut line, &bytes, arguments.baud, power, patience)?;
-    let until = arguments.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let (started, limit) = (Instant::now(), arguments.timeout.map(Duration::from_secs));
+    let clock = &mut || started.elapsed();
     let mut output = io::stdout();
     let mut show = |line: &str| {
         // Who reads no more has heard enough; the status tells the rest.
         let _ = writeln!(output, "{line}").and_then(|()| output.flush());
     };
-    match guest::listen(line.pieces(), &first, until, Duration::ZERO, &mut show).end {
+    match guest::listen(line.pieces(), &first, clock, limit, Duration::ZERO, &mut show).end {
         End::PoweredOff(status) => Ok(ExitCode::from(status)),
         End::Panicked => bail!("the guest panicked"),
         End::TimedOut => bail!("the guest did not end in time"),
