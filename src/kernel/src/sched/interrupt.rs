@@ -6,7 +6,7 @@ use crate::arch::counter;
 use crate::arch::frame::TrapFrame;
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, balance, deadline, parking, ready, switch};
+use crate::sched::{MESSAGE, balance, parking, ready, switch, timer};
 use crate::thread::{Thread, lazy};
 
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
@@ -42,7 +42,7 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
                 lazy::refill(cpu);
                 continue;
             }
-            counter::TIMER_INTERRUPT => deadline::fired(cpu),
+            counter::TIMER_INTERRUPT => timer::fired(cpu),
             crate::panic::STOP => crate::panic::stop_here(),
             number => device(number),
         }
