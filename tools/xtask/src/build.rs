@@ -10,16 +10,33 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use cargo_metadata::{Message, TargetKind};
-use serde::Serialize;
+use clap::Args;
 
-use crate::cli::Choice;
-use crate::image;
+use crate::cargo_config::CargoConfig;
+use crate::flat;
 use crate::process;
 use crate::setup::{Library, Toolchain};
 use crate::workspace::{TARGET, Workspace};
 
 /// The package of the image that everything starts with.
 const DEFAULT_PACKAGE: &str = "asphodel-init";
+
+/// The environment variable by which a project of its own names its manifest.
+pub(crate) const MANIFEST: &str = "ASPHODEL_MANIFEST";
+
+/// The choice of one image.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Choice {
+    /// The package of the image [default: asphodel-init]
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) package: Option<String>,
+    /// The binary of that package [default: the package's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bin: Option<String>,
+    /// The manifest of another crate that has the image
+    #[arg(long, value_name = "CARGO_TOML", env = MANIFEST)]
+    pub(crate) manifest_path: Option<PathBuf>,
+}
 
 /// What is built.
 #[derive(Clone, Debug)]
@@ -146,7 +163,7 @@ fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
     let mut flat = elf.clone().into_os_string();
     flat.push(".img");
     let flat = PathBuf::from(flat);
-    image::write_flat(&elf, &flat)?;
+    flat::write(&elf, &flat)?;
     Ok(Program { name, elf, image: flat })
 }
 
@@ -156,7 +173,7 @@ fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
 /// Fails when the configuration cannot be written.
 pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyhow::Result<Command> {
     let configuration = workspace.state().join("cross.toml");
-    let text = toml::to_string(&Configuration::new(workspace, toolchain))?;
+    let text = toml::to_string(&cross_config(workspace, toolchain))?;
     // Cargo rebuilds nothing for an equal file, but a file that is not touched is the safer promise.
     if fs::read_to_string(&configuration).ok().as_ref() != Some(&text) {
         fs::create_dir_all(workspace.state())?;
@@ -200,98 +217,15 @@ fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>>
     Ok(binaries)
 }
 
-/// Cargo's configuration for the target.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Configuration {
-    build: BuildSection,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unstable: Option<UnstableSection>,
-    future_incompat_report: ReportSection,
-    profile: ProfileSection,
-    target: TargetSection,
-}
-
-#[derive(Debug, Serialize)]
-struct BuildSection {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rustc: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rustdoc: Option<PathBuf>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct UnstableSection {
-    build_std: Vec<&'static str>,
-    build_std_features: Vec<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct ReportSection {
-    frequency: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct ProfileSection {
-    release: ReleaseSection,
-    images: ImagesSection,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ReleaseSection {
-    debug: &'static str,
-    lto: &'static str,
-    codegen_units: u32,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct ImagesSection {
-    inherits: &'static str,
-    lto: &'static str,
-    codegen_units: u32,
-}
-
-#[derive(Debug, Serialize)]
-struct TargetSection {
-    #[serde(rename = "aarch64-unknown-none-softfloat")]
-    images: ImageSection,
-}
-
-#[derive(Debug, Serialize)]
-struct ImageSection {
-    linker: PathBuf,
-    rustflags: Vec<String>,
-}
-
-impl Configuration {
-    /// The configuration for this machine's toolchain.
-    fn new(workspace: &Workspace, toolchain: &Toolchain) -> Self {
-        let unstable = (toolchain.library == Library::FromSource).then(|| UnstableSection {
-            build_std: vec!["core", "alloc"],
-            build_std_features: vec!["compiler-builtins-mem"],
-        });
-        Self {
-            build: BuildSection { rustc: toolchain.compiler.clone(), rustdoc: toolchain.documenter() },
-            unstable,
-            // What it would report is in the library source, which is not ours to change.
-            future_incompat_report: ReportSection { frequency: "never" },
-            // As this project's own `Cargo.toml` has it: a user's own project ships the same kernel, has backtraces that are
-            // as readable, and finds the library built already.
-            profile: ProfileSection {
-                release: ReleaseSection { debug: "line-tables-only", lto: "fat", codegen_units: 1 },
-                images: ImagesSection { inherits: "release", lto: "off", codegen_units: 16 },
-            },
-            target: TargetSection {
-                images: ImageSection {
-                    linker: toolchain.linker.clone(),
-                    rustflags: rustflags(&workspace.linker_script()),
-                },
-            },
-        }
+/// Cargo's configuration for images, with this machine's toolchain.
+fn cross_config(workspace: &Workspace, toolchain: &Toolchain) -> CargoConfig {
+    let flags = rustflags(&workspace.linker_script());
+    let mut configuration = CargoConfig::new(toolchain, toolchain.compiler.clone(), TARGET, flags);
+    configuration.add_profiles();
+    if toolchain.library == Library::FromSource {
+        configuration.build_library(vec!["core", "alloc"], vec!["compiler-builtins-mem"]);
     }
+    configuration
 }
 
 /// The compiler's flags for images.
@@ -323,7 +257,7 @@ mod tests {
 
     fn text(toolchain: &Toolchain) -> String {
         let workspace = Workspace::find().unwrap();
-        toml::to_string(&Configuration::new(&workspace, toolchain)).unwrap()
+        toml::to_string(&cross_config(&workspace, toolchain)).unwrap()
     }
 
     #[test]

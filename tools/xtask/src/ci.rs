@@ -5,9 +5,10 @@
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use crate::bench;
 use crate::build::{self, Profile};
-use crate::cli;
 use crate::conformance;
 use crate::elsewhere;
 use crate::explore;
@@ -40,11 +41,19 @@ const TARGET_PACKAGES: &[&str] = &[
 /// Schedules under which each race is run.
 const SEEDS: u64 = 20;
 
+/// Arguments of `ci`.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Arguments {
+    /// Only the steps that have PATTERN in their name
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+}
+
 /// The command `ci`. Ends with the line `N passed, N failed`.
 ///
 /// # Errors
 /// Fails when the set-up does; failed steps are told by the exit status.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Ci) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     setup::ensure_lints(workspace, &environment.toolchain)?;
     let mut steps = Steps { only: arguments.only.clone(), ..Steps::default() };
@@ -118,7 +127,7 @@ impl Steps {
     fn tests(&mut self, workspace: &Workspace) -> Report {
         let mut report = Report::default();
         self.take("all tests can be run", || {
-            report = test::report(workspace, &cli::Test::default())?;
+            report = test::report(workspace, &test::Arguments::default())?;
             Ok(())
         });
         report
@@ -233,7 +242,7 @@ fn add_packages(cargo: &mut Command, packages: &[&str]) {
 
 /// The races hold under many schedules.
 fn seeds(workspace: &Workspace) -> anyhow::Result<()> {
-    let arguments = cli::Test { seeds: Some(Seeds::first(SEEDS)), ..cli::Test::default() };
+    let arguments = test::Arguments { seeds: Some(Seeds::first(SEEDS)), ..test::Arguments::default() };
     let report = test::report(workspace, &arguments)?;
     anyhow::ensure!(
         report.failed() == 0,
@@ -246,7 +255,8 @@ fn seeds(workspace: &Workspace) -> anyhow::Result<()> {
 
 /// The bench images run to their end.
 fn smoke_bench(workspace: &Workspace) -> anyhow::Result<()> {
-    bench::run(workspace, &cli::Bench { quick: true, timeout: 300, ..cli::Bench::default() }).map(|_| ())
+    bench::run(workspace, &bench::Arguments { quick: true, timeout: 300, ..bench::Arguments::default() })
+        .map(|_| ())
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
+use clap::Args;
 
 use crate::build::{self, Profile};
-use crate::cli;
 use crate::process;
 use crate::progress::note;
 use crate::setup::{self, Environment, Missing};
@@ -21,11 +21,40 @@ use crate::workspace::Workspace;
 /// The images of a quick run: good ones, and one each that fails, panics and says nothing.
 const QUICK: &[&str] = &["smp_online", "exit_code", "selftest_fail", "init_panics"];
 
+/// Arguments of `lab`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// The environment file of labgrid with the places [default: tools/lab/qemu.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env: Option<PathBuf>,
+    /// The coordinator of remote places, as HOST or HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) coordinator: Option<String>,
+    /// Only test images that have PATTERN in their name
+    #[arg(long, value_name = "PATTERN", conflicts_with = "quick")]
+    pub(crate) filter: Option<String>,
+    /// A few quick images on each place
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Where the results are written as JUnit XML [default: junit.xml in target/lab]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Words for pytest
+    #[arg(last = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+const HELP: &str = "\
+Makes a Python environment in target/lab the first time, with what tools/lab/requirements.txt names; pip takes it from where
+this machine's own configuration says. Each test of an image is one case, named `IMAGE on PLACE` and the test's name; a case
+`test_image` stands for the report of the image as a whole. tools/lab/README.md tells more, also of boards and of LAVA.";
+
 /// The command `lab`.
 ///
 /// # Errors
 /// Fails when Python or what it needs cannot be had, or an image does not build; failed tests are told by the status.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Lab) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let python = python(workspace)?;
     let images = images(workspace, &environment, arguments)?;
@@ -43,7 +72,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Lab) -> anyhow::Result
 /// Fails when a test does, or the lab cannot be run; by [`Missing`] when Python, labgrid or pytest cannot be had.
 pub(crate) fn quick(workspace: &Workspace) -> anyhow::Result<()> {
     python(workspace).map_err(|error| Missing(format!("{error:#}")))?;
-    let code = run(workspace, &cli::Lab { quick: true, ..cli::Lab::default() })?;
+    let code = run(workspace, &Arguments { quick: true, ..Arguments::default() })?;
     ensure!(code == ExitCode::SUCCESS, "tests failed in the lab");
     Ok(())
 }
@@ -74,7 +103,11 @@ fn python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 }
 
 /// The directory of the images that are asked for, just built: those of the manifest, and the chain loader.
-fn images(workspace: &Workspace, environment: &Environment, arguments: &cli::Lab) -> anyhow::Result<PathBuf> {
+fn images(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &Arguments,
+) -> anyhow::Result<PathBuf> {
     let directory = workspace.lab().join("images");
     let pattern = arguments.filter.as_deref().unwrap_or_default();
     let wanted = |name: &str| name.contains(pattern) && (!arguments.quick || QUICK.contains(&name));
@@ -90,7 +123,7 @@ fn pytest(
     workspace: &Workspace,
     environment: &Environment,
     python: &Path,
-    arguments: &cli::Lab,
+    arguments: &Arguments,
     images: &Path,
     junit: &Path,
 ) -> anyhow::Result<Command> {

@@ -5,14 +5,17 @@
 
 mod bench;
 mod build;
+mod cargo_config;
 mod ci;
 mod cli;
 mod conformance;
 mod console;
 mod elsewhere;
 mod explore;
+mod flat;
 mod gdb;
 mod guest;
+mod hardware;
 mod image;
 mod lab;
 mod lint;
@@ -27,7 +30,6 @@ mod progress;
 mod run;
 mod sdcard;
 mod setup;
-
 mod symbols;
 mod terminal;
 mod test;

@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
+use clap::Args;
 
-use crate::cli;
 use crate::tree;
 use crate::workspace::Workspace;
 
@@ -36,11 +36,22 @@ impl Template {
     }
 }
 
+/// Arguments of `new`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Where it is made; the last component is its name
+    #[arg(value_name = "NAME")]
+    pub(crate) path: PathBuf,
+    /// A program for Rust's `std`, instead of one that is linked with the kernel
+    #[arg(long)]
+    pub(crate) std: bool,
+}
+
 /// The command `new`.
 ///
 /// # Errors
 /// Fails when the name is none for a crate, when something lies there, or it cannot be written; nothing is left then.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::New) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let template = if arguments.std { Template::Std } else { Template::Kernel };
     make(workspace, &arguments.path, template)?;
     let path = arguments.path.display();

@@ -3,19 +3,21 @@
 //! Standard output carries the guest's bytes and nothing else; the exit status is the guest's.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 
-use crate::build::{self, Program};
-use crate::cli;
+use crate::build::{self, Choice, Program};
 use crate::console::{self, Lines};
 use crate::gdb;
 use crate::guest::{self, Emulator, Input};
-use crate::machine::{Boot, Clock, Configuration};
+use crate::hardware::Hardware;
+use crate::machine::{Boot, Clock};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::progress::note;
 use crate::setup::{self, Environment};
@@ -43,11 +45,48 @@ enum Event {
     Quit,
 }
 
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// The machine.
+    #[command(flatten)]
+    pub(crate) hardware: Hardware,
+    /// Wait for a debugger before the first instruction, and print the line to type
+    #[arg(long)]
+    pub(crate) gdb: bool,
+    /// End the machine after this many seconds (that is a failure)
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Boot arguments, words of the form key=value
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) append: Option<String>,
+    /// A device tree to pass instead of the machine's own (raspi4b has none of its own)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dtb: Option<PathBuf>,
+    /// Deterministic execution: one instruction is one nanosecond of virtual time
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// Which image is booted
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Words for the first process, which follow ` -- ` in the boot arguments; the default image runs the program that the first
+    /// one names, instead of the console, and ends with its status
+    #[arg(last = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+const HELP: &str = "\
+With a terminal as standard input every key goes to the guest (^C too); Ctrl-A X ends the machine.
+With a pipe its bytes are typed once the guest listens:
+    printf 'storm 10000\\npoweroff\\n' | cargo xtask run
+The exit status is the one that the guest powers off with; a guest that ends without one is a failure.";
+
 /// The command `run`.
 ///
 /// # Errors
 /// Fails when the image does not build, or the guest ends without a status, or the time is over.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Run) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
     let boot = boot(arguments, &program)?;
@@ -76,10 +115,8 @@ pub(crate) fn attached(
 }
 
 /// The boot that the arguments ask for.
-fn boot(arguments: &cli::Run, program: &Program) -> anyhow::Result<Boot> {
-    let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
-    let mut boot = Boot::new(configuration, &program.image);
-    boot.memory.clone_from(&arguments.memory);
+fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
+    let mut boot = arguments.hardware.boot(&program.image)?;
     boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words);
     boot.dtb.clone_from(&arguments.dtb);
     boot.restarts = true;

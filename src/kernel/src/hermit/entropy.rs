@@ -2,7 +2,7 @@
 
 use asphodel_core::errno::Errno;
 
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::{entered, failure};
 use crate::random;
 

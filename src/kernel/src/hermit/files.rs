@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char, c_int};
 use asphodel_core::errno::Errno;
 use asphodel_core::time::scale::NANOSECONDS;
 
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::{entered, failure, outcome};
 use crate::input;
 use crate::proc::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};

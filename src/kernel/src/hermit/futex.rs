@@ -4,7 +4,7 @@ use core::sync::atomic::AtomicU32;
 
 use asphodel_core::errno::Errno;
 
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::time::Timespec;
 use super::{entered, failure};
 use crate::sync::futex;

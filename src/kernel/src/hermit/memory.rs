@@ -5,7 +5,7 @@
 use core::alloc::Layout;
 
 use super::entered;
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 
 pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_malloc", malloc as *const ()),

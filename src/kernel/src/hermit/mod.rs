@@ -26,6 +26,7 @@ mod memory;
 mod net;
 mod process;
 pub(crate) mod start;
+mod symbol;
 pub(crate) mod symbols;
 mod threads;
 mod time;

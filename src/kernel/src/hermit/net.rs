@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use asphodel_core::errno::Errno;
 
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::{entered, failure};
 
 pub(super) const SYMBOLS: &[Symbol] = &[

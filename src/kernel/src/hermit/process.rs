@@ -3,7 +3,7 @@
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::threads::Threads;
 use super::{entered, tls};
 use crate::mem::program::Image;

@@ -1,23 +1,7 @@
 //! The functions by their names.
 
+use super::symbol::Symbol;
 use super::{entropy, files, futex, memory, net, process, threads, time};
-
-/// A function that loaded programs may ask for.
-pub(super) struct Symbol {
-    /// Its name.
-    name: &'static str,
-    address: *const (),
-}
-
-// SAFETY: an address of code, which is the same for everybody.
-unsafe impl Sync for Symbol {}
-
-impl Symbol {
-    /// The function at `address`, under `name`.
-    pub(super) const fn new(name: &'static str, address: *const ()) -> Self {
-        Self { name, address }
-    }
-}
 
 /// What each file has.
 static SYMBOLS: [&[Symbol]; 8] = [

@@ -12,14 +12,16 @@ use asphodel_core::sched::place::CpuMask;
 use hashbrown::HashTable;
 
 use super::process::Process;
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::tls::{self, Block};
 use super::{entered, failure};
-use crate::api;
 use crate::arch::lock::InterruptLock;
+use crate::cpu::mask;
 use crate::mem::fallible;
 use crate::proc::lwp::{self, LwpAttributes};
+use crate::sched::switch;
 use crate::sync::channel;
+use crate::sync::service::Service;
 use crate::sync::wait_queue::Woken;
 use crate::thread::Thread;
 use crate::time::sleep;
@@ -176,12 +178,13 @@ extern "C" fn usleep(microseconds: u64) {
 /// Lets other threads run.
 extern "C" fn yield_now() {
     entered();
-    api::yield_now();
+    let _service = Service::enter();
+    switch::yield_now();
 }
 
 /// CPUs that the running thread may run on; at least 1.
 extern "C" fn available_parallelism() -> usize {
     entered();
-    let mine = Thread::current().affinity().and(api::cpus_online());
+    let mine = Thread::current().affinity().and(mask::online());
     (mine.count() as usize).max(1)
 }

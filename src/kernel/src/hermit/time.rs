@@ -3,7 +3,7 @@
 use asphodel_core::errno::Errno;
 use asphodel_core::time::scale::NANOSECONDS;
 
-use super::symbols::Symbol;
+use super::symbol::Symbol;
 use super::{entered, failure};
 use crate::time::{now_ns, wall};
 

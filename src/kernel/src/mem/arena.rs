@@ -15,6 +15,7 @@ use core::ptr::{NonNull, slice_from_raw_parts_mut};
 
 use rlsf::{GRANULARITY, Tlsf};
 
+pub(crate) use super::charge::ArenaNumber as Number;
 use super::program::Image;
 use super::{charge, inject, mapped};
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
@@ -29,9 +30,6 @@ const GRAIN: usize = mapped::BLOCK * PAGE_SIZE;
 const GROWTH_SHARE: usize = 4;
 /// ... and unless a block needs more, by this at most: interrupts are masked meanwhile.
 const GROWTH_LIMIT: usize = 1 << 20;
-
-/// Names an arena: 1 and up. 0 is none.
-pub(crate) type Number = u32;
 
 /// What a slot holds.
 struct Arena {

@@ -8,7 +8,8 @@ use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 
-use super::arena;
+/// Names an arena: 1 and up. 0 is none.
+pub(crate) type ArenaNumber = u32;
 
 /// Where an allocation comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(crate) enum Source {
     /// The kernel heap; whose it is.
     Heap(u32),
     /// An arena, which is charged as a whole.
-    Arena(arena::Number),
+    Arena(ArenaNumber),
     /// Nowhere: whoever asks may not have so much.
     Refused,
 }

@@ -1,9 +1,9 @@
-//! The global allocator: the kernel heap, and the critical section that it runs in.
+//! The kernel heap, and the critical section that it runs in.
 //!
-//! What an isolated process's program allocates comes from its arena (`mem::arena`), everything else from this heap.
-//! TLSF from `embedded-alloc`: constant time. May be used in any context, interrupt handlers included;
-//! never blocks. The bytes in use are counted here by the sizes that were asked for, so that a leak
-//! check sees a single byte and costs no walk through the heap.
+//! What an isolated process's program allocates comes from its arena (`mem::arena`), everything else from this heap:
+//! `mem::allocator` decides, and calls both. TLSF from `embedded-alloc`: constant time. May be used in any context,
+//! interrupt handlers included; never blocks. The bytes in use are counted here by the sizes that were asked for, so
+//! that a leak check sees a single byte and costs no walk through the heap.
 
 use asphodel_core::shim::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::alloc::{GlobalAlloc, Layout};
@@ -13,22 +13,20 @@ use embedded_alloc::TlsfHeap;
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
-use crate::mem::charge::{self, Source};
-use crate::mem::{arena, inject};
+use crate::mem::charge;
 
 /// The heap together with its count.
-struct KernelHeap {
+pub(super) struct KernelHeap {
     heap: TlsfHeap,
     /// What the memory allocators keep their own lists in: they must not fail because a program has used up the heap.
-    lists: TlsfHeap,
+    pub(super) lists: TlsfHeap,
     used: AtomicUsize,
     size: AtomicUsize,
     /// Identity of the CPU that is inside [`uncounted`]; 0 if none is.
     uncounted_by: AtomicU64,
 }
 
-#[global_allocator]
-static HEAP: KernelHeap = KernelHeap {
+pub(super) static HEAP: KernelHeap = KernelHeap {
     heap: TlsfHeap::empty(),
     lists: TlsfHeap::empty(),
     used: AtomicUsize::new(0),
@@ -41,71 +39,17 @@ fn with_owner(layout: Layout) -> Option<(Layout, usize)> {
     layout.extend(Layout::new::<u32>()).ok().map(|(whole, offset)| (whole.pad_to_align(), offset))
 }
 
-// SAFETY: hands everything on to the heap or an arena, which are allocators and told apart by their addresses; what is
-// asked for of the heap is larger than what the caller gets, by the same amount for the same layout.
-unsafe impl GlobalAlloc for KernelHeap {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        cpu::probe_stack();
-        // Masked, so that a thread does not die between the allocation and its being charged.
-        let interrupts = daif::mask();
-        let block = if is_uncounted() {
-            // SAFETY: the caller's promise.
-            unsafe { self.lists.alloc(layout) }
-        } else if inject::fails() {
-            core::ptr::null_mut()
-        } else {
-            self.take_charged(layout)
-        };
-        daif::restore(interrupts);
-        block
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        cpu::probe_stack();
-        let interrupts = daif::mask();
-        if arena::contains(block as usize) {
-            // SAFETY: the caller's promise.
-            unsafe { arena::deallocate(block, layout) };
-        } else if is_uncounted() {
-            // SAFETY: what is deallocated in here was allocated in here.
-            unsafe { self.lists.dealloc(block, layout) };
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.give(block, layout) };
-        }
-        daif::restore(interrupts);
-    }
-}
-
 impl KernelHeap {
-    /// A block from where it is to come from, charged to whom it belongs; null if they may not have it or there is
-    /// none. Interrupts masked.
-    #[inline]
-    fn take_charged(&self, layout: Layout) -> *mut u8 {
-        match charge::allocate(layout.size()) {
-            Source::Heap(owner) => {
-                let block = self.take(layout, owner);
-                if block.is_null() {
-                    charge::free(owner, layout.size());
-                } else {
-                    self.used.fetch_add(layout.size(), Ordering::Relaxed);
-                }
-                block
-            }
-            Source::Arena(arena) => arena::allocate(arena, layout),
-            Source::Refused => core::ptr::null_mut(),
-        }
-    }
-
     /// A block of the kernel heap for `owner`; null if there is none. Interrupts masked.
     #[inline]
-    fn take(&self, layout: Layout, owner: u32) -> *mut u8 {
+    pub(super) fn take(&self, layout: Layout, owner: u32) -> *mut u8 {
         let Some((whole, offset)) = with_owner(layout) else { return core::ptr::null_mut() };
         // SAFETY: `whole` is not empty: the owner's number is in it.
         let block = unsafe { self.heap.alloc(whole) };
         if !block.is_null() {
             // SAFETY: inside the block, and aligned: `Layout::extend` says where.
             unsafe { block.add(offset).cast::<u32>().write(owner) };
+            self.used.fetch_add(layout.size(), Ordering::Relaxed);
         }
         block
     }
@@ -115,7 +59,7 @@ impl KernelHeap {
     /// # Safety
     /// [`KernelHeap::take`] gave it for `layout`.
     #[inline]
-    unsafe fn give(&self, block: *mut u8, layout: Layout) {
+    pub(super) unsafe fn give(&self, block: *mut u8, layout: Layout) {
         let Some((whole, offset)) = with_owner(layout) else { return };
         // SAFETY: written by `take` for the same layout.
         let owner = unsafe { block.add(offset).cast::<u32>().read() };

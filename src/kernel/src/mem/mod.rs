@@ -3,6 +3,7 @@
 //! Set up once by the boot code, in the order heap (with the memory that the allocators keep their lists in), frames,
 //! page tables from frames. What each process has of it is counted in the layers above.
 
+mod allocator;
 pub(crate) mod arena;
 pub(crate) mod charge;
 pub(crate) mod fallible;

@@ -1,14 +1,13 @@
 //! The timer hardware of each CPU: one deadline, the earliest that matters.
 //!
 //! Time slices, sleepers' deadlines and offers of work share it. The hardware is only ever moved to an earlier time
-//! here; when it fires too early, because what it was set for is over, it is set anew. All with interrupts masked.
+//! here; when it fires too early, because what it was set for is over, `timer` sets it anew. All with interrupts masked.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use crate::arch::counter;
 use crate::cpu::{Cpu, NEVER, mask};
-use crate::sched::{balance, ready};
-use crate::thread::{THREADS, Thread};
+use crate::thread::Thread;
 
 /// A time slice: 5 ms.
 const SLICE_NANOSECONDS: u64 = 5_000_000;
@@ -71,7 +70,7 @@ pub(crate) fn start_slice(cpu: &'static Cpu, next: &Thread, now: u64) {
 /// lets its CPUs take turns at timer interrupts makes them meet everywhere.
 #[cold]
 #[inline(never)]
-fn start_perturbed_turn(cpu: &Cpu, next: &Thread, now: u64) {
+pub(super) fn start_perturbed_turn(cpu: &Cpu, next: &Thread, now: u64) {
     next.slice_left.set(0);
     if next.index != cpu.idle.get() {
         let end = now.wrapping_add(cpu.perturb.turn(SHORTEST_TURN_TICKS.load(Ordering::Relaxed)));
@@ -82,7 +81,7 @@ fn start_perturbed_turn(cpu: &Cpu, next: &Thread, now: u64) {
 
 /// Whether somebody of `thread`'s priority waits on this CPU.
 #[inline]
-fn has_rival(cpu: &Cpu, thread: &Thread) -> bool {
+pub(super) fn has_rival(cpu: &Cpu, thread: &Thread) -> bool {
     // SAFETY: this CPU, interrupts masked; nothing is called inside.
     unsafe { cpu.with_private(|private| private.run_queue.best() == Some(thread.priority())) }
 }
@@ -110,50 +109,5 @@ pub(crate) fn arm(cpu: &Cpu, deadline: u64) {
     if deadline < cpu.armed.get() {
         cpu.armed.set(deadline);
         counter::set_deadline(deadline);
-    }
-}
-
-/// The timer has fired: does what is due and sets it for what comes next. Interrupt context.
-pub(crate) fn fired(cpu: &'static Cpu) {
-    let now = counter::now();
-    cpu.armed.set(NEVER);
-    expire_sleepers(cpu, now);
-    if cpu.share_at.get() <= now {
-        cpu.share_at.set(NEVER);
-        balance::share(cpu);
-    }
-    let running = THREADS.get(cpu.current.get());
-    let slice_end = if has_rival(cpu, running) { cpu.slice_end.get() } else { NEVER };
-    if slice_end <= now {
-        cpu.reschedule.set(1);
-        // Others wait, perhaps since before a CPU became idle, or since before they were allowed to leave: whoever is
-        // idle now has asked in vain, or somebody else.
-        balance::share(cpu);
-    }
-    if cpu.perturb.is_on() && cpu.reschedule.get() == 0 {
-        start_perturbed_turn(cpu, running, now);
-    }
-    let sleepers = cpu.timers.lock().earliest(&THREADS).unwrap_or(NEVER);
-    // A slice that is over ends now; the next one's end is set with the switch.
-    let slice_end = if slice_end <= now { NEVER } else { slice_end };
-    let next = sleepers.min(slice_end).min(cpu.share_at.get());
-    if cpu.armed.get() == NEVER && next == NEVER {
-        counter::disarm();
-    } else {
-        cpu.armed.set(cpu.armed.get().min(next));
-        counter::set_deadline(cpu.armed.get());
-    }
-}
-
-/// Makes every thread runnable whose deadline has passed.
-fn expire_sleepers(cpu: &'static Cpu, now: u64) {
-    loop {
-        // The lock is held over the unpark: a thread that finds its timer disarmed is not woken by it later.
-        let expired = {
-            let mut timers = cpu.timers.lock();
-            timers.expire(&THREADS, now).map(|thread| (thread, THREADS.get(thread).park.unpark()))
-        };
-        let Some((thread, unpark)) = expired else { break };
-        ready::settle(thread, unpark);
     }
 }

@@ -5,7 +5,7 @@ use spin::Once;
 use crate::arch::{TrapFrame, counter};
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, balance, deadline, parking, ready, switch};
+use crate::sched::{MESSAGE, balance, parking, ready, switch, timer};
 use crate::shutdown;
 use crate::thread::{Thread, lazy};
 
@@ -42,7 +42,7 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
                 lazy::refill(cpu);
                 continue;
             }
-            counter::TIMER_INTERRUPT => deadline::fired(cpu),
+            counter::TIMER_INTERRUPT => timer::fired(cpu),
             shutdown::STOP => shutdown::stop_here(),
             number => device(number),
         }

@@ -7,13 +7,13 @@
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
-use asphodel_core::sched::place::CpuMask;
 
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
+use crate::sched::eviction::must_leave;
 use crate::sched::{MESSAGE, ready};
-use crate::thread::{THREADS, Thread};
+use crate::thread::THREADS;
 
 /// One change at a time, so that one CPU always stays open.
 static CHANGE: InterruptLock<()> = InterruptLock::new(());
@@ -79,20 +79,6 @@ fn change(cpu: &'static Cpu) {
         // The running thread goes, too, as soon as it may be preempted.
         cpu.reschedule.set(1);
     }
-}
-
-/// Whether `thread`, which runs on `cpu` or waits there, is to leave it because it is parked. Not the idle thread, which
-/// may run there only.
-#[inline(always)]
-pub(crate) fn must_leave(cpu: &Cpu, thread: &Thread) -> bool {
-    cpu.parked.get() != 0 && may_run_elsewhere(cpu, thread)
-}
-
-/// The mask may say already that this CPU is open again.
-#[cold]
-fn may_run_elsewhere(cpu: &Cpu, thread: &Thread) -> bool {
-    let elsewhere = mask::open().bits() & !CpuMask::one(cpu.index).bits();
-    thread.affinity().bits() & elsewhere != 0
 }
 
 /// Sends every thread of the run queue away that may run elsewhere. Interrupts masked, on `cpu`.

@@ -11,7 +11,7 @@ use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, deadline, parking, switch};
+use crate::sched::{MESSAGE, deadline, eviction, switch};
 use crate::thread::{THREADS, Thread};
 
 /// Does what `unpark` asked for. Any context. A better thread than the running one takes over as soon as interrupts
@@ -146,7 +146,7 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
 pub(crate) fn take_mail(cpu: &'static Cpu) {
     cpu.mailbox.drain(&THREADS, |thread| {
         let record = THREADS.get(thread);
-        if record.affinity().contains(cpu.index) && !parking::must_leave(cpu, record) {
+        if record.affinity().contains(cpu.index) && !eviction::must_leave(cpu, record) {
             record.cpu.set(cpu.index);
             enqueue_here(cpu, thread, record);
         } else {

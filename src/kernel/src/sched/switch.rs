@@ -16,7 +16,7 @@ use spin::Once;
 use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
 use crate::board;
 use crate::cpu::{Cpu, Handover, mask};
-use crate::sched::{deadline, parking, ready};
+use crate::sched::{deadline, eviction, ready};
 use crate::thread::{THREADS, Thread};
 
 /// Why the running thread leaves its CPU.
@@ -83,7 +83,7 @@ pub(crate) fn park() {
 #[inline(never)]
 pub(crate) fn preempt() {
     let thread = Thread::current();
-    leave(thread, if parking::must_leave(Cpu::this(), thread) { Why::Evicted } else { Why::Preempted });
+    leave(thread, if eviction::must_leave(Cpu::this(), thread) { Why::Evicted } else { Why::Preempted });
 }
 
 /// The running thread ends: never returns. Everything that could block has been done. Interrupts masked.

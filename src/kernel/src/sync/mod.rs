@@ -5,6 +5,7 @@
 //! | `service` | being inside the kernel, and the kill points at its edges |
 //! | `preempt` | preemption disabled and enabled again |
 //! | `wait_queue` | the kernel side of the wait-queue protocol; all other waiting is built on it |
+//! | `park` | going to sleep: without tokens, until a deadline |
 //! | `channel` | `tsleep` and `wakeup` by address |
 //! | `futex` | sleeping for as long as a word has a value |
 //! | `semaphore`, `mutex`, `condvar` | the usual ones |
@@ -14,6 +15,7 @@ pub mod channel;
 pub mod condvar;
 pub mod futex;
 pub mod mutex;
+pub(crate) mod park;
 pub mod preempt;
 pub mod semaphore;
 pub mod service;

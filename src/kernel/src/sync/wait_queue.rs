@@ -10,9 +10,8 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::sched::{ready, switch};
-use crate::sync::service;
+use crate::sync::{park, service};
 use crate::thread::{THREADS, Thread};
-use crate::time::sleep;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,12 +173,12 @@ pub(crate) fn wait(
             return Woken::Killed;
         }
         // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-        sleep::park_until(thread, manner.reason, manner.deadline);
+        park::park_until(thread, manner.reason, manner.deadline);
         if !queue::was_woken(queue, &THREADS, thread.index) {
             if is_killed(thread, manner) {
                 return Woken::Killed;
             }
-            if sleep::has_passed(manner.deadline) {
+            if park::has_passed(manner.deadline) {
                 return if queue.with(|_| ready()) { Woken::Ready } else { Woken::TimedOut };
             }
         }
@@ -193,7 +192,7 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
     let thread = Thread::current();
     if !is_killed(thread, manner) {
         // TIMED: the deadline is the caller's; one sleep.
-        sleep::park_until(thread, manner.reason, manner.deadline);
+        park::park_until(thread, manner.reason, manner.deadline);
         if thread.park.was_taken() {
             return Woken::Ready;
         }
@@ -213,7 +212,7 @@ fn sleep_on(queue: &impl Exclusive<Waiters>, thread: &Thread, manner: Manner) ->
         if killed {
             thread.park.cancel();
         }
-        if killed || sleep::has_passed(manner.deadline) {
+        if killed || park::has_passed(manner.deadline) {
             if queue::was_woken(queue, &THREADS, thread.index) {
                 return Woken::Ready;
             }
@@ -233,7 +232,7 @@ fn sleep_on(queue: &impl Exclusive<Waiters>, thread: &Thread, manner: Manner) ->
         }
         if !is_killed(thread, manner) {
             // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-            sleep::park_until(thread, manner.reason, manner.deadline);
+            park::park_until(thread, manner.reason, manner.deadline);
             if thread.park.was_taken() {
                 return Woken::Ready;
             }

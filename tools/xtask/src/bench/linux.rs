@@ -10,8 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use cpio::newc;
 
 use super::figures::{self, Figure};
-use super::{CPUS, QUICK_WORD};
-use crate::cli;
+use super::{Arguments, CPUS, QUICK_WORD};
 use crate::guest::{self, End};
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::programs::{self, LinuxLibraries, Program};
@@ -33,7 +32,7 @@ const END: &str = "Attempted to kill init! exitcode=0x00000000";
 pub(super) fn measure(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Bench,
+    arguments: &Arguments,
 ) -> anyhow::Result<Vec<Figure>> {
     let kernel = kernel(&packages::unpacked(workspace, &LINUX)?)?;
     let libraries = LinuxLibraries {

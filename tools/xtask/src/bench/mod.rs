@@ -2,6 +2,7 @@
 //!
 //! One instruction is one nanosecond of virtual time, summed over all CPUs, so a figure is the same on any host.
 
+mod arguments;
 mod figures;
 mod linux;
 mod peers;
@@ -14,10 +15,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use self::arguments::Arguments;
 use self::figures::Figure;
 use self::verdict::{Judged, Verdict, judge};
 use crate::build::{Profile, Program};
-use crate::cli;
 use crate::guest::{self, End, Ran};
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::progress::Progress;
@@ -45,7 +46,7 @@ const QUICK_WORD: &str = "quick";
 /// # Errors
 /// Fails when an image does not build or does not come to its end, or, with `--check`, when a figure is over its
 /// bar.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let figures = measure(workspace, arguments)?;
     let on_linux = if arguments.linux {
         linux::measure(workspace, &setup::ensure(workspace)?, arguments)?
@@ -80,7 +81,7 @@ fn check(figures: &[Figure], complete: bool) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As `run`.
-pub(crate) fn measure(workspace: &Workspace, arguments: &cli::Bench) -> anyhow::Result<Vec<Figure>> {
+pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
     let environment = setup::ensure(workspace)?;
     let images = selected(images::own_benches(workspace)?, arguments.filter.as_deref())?;
     if images.is_empty() {
@@ -131,7 +132,7 @@ fn selected(images: Vec<TestImage>, pattern: Option<&str>) -> anyhow::Result<Vec
 fn run_one(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Bench,
+    arguments: &Arguments,
     program: &Program,
     cpus: u32,
     rows: Option<&str>,

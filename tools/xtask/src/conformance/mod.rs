@@ -11,22 +11,44 @@ pub(crate) mod requirements;
 mod table;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::Args;
 
 use self::number::Number;
-pub(crate) use self::table::Kind;
-use self::table::Table;
-use crate::cli;
+use self::table::{Kind, Table};
 use crate::test::results;
 use crate::workspace::Workspace;
+
+/// Arguments of `conformance`.
+#[derive(Args, Debug, Default)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Only numbers that stand so
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Kind>,
+    /// Only this number, such as T16 or A-h07
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) number: Option<String>,
+    /// Write the whole table as a JSON list of {number, statement, standing, why, tests}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+const HELP: &str = "\
+A test claims the numbers that its name begins with (`t16_..`, `r05_t16_..`, `a_h07_..`), those of its doc comment, and
+those of a row of its file's `//!` table that names it; the rest of a test file's `//!` lines claim for all its tests.
+What a paragraph says that begins with `not shown:` does not count. Reasons stand in ARCHITECTURE.md. Results are those
+of the last `cargo xtask test` of each test on each machine.
+Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anything is missing or contradicts itself.";
 
 /// The command `conformance`. Ends with the line `N shown, N reasoned, N open, N missing`.
 ///
 /// # Errors
 /// Fails when a file of it cannot be read; what is missing or contradicts itself is told by the exit status.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Conformance) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = match &arguments.number {
         Some(text) => {
             Some(Number::parse(text).with_context(|| format!("`{text}` is no number such as T16 or A-h07"))?)

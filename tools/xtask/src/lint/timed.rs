@@ -13,7 +13,7 @@ use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprCall, ExprForLoop, ExprLoop, ExprMethodCall, ExprStruct, ExprWhile, Item, Macro, Stmt};
 
-use super::Findings;
+use super::findings::Findings;
 
 /// Functions that sleep for a time.
 const SLEEPS: &[&str] = &["sleep", "sleep_uninterruptible", "sleep_until", "park_until", "tsleep"];

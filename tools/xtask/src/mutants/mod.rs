@@ -9,15 +9,31 @@ mod seeded;
 
 use std::process::ExitCode;
 
-use crate::cli;
+use clap::Args;
+
 use crate::test::{self, Suite};
 use crate::workspace::Workspace;
+
+/// Arguments of `mutants`.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// Change the code itself instead, one place at a time, in a copy: tests and models must notice (takes minutes)
+    #[arg(long)]
+    pub(crate) edits: bool,
+    /// Only edits that have PATTERN in their description
+    #[arg(long, value_name = "PATTERN", requires = "edits")]
+    pub(crate) filter: Option<String>,
+}
+
+const HELP: &str = "\
+Ends with the line `N caught, N missed`. A race that must not happen here and has no seeded bug is a failure, too.";
 
 /// The command `mutants`. Ends with the line `N caught, N missed`.
 ///
 /// # Errors
 /// Fails when something does not build or a file cannot be read; what was missed is told by the exit status.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Mutants) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let missed = if arguments.edits {
         edits::run(workspace, arguments.filter.as_deref())?
     } else {

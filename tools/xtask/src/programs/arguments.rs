@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::hardware::Hardware;
 use crate::machine::Machine;
 
 /// Arguments of `std`.
@@ -57,15 +58,9 @@ pub(crate) struct Crate {
 /// How a program is booted.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Boot {
-    /// The machine to emulate
-    #[arg(long, value_enum, default_value_t = Machine::Virt)]
-    pub(crate) machine: Machine,
-    /// CPUs of the machine (raspi4b always has 4)
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) cpus: u32,
-    /// Memory of the machine, as QEMU writes it (raspi4b always has 2G)
-    #[arg(long, value_name = "SIZE", default_value = "1G")]
-    pub(crate) memory: String,
+    /// The machine.
+    #[command(flatten)]
+    pub(crate) hardware: Hardware,
     /// Boot arguments, words of the form key=value
     #[arg(long, value_name = "WORDS", default_value = "")]
     pub(crate) append: String,
@@ -226,7 +221,7 @@ mod tests {
         let Command::Run(run) = parse(&["run", "-r", "--bin", "one", "--", "--release", "x"]) else {
             panic!()
         };
-        assert!(run.of.release && run.bin.as_deref() == Some("one") && run.boot.cpus == 4);
+        assert!(run.of.release && run.bin.as_deref() == Some("one") && run.boot.hardware.cpus == 4);
         assert_eq!(run.words, ["--release", "x"]);
     }
 

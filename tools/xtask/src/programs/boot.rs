@@ -9,11 +9,10 @@ use anyhow::Context as _;
 use super::arguments::{self, Boot as Arguments};
 use super::libtest::Results;
 use super::program::Program;
-use crate::build;
-use crate::cli::Choice;
+use crate::build::{self, Choice};
 use crate::console;
 use crate::guest::{self, End};
-use crate::machine::{Boot, Configuration};
+use crate::machine::Boot;
 use crate::payload::Payload;
 use crate::setup::Environment;
 use crate::symbols::Symbols;
@@ -55,10 +54,8 @@ impl<'a> Booted<'a> {
         arguments: &Arguments,
     ) -> anyhow::Result<Self> {
         let payload = common_payload(arguments)?;
-        let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
         let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
-        let mut boot = Boot::new(configuration, &kernel.image);
-        boot.memory.clone_from(&arguments.memory);
+        let mut boot = arguments.hardware.boot(&kernel.image)?;
         boot.append.clone_from(&arguments.append);
         Ok(Self { workspace, environment, kernel, payload, boot })
     }

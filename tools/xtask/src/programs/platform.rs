@@ -1,11 +1,9 @@
 //! What programs are built for: Asphodel, or Linux for comparison; as a configuration of cargo.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::unwinding::Unwinding;
+use crate::cargo_config::CargoConfig;
 use crate::setup::Toolchain;
 
 /// What a program is built for, and how.
@@ -92,54 +90,11 @@ impl Platform {
     /// # Errors
     /// Fails when a path cannot be written as text.
     pub(super) fn configuration(&self, toolchain: &Toolchain) -> anyhow::Result<String> {
-        let programs = ProgramSection { linker: toolchain.linker.clone(), rustflags: self.flags.clone() };
-        let configuration = Configuration {
-            build: BuildSection { rustc: self.compiler.clone(), rustdoc: toolchain.documenter() },
-            unstable: UnstableSection {
-                build_std: self.library.clone(),
-                build_std_features: self.features.clone(),
-            },
-            future_incompat_report: ReportSection { frequency: "never" },
-            target: BTreeMap::from([(self.target, programs)]),
-        };
+        let mut configuration =
+            CargoConfig::new(toolchain, self.compiler.clone(), self.target, self.flags.clone());
+        configuration.build_library(self.library.clone(), self.features.clone());
         Ok(toml::to_string(&configuration)?)
     }
-}
-
-/// Cargo's configuration for programs.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Configuration {
-    build: BuildSection,
-    unstable: UnstableSection,
-    future_incompat_report: ReportSection,
-    target: BTreeMap<&'static str, ProgramSection>,
-}
-
-#[derive(Debug, Serialize)]
-struct BuildSection {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rustc: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rustdoc: Option<PathBuf>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct UnstableSection {
-    build_std: Vec<&'static str>,
-    build_std_features: Vec<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct ReportSection {
-    frequency: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct ProgramSection {
-    linker: PathBuf,
-    rustflags: Vec<String>,
 }
 
 /// The compiler's flags for programs on Asphodel.

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::arguments::{Boot, Crate, Suites};
 use super::boot::Booted;
 use super::cargo::{self, Kind, library_source};
+use crate::hardware::Hardware;
 use crate::machine::Configuration;
 use crate::process;
 use crate::progress::note;
@@ -174,9 +175,11 @@ fn run_suite(
     })?;
     ensure!(!programs.is_empty(), "it has no tests");
     let boot = Boot {
-        machine: configuration.machine,
-        cpus: configuration.cpus,
-        memory: suite.memory.clone().unwrap_or_else(|| "1G".into()),
+        hardware: Hardware {
+            machine: configuration.machine,
+            cpus: configuration.cpus,
+            memory: suite.memory.clone().unwrap_or_else(|| "1G".into()),
+        },
         append: String::new(),
         file: Vec::new(),
         env: Vec::new(),

@@ -1,5 +1,6 @@
 //! The command `sdcard`: a card that a Raspberry Pi 4 boots the image from, as a file or on a real card.
 
+mod arguments;
 pub(crate) mod contents;
 mod device;
 pub(crate) mod disk;
@@ -12,9 +13,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+pub(crate) use self::arguments::Arguments;
 use self::firmware::Firmware;
 use crate::build;
-use crate::cli;
 use crate::progress::note;
 use crate::setup;
 use crate::workspace::Workspace;
@@ -23,7 +24,7 @@ use crate::workspace::Workspace;
 ///
 /// # Errors
 /// Fails when the image does not build, or the card cannot or may not be written. Firmware that cannot be had is no error.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Sdcard) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
     let firmware = match &arguments.firmware {

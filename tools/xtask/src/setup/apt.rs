@@ -9,11 +9,19 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use super::Permission;
 use super::sources::{self, SourceFile, Wish};
 use crate::process;
 use crate::progress::note;
 use crate::workspace::Workspace;
+
+/// Whether something may be installed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Permission {
+    /// Install what is missing.
+    Install,
+    /// Only look.
+    Look,
+}
 
 /// Where apt's sources are.
 pub(super) const SOURCES: &str = "/etc/apt";

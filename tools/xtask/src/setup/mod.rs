@@ -4,6 +4,7 @@
 //! remembered in a stamp, so that a second run looks at a few files, does no work and says nothing.
 
 mod apt;
+mod environment;
 pub(crate) mod packages;
 mod qemu;
 mod sources;
@@ -14,30 +15,14 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 
+use self::apt::Permission;
+pub(crate) use self::environment::Environment;
 pub(crate) use self::toolchain::{Library, Toolchain};
-use crate::cli;
 use crate::process;
 use crate::progress::note;
 use crate::workspace::Workspace;
-
-/// What building and running uses.
-#[derive(Clone, Debug)]
-pub(crate) struct Environment {
-    /// The emulator.
-    pub(crate) qemu: PathBuf,
-    /// The compiler, library source and linker of the images.
-    pub(crate) toolchain: Toolchain,
-}
-
-/// Whether something may be installed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Permission {
-    /// Install what is missing.
-    Install,
-    /// Only look.
-    Look,
-}
 
 /// Finds everything, installing what is missing.
 ///
@@ -124,11 +109,19 @@ fn find(apt: &mut apt::Apt) -> anyhow::Result<Environment> {
     Ok(Environment { qemu, toolchain })
 }
 
+/// Arguments of `setup`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Install nothing: say what is there, and fail when something is missing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
 /// The command `setup`.
 ///
 /// # Errors
 /// Fails when something is missing and cannot be (or, with `--check`, may not be) installed.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Setup) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = if arguments.check { check(workspace)? } else { ensure(workspace)? };
     let toolchain = &environment.toolchain;
     note(&format!("emulator: {}", environment.qemu.display()));

@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::Environment;
+use super::environment::Environment;
 use super::toolchain::{self, Library, Toolchain};
 use crate::process;
 use crate::workspace::{TARGET, Workspace};

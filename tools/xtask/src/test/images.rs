@@ -110,7 +110,7 @@ fn has_tests(package: &cargo_metadata::Package) -> bool {
 ///
 /// # Errors
 /// Fails when cargo cannot read it.
-pub(super) fn metadata(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Metadata> {
+pub(crate) fn metadata(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Metadata> {
     let mut cargo = process::cargo(workspace.root());
     cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
     let output = cargo.output().context("cannot start cargo")?;

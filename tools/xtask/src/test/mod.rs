@@ -1,5 +1,6 @@
 //! The command `test`: host tests, loom models, test images on every machine; one count at the end.
 
+mod arguments;
 mod armstub;
 mod board;
 mod card;
@@ -22,11 +23,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use self::board::command::run as send;
+pub(crate) use self::arguments::Arguments;
+pub(crate) use self::board::command::{Arguments as SendArguments, run as send};
 pub(crate) use self::host::models_command;
 use self::images::{Filter, TestImage};
 pub(crate) use self::report::{Case, Outcome, Report, Suite};
-use crate::cli;
 use crate::machine::{Configuration, Machine};
 use crate::progress::note;
 use crate::setup::{self, Environment};
@@ -36,7 +37,7 @@ use crate::workspace::Workspace;
 ///
 /// # Errors
 /// Fails when something does not build or cannot be run at all; failed tests are told by the exit status.
-pub(crate) fn run(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         return list(workspace, arguments);
     }
@@ -49,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Resul
 ///
 /// # Errors
 /// As `run`.
-pub(crate) fn report(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<Report> {
+pub(crate) fn report(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Report> {
     let environment = setup::ensure(workspace)?;
     let filter = Filter::new(arguments.filter.as_deref());
     let images = selected_images(workspace, arguments, &filter)?;
@@ -73,7 +74,7 @@ pub(crate) fn report(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Re
 fn suites(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
     images: Vec<TestImage>,
 ) -> anyhow::Result<Vec<Suite>> {
@@ -128,7 +129,7 @@ pub(crate) fn on_the_host(workspace: &Workspace, filter: Option<&str>) -> anyhow
 /// The images that are asked for.
 fn selected_images(
     workspace: &Workspace,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
 ) -> anyhow::Result<Vec<TestImage>> {
     let images = match &arguments.manifest_path {
@@ -140,7 +141,7 @@ fn selected_images(
 
 /// Whether the tests that run on the host are asked for: with a machine, another crate or a test inside images
 /// chosen, only images are.
-fn wants_host_tests(arguments: &cli::Test, filter: &Filter) -> bool {
+fn wants_host_tests(arguments: &Arguments, filter: &Filter) -> bool {
     arguments.machine.is_empty()
         && arguments.cpus.is_none()
         && arguments.manifest_path.is_none()
@@ -148,23 +149,23 @@ fn wants_host_tests(arguments: &cli::Test, filter: &Filter) -> bool {
 }
 
 /// Whether the tests of the boot card are asked for.
-fn wants_card_tests(arguments: &cli::Test) -> bool {
+fn wants_card_tests(arguments: &Arguments) -> bool {
     wants(arguments, card::MACHINE, card::NAME)
 }
 
 /// Whether the tests of the chain loader are asked for.
-fn wants_serial_tests(arguments: &cli::Test) -> bool {
+fn wants_serial_tests(arguments: &Arguments) -> bool {
     wants(arguments, board::trial::MACHINE, board::trial::NAME)
 }
 
 /// The machines whose restart is asked for.
-fn machines_to_restart(arguments: &cli::Test) -> Vec<Machine> {
+fn machines_to_restart(arguments: &Arguments) -> Vec<Machine> {
     let machines = reboot::machines(&arguments.machine);
     machines.into_iter().filter(|machine| wants(arguments, *machine, reboot::NAME)).collect()
 }
 
 /// Whether tests of this name are asked for, which are booted on one machine.
-fn wants(arguments: &cli::Test, on: Machine, name: &str) -> bool {
+fn wants(arguments: &Arguments, on: Machine, name: &str) -> bool {
     let filter = arguments.filter.as_deref();
     let machine = arguments.machine.is_empty() || arguments.machine.contains(&on);
     machine
@@ -174,7 +175,7 @@ fn wants(arguments: &cli::Test, on: Machine, name: &str) -> bool {
 }
 
 /// Says what would run.
-fn list(workspace: &Workspace, arguments: &cli::Test) -> anyhow::Result<ExitCode> {
+fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
     let filter = Filter::new(arguments.filter.as_deref());
     if wants_host_tests(arguments, &filter) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tempfile::NamedTempFile;
 
+use super::arguments::Arguments;
 use super::declare::Expected;
 use super::expect;
 use super::images::{Filter, TestImage};
@@ -15,7 +16,6 @@ use super::pool;
 use super::report::{Case, Report, Suite};
 use super::results::Origin;
 use crate::build::{self, Profile, Program, Request};
-use crate::cli;
 use crate::gdb;
 use crate::guest::{self, Ran};
 use crate::machine::{Boot, Clock, Configuration};
@@ -61,7 +61,7 @@ impl Job<'_> {
 pub(crate) fn run(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
     images: &[TestImage],
     configurations: &[Configuration],
@@ -145,7 +145,7 @@ pub(super) fn boot(
     configuration: Configuration,
     image: &TestImage,
     program: &Program,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
 ) -> Boot {
     let mut boot = Boot::new(configuration, &program.image);
@@ -159,7 +159,7 @@ pub(super) fn boot(
 }
 
 /// The boot arguments of an image for a test.
-pub(super) fn boot_arguments(image: &TestImage, arguments: &cli::Test, filter: &Filter) -> String {
+pub(super) fn boot_arguments(image: &TestImage, arguments: &Arguments, filter: &Filter) -> String {
     // What is asked for comes last, and so holds against what the image declares.
     let words = [filter.boot_argument(), image.declaration.append.clone(), arguments.append.clone()];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -236,7 +236,7 @@ pub(super) fn write_log(workspace: &Workspace, name: &str, console: &str) -> any
 pub(crate) fn debug(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     images: &[TestImage],
     configurations: &[Configuration],
 ) -> anyhow::Result<Report> {
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_test_inside_an_image_is_picked_by_a_boot_argument() {
         let program = Program { name: "i".into(), elf: "/e".into(), image: "/i".into() };
-        let arguments = cli::Test { append: Some("seed=3".into()), icount: true, ..cli::Test::default() };
+        let arguments = Arguments { append: Some("seed=3".into()), icount: true, ..Arguments::default() };
         let configuration = Configuration::new(Machine::Virt, 1).unwrap();
         let declared = Declaration { append: Some("watchdog=1".into()), ..Declaration::default() };
         let boot = boot(configuration, &image(declared), &program, &arguments, &Filter::new(Some("i/one")));

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::arguments::Arguments;
 use super::images::{Filter, TestImage};
 use super::pool;
 use super::report::{Case, Outcome, Suite};
 use super::runner::{self, Job};
-use crate::cli;
 use crate::guest::{self, Ran};
 use crate::machine::{Clock, Configuration, Machine};
 use crate::progress::Progress;
@@ -128,7 +128,7 @@ struct Group<'a> {
 pub(super) fn run(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
     images: &[TestImage],
     configurations: &[Configuration],
@@ -216,7 +216,7 @@ fn difference(one: &[String], other: &[String]) -> Option<String> {
 }
 
 /// The line to type for one boot again.
-fn replay(group: &Group<'_>, seed: u64, arguments: &cli::Test) -> String {
+fn replay(group: &Group<'_>, seed: u64, arguments: &Arguments) -> String {
     let Configuration { machine, cpus } = group.configuration;
     let test = arguments.filter.as_deref().and_then(|filter| filter.split_once('/'));
     let test = test.map(|(_, test)| format!("/{test}")).unwrap_or_default();
@@ -305,10 +305,10 @@ mod tests {
         let image = image("exit_race", true);
         let configuration = Configuration::new(Machine::Virt, 4).unwrap();
         let group = Group { image: &image, configuration, done: Mutex::default() };
-        let arguments = cli::Test {
+        let arguments = Arguments {
             filter: Some("exit/t016".into()),
             append: Some("rounds=5".into()),
-            ..cli::Test::default()
+            ..Arguments::default()
         };
         assert_eq!(
             replay(&group, 7, &arguments),

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use super::arguments::Arguments;
 use super::images::{Filter, TestImage};
 use super::pool;
 use super::report::Suite;
 use super::runner::{self, Job};
 use crate::build::Profile;
-use crate::cli;
 use crate::machine::{Configuration, Machine};
 use crate::progress::Progress;
 use crate::setup::Environment;
@@ -60,7 +60,7 @@ pub(super) fn images(images: Vec<TestImage>) -> anyhow::Result<Vec<TestImage>> {
 pub(super) fn run(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
     images: &[TestImage],
     configurations: &[Configuration],

@@ -61,3 +61,8 @@ impl<const OFFSET: usize> Word<OFFSET> {
         }
     }
 }
+
+/// Where a context goes on that was interrupted at `pc`: each access is one instruction, so there.
+pub(super) fn restart(pc: u64) -> u64 {
+    pc
+}

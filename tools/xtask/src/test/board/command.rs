@@ -4,22 +4,54 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use asphodel_core::bootargs;
+use clap::Args;
 
 use super::line::Line;
 use super::send::{self, Patience};
-use crate::cli;
 use crate::guest::{self, End};
+
+/// Arguments of `send`.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
+    /// The serial device, or a pseudo-terminal
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) serial: PathBuf,
+    /// Speed of the line while the image is sent, in bits per second; it is 115200 otherwise
+    #[arg(long, value_name = "N", default_value_t = 115_200)]
+    pub(crate) baud: u32,
+    /// Boot arguments that are written into the image, words of the form key=value
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) append: Option<String>,
+    /// Command that turns the board off and on: run once when no loader answers
+    #[arg(long, value_name = "CMD")]
+    pub(crate) power_cmd: Option<String>,
+    /// Seconds that the loader may take to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub(crate) wait: u64,
+    /// Seconds that the image may take once it is sent (more is a failure)
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// The flat image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: PathBuf,
+}
+
+const HELP: &str = "\
+What the image says goes to standard output, line by line, until it powers off or restarts the board; the exit status is
+the one that it ends with. With `--append end=restart` the loader is back for the next image.";
 
 /// The command `send`. Ends with the status that the guest ends with.
 ///
 /// # Errors
 /// Fails when the board does not take the image, or the guest does not end as it should.
-pub(crate) fn run(arguments: &cli::Send) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.image;
     let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     if let Some(words) = &arguments.append {

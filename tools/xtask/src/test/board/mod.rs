@@ -26,11 +26,11 @@ use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
 use crate::build::Program;
-use crate::cli;
 use crate::guest::{self, Ran};
 use crate::progress::note;
 use crate::setup::Environment;
 use crate::symbols::Symbols;
+use crate::test::Arguments;
 use crate::workspace::Workspace;
 
 /// How a board is reached.
@@ -53,7 +53,7 @@ pub(super) struct Board<'a> {
 pub(super) fn run(
     workspace: &Workspace,
     environment: &Environment,
-    arguments: &cli::Test,
+    arguments: &Arguments,
     filter: &Filter,
     images: &[TestImage],
     path: &Path,

@@ -1,18 +1,17 @@
-//! The arguments of `test`.
+//! The command line of `test`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::MANIFEST;
-use crate::build::Profile;
+use super::seeds::{Manner, Seeds, Sweep};
+use crate::build::{MANIFEST, Profile};
 use crate::machine::Machine;
-use crate::test::seeds::{Manner, Seeds, Sweep};
 
 /// Arguments of `test`.
 #[derive(Args, Debug, Default)]
-#[command(after_help = TEST_HELP)]
-pub(crate) struct Test {
+#[command(after_help = HELP)]
+pub(crate) struct Arguments {
     /// A machine to test on; may be repeated [default: virt with 1 and 4 CPUs, virt-gicv3, raspi4b]
     #[arg(long, value_enum, value_name = "MACHINE")]
     pub(crate) machine: Vec<Machine>,
@@ -73,7 +72,7 @@ pub(crate) struct Test {
     pub(crate) list: bool,
 }
 
-impl Test {
+impl Arguments {
     /// How the images are compiled.
     pub(crate) fn profile(&self) -> Profile {
         if self.release { Profile::Release } else { Profile::Images }
@@ -90,7 +89,7 @@ impl Test {
     }
 }
 
-const TEST_HELP: &str = "\
+const HELP: &str = "\
 Ends with the line `N passed, N failed`: each host test is one, each test of an image is one on each machine.
 The console of what failed is shown, addresses turned into function, file and line.
 Seeded boots run under the instruction clock, where the kernel's `seed=N` decides every turn of the CPUs: a seed that
@@ -100,8 +99,8 @@ fails is printed with the line that replays it, and the first seed of each image
 mod tests {
     use clap::Parser as _;
 
-    use super::super::{Cli, Command};
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn machines_of_a_test_may_be_repeated() {

@@ -2,57 +2,36 @@
 //!
 //! - every image's source is listed in `tests/Cargo.toml`;
 //! - no file names a place on somebody's machine;
-//! - inside the kernel, imports go downwards only;
+//! - inside the kernel, imports go downwards only ([`layers`]);
+//! - no circle of imports crosses folders, or has more than four files ([`circles`]);
 //! - assembly is written in `arch` and `boot.rs` only;
 //! - nothing in the kernel polls with a timer ([`timed`]);
 //! - every dependency is used ([`dependencies`]; a step of its own).
 
+mod circles;
 pub(crate) mod dependencies;
+mod findings;
+mod imports;
+mod layers;
 mod timed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use cargo_metadata::TargetKind;
 
+pub(crate) use self::findings::Findings;
+use self::layers::KERNEL;
 use crate::process;
 use crate::test::images;
 use crate::workspace::Workspace;
-
-/// The layers of the kernel, from the top. A module imports from its own layer and those below. Modules that are not
-/// named (start-up, console, panic) join the layers and are free.
-const LAYERS: &[&[&str]] = &[
-    &["api", "hermit"],
-    &["start"],
-    &["proc"],
-    &["input"],
-    &["work"],
-    &["sync", "time"],
-    &["sched"],
-    &["thread"],
-    &["cpu"],
-    &["console", "drivers", "board"],
-    &["mem"],
-    &["arch"],
-];
-
-/// Where the kernel's sources are.
-const KERNEL: &str = "src/kernel/src";
 
 /// Beginnings of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/tmp/", "/Users/", "/work/"];
 
 /// Endings of the files that are read.
 const TEXT: &[&str] = &["rs", "toml", "md", "ld", "yml", "sh", "S"];
-
-/// What was found in the whole repository, a line each.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// What is against the rules.
-    pub(crate) violations: Vec<String>,
-    /// What is allowed by a marker, with its reason.
-    pub(crate) allowed: Vec<String>,
-}
 
 /// Checks all rules.
 ///
@@ -63,7 +42,14 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
     for file in images::forgotten(workspace)? {
         violations.push(format!("tests/Cargo.toml: no [[bin]] for {file}"));
     }
-    for path in sources(workspace)? {
+    let mut imports = Vec::new();
+    for start in crates(workspace)? {
+        imports.extend(imports::of_crate(workspace.root(), &start)?);
+    }
+    let sources = sources(workspace)?;
+    violations.extend(circles::check(&imports));
+    violations.extend(layers::check(sources.iter().map(PathBuf::as_path), &imports));
+    for path in sources {
         let text = fs::read_to_string(workspace.root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
         violations.extend(check_file(&path, &text));
@@ -74,6 +60,25 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
         }
     }
     Ok(Findings { violations, allowed })
+}
+
+/// The files with which the crates of this repository begin, relative to the root.
+fn crates(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
+    let metadata = images::metadata(workspace, &workspace.root().join("Cargo.toml"))?;
+    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+    let crates = targets.filter(|target| {
+        target
+            .kind
+            .iter()
+            .any(|kind| matches!(kind, TargetKind::Lib | TargetKind::Bin | TargetKind::ProcMacro))
+    });
+    crates
+        .map(|target| {
+            let start = target.src_path.as_std_path();
+            let start = start.strip_prefix(workspace.root());
+            Ok(start.context("a package of the workspace is outside of it")?.to_path_buf())
+        })
+        .collect()
 }
 
 /// The text files under version control (and those about to be), relative to the root.
@@ -98,15 +103,12 @@ fn check_file(path: &Path, text: &str) -> Vec<String> {
     for (index, line) in text.lines().enumerate() {
         let mut found = |what: String| violations.push(format!("{}:{}: {what}", path.display(), index + 1));
         // This very file has to name them.
-        if !path.ends_with("xtask/src/lint.rs")
+        if !path.ends_with("xtask/src/lint/mod.rs")
             && let Some(place) = machine_path(line)
         {
             found(format!("{place} is a place on one machine"));
         }
         let Some(module) = kernel_module else { continue };
-        if let Some(upwards) = upward_import(module, line) {
-            found(upwards);
-        }
         if is_assembly(line) && !(module.starts_with("arch") || module == Path::new("boot.rs")) {
             found("assembly is written in `arch` only".into());
         }
@@ -131,44 +133,9 @@ fn is_assembly(line: &str) -> bool {
     !line.starts_with("//") && ["asm!(", "global_asm!(", "naked_asm!("].iter().any(|mark| line.contains(mark))
 }
 
-/// What is wrong with a line that names a higher layer.
-fn upward_import(module: &Path, line: &str) -> Option<String> {
-    let own = layer_of(module.iter().next()?.to_str()?.trim_end_matches(".rs"))?;
-    let code = line.split("//").next().unwrap_or_default();
-    for (at, _) in code.match_indices("crate::") {
-        let named = &code[at + "crate::".len()..];
-        let end =
-            named.find(|letter: char| !(letter.is_alphanumeric() || letter == '_')).unwrap_or(named.len());
-        let named = &named[..end];
-        if let Some(layer) = layer_of(named)
-            && layer < own
-        {
-            return Some(format!("`{named}` is above this module: take a hook or return an effect"));
-        }
-    }
-    None
-}
-
-/// The layer of a module of the kernel; 0 is the top.
-fn layer_of(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn imports_go_downwards() {
-        let sched = Path::new("sched/queue.rs");
-        assert!(upward_import(sched, "use crate::sync::wait::WaitQueue;").is_some());
-        assert!(upward_import(sched, "use crate::thread::Thread;").is_none());
-        assert!(upward_import(sched, "use crate::proc::Process;").is_some());
-        assert!(upward_import(sched, "// as crate::proc has it").is_none());
-        assert!(upward_import(Path::new("arch.rs"), "crate::cpu::current()").is_some());
-        assert!(upward_import(Path::new("boot.rs"), "use crate::api::spawn;").is_none());
-        assert!(upward_import(Path::new("arch/mod.rs"), "use crate::process_table::x;").is_none());
-    }
 
     #[test]
     fn places_on_one_machine_are_found() {

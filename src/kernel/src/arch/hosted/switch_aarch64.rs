@@ -1,0 +1,142 @@
+//! The context switch and the first entry of a thread.
+//!
+//! A context that does not run is its stack: the registers that a call preserves (AAPCS64 6.1), d8 to d15 among them, on
+//! top, and the stack pointer in the thread's record. Used by the scheduler, and under exploration for virtual CPUs.
+
+use core::arch::{asm, naked_asm};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of saved registers on the stack of a context that does not run.
+const SAVED: usize = 20 * 8;
+
+/// The instructions that go on with the context whose stack pointer is in a register, except for the last `ret`.
+macro_rules! load_context {
+    ($stack_pointer:literal) => {
+        concat!(
+            "mov sp, ",
+            $stack_pointer,
+            "\n ldp x19, x20, [sp, #16]",
+            "\n ldp x21, x22, [sp, #32]",
+            "\n ldp x23, x24, [sp, #48]",
+            "\n ldp x25, x26, [sp, #64]",
+            "\n ldp x27, x28, [sp, #80]",
+            "\n ldp d8, d9, [sp, #96]",
+            "\n ldp d10, d11, [sp, #112]",
+            "\n ldp d12, d13, [sp, #128]",
+            "\n ldp d14, d15, [sp, #144]",
+            "\n ldp x29, x30, [sp], #160",
+        )
+    };
+}
+
+/// Saves the running context and goes on with another.
+///
+/// Returns when some other context switches back to this one, on whatever CPU.
+///
+/// # Safety
+/// Interrupts are masked. `load` came from [`prepare`] or was stored by an earlier `switch` of a context that has not
+/// run since; its stack is mapped and nobody else uses it. `save` stays valid until the context runs again.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn switch(save: *mut u64, load: u64) {
+    naked_asm!(
+        "stp x29, x30, [sp, #-160]!",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "stp d8, d9, [sp, #96]",
+        "stp d10, d11, [sp, #112]",
+        "stp d12, d13, [sp, #128]",
+        "stp d14, d15, [sp, #144]",
+        "mov x9, sp",
+        "str x9, [x0]",
+        load_context!("x1"),
+        "ret",
+    )
+}
+
+/// Leaves the running context for good: calls `body(argument)` on the stack of a context that does not run, below what
+/// that one has saved there. It is still saved when `body` goes on with it, or with another, by [`resume`].
+///
+/// # Safety
+/// Interrupts are masked, and stay so until `resume`. `stack` is as `load` of [`switch`], of a context that no other
+/// CPU goes on with meanwhile. Nobody goes on with the running context.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn abandon(argument: usize, stack: u64, body: extern "C" fn(usize) -> !) -> ! {
+    naked_asm!("mov sp, x1", "mov x29, xzr", "mov x30, xzr", "br x2")
+}
+
+/// Goes on with a context, and forgets the running one.
+///
+/// # Safety
+/// As for [`switch`]; nobody goes on with the running context.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn resume(load: u64) -> ! {
+    naked_asm!(load_context!("x0"), "ret")
+}
+
+/// Where the first switch to a new thread lands: calls the body with its argument, on the new stack.
+#[unsafe(naked)]
+unsafe extern "C" fn first_entry() {
+    // A zero return address and frame pointer end every backtrace here.
+    naked_asm!("mov x29, xzr", "mov x30, xzr", "mov x0, x20", "br x19")
+}
+
+/// Goes on with `body` on a stack from its top, and forgets everything below it. Thread context.
+///
+/// # Safety
+/// `top` is the top of the running thread's own stack, and nothing on it is used any more: no reference into it, no
+/// value there that must be dropped.
+pub(crate) unsafe fn restart(top: usize, body: extern "C" fn() -> !) -> ! {
+    // SAFETY: the caller's promise; a zero return address and frame pointer end every backtrace at `body`.
+    unsafe {
+        asm!("mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {body}",
+             top = in(reg) top, body = in(reg) body, options(noreturn))
+    }
+}
+
+/// Lays out a new stack so that the first [`switch`] to it calls `body(argument)` with interrupts masked.
+/// Returns the value for `switch`'s `load`.
+///
+/// # Safety
+/// The `SAVED` bytes below `top` are writable memory that nobody else uses; `top` is 16-byte aligned.
+pub(crate) unsafe fn prepare(top: usize, body: extern "C" fn(usize) -> !, argument: usize) -> u64 {
+    let bottom = (top - SAVED) as *mut u64;
+    // x29, x30, x19, x20.
+    let values =
+        [0, first_entry as unsafe extern "C" fn() as usize as u64, body as usize as u64, argument as u64];
+    for (index, value) in values.into_iter().enumerate() {
+        // SAFETY: the caller gives SAVED bytes; the rest may hold anything.
+        unsafe { bottom.add(index).write(value) };
+    }
+    bottom as u64
+}
+
+/// The stack pointer of a context that does not run. Not one of the shim's atomics: `switch` stores past their buffers.
+#[derive(Debug)]
+pub(crate) struct SavedContext(AtomicU64);
+
+impl SavedContext {
+    /// Of a thread that has no context yet.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Where `switch` stores to.
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> *mut u64 {
+        self.0.as_ptr()
+    }
+
+    /// What `switch` loads.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets the context of a new thread.
+    pub(crate) fn set(&self, stack_pointer: u64) {
+        self.0.store(stack_pointer, Ordering::Relaxed);
+    }
+}

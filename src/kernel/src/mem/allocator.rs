@@ -1,0 +1,67 @@
+//! The global allocator: sends each allocation to an arena (`mem::arena`), the kernel heap (`mem::heap`), or the memory of
+//! the allocators' own lists. May be used in any context, interrupt handlers included; never blocks.
+
+use core::alloc::{GlobalAlloc, Layout};
+
+use super::charge::{self, Source};
+use super::heap::{self, HEAP};
+use super::{arena, inject};
+use crate::arch::{cpu, daif};
+
+struct Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+// SAFETY: hands everything on to the heap or an arena, which are allocators and told apart by their addresses; what is
+// asked for of the heap is larger than what the caller gets, by the same amount for the same layout.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        cpu::probe_stack();
+        // Masked, so that a thread does not die between the allocation and its being charged.
+        let interrupts = daif::mask();
+        let block = if heap::is_uncounted() {
+            // SAFETY: the caller's promise.
+            unsafe { HEAP.lists.alloc(layout) }
+        } else if inject::fails() {
+            core::ptr::null_mut()
+        } else {
+            take_charged(layout)
+        };
+        daif::restore(interrupts);
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        cpu::probe_stack();
+        let interrupts = daif::mask();
+        if arena::contains(block as usize) {
+            // SAFETY: the caller's promise.
+            unsafe { arena::deallocate(block, layout) };
+        } else if heap::is_uncounted() {
+            // SAFETY: what is deallocated in here was allocated in here.
+            unsafe { HEAP.lists.dealloc(block, layout) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { HEAP.give(block, layout) };
+        }
+        daif::restore(interrupts);
+    }
+}
+
+/// A block from where it is to come from, charged to its owner; null if the owner may not have it or there is none.
+/// Interrupts masked.
+#[inline]
+fn take_charged(layout: Layout) -> *mut u8 {
+    match charge::allocate(layout.size()) {
+        Source::Heap(owner) => {
+            let block = HEAP.take(layout, owner);
+            if block.is_null() {
+                charge::free(owner, layout.size());
+            }
+            block
+        }
+        Source::Arena(arena) => arena::allocate(arena, layout),
+        Source::Refused => core::ptr::null_mut(),
+    }
+}

@@ -1,0 +1,20 @@
+//! Which threads must leave a parked CPU: asked wherever a thread is queued or goes on. Interrupts masked.
+
+use asphodel_core::sched::place::CpuMask;
+
+use crate::cpu::{Cpu, mask};
+use crate::thread::Thread;
+
+/// Whether `thread`, which runs on `cpu` or waits there, is to leave it because it is parked. Not the idle thread, which
+/// may run there only.
+#[inline(always)]
+pub(crate) fn must_leave(cpu: &Cpu, thread: &Thread) -> bool {
+    cpu.parked.get() != 0 && may_run_elsewhere(cpu, thread)
+}
+
+/// The mask may say already that this CPU is open again.
+#[cold]
+fn may_run_elsewhere(cpu: &Cpu, thread: &Thread) -> bool {
+    let elsewhere = mask::open().bits() & !CpuMask::one(cpu.index).bits();
+    thread.affinity().bits() & elsewhere != 0
+}
