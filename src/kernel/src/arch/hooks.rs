@@ -6,55 +6,30 @@ use asphodel_core::shim::atomic::{AtomicPtr, Ordering};
 use core::fmt;
 use core::ptr::null_mut;
 
-use super::exception::Fault;
-use super::{TrapFrame, cpu};
-
-/// Kinds of faults that a program can be ended for, as far as its waiter is told different things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// Access or jump to an address so low that it must be a null pointer.
-    NullAccess,
-    /// Access to the unmapped addresses below a stack: the stack has overflowed.
-    StackOverflow,
-    /// Load or store that the address does not allow.
-    DataAbort,
-    /// Jump to an address that cannot be executed.
-    PrefetchAbort,
-    /// The instruction is not defined, trapped or not allowed at this level.
-    Undefined,
-    /// Misaligned data access, stack pointer or program counter.
-    Alignment,
-    /// `brk`, breakpoint, watchpoint or single step.
-    Breakpoint,
-    /// A floating-point exception whose trap was enabled.
-    FloatingPoint,
-    /// Memory reported an error of its own (external abort, parity).
-    Bus,
-    /// Anything else: never expected.
-    Unexpected,
-}
+use super::machine::Fault;
+use super::machine::frame::TrapFrame;
 
 /// What the kernel does about exceptions from threads.
 ///
 /// All but `preempt` run on the exception stack with interrupts masked, and must not block.
-pub struct Hooks {
+pub(crate) struct Hooks {
     /// An interrupt. `true` asks for the thread to be preempted.
-    pub irq: fn(&mut TrapFrame) -> bool,
+    pub(crate) irq: fn(&mut TrapFrame) -> bool,
     /// A synchronous exception. May edit the frame: the thread goes on with what is in it.
-    pub fault: fn(&mut TrapFrame, &Fault),
+    pub(crate) fault: fn(&mut TrapFrame, &Fault),
     /// An interrupted thread is to be preempted, and its stack has nothing mapped at an address that is needed for that.
     /// Maps it, if it is a page that may be mapped now.
-    pub room: fn(&TrapFrame, usize) -> Room,
+    pub(crate) room: fn(&TrapFrame, usize) -> Room,
     /// The thread used a floating-point register while the machine traps them. As `fault`.
-    pub fp: fn(&mut TrapFrame),
+    pub(crate) fp: fn(&mut TrapFrame),
     /// Called on the interrupted thread's own stack, interrupts masked, after `irq` returned `true`.
     /// Returns when the thread is to go on, on whatever CPU.
-    pub preempt: fn(),
+    pub(crate) preempt: fn(),
 }
 
 /// What [`Hooks::room`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub(crate) enum Room {
     /// It is mapped now.
     Mapped,
     /// It would be, if there were memory.
@@ -66,7 +41,7 @@ pub enum Room {
 static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(null_mut());
 
 /// Registers the hooks. Called once, on the boot CPU, before interrupts are first unmasked.
-pub fn set_hooks(hooks: &'static Hooks) {
+pub(crate) fn set_hooks(hooks: &'static Hooks) {
     // Release: a CPU that sees the pointer sees the table behind it.
     HOOKS.store(core::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
 }
@@ -91,9 +66,7 @@ pub(crate) fn set_fatal(fatal: Fatal) {
 /// Ends the system over an exception that no hook can handle. Any context.
 pub(super) fn fatal(report: fmt::Arguments<'_>) -> ! {
     let registered = FATAL.load(Ordering::Acquire);
-    if registered.is_null() {
-        cpu::halt()
-    }
+    assert!(!registered.is_null(), "the first step of boot registers it");
     // SAFETY: not null, so `set_fatal` made it from a function of this very type.
     let fatal: Fatal = unsafe { core::mem::transmute(registered) };
     fatal(report)

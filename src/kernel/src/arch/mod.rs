@@ -9,7 +9,8 @@
 #[cfg_attr(not(target_os = "none"), path = "hosted/mod.rs")]
 mod machine;
 
-pub mod hooks;
+mod fault_kind;
+pub(crate) mod hooks;
 pub mod layout;
 pub mod lock;
 
@@ -58,8 +59,9 @@ pub(crate) mod entry {
 
 /// Exceptions: what they mean, and the report of one.
 pub mod exception {
+    pub use super::fault_kind::FaultKind;
     pub(crate) use super::hooks::set_fatal;
-    pub use super::hooks::{FaultKind, Hooks, Room, set_hooks};
+    pub(crate) use super::hooks::{Hooks, Room, set_hooks};
     pub use super::machine::Fault;
     pub use super::machine::exception::Report;
 }

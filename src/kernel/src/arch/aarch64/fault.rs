@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::arch::hooks::FaultKind;
+use crate::arch::fault_kind::FaultKind;
 use crate::arch::layout;
 
 /// One fault: what happened, and where.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::arch::hooks::FaultKind;
+use crate::arch::fault_kind::FaultKind;
 use crate::arch::layout;
 
 /// What the code did at an address.
