@@ -50,7 +50,7 @@ pub(crate) struct Conformance {
     /// Only this number, such as T16 or A-h07
     #[arg(long, value_name = "NUMBER")]
     pub(crate) number: Option<String>,
-    /// Write the whole table as a JSON list of {number, statement, standing, why, tests}
+    /// Write the whole table as a JSON list of {number, statement, source, standing, why, tests}
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
@@ -58,8 +58,9 @@ pub(crate) struct Conformance {
 const CONFORMANCE_HELP: &str = "\
 A test claims the numbers that its name begins with (`t16_..`, `r05_t16_..`, `a_h07_..`), those of its doc comment, and
 those of a row of its file's `//!` table that names it; the rest of a test file's `//!` lines claim for all its tests.
-What a paragraph says that begins with `not shown:` does not count. Reasons stand in ARCHITECTURE.md. Results are those
-of the last `cargo xtask test` of each test on each machine.
+What a paragraph says that begins with `not shown:` does not count. Requirements, their sources, and the reasons for those
+without a test stand in tests/requirements.toml. Results are those of the last `cargo xtask test` of each test on each
+machine.
 Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anything is missing or contradicts itself.";
 
 /// Arguments of `explore`, which are those of the explorer itself: `cargo xtask explore --help` tells them.

@@ -1,10 +1,11 @@
 //! The command `conformance`: every number that the system is held to, with the tests that show it and their latest
 //! outcome, or the reason why none does.
 //!
-//! The statements are data (`tests/requirements.toml`), the tests are found in the sources by the numbers that they
-//! claim, the outcomes are those of the last runs of `test`, the reasons are tables of `ARCHITECTURE.md`.
+//! The requirements, their sources and the reasons are data (`tests/requirements.toml`), the tests are found in the
+//! sources by the numbers that they claim, the outcomes are those of the last runs of `test`.
 
 pub(crate) mod claims;
+mod file;
 pub(crate) mod number;
 pub(crate) mod reasons;
 pub(crate) mod requirements;
