@@ -55,9 +55,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let template = if arguments.std { Template::Std } else { Template::Kernel };
     make(workspace, &arguments.path, template)?;
     let path = arguments.path.display();
-    println!(
-        "made {path}; in it:\n    cargo xtask run\n    cargo xtask test\n{path}/README.md tells the rest"
-    );
+    println!("made {path}; in it:\n    cargo xtask run\n    cargo xtask test\n{path}/README.md has the rest");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,10 +1,11 @@
 //! The command `conformance`: every number that the system is held to, with the tests that show it and their latest
 //! outcome, or the reason why none does.
 //!
-//! The statements are data (`tests/requirements.toml`), the tests are found in the sources by the numbers that they
-//! claim, the outcomes are those of the last runs of `test`, the reasons are tables of `ARCHITECTURE.md`.
+//! The requirements, their sources and the reasons are data (`tests/requirements.toml`), the tests are found in the
+//! sources by the numbers that they claim, the outcomes are those of the last runs of `test`.
 
 pub(crate) mod claims;
+mod file;
 pub(crate) mod number;
 pub(crate) mod reasons;
 pub(crate) mod requirements;
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     /// Only this number, such as T16 or A-h07
     #[arg(long, value_name = "NUMBER")]
     pub(crate) number: Option<String>,
-    /// Write the whole table as a JSON list of {number, statement, standing, why, tests}
+    /// Write the whole table as a JSON list of {number, statement, source, standing, why, tests}
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
@@ -40,8 +41,9 @@ pub(crate) struct Arguments {
 const HELP: &str = "\
 A test claims the numbers that its name begins with (`t16_..`, `r05_t16_..`, `a_h07_..`), those of its doc comment, and
 those of a row of its file's `//!` table that names it; the rest of a test file's `//!` lines claim for all its tests.
-What a paragraph says that begins with `not shown:` does not count. Reasons stand in ARCHITECTURE.md. Results are those
-of the last `cargo xtask test` of each test on each machine.
+What a paragraph says that begins with `not shown:` does not count. Requirements, their sources, and the reasons for those
+without a test stand in tests/requirements.toml. Results are those of the last `cargo xtask test` of each test on each
+machine.
 Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anything is missing or contradicts itself.";
 
 /// The command `conformance`. Ends with the line `N shown, N reasoned, N open, N missing`.

@@ -1,13 +1,11 @@
-//! The numbers that no test shows, with the reason: two tables of `ARCHITECTURE.md`.
+//! The numbers that no test shows, with the reason: two lists in `tests/requirements.toml`.
 //!
-//! Under `## Without counterpart here`, `| numbers | why |`: what cannot exist in this system. Under `## Not yet`,
-//! `| ability | numbers |`: what waits for one of the [`ABILITIES`].
+//! `[[without-counterpart]]` lists what cannot exist in this system, `[[not-yet]]` what waits for one of the
+//! [`ABILITIES`].
 
 use std::collections::BTreeMap;
-use std::fs;
 
-use anyhow::Context as _;
-
+use super::file::{self, File};
 use super::number::{self, Number};
 use crate::workspace::Workspace;
 
@@ -15,72 +13,57 @@ use crate::workspace::Workspace;
 pub(crate) const ABILITIES: &[&str] =
     &["signals", "stop, continue and tracing", "pipes, locks on files, and console sessions", "wait6"];
 
-const FILE: &str = "ARCHITECTURE.md";
-const REASONED: &str = "## Without counterpart here";
-const OPEN: &str = "## Not yet";
-
-/// What the document says of numbers that are not shown.
+/// What the file says of numbers that are not shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reasons {
     /// Why there is no counterpart.
     pub(crate) reasoned: BTreeMap<Number, String>,
     /// The ability that is waited for.
     pub(crate) open: BTreeMap<Number, String>,
-    /// Rows that cannot be right.
+    /// Entries that contradict each other or are incomplete.
     pub(crate) problems: Vec<String>,
 }
 
-/// Reads the document.
+/// Reads both lists.
 ///
 /// # Errors
-/// Fails when it is not there.
+/// Fails when the file is missing or malformed.
 pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Reasons> {
-    let path = workspace.root().join(FILE);
-    Ok(parse(&fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?))
+    Ok(of_file(&file::read(workspace)?))
 }
 
-/// The two tables in the document's text.
-fn parse(text: &str) -> Reasons {
+/// Both lists of the file.
+fn of_file(file: &File) -> Reasons {
     let mut reasons = Reasons::default();
-    for [numbers, why] in rows(text, REASONED) {
-        add(&mut reasons.reasoned, &mut reasons.problems, numbers, why);
+    for entry in &file.without_counterpart {
+        add(&mut reasons.reasoned, &mut reasons.problems, &entry.numbers, &entry.why);
     }
-    for [ability, numbers] in rows(text, OPEN) {
-        if !ABILITIES.contains(&ability) {
-            reasons.problems.push(format!("{FILE}: `{ability}` is none of {ABILITIES:?}"));
+    for entry in &file.not_yet {
+        if !ABILITIES.contains(&entry.ability.as_str()) {
+            reasons.problems.push(format!("{}: `{}` is none of {ABILITIES:?}", file::PATH, entry.ability));
         }
-        add(&mut reasons.open, &mut reasons.problems, numbers, ability);
+        add(&mut reasons.open, &mut reasons.problems, &entry.numbers, &entry.ability);
     }
     let both = reasons.reasoned.keys().filter(|number| reasons.open.contains_key(number));
-    reasons.problems.extend(both.map(|number| format!("{FILE}: {number} is without counterpart and open")));
+    let both = both.map(|number| format!("{}: {number} is without counterpart and not yet", file::PATH));
+    reasons.problems.extend(both);
     reasons
 }
 
-/// Enters the numbers of one row.
+/// Enters the numbers of one entry.
 fn add(into: &mut BTreeMap<Number, String>, problems: &mut Vec<String>, numbers: &str, why: &str) {
     let named = number::mentioned(numbers);
     if named.is_empty() {
-        problems.push(format!("{FILE}: `{numbers}` names no number"));
+        problems.push(format!("{}: `{numbers}` names no number", file::PATH));
     }
-    if why.is_empty() {
-        problems.push(format!("{FILE}: {numbers}: no reason is given"));
+    if why.trim().is_empty() {
+        problems.push(format!("{}: {numbers}: no reason is given", file::PATH));
     }
     for number in named {
         if into.insert(number, why.to_string()).is_some() {
-            problems.push(format!("{FILE}: {number} is in two rows"));
+            problems.push(format!("{}: {number} is in two entries", file::PATH));
         }
     }
-}
-
-/// The rows of the table under a heading, without the row that heads it.
-fn rows<'a>(text: &'a str, heading: &str) -> Vec<[&'a str; 2]> {
-    let section = text.lines().skip_while(|line| line.trim_end() != heading).skip(1);
-    let rows = section.take_while(|line| !line.starts_with("## ")).filter_map(|line| {
-        let (first, second) = line.trim().strip_prefix('|')?.trim_end_matches('|').split_once('|')?;
-        Some([first.trim(), second.trim()])
-    });
-    // The first row and the line below it name the columns.
-    rows.skip(2).collect()
 }
 
 #[cfg(test)]
@@ -88,49 +71,45 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "\
-# Title
-## Without counterpart here
-Some words.
+[[without-counterpart]]
+numbers = \"T57, T62 to T63\"
+why = \"no such thing\"
 
-| numbers | why |
-|---|---|
-| T57, T62 to T63 | no such thing |
-| R33 | nobody owns | an event source |
+[[without-counterpart]]
+numbers = \"R33\"
+why = \"no process owns an event source\"
 
-## Not yet
-
-| ability | numbers |
-|---|---|
-| signals | T124, A-k01 to A-k02 |
-
-## After
-| a | b |
-|---|---|
-| T1 | x |
+[[not-yet]]
+ability = \"signals\"
+numbers = \"T124, A-k01 to A-k02\"
 ";
+
+    fn parse(text: &str) -> Reasons {
+        of_file(&file::parse(text).unwrap())
+    }
 
     fn names(table: &BTreeMap<Number, String>) -> Vec<String> {
         table.iter().map(|(number, why)| format!("{number}: {why}")).collect()
     }
 
     #[test]
-    fn both_tables_are_read() {
+    fn both_lists_are_read() {
         let reasons = parse(TEXT);
         let no_such_thing = ["T57", "T62", "T63"].map(|number| format!("{number}: no such thing"));
         let mut expected = no_such_thing.to_vec();
-        expected.push("R33: nobody owns | an event source".into());
+        expected.push("R33: no process owns an event source".into());
         assert_eq!(names(&reasons.reasoned), expected);
         assert_eq!(names(&reasons.open), ["T124: signals", "A-k01: signals", "A-k02: signals"]);
         assert!(reasons.problems.is_empty(), "{:?}", reasons.problems);
     }
 
     #[test]
-    fn rows_that_cannot_be_right_are_told() {
+    fn contradictions_and_gaps_are_reported() {
         for (from, to) in [
-            ("| signals |", "| magic |"),
-            ("| R33 |", "| T57 |"),
-            ("| R33 |", "| nothing |"),
-            ("| no such thing |", "|  |"),
+            ("\"signals\"", "\"magic\""),
+            ("\"R33\"", "\"T57\""),
+            ("\"R33\"", "\"nothing\""),
+            ("\"no such thing\"", "\" \""),
             ("T124, ", "T57, "),
         ] {
             assert_eq!(parse(&TEXT.replace(from, to)).problems.len(), 1, "{from} {to}");
@@ -138,14 +117,20 @@ Some words.
     }
 
     #[test]
-    fn a_document_without_the_tables_gives_no_reasons() {
-        let reasons = parse("# Title\n");
+    fn an_entry_without_a_reason_is_malformed() {
+        assert!(file::parse(&TEXT.replace("why = \"no such thing\"\n", "")).is_err());
+        assert!(file::parse(&TEXT.replace("ability", "capability")).is_err());
+    }
+
+    #[test]
+    fn a_file_without_the_lists_gives_no_reasons() {
+        let reasons = parse("");
         assert!(reasons.reasoned.is_empty() && reasons.open.is_empty() && reasons.problems.is_empty());
     }
 
     #[test]
-    fn the_document_itself_has_no_such_rows() {
-        let reasons = parse(include_str!("../../../../ARCHITECTURE.md"));
+    fn the_projects_own_lists_have_no_problems() {
+        let reasons = read(&Workspace::find().unwrap()).unwrap();
         assert!(!reasons.reasoned.is_empty() && !reasons.open.is_empty());
         assert!(reasons.problems.is_empty(), "{:?}", reasons.problems);
     }

@@ -1,55 +1,60 @@
-//! The statement of each number, from `tests/requirements.toml`.
+//! What each number requires and where the requirement comes from, from `tests/requirements.toml`.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 
+use super::file::{self, File};
 use super::number::Number;
 use crate::workspace::Workspace;
 
-/// What each number says.
-pub(crate) type Requirements = BTreeMap<Number, String>;
+/// One line of the file.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Requirement {
+    /// What must hold.
+    pub(crate) text: String,
+    /// The function, standard or test suite that it is taken from.
+    pub(crate) source: String,
+}
 
-/// How the file is laid out: a table for each letter, keys without it.
-type Tables = BTreeMap<String, BTreeMap<String, String>>;
-
-/// Where the statements are.
-const FILE: &str = "tests/requirements.toml";
+/// All lines, by number.
+pub(crate) type Requirements = BTreeMap<Number, Requirement>;
 
 /// Reads them.
 ///
 /// # Errors
-/// Fails when the file is not there or not understood.
+/// Fails when the file is missing or malformed.
 pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Requirements> {
-    let path = workspace.root().join(FILE);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text).with_context(|| FILE.to_string())
+    of_file(&file::read(workspace)?).context(file::PATH)
 }
 
-/// The statements in the file's text.
-fn parse(text: &str) -> anyhow::Result<Requirements> {
-    let tables: Tables = toml::from_str(text)?;
+/// The lines of the file, which must be complete.
+fn of_file(file: &File) -> anyhow::Result<Requirements> {
     let mut requirements = Requirements::new();
-    for (letter, table) in &tables {
-        for (key, statement) in table {
+    for (letter, table) in &file.numbers {
+        for (key, requirement) in table {
             let name = if letter == "A" { format!("A-{key}") } else { format!("{letter}{key}") };
             let number = Number::parse(&name).with_context(|| format!("[{letter}] {key} is no number"))?;
-            if statement.trim().is_empty() {
-                bail!("{number} says nothing");
+            if requirement.text.trim().is_empty() {
+                bail!("{number} has no text");
             }
-            if requirements.insert(number, statement.clone()).is_some() {
-                bail!("{number} is there twice");
+            if requirement.source.trim().is_empty() {
+                bail!("{number} has no source");
+            }
+            if requirements.insert(number, requirement.clone()).is_some() {
+                bail!("{number} is defined twice");
             }
         }
     }
     match gap(&requirements) {
-        Some(number) => bail!("{number} is left out"),
+        Some(number) => bail!("{number} is missing"),
         None => Ok(requirements),
     }
 }
 
-/// A number that is not there though one after it is.
+/// A number that is missing although its successor is defined.
 fn gap(requirements: &Requirements) -> Option<Number> {
     let before = |number: &Number| Number { index: number.index - 1, ..*number };
     requirements
@@ -69,18 +74,35 @@ mod tests {
         requirements.keys().filter(|number| is(number.class)).count()
     }
 
-    #[test]
-    fn each_letter_is_a_table() {
-        let requirements = parse("[T]\n1 = \"a\"\n2 = \"b\"\n[A]\nh01 = \"c\"\n").unwrap();
-        let names: Vec<String> = requirements.keys().map(ToString::to_string).collect();
-        assert_eq!(names, ["T1", "T2", "A-h01"]);
-        assert_eq!(requirements[&Number::parse("A-h01").unwrap()], "c");
+    fn parse(text: &str) -> anyhow::Result<Requirements> {
+        of_file(&file::parse(text)?)
     }
 
     #[test]
-    fn gaps_doubles_and_nonsense_are_refused() {
-        for text in ["[T]\n2 = \"b\"", "[T]\n1 = \"a\"\n01 = \"b\"", "[Q]\n1 = \"a\"", "[T]\n1 = \" \""] {
-            assert!(parse(text).is_err(), "{text}");
+    fn each_letter_is_a_table() {
+        let text = "[T]\n1 = { text = \"a\", source = \"exit1()\" }\n2 = { text = \"b\", source = \"x\" }\n\
+                    [A]\nh01 = { text = \"c\", source = \"LTP\" }\n";
+        let requirements = parse(text).unwrap();
+        let names: Vec<String> = requirements.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["T1", "T2", "A-h01"]);
+        let first = Requirement { text: "a".into(), source: "exit1()".into() };
+        assert_eq!(requirements[&Number::parse("T1").unwrap()], first);
+    }
+
+    #[test]
+    fn malformed_lines_are_refused() {
+        let good = "[T]\n1 = { text = \"a\", source = \"x\" }\n";
+        assert!(parse(good).is_ok());
+        for (what, from, to) in [
+            ("a gap", "1 =", "2 ="),
+            ("a number twice", "[T]\n", "[T]\n01 = { text = \"b\", source = \"x\" }\n"),
+            ("an unknown letter", "[T]", "[Q]"),
+            ("no text", "\"a\"", "\" \""),
+            ("an empty source", "\"x\"", "\"\""),
+            ("no source", ", source = \"x\"", ""),
+            ("an unknown key", "source =", "origin ="),
+        ] {
+            assert!(parse(&good.replacen(from, to, 1)).is_err(), "{what}");
         }
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::claims::{Claims, Test, WHOLE_IMAGE};
 use super::number::Number;
 use super::reasons::Reasons;
-use super::requirements::Requirements;
+use super::requirements::{Requirement, Requirements};
 use crate::test::results::{Entry, Verdict};
 
 /// Tests of a number that are printed; there may be many.
@@ -129,7 +129,7 @@ impl<'a> Results<'a> {
 /// All numbers with how they stand, and what is wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    rows: Vec<(Number, String, Standing)>,
+    rows: Vec<(Number, Requirement, Standing)>,
     problems: Vec<String>,
 }
 
@@ -168,7 +168,7 @@ impl Table {
             }
         }
         problems.extend(shown.iter().filter_map(|(number, shown)| only_failed(*number, shown)));
-        let rows = requirements.iter().map(|(number, statement)| {
+        let rows = requirements.iter().map(|(number, requirement)| {
             let standing =
                 match (shown.remove(number), reasons.reasoned.get(number), reasons.open.get(number)) {
                     (Some(shown), ..) => Standing::Shown(shown),
@@ -176,7 +176,7 @@ impl Table {
                     (None, None, Some(ability)) => Standing::Open(ability.clone()),
                     (None, None, None) => Standing::Missing,
                 };
-            (*number, statement.clone(), standing)
+            (*number, requirement.clone(), standing)
         });
         Self { rows: rows.collect(), problems }
     }
@@ -194,10 +194,11 @@ impl Table {
     /// The rows of the numbers that `is_wanted` leaves, as text.
     pub(crate) fn render(&self, is_wanted: impl Fn(Number, Kind) -> bool) -> String {
         let mut text = String::new();
-        for (number, statement, standing) in &self.rows {
+        for (number, requirement, standing) in &self.rows {
             if is_wanted(*number, standing.kind()) {
                 // Writing to a string does not fail.
-                let _ = writeln!(text, "{:<6} {statement}", number.to_string());
+                let _ = writeln!(text, "{:<6} {}", number.to_string(), requirement.text);
+                let _ = writeln!(text, "       source: {}", requirement.source);
                 for line in lines(standing) {
                     let _ = writeln!(text, "       {line}");
                 }
@@ -218,7 +219,7 @@ impl Table {
         format!("{shown} shown, {reasoned} reasoned, {open} open, {missing} missing")
     }
 
-    /// The table as JSON: a list of {number, statement, standing, why, tests}.
+    /// The table as JSON: a list of {number, statement, source, standing, why, tests}.
     ///
     /// # Errors
     /// Never in fact: all of it can be written.
@@ -227,11 +228,12 @@ impl Table {
         struct Row<'a> {
             number: String,
             statement: &'a str,
+            source: &'a str,
             standing: Kind,
             why: Option<&'a str>,
             tests: &'a [Shown],
         }
-        let row = |(number, statement, standing): &'_ (Number, String, Standing)| {
+        let row = |(number, requirement, standing): &'_ (Number, Requirement, Standing)| {
             let (why, tests) = match standing {
                 Standing::Shown(tests) => (None, tests.clone()),
                 Standing::Reasoned(why) | Standing::Open(why) => (Some(why.clone()), Vec::new()),
@@ -239,7 +241,8 @@ impl Table {
             };
             serde_json::to_value(Row {
                 number: number.to_string(),
-                statement,
+                statement: &requirement.text,
+                source: &requirement.source,
                 standing: standing.kind(),
                 why: why.as_deref(),
                 tests: &tests,
@@ -282,7 +285,8 @@ mod tests {
     }
 
     fn requirements(names: &[&str]) -> Requirements {
-        names.iter().map(|name| (number(name), format!("about {name}"))).collect()
+        let about = |name: &str| Requirement { text: format!("about {name}"), source: "exit1()".into() };
+        names.iter().map(|name| (number(name), about(name))).collect()
     }
 
     fn test(name: &str, numbers: &[&str]) -> Test {
@@ -323,14 +327,14 @@ mod tests {
         assert!(table.problems().is_empty() && !table.is_good());
         let text = table.render(|_, _| true);
         for line in [
-            "T1     about T1\n       exit: one: ok on virt/1, skipped on raspi4b/4\n",
-            "T2     about T2\n       no counterpart: no such thing\n",
-            "R1     about R1\n       not yet: waits for signals\n",
-            "A-a01  about A-a01\n       MISSING",
+            "T1     about T1\n       source: exit1()\n       exit: one: ok on virt/1, skipped on raspi4b/4\n",
+            "T2     about T2\n       source: exit1()\n       no counterpart: no such thing\n",
+            "R1     about R1\n       source: exit1()\n       not yet: waits for signals\n",
+            "A-a01  about A-a01\n       source: exit1()\n       MISSING",
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert_eq!(table.render(|_, kind| kind == Kind::Open).lines().count(), 2);
+        assert_eq!(table.render(|_, kind| kind == Kind::Open).lines().count(), 3);
     }
 
     #[test]
@@ -374,6 +378,7 @@ mod tests {
         let table = Table::new(&requirements(&["T1", "T2"]), &claims, &reasons(&["T2"], &[]), &entries);
         let rows: serde_json::Value = serde_json::from_str(&table.json().unwrap()).unwrap();
         assert_eq!(rows[0]["tests"][0]["results"][0]["verdict"], "ok");
+        assert_eq!(rows[1]["source"], "exit1()");
         assert_eq!(rows[1]["standing"], "reasoned");
         assert_eq!(rows[1]["why"], "no such thing");
     }

@@ -57,7 +57,7 @@ pub(crate) fn rows(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<Ve
     let mut rows = collect(&tests, &entries);
     for row in &mut rows {
         if let Some(statement) = row.number.and_then(|number| statements.get(&number)) {
-            row.race = format!("{} {statement}", row.race);
+            row.race = format!("{} {}", row.race, statement.text);
         }
     }
     Ok(rows)
