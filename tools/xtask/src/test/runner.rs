@@ -318,7 +318,7 @@ mod tests {
         let configuration = Configuration::new(Machine::Virt, 1).unwrap();
         let clock = |counts_instructions, icount| {
             let image = image(Declaration { counts_instructions, ..Declaration::default() });
-            let arguments = cli::Test { icount, ..cli::Test::default() };
+            let arguments = Arguments { icount, ..Arguments::default() };
             boot(configuration, &image, &program, &arguments, &Filter::default()).clock
         };
         assert_eq!(clock(false, false), Clock::Host);
