@@ -109,7 +109,7 @@ mod tests {
         let mut more = listed.clone();
         more.extend(["lib.rs", "signal.rs"].map(|file| Path::new(KERNEL).join(file)));
         assert_eq!(check(&more), ["src/kernel/src: `signal` is in no layer: give it its place in the order"]);
-        assert_eq!(check(&listed[1..]), ["src/kernel/src: `api` has a layer and is no module"]);
+        assert_eq!(check(&listed[1..]), ["src/kernel/src: `boot` has a layer and is no module"]);
     }
 
     #[test]
