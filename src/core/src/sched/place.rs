@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(choose(0, set(0b1110), CpuMask::ALL, set(0b0101)), 2, "only CPUs that are open");
     }
 
-    /// T197: nobody goes to a parked CPU who may go elsewhere; who may not stays.
+    /// T197: a thread that may run elsewhere is not put on a parked CPU; one that may not stays there.
     #[test]
     fn a_parked_cpu_gets_nobody_else() {
         assert_eq!(choose(1, set(0b1111), CpuMask::NONE, set(0b1101)), 2);

@@ -70,7 +70,7 @@ impl Running {
         }
     }
 
-    /// The CPU runs `thread`, which nobody could have killed before: its idle thread, or one that starts.
+    /// The CPU runs `thread`, which could not have been killed before: its idle thread, or one that starts.
     #[inline]
     pub fn start_with(&self, thread: u32) {
         self.0.store(thread, Ordering::Relaxed);
