@@ -16,7 +16,7 @@ const DOOMED: u32 = 1;
 const LEFT: u32 = 2;
 const NOWHERE: u32 = 3;
 
-/// The list of its crew that an LWP is in. Guarded by the crew's lock.
+/// An LWP's entry: its number, and which of the lists it is in. Guarded by the crew's lock.
 #[derive(Debug)]
 pub struct Member {
     links: Links,
