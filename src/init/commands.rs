@@ -1,7 +1,7 @@
-//! The console's commands: a table, and the finding of the right one.
+//! The console's commands: a table, and the look-up in it.
 //!
-//! Words are separated by blanks; there is no quoting. The name of a program is a command, too: it is run, and waited
-//! for.
+//! Words are separated by blanks; there is no quoting. The name of a program is a command, too: the console runs it and
+//! waits for it.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,7 +13,7 @@ use crate::jobs::Jobs;
 use crate::units::number;
 use crate::{programs, show};
 
-/// What the console does after a command.
+/// The console's next step after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// It reads the next line.
@@ -105,7 +105,7 @@ const COMMANDS: [Command; 15] = [
     },
 ];
 
-/// Carries out one line. Whatever is wrong with it is said on the console.
+/// Carries out one line. Errors are reported on the console.
 pub(crate) fn execute(line: &str, jobs: &mut Jobs) -> Next {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let Some((name, words)) = words.split_first() else { return Next::Line };
@@ -224,7 +224,7 @@ fn unpark(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
     Ok(Next::Line)
 }
 
-/// The CPU that the only word names.
+/// Returns the CPU that the only word names.
 fn cpu(words: &[&str]) -> Result<u32, Refusal> {
     number(words.first().ok_or("which CPU?")?, 0, 63).map(|index| index as u32)
 }
@@ -258,7 +258,7 @@ fn pid(word: &str) -> Result<Pid, Refusal> {
     Some(Pid::from_raw(number)).filter(|pid| pid.is_valid()).ok_or_else(|| format!("'{word}' is not a pid"))
 }
 
-/// A signal by its number, or by its name with or without SIG.
+/// Reads a signal by its number, or by its name with or without SIG.
 fn signal(word: &str) -> Result<i32, Refusal> {
     let named = |number: &i32| {
         let name = Signal::new(*number).map_or("", Signal::name);

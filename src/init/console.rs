@@ -32,7 +32,7 @@ pub(crate) fn run(_arguments: &Arguments<'_>) -> i32 {
     }
 }
 
-/// Edits a line until it is ended in one way or another.
+/// Edits a line until it is ended.
 fn read_line(editor: &mut Editor) -> Outcome {
     let mut show = |text: &str| print!("{text}");
     editor.start(&mut show);

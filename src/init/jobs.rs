@@ -1,4 +1,4 @@
-//! The console's children: starting them, waiting for them, and saying how they ended.
+//! The console's children: starting them, waiting for them, and reporting how they ended.
 
 use alloc::vec::Vec;
 
@@ -39,19 +39,19 @@ impl Jobs {
         Ok(pid)
     }
 
-    /// Reaps the children that have ended, and says how.
+    /// Reaps the children that have ended, and reports how.
     pub(crate) fn report_ended(&mut self) {
         while let Ok(Some(report)) = wait4(-1, WNOHANG) {
             self.forget(&report, true);
         }
     }
 
-    /// Whether `pid` is a child.
+    /// Returns whether `pid` is a child.
     pub(crate) fn contains(&self, pid: Pid) -> bool {
         self.0.iter().any(|job| job.pid == pid)
     }
 
-    /// Waits until `pid` has ended, or every child for `None`, and says how they ended. ^C ends the wait.
+    /// Waits until `pid` has ended, or every child for `None`, and reports how they ended. ^C ends the wait.
     pub(crate) fn wait_for(&mut self, pid: Option<Pid>) {
         let _interruptible = Interruptible::new();
         while pid.map_or(!self.0.is_empty(), |pid| self.contains(pid)) {
@@ -62,8 +62,8 @@ impl Jobs {
         }
     }
 
-    /// Runs a program and waits for its end, saying how it ended unless it was successful. ^C kills it, and whatever
-    /// it has started.
+    /// Runs a program and waits for its end; reports how it ended unless it was successful. ^C kills it and every
+    /// process of its group.
     pub(crate) fn run(&mut self, program: &Program, words: &[&str]) -> Result<(), Errno> {
         let interruptible = Interruptible::new();
         let pid = self.start(program, words)?;
@@ -77,7 +77,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Waits for one child, whichever ends first. Nothing is said of `quiet` if it was successful.
+    /// Waits for one child, whichever ends first. A successful end of `quiet` is not reported.
     fn wait_for_one(&mut self, quiet: Option<Pid>) -> Waited {
         loop {
             if let Ok(Some(report)) = wait4(-1, WNOHANG) {
@@ -85,7 +85,7 @@ impl Jobs {
                 self.forget(&report, quiet != Some(report.pid) || !success);
                 return Waited::Reaped(report.pid);
             }
-            // A child that ends from now on leaves SIGCHLD pending: nothing is missed.
+            // A child that ends from now on leaves SIGCHLD pending, so no end is missed.
             if sigwait(Signal::CHLD.bit() | INTERRUPT.bit(), None) == Ok(INTERRUPT) {
                 return Waited::Interrupted;
             }
@@ -114,7 +114,7 @@ impl Jobs {
 /// Kills every process of the group that `leader` has founded.
 fn kill_group(leader: Pid) {
     for process in processes().iter().filter(|process| process.group == leader) {
-        // One that ended meanwhile needs no killing.
+        // A child that ended meanwhile need not be killed.
         let _ = kill(process.pid, i32::from(Signal::KILL.number()));
     }
 }

@@ -1,8 +1,8 @@
 //! Bytes from the serial line, and ^C while a command runs.
 //!
-//! An LWP of the console reads all the time, so that ^C is seen while the console waits for something else. What is
-//! typed ahead is kept in order; when there is no room the LWP stops reading, and the sender is held up. As on any
-//! terminal, a ^C that interrupts a command throws away what was typed ahead.
+//! An LWP of the console reads all the time, so that ^C is seen while the console waits for something else. Type-ahead
+//! is kept in order; when there is no room the LWP stops reading, and the sender is held up. As on any terminal, a ^C
+//! that interrupts a command discards the type-ahead.
 
 use alloc::collections::VecDeque;
 
@@ -14,12 +14,12 @@ use asphodel::api::{
 const ROOM: usize = 4096;
 const CONTROL_C: u8 = 0x03;
 
-/// What the console is sent on ^C while a command runs: a signal that is recorded and otherwise harmless.
+/// The signal that the console gets on ^C while a command runs: it is recorded and has no other effect.
 pub(crate) const INTERRUPT: Signal = Signal::INFO;
 
 struct State {
     bytes: VecDeque<u8>,
-    /// A command runs that ^C interrupts; else ^C is a key like any other.
+    /// A command runs that ^C interrupts; otherwise ^C is a key like any other.
     interruptible: bool,
 }
 
@@ -38,7 +38,7 @@ fn listen(_argument: usize) -> usize {
         let mut state = STATE.lock();
         if byte == CONTROL_C && state.interruptible {
             state.bytes.clear();
-            // It can only fail for a process that does not exist, and this one does.
+            // This can only fail for a process that does not exist, and this one does.
             let _ = kill(getpid(), i32::from(INTERRUPT.number()));
             continue;
         }
@@ -69,7 +69,7 @@ pub(crate) fn read() -> u8 {
 pub(crate) struct Interruptible(());
 
 impl Interruptible {
-    /// From now on; what was sent earlier is forgotten.
+    /// Bytes that were received earlier are discarded.
     pub(crate) fn new() -> Self {
         let _forgotten = sigwait(INTERRUPT.bit(), Some(0));
         STATE.lock().interruptible = true;

@@ -1,9 +1,9 @@
 //! The default image: process 1, a console on the serial line, and built-in programs.
 //!
-//! Process 1 starts the console and from then on only reaps: the console, and every orphan there will ever be. When
-//! the console ends, process 1 ends with its status, and with that the system powers off. An image whose payload has
-//! orders for process 1 has no console: the programs named there are run instead. So is the program that the boot arguments name
-//! behind ` -- `.
+//! Process 1 starts the console and from then on only reaps: the console, and every orphan. When the console ends,
+//! process 1 ends with its status, and with that the system powers off. An image whose payload has orders for process 1
+//! has no console: the programs named there are run instead, and so is the program that the boot arguments name after `
+//! -- `.
 #![no_std]
 #![no_main]
 
@@ -34,7 +34,7 @@ program!("init", init);
 
 const CONSOLE: Program = Program::new("console", console::run);
 
-/// The console formats much and holds little: room for both, and for a deep call.
+/// The console formats much and stores little: room for both, and for a deep call.
 const CONSOLE_STACK: usize = 64 * 1024;
 
 /// Exit status when the console cannot be started: `EX_OSERR` of sysexits(3).

@@ -1,4 +1,4 @@
-//! The built-in programs: something to look at, to kill and to wait for.
+//! The built-in programs: examples to look at, to kill and to wait for.
 
 use core::hint::black_box;
 
@@ -27,9 +27,9 @@ pub(crate) const LIST: [(&str, &str, &str); 6] = [
     ("storm", "[N]", "spawns and reaps N (10000) processes on all CPUs, measures, looks for leaks"),
 ];
 
-/// Exit code of a program that does not understand its words: `EX_USAGE` of sysexits(3).
+/// Exit code if the words are not understood: `EX_USAGE` of sysexits(3).
 pub(crate) const USAGE: i32 = 64;
-/// Exit code of a program that the system refused something: `EX_OSERR`.
+/// Exit code if a system call failed: `EX_OSERR`.
 pub(crate) const REFUSED: i32 = 71;
 
 const MAX_LWPS: u64 = 10_000;
@@ -39,7 +39,7 @@ const STEPS: u64 = 1_000_000;
 const NANOSECONDS: u64 = 1_000_000_000;
 const ORPHANS_LIVE: u64 = 2 * NANOSECONDS;
 
-/// Says why a program gives up; gives its exit code.
+/// Reports why a program gives up; returns its exit code.
 pub(crate) fn complain(program: &str, what: &str) -> i32 {
     println!("{program}: {what}");
     USAGE
@@ -70,8 +70,8 @@ fn burn(arguments: &Arguments<'_>) -> i32 {
     }
 }
 
-/// Plain program code that never enters the kernel: what only an interrupt can stop. The clock is read now and then
-/// only: an emulator takes a lock for it, which its devices need as well.
+/// Plain program code that never enters the kernel, so only an interrupt can stop it. The clock is read rarely, because
+/// an emulator takes a lock for it that its devices need as well.
 fn burn_until(end: usize) -> usize {
     let mut work = 0_u64;
     while now_ns() < end as u64 {
@@ -90,7 +90,7 @@ fn sleeper(arguments: &Arguments<'_>) -> i32 {
 }
 
 fn sleep_for(nanoseconds: usize) -> usize {
-    // Whoever is killed in its sleep does not get here.
+    // An LWP that is killed in its sleep does not get here.
     let _slept = sleep(nanoseconds as u64);
     0
 }
@@ -107,7 +107,7 @@ fn in_lwps(program: &str, lwps: u64, work: fn(usize) -> usize, argument: u64) ->
         Ok(helpers) => {
             work(argument as usize);
             for helper in helpers {
-                // One that was killed alone has no result; there is nobody to tell.
+                // An LWP that was killed alone has no result.
                 let _result = helper.join();
             }
             0

@@ -70,7 +70,7 @@ const fn lwp_state(state: LwpState) -> &'static str {
     }
 }
 
-/// Counter ticks, for people.
+/// Formats counter ticks.
 fn time(ticks: u64) -> Time {
     Time(scale().nanoseconds(ticks))
 }
@@ -136,7 +136,7 @@ pub(crate) fn cpus() {
     board();
 }
 
-/// The last line of `cpus`: which board it is, and what it tells of itself.
+/// The last line of `cpus`: the board and its readings.
 fn board() {
     let readings = api::board_readings();
     let mut line = format!("board   {}", asphodel::board::info().model);

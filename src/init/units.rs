@@ -11,7 +11,7 @@ pub(crate) struct Time(pub(crate) u64);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scaled = |unit: u64, name: &str| {
-            // Three digits say enough; nothing is rounded up to a unit's end.
+            // Three digits suffice; nothing is rounded up to a unit's end.
             let (whole, rest) = (self.0 / unit, self.0 % unit);
             match whole {
                 0..10 => format!("{whole}.{:02} {name}", rest * 100 / unit),
@@ -39,7 +39,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// A frequency in Hz, as MHz with what decimals it needs, three at most.
+/// Formats a frequency in Hz as MHz, with as many decimals as it needs, at most three.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Megahertz(pub(crate) u64);
 

@@ -11,7 +11,7 @@ const MEMORY: u32 = 0x5441_0002;
 /// The command line, ended by a zero byte.
 const COMMAND_LINE: u32 = 0x5441_0009;
 
-/// What a list of tags says, as far as it is of use here.
+/// The contents of a list of tags, as far as they are used here.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Atags<'list> {
     /// The boot arguments.
@@ -20,7 +20,7 @@ pub struct Atags<'list> {
     pub memory_end: Option<u64>,
 }
 
-/// Reads the list at the start of `bytes`, which may be longer. `None` if there is no list.
+/// Reads the list at the start of `bytes`, which may be longer. Returns `None` if there is no list.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Atags<'_>> {
     let mut found = Atags::default();
@@ -35,7 +35,7 @@ pub fn parse(bytes: &[u8]) -> Option<Atags<'_>> {
         if kind == 0 {
             return Some(found);
         }
-        // A tag that is no longer than its header would be read for ever.
+        // A tag that is not longer than its header would be read for ever.
         let tag = rest.get(8..length.checked_mul(4)?).filter(|_| length >= 2)?;
         match kind {
             MEMORY if word(tag, 1) == Some(0) => found.memory_end = word(tag, 0).map(u64::from),

@@ -1,20 +1,19 @@
-//! What the kernel knows about the machine it runs on.
+//! The description of the machine that the kernel runs on.
 //!
-//! Owns the description types alone: plain values of fixed size, so that a description can be made
-//! before there is an allocator. `devicetree` fills one in from a flattened device tree; a package of
-//! boards does so for machines that are started without one. After boot a description never changes
-//! and may be read from any context.
+//! Owns only the description types: plain values of fixed size, so that a description can be made before there is an
+//! allocator. `devicetree` fills one in from a flattened device tree; a package of boards does so for machines that are
+//! started without one. After boot a description never changes and may be read from any context.
 
 use heapless::{String, Vec};
 
-/// Most CPUs a machine may have; the device tree's further ones are left asleep.
+/// Most CPUs of a machine; further ones in the device tree are not started.
 pub const MAX_CPUS: usize = 64;
 
 /// Most stretches of RAM that are used.
 pub const MAX_MEMORY_REGIONS: usize = 16;
 
-/// Most stretches of RAM that may be set aside; a tree with more is refused, because using memory
-/// that firmware still needs is worse than not booting.
+/// Most stretches of RAM that may be set aside; a tree with more is refused, because using memory that firmware still
+/// needs is worse than not booting.
 pub const MAX_RESERVED_REGIONS: usize = 32;
 
 /// Most redistributor regions of a GICv3.
@@ -23,7 +22,7 @@ pub const MAX_REDISTRIBUTOR_REGIONS: usize = 8;
 /// Longest boot argument line, in bytes.
 pub const MAX_BOOT_ARGUMENTS: usize = 512;
 
-/// Most random bytes of the loader's that are used.
+/// Most random bytes from the loader that are used.
 pub const MAX_ENTROPY: usize = 128;
 
 /// A stretch of physical address space.
@@ -36,7 +35,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// First physical address behind the region; the top of the address space if it would wrap.
+    /// Returns the first physical address past the region; the top of the address space if it would wrap.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.base.saturating_add(self.size)
@@ -46,7 +45,7 @@ impl Region {
 /// How a CPU is brought from reset into the kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StartMethod {
-    /// It is the CPU that boots.
+    /// It is the boot CPU.
     Boot,
     /// PSCI `CPU_ON` by hypervisor call.
     PsciHvc,
@@ -54,7 +53,7 @@ pub enum StartMethod {
     PsciSmc,
     /// Firmware polls the 64-bit word at this physical address for an entry address.
     SpinTable(u64),
-    /// The tree names a method that is not known here: the CPU stays where it is.
+    /// The tree names an unknown method: the CPU is not started.
     Unknown,
 }
 
@@ -93,8 +92,8 @@ pub struct UartInfo {
     pub base: u64,
     /// Interrupt number at the GIC (INTID).
     pub irq: u32,
-    /// Frequency of its reference clock in Hz, or `None` where nobody says it: the divisors that
-    /// firmware programmed are then left as they are.
+    /// Frequency of its reference clock in Hz, or `None` if it is unknown: the divisors that firmware programmed are
+    /// then kept.
     pub clock_hz: Option<u32>,
 }
 
@@ -110,14 +109,14 @@ pub enum PowerInfo {
         /// Physical address of the block (4 KiB).
         base: u64,
     },
-    /// Nobody says how: the CPUs are halted instead.
+    /// The method is unknown: the CPUs are halted instead.
     Unknown,
 }
 
 /// A whole machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BoardInfo {
-    /// Name for people, as the tree gives it.
+    /// Name for messages, from the tree.
     pub model: String<64>,
     /// The CPUs, the booting one first, the others in the tree's order.
     pub cpus: Vec<CpuInfo, MAX_CPUS>,
@@ -134,7 +133,7 @@ pub struct BoardInfo {
     pub power: PowerInfo,
     /// Physical address of the registers of a PL031 (4 KiB): a clock that knows the date.
     pub rtc: Option<u64>,
-    /// Random bytes that the loader has made for this boot; as many as there are.
+    /// Random bytes that the loader has drawn for this boot; as many as there are.
     pub entropy: Vec<u8, MAX_ENTROPY>,
     /// The command line: words `key=value` (see `bootargs`).
     pub bootargs: String<MAX_BOOT_ARGUMENTS>,

@@ -1,39 +1,40 @@
 //! Boot arguments: words `key=value` on one line, as a boot loader passes them.
 //!
-//! Hardware-free; may be read from any context. A word without `=` is a flag and has an empty value.
-//! Where a key comes twice the last one holds, so that a loader's script can append an override.
+//! Hardware-free; may be read from any context. A word without `=` is a flag and has an empty value. If a key occurs
+//! twice, the last one counts, so that a loader's script can append an override.
 //!
-//! An image has a place for arguments of its own, which hold against the loader's: for tools that start an image by a loader
-//! whose arguments they cannot choose. It lies behind the arm64 header: eight bytes of mark, and the text up to a zero.
+//! An image has a place for arguments of its own, which take precedence over the loader's: for tools that start an
+//! image by a loader whose arguments they cannot choose. It lies after the arm64 header: eight bytes of mark, and the
+//! text up to a zero.
 
 use core::ops::Range;
 
 use thiserror::Error;
 
-/// What the place in an image begins with.
+/// The mark that the place in an image begins with.
 const MARK: &[u8; 8] = b"bootargs";
 
 /// Most bytes of text in an image.
 pub const MAX_EMBEDDED: usize = 504;
 
-/// Where the place lies in an image, in bytes from its start.
+/// Offset of the place in an image, in bytes.
 pub const PLACE: Range<usize> = 0x40..0x40 + MARK.len() + MAX_EMBEDDED;
 
 /// Why an image does not get arguments.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum EmbedError {
-    /// It is no image of this kernel, or one of a version without a place.
+    /// It is not an image of this kernel, or one of a version without a place.
     #[error("the image has no place for boot arguments")]
     NoPlace,
     /// They are longer than the place.
     #[error("an image has room for {MAX_EMBEDDED} bytes of boot arguments")]
     TooLong,
-    /// There is a zero byte in them.
+    /// They contain a zero byte.
     #[error("boot arguments cannot have a NUL")]
     Nul,
 }
 
-/// The arguments in an image, of which `image` is the beginning; empty where it has none, or no place.
+/// Returns the arguments in an image, of which `image` is the beginning; empty if it has none, or no place.
 #[must_use]
 pub fn embedded(image: &[u8]) -> &str {
     let place = image.get(PLACE).and_then(|place| place.strip_prefix(MARK)).unwrap_or_default();
@@ -41,10 +42,10 @@ pub fn embedded(image: &[u8]) -> &str {
     core::str::from_utf8(&place[..end]).unwrap_or_default()
 }
 
-/// Puts `line` into an image instead of what is there.
+/// Replaces the arguments in an image by `line`.
 ///
 /// # Errors
-/// As named; the image is as it was.
+/// As named; the image is unchanged.
 pub fn embed(image: &mut [u8], line: &str) -> Result<(), EmbedError> {
     let place = image.get_mut(PLACE).ok_or(EmbedError::NoPlace)?;
     let (_, place) =
@@ -58,7 +59,7 @@ pub fn embed(image: &mut [u8], line: &str) -> Result<(), EmbedError> {
     Ok(())
 }
 
-/// What is for the system and, behind the first word `--`, what is for the first process.
+/// Splits off what is for the system from what is, after the first word `--`, for the first process.
 #[must_use]
 pub fn split(line: &str) -> (&str, &str) {
     for (at, _) in line.match_indices("--") {
@@ -72,19 +73,19 @@ pub fn split(line: &str) -> (&str, &str) {
     (line.trim_ascii(), "")
 }
 
-/// The words of `line` that are for the system, as pairs of key and value, in order.
+/// Returns the words of `line` that are for the system, as pairs of key and value, in order.
 pub fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
     split(line).0.split_ascii_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
 }
 
-/// The value of `key`, if it is there at all. Empty for a flag.
+/// Returns the value of `key`, if it occurs. Empty for a flag.
 #[must_use]
 pub fn value<'line>(line: &'line str, key: &str) -> Option<&'line str> {
     pairs(line).filter(|(name, _)| *name == key).last().map(|(_, value)| value)
 }
 
-/// The value of `key` as a number, decimal or with `0x` in hexadecimal. `None` if the key is not
-/// there or its value is no number.
+/// Returns the value of `key` as a number, decimal or with `0x` in hexadecimal; `None` if the key does not occur or its
+/// value is not a number.
 #[must_use]
 pub fn number(line: &str, key: &str) -> Option<u64> {
     let text = value(line, key)?;

@@ -17,8 +17,8 @@ use heapless::{String, Vec};
 use self::facts::{Bus, as_text, integer, interrupt, is_enabled, lists, psci_conduit, release_word, text};
 use crate::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
 
-/// Deepest nesting of buses that is followed. Real boards have two or three; the limit keeps a broken
-/// tree from overrunning the boot stack.
+/// Deepest nesting of buses that is followed. Real boards have two or three; the limit keeps a broken tree from
+/// overflowing the boot stack.
 const MAX_BUS_DEPTH: usize = 6;
 
 /// Size of a device tree's header in bytes (Specification 5.2).
@@ -44,10 +44,10 @@ pub enum DeviceTreeError {
     /// A standard node does not have the form the specification gives it.
     #[error("device tree node: {0}")]
     Standard(#[from] StandardError),
-    /// Something no machine can do without is not there.
+    /// A property or node that no machine can do without is missing.
     #[error("the device tree has no {0}")]
     Missing(&'static str),
-    /// More of something than can be kept.
+    /// More of something than fits the description.
     #[error("the device tree has too many {0}")]
     TooMany(&'static str),
 }
@@ -58,7 +58,7 @@ struct UartCandidate<'tree> {
     uart: UartInfo,
 }
 
-/// What the walk has found so far.
+/// The result of the walk so far.
 #[derive(Default)]
 struct Findings<'tree> {
     cpus: Vec<CpuInfo, { board::MAX_CPUS }>,
@@ -77,11 +77,11 @@ struct Findings<'tree> {
 /// Describes the machine of the device tree `blob`. `boot_mpidr` are the affinity fields of the CPU
 /// that boots: it becomes CPU 0, the others follow in the tree's order.
 ///
-/// The blob itself is not among the reserved regions: only the caller knows where it lies.
+/// The blob itself is not among the reserved regions, because only the caller knows where it lies.
 ///
 /// # Errors
 ///
-/// If the tree is damaged, or lacks what the kernel cannot do without: CPUs, RAM, a GIC, a PL011.
+/// If the tree is damaged, or lacks something that the kernel needs: CPUs, RAM, a GIC, a PL011.
 pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeError> {
     let tree = Fdt::new(blob)?;
     let root = tree.root();
@@ -122,7 +122,7 @@ pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeErr
     })
 }
 
-/// Whether the root node of the device tree `blob` is compatible with one of `names`.
+/// Returns whether the root node of the device tree `blob` is compatible with one of `names`.
 ///
 /// # Panics
 ///
@@ -133,8 +133,8 @@ pub fn is_compatible(blob: &[u8], names: &[&str]) -> bool {
     compatible.is_some_and(|compatible| lists(compatible, names))
 }
 
-/// The length in bytes of the device tree that begins with `header`, of [`HEADER_SIZE`] bytes or more;
-/// `None` if that is no device tree's header.
+/// Returns the length in bytes of the device tree that begins with `header`, of [`HEADER_SIZE`] bytes or more; `None`
+/// if that is no device tree's header.
 #[must_use]
 pub fn total_size(header: &[u8]) -> Option<usize> {
     let word =
@@ -146,7 +146,7 @@ pub fn total_size(header: &[u8]) -> Option<usize> {
 }
 
 impl<'tree> Findings<'tree> {
-    /// Takes notice of every child of `bus` and goes into those that are buses themselves.
+    /// Reads every child of `bus` and walks those that are buses themselves.
     fn walk(&mut self, bus: &Bus<'tree, '_>) -> Result<(), DeviceTreeError> {
         for node in bus.node.children() {
             let top = bus.depth == 0;
@@ -162,7 +162,7 @@ impl<'tree> Findings<'tree> {
         Ok(())
     }
 
-    /// Takes notice of the device `node` on `bus`, or walks it if it is a bus.
+    /// Reads the device `node` on `bus`, or walks it if it is a bus.
     fn visit(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
         if !is_enabled(node) {
             return Ok(());
@@ -202,7 +202,7 @@ impl<'tree> Findings<'tree> {
         if !is_enabled(node) {
             return Ok(());
         }
-        // RAM that does not fit the list stays unused, which harms nobody.
+        // RAM that does not fit the list stays unused, which is safe.
         for region in bus.regions(node)?.filter(|region| region.size != 0) {
             let _ = self.memory.push(region);
         }
@@ -216,7 +216,7 @@ impl<'tree> Findings<'tree> {
     ) -> Result<(), DeviceTreeError> {
         let inside = Bus { node, parent: Some(bus), depth: bus.depth + 1 };
         for area in node.children().filter(|area| is_enabled(*area)) {
-            // An area without `reg` only asks the system for a place; nobody here serves it.
+            // An area without `reg` only requests a dynamic allocation, which the kernel does not provide.
             if area.property("reg").is_some() {
                 for region in inside.regions(area)? {
                     reserve(&mut self.reserved, region)?;
@@ -255,7 +255,7 @@ impl<'tree> Findings<'tree> {
         Ok(())
     }
 
-    /// A UART that cannot be used (no address, no interrupt) is passed over: another one may do.
+    /// A UART that cannot be used (no address, no interrupt) is skipped, because another one may do.
     fn add_uart(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) {
         if let (Some(base), Some(irq)) = (bus.base(node), interrupt(node)) {
             let uart = UartInfo { base, irq, clock_hz: None };
@@ -263,7 +263,7 @@ impl<'tree> Findings<'tree> {
         }
     }
 
-    /// The enabled CPUs. The node of one says how it starts, or `/cpus` does for all.
+    /// Returns the enabled CPUs. The node of one names its start method, or `/cpus` does for all.
     fn read_cpus(&mut self, cpus: FdtNode<'tree>, boot_mpidr: u64) -> Result<(), DeviceTreeError> {
         let boot = CpuInfo { mpidr: boot_mpidr, start: StartMethod::Boot };
         self.cpus.push(boot).map_err(|_| DeviceTreeError::TooMany("CPUs"))?;
@@ -294,8 +294,8 @@ impl<'tree> Findings<'tree> {
         Ok(())
     }
 
-    /// The UART that `/chosen` names; if it is none of the PL011s, the first that has a serial alias;
-    /// else the first at all.
+    /// Returns the UART that `/chosen` names; if it is none of the PL011s, the first that has a serial alias; else the
+    /// first at all.
     fn console(&self, tree: Fdt<'tree>) -> Result<UartInfo, DeviceTreeError> {
         let stdout = self.chosen.and_then(|chosen| text(chosen, "stdout-path"));
         let stdout = stdout.map(|path| path.split_once(':').map_or(path, |(path, _)| path));
@@ -310,15 +310,15 @@ impl<'tree> Findings<'tree> {
             .ok_or(DeviceTreeError::Missing("PL011 UART"))
     }
 
-    /// The candidate at `path`, which may be an alias. Candidates are recognised by where their name
-    /// lies in the blob: equal names may occur on two buses.
+    /// Returns the candidate at `path`, which may be an alias. Candidates are recognised by where their name lies in
+    /// the blob, because equal names may occur on two buses.
     fn candidate(&self, tree: Fdt<'tree>, path: &str) -> Option<UartInfo> {
         let path = if path.starts_with('/') { path } else { text(self.aliases?, path)? };
         let name = tree.find_node(path)?.name();
         self.uarts.iter().find(|candidate| ptr::eq(candidate.name, name)).map(|candidate| candidate.uart)
     }
 
-    /// The initial RAM disk, from `/chosen`: not used, but not overwritten either.
+    /// Reserves the initial RAM disk from `/chosen`: it is not used, but must not be overwritten either.
     fn reserve_ram_disk(&mut self, chosen: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
         let bound = |name| chosen.property(name).and_then(integer);
         if let (Some(base), Some(end)) = (bound("linux,initrd-start"), bound("linux,initrd-end")) {

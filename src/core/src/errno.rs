@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Why a service was refused. The discriminant is the BSD number.
+/// Why a system call was refused. The discriminant is the BSD number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Errno {
@@ -16,7 +16,7 @@ pub enum Errno {
     EINTR = 4,
     /// Argument list too long.
     E2BIG = 7,
-    /// No open file: a descriptor that is none, or not for that.
+    /// Bad file: not an open descriptor, or not open for that.
     EBADF = 9,
     /// No child processes.
     ECHILD = 10,
@@ -38,23 +38,23 @@ pub enum Errno {
     EINVAL = 22,
     /// Too many descriptors.
     EMFILE = 24,
-    /// Not for such a thing.
+    /// Inappropriate for the object.
     ENOTTY = 25,
     /// Too large a file.
     EFBIG = 27,
     /// No space is left for files.
     ENOSPC = 28,
-    /// It has no positions.
+    /// Not seekable.
     ESPIPE = 29,
     /// Try again: a limit is reached, or the process is ending.
     EAGAIN = 35,
-    /// Already so.
+    /// Already in that state.
     EALREADY = 37,
     /// Not a socket.
     ENOTSOCK = 38,
     /// Not supported.
     EOPNOTSUPP = 45,
-    /// There is no network of such addresses.
+    /// Address family not supported.
     EAFNOSUPPORT = 47,
     /// Not connected: not a reaper.
     ENOTCONN = 57,
@@ -67,13 +67,13 @@ pub enum Errno {
 }
 
 impl Errno {
-    /// The BSD number.
+    /// Returns the BSD number.
     #[must_use]
     pub const fn number(self) -> i32 {
         self as i32
     }
 
-    /// The number that Linux has for it.
+    /// Returns the number that Linux has for it.
     #[must_use]
     pub const fn linux_number(self) -> i32 {
         match self {
@@ -87,12 +87,12 @@ impl Errno {
             Self::EAFNOSUPPORT => 97,
             Self::ENAMETOOLONG => 36,
             Self::ENOTEMPTY => 39,
-            // The oldest have one number everywhere.
+            // The oldest errors have the same number everywhere.
             _ => self.number(),
         }
     }
 
-    /// A sentence fit for a user.
+    /// Returns a sentence for the user.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {

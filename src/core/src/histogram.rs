@@ -17,7 +17,7 @@ pub struct Histogram {
     greatest: AtomicU64,
 }
 
-/// The values from one power of two to before the next, and how many there were.
+/// A range from one power of two to before the next, and how many values are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Octave {
     /// Its least value.
@@ -35,7 +35,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// No values.
+    /// An empty histogram.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -61,26 +61,27 @@ impl Histogram {
         self.greatest.fetch_max(other.greatest.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts().sum()
     }
 
-    /// The least value; `None` without values.
+    /// Returns the least value; `None` without values.
     #[must_use]
     pub fn min(&self) -> Option<u64> {
         let least = self.least.load(Ordering::Relaxed);
         (least <= self.greatest.load(Ordering::Relaxed)).then_some(least)
     }
 
-    /// The greatest value; `None` without values.
+    /// Returns the greatest value; `None` without values.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
         self.min().map(|_| self.greatest.load(Ordering::Relaxed))
     }
 
-    /// A value that `permille` of a thousand values do not exceed, at most an eighth too large; `None` without values.
+    /// Returns a value that `permille` of a thousand values do not exceed, at most an eighth too large; `None` without
+    /// values.
     #[must_use]
     pub fn quantile(&self, permille: u64) -> Option<u64> {
         let greatest = self.max()?;
@@ -95,7 +96,7 @@ impl Histogram {
         Some(greatest)
     }
 
-    /// The powers of two from the first that has values to the last. Below eight they are one.
+    /// Returns the powers of two from the first that has values to the last. Below eight they are one.
     pub fn octaves(&self) -> impl Iterator<Item = Octave> + '_ {
         let octave = |value: u64| bucket(value) >> STEP_BITS;
         let first = self.min().map_or(1, octave);
@@ -113,17 +114,17 @@ impl Histogram {
     }
 }
 
-/// The bucket of a value.
+/// Returns the bucket of a value.
 const fn bucket(value: u64) -> usize {
     if value < STEPS {
         return value as usize;
     }
     let shift = value.ilog2() - STEP_BITS;
-    // The leading one is the lowest bit of the octave's number, in effect: octaves are counted from one.
+    // The leading one acts as the lowest bit of the octave's number, because octaves are counted from one.
     (((shift as u64) << STEP_BITS) + (value >> shift)) as usize
 }
 
-/// The greatest value of a bucket.
+/// Returns the greatest value of a bucket.
 const fn highest(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     if bucket < 2 * STEPS {
@@ -131,7 +132,7 @@ const fn highest(bucket: usize) -> u64 {
     }
     let shift = (bucket >> STEP_BITS) - 1;
     let leading = STEPS + (bucket & (STEPS - 1));
-    // Wrapping: the last bucket ends where the numbers end.
+    // Wrapping: the last bucket ends at the greatest number.
     ((leading + 1) << shift).wrapping_sub(1)
 }
 

@@ -1,7 +1,7 @@
 //! Process ids: a slot in the process table and a generation, in one positive number.
 //!
-//! A pid is `generation << 16 | slot`. A slot that is used again gets the next generation, so a stale pid does not
-//! name a stranger (D37); the numbers of a young system are small. Slot 0 is never used: pid 0 means "nobody".
+//! A pid is `generation << 16 | slot`. A slot that is reused gets the next generation, so a stale pid does not name
+//! another process (D37); the numbers of a young system are small. Slot 0 is never used: pid 0 means "no process".
 
 use core::fmt;
 
@@ -22,42 +22,42 @@ impl Pid {
     /// The first process.
     pub const INIT: Self = Self(1);
 
-    /// The pid of `slot` in its `generation`.
+    /// Returns the pid of `slot` in its `generation`.
     #[inline]
     #[must_use]
     pub const fn new(slot: u32, generation: u32) -> Self {
         Self((((generation % GENERATIONS) << SLOT_BITS) | (slot % MAX_PROCESSES)) as i32)
     }
 
-    /// Any number, as a user gives it; it need not name a process.
+    /// Makes a pid of any number, which need not name a process.
     #[inline]
     #[must_use]
     pub const fn from_raw(raw: i32) -> Self {
         Self(raw)
     }
 
-    /// The number.
+    /// Returns the number.
     #[inline]
     #[must_use]
     pub const fn raw(self) -> i32 {
         self.0
     }
 
-    /// The slot the number would be in.
+    /// Returns the slot of the number.
     #[inline]
     #[must_use]
     pub const fn slot(self) -> u32 {
         self.0 as u32 % MAX_PROCESSES
     }
 
-    /// The generation of the slot.
+    /// Returns the generation of the slot.
     #[inline]
     #[must_use]
     pub const fn generation(self) -> u32 {
         (self.0 as u32 >> SLOT_BITS) % GENERATIONS
     }
 
-    /// Whether the number can be that of a process at all.
+    /// Returns whether the number can be that of a process at all.
     #[inline]
     #[must_use]
     pub const fn is_valid(self) -> bool {
@@ -96,7 +96,7 @@ mod tests {
         }
     }
 
-    /// T135, D37: a slot that is used again has another number.
+    /// T135, D37: a slot that is reused has another number.
     #[test]
     fn next_generation_is_another_pid() {
         assert_ne!(Pid::new(5, 0), Pid::new(5, 1));

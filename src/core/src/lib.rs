@@ -1,9 +1,9 @@
 //! Every decision of the kernel that can be made without touching the machine.
 //!
-//! What belongs here: a rule, a protocol or a data structure whose correctness does not depend on registers, on
-//! memory maps or on assembly. What does not: anything that needs `unsafe` or knows an address. Links between
-//! records are indices into tables that the kernel owns, so the same code runs on the host, where unit tests,
-//! property tests, exhaustive exploration and loom models check it.
+//! A rule, a protocol or a data structure belongs here if its correctness does not depend on registers, on memory maps
+//! or on assembly. Code that needs `unsafe` or knows an address does not belong here. Links between records are indices
+//! into tables that the kernel owns, so the same code runs on the host, where unit tests, property tests, exhaustive
+//! exploration and loom models check it.
 //!
 //! | module | what it decides |
 //! |---|---|

@@ -1,14 +1,14 @@
-//! Line editing: keys in, a finished line and what the terminal must show out.
+//! Line editing: the input is keys, the output is a finished line and what the terminal must show.
 //!
-//! For a console without any other line discipline: bytes come one by one, and what goes back to the terminal (echo,
-//! cursor movement) is handed to a sink in pieces. Lines are ASCII. The cursor moves by backspaces, so a line can be
+//! For a console without any other line discipline: bytes arrive one by one, and the output to the terminal (echo,
+//! cursor movement) is passed to a sink in pieces. Lines are ASCII. The cursor moves by backspaces, so a line can be
 //! edited freely as long as it fits the terminal's width.
 
 use heapless::{Deque, String, Vec};
 
 /// Most bytes of a line.
 pub const MAX_LINE: usize = 255;
-/// Lines that are remembered.
+/// The number of lines in the history.
 pub const MAX_HISTORY: usize = 32;
 
 const BELL: &str = "\x07";
@@ -16,22 +16,22 @@ const LEFT: &str = "\x08";
 const CLEAR_TO_END: &str = "\x1b[K";
 const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
-/// What a key has led to.
+/// The result of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The line goes on.
     More,
     /// The line is complete: see [`Editor::line`].
     Line,
-    /// The line was ended, but some of it did not fit: it is not what was meant.
+    /// The line was ended, but some of it did not fit, so it must not be used.
     TooLong,
-    /// It was given up (^C).
+    /// It was cancelled (^C).
     Interrupted,
     /// End of input (^D on an empty line).
     End,
 }
 
-/// How far an escape sequence has come.
+/// The progress of an escape sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
     None,
@@ -46,7 +46,7 @@ enum Escape {
     },
 }
 
-/// A key, whatever bytes it is made of.
+/// A key, independent of the bytes that encode it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Key {
     Insert(u8),
@@ -82,14 +82,14 @@ pub struct Editor {
     after_return: bool,
     /// Oldest first.
     history: Deque<String<MAX_LINE>, MAX_HISTORY>,
-    /// Which line of the history is shown: 0 is none, 1 the newest.
+    /// The line of the history that is shown: 0 is none, 1 the newest.
     shown: usize,
-    /// What was typed before the history was looked at.
+    /// The text before the history was shown.
     draft: Vec<u8, MAX_LINE>,
 }
 
 impl Editor {
-    /// An editor without history, whose lines begin with `prompt`.
+    /// Makes an editor without history, whose lines begin with `prompt`.
     #[must_use]
     pub const fn new(prompt: &'static str) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Editor {
         sink(self.prompt);
     }
 
-    /// The line as it is.
+    /// Returns the line as it is.
     #[must_use]
     pub fn line(&self) -> &str {
         str::from_utf8(&self.text).unwrap_or("")
@@ -134,7 +134,7 @@ impl Editor {
         }
     }
 
-    /// The key that ends with `byte`; `None` in the middle of an escape sequence.
+    /// Returns the key that ends with `byte`; `None` in the middle of an escape sequence.
     fn decode(&mut self, byte: u8) -> Option<Key> {
         let escape = core::mem::replace(&mut self.escape, Escape::None);
         match (escape, byte) {
@@ -151,7 +151,7 @@ impl Editor {
                 self.escape = Escape::Bracket { number, further: true };
             }
             (Escape::Bracket { number, .. }, b'@'..=b'~') => return Some(function(byte, number)),
-            // Not a sequence after all: the byte stands for itself.
+            // Not a sequence after all, so the byte is a key of its own.
             _ => return Some(plain(byte)),
         }
         None
@@ -236,7 +236,7 @@ impl Editor {
         self.show_from(from, sink);
     }
 
-    /// Moves the cursor; the bell if there is nothing to move over.
+    /// Moves the cursor; rings the bell if there is nothing to move over.
     fn move_to(&mut self, target: usize, sink: &mut impl FnMut(&str)) {
         if target > self.text.len() || (target == self.cursor && target == 0 && self.text.is_empty()) {
             sink(BELL);
@@ -251,11 +251,11 @@ impl Editor {
         self.cursor = target;
     }
 
-    /// Shows the text from `from`, where the terminal's cursor is, and takes that to where it belongs.
+    /// Shows the text from `from`, where the terminal's cursor is, and moves that to its place.
     fn show_from(&self, from: usize, sink: &mut impl FnMut(&str)) {
         let end = self.text.len();
         sink(self.part(from, end));
-        // Behind the end there may be more of an older, longer line; not after a mere character at the end.
+        // Past the end there may be more of an older, longer line; not after a mere character at the end.
         if from + 1 != end || self.cursor != end {
             sink(CLEAR_TO_END);
         }
@@ -275,7 +275,7 @@ impl Editor {
         }
     }
 
-    /// Shows the line that is `age` lines old; 0 is what was typed.
+    /// Shows the line that is `age` lines old; 0 is the text before the history was shown.
     fn show(&mut self, age: usize, sink: &mut impl FnMut(&str)) {
         if age > self.history.len() {
             sink(BELL);
@@ -298,7 +298,7 @@ impl Editor {
         self.redraw(sink);
     }
 
-    /// Where the word before the cursor begins.
+    /// Returns where the word before the cursor begins.
     fn word_start(&self) -> usize {
         let before = self.part(0, self.cursor).trim_end();
         before.rfind(' ').map_or(0, |blank| blank + 1)
@@ -309,7 +309,7 @@ impl Editor {
     }
 }
 
-/// The key of a byte outside any escape sequence.
+/// Returns the key of a byte outside any escape sequence.
 const fn plain(byte: u8) -> Key {
     match byte {
         b' '..=b'~' => Key::Insert(byte),
@@ -331,7 +331,7 @@ const fn plain(byte: u8) -> Key {
     }
 }
 
-/// The key of an escape sequence that ends with `last` and whose first number is `number`.
+/// Returns the key of an escape sequence that ends with `last` and whose first number is `number`.
 const fn function(last: u8, number: u8) -> Key {
     match (last, number) {
         (b'A', _) => Key::Previous,

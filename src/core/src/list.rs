@@ -1,8 +1,8 @@
-//! Doubly linked lists over indices: the shape of every queue in the kernel.
+//! Doubly linked lists over indices, which all queues of the kernel use.
 //!
-//! A node is a record in some table; its [`Links`] live in the record, and a list holds only indices. That keeps
-//! this code safe, makes unlinking O(1), and allocates nothing. The owner of the [`List`] value (a lock, or the CPU
-//! that alone touches it) guards the links of all its members.
+//! A node is a record in some table; its [`Links`] are in the record, and a list holds only indices. That keeps this
+//! code safe, makes unlinking O(1), and allocates nothing. The owner of the [`List`] value (a lock, or the CPU that
+//! alone uses it) guards the links of all its members.
 
 use crate::shim::guarded::Cell32;
 
@@ -11,7 +11,7 @@ pub const NIL: u32 = u32::MAX;
 /// Value of `next` in a node that is in no list.
 const UNLINKED: u32 = u32::MAX - 1;
 
-/// The links of one node for one kind of list. Guarded by whatever guards the list it is in.
+/// The links of one node for one kind of list. Guarded by the owner of the list it is in.
 #[derive(Debug)]
 pub struct Links {
     next: Cell32,
@@ -19,14 +19,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// Links of a node that is in no list.
+    /// The links of a node that is in no list.
     #[must_use]
     pub const fn new() -> Self {
         Self { next: Cell32::new(UNLINKED), prev: Cell32::new(UNLINKED) }
     }
 
-    /// Whether the node is in a list now. Exact only for whoever guards that list; to anybody else it says neither
-    /// that the unlinking is complete nor anything about what came before it.
+    /// Returns whether the node is in a list now. Exact only for the owner of that list; for others the result proves
+    /// neither that the unlinking is complete nor anything about what came before it.
     #[inline]
     pub fn is_linked(&self) -> bool {
         self.next.get() != UNLINKED
@@ -41,12 +41,12 @@ impl Default for Links {
 
 /// Finds the links of a node by its index. One implementation for each kind of list a record can be in.
 pub trait Nodes {
-    /// Links of node `index`. Panics if there is no such node: an index in a list always names one.
+    /// Returns the links of node `index`. Panics if there is no such node: an index in a list always names one.
     fn links(&self, index: u32) -> &Links;
 }
 
-/// A list of nodes, by index. First in, first out unless the caller says otherwise. It does not count them: whoever
-/// needs a number keeps one.
+/// A list of nodes, by index. First in, first out unless the caller chooses otherwise. It does not count them: an owner
+/// that needs a number keeps one.
 #[derive(Debug)]
 pub struct List {
     head: u32,
@@ -60,32 +60,32 @@ impl List {
         Self { head: NIL, tail: NIL }
     }
 
-    /// Whether there is no node.
+    /// Returns whether there is no node.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == NIL
     }
 
-    /// The first node, which stays.
+    /// Returns the first node, which stays in the list.
     #[inline]
     pub fn first(&self) -> Option<u32> {
         (self.head != NIL).then_some(self.head)
     }
 
-    /// The last node, which stays.
+    /// Returns the last node, which stays in the list.
     #[inline]
     pub fn last(&self) -> Option<u32> {
         (self.tail != NIL).then_some(self.tail)
     }
 
-    /// The node after `index`, which is in this list.
+    /// Returns the node after `index`, which is in this list.
     #[inline]
     pub fn next<N: Nodes + ?Sized>(&self, nodes: &N, index: u32) -> Option<u32> {
         let next = nodes.links(index).next.get();
         (next != NIL).then_some(next)
     }
 
-    /// The node before `index`, which is in this list.
+    /// Returns the node before `index`, which is in this list.
     #[inline]
     pub fn previous<N: Nodes + ?Sized>(&self, nodes: &N, index: u32) -> Option<u32> {
         let previous = nodes.links(index).prev.get();
@@ -122,7 +122,7 @@ impl List {
         self.head = index;
     }
 
-    /// Takes the first node out.
+    /// Removes and returns the first node.
     #[inline]
     pub fn pop_front<N: Nodes + ?Sized>(&mut self, nodes: &N) -> Option<u32> {
         let index = self.first()?;
@@ -139,8 +139,8 @@ impl List {
         Some(index)
     }
 
-    /// Adds `index`, which is in no list of this kind, at the end, and takes the first node out. `None`, and nothing
-    /// is done, if the list is empty.
+    /// Adds `index`, which is in no list of this kind, at the end, and removes and returns the first node. Returns
+    /// `None`, without a change, if the list is empty.
     #[inline]
     pub fn rotate<N: Nodes + ?Sized>(&mut self, nodes: &N, index: u32) -> Option<u32> {
         let first = self.first()?;
@@ -163,7 +163,7 @@ impl List {
         Some(first)
     }
 
-    /// Takes `index`, which is in this very list, out of it.
+    /// Removes `index`, which is in this very list.
     #[inline]
     pub fn remove<N: Nodes + ?Sized>(&mut self, nodes: &N, index: u32) {
         let links = nodes.links(index);
@@ -183,7 +183,7 @@ impl List {
         links.prev.set(UNLINKED);
     }
 
-    /// The nodes from first to last; the list must not change meanwhile.
+    /// Iterates over the nodes from first to last; the list must not change meanwhile.
     pub fn iter<'a, N: Nodes + ?Sized>(&self, nodes: &'a N) -> impl Iterator<Item = u32> + use<'a, N> {
         let mut at = self.head;
         core::iter::from_fn(move || {

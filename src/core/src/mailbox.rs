@@ -1,9 +1,9 @@
-//! Mailboxes: how one CPU hands threads to another without touching its run queue.
+//! Mailboxes: one CPU passes threads to another without access to its run queue.
 //!
 //! A mailbox is a lock-free stack of thread indices that any CPU pushes to and only its owner empties, all at once.
-//! Each thread has one mail link: the parking protocol sees to it that a thread is enqueued by one CPU only, hence
-//! is in one mailbox at a time. The push that finds the mailbox empty must send the interrupt; the owner empties it
-//! after acknowledging the interrupt, so no message is left behind. Model: `tests/loom_mailbox.rs`.
+//! Each thread has one mail link, because the parking protocol guarantees that a thread is enqueued by one CPU only,
+//! hence is in one mailbox at a time. The push that finds the mailbox empty must send the interrupt; the owner empties
+//! it after acknowledging the interrupt, so no message is left. Model: `tests/loom_mailbox.rs`.
 
 use crate::list::NIL;
 use crate::shim::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,7 @@ impl Default for MailLink {
 
 /// Finds the mail link of a thread by its index.
 pub trait Mail {
-    /// The link of `thread`.
+    /// Returns the link of `thread`.
     fn mail_link(&self, thread: u32) -> &MailLink;
 }
 
@@ -56,14 +56,14 @@ impl Mailbox {
         }
     }
 
-    /// Any CPU: posts `thread`, which is in no mailbox and no run queue. Lock-free.
+    /// Posts `thread`, which is in no mailbox and no run queue. Called by any CPU. Lock-free.
     #[inline]
     pub fn post<M: Mail + ?Sized>(&self, mail: &M, thread: u32) -> Posted {
         let link = mail.mail_link(thread);
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
             link.0.store(head, Ordering::Relaxed);
-            // Release: the link, and all that makes the thread runnable, before the owner can see it.
+            // Release: the link, and all that makes the thread runnable, precedes the owner's load.
             match self.0.compare_exchange_weak(head, thread, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return if head == NIL { Posted::Interrupt } else { Posted::Silent },
                 Err(seen) => head = seen,
@@ -71,13 +71,13 @@ impl Mailbox {
         }
     }
 
-    /// Owner only: whether there is mail.
+    /// Returns whether there is mail. Called by the owner only.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed) == NIL
     }
 
-    /// Owner only: takes everything out and hands it to `each` in the order of posting.
+    /// Takes everything out and passes it to `each` in the order of posting. Called by the owner only.
     #[inline]
     pub fn drain<M: Mail + ?Sized>(&self, mail: &M, mut each: impl FnMut(u32)) {
         if self.is_empty() {
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(mailbox.post(&table, 0), Posted::Interrupt, "and again after it was emptied");
     }
 
-    /// A thread may be posted again, also to this mailbox, as soon as it has been handed out.
+    /// A thread may be posted again, also to this mailbox, as soon as it has been passed on.
     #[test]
     fn a_thread_handed_out_can_be_posted_at_once() {
         let (table, mailbox) = (Table((0..2).map(|_| MailLink::new()).collect()), Mailbox::new());

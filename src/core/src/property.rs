@@ -1,18 +1,18 @@
-//! Property messages: what the VideoCore's firmware is asked on a Raspberry Pi, and what it answers.
+//! Property messages: questions to the VideoCore's firmware on a Raspberry Pi, and its answers.
 //!
 //! Hardware-free: a message is an array of words, which a driver passes to the firmware in memory and gets back changed. Form
 //! and tags are those of the firmware's wiki page "Mailbox property interface": length in bytes, request or response code,
 //! tags, a zero; a tag is its number, the size of its buffer in bytes, a code, and the buffer. Nothing here may block.
 
-/// Words of a message: room for every question that is asked here.
+/// Words of a message: room for every question that is used here.
 pub const WORDS: usize = 16;
 
-/// What the driver passes on, and gets back.
+/// The message that the driver sends, and receives.
 pub type Message = [u32; WORDS];
 
 /// The message was understood as a whole.
 const SUCCESS: u32 = 0x8000_0000;
-/// Bit of a tag's code: it was answered; the others are the length of the answer.
+/// Bit of a tag's code: it was answered; the other bits are the length of the answer.
 const ANSWERED: u32 = 1 << 31;
 
 /// Words before the buffer of the only tag.
@@ -42,7 +42,7 @@ pub enum Clock {
 }
 
 impl Question {
-    /// Its tag, and the words of its buffer that are asked with.
+    /// Its tag, and the words of its buffer in the question.
     fn tag(self) -> (u32, &'static [u32]) {
         match self {
             Self::Revision => (0x0001_0002, &[]),
@@ -53,7 +53,7 @@ impl Question {
         }
     }
 
-    /// It as a message.
+    /// Encodes it as a message.
     #[must_use]
     pub fn message(self) -> Message {
         let (tag, asked) = self.tag();
@@ -66,7 +66,8 @@ impl Question {
         message
     }
 
-    /// The answer in the message that has come back; `None`: the firmware does not know, or it is no answer to this.
+    /// Decodes the answer in the returned message; `None` if the firmware does not know the question, or the message is
+    /// not an answer to it.
     #[must_use]
     pub fn answer(self, message: &Message) -> Option<u32> {
         let (tag, asked) = self.tag();
@@ -77,7 +78,7 @@ impl Question {
             && code & ANSWERED != 0
             && (code & !ANSWERED) as usize >= length
             && message[BUFFER..].starts_with(asked);
-        // A clock that is not there has rate 0, an unknown revision is 0.
+        // A clock that does not exist has rate 0, an unknown revision is 0.
         right.then(|| message[BUFFER + asked.len()]).filter(|value| *value != 0)
     }
 }
@@ -86,7 +87,7 @@ impl Question {
 mod tests {
     use super::*;
 
-    /// What a firmware makes of a question.
+    /// A firmware's answer to a question.
     fn answered(question: Question, value: u32) -> Message {
         let mut message = question.message();
         let words = message[3] as usize / 4;

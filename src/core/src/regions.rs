@@ -1,7 +1,7 @@
-//! Sets of physical address ranges: which RAM is left when everything reserved is taken out.
+//! Sets of physical address ranges: the RAM that is left when everything reserved is taken out.
 //!
-//! Plain values of fixed size, used once at boot, before there is an allocator. What does not fit into a
-//! set is left out of it: memory that is not used, never memory that is used wrongly.
+//! Plain values of fixed size, used once at boot, before there is an allocator. What does not fit into a set is left
+//! out of it: that memory is unused, but never used wrongly.
 
 use core::ops::Range;
 
@@ -18,11 +18,11 @@ const MAX_RANGES: usize = 64;
 pub struct Regions(Vec<Range<u64>, MAX_RANGES>);
 
 impl Regions {
-    /// The whole frames of these ranges, which may overlap.
+    /// Makes a set of the whole frames of these ranges, which may overlap.
     pub fn new(ranges: impl Iterator<Item = Range<u64>>) -> Self {
         let mut regions = Self::default();
         for range in ranges {
-            // What overlaps an earlier range is in the set already.
+            // The part that overlaps an earlier range is in the set already.
             let mut rest = Self::default();
             rest.push(round_up(range.start)..round_down(range.end));
             for known in &regions.0 {
@@ -47,8 +47,8 @@ impl Regions {
         }
     }
 
-    /// Takes `size` bytes, rounded down to frames, from the end of the largest range, or all of that range
-    /// if it has less. `None` if the set is empty or the size less than a frame.
+    /// Takes `size` bytes, rounded down to frames, from the end of the largest range, or all of that range if it has
+    /// less. Returns `None` if the set is empty or the size less than a frame.
     pub fn take_largest(&mut self, size: u64) -> Option<Range<u64>> {
         let largest = self.0.iter_mut().max_by_key(|range| range.end - range.start)?;
         let size = round_down(size).min(largest.end - largest.start);
@@ -57,20 +57,20 @@ impl Regions {
         (size > 0).then_some(taken)
     }
 
-    /// Number of bytes in all ranges.
+    /// Returns the number of bytes in all ranges.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// The ranges, none of them empty.
+    /// Returns the ranges, none of them empty.
     pub fn iter(&self) -> impl Iterator<Item = Range<u64>> {
         self.0.iter().filter(|range| !range.is_empty()).cloned()
     }
 
     fn push(&mut self, range: Range<u64>) {
         if range.start < range.end {
-            // See the top of the file for what a full set means.
+            // The top of the file describes what a full set means.
             let _full = self.0.push(range);
         }
     }
@@ -153,7 +153,7 @@ mod tests {
             let mut seen = 0;
             for start in (0..0x40000).step_by(FRAME_SIZE as usize) {
                 let end = start + FRAME_SIZE;
-                // One range must hold the whole frame: two that meet inside it are none of its size.
+                // One range must contain the whole frame: two that meet inside it contain no whole frame.
                 let is_memory = memory.iter().any(|range| range.start <= start && end <= range.end);
                 let is_taken = taken.iter().any(|range| !range.is_empty() && range.start < end && start < range.end);
                 let is_free = regions.iter().any(|range| range.start <= start && end <= range.end);

@@ -9,12 +9,12 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Signal(u8);
 
-/// What a signal does when nobody has said otherwise.
+/// The default action of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
-    /// Ends the process; `true`: of the class that dumps core elsewhere.
+    /// Ends the process; `true`: of the class that dumps core on other systems.
     Kill {
-        /// Whether the signal tells of a fault, where other systems write a core file.
+        /// Returns whether the signal reports a fault, for which other systems write a core file.
         core_class: bool,
     },
     /// Is recorded as pending and otherwise discarded.
@@ -28,7 +28,7 @@ macro_rules! signals {
         impl Signal {
             $($(#[$meta])* pub const $name: Self = Self($number);)*
 
-            /// The default action.
+            /// Returns the default action.
             #[must_use]
             pub const fn default_action(self) -> Default {
                 match self.0 {
@@ -37,7 +37,7 @@ macro_rules! signals {
                 }
             }
 
-            /// The name, such as `SIGKILL`.
+            /// Returns the name, such as `SIGKILL`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self.0 {
@@ -78,7 +78,7 @@ signals! {
     PIPE = 13, Default::Kill { core_class: false };
     /// Alarm clock.
     ALRM = 14, Default::Kill { core_class: false };
-    /// Polite request to end.
+    /// Termination request.
     TERM = 15, Default::Kill { core_class: false };
     /// Urgent data.
     URG = 16, Default::Ignore;
@@ -108,27 +108,27 @@ signals! {
     WINCH = 28, Default::Ignore;
     /// Status request from the console.
     INFO = 29, Default::Ignore;
-    /// For the user.
+    /// User-defined.
     USR1 = 30, Default::Kill { core_class: false };
-    /// For the user.
+    /// User-defined.
     USR2 = 31, Default::Kill { core_class: false };
 }
 
 impl Signal {
-    /// The signal with this number, if there is one.
+    /// Returns the signal with this number, if there is one.
     #[must_use]
     pub const fn new(number: i32) -> Option<Self> {
         if number >= 1 && number <= 31 { Some(Self(number as u8)) } else { None }
     }
 
-    /// The number.
+    /// Returns the number.
     #[inline]
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// The bit of this signal in a set of signals.
+    /// Returns the bit of this signal in a set of signals.
     #[inline]
     #[must_use]
     pub const fn bit(self) -> u32 {

@@ -5,8 +5,8 @@
 //!                                ^                   | enqueue
 //!                                +----finish(link)---+ RERUN
 //! ```
-//! The word says whether the task must be linked to a queue; exactly one caller is told to do so.
-//! Model: `tests/loom_task.rs`.
+//! The state word determines whether the task must be linked to a queue; exactly one caller must do so. Model:
+//! `tests/loom_task.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::const_unless_loom;
@@ -38,7 +38,7 @@ impl TaskState {
         }
     }
 
-    /// Asks for the task to run at least once from now on.
+    /// Requests that the task runs at least once from now on.
     #[inline]
     pub fn enqueue(&self) -> Enqueue {
         let mut state = self.0.load(Ordering::Relaxed);
@@ -48,7 +48,8 @@ impl TaskState {
                 RUNNING => (RERUN, Enqueue::Merged),
                 _ => (state, Enqueue::Merged),
             };
-            // Release even where nothing changes: what was done before the enqueue is seen by the run it asks for.
+            // Release even where nothing changes, because the run that is requested must see what was done before the
+            // enqueue.
             match self.0.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return result,
                 Err(seen) => state = seen,
@@ -56,14 +57,14 @@ impl TaskState {
         }
     }
 
-    /// The worker has taken the task from its queue and runs it. From its being enqueued to [`TaskState::finish`] it is
-    /// not idle, which is what a cancel waits for (R32).
+    /// The worker has taken the task from its queue and runs it. From its enqueue to [`TaskState::finish`] it is not
+    /// idle, which is the condition of a cancel's wait (R32).
     #[inline]
     pub fn begin(&self) {
         self.0.swap(RUNNING, Ordering::AcqRel);
     }
 
-    /// The worker has run it. [`Enqueue::Link`]: it was asked for meanwhile and must be linked again.
+    /// The worker has run it. [`Enqueue::Link`]: it was requested meanwhile and must be linked again.
     #[inline]
     pub fn finish(&self) -> Enqueue {
         match self.0.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire) {
@@ -75,13 +76,13 @@ impl TaskState {
         }
     }
 
-    /// Whether it neither runs nor is queued.
+    /// Returns whether it neither runs nor is queued.
     pub fn is_idle(&self) -> bool {
-        // Acquire: pairs with the worker's release, before the caller relies on what the task has done.
+        // Acquire: pairs with the worker's release, before the caller relies on the task's effects.
         self.0.load(Ordering::Acquire) == IDLE
     }
 
-    /// Whether it runs now.
+    /// Returns whether it runs now.
     pub fn is_running(&self) -> bool {
         matches!(self.0.load(Ordering::Acquire), RUNNING | RERUN)
     }

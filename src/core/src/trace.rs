@@ -2,33 +2,33 @@
 //!
 //! [`ExitTrace`] is the part of a process's record that is written while the process ends: one time stamp for each
 //! [`Step`]. There is one writer at a time: the master up to its last switch, then the context that runs after it, then
-//! the reaper; each hands over by the transition that makes the next one possible (the gate, the lock of the parent's
-//! brood), so plain cells do. Anybody may look meanwhile and sees the steps done so far. [`ExitRecord`] is what is kept
-//! when the process is gone, one for each process and none for an LWP (T69), in an [`ExitRing`].
+//! the reaper; each passes on by the transition that makes the next one possible (the gate, the lock of the parent's
+//! brood), so plain cells suffice. A reader in any context sees the steps done so far. [`ExitRecord`] is kept when the
+//! process has been reaped, one for each process and none for an LWP (T69), in an [`ExitRing`].
 //!
 //! Times are counter ticks. Stamps of different CPUs may be out of order by the few instructions that a counter may be
-//! read early; differences saturate, so that none comes out as for ever.
+//! read early; differences saturate, so that none becomes huge.
 
 use crate::id::Pid;
 use crate::proc::status::Status;
 use crate::shim::guarded::Cell64;
 
-/// What is done when a process ends, in this order. A stamp tells when the step was done: its time is that since the
-/// step before.
+/// The steps of an exit, in this order. A stamp is the time at which the step was done: its duration is the time since
+/// the step before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Step {
     /// One LWP is the master.
     Elected,
-    /// Every other LWP has been told to die.
+    /// Every other LWP has been killed.
     SiblingsTold,
     /// The master is the only LWP that is not off its CPU.
     Alone,
-    /// What the others left has been taken over; its peers, if it was their leader, have ended.
+    /// What the others left has been released; its peers, if it was their leader, have ended.
     PeersGone,
     /// The handlers of its exit and the at_exit hooks have been called.
     HooksDone,
-    /// The memory of its own has been given back, if it had any and shares it with nobody.
+    /// Its own memory has been released, unless it is shared.
     MemoryReleased,
     /// The children have another parent.
     ChildrenGivenAway,
@@ -38,7 +38,7 @@ pub enum Step {
     Zombie,
     /// It is in its parent's list of zombies.
     ParentTold,
-    /// It has been waited for, or reaped on the spot.
+    /// It has been waited for, or reaped at once.
     Reaped,
 }
 
@@ -58,7 +58,7 @@ impl Step {
         Self::Reaped,
     ];
 
-    /// For people.
+    /// The name for messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl Step {
     }
 }
 
-/// How many steps there are.
+/// The number of steps.
 pub const STEPS: usize = Step::Reaped as usize + 1;
 
 /// Time stamps by step; 0: not done.
@@ -94,7 +94,7 @@ impl ExitTrace {
         Self([const { Cell64::new(0) }; STEPS])
     }
 
-    /// Forgets everything, for a record that is used again.
+    /// Resets it, for a record that is reused.
     #[inline]
     pub fn reset(&self) {
         for stamp in &self.0 {
@@ -102,8 +102,8 @@ impl ExitTrace {
         }
     }
 
-    /// `step` is done at `now`. The first time counts: a master that has not come back from a hook starts over. By
-    /// the one writer of the moment.
+    /// Records that `step` is done at `now`. The first time counts, because a master that has not come back from a hook
+    /// starts over. Called by the one writer of the moment.
     #[inline(always)]
     pub fn mark(&self, step: Step, now: u64) {
         let stamp = &self.0[step as usize];
@@ -112,14 +112,14 @@ impl ExitTrace {
         }
     }
 
-    /// When `step` was done. Anybody.
+    /// Returns when `step` was done. Any context.
     #[inline]
     #[must_use]
     pub fn at(&self, step: Step) -> Option<u64> {
         Some(self.0[step as usize].get()).filter(|stamp| *stamp != 0)
     }
 
-    /// All stamps as they are now.
+    /// Returns all stamps as they are now.
     #[inline(always)]
     fn stamps(&self) -> Stamps {
         core::array::from_fn(|step| self.0[step].get())
@@ -132,16 +132,16 @@ impl Default for ExitTrace {
     }
 }
 
-/// One exit, as far as it has come.
+/// One exit, up to its last step so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitRecord {
-    /// Which process.
+    /// The process.
     pub pid: Pid,
     /// Its program's name.
     pub name: &'static str,
     /// How it ended.
     pub status: Status,
-    /// LWPs of it that have ended.
+    /// The number of its LWPs that have ended.
     pub lwps: u32,
     stamps: Stamps,
 }
@@ -149,33 +149,33 @@ pub struct ExitRecord {
 /// One step of an exit. Both times in counter ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepTime {
-    /// Which.
+    /// The step.
     pub step: Step,
     /// When it was done, since the election.
     pub at: u64,
-    /// How long it took: since the step before was done.
+    /// Its duration: the time since the step before was done.
     pub took: u64,
 }
 
 impl ExitRecord {
-    /// Nobody's: what an empty place of a ring holds.
+    /// An empty place of a ring.
     pub const NONE: Self =
         Self { pid: Pid::NONE, name: "", status: Status::exited(0), lwps: 0, stamps: [0; STEPS] };
 
-    /// The record of the process `pid`, which runs `name`, from its trace.
+    /// Makes the record of the process `pid`, which runs `name`, from its trace.
     #[inline(always)]
     #[must_use]
     pub fn new(pid: Pid, name: &'static str, status: Status, lwps: u32, trace: &ExitTrace) -> Self {
         Self { pid, name, status, lwps, stamps: trace.stamps() }
     }
 
-    /// The counter's value when `step` was done.
+    /// Returns the counter's value when `step` was done.
     #[must_use]
     pub fn at(&self, step: Step) -> Option<u64> {
         Some(self.stamps[step as usize]).filter(|stamp| *stamp != 0)
     }
 
-    /// The steps that were done, in their order.
+    /// Returns the steps that were done, in their order.
     pub fn steps(&self) -> impl Iterator<Item = StepTime> + '_ {
         let start = self.at(Step::Elected).unwrap_or(0);
         let mut before = start;
@@ -187,13 +187,13 @@ impl ExitRecord {
         })
     }
 
-    /// The last step that was done. `None`: the process does not end yet.
+    /// Returns the last step that was done. `None`: the process does not end yet.
     #[must_use]
     pub fn latest(&self) -> Option<StepTime> {
         self.steps().last()
     }
 
-    /// The step that took longest, the reaping left out: when that comes is up to the parent.
+    /// Returns the step that took longest, except the reaping, whose time is up to the parent.
     #[must_use]
     pub fn longest(&self) -> Option<StepTime> {
         let own = self.steps().filter(|done| done.step != Step::Elected && done.step != Step::Reaped);
@@ -201,7 +201,7 @@ impl ExitRecord {
         own.reduce(|longest, done| if done.took > longest.took { done } else { longest })
     }
 
-    /// Ticks from the election until the parent was told, or until the last step so far.
+    /// Returns the ticks from the election until the parent was notified, or until the last step so far.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.steps().take_while(|done| done.step != Step::Reaped).last().map_or(0, |done| done.at)
@@ -212,7 +212,7 @@ impl ExitRecord {
 #[derive(Debug)]
 pub struct ExitRing {
     records: &'static mut [ExitRecord],
-    /// Where the next one goes.
+    /// The place of the next record.
     next: usize,
 }
 
@@ -224,7 +224,7 @@ impl ExitRing {
         Self { records: places, next: 0 }
     }
 
-    /// Keeps `record`.
+    /// Adds `record`.
     #[inline(always)]
     pub fn push(&mut self, record: ExitRecord) {
         let index = self.next;
@@ -232,13 +232,13 @@ impl ExitRing {
         self.records[index] = record;
     }
 
-    /// What is kept, newest first.
+    /// Returns the records, newest first.
     pub fn iter(&self) -> impl Iterator<Item = &ExitRecord> {
         let (newer, older) = self.records.split_at(self.next);
         newer.iter().rev().chain(older.iter().rev()).filter(|record| record.pid != Pid::NONE)
     }
 
-    /// The newest record of the process `pid`.
+    /// Returns the newest record of the process `pid`.
     #[must_use]
     pub fn find(&self, pid: Pid) -> Option<&ExitRecord> {
         self.iter().find(|record| record.pid == pid)
@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// T194: each step with its time, as far as the exit has come.
+    /// T194: each step with its time, up to the last one so far.
     #[test]
     fn t194_steps_tell_when_and_how_long() {
         let record = record(7, &[(Step::Elected, 100), (Step::SiblingsTold, 103), (Step::HooksDone, 150)]);
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!((alive.latest(), alive.longest(), alive.total()), (None, None, 0));
     }
 
-    /// A stamp of another CPU that is a little early does not make a step endless, nor the next one longer.
+    /// A stamp of another CPU that is a little early makes neither the step huge nor the next one longer.
     #[test]
     fn a_stamp_that_is_early_counts_as_no_time() {
         let record = record(7, &[(Step::Elected, 100), (Step::ParentTold, 120), (Step::Reaped, 119)]);
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(ring.find(Pid::from_raw(2)), None, "overwritten");
     }
 
-    /// A number can come again: the newest life is the one that is meant.
+    /// A pid can be reused: the newest process counts.
     #[test]
     fn of_equal_pids_the_newest_is_found() {
         let mut ring = ExitRing::new(Vec::leak(vec![ExitRecord::NONE; 4]));

@@ -1,13 +1,13 @@
 //! The watchdog over exits: when its timer is armed, and what it reports when (T195, D38).
 //!
-//! An exit that may take long asks for the timer ([`Arming::begin`]); when that fires, the watchdog says so
-//! ([`Arming::fired`]) and then looks at all exits that are in progress. Nothing waits for a condition here: the timer
-//! serves the report alone. Model: `tests/loom_watchdog.rs`.
+//! An exit that may take long arms the timer ([`Arming::begin`]); when that fires, the watchdog marks it unarmed
+//! ([`Arming::fired`]) and then looks at all exits that are in progress. No thread waits for a condition here, because
+//! the timer serves the report alone. Model: `tests/loom_watchdog.rs`.
 
 use crate::shim::atomic::{AtomicBool, Ordering, fence};
 use crate::shim::const_unless_loom;
 
-/// Seconds after which an exit is reported when nothing else is said.
+/// Seconds after which an exit is reported by default.
 pub const DEFAULT_SECONDS: u64 = 10;
 
 /// Whether the watchdog's timer is armed. No exit is missed: see the two methods.
@@ -22,15 +22,15 @@ impl Arming {
         }
     }
 
-    /// An exit, which has said before that it is in progress, may take long from here on. `true`: the caller must arm
-    /// the timer. Any context.
+    /// An exit, which has already published that it is in progress, may take long from here on. Returns `true` if the
+    /// caller must arm the timer. Any context.
     #[inline]
     #[must_use = "nobody else arms the timer"]
     pub fn begin(&self) -> bool {
         // Store-load order against `fired` and the look that follows it: either this sees that the timer is not armed
         // any more, or the look sees that the exit is in progress.
         fence(Ordering::SeqCst);
-        // A load first: exits that come while it is armed write nothing.
+        // A load comes first, because exits that come while it is armed need no write.
         !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
     }
 
@@ -49,20 +49,20 @@ impl Default for Arming {
     }
 }
 
-/// What there is to do about an exit that is in progress.
+/// The action for an exit that is in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// It is to be reported now.
+    /// It must be reported now.
     pub report: bool,
-    /// How many reports there have been then.
+    /// The number of reports including this one.
     pub reports: u32,
-    /// How old it is when the next one is due.
+    /// Its age when the next report is due.
     pub due: u64,
 }
 
-/// What to do about an exit that has been in progress for `age`, and of which there were `reports`: reported when it is
-/// `limit` old, and then after intervals that double. A report that is late by more than an interval stands for those
-/// that were left out.
+/// Returns the action for an exit that has been in progress for `age`, and of which there were `reports`: it is
+/// reported when it is `limit` old, and then after intervals that double. A report that is late by more than an
+/// interval replaces those that were left out.
 #[must_use]
 pub fn judge(limit: u64, age: u64, reports: u32) -> Judgement {
     let mut judgement = Judgement { report: false, reports, due: due(limit, reports) };
@@ -73,13 +73,14 @@ pub fn judge(limit: u64, age: u64, reports: u32) -> Judgement {
     judgement
 }
 
-/// How old an exit is when the report after `reports` others is due: `limit` times 1, 3, 7, 15, ..
+/// Returns the age at which the report after `reports` others is due: `limit` times 1, 3, 7, 15, ..
 fn due(limit: u64, reports: u32) -> u64 {
     let intervals = 1_u64.checked_shl(reports + 1).map_or(u64::MAX, |power| power.wrapping_sub(1));
     limit.saturating_mul(intervals)
 }
 
-/// The limit that the boot argument asks for, in seconds; 0 turns the watchdog off. What is no number is not taken.
+/// Returns the limit that the boot argument sets, in seconds; 0 turns the watchdog off. A value that is not a number is
+/// ignored.
 #[must_use]
 pub fn limit_seconds(argument: Option<&str>) -> u64 {
     argument.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_SECONDS)

@@ -15,8 +15,8 @@
 //! | T170 | `an_unwaitable_child_is_inits` | – |
 //! | T123, T161 | `clone_class_children` | – |
 //!
-//! Properties: I6 (each death is reported once, to the final parent), I8 (at rest no zombie has a waiter who sleeps),
-//! I10 (every child's parent lives, or is process 1).
+//! Properties: I6 (each death is reported once, to the final parent), I8 (at rest no zombie has a sleeping waiter), I10
+//! (every child's parent lives, or is process 1).
 #![cfg(not(loom))]
 
 mod explore;
@@ -31,7 +31,7 @@ const INIT: u32 = 1;
 const PARENT: u32 = 2;
 const FIRST_CHILD: u32 = 3;
 const SLOTS: usize = 6;
-/// How many children the dying parent gives away under one hold of the locks.
+/// The number of children that the dying parent gives away under one acquisition of the locks.
 const BATCH: u32 = 1;
 
 /// The bugs that can be seeded.
@@ -48,7 +48,7 @@ enum Bug {
     RememberedOrphan,
 }
 
-/// What one run of the model is about.
+/// The parameters of one run of the model.
 #[derive(Clone, Copy)]
 struct Scenario {
     bug: Bug,
@@ -59,9 +59,9 @@ struct Scenario {
     parent_exits: bool,
     /// The parent wants no zombies (PS_NOCLDWAIT).
     no_zombies: bool,
-    /// How many children, from the first, are of the clone class; they are not waited for here.
+    /// The number of children, from the first, that are of the clone class; they are not waited for here.
     clone_class: u32,
-    /// How many children, from the last, were spawned as init's.
+    /// The number of children, from the last, that were spawned as init's.
     unwaitable: u32,
 }
 
@@ -75,7 +75,7 @@ const PLAIN: Scenario = Scenario {
     unwaitable: 0,
 };
 
-/// Where an actor stands between two atomic steps.
+/// The position of an actor between two atomic steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
     /// A waiter about to scan.
@@ -84,17 +84,17 @@ enum At {
     Enlist,
     /// A waiter asleep; `true`: it has been woken.
     Asleep(bool),
-    /// (seeded) A waiter that has seen this zombie and gives up the lock before it reaps.
+    /// (seeded) A waiter that has seen this zombie and drops the lock before it reaps.
     Reap(u32),
-    /// A child about to end, and to read its parent.
+    /// A child that is about to end, and to read its parent.
     Exit,
-    /// A child that is to be published to this parent.
+    /// A child that must be published to this parent.
     Publish(u32),
-    /// (seeded) A child that has woken this parent's waiters and is to be made ready after it.
+    /// (seeded) A child that has woken this parent's waiters and becomes ready after that.
     Ready(u32),
     /// The parent about to give children away.
     GiveAway,
-    /// (seeded) The parent about to give this child away, which it has seen before it gave up the lock.
+    /// (seeded) The parent about to give this child away, which it has seen before it dropped the lock.
     GiveThisAway(u32),
     Done,
 }
@@ -105,17 +105,17 @@ struct Families {
     kin: [Kin; SLOTS],
     gates: [Gate; SLOTS],
     broods: [Brood; SLOTS],
-    /// Waiters enlisted with each parent: the actors' numbers.
+    /// The waiters enlisted with each parent, by the actors' numbers.
     enlisted: [Vec<usize>; SLOTS],
-    /// Whether the process has died, and how often its death was reported or made away with.
+    /// Whether the process has died, and how often its death was reported or it was reaped unreported.
     dead: [bool; SLOTS],
     reports: [u32; SLOTS],
-    /// Children in the order of their becoming ready.
+    /// The children in the order in which they became ready.
     deaths: Vec<u32>,
     actors: Vec<(Role, At)>,
 }
 
-/// Who an actor is.
+/// The role of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// An LWP of this process that waits.
@@ -126,7 +126,7 @@ enum Role {
     Parent,
 }
 
-/// The table, as the family sees it.
+/// The table, as the family code sees it.
 struct Table<'a>(&'a [Kin; SLOTS]);
 
 impl Kinship for Table<'_> {
@@ -166,14 +166,14 @@ impl Families {
         self.broods[parent as usize].add(&Table(&self.kin), parent, slot);
     }
 
-    /// All waiters of `parent` are made runnable; each re-tests.
+    /// Makes all waiters of `parent` runnable; each re-tests.
     fn wake(&mut self, parent: u32) {
         for waiter in self.enlisted[parent as usize].drain(..) {
             self.actors[waiter].1 = At::Asleep(true);
         }
     }
 
-    /// The child's claim on its own end, when nobody is to wait for it, or a waiter's.
+    /// The claim on a zombie: the child's own if no process waits for it, otherwise a waiter's.
     fn reap(&mut self, parent: u32, child: u32) -> Result<(), String> {
         self.broods[parent as usize].remove(&Table(&self.kin), child);
         self.reports[child as usize] += 1;
@@ -213,7 +213,7 @@ impl Families {
         self.reap(me, child).map(|()| At::Scan)
     }
 
-    /// The child's last LWP goes off its CPU, and the parent is read.
+    /// The child's last LWP leaves its CPU and reads the parent.
     fn exit(&mut self, child: u32) -> Result<At, String> {
         let gate = &self.gates[child as usize];
         let _master = gate.exit();
@@ -242,7 +242,7 @@ impl Families {
         Ok(At::Done)
     }
 
-    /// The child has been adopted since it read its parent: it reads again, unless a bug makes it go on.
+    /// The child has been adopted since it read its parent: it reads again, unless a seeded bug makes it continue.
     fn publish_elsewhere(&mut self, child: u32, stale: u32, automatic: bool) -> Result<At, String> {
         let parent = self.kin[child as usize].parent();
         match self.scenario.bug {
@@ -263,7 +263,7 @@ impl Families {
         self.deaths.push(child);
     }
 
-    /// NOCLDWAIT: the child makes away with itself. Waiters look again: there may be no child left (R22).
+    /// NOCLDWAIT: the child reaps itself. Waiters look again, because there may be no child left (R22).
     fn auto_reap(&mut self, child: u32, parent: u32) -> Result<At, String> {
         let claim = self.gates[child as usize].claim();
         let _claim = claim.ok_or_else(|| format!("I6: {child} was claimed by another"))?;
@@ -283,7 +283,7 @@ impl Families {
         Ok(At::Done)
     }
 
-    /// (seeded) The parent sees which child is next, gives up the lock, and gives that one away.
+    /// (seeded) The parent sees which child is next, drops the lock, and gives that one away.
     fn give_remembered_away(&mut self, remembered: Option<u32>) -> Result<At, String> {
         let has = |child: &u32| self.broods[PARENT as usize].has(&Table(&self.kin), PARENT, *child);
         match remembered {
@@ -293,7 +293,7 @@ impl Families {
         }
     }
 
-    /// One batch of the dying parent's children goes to process 1, both broods locked.
+    /// Moves one batch of the dying parent's children to process 1, both broods locked.
     fn give_away(&mut self) -> At {
         let (left, right) = self.broods.split_at_mut(PARENT as usize);
         let (zombies, more) =
@@ -437,7 +437,8 @@ fn r17_seeded_woken_before_ready() {
     caught("I8", Scenario { bug: Bug::WakeBeforeReady, waiters: 1, ..PLAIN });
 }
 
-/// Parent and children end in any order; every child ends with whoever is its parent then, once.
+/// Parent and children end in any order; the death of every child is reported once, to the process that is its parent
+/// then.
 #[test]
 fn r19_parent_and_children_exit_together() {
     holds(Scenario { waiters: 0, children: 3, parent_exits: true, ..PLAIN });
@@ -454,7 +455,7 @@ fn r19_seeded_adopter_not_told() {
     caught("I6", Scenario { bug: Bug::AdopterNotTold, waiters: 0, parent_exits: true, ..PLAIN });
 }
 
-/// T163: the waiter returns with ECHILD when the last child has gone. T164: not before.
+/// T163: the waiter returns with ECHILD when the last child has gone. T164: it does not return before.
 #[test]
 fn r22_auto_reap_lets_the_waiter_go() {
     holds(Scenario { no_zombies: true, waiters: 1, children: 2, ..PLAIN });
@@ -477,7 +478,7 @@ fn r20_seeded_auto_reap_with_a_stale_parent() {
     caught("I10", Scenario { bug: Bug::AutoReapStaleParent, ..scenario });
 }
 
-/// T169: each orphan is the first of the list at the moment it is taken, whoever has gone since the last one.
+/// T169: each orphan is the first of the list at the moment it is taken, even if others have gone since the last one.
 #[test]
 fn r21_orphans_are_taken_from_the_head() {
     holds(Scenario { no_zombies: true, waiters: 0, children: 3, parent_exits: true, ..PLAIN });
@@ -497,7 +498,8 @@ fn an_unwaitable_child_is_inits() {
     holds(Scenario { unwaitable: 2, parent_exits: true, ..PLAIN });
 }
 
-/// T123: not waited for, and no hindrance to ECHILD. T161: of the normal class, and reaped, after adoption.
+/// T123: such a child is not waited for, and does not prevent ECHILD. T161: after adoption it is of the normal class,
+/// and reaped.
 #[test]
 fn clone_class_children() {
     holds(Scenario { clone_class: 1, ..PLAIN });

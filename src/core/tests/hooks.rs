@@ -5,8 +5,8 @@
 //! |---|---|---|
 //! | R29, T22, T182 | `r29_the_registry_changes_under_a_walk` | the walk remembers a position, not a place |
 //!
-//! Properties: an entry that is there during a whole walk is called exactly once by it; none is called twice; one that
-//! was removed before the walk began, and did not come again, is not called.
+//! Properties: an entry that is registered during a whole walk is called exactly once by it; none is called twice; one
+//! that was removed before the walk began, and was not registered again, is not called.
 #![cfg(not(loom))]
 
 mod explore;
@@ -14,7 +14,7 @@ mod explore;
 use asphodel_core::proc::hooks::{Place, Registry};
 use explore::{World, explore};
 
-/// Entries 1 and 2 are there from the start; 1 is removed, 3 comes, 1 comes again.
+/// Entries 1 and 2 are registered from the start; 1 is removed, 3 is registered, 1 is registered again.
 const CHANGES: [(bool, u32); 3] = [(false, 1), (true, 3), (true, 1)];
 const STAYS: u32 = 2;
 
@@ -24,7 +24,7 @@ enum Bug {
     RemembersPosition,
 }
 
-/// A walk: where it is, and what it has called.
+/// A walk: its position, and the entries it has called.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct Walk {
     last: Option<Place>,
@@ -36,7 +36,7 @@ struct Walk {
 struct Hooks {
     bug: Bug,
     registry: Registry<u32, 4>,
-    /// As the registry, for the seeded bug.
+    /// A copy of the registry, for the seeded bug.
     order: Vec<u32>,
     changes: usize,
     walks: [Walk; 2],
@@ -63,7 +63,7 @@ impl Hooks {
         self.changes += 1;
     }
 
-    /// One look, and the call of what was found.
+    /// One look, and the call of the entry that it found.
     fn walk(&mut self, walker: usize) -> Result<(), String> {
         let walk = &mut self.walks[walker];
         let found = if self.bug == Bug::RemembersPosition {
@@ -84,7 +84,7 @@ impl Hooks {
                 Err("skipped: an entry that was always there".into())
             };
         };
-        // 1 comes again as another entry: it may be called for each of its lives.
+        // 1 is registered again as another entry: it may be called once for each registration.
         if walk.called.contains(&entry) && entry != 1 {
             return Err(format!("twice: {entry}"));
         }

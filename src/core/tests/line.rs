@@ -1,4 +1,4 @@
-//! The line editor, seen through a terminal that does what the escape sequences say.
+//! The line editor, seen through a terminal that executes the escape sequences.
 #![cfg(not(loom))]
 
 use asphodel_core::line::{Editor, MAX_HISTORY, MAX_LINE, Outcome};
@@ -80,7 +80,7 @@ impl Session {
         outcome
     }
 
-    /// Types, and checks what the terminal shows.
+    /// Types, and checks the terminal's content.
     #[track_caller]
     fn shows(&mut self, keys: &str, text: &str) {
         assert_eq!(self.keys(keys), Outcome::More);
@@ -239,7 +239,7 @@ fn the_screen_can_be_cleared() {
     session.shows("abc\x02\x0c", "ab|c");
 }
 
-/// The terminal shows the line and its cursor, whatever is typed.
+/// The terminal shows the line and its cursor, whatever was typed.
 #[test]
 fn random_keys_leave_screen_and_line_equal() {
     const KEYS: [&str; 16] = [

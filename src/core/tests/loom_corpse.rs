@@ -1,6 +1,6 @@
 //! Model B: the death of an LWP under relaxed memory, on the real `Remains`, `Gate` and `Park`.
 //!
-//! Stacks and records are loom cells: a use that is not ordered before the freeing, or comes after it, is reported
+//! Stacks and records are loom cells: a use that is not ordered before the freeing, or that comes after it, is reported
 //! as a causality violation. "The next context" is the code of the same thread after its last use of the stack.
 //!
 //! | race | test | seeded bug that must be caught |
@@ -19,7 +19,7 @@
 //! | R43 "gone" said too early | `r43_announced_from_another_stack` | announced before the last use of the stack; stored relaxed |
 //! | R44 order of disposal | `r44_process_is_released_last` | the process is released before the stack |
 //!
-//! Asserted throughout: I4 and I5 (nothing is freed while in use), freed exactly once, I12.
+//! Asserted throughout: I4 and I5 (nothing is freed while in use), every object is freed exactly once, I12.
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -38,7 +38,7 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::thread;
 use models::{Bell, catches, check};
 
-/// Memory that any number may use, and that is freed once: a free is a write, a use is a read.
+/// Memory with any number of users that is freed once: a free is a write, a use is a read.
 struct Memory {
     cell: UnsafeCell<u32>,
     freed: Tally,
@@ -52,19 +52,19 @@ impl Memory {
     /// Uses it in a way that excludes other uses.
     fn write(&self) {
         assert_eq!(self.freed.load(Relaxed), 0, "I4: use after free");
-        // SAFETY: loom checks that nobody else uses the cell; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the cell; the pointer is valid inside the closure.
         self.cell.with_mut(|cell| unsafe { *cell += 1 });
     }
 
     fn read(&self) {
         assert_eq!(self.freed.load(Relaxed), 0, "I4: use after free");
-        // SAFETY: loom checks that nobody writes the cell meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread writes the cell meanwhile; the pointer is valid inside the closure.
         self.cell.with(|cell| unsafe { *cell });
     }
 
     fn free(&self) {
         assert_eq!(self.freed.fetch_add(1, Relaxed), 0, "freed twice");
-        // SAFETY: loom checks that nobody else uses the cell; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the cell; the pointer is valid inside the closure.
         self.cell.with_mut(|cell| unsafe { *cell += 1 });
     }
 
@@ -78,7 +78,7 @@ struct Lwp {
     remains: Remains,
     stack: Memory,
     record: Memory,
-    /// What the LWP leaves to whoever joins it.
+    /// What the LWP leaves to its joiner.
     result: Memory,
     listed: Mutex<bool>,
     park: Park,
@@ -131,7 +131,7 @@ impl Lwp {
         }
     }
 
-    /// Somebody who wants to look at the record only.
+    /// A reader of the record only.
     fn look(&self) {
         if self.remains.try_hold() {
             self.record.read();
@@ -139,7 +139,7 @@ impl Lwp {
         }
     }
 
-    /// Somebody who walks the stack: a backtrace of another CPU's thread, when that thread is stopped.
+    /// A reader of the stack: a backtrace of another CPU's thread, when that thread is stopped.
     fn pin_and_look(&self) {
         if self.remains.try_hold() {
             if self.remains.try_pin() {
@@ -154,7 +154,7 @@ impl Lwp {
         *self.listed.lock().expect("no model panics with the list locked") = false;
     }
 
-    /// A scanner takes its hold while the list keeps the LWP.
+    /// A scanner takes its reference while the list keeps the LWP.
     fn hold_listed(&self) -> bool {
         let listed = self.listed.lock().expect("no model panics with the list locked");
         *listed && self.remains.try_hold()
@@ -165,7 +165,7 @@ impl Lwp {
     }
 }
 
-/// The LWP dies in one thread while `others` do what they do in theirs; in the end everything has been freed.
+/// The LWP dies in one thread while `others` run in theirs; in the end everything has been freed.
 fn dies(die: fn(&Lwp), others: &[fn(&Lwp)]) {
     let lwp = Lwp::new();
     let spawn = |other: &fn(&Lwp)| {
@@ -178,7 +178,7 @@ fn dies(die: fn(&Lwp), others: &[fn(&Lwp)]) {
     lwp.assert_gone();
 }
 
-/// T82, T83: the last one who lets go frees.
+/// T82, T83: dropping the last reference frees.
 #[test]
 fn r01_death_is_one_step() {
     check(3, || dies(Lwp::die, &[Lwp::look]));
@@ -241,7 +241,7 @@ fn r02_seeded_relaxed_count() {
     catches("Causality violation", || two_pins(Relaxed));
 }
 
-/// A joiner on another CPU: what the LWP had for itself is the joiner's once the LWP is retired (T11).
+/// A joiner on another CPU: the LWP's own data belong to the joiner once the LWP is retired (T11).
 fn join(lwp: &Lwp) {
     if lwp.remains.try_hold() {
         if lwp.remains.is_retired() {
@@ -251,7 +251,7 @@ fn join(lwp: &Lwp) {
     }
 }
 
-/// The LWP is preempted in its last steps: `preempting` runs on its CPU, then the LWP goes on and dies.
+/// The LWP is preempted in its last steps: `preempting` runs on its CPU, then the LWP continues and dies.
 fn preempted(preempting: fn(&Lwp)) {
     let lwp = Lwp::new();
     let joiner = lwp.clone();
@@ -377,14 +377,14 @@ struct Process {
     gate: Gate,
     holds: Remains,
     record: Memory,
-    /// What the LWPs' stacks are part of.
+    /// The memory that the LWPs' stacks are part of.
     arena: Memory,
     last: Bell,
     zombie: Bell,
 }
 
 impl Process {
-    /// Two LWPs and the table hold it.
+    /// References of the two LWPs and of the table.
     fn new() -> Arc<Self> {
         let (gate, holds) = (Gate::new(), Remains::new());
         gate.create().expect("a new process accepts LWPs");
@@ -432,7 +432,8 @@ impl Process {
     }
 }
 
-/// A process of two LWPs ends and is reaped; `sibling` is what the LWP that is not the master does after its switch.
+/// A process of two LWPs ends and is reaped; `sibling` is the behaviour of the LWP that is not the master after its
+/// switch.
 fn process_ends(sibling: fn(&Process), reap: fn(&Process)) {
     let process = Process::new();
     let (leaver, waiter) = (process.clone(), process.clone());
@@ -447,7 +448,7 @@ fn process_ends(sibling: fn(&Process), reap: fn(&Process)) {
     assert!(process.record.is_freed() && process.arena.is_freed(), "leaked");
 }
 
-/// What the context after a sibling's last switch does, its corpse included.
+/// The behaviour of the context after a sibling's last switch, its corpse included.
 fn dispose(process: &Process) {
     process.arena.read();
     process.carry_out(process.gate.off_cpu());
@@ -492,7 +493,7 @@ fn r15_seeded_reaper_frees_regardless() {
     catches("Causality violation", || process_ends(dispose_later, BUG));
 }
 
-/// The stack is part of the process's arena: it is given back while the process is still held.
+/// The stack is part of the process's arena: it is freed while the process still has a reference.
 #[test]
 fn r44_process_is_released_last() {
     check(2, || {
@@ -517,7 +518,7 @@ fn r44_seeded_process_released_before_the_stack() {
     catches("Causality violation", || process_ends(BUG, Process::reap));
 }
 
-/// CPU 0 sends CPU 1 a message about an LWP, which dies meanwhile. The message owns the sender's hold.
+/// CPU 0 sends CPU 1 a message about an LWP, which dies meanwhile. The message owns the sender's reference.
 fn message(after_sending: fn(&Lwp), receive: fn(&Lwp)) {
     let lwp = Lwp::new();
     assert!(lwp.remains.try_hold(), "the sender has found it in a list");
@@ -573,9 +574,9 @@ impl Slot {
         Arc::new(Self { tenure, record: UnsafeCell::new(OLD), free: Mutex::new(false), vacated: Bell::new() })
     }
 
-    /// Whose record it is. For whoever has a hold.
+    /// The process that the record belongs to. Called with a reference.
     fn occupant(&self) -> u32 {
-        // SAFETY: loom checks that nobody writes the record meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread writes the record meanwhile; the pointer is valid inside the closure.
         self.record.with(|record| unsafe { *record })
     }
 
@@ -594,12 +595,12 @@ impl Slot {
     fn move_in(&self) {
         self.vacated.wait();
         assert!(*self.free.lock().expect("no model panics with the list locked"));
-        // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
         self.record.with_mut(|record| unsafe { *record += 1 });
         self.tenure.begin();
     }
 
-    /// A look-up by the pid of the old process: it finds that process, or none.
+    /// A look-up by the pid of the old process: it returns that process, or none.
     fn find(&self) {
         if !self.tenure.try_hold() {
             return;
@@ -611,7 +612,7 @@ impl Slot {
     }
 }
 
-/// The old process is reaped and a new one takes its slot, while somebody looks the old one up.
+/// The old process is reaped and a new one takes its slot, while another thread looks the old one up.
 fn look_up_meets_reuse(reap: fn(&Slot), find: fn(&Slot)) {
     let slot = Slot::new();
     let (reaper, next) = (slot.clone(), slot.clone());
@@ -669,7 +670,7 @@ fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
     });
 }
 
-/// Two LWPs die; somebody keeps the first one's record until the second one's is free.
+/// Two LWPs die; a reader keeps the first one's record until the second one's is free.
 fn two_corpses(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
     let lwps = [Lwp::new(), Lwp::new()];
     let second_is_free = Arc::new(Bell::new());
@@ -688,7 +689,7 @@ fn two_corpses(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
     lwps.iter().for_each(|lwp| lwp.assert_gone());
 }
 
-/// T101: whoever lets go last frees; nobody waits for a hold.
+/// T101: the holder that drops the last reference frees; no thread waits for a reference.
 #[test]
 fn r42_a_held_corpse_delays_no_other() {
     check(3, || {
@@ -723,7 +724,7 @@ fn r42_seeded_freed_one_after_the_other() {
 /// The value that means "the LWP is gone".
 const GONE: u32 = 5;
 
-/// An LWP leaves a word behind (extexit with SETINT) that another one sees, who then uses the LWP's memory anew.
+/// An LWP leaves a word behind (extexit with SETINT); another LWP reads it and then reuses the memory.
 fn announces(leave: fn(&Lwp, &AtomicU32)) {
     let shared = Arc::new((Lwp::new(), AtomicU32::new(0)));
     let observer = shared.clone();

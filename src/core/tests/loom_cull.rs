@@ -1,5 +1,5 @@
-//! T175: the kill of a subtree meets a member that spawns; on the real `Culls`. Whatever the order of the slots in the
-//! table, the child is told to die in the end.
+//! T175: the kill of a subtree races with a member that spawns; on the real `Culls`. Whatever the order of the slots in
+//! the table, the child has been killed in the end.
 //!
 //! | property | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -31,7 +31,7 @@ impl Subtree {
         self.child_told.store(true, Ordering::Relaxed);
     }
 
-    /// The walk over the table, with the child's slot before the spawner's, or behind.
+    /// The walk over the table, with the child's slot before the spawner's, or after it.
     fn walk(&self, child_first: bool) {
         let look_at_child = || {
             if self.born.load(Ordering::Acquire) {

@@ -1,8 +1,8 @@
 //! Killing an LWP that computes and never calls the kernel, on the real `Doom` and `Running`.
 //!
-//! A CPU that goes on with the LWP says so, and then looks at the LWP's doom once: the kill point after a switch. From
-//! then on only an interrupt brings the LWP to a kill point; an LWP that is never interrupted computes for ever, which
-//! loom reports as a deadlock.
+//! A CPU that continues with the LWP publishes that, and then tests the LWP's kill flag once: the kill point after a
+//! switch. From then on only an interrupt brings the LWP to a kill point; an LWP that is never interrupted computes for
+//! ever, which loom reports as a deadlock.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -25,7 +25,7 @@ const VICTIM: u32 = 1;
 
 struct Cpu {
     running: Running,
-    /// The interrupt that a killer sends, as a store that has been done before the interrupt is taken.
+    /// The interrupt that a killer sends, as a store that precedes the interrupt.
     message: Bell,
 }
 
@@ -50,7 +50,7 @@ impl Machine {
         })
     }
 
-    /// CPU `cpu` goes on with the victim, which computes until it dies.
+    /// CPU `cpu` continues with the victim, which computes until it dies.
     fn run_victim(&self, cpu: usize) {
         self.cpu.store(cpu, Relaxed);
         self.cpus[cpu].running.switch_to(VICTIM);
@@ -78,7 +78,7 @@ fn kill(machine: &Machine) {
     machine.interrupt();
 }
 
-/// CPU 0 goes on with the victim, as `run` says, while another CPU kills it.
+/// CPU 0 continues with the victim, by `run`, while another CPU kills it.
 fn doom_meets_switch(run: fn(&Machine), kill: fn(&Machine)) {
     let machine = Machine::new([IDLE, IDLE]);
     let killer = machine.clone();
@@ -87,7 +87,7 @@ fn doom_meets_switch(run: fn(&Machine), kill: fn(&Machine)) {
     killing.join().expect("the killer returns");
 }
 
-/// T35: no tick is needed to find it.
+/// T35: it is found without a tick.
 #[test]
 fn r46_doom_meets_switch() {
     check(3, || doom_meets_switch(|machine| machine.run_victim(0), kill));
@@ -133,7 +133,7 @@ fn r46_seeded_said_after_the_kill_point() {
     catches("deadlock", || doom_meets_switch(BUG, kill));
 }
 
-/// The victim runs on CPU 0, is preempted there and goes on on CPU 1, as `run` says; a killer looks for it meanwhile.
+/// The victim runs on CPU 0, is preempted there and continues on CPU 1, by `run`; a killer looks for it meanwhile.
 fn doom_meets_migration(run: fn(&Machine)) {
     let machine = Machine::new([VICTIM, IDLE]);
     let (killer, other) = (machine.clone(), machine.clone());
@@ -163,7 +163,7 @@ fn r46_seeded_the_cpu_said_after_the_switch() {
 }
 
 impl Machine {
-    /// (seeded) The kill point comes before the victim's CPU is said.
+    /// (seeded) The kill point comes before the victim's CPU is published.
     fn compute_and_say(&self) {
         let doomed = self.doomed.is_set();
         self.cpu.store(1, Relaxed);

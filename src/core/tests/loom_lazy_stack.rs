@@ -1,5 +1,5 @@
-//! Pages of a lazy stack: two CPUs touch one at once, and its stack is freed while somebody strays into it; on the real
-//! entry. Whatever happens, each frame is owned once, and what is read from a page are its zeros.
+//! Pages of a lazy stack: two CPUs touch one at once, and its stack is freed while another thread makes a stray access;
+//! on the real entry. In every case each frame is owned once, and what is read from a page are its zeros.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -61,7 +61,7 @@ fn reader(fill: fn(&UnsafeCell<u64>, &AtomicU64)) {
     let sibling = thread::spawn(move || {
         // Acquire: a translation comes before the access that it is for.
         if other.1.load(Ordering::Acquire) & 1 != 0 {
-            // SAFETY: loom checks that nobody writes; the pointer is valid inside the closure.
+            // SAFETY: loom checks that no thread writes; the pointer is valid inside the closure.
             other.0.with(|word| assert_eq!(unsafe { *word }, 0));
         }
     });
@@ -70,7 +70,7 @@ fn reader(fill: fn(&UnsafeCell<u64>, &AtomicU64)) {
 }
 
 fn zero(frame: &UnsafeCell<u64>) {
-    // SAFETY: loom checks that nobody else uses it; the pointer is valid inside the closure.
+    // SAFETY: loom checks that no other thread uses it; the pointer is valid inside the closure.
     frame.with_mut(|word| unsafe { *word = 0 });
 }
 

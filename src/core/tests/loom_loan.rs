@@ -1,5 +1,5 @@
-//! R23, vfork: the spawner goes on when the child has stopped using the memory they share, not before, not never; on
-//! the real `Loan`.
+//! R23, vfork: the spawner continues when the child has stopped using the memory they share, neither before nor never;
+//! on the real `Loan`.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -23,18 +23,18 @@ struct Child {
     memory: UnsafeCell<u32>,
     /// The spawner sleeps here.
     lender: Bell,
-    /// The child's record, which the spawner holds.
+    /// The child's record, to which the spawner has a reference.
     record: Remains,
     released: Bell,
 }
 
 impl Child {
     fn use_memory(&self) {
-        // SAFETY: loom checks that nobody else uses it; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses it; the pointer is valid inside the closure.
         self.memory.with_mut(|memory| unsafe { *memory += 1 });
     }
 
-    /// The spawner's wait, and what it does afterwards.
+    /// The spawner's wait, and its accesses afterwards.
     fn lend(&self) {
         while self.loan.is_lent() {
             self.lender.wait();

@@ -1,7 +1,8 @@
-//! The mailbox between CPUs, on the real `Mailbox`: no thread lost, none twice, in order for each sender.
+//! The mailbox between CPUs, on the real `Mailbox`: no thread is lost, none is handed out twice, and each sender's
+//! order is kept.
 //!
-//! The interrupt is a pending flag and a bell, acknowledged by the owner before it looks into the mailbox. What makes
-//! a thread runnable is a loom cell that the sender writes and the owner uses.
+//! The interrupt is a pending flag and a bell, acknowledged by the owner before it looks into the mailbox. The state
+//! that makes a thread runnable is a loom cell that the sender writes and the owner uses.
 //!
 //! | race | seeded bug that must be caught by the model of `no_post_is_lost_or_doubled` |
 //! |---|---|
@@ -34,7 +35,7 @@ struct Cpu {
     contexts: [UnsafeCell<u32>; THREADS],
     pending: AtomicBool,
     line: Bell,
-    /// What the owner took out. Not part of the protocol.
+    /// The threads that the owner took out. Not part of the protocol.
     received: Log<Vec<u32>>,
 }
 
@@ -63,7 +64,7 @@ impl Cpu {
     }
 
     fn touch(&self, thread: u32) {
-        // SAFETY: loom checks that nobody else uses the context; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the context; the pointer is valid inside the closure.
         self.contexts[thread as usize].with_mut(|context| unsafe { *context += 1 });
     }
 
@@ -80,7 +81,7 @@ impl Cpu {
         }
     }
 
-    /// The owner waits for the controller's answer: an interrupt that comes later than this is another one.
+    /// The owner waits for the controller's answer, because an interrupt that comes later than this is another one.
     fn acknowledge(&self) {
         self.pending.swap(false, Ordering::AcqRel);
     }
@@ -171,7 +172,7 @@ fn twin_post(ordering: Ordering) {
     let shared = Arc::new((AtomicU32::new(0), UnsafeCell::new(0_u32)));
     let sender = shared.clone();
     let sending = thread::spawn(move || {
-        // SAFETY: loom checks that nobody else uses the context; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the context; the pointer is valid inside the closure.
         sender.1.with_mut(|context| unsafe { *context += 1 });
         let _ = sender.0.compare_exchange(0, 1, ordering, Ordering::Relaxed);
     });

@@ -1,4 +1,4 @@
-//! Quotas, on the real ledgers: of two that race for the last place exactly one gets it, and the other leaves nothing.
+//! Quotas, on the real ledgers: of two that race for the last unit exactly one gets it, and the other changes nothing.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -48,7 +48,7 @@ fn spawn(tenants: &Three, tenant: u32) -> bool {
     charge(tenants, tenant, Resource::Processes, 1)
 }
 
-/// Two members of the tenants `who` spawn at the same time, where there is one place in all.
+/// Two members of the tenants `who` spawn at the same time, where one unit is left in all.
 fn race(tenants: &Arc<Three>, who: [u32; 2], spawn: fn(&Three, u32) -> bool) {
     let other = tenants.clone();
     let first = thread::spawn(move || spawn(&other, who[0]));
@@ -90,7 +90,7 @@ fn t081_two_tenants_for_the_outer_place_seeded() {
     });
 }
 
-/// A zombie is reaped while others spawn: a place is had once at a time, and one is free in the end.
+/// A zombie is reaped while others spawn: a unit is charged once at a time, and one is free in the end.
 #[test]
 fn t081_reap_meets_spawn() {
     check(3, || {
@@ -105,7 +105,7 @@ fn t081_reap_meets_spawn() {
         assert!(!(second && third), "one place, had twice");
         let used = u64::from(second) + u64::from(third);
         assert_eq!(tenants.used()[0], used);
-        // A refusal may have met a place that was just being given up; asked once more, it is there.
+        // A refusal may have met a unit that was just being returned; a retry gets it.
         assert_eq!(spawn(&tenants, 3), used == 0);
     });
 }

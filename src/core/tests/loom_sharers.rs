@@ -1,4 +1,4 @@
-//! Memory of several processes, on the real `Sharers`: given back once, after the last user, and before its addresses.
+//! Memory of several processes, on the real `Sharers`: released once, after the last user, and before its addresses.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -17,7 +17,7 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 use models::{catches, check};
 
-/// An area: its memory, which users write and whoever gives it back takes, and its addresses.
+/// An area: its memory, which users write and the releasing user takes, and its addresses.
 struct Area {
     sharers: Sharers,
     memory: UnsafeCell<u32>,
@@ -26,7 +26,7 @@ struct Area {
     freed: Tally,
 }
 
-// SAFETY: that is what the models are to show.
+// SAFETY: the exclusion is what the models check.
 unsafe impl Sync for Area {}
 // SAFETY: as above.
 unsafe impl Send for Area {}
@@ -45,10 +45,10 @@ impl Area {
         Arc::new(area)
     }
 
-    /// A user looks at its memory: users may do so at the same time, whoever gives it back may not.
+    /// A user reads its memory: users may do so at the same time as each other, but not as the release.
     fn look(&self) {
         self.memory.with(|memory| {
-            // SAFETY: loom says if not.
+            // SAFETY: loom reports a violation.
             let _value = unsafe { *memory };
         });
     }

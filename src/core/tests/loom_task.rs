@@ -1,4 +1,4 @@
-//! Deferred work, on the real `TaskState`: whatever was asked for is seen by a run that begins later.
+//! Deferred work, on the real `TaskState`: every request is seen by a run that begins later.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -29,7 +29,7 @@ struct Work {
     task: TaskState,
     linked: Mutex<bool>,
     bell: Bell,
-    /// What there is to do, and what the runs have seen of it.
+    /// The requested work, and what the runs have seen of it.
     asked: AtomicU32,
     seen: Tally,
 }
@@ -82,7 +82,7 @@ impl Work {
     }
 }
 
-/// Two CPUs ask for the work, one of them twice; the worker turns until it has seen all requests.
+/// Two CPUs request the work, one of them twice; the worker runs until it has seen all requests.
 fn enqueue_meets_run(ask: fn(&Work), turn: fn(&Work)) {
     let work = Work::new();
     let (first, second) = (work.clone(), work.clone());
@@ -99,7 +99,7 @@ fn enqueue_meets_run(ask: fn(&Work), turn: fn(&Work)) {
     also_asking.join().expect("the second returns");
 }
 
-/// The worker's turn, as it should be.
+/// The worker's turn, without a bug.
 fn turn(work: &Work) {
     work.task.begin();
     work.run();
@@ -144,7 +144,7 @@ fn r41_seeded_tested_then_enqueued() {
 }
 
 /// A call-out that is armed and due, the kernel thread that hands it over, its worker, and memory that its function
-/// uses and whoever cancels it frees.
+/// uses and its canceller frees.
 struct Callout {
     work: Work,
     armed: Lock<TimerQueue>,
@@ -186,7 +186,7 @@ impl Callout {
     fn call(&self) {
         self.work.take();
         self.work.task.begin();
-        // SAFETY: loom checks that nobody writes the memory meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread writes the memory meanwhile; the pointer is valid inside the closure.
         self.memory.with(|memory| unsafe { *memory });
         let _nobody_asked_again = self.work.task.finish();
         self.idle.ring();
@@ -210,7 +210,7 @@ fn cancel_meets_call(hand_over: fn(&Callout) -> bool, cancel: fn(&Callout)) {
         }
     });
     cancel(&callout);
-    // SAFETY: loom checks that nobody else uses the memory; the pointer is valid inside the closure.
+    // SAFETY: loom checks that no other thread uses the memory; the pointer is valid inside the closure.
     callout.memory.with_mut(|memory| unsafe { *memory += 1 });
     serving.join().expect("the call-out is called or not");
 }

@@ -1,5 +1,5 @@
 //! The arming of the watchdog, on the real `Arming`: an exit that is in progress is seen by a look, or the timer is
-//! armed for one to come. An exit that is missed could be stuck for ever and nobody would be told (D38).
+//! armed for one to come. An exit that is missed could be stuck for ever without a report (D38).
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -50,7 +50,7 @@ impl Machine {
         }
     }
 
-    /// Looks at all exits. `true`: some are in progress.
+    /// Looks at all exits. Returns `true` if some are in progress.
     fn look(&self) -> bool {
         let mut any = false;
         for (elected, seen) in self.elected.iter().zip(&self.seen) {
@@ -93,7 +93,7 @@ fn exits_meet_the_look(exit: fn(&Machine, usize), watchdog: fn(&Machine)) {
     for seen in &machine.seen {
         assert!(armed == 1 || seen.load(Relaxed), "an exit was missed");
     }
-    // Whoever has been seen is still there: there must be another look.
+    // An exit that has been seen is still in progress, so there must be another look.
     assert_eq!(armed, 1, "nobody looks again");
 }
 
@@ -124,13 +124,13 @@ fn t195_seeded_disarmed_after_the_look() {
     catches("an exit was missed", || exits_meet_the_look(exit, BUG));
 }
 
-/// A twin of the real word, for bugs inside of it.
+/// A twin of the real word, for bugs inside it.
 struct Bare {
     armed: AtomicBool,
     elected: AtomicBool,
 }
 
-/// One exit with `begin` against one look with `fired`, both without what the real ones have.
+/// One exit with `begin` against one look with `fired`, both without the operations of the real ones.
 fn bare(begin: fn(&AtomicBool) -> bool, fired: fn(&AtomicBool)) {
     let bare = Arc::new(Bare { armed: AtomicBool::new(true), elected: AtomicBool::new(false) });
     let other = bare.clone();

@@ -30,7 +30,7 @@ enum Bug {
 enum Leader {
     Close,
     Tell,
-    /// (seeded) It has taken this one out of the list in its mind, and tells it without a look.
+    /// (seeded) It has chosen this peer without taking it out of the list, and kills it without another look.
     TellThis(u32),
     Look,
     /// (seeded) It has seen that some are left and is about to sleep.
@@ -44,7 +44,7 @@ enum Peer {
     /// Being spawned: not in the group yet.
     Joins,
     Lives,
-    /// It ends: by itself, or because it was told.
+    /// It ends: by itself, or because it was killed.
     Leaves,
     Gone,
     Refused,
@@ -144,7 +144,7 @@ impl World for Group {
     fn can_step(&self, actor: usize) -> bool {
         match actor {
             0 => !matches!(self.leader, Leader::Asleep(false) | Leader::Gone),
-            // The last one lives until it is told.
+            // The last one lives until it is killed.
             peer if self.peers[peer - 1] == Peer::Lives => peer != 2,
             peer => !matches!(self.peers[peer - 1], Peer::Gone | Peer::Refused),
         }

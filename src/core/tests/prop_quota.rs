@@ -1,4 +1,4 @@
-//! Properties of quotas: any tree of tenants, any sequence of charges, against a count of the members' own.
+//! Properties of quotas: any tree of tenants and any sequence of charges, against a count of the members' own.
 #![cfg(not(loom))]
 
 use asphodel_core::proc::quota::{Ledger, NOBODY, Quota, Resource, Tenants, charge, discharge};
@@ -12,7 +12,7 @@ impl Tenants for Forest {
     }
 }
 
-/// Limits, and for each tenant the one around it: one of those before, or nobody.
+/// Limits, and for each tenant the one around it: one of those before, or none.
 fn forest() -> impl Strategy<Value = Vec<(u64, u32)>> {
     prop::collection::vec((0_u64..40, any::<prop::sample::Index>()), 1..8).prop_map(|tenants| {
         let outer = |(index, (limit, pick)): (usize, (u64, prop::sample::Index))| {
@@ -29,8 +29,8 @@ fn chain(outers: &[(u64, u32)], tenant: u32) -> Vec<u32> {
 }
 
 proptest! {
-    /// A charge succeeds if and only if nobody on the way out is full; what a tenant has is what its members were
-    /// charged with and have not given back.
+    /// A charge succeeds if and only if no tenant on the way out is full; the usage of a tenant is what its members
+    /// were charged with and have not returned.
     #[test]
     fn ledgers_are_the_sums_of_their_members(
         tenants in forest(),

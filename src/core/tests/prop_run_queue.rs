@@ -34,7 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the queue should be: thread and level, in the order of running.
+/// The expected content of the queue: thread and level, in the order of running.
 #[derive(Default)]
 struct Model(Vec<(u32, u8)>);
 
@@ -71,7 +71,7 @@ impl Model {
 fn apply(step: Step, threads: &Threads, queue: &mut RunQueue, model: &mut Model) {
     let level = |level| Priority::new(level).expect("the strategy makes levels below 32");
     match step {
-        // A thread is on one queue at a time: that is the caller's duty.
+        // A thread is on one queue at a time: the caller's duty.
         Step::PushBack(thread, _) | Step::PushFront(thread, _) if model.has(thread) => {}
         Step::PushBack(thread, at) => {
             queue.push_back(threads, thread, level(at));

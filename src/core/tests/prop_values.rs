@@ -58,7 +58,7 @@ proptest! {
         prop_assert_eq!(Status::exited(code).shell_code(), code as u8);
     }
 
-    /// T112 to T115: every number is read, none overflows.
+    /// T112 to T115: every number is read, and none overflows.
     #[test]
     fn every_selector_number_is_read(raw: i32) {
         let expected = match raw {
@@ -86,7 +86,7 @@ proptest! {
         prop_assert_eq!(mask.next_from(from), nearest);
     }
 
-    /// A thread never lands on a CPU that is offline, or that it may not use.
+    /// A thread is never placed on a CPU that is offline, or that it may not use.
     #[test]
     fn placement_respects_the_masks(last in 0..64_u32, allowed: u64, idle: u64, online: u64) {
         let (allowed, idle) = (CpuMask::from_bits(allowed), CpuMask::from_bits(idle));
@@ -98,7 +98,7 @@ proptest! {
         prop_assert!(chosen == last || idle_usable.is_empty() || idle.contains(chosen));
     }
 
-    /// I11: the sum does not depend on who retires when.
+    /// I11: the sum does not depend on the order and place of retirements.
     #[test]
     fn usage_is_conserved(mut parts in prop::collection::vec(usage(), 0..8)) {
         let (forwards, backwards) = (Account::new(), Account::new());

@@ -1,12 +1,13 @@
-//! Model of nested reapers: a parent, the reaper above it and the one above that end, or give the role up, in any order;
-//! explored exhaustively on the real `Domain` and `Brood`.
+//! Model of nested reapers: a parent, the reaper above it and the one above that end, or release the role, in any
+//! order; explored exhaustively on the real `Domain` and `Brood`.
 //!
 //! | races, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R19, R20, T172, T173 | `orphans_find_the_nearest_living_reaper` | the adopter's role is looked at before its lock is taken |
 //! | R19, T172 | `orphans_find_the_nearest_living_reaper` | a dying reaper does not close its domain |
 //!
-//! Properties: I10 (no living process is the child of a dead one), T173 (who has released the role adopts nobody).
+//! Properties: I10 (no living process is the child of a dead one), T173 (a process that has released the role adopts
+//! none).
 #![cfg(not(loom))]
 
 mod explore;
@@ -30,7 +31,7 @@ enum Bug {
     NotClosed,
 }
 
-/// What a process does.
+/// The action of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
     Lives,
@@ -63,7 +64,7 @@ struct Tree {
     records: Records,
     broods: [Brood; SLOTS],
     at: [At; SLOTS],
-    /// Whether the inner reaper may give the role up, and has.
+    /// Whether the inner reaper may release the role, and has.
     may_release: bool,
     released: bool,
 }
@@ -136,7 +137,7 @@ impl Tree {
 impl World for Tree {
     type Fingerprint = ([At; SLOTS], bool, Vec<u32>);
 
-    /// Those that end, from `OUTER` to `PARENT`, and the release of the role.
+    /// The processes that end, from `OUTER` to `PARENT`, and the release of the role.
     fn actors(&self) -> usize {
         4
     }

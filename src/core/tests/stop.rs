@@ -1,8 +1,8 @@
 //! Model D: stop and continue, explored exhaustively on the real `Stops`, `Brood` and `Gate`.
 //!
-//! A child with a few LWPs, somebody who sends it signals, and LWPs of its parent that wait with WUNTRACED and
-//! WCONTINUED. Each section under the child's lock is one atomic step, and so is a look under the parent's family lock,
-//! inside which the child's is taken; the parent's waiters are woken in a step of its own.
+//! A child with a few LWPs, a sender of signals, and LWPs of its parent that wait with WUNTRACED and WCONTINUED. Each
+//! section under the child's lock is one atomic step, and so is a look under the parent's family lock, inside which the
+//! child's is taken; the parent's waiters are woken in a step of its own.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -14,7 +14,9 @@
 //! | a continue told again | `continue_is_told_once` | a continue is told to whoever comes |
 //! | stale news | `newest_is_told` | a continue leaves the stop that was not told |
 //!
-//! Properties: I7 (each stop and each continue is told once at most; no stop is told while an LWP runs its program), I8 (at rest nobody sleeps who could be told something, nobody stays parked in a process that runs), I6.
+//! Properties: I7 (each stop and each continue is reported at most once; no stop is reported while an LWP runs its
+//! program), I8 (at rest no waiter sleeps for which there is a report, and no LWP stays parked in a process that runs),
+//! I6.
 #![cfg(not(loom))]
 
 mod explore;
@@ -46,21 +48,21 @@ enum Bug {
     StaleStopKept,
 }
 
-/// What somebody sends.
+/// The signals of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Send {
     Stop,
     Continue,
     Kill,
-    /// The same to the parent, which is of the same job.
+    /// The same signals to the parent, which is of the same job.
     StopParent,
     ContinueParent,
 }
 
-/// Who an actor is.
+/// The role of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// An LWP of the child that computes for ever: it comes to a kill point when something is wanted of it.
+    /// An LWP of the child that computes for ever and reaches a kill point when it must.
     Runner,
     /// An LWP of the child that is on its way to leave by itself.
     Leaver,
@@ -68,13 +70,13 @@ enum Role {
     Sleeper,
     /// An LWP of the child that sleeps, is woken, and goes on with its program.
     Waker,
-    /// Who sends these signals one after the other.
+    /// A sender of these signals, one after the other.
     Sender(&'static [Send]),
     /// An LWP of the parent that waits until it has no child.
     Waiter,
 }
 
-/// Where an actor stands between two atomic steps.
+/// The position of an actor between two atomic steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
     // An LWP of the child:
@@ -87,7 +89,7 @@ enum At {
     // A sender: before its n-th signal; or about to wake the parent's waiters, and before its n-th then.
     Send(usize),
     Wake(usize),
-    // An LWP of the child that has to wake the parent's waiters, and goes on there.
+    // An LWP of the child that must wake the parent's waiters, and continues from there.
     WakeThenParked,
     WakeThenGone,
     Publish,
@@ -95,21 +97,21 @@ enum At {
     Look,
     Waits,
     ParkedWaiter,
-    /// (seeded) It has seen news of the child and gives up the lock before it tells.
+    /// (seeded) It has seen a change of the child and drops the lock before it reports.
     Tell,
     Done,
 }
 
-/// What happens to the present stop, as a bystander sees it.
+/// The state of the present stop, as an observer sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Told {
-    /// Stops and continues there were, that took effect.
+    /// The number of stops and continues that took effect.
     stops: u32,
     continues: u32,
-    /// How many of them the parent was told of.
+    /// The number of them that were reported to the parent.
     stops_told: u32,
     continues_told: u32,
-    /// Which stop was told last.
+    /// The stop that was reported last.
     last_stop: u32,
     ends: u32,
 }
@@ -125,7 +127,7 @@ struct Job {
     parents_standing: Standing,
     standings: Vec<Standing>,
     killed: bool,
-    /// (seeded) A stop that is told although it is not complete, or not the present one.
+    /// (seeded) A stop that is reported although it is not complete, or not the present one.
     early: bool,
     enlisted: Vec<usize>,
     told: Told,
@@ -176,13 +178,13 @@ impl Job {
         job
     }
 
-    /// LWPs of the child that have not left, as its list says.
+    /// The LWPs of the child that have not left, by its list.
     fn live(&self) -> u32 {
         let gone = |at| matches!(at, At::Gone | At::WakeThenGone | At::Publish);
         self.actors.iter().filter(|&&(role, at)| role.is_lwp() && !gone(at)).count() as u32
     }
 
-    /// Whether an LWP of the child is in its program or can go there.
+    /// Returns whether an LWP of the child is in its program or can go there.
     fn somebody_runs(&self) -> bool {
         self.actors.iter().any(|&(role, at)| role.is_lwp() && at == At::Runs)
     }
@@ -192,7 +194,7 @@ impl Job {
         (0..self.actors.len()).filter(asleep).collect()
     }
 
-    /// A signal comes: whether the parent must be told.
+    /// A signal is received. Returns whether the parent must be notified.
     fn send(&mut self, send: Send) -> Effect {
         match send {
             Send::Stop => self.stop(),
@@ -239,7 +241,7 @@ impl Job {
         effect
     }
 
-    /// The parked LWPs go on, if the effect says so. Whether the waiters must be woken.
+    /// Resumes the parked LWPs if the effect requires it. Returns whether the waiters must be woken.
     fn carry_out(&mut self, effect: Effect, send: Option<Send>) -> bool {
         if matches!(effect, Effect::Resume | Effect::ResumeAndTell) {
             let parents = matches!(send, Some(Send::StopParent | Send::ContinueParent));
@@ -267,7 +269,7 @@ impl Job {
         Ok(match (role, at) {
             (_, At::WakeThenParked) => {
                 self.wake();
-                // A continue may have come meanwhile, and another stop: it parks again, or goes on.
+                // A continue may have come meanwhile, and another stop: it parks again, or continues.
                 At::Woken
             }
             (_, At::WakeThenGone) => {
@@ -290,7 +292,7 @@ impl Job {
     fn park(&mut self, actor: usize) -> At {
         let effect = self.stops.park(&self.standings[actor], self.live());
         if effect == Effect::Tell && self.bug != Bug::ToldTwice {
-            // It is told as it should be from here on.
+            // From here on it is reported without a bug.
             self.early = false;
         }
         if self.carry_out(effect, None) { At::WakeThenParked } else { At::Parked }
@@ -348,7 +350,7 @@ impl Job {
         }
     }
 
-    /// What there is to tell of the child.
+    /// Returns what there is to report of the child.
     fn news(&mut self, keep: bool) -> Option<Status> {
         if self.early && matches!(self.bug, Bug::ToldWhenItBegins | Bug::ToldTwice | Bug::StaleStopKept) {
             self.early = false;
@@ -357,7 +359,7 @@ impl Job {
         self.stops.tell(true, true, keep || self.bug == Bug::ContinueTold)
     }
 
-    /// (seeded) The second half of a report whose lock was given up.
+    /// (seeded) The second half of a report whose lock was dropped.
     fn tell_later(&mut self) -> Result<At, String> {
         if !self.brood.has(&Table(&self.kin), PARENT, CHILD) {
             return Err("R26: a child is told of that has been reaped".into());
@@ -368,7 +370,7 @@ impl Job {
         }
     }
 
-    /// The parent is told; by the time it hears, this must be true.
+    /// The parent is notified; by the time the report arrives, this must be true.
     fn tell(&mut self, status: Status) -> Result<At, String> {
         match status.event() {
             Event::Stopped(_) => {
@@ -403,7 +405,7 @@ impl World for Job {
     fn can_step(&self, actor: usize) -> bool {
         match self.actors[actor] {
             (Role::Runner | Role::Waker, At::Runs) => self.stops.must_park() || self.killed,
-            // A kill ends every sleep here; those in a stop that goes on stay where they are.
+            // A kill ends every sleep here; LWPs in a stop that continues stay where they are.
             (Role::Sleeper | Role::Waker, At::Sleeps) => true,
             (Role::Sender(sends), At::Send(next)) => next < sends.len(),
             (_, At::Parked | At::ParkedWaiter | At::Waits | At::Gone | At::Done) => false,
@@ -535,7 +537,7 @@ fn r25_seeded_counted_after_it_has_left() {
     caught("I7: a stop is told while", Bug::LeaveNotUncounted, &[RUNNER, RUNNER, SLEEPER, STOP, WAITER]);
 }
 
-/// Killed while it is stopped, and told of by one of two waiters.
+/// Killed while it is stopped, and reported by one of two waiters.
 #[test]
 fn r26_stop_report_meets_reap() {
     holds(&[RUNNER, STOP_KILL, WAITER, WAITER]);

@@ -1,4 +1,4 @@
-//! A look for a child takes as many steps whatever the number of children. D36.
+//! A look for a child takes the same number of steps, whatever the number of children. D36.
 #![cfg(not(loom))]
 
 use std::cell::Cell;
@@ -9,7 +9,7 @@ use asphodel_core::wait::select::Selector;
 
 const PARENT: u32 = 1;
 
-/// A table that counts how often a record is looked at.
+/// A table that counts the accesses to its records.
 struct Counting {
     records: Vec<Kin>,
     looks: Cell<u32>,
@@ -22,8 +22,8 @@ impl Kinship for Counting {
     }
 }
 
-/// The looks that it takes to find nothing ready among so many children, to find any zombie and take it out, and to find
-/// one by its pid, when the last half of the children have died.
+/// Returns the looks that it takes to find nothing ready among so many children, to find any zombie and take it out,
+/// and to find one by its pid, when the last half of the children have died.
 fn looks(children: u32) -> [u32; 3] {
     let table = Counting { records: (0..children + 2).map(|_| Kin::new()).collect(), looks: Cell::new(0) };
     let mut brood = Brood::new();
@@ -55,7 +55,7 @@ fn looks(children: u32) -> [u32; 3] {
     [miss, reap, by_pid]
 }
 
-/// D36: no scan: the figures for ten children are those for ten thousand.
+/// D36: there is no scan, so the counts for ten children are those for ten thousand.
 #[test]
 fn a_look_does_not_depend_on_the_number_of_children() {
     let few = looks(10);

@@ -14,7 +14,7 @@ use crate::programs::REFUSED;
 /// Children that a spawner has at a time.
 pub(super) const ABREAST: usize = 4;
 
-/// What a spawner and its children share.
+/// The data that a spawner and its children share.
 pub(super) struct Lane {
     storm: &'static Storm,
     /// The spawner's CPU.
@@ -26,7 +26,7 @@ pub(super) struct Lane {
     pub(super) to_reuse: Histogram,
 }
 
-/// What one child shares with its spawner.
+/// The data that one child shares with its spawner.
 struct Place {
     number: usize,
     /// Counter value at the child's end.
@@ -43,7 +43,7 @@ impl Lane {
     }
 }
 
-/// Where a child finds its lane and its place.
+/// The lane and the place of a child.
 #[derive(Clone, Copy)]
 struct Ticket {
     lane: &'static Lane,
@@ -51,12 +51,12 @@ struct Ticket {
 }
 
 impl Ticket {
-    /// As the number a process is started with: a lane is aligned to more than there are places.
+    /// Encodes it as the number that a process is started with: a lane is aligned to more than there are places.
     fn number(self) -> usize {
         core::ptr::from_ref(self.lane) as usize | self.place
     }
 
-    /// The ticket in the number that `arguments` have.
+    /// Decodes the ticket from the number in `arguments`.
     fn of(arguments: &Arguments<'_>) -> Self {
         const { assert!(ABREAST <= align_of::<Lane>()) };
         let number = arguments.number();
@@ -105,7 +105,7 @@ fn storm_away(lane: &'static Lane) -> Result<(), Errno> {
     }
 }
 
-/// Takes note of a reaped child.
+/// Records a reaped child.
 fn reaped(lane: &Lane, report: Report, now: u64, children: &mut [Option<Pid>; ABREAST]) {
     let place = children.iter().position(|child| *child == Some(report.pid));
     let expected = place.is_some_and(|place| report.status.code() == Some(exit_code(place) as u8));
@@ -121,12 +121,12 @@ fn reaped(lane: &Lane, report: Report, now: u64, children: &mut [Option<Pid>; AB
     lane.storm.count_reaped();
 }
 
-/// A different one for each place, so that statuses that are mixed up do not go unseen.
+/// A different status for each place, so that mixed-up statuses are noticed.
 const fn exit_code(place: usize) -> i32 {
     place as i32 + 1
 }
 
-/// Entry of a child: the shortest of lives.
+/// Entry of a child. It ends at once.
 fn live(arguments: &Arguments<'_>) -> i32 {
     let began = now_ticks();
     let Ticket { lane, place } = Ticket::of(arguments);

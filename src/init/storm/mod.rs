@@ -1,4 +1,4 @@
-//! `storm`: spawns and reaps processes on all CPUs as fast as that goes, and looks whether anything is left behind.
+//! `storm`: spawns and reaps processes on all CPUs as fast as possible, and checks that nothing is left behind.
 //!
 //! One spawner process for each CPU, pinned to it, with a few children at a time ([`lane`]). The latencies are those
 //! between two readings of the counter: by the child, as the last thing its program does, and by its parent when
@@ -30,20 +30,20 @@ const DEFAULT_LIVES: u64 = 10_000;
 const MOST_LIVES: u64 = 1_000_000_000;
 /// Time between reports of progress.
 const REPORT_NANOSECONDS: u64 = 1_000_000_000;
-/// Spawners run before their children: what is measured is the system's part of the way, not other children's lives.
+/// Spawners run before their children, because the measured time is the system's, not the other children's.
 const SPAWNER_PRIORITY: Option<Priority> = Priority::new(Priority::NORMAL.level() + 1);
 
-/// What all spawners share.
+/// The data that all spawners share.
 struct Storm {
-    /// Lives there shall be.
+    /// The number of lives to be lived.
     lives: u64,
-    /// Lives that some spawner has taken upon itself.
+    /// The number of lives that spawners have taken.
     taken: AtomicU64,
-    /// Children that were spawned.
+    /// The number of children that were spawned.
     spawned: AtomicU64,
-    /// Children that were reaped.
+    /// The number of children that were reaped.
     reaped: AtomicU64,
-    /// Children of which wait4 told something else than what they did.
+    /// The number of children whose status from wait4 was wrong.
     wrong: AtomicU64,
     began: u64,
     next_report: AtomicU64,
@@ -65,13 +65,13 @@ impl Storm {
         }
     }
 
-    /// Takes one life upon the caller, if any is left.
+    /// Takes one life for the caller, if any is left.
     fn take(&self) -> bool {
         let more = |taken| (taken < self.lives).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// One more child was reaped: says how far it all is, if it is time for that.
+    /// Counts one more reaped child, and reports the progress if it is due.
     fn count_reaped(&self) {
         let reaped = self.reaped.fetch_add(1, Ordering::Relaxed) + 1;
         let (now, due) = (now_ns(), self.next_report.load(Ordering::Relaxed));
@@ -100,7 +100,7 @@ fn carry_out(lives: u64) -> i32 {
     let online = cpus_online();
     let cpus: Vec<u32> = (0..64).filter(|cpu| online.contains(*cpu)).take(lives as usize).collect();
     println!("storm: {lives} lives on {} CPUs, {} at a time on each", cpus.len(), lane::ABREAST);
-    // Not freed if the storm is killed: its spawners may go on for a moment.
+    // Not freed if the storm is killed, because its spawners may go on for a moment.
     let storm = &*Box::leak(Box::new(Storm::new(lives)));
     let lanes: Vec<&Lane> = cpus.iter().map(|cpu| &*Box::leak(Box::new(Lane::new(storm, *cpu)))).collect();
     settle(online);
@@ -121,7 +121,7 @@ fn carry_out(lives: u64) -> i32 {
     show("exit to stack-reused", &to_reuse);
     let leaked = verdict(storm, lost, before, after);
     let spawned = storm.spawned.load(Ordering::Relaxed);
-    // Everybody who could look at them is gone.
+    // No process that could read them is left.
     free(lanes, storm);
     println!("storm: {spawned} lives, {reaped} reaped, {leaked} leaked");
     i32::from(leaked != 0 || reaped != lives || lost != 0)
@@ -152,18 +152,18 @@ fn spawner_did_well() -> bool {
     }
 }
 
-/// Lets every CPU finish with those that have died there: a child can be reaped before the CPU it died on has given
-/// its last record back, but that CPU runs nothing else before it has.
+/// Lets every CPU finish with the LWPs that have died there: a child can be reaped before the CPU it died on has freed
+/// its last record, but that CPU runs nothing else before it has.
 fn settle(online: CpuMask) {
     for cpu in (0..64).filter(|cpu| online.contains(*cpu)) {
-        // It is online, so it is not refused.
+        // The CPU is online, so the affinity is not refused.
         let _ = set_affinity(CpuMask::one(cpu));
     }
     let _ = set_affinity(CpuMask::ALL);
 }
 
-/// How many things were left behind, and what they are. Nothing else should be going on in the system: what others
-/// have started meanwhile counts, too.
+/// Returns the number of objects that were left behind, with their kinds. Nothing else should run in the system,
+/// because objects that others have made meanwhile count, too.
 fn verdict(storm: &Storm, lost: usize, before: Census, after: Census) -> u64 {
     let wrong = storm.wrong.load(Ordering::Relaxed);
     if wrong > 0 {
@@ -210,7 +210,7 @@ fn show(what: &str, histogram: &Histogram) {
     }
 }
 
-/// Frees what [`carry_out`] has leaked on purpose.
+/// Frees the memory that [`carry_out`] has leaked on purpose.
 fn free(lanes: Vec<&Lane>, storm: &Storm) {
     for lane in lanes {
         // SAFETY: made by `Box::leak`; the spawners and their children have been reaped, and this is the last use.

@@ -1,16 +1,16 @@
-//! Who used a stack last: a table of stacks by their addresses.
+//! The last user of each stack: a table by the stacks' addresses.
 //!
-//! A stack has one user at a time, and hands over from one to the next through the kernel, which orders what they do:
-//! an entry needs no lock but for its making.
+//! A stack has one user at a time, and passes from one to the next through the kernel, which orders their accesses: an
+//! entry needs no lock except for its creation.
 
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use alloc::boxed::Box;
 
-/// Stacks the table has room for: all that 64 CPUs can have in use and in their caches, and more.
+/// The number of stacks in the table: more than 64 CPUs can have in use and in their caches.
 const ROOM: usize = 4096;
-/// Places that are looked at for a stack before it is left out.
+/// The number of entries that are probed for a stack before it is left out.
 const PROBES: usize = 16;
 
 /// The last users of all stacks.
@@ -31,7 +31,7 @@ impl StackUsers {
         )
     }
 
-    /// The entry of a stack, made if there is none; `None` if there is no room for it.
+    /// Returns the entry of a stack, which is made if there is none; `None` if the table is full.
     pub(super) fn user_of(&self, stack: usize) -> Option<&LastUser> {
         // Stacks lie at least 16 KiB apart, twice that with their guards.
         let home = stack >> 14;
@@ -43,18 +43,19 @@ impl StackUsers {
 }
 
 impl LastUser {
-    /// When the former user ended; `None` for the first one.
+    /// Returns when the former user ended; `None` for the first one.
     pub(super) fn former_end(&self) -> Option<u64> {
         Some(self.ended_at.load(Ordering::Relaxed)).filter(|ended_at| *ended_at != 0)
     }
 
-    /// The present user is about to end.
+    /// Records that the present user is about to end.
     pub(super) fn ends(&self, now: u64) {
         self.ended_at.store(now, Ordering::Relaxed);
     }
 }
 
-/// An address that names the caller's stack: the same in any call from the same place of a program on that stack.
+/// Returns an address that identifies the caller's stack: the same in any call from the same place of a program on that
+/// stack.
 #[inline(always)]
 pub(super) fn address_of_stack() -> usize {
     let here = 0_u8;

@@ -1,6 +1,6 @@
-//! Single facts out of nodes: addresses, texts, numbers, interrupts.
+//! Single values of nodes: addresses, texts, numbers, interrupts.
 //!
-//! Used by the parent module only. Nothing here remembers anything or walks further than to the root.
+//! Used by the parent module only. Keeps no state and walks no further than to the root.
 
 use dtoolkit::fdt::{FdtNode, FdtProperty};
 use dtoolkit::{FdtStringListIterator, Node as _, Property as _};
@@ -16,13 +16,13 @@ pub(super) struct Bus<'tree, 'parent> {
 }
 
 impl Bus<'_, '_> {
-    /// The CPU's view of `address` on this bus, or `None` where a bus on the way does not pass it on.
+    /// Returns the CPU's view of `address` on this bus, or `None` if a bus on the way does not pass it on.
     fn translate(&self, address: u64) -> Option<u64> {
         let Some(parent) = self.parent else {
             return Some(address);
         };
         let mut ranges = self.node.ranges().ok()??.peekable();
-        // An empty `ranges` is the identity, an absent one no passage at all.
+        // An empty `ranges` is the identity; without one no address is passed on.
         if ranges.peek().is_none() {
             return parent.translate(address);
         }
@@ -37,7 +37,7 @@ impl Bus<'_, '_> {
         })
     }
 
-    /// The translated regions of `node`, which sits on this bus.
+    /// Returns the translated regions of `node`, which is on this bus.
     pub(super) fn regions<'node, 'tree: 'node>(
         &'node self,
         node: FdtNode<'tree>,
@@ -48,13 +48,13 @@ impl Bus<'_, '_> {
         }))
     }
 
-    /// The base address of the first region of `node`.
+    /// Returns the base address of the first region of `node`.
     pub(super) fn base(&self, node: FdtNode<'_>) -> Option<u64> {
         self.translate(node.reg().ok()??.next()?.address().ok()?)
     }
 }
 
-/// Specification 2.3.4; "ok" is an old spelling that is still met.
+/// Specification 2.3.4; "ok" is an old spelling that still occurs.
 pub(super) fn is_enabled(node: FdtNode<'_>) -> bool {
     text(node, "status").is_none_or(|status| matches!(status, "okay" | "ok"))
 }
@@ -73,12 +73,12 @@ pub(super) fn as_text(property: FdtProperty<'_>) -> Option<&str> {
     property.value_as::<FdtStringListIterator<'_>>().ok()?.next()
 }
 
-/// A number of one or two cells.
+/// Reads a number of one or two cells.
 pub(super) fn integer(property: FdtProperty<'_>) -> Option<u64> {
     property.value_as::<u64>().ok().or_else(|| property.value_as::<u32>().ok().map(u64::from))
 }
 
-/// The spin table word of a CPU; binding arm,cpus: always 64 bits.
+/// Returns the spin table word of a CPU; binding arm,cpus: always 64 bits.
 pub(super) fn release_word(node: FdtNode<'_>) -> Option<u64> {
     node.property("cpu-release-addr").and_then(integer)
 }
@@ -92,8 +92,8 @@ pub(super) fn psci_conduit(node: FdtNode<'_>) -> Option<PowerInfo> {
     }
 }
 
-/// The first interrupt of a device whose interrupt parent is the GIC. Binding arm,gic: three cells,
-/// of which the first tells shared (0) from private (1) and the second counts from their start.
+/// Returns the first interrupt of a device whose interrupt parent is the GIC. Binding arm,gic: three cells, of which
+/// the first distinguishes shared (0) from private (1) and the second counts from their start.
 pub(super) fn interrupt(node: FdtNode<'_>) -> Option<u32> {
     let property = node.property("interrupts")?;
     let mut words = property.value().chunks_exact(4).map(|word| word.try_into().map(u32::from_be_bytes));

@@ -1,5 +1,5 @@
-//! The bytes of a file: in pieces, so that a file grows without being copied, and holes cost no more than their places in
-//! the table of pieces.
+//! The bytes of a file: in pieces, so that a file grows without being copied, and a hole costs only its entries in the
+//! table of pieces.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use crate::errno::Errno;
 
 /// Bytes of a piece.
 const PIECE: usize = 4096;
-/// Bytes of a place in the table of pieces.
+/// Bytes of an entry in the table of pieces.
 pub(super) const PLACE: u64 = size_of::<Vec<u8>>() as u64;
 /// Most bytes of a file.
 pub const MAX_FILE: u64 = 1 << 30;
@@ -15,11 +15,11 @@ pub const MAX_FILE: u64 = 1 << 30;
 /// The contents of a file.
 #[derive(Debug)]
 pub(super) enum Contents {
-    /// Bytes that are there for good, until somebody writes.
+    /// Fixed bytes, until the file is written.
     Fixed(&'static [u8]),
-    /// Bytes that somebody has written.
+    /// Bytes that have been written.
     Written {
-        /// A piece each; an empty one is a hole, and so are those that are missing at the end.
+        /// One entry for each piece; an empty one is a hole, and so are those that are missing at the end.
         pieces: Vec<Vec<u8>>,
         length: u64,
     },
@@ -37,7 +37,7 @@ impl Contents {
         }
     }
 
-    /// Bytes of memory that it has for what was written.
+    /// Returns the bytes of memory that it has for what was written.
     pub(super) fn allocated(&self) -> u64 {
         match self {
             Self::Fixed(_) => 0,
@@ -47,7 +47,8 @@ impl Contents {
         }
     }
 
-    /// Bytes of memory that it has in all, with the table of pieces: what [`Contents::write`] tells added up.
+    /// Returns the bytes of memory that it has in all, with the table of pieces: the sum of what [`Contents::write`]
+    /// returned.
     pub(super) fn memory(&self) -> u64 {
         match self {
             Self::Fixed(_) => 0,
@@ -55,7 +56,7 @@ impl Contents {
         }
     }
 
-    /// Copies from `offset` on; how many bytes there were.
+    /// Copies from `offset` on; returns how many bytes there were.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let rest = self.length().saturating_sub(offset);
         let count = buffer.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
@@ -75,8 +76,8 @@ impl Contents {
         count
     }
 
-    /// Writes `bytes` at `offset`, using up to `room` bytes of memory more; how many were written, and how much memory
-    /// that took. Less than all are written if memory runs out.
+    /// Writes `bytes` at `offset`, using up to `room` bytes of memory more; returns how many were written, and how much
+    /// memory that took. Fewer than all are written if memory runs out.
     ///
     /// # Errors
     /// `EFBIG`: the offset is beyond the largest file. `ENOSPC`: there is no room for a single byte.
@@ -120,7 +121,7 @@ impl Contents {
     }
 }
 
-/// Makes the piece at `index` be there, all zero. `false`: there is no memory.
+/// Allocates the piece at `index`, all zero, if it is missing. Returns `false` if there is no memory.
 fn make_piece(pieces: &mut Vec<Vec<u8>>, index: usize) -> bool {
     if index >= pieces.len() {
         if pieces.try_reserve(index + 1 - pieces.len()).is_err() {
@@ -136,7 +137,7 @@ fn make_piece(pieces: &mut Vec<Vec<u8>>, index: usize) -> bool {
     made
 }
 
-/// The pieces that `count` bytes from `offset` on lie in: the piece, where in it, and which of the bytes.
+/// Returns the pieces that contain `count` bytes from `offset` on: the piece, where in it, and which of the bytes.
 fn parts(offset: u64, count: usize) -> impl Iterator<Item = (usize, usize, core::ops::Range<usize>)> {
     let mut done = 0;
     core::iter::from_fn(move || {

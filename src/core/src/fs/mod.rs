@@ -1,7 +1,7 @@
-//! Files: a small file system in memory, and what processes have open of it.
+//! Files: a small file system in memory, and the files that processes have open.
 //!
-//! Everything here is a value without a lock: the kernel keeps one [`Files`] behind a mutex. Memory may run out
-//! everywhere, and then nothing has changed. The rules are those of POSIX where nothing else is said.
+//! Everything here is a value without a lock: the kernel keeps one [`Files`] behind a mutex. Any operation may run out
+//! of memory, and then nothing has changed. The rules are those of POSIX unless stated otherwise.
 //!
 //! | module | what it owns |
 //! |---|---|

@@ -1,7 +1,7 @@
-//! Open files: descriptors are small numbers in a process's table, which name open files, which remember where they are.
+//! Open files: descriptors are small numbers in a process's table, which name open files, which keep a position.
 //!
 //! Several descriptors may name one open file (dup), and several processes one table (T74: a leader and its peers). The
-//! lowest free number is always the next one. What the last descriptor names is closed with it.
+//! lowest free number is always the next one. An open file is closed with the last descriptor that names it.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::errno::Errno;
 
 /// A process's name of an open file.
 pub type Descriptor = i32;
-/// Names a table of descriptors, 1 and up; 0 is none.
+/// Names a table of descriptors, 1 and up; 0 is no table.
 pub type TableNumber = u32;
 
 /// Most descriptors of a table.
@@ -20,7 +20,7 @@ pub const MAX_DESCRIPTORS: usize = 4096;
 /// Open files, and tables, for which there is room from the start.
 const FIRST: usize = 64;
 
-/// What is open.
+/// The object of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
     /// The console.
@@ -29,7 +29,7 @@ pub enum Object {
     Inode(Inode),
 }
 
-/// From where a position is counted.
+/// The origin of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whence {
     /// The beginning.
@@ -46,7 +46,7 @@ struct Open {
     object: Object,
     flags: OpenFlags,
     offset: u64,
-    /// Descriptors that name it.
+    /// The number of descriptors that name it.
     names: u32,
 }
 
@@ -56,11 +56,11 @@ struct Table {
     slots: Vec<Option<u32>>,
     /// No number below is free.
     lowest: usize,
-    /// Processes that have it.
+    /// The number of processes that use it.
     users: u32,
 }
 
-/// The file system, and all that is open.
+/// The file system, and all open files.
 #[derive(Debug)]
 pub struct Files {
     /// The file system.
@@ -80,7 +80,7 @@ const BOTH: OpenFlags = OpenFlags {
 };
 
 impl Files {
-    /// Nothing is open.
+    /// An empty file system without open files.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -91,7 +91,7 @@ impl Files {
         Ok(files)
     }
 
-    /// A table with one user, whose descriptors 0, 1 and 2 are the console.
+    /// Makes a table with one user, whose descriptors 0, 1 and 2 are the console.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -108,14 +108,14 @@ impl Files {
         made.map(|number| number + 1)
     }
 
-    /// One more process has the table.
+    /// Adds a process to the users of the table.
     pub fn share_table(&mut self, number: TableNumber) {
         if let Ok(table) = self.table_mut(number) {
             table.users += 1;
         }
     }
 
-    /// A process has it no more; with the last one everything in it is closed.
+    /// Removes a process from the users of the table; with the last one everything in it is closed.
     pub fn leave_table(&mut self, number: TableNumber) {
         let Ok(table) = self.table_mut(number) else { return };
         table.users -= 1;
@@ -126,13 +126,13 @@ impl Files {
         }
     }
 
-    /// Open files that there are.
+    /// Returns the number of open files.
     #[must_use]
     pub fn open_files(&self) -> usize {
         self.open.len()
     }
 
-    /// Tables that there are.
+    /// Returns the number of tables.
     #[must_use]
     pub fn tables(&self) -> usize {
         self.tables.len()
@@ -160,7 +160,7 @@ impl Files {
         self.open.get_mut(number).ok_or(Errno::EBADF)
     }
 
-    /// The lowest free place of a table, for which there is memory then.
+    /// Returns the lowest free place of a table, for which it has reserved memory.
     fn free_place(&mut self, table: TableNumber) -> Result<usize, Errno> {
         let table = self.table_mut(table)?;
         let place =
@@ -184,7 +184,7 @@ impl Files {
         Ok(place as Descriptor)
     }
 
-    /// One descriptor less names an open file.
+    /// Drops one descriptor of an open file.
     fn forget(&mut self, number: u32) {
         let Some(open) = self.open.get_mut(number) else { return };
         open.names -= 1;
@@ -206,7 +206,7 @@ impl Files {
         flags: OpenFlags,
         now: u64,
     ) -> Result<Descriptor, Errno> {
-        // First what may fail, so that no file is made or emptied in vain.
+        // Done first because it may fail, so that no file is made or emptied in vain.
         self.open.reserve(1)?;
         self.free_place(table)?;
         let inode = self.tree.open(path, flags, now)?;
@@ -215,7 +215,7 @@ impl Files {
         self.name(table, number).inspect_err(|_| self.forget(number))
     }
 
-    /// Takes a descriptor away.
+    /// Closes a descriptor.
     ///
     /// # Errors
     /// `EBADF`.
@@ -228,7 +228,7 @@ impl Files {
         Ok(())
     }
 
-    /// A second descriptor for the same open file.
+    /// Makes a second descriptor for the same open file.
     ///
     /// # Errors
     /// `EBADF`, `EMFILE`, `ENOMEM`.
@@ -239,7 +239,7 @@ impl Files {
         Ok(duplicate)
     }
 
-    /// What a descriptor names.
+    /// Returns the object that a descriptor names.
     ///
     /// # Errors
     /// `EBADF`.
@@ -247,10 +247,10 @@ impl Files {
         self.file(table, descriptor).map(|file| file.object)
     }
 
-    /// Reads on from where the open file is. `None`: it is the console, which is the caller's affair.
+    /// Reads on from the file's position. Returns `None` for the console, which the caller reads.
     ///
     /// # Errors
-    /// `EBADF`: no descriptor, or not to be read. `EISDIR`.
+    /// `EBADF`: not a descriptor, or not open for reading. `EISDIR`.
     pub fn read(
         &mut self,
         table: TableNumber,
@@ -267,10 +267,10 @@ impl Files {
         Ok(Some(count))
     }
 
-    /// Writes on from where the open file is, or at its end. `None`: it is the console.
+    /// Writes on from the file's position, or at its end. Returns `None` for the console.
     ///
     /// # Errors
-    /// `EBADF`: no descriptor, or not to be written. As [`Tree::write`].
+    /// `EBADF`: not a descriptor, or not open for writing. As [`Tree::write`].
     pub fn write(
         &mut self,
         table: TableNumber,
@@ -289,7 +289,7 @@ impl Files {
         Ok(Some(count))
     }
 
-    /// Sets where an open file is; where that is.
+    /// Sets the file's position and returns it.
     ///
     /// # Errors
     /// `EBADF`. `ESPIPE`: the console. `EINVAL`: before the beginning, or too large a number.

@@ -1,4 +1,4 @@
-//! Paths: components between slashes. There is no current directory but `/`, so all of them begin there.
+//! Paths: components between slashes. The current directory is always `/`, so all of them begin there.
 
 use crate::errno::Errno;
 
@@ -7,7 +7,7 @@ pub const MAX_NAME: usize = 255;
 /// Most bytes of a path (PATH_MAX without the zero byte).
 pub const MAX_PATH: usize = 4095;
 
-/// A path that may be one.
+/// A path that has been checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<'a>(&'a str);
 
@@ -27,12 +27,13 @@ impl<'a> Path<'a> {
         Ok(Self(path))
     }
 
-    /// Its components, without those that mean nothing.
+    /// Returns its components, without empty ones and `.`.
     pub(super) fn components(self) -> impl DoubleEndedIterator<Item = &'a str> {
         self.0.split('/').filter(|name| !name.is_empty() && *name != ".")
     }
 
-    /// Its components but the last, and that one. `None`: there is none, or it is `.` or `..`, which are no names.
+    /// Returns its components but the last, and that one. `None`: there is none, or it is `.` or `..`, which are no
+    /// names.
     pub(super) fn split_last(self) -> Option<(impl DoubleEndedIterator<Item = &'a str>, &'a str)> {
         let named = !matches!(self.0.trim_end_matches('/').rsplit('/').next(), Some("." | ".."));
         let mut components = self.components();
@@ -40,7 +41,7 @@ impl<'a> Path<'a> {
         Some((components, name))
     }
 
-    /// Whether it can only name a directory.
+    /// Returns whether it can only name a directory.
     pub(super) fn wants_directory(self) -> bool {
         self.0.ends_with('/') || self.0.ends_with("/.") || self.0.ends_with("/..")
     }

@@ -1,4 +1,4 @@
-//! Numbered places for values. There are never fewer than there once were: what has once been needed at a time is kept.
+//! Numbered places for values. Their number never shrinks, because a place that was needed once is kept.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use crate::errno::Errno;
 #[derive(Debug)]
 pub(super) struct Pool<T> {
     places: Vec<Option<T>>,
-    /// Free places. Its capacity is never less than there are places, so that giving one back needs no memory.
+    /// Free places. Its capacity is never less than the number of places, so that freeing one needs no memory.
     free: Vec<u32>,
 }
 
@@ -17,7 +17,7 @@ impl<T> Pool<T> {
         Self { places: Vec::new(), free: Vec::new() }
     }
 
-    /// Makes room for so many values more: adding them needs no memory.
+    /// Reserves room for this many values more: adding them needs no memory.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -59,7 +59,7 @@ impl<T> Pool<T> {
         self.places.get_mut(number as usize)?.as_mut()
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }

@@ -1,4 +1,4 @@
-//! The tree: directories, the names in them, and what they name.
+//! The tree: directories, the names in them, and the inodes they name.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -9,16 +9,16 @@ use super::path::Path;
 use super::pool::Pool;
 use crate::errno::Errno;
 
-/// Names a file or a directory for as long as it is there.
+/// The number of a file or a directory, valid for as long as that exists.
 pub type Inode = u32;
 
-/// Files and directories for which there is room from the start, in the root, too.
+/// The number of files and directories for which memory is reserved from the start, in the root, too.
 const FIRST: usize = 64;
 
 /// The root.
 const ROOT: Inode = 0;
 
-/// What an inode is.
+/// The kind of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file.
@@ -30,36 +30,36 @@ pub enum Kind {
 /// How a file is to be opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenFlags {
-    /// To be read.
+    /// For reading.
     pub read: bool,
-    /// To be written.
+    /// For writing.
     pub write: bool,
     /// Every write goes to the end.
     pub append: bool,
-    /// It is made if it is not there.
+    /// It is created if it does not exist.
     pub create: bool,
-    /// It must not be there.
+    /// It must not exist.
     pub exclusive: bool,
-    /// It is emptied.
+    /// It is truncated.
     pub truncate: bool,
     /// It must be a directory.
     pub directory: bool,
 }
 
-/// What is known of a file or a directory.
+/// The attributes of a file or a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Its number.
     pub inode: Inode,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Bytes; of a directory, the number of names in it.
     pub size: u64,
-    /// Bytes of memory that its contents take, holes and the table of them left out.
+    /// Bytes of memory that its contents take, without holes and the table of pieces.
     pub allocated: u64,
-    /// How often it is named.
+    /// The number of its names.
     pub links: u32,
-    /// When it was changed last, in the caller's time.
+    /// The time of its last change, by the caller's clock.
     pub changed: u64,
 }
 
@@ -68,16 +68,16 @@ pub struct Stat {
 pub struct Entry<'a> {
     /// The name.
     pub name: &'a str,
-    /// What it names.
+    /// The inode that it names.
     pub inode: Inode,
-    /// What that is.
+    /// The kind of that inode.
     pub kind: Kind,
 }
 
 #[derive(Debug)]
 struct Node {
     body: Body,
-    /// What it lies in; of a file, of no meaning.
+    /// The directory that contains it; unused for a file.
     parent: Inode,
     /// It has a name.
     named: bool,
@@ -89,7 +89,7 @@ struct Node {
 #[derive(Debug)]
 enum Body {
     File(Contents),
-    /// By name.
+    /// Sorted by name.
     Directory(Vec<(Box<str>, Inode)>),
 }
 
@@ -112,7 +112,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// An empty one, whose files may take `limit` bytes of memory.
+    /// Makes an empty file system, whose files may take `limit` bytes of memory.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -125,19 +125,19 @@ impl Tree {
         Ok(Self { nodes, used: 0, limit })
     }
 
-    /// Bytes of memory that contents take.
+    /// Returns the bytes of memory that contents take.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used
     }
 
-    /// Files and directories that there are, open ones without a name included.
+    /// Returns the number of files and directories, including open ones without a name.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is nothing but the root.
+    /// Returns whether only the root exists.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 1
@@ -165,12 +165,12 @@ impl Tree {
         }
     }
 
-    /// Where a name is in a directory, or belongs.
+    /// Returns the position of a name in a directory, or where to insert it.
     fn find(&self, directory: Inode, name: &str) -> Result<Result<usize, usize>, Errno> {
         Ok(self.directory(directory)?.binary_search_by(|(other, _)| (**other).cmp(name)))
     }
 
-    /// What a path names.
+    /// Returns the inode that a path names.
     ///
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, `ENAMETOOLONG`, `EINVAL`: as for every path.
@@ -194,10 +194,10 @@ impl Tree {
         })
     }
 
-    /// The directory in which a path's last component is or may be, and that component.
+    /// Returns the directory that a path's last component is in or would be in, and that component.
     fn place<'a>(&self, path: Path<'a>) -> Result<(Inode, &'a str), Errno> {
         let Some((parent, name)) = path.split_last() else {
-            // It can be there, and cannot be made.
+            // It may exist, and cannot be created.
             let inode = self.walk(path.components())?;
             return self.directory(inode).and(Err(Errno::EEXIST));
         };
@@ -206,7 +206,7 @@ impl Tree {
         Ok((directory, name))
     }
 
-    /// Opens what a path names; it is there until it has been closed as often. `now` is the time of a change.
+    /// Opens what a path names; it exists until it has been closed as often. `now` is the time of a change.
     ///
     /// # Errors
     /// Besides those of every path: `EEXIST`, `EISDIR`, `ENOTDIR`, `ENOMEM`. Nothing has changed then.
@@ -234,7 +234,7 @@ impl Tree {
         Ok(inode)
     }
 
-    /// The opposite of one [`Tree::open`]; what has no name any more goes with the last.
+    /// Undoes one [`Tree::open`]; an inode without a name is freed with the last.
     pub fn close(&mut self, inode: Inode) {
         if let Some(node) = self.nodes.get_mut(inode) {
             node.opens -= 1;
@@ -242,7 +242,7 @@ impl Tree {
         }
     }
 
-    /// Lets go of what is neither named nor open.
+    /// Frees an inode that is neither named nor open.
     fn reclaim(&mut self, inode: Inode) {
         if self.nodes.get(inode).is_some_and(|node| !node.named && node.opens == 0)
             && let Some(Node { body: Body::File(contents), .. }) = self.nodes.remove(inode)
@@ -251,7 +251,7 @@ impl Tree {
         }
     }
 
-    /// Adds a name that is not there.
+    /// Adds a name that does not exist yet.
     fn add(&mut self, directory: Inode, name: &str, body: Body, now: u64) -> Result<Inode, Errno> {
         let Err(index) = self.find(directory, name)? else { return Err(Errno::EEXIST) };
         let mut own = String::new();
@@ -264,10 +264,10 @@ impl Tree {
         Ok(inode)
     }
 
-    /// Makes a file whose contents are there for good, and the directories that it lies in.
+    /// Makes a file with fixed contents, and the directories that contain it.
     ///
     /// # Errors
-    /// As [`Tree::open`]; directories may have been made then.
+    /// As [`Tree::open`]; directories may have been created then.
     pub fn add_fixed(&mut self, path: &str, bytes: &'static [u8]) -> Result<(), Errno> {
         let whole = Path::new(path)?;
         let (parent, name) = whole.split_last().ok_or(Errno::EISDIR)?;
@@ -281,7 +281,7 @@ impl Tree {
         self.add(directory, name, Body::File(Contents::Fixed(bytes)), 0).map(|_| ())
     }
 
-    /// Makes a directory.
+    /// Creates a directory.
     ///
     /// # Errors
     /// Besides those of every path: `EEXIST`, `ENOMEM`.
@@ -308,7 +308,7 @@ impl Tree {
         self.unname(path, now).map(|_| self.nodes.remove(inode)).map(|_| ())
     }
 
-    /// Takes a file's name away; it is there for those who have it open.
+    /// Removes a file's name; the file exists as long as it is open.
     ///
     /// # Errors
     /// Besides those of every path: `EISDIR`.
@@ -344,7 +344,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Reads from a file; how many bytes.
+    /// Reads from a file; returns how many bytes.
     ///
     /// # Errors
     /// `EISDIR`.
@@ -355,7 +355,7 @@ impl Tree {
         }
     }
 
-    /// Writes to a file; how many bytes, which is less than all if memory runs out.
+    /// Writes to a file; returns how many bytes, which is fewer than all if memory runs out.
     ///
     /// # Errors
     /// `EISDIR`; `EFBIG`, `ENOSPC`: not a single byte can be written.
@@ -369,10 +369,10 @@ impl Tree {
         Ok(written)
     }
 
-    /// What is known of it.
+    /// Returns the attributes of an inode.
     ///
     /// # Errors
-    /// `ENOENT`: it is gone.
+    /// `ENOENT`: it does not exist any more.
     pub fn stat(&self, inode: Inode) -> Result<Stat, Errno> {
         let node = self.node(inode)?;
         let (size, allocated) = match &node.body {
@@ -383,7 +383,7 @@ impl Tree {
         Ok(Stat { inode, kind: node.body.kind(), size, allocated, links, changed: node.changed })
     }
 
-    /// The names in a directory, by name, `.` and `..` left out.
+    /// Returns the names in a directory, sorted, without `.` and `..`.
     ///
     /// # Errors
     /// `ENOTDIR`.

@@ -1,12 +1,12 @@
-//! The crew: the LWPs of a process, in lists that make killing them resumable and their numbers findable.
+//! The crew: the LWPs of a process, in lists that make a kill resumable and an LWP's number findable.
 //!
 //! ```text
 //!   admit --> FREE --doom_next--> DOOMED        quit --> LEFT (a handle is out) --unlist, take_left--> NOWHERE
 //!               `---------------------`---------------> NOWHERE (no handle)
 //! ```
 //!
-//! A killer takes LWPs from the one list to the other in batches, so it never loses its place when it lets the lock
-//! go; whoever leaves meanwhile takes itself out (R9). Guarded by the lock around the [`Crew`].
+//! A killer moves LWPs from the live list to the killed list in batches, so it keeps its place when it drops the lock;
+//! an LWP that leaves in between removes itself (R9). Guarded by the lock around the [`Crew`].
 
 use crate::list::{Links, List, Nodes};
 use crate::shim::guarded::Cell32;
@@ -16,7 +16,7 @@ const DOOMED: u32 = 1;
 const LEFT: u32 = 2;
 const NOWHERE: u32 = 3;
 
-/// Which list of its crew an LWP is in. Guarded by the crew's lock.
+/// An LWP's entry: its number, and which of the lists it is in. Guarded by the crew's lock.
 #[derive(Debug)]
 pub struct Member {
     links: Links,
@@ -25,13 +25,13 @@ pub struct Member {
 }
 
 impl Member {
-    /// Of a record that is in no crew.
+    /// The entry of a record that is in no crew.
     #[must_use]
     pub const fn new() -> Self {
         Self { links: Links::new(), place: Cell32::new(NOWHERE), tid: Cell32::new(0) }
     }
 
-    /// The number of the LWP in its process: it stays when the LWP leaves.
+    /// The number of the LWP in its process. It stays valid when the LWP leaves.
     #[inline(always)]
     pub fn tid(&self) -> u32 {
         self.tid.get()
@@ -44,9 +44,9 @@ impl Default for Member {
     }
 }
 
-/// Finds the crew's part of an LWP, by its index.
+/// Finds the crew's part of an LWP by the LWP's index.
 pub trait Members {
-    /// That of LWP `index`.
+    /// Returns the entry of LWP `index`.
     fn member(&self, index: u32) -> &Member;
 }
 
@@ -63,42 +63,43 @@ impl<M: Members + ?Sized> Nodes for CrewNodes<'_, M> {
 /// The LWPs of one process.
 #[derive(Debug)]
 pub struct Crew {
-    /// Nobody has told them to die.
+    /// LWPs without a kill pending.
     free: List,
-    /// They have been told to die.
+    /// LWPs with a kill pending.
     doomed: List,
-    /// They have left, and somebody has a handle.
+    /// LWPs that have left and for which a handle exists.
     left: List,
-    /// Number of the LWP admitted last.
+    /// The number of the LWP that was added last.
     last_tid: u32,
 }
 
 impl Crew {
-    /// Nobody, and the next number is 1.
+    /// An empty crew; the next number is 1.
     #[must_use]
     pub const fn new() -> Self {
         Self { free: List::new(), doomed: List::new(), left: List::new(), last_tid: 0 }
     }
 
-    /// Numbers begin with 1 again: for a record that is used again, whose crew is empty.
+    /// Restarts the numbers at 1. Called for a record that is reused, whose crew must be empty.
     pub fn reset(&mut self) {
         debug_assert!(self.is_empty() && self.left.is_empty(), "LWPs of the last occupant are left");
         self.last_tid = 0;
     }
 
-    /// Whether all have left.
+    /// Returns whether all LWPs have left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.free.is_empty() && self.doomed.is_empty()
     }
 
-    /// Whether nobody who has left is listed for a handle.
+    /// Returns whether no LWP that has left is listed for its handle.
     #[must_use]
     pub fn has_no_left(&self) -> bool {
         self.left.is_empty()
     }
 
-    /// A new LWP joins, and gets its number. The gate has counted it, under the same hold of the lock (R7).
+    /// Adds a new LWP and numbers it. The caller has counted it at the gate under the same acquisition of the lock
+    /// (R7).
     #[inline]
     pub fn admit<M: Members + ?Sized>(&mut self, members: &M, index: u32) {
         let member = members.member(index);
@@ -108,8 +109,8 @@ impl Crew {
         self.free.push_back(&CrewNodes(members), index);
     }
 
-    /// The next LWP, other than `spared`, that nobody has told to die; it counts as doomed from here on. `None`: all
-    /// are. The one who is spared stays one that a later killer can doom.
+    /// Returns the next LWP without a kill pending, other than `spared`, and moves it to the killed list. `None`: there
+    /// is no other. The spared LWP stays in the live list, so a later killer still finds it.
     #[inline]
     pub fn doom_next<M: Members + ?Sized>(&mut self, members: &M, spared: Option<u32>) -> Option<u32> {
         let nodes = CrewNodes(members);
@@ -121,14 +122,14 @@ impl Crew {
         Some(index)
     }
 
-    /// The only LWP there is goes on as the first of another program: as number 1.
+    /// Renumbers the only LWP as 1, because it continues as the first LWP of another program.
     pub fn renumber<M: Members + ?Sized>(&mut self, members: &M, index: u32) {
         debug_assert!(self.iter(members).eq([index]), "it is not the only one");
         members.member(index).tid.set(1);
         self.last_tid = 1;
     }
 
-    /// An LWP leaves: its number names nobody from here on (T97). `listed`: somebody has a handle of it that the
+    /// Removes an LWP that leaves: its number names no LWP from here on (T97). `listed`: a handle exists that the
     /// process must be able to revoke.
     #[inline]
     pub fn quit<M: Members + ?Sized>(&mut self, members: &M, index: u32, listed: bool) {
@@ -142,7 +143,7 @@ impl Crew {
         member.place.set(if listed { LEFT } else { NOWHERE });
     }
 
-    /// The handle of `index` has been given back: takes it out if it has left.
+    /// Removes `index` if it has left. Called when its handle has been given back.
     #[inline]
     pub fn unlist<M: Members + ?Sized>(&mut self, members: &M, index: u32) {
         let member = members.member(index);
@@ -152,7 +153,7 @@ impl Crew {
         }
     }
 
-    /// Takes out one LWP that has left and whose handle is out.
+    /// Removes and returns one LWP that has left and whose handle still exists.
     #[inline]
     pub fn take_left<M: Members + ?Sized>(&mut self, members: &M) -> Option<u32> {
         let index = self.left.pop_front(&CrewNodes(members))?;
@@ -160,18 +161,18 @@ impl Crew {
         Some(index)
     }
 
-    /// Those that have not left.
+    /// Returns the LWPs that have not left.
     pub fn iter<'a, M: Members + ?Sized>(&'a self, members: &'a M) -> impl Iterator<Item = u32> + use<'a, M> {
         iterate(&self.free, members).chain(iterate(&self.doomed, members))
     }
 
-    /// The LWP with number `tid`, if it has not left.
+    /// Returns the LWP with number `tid`, if it has not left.
     pub fn find<M: Members + ?Sized>(&self, members: &M, tid: u32) -> Option<u32> {
         self.iter(members).find(|&index| members.member(index).tid.get() == tid)
     }
 }
 
-/// The LWPs in one list of a crew.
+/// Iterates over the LWPs in one list of a crew.
 fn iterate<'a, M: Members + ?Sized>(
     list: &'a List,
     members: &'a M,
@@ -225,7 +226,7 @@ mod tests {
         assert_eq!(table.member(0).tid(), 1);
     }
 
-    /// T42, R9: the walk is resumed where it stopped, whoever left meanwhile.
+    /// T42, R9: the walk resumes where it stopped, even if LWPs leave meanwhile.
     #[test]
     fn a_walk_is_resumed() {
         let (table, mut crew) = crew(4);
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!(crew.iter(&table).collect::<Vec<_>>(), [2, 3], "they have been told, and are there");
     }
 
-    /// Wherever it stands, the one who is spared is found by a later killer.
+    /// A later killer finds the spared LWP wherever it stands.
     #[test]
     fn one_is_spared() {
         for spared in 0..3 {
@@ -247,7 +248,7 @@ mod tests {
         }
     }
 
-    /// T27: the one who goes on is the first again.
+    /// T27: the LWP that goes on is numbered 1 again.
     #[test]
     fn the_only_one_is_renumbered() {
         let (table, mut crew) = crew(2);

@@ -1,44 +1,44 @@
-//! Killing a whole subtree while its members spawn: nobody slips through.
+//! Killing a whole subtree while its members spawn: no process escapes.
 //!
-//! PROC_REAP_KILL, T175. Whoever kills a subtree announces it, and walks the table of processes once, telling every
-//! member to die. Whoever spawns makes the child findable, and then looks whether a kill of its subtree is announced, or
-//! whether it has itself been told to die meanwhile; if so it tells the child. Either the walk finds the child, or the
-//! spawner sees the announcement, or, when that is over, its own fate: the walk has found the spawner then. Model:
-//! `tests/loom_cull.rs`.
+//! PROC_REAP_KILL, T175. The killer of a subtree announces the kill and walks the process table once, killing every
+//! member. A spawner makes its child findable, then checks whether a kill of its subtree is announced or whether it has
+//! itself been killed in the meantime; if so, it kills the child. Either the walk finds the child, or the spawner sees
+//! the announcement, or, when the walk is over, the spawner sees its own pending kill, because the walk has found the
+//! spawner by then. Model: `tests/loom_cull.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
 
-/// How many kills of subtrees are under way in the whole system. Lock-free.
+/// The number of subtree kills in progress in the whole system. Lock-free.
 #[derive(Debug)]
 pub struct Culls(AtomicU32);
 
 impl Culls {
     const_unless_loom! {
-        /// None.
+        /// No kill is in progress.
         pub fn new() -> Self {
             Self(AtomicU32::new(0))
         }
     }
 
-    /// A walk begins: before the first look into the table.
+    /// Begins a walk. Must be called before the first look into the table.
     pub fn begin(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        // Store-load order against `is_any_after_birth`: the announcement before the looks.
+        // Store-load order against `is_any_after_birth`: the announcement precedes the looks.
         fence(Ordering::SeqCst);
     }
 
-    /// A walk has ended: every member that it found has been told.
+    /// Ends a walk. Every member that it found has been killed.
     pub fn end(&self) {
-        // Release: whoever sees that it is over sees what it told its members.
+        // Release: a spawner that sees that the walk is over also sees what the walk wrote to its members.
         self.0.fetch_sub(1, Ordering::Release);
     }
 
-    /// Whether a walk is under way, for a spawner that has just made its child findable. It looks at its own fate
-    /// afterwards.
+    /// Returns whether a walk is in progress. Called by a spawner that has just made its child findable, and that
+    /// checks its own pending kill afterwards.
     #[inline]
     pub fn is_any_after_birth(&self) -> bool {
-        // The child's birth before the look.
+        // The child becomes findable before the look.
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Acquire) != 0
     }

@@ -1,23 +1,24 @@
 //! Reaper domains: which process adopts the orphans of which.
 //!
-//! procctl(2) `PROC_REAP_*`, `struct sysreaper`. A reaper's domain are the descendants that were spawned since it became
-//! one; every process knows the nearest reaper of its time, its *outer* reaper, by table slot. The records of outer
-//! reapers are held, so the chain of them can be walked when some have died or have released the role (T172, T173); it
-//! ends at process 1, which always adopts. A process also knows its *branch*: the reaper's child it descends from.
+//! procctl(2) `PROC_REAP_*`, `struct sysreaper`. A reaper's domain is the set of descendants spawned since it became
+//! one; every process knows the nearest reaper at the time of its spawn, its *outer* reaper, by table slot. Each
+//! process keeps a reference to its outer reaper's record, so the chain can be walked when some have died or have
+//! released the role (T172, T173); it ends at process 1, which always adopts. A process also knows its *branch*: the
+//! reaper's child that it descends from.
 //!
-//! The role of a process is guarded by the lock of its own brood: who gives orphans to a reaper looks at the role under
-//! the same hold of the lock, so no orphan goes to a reaper that has given its own children away. Everything else is
-//! set once, by the creator. Model: `tests/reapers.rs`.
+//! The role of a process is guarded by the lock of its own brood: code that gives orphans to a reaper checks the role
+//! under the same acquisition of the lock, so no orphan goes to a reaper that has given its own children away.
+//! Everything else is set once, by the creator. Model: `tests/reapers.rs`.
 
 use crate::id::Pid;
 use crate::shim::guarded::Cell32;
 
 const ORDINARY: u32 = 0;
 const REAPER: u32 = 1;
-/// It has ended, and adopts nobody any more.
+/// The process has ended and adopts no more.
 const CLOSED: u32 = 2;
 
-/// What a process record knows of reapers.
+/// What a process record stores about reapers.
 #[derive(Debug)]
 pub struct Domain {
     outer: Cell32,
@@ -27,7 +28,7 @@ pub struct Domain {
 
 /// Finds the domain of the process in a table slot.
 pub trait Domains {
-    /// That of the record in `slot`.
+    /// Returns the domain of the record in `slot`.
     fn domain(&self, slot: u32) -> &Domain;
 }
 
@@ -36,49 +37,50 @@ pub trait Domains {
 pub struct Unchanged;
 
 impl Domain {
-    /// Of a record that is not in use.
+    /// The domain of a record that is not in use.
     #[must_use]
     pub const fn new() -> Self {
         Self { outer: Cell32::new(0), branch: Cell32::new(0), role: Cell32::new(ORDINARY) }
     }
 
-    /// A new process in the domain of `outer`, in the branch that its child `branch` founded; nobody else can reach the
-    /// record yet.
+    /// Puts a new process into the domain of `outer`, in the branch that its child `branch` founded. Called by the
+    /// creator, before the record is reachable.
     pub fn enter(&self, outer: u32, branch: Pid) {
         self.outer.set(outer);
         self.branch.set(branch.raw() as u32);
         self.role.set(ORDINARY);
     }
 
-    /// The slot of the reaper that adopts this process's orphans, unless it has died or released the role.
+    /// Returns the slot of the reaper that adopts this process's orphans, unless it has died or released the role.
     #[inline]
     pub fn outer(&self) -> u32 {
         self.outer.get()
     }
 
-    /// Whether it adopts orphans now. Exact under the lock of its brood.
+    /// Returns whether it adopts orphans now. Exact only under the lock of its brood.
     #[inline]
     pub fn adopts(&self) -> bool {
         self.role.get() == REAPER
     }
 
-    /// It becomes a reaper; its brood is locked.
+    /// Makes it a reaper. The caller holds the lock of its brood.
     ///
     /// # Errors
-    /// [`Unchanged`]: it is one (EALREADY, T171), or it is ending.
+    /// [`Unchanged`]: it already is one (EALREADY, T171), or it is ending.
     pub fn acquire(&self) -> Result<(), Unchanged> {
         self.change(ORDINARY, REAPER)
     }
 
-    /// It is no reaper any more; its brood is locked. Its children stay its children (T173).
+    /// Makes it an ordinary process again; its children stay its children (T173). The caller holds the lock of its
+    /// brood.
     ///
     /// # Errors
-    /// [`Unchanged`]: it is none (ENOTCONN, T171).
+    /// [`Unchanged`]: it is not a reaper (ENOTCONN, T171).
     pub fn release(&self) -> Result<(), Unchanged> {
         self.change(REAPER, ORDINARY)
     }
 
-    /// It is ending and has no children left; its brood is locked.
+    /// Closes the domain of a process that is ending and has no children left. The caller holds the lock of its brood.
     #[inline]
     pub fn close(&self) {
         self.role.set(CLOSED);
@@ -99,8 +101,8 @@ impl Default for Domain {
     }
 }
 
-/// Outer reaper and branch of the process `child` that `parent` spawns. Reapers that adopt no more are passed over, so
-/// that chains of them do not grow.
+/// Returns the outer reaper and the branch of the process `child` that `parent` spawns. Reapers that no longer adopt
+/// are skipped, so that chains of them do not grow.
 pub fn of_child<D: Domains + ?Sized>(domains: &D, parent: u32, child: Pid) -> (u32, Pid) {
     let (mut outer, mut branch) = (parent, child);
     while !domains.domain(outer).adopts() {
@@ -111,15 +113,15 @@ pub fn of_child<D: Domains + ?Sized>(domains: &D, parent: u32, child: Pid) -> (u
     (outer, branch)
 }
 
-/// The branch of `reaper`'s domain that the process in `slot` is in; `None`: it is in another domain. Domains of
-/// reapers inside belong to it.
+/// Returns the branch of `reaper`'s domain that the process in `slot` is in; `None`: it is in another domain. The
+/// domains of reapers inside it belong to it.
 pub fn branch_in<D: Domains + ?Sized>(domains: &D, slot: u32, reaper: u32) -> Option<Pid> {
     let mut at = slot;
     loop {
         let domain = domains.domain(at);
         let outer = domain.outer();
         if at == outer {
-            // Process 1 is in nobody's.
+            // Process 1 is in no domain.
             return None;
         }
         if outer == reaper {
@@ -189,7 +191,7 @@ mod tests {
         assert!(!domain.adopts());
     }
 
-    /// T172, T173: children of later go past a reaper that has died or released the role.
+    /// T172, T173: children spawned later skip a reaper that has died or released the role.
     #[test]
     fn dead_reapers_are_passed_over() {
         let table = chain(7, &[3, 5]);

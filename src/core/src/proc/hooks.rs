@@ -1,11 +1,12 @@
-//! Registries of functions that are called for each process that ends, walked while they change.
+//! Registries of functions that are called for each process that ends, and that may change during a walk.
 //!
-//! at_exit(9) and the `process_exit` event handlers. Every entry has a place of its own in the order of calling: its
-//! priority, then its turn of coming. A walk remembers the place of the entry it called last and looks for the next one
-//! behind it, so it needs no lock while a function runs, which may block, and entries may come and go meanwhile (R29,
-//! D16): whoever is there during the whole walk is called exactly once, nobody twice. Model: `tests/hooks.rs`.
+//! at_exit(9) and the `process_exit` event handlers. Every entry has a position of its own in the order of calling: its
+//! priority, then its order of registration. A walk remembers the position of the entry it called last and looks for
+//! the next one after it, so it needs no lock while a function runs, which may block, and entries may be added and
+//! removed meanwhile (R29, D16): an entry that is registered during the whole walk is called exactly once. Model:
+//! `tests/hooks.rs`.
 
-/// Where an entry stands in the order of calling. Never used again for another one.
+/// The position of an entry in the order of calling. It is never reused for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     priority: i32,
@@ -15,13 +16,13 @@ pub struct Place {
 /// Why an entry was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is there already (T180).
+    /// The entry is registered already (T180).
     Exists,
     /// There is no room (T183).
     Full,
 }
 
-/// Up to `N` entries in the order of calling. Guarded by a lock of its owner, held for single calls only.
+/// Up to `N` entries in the order of calling. Guarded by a lock of its owner, which is held for single calls only.
 #[derive(Debug)]
 pub struct Registry<T, const N: usize> {
     entries: heapless::Vec<(Place, T), N>,
@@ -35,13 +36,13 @@ impl<T: Copy + PartialEq, const N: usize> Registry<T, N> {
         Self { entries: heapless::Vec::new(), turn: 0 }
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Adds an entry behind all of its priority; lower priorities are called first. O(entries).
+    /// Adds an entry after all others of its priority; lower priorities are called first. O(entries).
     ///
     /// # Errors
     /// [`Refused`]; nothing has changed.
@@ -56,14 +57,15 @@ impl<T: Copy + PartialEq, const N: usize> Registry<T, N> {
         Ok(())
     }
 
-    /// Removes `entry`; returns how many were removed, 0 or 1. A walk that has looked it up before still calls it.
+    /// Removes `entry`; returns how many were removed, 0 or 1. A walk that has already looked it up still calls it.
     pub fn remove(&mut self, entry: &T) -> usize {
         let before = self.entries.len();
         self.entries.retain(|(_, known)| known != entry);
         before - self.entries.len()
     }
 
-    /// The first entry behind `last`, the place of the one called before; `None`: from the beginning. O(log entries).
+    /// Returns the first entry after `last`, the position of the one called before; `None` starts at the beginning.
+    /// O(log entries).
     #[must_use]
     pub fn next(&self, last: Option<Place>) -> Option<(Place, T)> {
         let position = last.map_or(0, |last| self.entries.partition_point(|(place, _)| *place <= last));

@@ -1,9 +1,10 @@
-//! Memory on loan: a spawner waits until its child has stopped using what they share.
+//! vfork: a spawner waits until its child has stopped using the memory they share.
 //!
-//! vfork(2), RFPPWAIT. The child gives back when it replaces its program, or in its exit, right after it has released
-//! its memory and before anything else that may take time (D18, T78, T79). Giving back and waking are one step for one
-//! caller: the flag is cleared with a release, and whoever cleared it wakes (R23). The spawner holds the child's record
-//! over the wait; a hold keeps nobody from dying, so nobody waits in a circle. Model: `tests/loom_loan.rs`.
+//! vfork(2), RFPPWAIT. The child finishes the vfork when it replaces its program, or in its exit, right after it has
+//! released its memory and before anything else that may take time (D18, T78, T79). Clearing the flag and waking belong
+//! to one caller: the flag is cleared with a release, and the caller that cleared it wakes the spawner (R23). The
+//! spawner keeps a reference to the child's record across the wait; a reference keeps no process from dying, so there
+//! is no circular wait. Model: `tests/loom_loan.rs`.
 
 use crate::shim::atomic::{AtomicBool, Ordering};
 use crate::shim::const_unless_loom;
@@ -14,29 +15,30 @@ pub struct Loan(AtomicBool);
 
 impl Loan {
     const_unless_loom! {
-        /// Nothing is on loan.
+        /// No vfork is in progress.
         pub fn new() -> Self {
             Self(AtomicBool::new(false))
         }
     }
 
-    /// The spawner lends, or not, before the child exists for anybody else.
+    /// Sets whether the spawner waits. Called before the child is reachable.
     pub fn set(&self, lent: bool) {
         self.0.store(lent, Ordering::Relaxed);
     }
 
-    /// Whether the child still uses it: what the spawner's wait tests.
+    /// Returns whether the child still uses the memory: the condition of the spawner's wait.
     #[inline]
     pub fn is_lent(&self) -> bool {
-        // Acquire: pairs with `give_back`: the spawner goes on after all that the child did with the memory.
+        // Acquire: pairs with `give_back`, so that the spawner sees all that the child did with the memory.
         self.0.load(Ordering::Acquire)
     }
 
-    /// The child has stopped using it. `true`: it was on loan, and the caller must wake the spawner.
+    /// The child has stopped using the memory. Returns `true` if a vfork was in progress: the caller must wake the
+    /// spawner.
     #[inline]
     #[must_use = "the spawner sleeps for ever if it is not woken"]
     pub fn give_back(&self) -> bool {
-        // Nobody else gives back: the only LWP of the process does.
+        // A load suffices first, because only the last LWP of the process calls this.
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Release)
     }
 }

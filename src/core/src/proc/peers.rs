@@ -1,14 +1,14 @@
 //! Task groups: a leader and its peers, which share what the leader owns and do not outlive it.
 //!
-//! RFTHREAD, `p_peers`. The list hangs off the leader and is guarded by the leader's lock (D15, R28). A leader that ends
-//! closes the group: nobody joins any more; it tells every peer to die, a few at a time, and waits until the last one
-//! has unlinked itself (T74). A peer unlinks itself in its own exit, when it uses nothing of the leader's any more, and
-//! the last one of a closed group wakes the leader. Model: `tests/peers.rs`.
+//! RFTHREAD, `p_peers`. The list hangs off the leader and is guarded by the leader's lock (D15, R28). A leader that
+//! ends closes the group, so that no peer joins any more; it kills every peer, a few at a time, and waits until the
+//! last one has unlinked itself (T74). A peer unlinks itself in its own exit, when it no longer uses anything of the
+//! leader's, and the last one of a closed group wakes the leader. Model: `tests/peers.rs`.
 
 use crate::list::{Links, List, Nodes};
 use crate::shim::guarded::Cell32;
 
-/// What a record needs to be a peer. Guarded by its leader's lock.
+/// The links of a record that can be a peer. Guarded by its leader's lock.
 #[derive(Debug)]
 pub struct PeerLinks {
     links: Links,
@@ -16,7 +16,7 @@ pub struct PeerLinks {
 }
 
 impl PeerLinks {
-    /// Of a process that is nobody's peer.
+    /// The links of a process that is not a peer.
     #[must_use]
     pub const fn new() -> Self {
         Self { links: Links::new(), told: Cell32::new(0) }
@@ -31,7 +31,7 @@ impl Default for PeerLinks {
 
 /// Finds the links of a process by its table slot.
 pub trait Peering {
-    /// The links of the record in `slot`.
+    /// Returns the links of the record in `slot`.
     fn peer_links(&self, slot: u32) -> &PeerLinks;
 }
 
@@ -50,26 +50,26 @@ pub struct Closed;
 /// The peers of one leader.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// Those that the leader has not told to die.
+    /// Peers that the leader has not killed yet.
     untold: List,
     told: List,
     closed: bool,
 }
 
 impl Peers {
-    /// No peers; open.
+    /// An open group without peers.
     #[must_use]
     pub const fn new() -> Self {
         Self { untold: List::new(), told: List::new(), closed: false }
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no peer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.untold.is_empty() && self.told.is_empty()
     }
 
-    /// `slot` becomes a peer; it is nobody's yet.
+    /// Makes `slot` a peer. It must not be a peer already.
     ///
     /// # Errors
     /// [`Closed`]: the leader is ending.
@@ -82,7 +82,8 @@ impl Peers {
         Ok(())
     }
 
-    /// The peer `slot` leaves. `true`: it was the last one of a closed group, and the leader must be woken.
+    /// Removes the peer `slot`. Returns `true` if it was the last one of a closed group: the caller must wake the
+    /// leader.
     #[must_use = "the leader sleeps for ever if it is not woken"]
     pub fn leave<P: Peering + ?Sized>(&mut self, peering: &P, slot: u32) -> bool {
         let told = peering.peer_links(slot).told.get() != 0;
@@ -91,13 +92,13 @@ impl Peers {
         self.closed && self.is_empty()
     }
 
-    /// The leader ends: nobody joins any more.
+    /// Closes the group, because the leader ends: no peer can join from here on.
     pub fn close(&mut self) {
         self.closed = true;
     }
 
-    /// The next peer that the leader has not told to die yet, which it does now. To be called until there is none: the
-    /// lock may be given up in between, since peers only leave a closed group.
+    /// Returns the next peer that the leader must kill. Called until it returns `None`; the lock may be dropped in
+    /// between, because peers only leave a closed group.
     pub fn tell_next<P: Peering + ?Sized>(&mut self, peering: &P) -> Option<u32> {
         let nodes = PeerNodes(peering);
         let slot = self.untold.pop_front(&nodes)?;
@@ -106,7 +107,7 @@ impl Peers {
         Some(slot)
     }
 
-    /// Open and empty again, for a record that is used anew. Nobody is in it.
+    /// Opens the group again, for a record that is reused. It must be empty.
     pub fn reset(&mut self) {
         debug_assert!(self.is_empty(), "a leader outlives its peers");
         self.closed = false;
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(group.join(&table, 2), Ok(()));
     }
 
-    /// T74: each is told once, and the last to leave wakes the leader.
+    /// T74: each peer is killed once, and the last to leave wakes the leader.
     #[test]
     fn a_closed_group_runs_out() {
         let table = table();

@@ -1,25 +1,25 @@
-//! Quotas: how much a process and all its descendants may have together.
+//! Quotas: how much a process and all its descendants may use together.
 //!
-//! A process that is started with a quota founds a *tenant*; whatever it starts belongs to it, and whatever those
-//! start. Tenants nest: what an inner one has counts for the outer ones, too. Each has a [`Ledger`]; a charge goes to
-//! every ledger from the inside out and is taken back when one refuses, so a refusal leaves nothing behind. In each
-//! ledger the test and the addition are one step: of two that race for the last place one gets it. Processes are
-//! charged until they have been reaped (T81). Model: `tests/loom_quota.rs`.
+//! A process that is started with a quota founds a *tenant*, to which all its descendants belong. Tenants nest: the
+//! usage of an inner one counts for the outer ones, too. Each has a [`Ledger`]; a charge goes to every ledger from the
+//! inside out and is undone when one refuses, so a refusal changes nothing. In each ledger the test and the addition
+//! are one step: of two that race for the last unit one gets it. Processes are charged until they have been reaped
+//! (T81). Model: `tests/loom_quota.rs`.
 
 use crate::shim::atomic::{AtomicU64, Ordering};
 use crate::shim::const_unless_loom;
 use crate::shim::guarded::{Cell32, Cell64};
 
-/// No tenant: what a chain of tenants ends with.
+/// No tenant: the end of a chain of tenants.
 pub const NOBODY: u32 = 0;
 
 /// The most that a tenant may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Processes, those that wait to be reaped included.
+    /// Processes, zombies included.
     pub processes: u32,
-    /// LWPs, those included that have ended and of which somebody has a handle. The place of one that was joined comes back a
-    /// moment later; that of a process's last one before the process can be waited for.
+    /// LWPs, including those that have ended and for which a handle exists. The charge of an LWP that was joined is
+    /// returned a moment later; that of a process's last one before the process can be waited for.
     pub lwps: u32,
     /// Bytes of memory: heap, stacks and arenas.
     pub memory: u64,
@@ -51,10 +51,10 @@ impl Resource {
     const COUNT: usize = 3;
 }
 
-/// What one tenant has and may have, and the tenant around it.
+/// The usage and the limits of one tenant, and the tenant around it.
 #[derive(Debug)]
 pub struct Ledger {
-    /// By [`Resource`]. Written before the tenant has members.
+    /// Indexed by [`Resource`]. Written before the tenant has members.
     limits: [Cell64; Resource::COUNT],
     outer: Cell32,
     used: [AtomicU64; Resource::COUNT],
@@ -62,13 +62,13 @@ pub struct Ledger {
 
 /// Finds ledgers by number.
 pub trait Tenants {
-    /// The ledger of a tenant that has members.
+    /// Returns the ledger of a tenant that has members.
     fn ledger(&self, tenant: u32) -> &Ledger;
 }
 
 impl Ledger {
     const_unless_loom! {
-        /// A ledger without limits, of a tenant inside nobody.
+        /// A ledger without limits, of a tenant without an outer one.
         pub fn new() -> Self {
             Self {
                 limits: [const { Cell64::new(u64::MAX) }; Resource::COUNT],
@@ -78,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// Makes it that of a new tenant inside `outer`. Nobody can reach it yet.
+    /// Initializes it for a new tenant inside `outer`. Called before the tenant is reachable.
     pub fn open(&self, quota: Quota, outer: u32) {
         let limits = [u64::from(quota.processes), u64::from(quota.lwps), quota.memory];
         for (cell, limit) in self.limits.iter().zip(limits) {
@@ -90,13 +90,13 @@ impl Ledger {
         }
     }
 
-    /// The tenant around this one, or [`NOBODY`].
+    /// Returns the tenant around this one, or [`NOBODY`].
     #[must_use]
     pub fn outer(&self) -> u32 {
         self.outer.get()
     }
 
-    /// Its limits.
+    /// Returns its limits.
     #[must_use]
     pub fn quota(&self) -> Quota {
         Quota {
@@ -106,13 +106,13 @@ impl Ledger {
         }
     }
 
-    /// How much the tenant has.
+    /// Returns how much the tenant uses.
     #[must_use]
     pub fn used(&self, resource: Resource) -> u64 {
         self.used[resource as usize].load(Ordering::Relaxed)
     }
 
-    /// Adds `amount` unless that were too much.
+    /// Adds `amount` unless that would exceed the limit.
     fn take(&self, resource: Resource, amount: u64) -> bool {
         let (used, limit) = (&self.used[resource as usize], self.limits[resource as usize].get());
         // Relaxed: a count orders nothing else.
@@ -126,7 +126,7 @@ impl Ledger {
         }
     }
 
-    /// Takes `amount` off again.
+    /// Subtracts `amount`.
     fn give(&self, resource: Resource, amount: u64) {
         let before = self.used[resource as usize].fetch_sub(amount, Ordering::Relaxed);
         debug_assert!(before >= amount, "a tenant gives back what it has (I12)");
@@ -139,8 +139,8 @@ impl Default for Ledger {
     }
 }
 
-/// Charges `amount` to `tenant` and all tenants around it. `false`: one of them may not have so much, and none is
-/// charged. Any context; the tenants must be held.
+/// Charges `amount` to `tenant` and all tenants around it. Returns `false` if one of them would exceed its limit; then
+/// none is charged. Any context; the caller has references to the tenants.
 #[must_use]
 pub fn charge(tenants: &impl Tenants, tenant: u32, resource: Resource, amount: u64) -> bool {
     let mut next = tenant;
@@ -155,17 +155,17 @@ pub fn charge(tenants: &impl Tenants, tenant: u32, resource: Resource, amount: u
     true
 }
 
-/// Takes a charge back. As [`charge`].
+/// Undoes a charge. Context as for [`charge`].
 pub fn discharge(tenants: &impl Tenants, tenant: u32, resource: Resource, amount: u64) {
     give_up_to(tenants, tenant, NOBODY, resource, amount);
 }
 
-/// Takes `amount` off `tenant` and those around it, as far as `end`, which is left out.
+/// Subtracts `amount` from `tenant` and those around it, up to `end`, which is excluded.
 fn give_up_to(tenants: &impl Tenants, tenant: u32, end: u32, resource: Resource, amount: u64) {
     let mut next = tenant;
     while next != end {
         let ledger = tenants.ledger(next);
-        // First the way on: the last member's charge may be what keeps the tenant.
+        // The outer tenant is read first, because the last member's charge may be what keeps the tenant.
         next = ledger.outer();
         ledger.give(resource, amount);
     }
@@ -194,7 +194,7 @@ mod tests {
         Quota { processes, ..Quota::UNLIMITED }
     }
 
-    /// T81: a place that is given back can be had again, and not before.
+    /// T81: a unit can be charged again when it has been given back, and not before.
     #[test]
     fn a_limit_is_a_limit() {
         let tenants = nested(&[processes(2)]);
@@ -211,7 +211,7 @@ mod tests {
         let tenants = nested(&[processes(3), processes(9)]);
         assert!(charge(&tenants, 2, Resource::Processes, 2));
         assert!(charge(&tenants, 1, Resource::Processes, 1));
-        // The outer one is full: the inner one gets nothing, and has nothing more than before.
+        // If the outer tenant is full, the inner one's charge is refused and its usage does not change.
         assert!(!charge(&tenants, 2, Resource::Processes, 1));
         assert_eq!([0, 1].map(|index| tenants[index].used(Resource::Processes)), [3, 2]);
         discharge(&tenants, 2, Resource::Processes, 2);
@@ -233,7 +233,7 @@ mod tests {
         assert!(charge(&tenants, 1, Resource::Lwps, u64::from(u32::MAX)), "more than there can be");
     }
 
-    /// A record that was a tenant before is a new one.
+    /// A record that was a tenant before starts as a new one.
     #[test]
     fn a_ledger_is_used_again() {
         let tenants = nested(&[processes(1)]);

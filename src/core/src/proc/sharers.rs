@@ -1,9 +1,9 @@
-//! Sharers: how long memory lives that several processes use.
+//! Sharers: the lifetime of memory that several processes use.
 //!
-//! A process that may still run its program is a *user*; one that is past the first stage of its end is a *corpse* until
-//! it has been reaped. When the last user goes, the memory is given back, at once and by that one; when nobody is left
-//! at all, the addresses are free for others. Both duties are values and each is had once, in whichever order the
-//! sharers end and are reaped (T73; BSD's `vmspace` counts, in one word). Model: `tests/loom_sharers.rs`.
+//! A process that may still run its program is a *user*; one that is past the first stage of its end is a *corpse*
+//! until it has been reaped. The last user to go releases the memory at once; when no sharer is left, the addresses are
+//! free for others. Both duties are values, and each is returned once, in whichever order the sharers end and are
+//! reaped (T73; BSD's `vmspace` counts, in one word). Model: `tests/loom_sharers.rs`.
 
 use crate::shim::atomic::{AtomicU64, Ordering, fence};
 use crate::shim::const_unless_loom;
@@ -16,39 +16,39 @@ const CORPSE: u64 = 1 << 32;
 #[derive(Debug)]
 pub struct Sharers(AtomicU64);
 
-/// The duty to give the memory back: nobody uses it any more.
+/// The duty to release the memory: no process uses it any more.
 #[derive(Debug)]
 #[must_use = "the memory leaks if the duty is dropped"]
 pub struct ReturnMemory(());
 
-/// The duty to free the addresses: nobody is left who had the memory.
+/// The duty to free the addresses: no process that used the memory is left.
 #[derive(Debug)]
 #[must_use = "the addresses are lost if the duty is dropped"]
 pub struct FreeAddresses(());
 
 impl Sharers {
     const_unless_loom! {
-        /// Nobody's.
+        /// Memory without sharers.
         pub fn new() -> Self {
             Self(AtomicU64::new(0))
         }
     }
 
-    /// A first user comes. Nobody else knows the memory.
+    /// Adds the first user. The memory must not be reachable by others yet.
     pub fn begin(&self) {
         self.0.store(USER, Ordering::Relaxed);
     }
 
-    /// One more user comes, brought in by one that there is.
+    /// Adds a user, on behalf of an existing one.
     pub fn join(&self) {
         let before = self.0.fetch_add(USER, Ordering::Relaxed);
         debug_assert!(before & USERS != 0, "memory is shared by those that have it");
     }
 
-    /// A user is past the first stage of its end: it will touch the memory no more, and is a corpse from here on. The
-    /// last one gets the duty, which is to be done before it is [`Sharers::bury`]'s turn.
+    /// A user has passed the first stage of its end: it will not touch the memory again, and is a corpse from here on.
+    /// The last one gets the duty, which must be done before [`Sharers::bury`] is called for it.
     pub fn retire(&self) -> Option<ReturnMemory> {
-        // Release: what this user did with the memory comes before its being given back.
+        // Release: this user's accesses precede the release of the memory.
         let before = self.0.fetch_add(CORPSE - USER, Ordering::Release);
         debug_assert!(before & USERS != 0, "users below zero (I12)");
         if before & USERS != USER {
@@ -59,9 +59,9 @@ impl Sharers {
         Some(ReturnMemory(()))
     }
 
-    /// A corpse is gone. The last sharer of all gets the duty.
+    /// Removes a corpse. The last sharer of all gets the duty.
     pub fn bury(&self) -> Option<FreeAddresses> {
-        // Release: the memory was given back, by this one perhaps, before the addresses are free.
+        // Release: the memory was released, perhaps by this sharer, before the addresses are free.
         let before = self.0.fetch_sub(CORPSE, Ordering::Release);
         debug_assert!(before >= CORPSE, "corpses below zero (I12)");
         if before != CORPSE {
@@ -72,7 +72,7 @@ impl Sharers {
         Some(FreeAddresses(()))
     }
 
-    /// Users and corpses now, for diagnosis and tests.
+    /// Returns the number of users and corpses, for diagnosis and tests.
     #[must_use]
     pub fn counts(&self) -> (u32, u32) {
         let word = self.0.load(Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl Default for Sharers {
 mod tests {
     use super::*;
 
-    /// T71, T72: one process: its memory goes at its end, the addresses when it is reaped.
+    /// T71, T72: one process: its memory is released at its end, the addresses when it is reaped.
     #[test]
     fn one_user() {
         let sharers = Sharers::new();
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// A user that has been brought in by one that ended since keeps the memory.
+    /// A user that was added by one that ended since keeps the memory.
     #[test]
     fn a_user_brings_in_another() {
         let sharers = Sharers::new();

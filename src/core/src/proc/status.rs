@@ -12,37 +12,37 @@ const CORE: u16 = 0x80;
 const STOPPED: u16 = 0x7f;
 const CONTINUED: u16 = 0xffff;
 
-/// What happened to a child, as its parent is told.
+/// What happened to a child, as reported to its parent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Status(u16);
 
 /// A status word, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It exited with this code.
+    /// The child exited with this code.
     Exited(u8),
-    /// A signal ended it.
+    /// A signal ended the child.
     Signaled {
-        /// Which one.
+        /// The signal.
         signal: u8,
-        /// Whether the signal tells of a fault.
+        /// Whether the signal reports a fault.
         core_class: bool,
     },
-    /// A signal stopped it.
+    /// A signal stopped the child.
     Stopped(u8),
-    /// It was continued.
+    /// The child was continued.
     Continued,
 }
 
 impl Status {
-    /// Exit with `code`, of which the low 8 bits are kept.
+    /// Returns the status of an exit with `code`, of which the low 8 bits are kept.
     #[inline]
     #[must_use]
     pub const fn exited(code: i32) -> Self {
         Self(((code as u32 & 0xff) << 8) as u16)
     }
 
-    /// Death by `signal`.
+    /// Returns the status of a death by `signal`.
     #[must_use]
     pub const fn signaled(signal: Signal) -> Self {
         let core = match signal.default_action() {
@@ -52,33 +52,33 @@ impl Status {
         Self(signal.number() as u16 | core)
     }
 
-    /// Stopped by `signal`.
+    /// Returns the status of a stop by `signal`.
     #[must_use]
     pub const fn stopped(signal: Signal) -> Self {
         Self(((signal.number() as u16) << 8) | STOPPED)
     }
 
-    /// Continued.
+    /// Returns the status of a continue.
     #[must_use]
     pub const fn continued() -> Self {
         Self(CONTINUED)
     }
 
-    /// The word, as BSD programs know it.
+    /// Returns the word, as BSD programs know it.
     #[inline]
     #[must_use]
     pub const fn word(self) -> u16 {
         self.0
     }
 
-    /// A word that [`Status::word`] gave.
+    /// Returns the status of a word that [`Status::word`] returned.
     #[inline]
     #[must_use]
     pub const fn from_word(word: u16) -> Self {
         Self(word)
     }
 
-    /// What the word says.
+    /// Decodes the word.
     #[must_use]
     pub const fn event(self) -> Event {
         match self.0 {
@@ -89,7 +89,7 @@ impl Status {
         }
     }
 
-    /// The exit code, if it exited.
+    /// Returns the exit code, if the child exited.
     #[must_use]
     pub const fn code(self) -> Option<u8> {
         match self.event() {
@@ -98,7 +98,7 @@ impl Status {
         }
     }
 
-    /// The signal that ended it, if one did.
+    /// Returns the signal that ended the child, if one did.
     #[must_use]
     pub const fn signal(self) -> Option<Signal> {
         match self.event() {
@@ -107,12 +107,12 @@ impl Status {
         }
     }
 
-    /// The status a shell, or a host, would show: the code, or 128 plus the signal number.
+    /// Returns the status that a shell, or a host, would show: the code, or 128 plus the signal number.
     #[must_use]
     pub const fn shell_code(self) -> u8 {
         match self.event() {
             Event::Exited(code) => code,
-            // Saturating: a word from elsewhere can name a signal that does not exist.
+            // Saturating, because a word from outside can name a signal that does not exist.
             Event::Signaled { signal, .. } | Event::Stopped(signal) => 128_u8.saturating_add(signal),
             Event::Continued => 0,
         }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(Status::continued().signal(), None);
     }
 
-    /// Also for words that nothing here makes: decoding is total.
+    /// This holds for words that the kernel never makes, too: decoding is total.
     #[test]
     fn every_word_decodes_and_prints() {
         for word in 0..=u16::MAX {

@@ -1,4 +1,4 @@
-//! Stops and continues of a process: who counts as stopped, and what the parent is told, once.
+//! Stops and continues of a process: which LWPs count as stopped, and what is reported to the parent, once.
 //!
 //! ```text
 //!            stop                     counted == live: news Stopped
@@ -9,46 +9,46 @@
 //! ```
 //!
 //! A stop is complete when every live LWP counts as stopped: it has parked at a kill point, or it sleeps, and will park
-//! before it returns to its program (T142), so a sleeper does not delay the report. Whoever leaves
-//! instead of parking takes its count along, and the rest is judged again (R25, T143). The parent is told of each stop
-//! once and of each continue once (I7): a continue cancels a stop that was not told yet and the other way round (T146,
-//! T147); SIGKILL ends the stop and all that could be told of it (T37). A parent that is to stop itself parks before it
-//! looks at its children, so that of a job that was stopped and continued it tells the continue (R27, T148).
+//! before it returns to its program (T142), so a sleeper does not delay the report. An LWP that leaves instead of
+//! parking is no longer counted, and the rest is judged again (R25, T143). Each stop and each continue is reported to
+//! the parent once (I7): a continue cancels a stop that was not reported yet and vice versa (T146, T147); SIGKILL ends
+//! the stop and cancels every report of it (T37). A parent that must stop itself parks before it checks its children,
+//! so it reports the continue of a job that was stopped and continued (R27, T148).
 //!
 //! Guarded by one lock of the process, which also guards the list of its LWPs; a waiter takes it under its own family
-//! lock, so a child that is being told of is a child still (R26). Model: `tests/stop.rs`. The kernel does not use it
-//! yet: it has no signals that stop.
+//! lock, so a child that is being reported is still its child (R26). Model: `tests/stop.rs`. The kernel does not use it
+//! yet, because it has no signals that stop.
 
 use crate::proc::status::Status;
 use crate::shim::guarded::Cell32;
 use crate::signal::Signal;
 
-/// What must be done after a change, when the lock is given up.
+/// What the caller must do after a change, when it has dropped the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the effect is the only wake-up there is"]
 pub enum Effect {
     /// Nothing.
     Nothing,
-    /// Tell the parent: its signal, then its waiters.
+    /// Report to the parent: its signal, then its waiters.
     Tell,
-    /// Let the parked LWPs go on, and those who sleep return when they wake.
+    /// Resume the parked LWPs; sleeping ones return to their program when they wake.
     Resume,
     /// Both.
     ResumeAndTell,
 }
 
-/// One LWP's part: the number of the stop in which it counts as stopped.
+/// The part of one LWP: the number of the stop in which it counts as stopped.
 #[derive(Debug)]
 pub struct Standing(Cell32);
 
 impl Standing {
-    /// Of an LWP that runs.
+    /// An LWP that runs.
     #[must_use]
     pub const fn new() -> Self {
         Self(Cell32::new(0))
     }
 
-    /// For a record that is used again.
+    /// Resets it for a record that is reused.
     pub fn clear(&self) {
         self.0.set(0);
     }
@@ -68,7 +68,7 @@ enum State {
     Ended,
 }
 
-/// What the parent has not been told yet.
+/// What has not been reported to the parent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum News {
     None,
@@ -80,43 +80,43 @@ enum News {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stops {
     state: State,
-    /// Number of the present stop, or of the last one; never 0 during a stop.
+    /// The number of the present stop, or of the last one; never 0 during a stop.
     number: u32,
-    /// LWPs that count as stopped.
+    /// The number of LWPs that count as stopped.
     counted: u32,
     news: News,
 }
 
 impl Stops {
-    /// Of a process that runs.
+    /// A process that runs.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: State::Runs, number: 0, counted: 0, news: News::None }
     }
 
-    /// A stop signal has come. `true`: the process is to stop now. The caller [counts](Stops::count) those who sleep,
-    /// interrupts those who run, and [settles](Stops::settle), all under one hold of the lock. `false`: it is stopped
-    /// or stopping already, or is being killed (T26).
+    /// A stop signal has been received. Returns `true` if the process must stop now: the caller [counts](Stops::count)
+    /// the sleeping LWPs, interrupts the running ones, and [settles](Stops::settle), all under one acquisition of the
+    /// lock. `false`: it is stopped or stopping already, or is being killed (T26).
     #[must_use]
     pub fn stop(&mut self, signal: Signal) -> bool {
         if self.state != State::Runs {
             return false;
         }
         self.state = State::Stopping(signal);
-        // Never 0, which is nobody's.
+        // Never 0, which means that an LWP counts in no stop.
         self.number = self.number.checked_add(1).unwrap_or(1);
         self.counted = 0;
         self.news = News::None;
         true
     }
 
-    /// Whether an LWP that comes to a kill point, or that wants to look at its children, has to park first.
+    /// Returns whether an LWP must park first, at a kill point or before it checks its children.
     #[must_use]
     pub const fn must_park(&self) -> bool {
         matches!(self.state, State::Stopping(_) | State::Stopped(_))
     }
 
-    /// This LWP counts as stopped from here on: it sleeps in the kernel. Once or more often.
+    /// Counts this LWP as stopped, because it sleeps in the kernel. May be called more than once.
     pub fn count(&mut self, lwp: &Standing) {
         if self.must_park() && lwp.0.get() != self.number {
             lwp.0.set(self.number);
@@ -124,9 +124,10 @@ impl Stops {
         }
     }
 
-    /// This LWP, which [must park](Stops::must_park), does; `live` LWPs have not left. Unless there is an effect to
-    /// carry out it sleeps under this very hold of the lock; after an effect, and whenever it wakes, it asks again whether
-    /// it must park: there may have been a continue, and another stop, in which it does not count yet.
+    /// This LWP, which [must park](Stops::must_park), parks; `live` LWPs have not left. Unless there is an effect to
+    /// carry out it goes to sleep under this same acquisition of the lock; after an effect, and whenever it wakes, it
+    /// checks again whether it must park, because there may have been a continue and another stop, in which it does not
+    /// count yet.
     pub fn park(&mut self, lwp: &Standing, live: u32) -> Effect {
         self.count(lwp);
         self.settle(live)
@@ -141,7 +142,7 @@ impl Stops {
         self.settle(live)
     }
 
-    /// Whether the stop is complete now, with `live` LWPs.
+    /// Returns the effect of the stop being complete with `live` LWPs, if it is.
     pub fn settle(&mut self, live: u32) -> Effect {
         match self.state {
             State::Stopping(signal) if live > 0 && self.counted == live => {
@@ -153,7 +154,7 @@ impl Stops {
         }
     }
 
-    /// SIGCONT has come. A process that runs does not notice (T145).
+    /// SIGCONT has been received. It has no effect on a process that runs (T145).
     pub fn cont(&mut self) -> Effect {
         if !self.must_park() {
             return Effect::Nothing;
@@ -163,7 +164,7 @@ impl Stops {
         Effect::ResumeAndTell
     }
 
-    /// The process is being killed, or is exiting: it does not stop any more, and nothing is told but its end (T37).
+    /// The process is being killed or is exiting: it does not stop any more, and only its end is reported (T37).
     pub fn kill(&mut self) -> Effect {
         let was_stopped = self.must_park();
         self.state = State::Ended;
@@ -171,8 +172,8 @@ impl Stops {
         if was_stopped { Effect::Resume } else { Effect::Nothing }
     }
 
-    /// What a waiter is to be told: stops if it asked for them (WUNTRACED), continues if it asked for them
-    /// (WCONTINUED). Told once, unless it wants to `keep` it (WNOWAIT).
+    /// Returns what to report to a waiter: stops if it asked for them (WUNTRACED), continues if it asked for them
+    /// (WCONTINUED). Each is reported once, unless the waiter wants to `keep` it (WNOWAIT).
     pub fn tell(&mut self, stopped: bool, continued: bool, keep: bool) -> Option<Status> {
         let status = match (self.news, self.state) {
             (News::Stopped, State::Stopped(signal)) if stopped => Status::stopped(signal),
@@ -206,7 +207,7 @@ mod tests {
         (stops, [Standing::new(), Standing::new()])
     }
 
-    /// Both have parked.
+    /// Both LWPs have parked.
     fn stopped() -> (Stops, [Standing; 2]) {
         let (mut stops, lwps) = stopping();
         assert_eq!(stops.park(&lwps[0], 2), Effect::Nothing);
@@ -225,7 +226,7 @@ mod tests {
         assert!(stops.must_park());
     }
 
-    /// Whoever sleeps does not delay the report, and does not count twice when it wakes and parks.
+    /// A sleeper does not delay the report, and does not count twice when it wakes and parks.
     #[test]
     fn sleepers_count_at_once() {
         let (mut stops, lwps) = stopping();
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!(stops.counted, 2);
     }
 
-    /// R25: the last one that runs leaves instead; one that counts leaves and is not counted any more.
+    /// R25: the last running LWP leaves instead; one that counts leaves and is not counted any more.
     #[test]
     fn whoever_leaves_is_not_counted() {
         let (mut stops, lwps) = stopping();

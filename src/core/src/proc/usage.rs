@@ -1,10 +1,10 @@
-//! Resource usage: what a process and its departed LWPs have used, folded exactly once.
+//! Resource usage: what a process and its dead LWPs have used, folded exactly once.
 //!
-//! getrusage(2). An LWP's figures are added to its process when it retires, by the code that runs after its last
-//! switch, so the time of departed LWPs counts (T94) and the last one's is not counted twice (T95, R45: modelled in
-//! `tests/loom_exit.rs`). A reaped child's figures, with those of its own reaped children, are added to its parent's
-//! "children" account (T121, T122). The peak of memory does not add up: of several processes it is the highest one's,
-//! as in `ru_maxrss`.
+//! getrusage(2). An LWP's usage is added to its process when it retires, by the code that runs after its last switch,
+//! so the time of dead LWPs counts (T94) and the last one's is not counted twice (T95, R45: modelled in
+//! `tests/loom_exit.rs`). A reaped child's usage, with that of its own reaped children, is added to its parent's
+//! "children" account (T121, T122). Peaks of memory do not add up: of several processes the highest counts, as in
+//! `ru_maxrss`.
 
 use crate::shim::atomic::{AtomicU64, Ordering};
 use crate::shim::const_unless_loom;
@@ -26,7 +26,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Both together: sums, and the higher of the two peaks.
+    /// Returns the sum of both, with the higher of the two peaks.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Usage {
         }
     }
 
-    /// This, less what `earlier` had; the peak stays what it is, for there is no difference of peaks.
+    /// Returns this less `earlier`; the peak is kept, because there is no difference of peaks.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Usage {
     }
 }
 
-/// Figures that one LWP alone writes (while it switches), and others may read.
+/// The usage of one LWP, which alone writes it (while it switches); others may read it.
 #[derive(Debug)]
 pub struct LwpUsage {
     cpu_ticks: Cell64,
@@ -64,28 +64,28 @@ pub struct LwpUsage {
 }
 
 impl LwpUsage {
-    /// Nothing used.
+    /// No usage.
     #[must_use]
     pub const fn new() -> Self {
         Self { cpu_ticks: Cell64::new(0), voluntary: Cell64::new(0), involuntary: Cell64::new(0) }
     }
 
-    /// Forgets everything, for a record that is used again.
+    /// Resets it, for a record that is reused.
     pub fn reset(&self) {
         self.cpu_ticks.set(0);
         self.voluntary.set(0);
         self.involuntary.set(0);
     }
 
-    /// Moves the figures of an LWP that has ended to its process's account, which it has not added to before. The record
-    /// is ready for its next use then.
+    /// Moves the usage of an LWP that has ended to its process's account. Must be called once for each LWP; the record
+    /// can be reused afterwards.
     #[inline]
     pub fn settle(&self, account: &Account) {
         account.cpu_ticks.fetch_add(self.cpu_ticks.get(), Ordering::Relaxed);
         account.voluntary.fetch_add(self.voluntary.get(), Ordering::Relaxed);
         self.cpu_ticks.set(0);
         self.voluntary.set(0);
-        // Most LWPs end before anybody preempts them.
+        // Most LWPs end before they are preempted.
         if self.involuntary.get() != 0 {
             account.involuntary.fetch_add(self.involuntary.get(), Ordering::Relaxed);
             self.involuntary.set(0);
@@ -93,7 +93,7 @@ impl LwpUsage {
         account.lwps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The LWP leaves its CPU after `ticks`. Only on that CPU, interrupts masked.
+    /// The LWP leaves its CPU after `ticks`. Called only on that CPU, interrupts masked.
     #[inline]
     pub fn charge(&self, ticks: u64, voluntary: bool) {
         self.cpu_ticks.set(self.cpu_ticks.get().wrapping_add(ticks));
@@ -101,7 +101,7 @@ impl LwpUsage {
         switches.set(switches.get().wrapping_add(1));
     }
 
-    /// The figures so far.
+    /// Returns the usage so far.
     #[must_use]
     pub fn read(&self) -> Usage {
         Usage {
@@ -144,14 +144,14 @@ impl Account {
         }
     }
 
-    /// Forgets everything, for a record that is used again.
+    /// Resets it, for a record that is reused.
     pub fn reset(&self) {
         for field in [&self.cpu_ticks, &self.voluntary, &self.involuntary, &self.lwps, &self.peak_memory] {
             field.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Adds `usage`. The caller sees to it that each figure is added once.
+    /// Adds `usage`. The caller must add each amount only once.
     #[inline]
     pub fn add(&self, usage: Usage) {
         self.cpu_ticks.fetch_add(usage.cpu_ticks, Ordering::Relaxed);
@@ -161,23 +161,23 @@ impl Account {
         self.raise_peak(usage.peak_memory);
     }
 
-    /// There was a moment with `bytes` of memory.
+    /// Raises the peak to `bytes` of memory if it was lower.
     #[inline]
     pub fn raise_peak(&self, bytes: u64) {
-        // The look first: most of the time there is nothing to write.
+        // A load comes first, because most of the time there is nothing to write.
         if bytes > self.peak_memory.load(Ordering::Relaxed) {
             self.peak_memory.fetch_max(bytes, Ordering::Relaxed);
         }
     }
 
-    /// LWPs that have ended so far.
+    /// Returns the number of LWPs that have ended so far.
     #[inline]
     #[must_use]
     pub fn lwps(&self) -> u64 {
         self.lwps.load(Ordering::Relaxed)
     }
 
-    /// The sum so far. Consistent once nobody adds any more.
+    /// Returns the sum so far. Consistent once no CPU adds to it any more.
     #[must_use]
     pub fn read(&self) -> Usage {
         Usage {
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(expected, usage(123, 3, 0, 3));
     }
 
-    /// T121, T122: what a parent gets of a child is the child's own usage and that of its reaped descendants.
+    /// T121, T122: a parent receives the usage of the child itself and of the child's reaped descendants.
     #[test]
     fn reaping_folds_descendants() {
         let (child, childs_children, parents_children) = (Account::new(), Account::new(), Account::new());
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(own.read().peak_memory, 0);
     }
 
-    /// Of peaks that several CPUs see at once the highest stays.
+    /// Of peaks that several CPUs report at once the highest stays.
     #[test]
     fn peaks_from_many_threads() {
         let account = Account::new();
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(account.read().peak_memory, 3999);
     }
 
-    /// A difference of figures stays right when a counter has wrapped.
+    /// A difference stays right when a counter has wrapped.
     #[test]
     fn since_undoes_plus() {
         let (a, b) = (usage(u64::MAX, 1, 2, 3), usage(5, 6, 7, u64::MAX));

@@ -1,9 +1,9 @@
-//! Loadable programs: what an ELF says about how it is to be loaded, checked once, before anything is mapped.
+//! Loadable programs: how an ELF must be loaded, checked once, before anything is mapped.
 //!
 //! A program is a position-independent executable without an interpreter. Its addresses begin at 0 and are moved as a
-//! whole; it asks for nothing but functions of the kernel, by their names. The contents of what may not be written lie
-//! in the file as they are to be mapped, page by page; what may be written is copied for each process ([`Part`]), and
-//! only there the loader changes anything ([`relocation`]). [`tls`] lays out what each LWP has for itself.
+//! whole; it imports only functions of the kernel, by their names. Read-only contents lie in the file as they are
+//! mapped, page by page; writable contents are copied for each process ([`Part`]), and only there the loader changes
+//! anything ([`relocation`]). [`tls`] lays out what each LWP has for itself.
 //!
 //! ELF: the gABI, and "ELF for the Arm 64-bit Architecture" (IHI 0056).
 
@@ -34,7 +34,7 @@ const MAX_PARTS: usize = 8;
 /// Most bytes of addresses that a program may have.
 pub const MAX_SPAN: u64 = 1 << 27;
 
-/// Why a file is no program that can be loaded.
+/// Why a file is not a loadable program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The bytes are no ELF, or cut short.
@@ -46,7 +46,7 @@ pub enum LoadError {
     /// It is linked for fixed addresses, or is no executable.
     #[error("it is no position-independent executable")]
     NotRelocatable,
-    /// Its entry lies in nothing that can be executed.
+    /// Its entry is not in an executable segment.
     #[error("it has no entry: was the linker told of `runtime_entry`?")]
     NoEntry,
     /// Its segments overlap, are too large or too many, or cannot be mapped from where they lie in the file.
@@ -55,16 +55,16 @@ pub enum LoadError {
     /// A segment can be written and executed.
     #[error("a segment is writable and executable")]
     WritableText,
-    /// Its dynamic section, or what that names, is not there.
+    /// Its dynamic section, or a table named there, is missing.
     #[error("its dynamic section is damaged")]
     BadDynamic,
-    /// It asks for a relocation that is none of its kind, or lies where nothing may be changed.
+    /// It has a relocation of an unknown kind, or one outside its data.
     #[error("a relocation that a program cannot have, of type {0}")]
     BadRelocation(u32),
     /// It needs a shared library that is not the kernel, or an interpreter.
     #[error("it needs a shared library")]
     NeedsLibrary,
-    /// The initial contents of its thread-local storage are not there, or are aligned beyond a page.
+    /// The initial contents of its thread-local storage are missing, or are aligned beyond a page.
     #[error("its thread-local storage cannot be laid out")]
     BadTls,
 }
@@ -75,7 +75,7 @@ impl From<elf::ParseError> for LoadError {
     }
 }
 
-/// What may be done with the addresses of a part.
+/// The permissions of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Read and executed; the same for all processes.
@@ -89,30 +89,30 @@ pub enum Access {
 /// A stretch of a program's addresses, in whole pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What may be done with it.
+    /// The permissions.
     pub access: Access,
     /// Its addresses, relative to the program's base.
     pub pages: Range<u64>,
-    /// Where in the file the page of its first byte begins; meaningless for [`Access::Data`].
+    /// Offset in the file of the page of its first byte; unused for [`Access::Data`].
     pub file_page: u64,
-    /// Where in the file its contents lie, ...
+    /// Offset of its contents in the file, ...
     pub contents: Range<usize>,
-    /// ... and to which address they go. What is around them is zero in data.
+    /// ... and the addresses they are copied to. The data around them is zero.
     pub address: u64,
 }
 
-/// How a program is to be loaded.
+/// A description of how to load a program.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The file.
     pub file: &'a [u8],
     /// Its parts, by their addresses, which do not overlap.
     pub parts: Vec<Part, MAX_PARTS>,
-    /// Addresses that it takes, from its base, in whole pages.
+    /// The size of its address range, from its base, in whole pages.
     pub span: u64,
     /// Its entry, relative to the base.
     pub entry: u64,
-    /// What is to be changed in its data.
+    /// The changes to its data.
     pub relocations: Tables<'a>,
     /// Its thread-local storage.
     pub tls: Template,
@@ -152,18 +152,18 @@ impl<'a> Plan<'a> {
         Ok(Self { relocations, ..plan })
     }
 
-    /// The part that has `address`.
+    /// Returns the part that contains `address`.
     fn part_of(&self, address: u64) -> Option<&Part> {
         self.parts.iter().find(|part| part.pages.contains(&address))
     }
 
-    /// Whether all of `addresses` can be written.
+    /// Returns whether all of `addresses` can be written.
     pub(crate) fn is_data(&self, addresses: &Range<u64>) -> bool {
         self.part_of(addresses.start)
             .is_some_and(|part| part.access == Access::Data && addresses.end <= part.pages.end)
     }
 
-    /// The bytes of the file that will lie at `addresses`; `None`: not all of them come from the file.
+    /// Returns the bytes of the file that are loaded at `addresses`; `None` if not all of them come from the file.
     pub(crate) fn bytes_at(&self, address: u64, length: u64) -> Option<&'a [u8]> {
         let part = self.part_of(address)?;
         let start =
@@ -173,7 +173,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What the program headers say, one after the other.
+/// Reads the program headers, one after the other.
 #[derive(Default)]
 struct Segments<'a> {
     parts: Vec<Part, MAX_PARTS>,
@@ -212,7 +212,7 @@ impl<'a> Segments<'a> {
         let bytes = contents(file, header).ok_or(LoadError::BadSegments)?;
         let end = header.p_vaddr.checked_add(header.p_memsz).filter(|end| *end <= MAX_SPAN);
         let pages = header.p_vaddr & !(PAGE - 1)..end.ok_or(LoadError::BadSegments)?.next_multiple_of(PAGE);
-        // Pages are mapped as they lie in the file, which says nothing about what lies behind its bytes.
+        // Pages are mapped as they lie in the file, so the bytes after a segment's end may be anything.
         let shared = access != Access::Data;
         let mappable =
             header.p_offset % PAGE == header.p_vaddr % PAGE && header.p_memsz == bytes.len() as u64;
@@ -232,7 +232,7 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// The bytes that a program header names.
+/// Returns the bytes that a program header names.
 fn contents<'a>(file: &'a [u8], header: &ProgramHeader) -> Option<&'a [u8]> {
     let start = usize::try_from(header.p_offset).ok()?;
     let end = start.checked_add(usize::try_from(header.p_filesz).ok()?)?;

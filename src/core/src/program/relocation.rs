@@ -1,4 +1,4 @@
-//! What is to be changed in a program's data before it runs: its own addresses, and those of the kernel's functions.
+//! The changes to a program's data before it runs: its own addresses, and those of the kernel's functions.
 //!
 //! Three kinds, which is all that the linker makes of a position-independent executable without libraries whose
 //! thread-local storage is its own (IHI 0056, 5.7.16): `RELATIVE`, and for the kernel's functions `GLOB_DAT`,
@@ -19,7 +19,7 @@ const RELA: u64 = 24;
 const SYMBOL: u64 = 24;
 const DYNAMIC: usize = 16;
 
-/// The name under which a linker may know the kernel: as a shared library, which a program then asks for.
+/// The name by which a linker may know the kernel: as a shared library, which a program then requires.
 pub const KERNEL: &str = "asphodel";
 
 /// One change: eight bytes at `place` become `value`.
@@ -27,11 +27,11 @@ pub const KERNEL: &str = "asphodel";
 pub struct Change {
     /// Where, relative to the program's base.
     pub place: u64,
-    /// What.
+    /// The new value.
     pub value: Value,
 }
 
-/// What a place becomes.
+/// The value of a relocated place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     /// The program's base plus this.
@@ -68,8 +68,8 @@ impl<'a> Tables<'a> {
         let tables = Self {
             relative: part(found.relocations.0, found.relocations.1)?,
             calls: part(found.calls.0, found.calls.1)?,
-            // The number of symbols is not said; the table of names comes behind them in every linker's layout, but
-            // all that counts is that those which are named are there.
+            // The number of symbols is not recorded; the table of names follows them in every linker's layout, but it
+            // suffices that the symbols which are named exist.
             symbols: plan.rest_at(found.symbols),
             names: part(found.names.0, found.names.1)?,
         };
@@ -101,13 +101,13 @@ impl<'a> Tables<'a> {
         table(self.relative).chain(table(self.calls))
     }
 
-    /// All changes. Every place lies in data.
+    /// Returns all changes. Every place lies in data.
     pub fn changes(&self) -> impl Iterator<Item = Change> + use<'a> {
-        // Those that are no changes were refused.
+        // Relocations of other kinds were refused.
         self.entries().filter_map(|entry| change(&entry).ok())
     }
 
-    /// Numbers of the symbols that are asked for, each as often as it is.
+    /// Returns the numbers of the imported symbols, each as often as it is used.
     pub fn foreign(&self) -> impl Iterator<Item = u32> + use<'a> {
         self.changes().filter_map(|change| match change.value {
             Value::Foreign(symbol, _) => Some(symbol),
@@ -115,7 +115,7 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// The name of the symbol with this number, which the program does not have itself.
+    /// Returns the name of the symbol with this number, which the program does not define itself.
     #[must_use]
     pub fn name(&self, number: u32) -> Option<&'a str> {
         let table = ParsingTable::<LittleEndian, Symbol>::new(LittleEndian, Class::ELF64, self.symbols);
@@ -124,7 +124,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// What an entry asks for.
+/// Returns what an entry requires.
 fn change(entry: &Rela) -> Result<Change, LoadError> {
     let addend = entry.r_addend as u64;
     let value = match entry.r_type {
@@ -137,14 +137,14 @@ fn change(entry: &Rela) -> Result<Change, LoadError> {
     Ok(Change { place: entry.r_offset, value })
 }
 
-/// What the dynamic section says: addresses, and bytes.
+/// The contents of the dynamic section: addresses, and sizes in bytes.
 #[derive(Default)]
 struct Dynamic {
     relocations: (u64, u64),
     calls: (u64, u64),
     symbols: u64,
     names: (u64, u64),
-    /// The shared library that it asks for, by its name's place among the names.
+    /// The required shared library, by its name's offset among the names.
     library: Option<u64>,
 }
 
@@ -175,7 +175,7 @@ impl Dynamic {
 const DT_RELRSZ: i64 = 35;
 
 impl<'a> Plan<'a> {
-    /// The bytes of the file from `address` to the end of its part.
+    /// Returns the bytes of the file from `address` to the end of its part.
     fn rest_at(&self, address: u64) -> &'a [u8] {
         let length = |part: &super::Part| part.contents.len() as u64 - (address.saturating_sub(part.address));
         let part = self.parts.iter().find(|part| {

@@ -1,27 +1,27 @@
-//! Thread-local storage of loaded programs: how a block is laid out.
+//! Thread-local storage of loaded programs: the layout of a block.
 //!
 //! AArch64 has variant 1 (IHI 0056, 5.6): the thread pointer names a control block of two words, and the program's
-//! variables lie behind that, at the first place that is aligned as their segment asks. The program's code has the
-//! offsets in its instructions: what is computed here is what its linker computed.
+//! variables follow, at the first place that is aligned as their segment requires. The program's code has the offsets
+//! in its instructions, so the layout computed here must be the one its linker computed.
 
 use super::{LoadError, PAGE};
 
 /// Bytes of the control block that the thread pointer names.
 pub const CONTROL_BLOCK: usize = 16;
 
-/// What every LWP of a program starts with.
+/// The initial contents for every LWP of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Template {
-    /// Where the first bytes of the variables lie in the process's data, from the program's base: there they are
-    /// relocated, which they are not in the file.
+    /// Offset of the first bytes of the variables in the process's data, from the program's base, because they are
+    /// relocated there and not in the file.
     pub initial: u64,
-    /// How many there are; the rest is zero.
+    /// The number of them; the rest is zero.
     pub initial_size: usize,
-    /// Where the variables begin, behind the thread pointer.
+    /// Offset of the variables from the thread pointer.
     pub offset: usize,
     /// Bytes of a block, the control block included.
     pub size: usize,
-    /// How a block is aligned.
+    /// Alignment of a block.
     pub align: usize,
 }
 
@@ -33,13 +33,13 @@ impl Default for Template {
 }
 
 impl Template {
-    /// The layout of a segment with these bytes in the file, so many in memory, at that address and so aligned.
+    /// Lays out a segment with these bytes in the file, so many in memory, at that address and so aligned.
     pub(super) fn new(initial: &[u8], size: u64, address: u64, align: u64) -> Result<Self, LoadError> {
         let align = align.max(1);
         if !align.is_power_of_two() || align > PAGE || size < initial.len() as u64 || size > super::MAX_SPAN {
             return Err(LoadError::BadTls);
         }
-        // Congruent to the segment's address, so that whatever is aligned there is aligned in a block.
+        // Congruent to the segment's address, so that every variable has the same alignment in a block.
         let control = CONTROL_BLOCK as u64;
         let offset = control + (address.wrapping_sub(control) & (align - 1));
         Ok(Self {

@@ -1,16 +1,16 @@
-//! Perturbed scheduling, by seed: other time slices, other preemption points, other CPUs for who is woken.
+//! Perturbed scheduling, by seed: other time slices, other preemption points, other CPUs for woken threads.
 //!
 //! For finding races: each seed is another interleaving of the same program, and under an emulator that executes
-//! deterministically the same seed is the same interleaving, always. A perturbed CPU draws from a sequence of its own,
-//! with interrupts masked, so what it does depends on nothing but the seed and on what has happened before. Off, which
-//! is the rule, it costs a look at one word.
+//! deterministically the same seed is always the same interleaving. A perturbed CPU draws from a sequence of its own,
+//! with interrupts masked, so its behaviour depends only on the seed and on what has happened before. When it is off,
+//! which is the default, it costs a test of one word.
 
 use crate::sched::place::CpuMask;
 use crate::shim::guarded::Cell64;
 
 /// The longest turn is this many doublings of the shortest.
 const SPREAD: u64 = 8;
-/// One wake-up in so many goes to a CPU by chance.
+/// One wake-up in this many goes to a random CPU.
 const STRAYS: u64 = 4;
 
 /// The sequence of one CPU. Used by that CPU only, interrupts masked.
@@ -26,7 +26,7 @@ impl Perturb {
 
     /// Perturbs CPU `cpu` by `seed`.
     pub fn start(&self, seed: u64, cpu: u32) {
-        // Neighbouring seeds and CPUs get sequences that have nothing to do with each other (splitmix64).
+        // Neighbouring seeds and CPUs get unrelated sequences (splitmix64).
         let mut word =
             seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(cpu) << 32);
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,13 +34,13 @@ impl Perturb {
         self.0.set((word ^ (word >> 31)) | 1);
     }
 
-    /// Whether scheduling is perturbed.
+    /// Returns whether scheduling is perturbed.
     #[inline(always)]
     pub fn is_on(&self) -> bool {
         self.0.get() != 0
     }
 
-    /// The next number of the sequence (xorshift64*).
+    /// Returns the next number of the sequence (xorshift64*).
     fn draw(&self) -> u64 {
         let mut word = self.0.get();
         word ^= word >> 12;
@@ -50,13 +50,13 @@ impl Perturb {
         word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
-    /// How long the next turn is: from `shortest` on, short ones as likely as long ones.
+    /// Returns the length of the next turn, from `shortest` on; short and long turns are equally likely.
     pub fn turn(&self, shortest: u64) -> u64 {
         let longest = shortest << (self.draw() % SPREAD);
         shortest + self.draw() % longest.max(1)
     }
 
-    /// Where a thread goes that was on CPU `last` and may run on those in `allowed`, of which there is one at least.
+    /// Returns the CPU for a thread that was on CPU `last` and may run on those in `allowed`, which must not be empty.
     pub fn place(&self, last: u32, allowed: CpuMask) -> u32 {
         let draw = self.draw();
         if allowed.contains(last) && !draw.is_multiple_of(STRAYS) {

@@ -1,4 +1,4 @@
-//! Where work goes: CPU masks, and the choice of a CPU for a thread.
+//! Placement of work: CPU masks, and the choice of a CPU for a thread.
 
 /// A set of CPUs, by index; 64 at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,49 +22,50 @@ impl CpuMask {
         Self(1 << (cpu & 63))
     }
 
-    /// The bits.
+    /// Returns the bits.
     #[inline]
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Whether `cpu` is in the set.
+    /// Returns whether `cpu` is in the set.
     #[inline]
     #[must_use]
     pub const fn contains(self, cpu: u32) -> bool {
         self.0 & (1 << (cpu & 63)) != 0
     }
 
-    /// CPUs in both sets.
+    /// Returns the CPUs that are in both sets.
     #[inline]
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// The set without `cpu`.
+    /// Returns the set without `cpu`.
     #[inline]
     #[must_use]
     pub const fn without(self, cpu: u32) -> Self {
         Self(self.0 & !Self::one(cpu).0)
     }
 
-    /// Whether there is no CPU in the set.
+    /// Returns whether the set is empty.
     #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// How many there are.
+    /// Returns the number of CPUs.
     #[inline]
     #[must_use]
     pub const fn count(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// One of them by its place in the order of their numbers, counted round; `None`: there is none.
+    /// Returns one of them by its place in the order of their numbers, counted modulo their number; `None` if the set
+    /// is empty.
     #[must_use]
     pub fn nth(self, place: u64) -> Option<u32> {
         let place = place.checked_rem(u64::from(self.count()))?;
@@ -72,7 +73,7 @@ impl CpuMask {
         Some(rest.trailing_zeros())
     }
 
-    /// The first CPU of the set at or after `from`, going round.
+    /// Returns the first CPU of the set at or after `from`, with wrap-around.
     #[inline]
     #[must_use]
     pub const fn next_from(self, from: u32) -> Option<u32> {
@@ -84,9 +85,9 @@ impl CpuMask {
     }
 }
 
-/// The CPU for a thread that becomes runnable: where it ran last if it may, else an idle one, else any it may use.
-/// `allowed` are the CPUs online that it may run on: a mask that names none was refused when it was set. `open` are
-/// those that are not parked; who may run on parked ones only runs there.
+/// Returns the CPU for a thread that becomes runnable: where it ran last if it may, else an idle one, else any it may
+/// use. `allowed` are the online CPUs that it may run on; it is not empty, because an affinity without an online CPU is
+/// refused when it is set. `open` are those that are not parked; a thread that may run on parked ones only runs there.
 #[inline]
 #[must_use]
 pub fn choose(last: u32, allowed: CpuMask, idle: CpuMask, open: CpuMask) -> u32 {
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(choose(0, set(0b1110), CpuMask::ALL, set(0b0101)), 2, "only CPUs that are open");
     }
 
-    /// T197: nobody goes to a parked CPU who may go elsewhere; who may not stays.
+    /// T197: a thread that may run elsewhere is not put on a parked CPU; one that may not stays there.
     #[test]
     fn a_parked_cpu_gets_nobody_else() {
         assert_eq!(choose(1, set(0b1111), CpuMask::NONE, set(0b1101)), 2);

@@ -7,7 +7,7 @@ pub struct Priority(u8);
 impl Priority {
     /// Runs only when nothing else does.
     pub const LOWEST: Self = Self(0);
-    /// What a program gets unless its attributes say otherwise.
+    /// The priority of a program unless its attributes set another.
     pub const NORMAL: Self = Self(12);
     /// Kernel threads: deferred work and call-outs.
     pub const KERNEL: Self = Self(24);
@@ -22,14 +22,14 @@ impl Priority {
         if level as usize >= Self::LEVELS { None } else { Some(Self(level)) }
     }
 
-    /// The priority whose level is in the low five bits of `bits`: for a stored level.
+    /// Returns the priority whose level is in the low five bits of `bits`: for a stored level.
     #[inline]
     #[must_use]
     pub const fn from_level(bits: u32) -> Self {
         Self((bits % Self::LEVELS as u32) as u8)
     }
 
-    /// The number of the level.
+    /// Returns the number of the level.
     #[inline]
     #[must_use]
     pub const fn level(self) -> u8 {

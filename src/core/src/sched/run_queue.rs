@@ -1,13 +1,13 @@
 //! The run queue of one CPU: a FIFO list per priority and a bitmap of those that are not empty.
 //!
-//! Touched by its own CPU only, interrupts masked (LWKT manner); everything is O(1). Round robin inside a priority
-//! follows from FIFO: a thread that used up its slice, or came late, goes to the end, so none waits behind others of
-//! its priority for more than one turn each.
+//! Used by its own CPU only, interrupts masked, as in LWKT; everything is O(1). Round robin inside a priority follows
+//! from FIFO: a thread that used up its slice, or came late, goes to the end, so none waits for more than one turn of
+//! each other thread of its priority.
 
 use crate::list::{List, Nodes};
 use crate::sched::priority::Priority;
 
-/// The runnable threads of one CPU, without the running one.
+/// The runnable threads of one CPU, except the running one.
 #[derive(Debug)]
 pub struct RunQueue {
     /// Bit n is set while `levels[n]` is not empty.
@@ -23,26 +23,26 @@ impl RunQueue {
         Self { occupied: 0, len: 0, levels: [const { List::new() }; Priority::LEVELS] }
     }
 
-    /// Number of threads.
+    /// Returns the number of threads.
     #[inline]
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether no thread waits.
+    /// Returns whether no thread waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.occupied == 0
     }
 
-    /// The best priority that waits.
+    /// Returns the best priority that waits.
     #[inline]
     pub fn best(&self) -> Option<Priority> {
         // The bitmap has 32 bits, so the level is always valid.
         self.occupied.checked_ilog2().map(Priority::from_level)
     }
 
-    /// Adds a thread behind all others of its priority.
+    /// Adds a thread after all others of its priority.
     #[inline]
     pub fn push_back<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, priority: Priority) {
         self.levels[usize::from(priority.level())].push_back(nodes, thread);
@@ -50,7 +50,7 @@ impl RunQueue {
         self.len += 1;
     }
 
-    /// Adds a thread before all others of its priority: one that a better one preempted within its slice.
+    /// Adds a thread before all others of its priority, because a better one preempted it within its slice.
     #[inline]
     pub fn push_front<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, priority: Priority) {
         self.levels[usize::from(priority.level())].push_front(nodes, thread);
@@ -62,7 +62,7 @@ impl RunQueue {
     #[inline]
     pub fn pop_best<N: Nodes + ?Sized>(&mut self, nodes: &N) -> Option<u32> {
         let level = self.occupied.checked_ilog2()?;
-        // The index of a bit of a 32-bit word: no bounds check is left of it.
+        // The index of a bit of a 32-bit word, so that no bounds check remains.
         let list = &mut self.levels[level as usize % Priority::LEVELS];
         let thread = list.pop_front(nodes)?;
         if list.is_empty() {
@@ -72,15 +72,15 @@ impl RunQueue {
         Some(thread)
     }
 
-    /// Puts `thread` behind all others of its `priority`, of which there is one at least, and takes out the first of
+    /// Puts `thread` after all others of its `priority`, of which there is at least one, and takes out the first of
     /// these: a turn of the round robin, for less than a `push_back` and a `pop_best`.
     #[inline]
     pub fn rotate<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, priority: Priority) -> Option<u32> {
         self.levels[usize::from(priority.level())].rotate(nodes, thread)
     }
 
-    /// Takes out a thread that `may_leave` to run on another CPU: the best priority first, the last in line of it,
-    /// so that those about to run here stay. Looks at no more than `limit` threads.
+    /// Takes out a thread that `may_leave` to run on another CPU: the best priority first, and of that the last in
+    /// line, so that threads that are about to run here stay. Examines no more than `limit` threads.
     pub fn steal<N: Nodes + ?Sized>(
         &mut self,
         nodes: &N,
@@ -107,7 +107,7 @@ impl RunQueue {
         None
     }
 
-    /// Takes `thread`, which waits at `level`, out.
+    /// Takes out `thread`, which waits at `level`.
     fn take<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, level: u32) {
         let list = &mut self.levels[level as usize];
         list.remove(nodes, thread);
@@ -141,7 +141,7 @@ mod tests {
         Threads((0..16).map(|_| Links::new()).collect())
     }
 
-    /// The queue with `waiting` in it, all of one priority.
+    /// A queue with `waiting` in it, all of one priority.
     fn filled(threads: &Threads, waiting: core::ops::Range<u32>) -> RunQueue {
         let mut queue = RunQueue::new();
         waiting.for_each(|thread| queue.push_back(threads, thread, Priority::NORMAL));
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(turns, [20; 5]);
     }
 
-    /// Fair to late arrivals: a newcomer waits one turn of each that was there, whatever they do, and no more.
+    /// Late arrivals are treated fairly: a newcomer waits one turn of each thread that was there, and no more.
     #[test]
     fn a_late_arrival_waits_one_round() {
         let threads = threads();

@@ -1,24 +1,25 @@
-//! The end of a turn: where a thread goes that has used up its slice while others of its priority wait.
+//! The end of a turn: the place of a thread that has used up its slice while others of its priority wait.
 //!
-//! As a rule behind them. But a strict round robin keeps its order for ever, and threads that never sleep fall into step:
-//! who always runs just after the one that empties a queue never finds anything in it, and a CPU that has one thread more
-//! than its neighbours keeps that. So now and then a thread goes before all but one of the others, which changes the
-//! order by a step, or to another CPU. Nobody loses a turn by that, and everybody is as likely to gain one.
+//! As a rule it goes to the end of the line. But a strict round robin keeps its order for ever, and threads that never
+//! sleep fall into step: a thread that always runs just after the one that empties a queue never finds anything in it,
+//! and a CPU that has one thread more than its neighbours keeps it. So now and then a thread goes before all but one of
+//! the others, which changes the order by a step, or to another CPU. No thread loses a turn by that, and each is
+//! equally likely to gain one.
 
 use crate::sched::place::CpuMask;
 use crate::shim::guarded::Cell64;
 
-/// One turn in so many ends in another way than usual.
+/// One turn in this many ends in another way than usual.
 const UNUSUAL: u64 = 4;
 
 /// Where the thread goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Behind all others.
+    /// After all others.
     Last,
-    /// Behind the one that runs next.
+    /// After the one that runs next.
     Second,
-    /// To this CPU, unless it has more to do.
+    /// To this CPU, unless that has more to do.
     Elsewhere(u32),
 }
 
@@ -27,13 +28,13 @@ pub enum End {
 pub struct Turns(Cell64);
 
 impl Turns {
-    /// That of CPU `cpu`.
+    /// The sequence of CPU `cpu`.
     #[must_use]
     pub const fn new(cpu: u32) -> Self {
         Self(Cell64::new((cpu as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// The next number of the sequence (xorshift64*).
+    /// Returns the next number of the sequence (xorshift64*).
     fn draw(&self) -> u64 {
         let mut word = self.0.get();
         word ^= word >> 12;
@@ -43,7 +44,7 @@ impl Turns {
         word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
-    /// Where the thread goes whose turn ends; it may run on the CPUs in `others`, besides this one.
+    /// Returns the place of the thread whose turn ends; it may run on the CPUs in `others`, besides this one.
     pub fn end(&self, others: CpuMask) -> End {
         let draw = self.draw();
         if !draw.is_multiple_of(UNUSUAL) {
@@ -85,7 +86,7 @@ mod tests {
         assert!((0..1000).all(|_| !matches!(turns.end(CpuMask::NONE), End::Elsewhere(_))));
     }
 
-    /// Eight that take from a queue, and one that fills it: all of them come to follow the one that fills it.
+    /// Eight threads take from a queue, and one fills it: all of them come to follow the one that fills it.
     #[test]
     fn everybody_comes_to_follow_everybody() {
         let turns = Turns::new(0);

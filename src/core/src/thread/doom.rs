@@ -1,44 +1,44 @@
-//! Doom: how an LWP that has been told to die comes to know it, wherever it is.
+//! Doom: how an LWP with a kill pending notices it, wherever it is.
 //!
-//! It sleeps, is about to sleep, waits for a CPU, or computes without ever calling the kernel. The killer says it
-//! first ([`Doom::set`]), then ends the sleep if a kill may end it, then looks whether some CPU runs the LWP and
-//! interrupts that CPU: [`doom`] and [`Running::is`], in this order. A CPU says whom it runs ([`Running::switch_to`])
-//! before that thread can look at its doom. So either the killer sees the LWP on the CPU, or the LWP sees its doom at
-//! the kill point after the switch (R46). Models: `tests/loom_doom.rs`, `tests/loom_wait.rs` (R8).
+//! It sleeps, is about to sleep, waits for a CPU, or computes without ever calling the kernel. The killer sets the flag
+//! ([`Doom::set`]), then ends the sleep if a kill may end it, then checks whether some CPU runs the LWP and interrupts
+//! that CPU: [`doom`] and [`Running::is`], in this order. A CPU publishes which thread it runs ([`Running::switch_to`])
+//! before that thread can test its flag. So either the killer sees the LWP on the CPU, or the LWP sees its flag at the
+//! kill point after the switch (R46). Models: `tests/loom_doom.rs`, `tests/loom_wait.rs` (R8).
 
 use crate::shim::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
 use crate::thread::park::{Park, Unpark};
 
-/// Whether one LWP has been told to die.
+/// Whether one LWP has a kill pending.
 #[derive(Debug)]
 pub struct Doom(AtomicBool);
 
 impl Doom {
     const_unless_loom! {
-        /// Of an LWP that may live.
+        /// The flag of an LWP without a kill pending.
         pub fn new() -> Self {
             Self(AtomicBool::new(false))
         }
     }
 
-    /// Tells the LWP. Alone only where nobody has to be found: by the LWP itself, or before it can run.
+    /// Sets the flag. Sufficient alone only where the LWP need not be found: by the LWP itself, or before it can run.
     #[inline]
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// For a record that is used again.
+    /// Clears the flag, for a record that is reused.
     #[inline]
     pub fn clear(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the LWP has been told to die.
+    /// Returns whether the LWP has a kill pending.
     #[inline(always)]
     pub fn is_set(&self) -> bool {
-        // Relaxed: whoever must not miss it has a fence before (`Park::prepare`, `Running::switch_to`) or has been
-        // interrupted; elsewhere a little later is as good.
+        // Relaxed: a caller that must not miss the flag has a fence before (`Park::prepare`, `Running::switch_to`) or
+        // has been interrupted; elsewhere it may see the flag a little later.
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -49,8 +49,8 @@ impl Default for Doom {
     }
 }
 
-/// Tells an LWP to die: the flag first, then the sleep (R8). With [`Unpark::Nothing`] it may be running: the caller
-/// asks [`Running::is`] and interrupts that CPU.
+/// Kills an LWP: sets the flag, then ends the sleep (R8). With [`Unpark::Nothing`] it may be running: the caller checks
+/// [`Running::is`] and interrupts that CPU.
 #[inline]
 pub fn doom(doom: &Doom, park: &Park) -> Unpark {
     doom.set();
@@ -58,7 +58,7 @@ pub fn doom(doom: &Doom, park: &Park) -> Unpark {
     park.unpark_killable()
 }
 
-/// Which thread a CPU runs, for others to see.
+/// The thread that a CPU runs, published for others.
 #[derive(Debug)]
 pub struct Running(AtomicU32);
 
@@ -70,13 +70,13 @@ impl Running {
         }
     }
 
-    /// The CPU runs `thread`, and has done so since before anybody could doom it: its idle thread, or one that starts.
+    /// The CPU runs `thread`, which could not have been killed before: its idle thread, or one that starts.
     #[inline]
     pub fn start_with(&self, thread: u32) {
         self.0.store(thread, Ordering::Relaxed);
     }
 
-    /// The CPU goes on with `thread`, which has not been at a kill point since. What the killer reads to find the CPU
+    /// The CPU continues with `thread`, which has not been at a kill point since. What the killer reads to find the CPU
     /// has been written before.
     #[inline(always)]
     pub fn switch_to(&self, thread: u32) {
@@ -85,13 +85,14 @@ impl Running {
         fence(Ordering::SeqCst);
     }
 
-    /// The thread, as last said; exact on the CPU itself.
+    /// Returns the thread that was published last; exact on the CPU itself.
     #[inline(always)]
     pub fn get(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether the CPU runs `thread`; for a killer, after [`doom`]: if not, the thread will see its doom by itself.
+    /// Returns whether the CPU runs `thread`. Called by a killer after [`doom`]: if not, the thread will see its flag
+    /// by itself.
     #[inline]
     pub fn is(&self, thread: u32) -> bool {
         self.get() == thread
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
     use crate::thread::park::Sleep;
 
-    /// T33, T35: a sleeper is woken, whoever runs is left to its CPU's interrupt.
+    /// T33, T35: a sleeper is woken, a running thread is left to its CPU's interrupt.
     #[test]
     fn the_doomed_are_found_asleep_or_running() {
         let (flag, park, cpu) = (Doom::new(), Park::new(), Running::new(0));

@@ -1,20 +1,20 @@
 //! Stacks whose pages are mapped when they are touched: the page's entry in the tables, which pages a fault maps, and
 //! the frames that each CPU keeps for faults that may take no lock.
 //!
-//! An entry of such a stack is [`UNMAPPED`], a mark that the hardware takes for invalid, or a valid descriptor. Whoever
-//! faults changes it with one compare-and-swap ([`map`]), so two CPUs that touch a page at once map it once, and
-//! whoever frees the stack ([`revoke`], [`collect`]) gets each frame exactly once. Since nothing but a live lazy
-//! stack's entry holds the mark, putting a frame in its place is right wherever the entry was found.
-//! Model: `tests/loom_lazy_stack.rs`.
+//! An entry of such a stack is [`UNMAPPED`], a mark that the hardware takes for invalid, or a valid descriptor. A fault
+//! handler changes it with one compare-and-swap ([`map`]), so two CPUs that touch a page at once map it once, and the
+//! code that frees the stack ([`revoke`], [`collect`]) gets each frame exactly once. Because only a live lazy stack's
+//! entry contains the mark, replacing it by a frame is right wherever the entry was found. Model:
+//! `tests/loom_lazy_stack.rs`.
 
 use core::ops::Range;
 
 use crate::shim::atomic::{AtomicU64, Ordering};
 use crate::shim::guarded::{Cell32, Cell64};
 
-/// An entry whose page is to be mapped when it is touched: bit 55, which is software's (Arm ARM D8.3), and not valid.
+/// An entry whose page is mapped when it is touched: bit 55, which is software's (Arm ARM D8.3), and not valid.
 pub const UNMAPPED: u64 = 1 << 55;
-/// Bit of a descriptor: the hardware translates by it.
+/// Bit of a descriptor that makes it valid for the hardware.
 const VALID: u64 = 1;
 /// The bits of a page's descriptor that are the frame's address, in a space of 48 bits.
 const FRAME: u64 = 0x0000_ffff_ffff_f000;
@@ -26,18 +26,18 @@ const BELOW: usize = 3;
 /// Pages above it that are, up to the next one that is mapped: the room between a probe and the stack pointer.
 const ABOVE: usize = 4;
 
-/// What [`map`] found.
+/// The result of [`map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mapped {
-    /// The mark: the frame is mapped.
+    /// The entry contained the mark: the frame is mapped.
     Now,
-    /// Another CPU was faster: the caller keeps the frame.
+    /// Another CPU has mapped the page first: the caller keeps the frame.
     Before,
-    /// No page of a lazy stack: the caller keeps the frame, and the access is a fault.
+    /// The page belongs to no lazy stack: the caller keeps the frame, and the access is a fault.
     Nowhere,
 }
 
-/// What an entry holds.
+/// The content of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The mark.
@@ -48,7 +48,7 @@ pub enum Entry {
     Nothing,
 }
 
-/// Looks at an entry. Any context.
+/// Decodes an entry. Any context.
 #[inline]
 pub fn look(entry: &AtomicU64) -> Entry {
     match entry.load(Ordering::Relaxed) {
@@ -58,10 +58,10 @@ pub fn look(entry: &AtomicU64) -> Entry {
     }
 }
 
-/// Maps a page by a valid `descriptor`, if its entry holds the mark. Any context; takes no lock.
+/// Maps a page by a valid `descriptor`, if its entry contains the mark. Any context; takes no lock.
 #[inline]
 pub fn map(entry: &AtomicU64, descriptor: u64) -> Mapped {
-    // Release: whoever translates by the entry finds the frame's zeros.
+    // Release: a CPU that translates by the entry sees the frame's zeros.
     match entry.compare_exchange(UNMAPPED, descriptor, Ordering::Release, Ordering::Relaxed) {
         Ok(_) => Mapped::Now,
         Err(found) if found & VALID != 0 => Mapped::Before,
@@ -69,41 +69,41 @@ pub fn map(entry: &AtomicU64, descriptor: u64) -> Mapped {
     }
 }
 
-/// First half of freeing: nobody can map or reach the page by this entry any more. `true`: there was one, which all
-/// CPUs must forget before [`collect`].
+/// First half of freeing: the page can no longer be mapped or reached through this entry. Returns `true` if there was
+/// one, which all CPUs must invalidate before [`collect`].
 #[inline]
 pub fn revoke(entry: &AtomicU64) -> bool {
     let before = entry.fetch_and(!(VALID | UNMAPPED), Ordering::AcqRel);
     before & VALID != 0
 }
 
-/// Whether [`revoke`] has found a page there, which CPUs must forget, and [`collect`] has not had it yet. For the caller of
-/// both.
+/// Returns whether [`revoke`] has found a page there that CPUs must invalidate, and that [`collect`] has not returned
+/// yet. Called by the caller of both.
 #[inline]
 pub fn is_revoked(entry: &AtomicU64) -> bool {
-    // It is the caller's alone since `revoke`.
+    // Since `revoke` only the caller uses the entry.
     let value = entry.load(Ordering::Relaxed);
     value & VALID == 0 && value & FRAME != 0
 }
 
-/// Second half: empties the entry. The frame that was mapped by it.
+/// Second half: empties the entry and returns the frame that was mapped by it.
 #[inline]
 pub fn collect(entry: &AtomicU64) -> Option<u64> {
-    // It is the caller's alone since `revoke`.
+    // Since `revoke` only the caller uses the entry.
     let before = entry.load(Ordering::Relaxed);
     entry.store(0, Ordering::Relaxed);
     Some(before & FRAME).filter(|frame| *frame != 0)
 }
 
-/// The pages below and above `page`, numbered from the bottom of a stack of `pages`, that a fault there may map besides:
-/// those below for the stack to grow to, the nearest first, those above up to the first that is mapped.
+/// Returns the pages below and above `page`, numbered from the bottom of a stack of `pages`, that a fault there may map
+/// besides: those below for the stack to grow into, the nearest first, those above up to the first that is mapped.
 #[must_use]
 pub fn neighbours(page: usize, pages: usize) -> (Range<usize>, Range<usize>) {
     (page.saturating_sub(BELOW)..page, page + 1..(page + 1 + ABOVE).min(pages))
 }
 
-/// Frames that one CPU keeps for faults that may take no lock. Its own, interrupts masked; others may look how many
-/// there are.
+/// Frames that one CPU keeps for faults that may take no lock. Used by that CPU only, interrupts masked; others may
+/// read the count.
 #[derive(Debug)]
 pub struct FrameReserve {
     frames: [Cell64; FrameReserve::CAPACITY],
@@ -114,19 +114,19 @@ impl FrameReserve {
     /// Most frames: 64 KiB. A section with interrupts masked needs a page or two.
     pub const CAPACITY: usize = 16;
 
-    /// An empty one.
+    /// An empty reserve.
     #[must_use]
     pub const fn new() -> Self {
         Self { frames: [const { Cell64::new(0) }; Self::CAPACITY], count: Cell32::new(0) }
     }
 
-    /// How many frames there are.
+    /// Returns the number of frames.
     #[inline]
     pub fn count(&self) -> usize {
         self.count.get() as usize
     }
 
-    /// Whether it has room for a frame.
+    /// Returns whether it has room for a frame.
     #[inline]
     pub fn is_short(&self) -> bool {
         self.count() < Self::CAPACITY
@@ -142,7 +142,7 @@ impl FrameReserve {
     /// Puts a frame in.
     ///
     /// # Errors
-    /// The frame, if it is full.
+    /// Returns the frame if the reserve is full.
     pub fn put(&self, frame: u64) -> Result<(), u64> {
         let count = self.count.get();
         let Some(place) = self.frames.get(count as usize) else { return Err(frame) };

@@ -1,4 +1,4 @@
-//! Threads: how they park, how they learn that they must die, what is left of them, and stacks that grow.
+//! Threads: how they park, how they notice a kill, their reference counts, and stacks that grow.
 
 pub mod doom;
 pub mod lazy_stack;

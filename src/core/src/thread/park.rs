@@ -8,11 +8,11 @@
 //!      +--------------------------+---------------------------------------------+
 //! ```
 //!
-//! `RUNNABLE` is a thread that runs, waits in a run queue, or travels in a mailbox. A thread announces that it wants
-//! to sleep (`PARKING`) while it still runs, publishes where it can be found (a wait queue), re-tests its condition
-//! and switches away; only the *next* context makes it `PARKED`, so nobody can enqueue a thread whose registers are
-//! not saved yet. A wake-up that comes before that simply takes the announcement back. A killable sleep has
-//! `KILLABLE` set; [`Park::unpark_killable`] leaves other sleeps alone. Model: `tests/loom_wait.rs`.
+//! `RUNNABLE` is a thread that runs, waits in a run queue, or is in a mailbox. A thread announces that it wants to
+//! sleep (`PARKING`) while it still runs, publishes where it can be found (a wait queue), re-tests its condition and
+//! switches away; only the *next* context makes it `PARKED`, so a thread whose registers are not saved yet cannot be
+//! enqueued. A wake-up that comes before that simply takes the announcement back. A killable sleep has `KILLABLE` set;
+//! [`Park::unpark_killable`] leaves other sleeps alone. Model: `tests/loom_wait.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
@@ -28,7 +28,7 @@ const TAKEN: u32 = 8;
 /// Whether a kill ends a sleep early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sleep {
-    /// Only its wake-up (or timeout) ends it.
+    /// Only a wake-up (or timeout) ends it.
     Uninterruptible,
     /// A kill ends it at once (kill point (b)).
     Killable,
@@ -50,7 +50,7 @@ pub struct Park(AtomicU32);
 
 impl Park {
     const_unless_loom! {
-        /// Of a thread that is runnable.
+        /// The state of a thread that is runnable.
         pub fn new() -> Self {
             Self(AtomicU32::new(RUNNABLE))
         }
@@ -62,8 +62,8 @@ impl Park {
         let killable = if sleep == Sleep::Killable { KILLABLE } else { 0 };
         self.0.store(PARKING | killable, Ordering::Relaxed);
         if sleep == Sleep::Killable {
-            // Store-load order against `doom; unpark_killable`: either the killer sees PARKING, or the test for the
-            // doom that the caller makes next sees the doom (R8).
+            // Store-load order against `doom; unpark_killable`: either the killer sees PARKING, or the test of the kill
+            // flag that the caller makes next sees the flag (R8).
             fence(Ordering::SeqCst);
         }
     }
@@ -74,15 +74,15 @@ impl Park {
         self.0.store(RUNNABLE, Ordering::Relaxed);
     }
 
-    /// Whether the announcement still stands: only then the thread may switch away to sleep.
+    /// Returns whether the announcement still stands: only then may the thread switch away to sleep.
     #[inline]
     pub fn is_parking(&self) -> bool {
         // Acquire: pairs with the waker's release when it has taken the announcement back.
         self.0.load(Ordering::Acquire) & STATE == PARKING
     }
 
-    /// The context of the thread is saved; called by the next context on the same CPU.
-    /// `false`: a wake-up came meanwhile, the caller must put the thread back on its run queue.
+    /// The context of the thread is saved. Called by the next context on the same CPU. Returns `false` if a wake-up
+    /// came meanwhile: the caller must put the thread back on its run queue.
     #[inline]
     #[must_use = "a thread that was woken while it switched away must be put on a run queue"]
     pub fn commit(&self) -> bool {
@@ -92,14 +92,14 @@ impl Park {
             let (old, new) = (PARKING | killable, PARKED | killable);
             self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
         };
-        // Without a look first: most sleeps are killable.
+        // No load comes first, because most sleeps are killable.
         match park(KILLABLE) {
             Ok(_) => true,
             Err(seen) => seen == PARKING && park(0).is_ok(),
         }
     }
 
-    /// Makes the thread runnable whatever its sleep is.
+    /// Makes the thread runnable, whatever kind its sleep is.
     #[inline]
     pub fn unpark(&self) -> Unpark {
         // AcqRel: publishes the waker's work to the sleeper, and takes over the saved context of a parked one.
@@ -110,7 +110,8 @@ impl Park {
         }
     }
 
-    /// Makes the thread runnable for a waker that has taken it out of its wait queue, and will not look at it again.
+    /// Makes the thread runnable. Called by a waker that has taken it out of its wait queue and does not touch it
+    /// again.
     #[inline]
     pub fn unpark_taken(&self) -> Unpark {
         // AcqRel: as in `unpark`; the release also publishes the unlinking to `was_taken`.
@@ -121,14 +122,14 @@ impl Park {
         }
     }
 
-    /// Whether the last sleep was ended by [`Park::unpark_taken`]: the thread is in no queue, and the waker has let go
-    /// of it. `false` says nothing: a timeout or a kill may have come on top.
+    /// Returns whether the last sleep was ended by [`Park::unpark_taken`]: then the thread is in no queue, and the
+    /// waker no longer uses it. `false` proves nothing: a timeout or a kill may have come as well.
     #[inline]
     pub fn was_taken(&self) -> bool {
         self.0.load(Ordering::Acquire) & TAKEN != 0
     }
 
-    /// Makes the thread runnable if its sleep is killable; the caller has marked it doomed before.
+    /// Makes the thread runnable if its sleep is killable; the caller has set its kill flag before.
     #[inline]
     pub fn unpark_killable(&self) -> Unpark {
         // Pairs with the fence in `prepare`.
@@ -143,7 +144,7 @@ impl Park {
         Unpark::Nothing
     }
 
-    /// Whether the thread sleeps, or is about to, and whether a kill would end that. For `ps` only.
+    /// Returns whether the thread sleeps, or is about to, and whether a kill would end that. For `ps` only.
     #[must_use]
     pub fn sleeping(&self) -> Option<Sleep> {
         match self.0.load(Ordering::Relaxed) {
@@ -196,7 +197,7 @@ mod tests {
         assert!(park.is_parking() && park.commit());
     }
 
-    /// T33, T34: a kill ends the one kind of sleep and not the other.
+    /// T33, T34: a kill ends one kind of sleep and not the other.
     #[test]
     fn a_kill_ends_killable_sleeps_only() {
         assert_eq!(parked(Sleep::Killable).unpark_killable(), Unpark::Enqueue);

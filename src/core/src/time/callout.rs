@@ -1,14 +1,14 @@
-//! Call-outs that are due: from the timer queue to a task queue, with no moment in between.
+//! Call-outs that are due: they move from the timer queue to a task queue without a moment in between.
 //!
-//! Whoever cancels a call-out disarms its timer and then waits until its task is idle. A timer that has been taken out
+//! A canceller of a call-out disarms its timer and then waits until its task is idle. A timer that has been taken out
 //! of the queue and whose task is not enqueued yet is neither, and its function would run after the cancel (R32, D17):
-//! so both are done under one hold of the queue's lock. Model: `tests/loom_task.rs`.
+//! so both are done under one acquisition of the queue's lock. Model: `tests/loom_task.rs`.
 
 use crate::time::timers::{TimerQueue, Timers};
 use crate::wait::queue::Exclusive;
 
-/// Hands one timer that is due to `hand_over`, which enqueues its task. `false`: none is due. Whoever holds the lock of
-/// `queue` finds a call-out armed, or its task not idle, or its call over.
+/// Passes one timer that is due to `hand_over`, which enqueues its task. Returns `false` if none is due. A holder of
+/// the lock of `queue` finds a call-out armed, or its task not idle, or its call over.
 pub fn hand_over_due<T: Timers + ?Sized>(
     queue: &impl Exclusive<TimerQueue>,
     timers: &T,
@@ -18,8 +18,8 @@ pub fn hand_over_due<T: Timers + ?Sized>(
     queue.with(|queue| queue.expire(timers, now).map(hand_over).is_some())
 }
 
-/// First half of a cancel: disarms `timer`. `true`: it was armed and will not be due. In both cases a call that was due
-/// before may be on its way: the caller waits until the task is idle.
+/// First half of a cancel: disarms `timer`. Returns `true` if it was armed and will not be due. In both cases a call
+/// that was due before may be in progress, so the caller waits until the task is idle.
 pub fn disarm<T: Timers + ?Sized>(queue: &impl Exclusive<TimerQueue>, timers: &T, timer: u32) -> bool {
     queue.with(|queue| {
         let armed = timers.timer(timer).is_armed();
@@ -30,8 +30,9 @@ pub fn disarm<T: Timers + ?Sized>(queue: &impl Exclusive<TimerQueue>, timers: &T
     })
 }
 
-/// Last half of a cancel, after the wait: whether `timer` is not armed and its task, asked under the same hold of the
-/// lock, is idle. If not, the call that was waited for has armed it anew, and the cancel begins again.
+/// Last half of a cancel, after the wait: returns whether `timer` is not armed and its task, tested under the same
+/// acquisition of the lock, is idle. If not, the call that the canceller waited for has armed it anew, and the cancel
+/// starts again.
 pub fn is_over<T: Timers + ?Sized>(
     queue: &impl Exclusive<TimerQueue>,
     timers: &T,
@@ -64,7 +65,7 @@ mod tests {
         }
     }
 
-    /// T59: what is disarmed is not due, what is due is not armed.
+    /// T59: a disarmed timer does not become due, a due timer is not armed.
     #[test]
     fn a_timer_is_due_or_disarmed() {
         let (timers, queue) = (One(TimerLinks::new()), Alone(RefCell::new(TimerQueue::new())));

@@ -10,19 +10,19 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A counter of `frequency` ticks per second; zero (firmware forgot) is taken as 1 MHz.
+    /// A counter of `frequency` ticks per second; zero, which firmware that does not set it leaves, is taken as 1 MHz.
     #[must_use]
     pub const fn new(frequency: u64) -> Self {
         Self { frequency: if frequency == 0 { 1_000_000 } else { frequency } }
     }
 
-    /// Ticks per second.
+    /// Returns the ticks per second.
     #[must_use]
     pub const fn frequency(self) -> u64 {
         self.frequency
     }
 
-    /// Nanoseconds of `ticks`, rounded down.
+    /// Returns the nanoseconds of `ticks`, rounded down.
     #[must_use]
     pub const fn nanoseconds(self, ticks: u64) -> u64 {
         let seconds = ticks / self.frequency;
@@ -30,7 +30,7 @@ impl Scale {
         seconds.saturating_mul(NANOSECONDS).saturating_add(muldiv(rest, NANOSECONDS, self.frequency))
     }
 
-    /// Ticks of `nanoseconds`, rounded up: a sleep is never shorter than asked for. Saturates at "for ever".
+    /// Returns the ticks of `nanoseconds`, rounded up, because a sleep must not be shorter than asked for. Saturates.
     #[must_use]
     pub const fn ticks(self, nanoseconds: u64) -> u64 {
         let seconds = nanoseconds / NANOSECONDS;
@@ -40,7 +40,7 @@ impl Scale {
     }
 }
 
-/// `value * factor / divisor` without overflow of the product.
+/// Returns `value * factor / divisor` without overflow of the product.
 const fn muldiv(value: u64, factor: u64, divisor: u64) -> u64 {
     ((value as u128 * factor as u128) / divisor as u128) as u64
 }
@@ -49,7 +49,7 @@ const fn muldiv(value: u64, factor: u64, divisor: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// The counters of the boards: Pi 4, QEMU, a 1 GHz measuring set-up, and firmware that forgot.
+    /// The counters of the boards: Pi 4, QEMU, a 1 GHz measuring set-up, and firmware that does not set the frequency.
     const RATES: [u64; 4] = [54_000_000, 62_500_000, 1_000_000_000, 0];
 
     #[test]

@@ -29,13 +29,13 @@ impl TimerLinks {
         }
     }
 
-    /// Whether the timer is in a queue.
+    /// Returns whether the timer is in a queue.
     #[inline]
     pub fn is_armed(&self) -> bool {
         self.prev.get() != NIL
     }
 
-    /// The deadline, in counter ticks.
+    /// Returns the deadline, in counter ticks.
     #[inline]
     pub fn deadline(&self) -> u64 {
         self.deadline.get()
@@ -50,7 +50,7 @@ impl Default for TimerLinks {
 
 /// Finds the links of a timer by its index.
 pub trait Timers {
-    /// Links of timer `index`.
+    /// Returns the links of timer `index`.
     fn timer(&self, index: u32) -> &TimerLinks;
 }
 
@@ -61,19 +61,19 @@ pub struct TimerQueue {
 }
 
 impl TimerQueue {
-    /// No timer is armed.
+    /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
         Self { root: NIL }
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     #[inline]
     pub fn earliest<T: Timers + ?Sized>(&self, timers: &T) -> Option<u64> {
         (self.root != NIL).then(|| timers.timer(self.root).deadline.get())
     }
 
-    /// Arms `index`, which is in no queue, for `deadline`. `true`: it is now the earliest.
+    /// Arms `index`, which is in no queue, for `deadline`. Returns `true` if it is now the earliest.
     pub fn insert<T: Timers + ?Sized>(&mut self, timers: &T, index: u32, deadline: u64) -> bool {
         let links = timers.timer(index);
         debug_assert!(!links.is_armed(), "timer is armed already");

@@ -1,4 +1,4 @@
-//! Frames: what the bytes on the line mean, and finding the next one after noise.
+//! Frames: the format of the bytes on the line, and how the next frame is found after noise.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -25,12 +25,12 @@ const MAX_FRAME: usize = HEADER + MAX_PAYLOAD + CHECK;
 /// A frame as it goes over the line.
 pub type FrameBytes = Vec<u8, MAX_FRAME>;
 
-/// A frame. What its kind and number mean is said by the two sides.
+/// A frame. The two sides define its kinds and numbers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frame {
-    /// What it is about.
+    /// Its kind.
     pub kind: u8,
-    /// Of a chunk; of the next chunk that is wanted.
+    /// The number of a chunk, or of the next chunk that is wanted.
     pub number: u32,
     /// At most [`MAX_PAYLOAD`] bytes.
     pub payload: Vec<u8, MAX_PAYLOAD>,
@@ -46,7 +46,7 @@ impl Frame {
         Self { kind, number, payload: Vec::from_slice(payload).expect("a payload of at most a kibibyte") }
     }
 
-    /// Its bytes for the line.
+    /// Returns its bytes for the line.
     #[must_use]
     pub fn bytes(&self) -> FrameBytes {
         let body = [self.kind].into_iter().chain(self.number.to_le_bytes());
@@ -58,7 +58,7 @@ impl Frame {
     }
 }
 
-/// What the bytes come to that are there so far.
+/// The state of the bytes received so far.
 enum Found {
     /// They may become a frame.
     Beginning,
@@ -68,7 +68,7 @@ enum Found {
     Whole(usize),
 }
 
-/// Finds frames in what comes from the line.
+/// Finds frames in the bytes received from the line.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// Begins with a mark, or with the first byte of one, or is empty.
@@ -76,22 +76,22 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that has seen nothing.
+    /// A decoder without input.
     #[must_use]
     pub const fn new() -> Self {
         Self { pending: Vec::new() }
     }
 
-    /// Takes the next byte; gives the frame that it completes. What is found to belong to no frame goes to `noise`, in its
-    /// order.
+    /// Takes the next byte; returns the frame that it completes. Bytes that belong to no frame are passed to `noise`,
+    /// in their order.
     pub fn push(&mut self, byte: u8, noise: &mut dyn FnMut(u8)) -> Option<Frame> {
         // `look` leaves room: a whole frame never stays.
         let _ = self.pending.push(byte);
         self.look(noise)
     }
 
-    /// The line has been quiet for longer than a sender pauses inside a frame: what began is none. Gives a frame that was
-    /// hidden behind it; more may be hidden, so ask again until there is none.
+    /// The line has been quiet for longer than a sender pauses inside a frame, so the bytes that began one are noise.
+    /// Returns a frame that was hidden after it; more may be hidden, so the caller asks again until there is none.
     pub fn quiet(&mut self, noise: &mut dyn FnMut(u8)) -> Option<Frame> {
         while !self.pending.is_empty() {
             self.skip(noise);
@@ -102,7 +102,7 @@ impl Decoder {
         None
     }
 
-    /// Looks for a whole frame in what is there.
+    /// Looks for a whole frame in the bytes received.
     fn look(&mut self, noise: &mut dyn FnMut(u8)) -> Option<Frame> {
         loop {
             match parse(&self.pending) {
@@ -117,7 +117,7 @@ impl Decoder {
         }
     }
 
-    /// Gives the first byte up, and all behind it up to where a frame may begin.
+    /// Drops the first byte, and all after it up to where a frame may begin.
     fn skip(&mut self, noise: &mut dyn FnMut(u8)) {
         let rest = self.pending.iter().skip(1).position(|byte| *byte == MARK[0]);
         let count = rest.map_or(self.pending.len(), |position| position + 1);
@@ -131,7 +131,7 @@ impl Decoder {
     }
 }
 
-/// The frame that the bytes begin with, whose payload has `length` bytes.
+/// Returns the frame that the bytes begin with, whose payload has `length` bytes.
 fn frame(bytes: &[u8], length: usize) -> Option<Frame> {
     let (&[_, _, kind, n0, n1, n2, n3, _, _], rest) = bytes.split_first_chunk::<HEADER>()?;
     Some(Frame::new(kind, u32::from_le_bytes([n0, n1, n2, n3]), rest.get(..length)?))

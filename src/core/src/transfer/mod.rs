@@ -1,13 +1,14 @@
 //! Sending an image over a serial line that loses, changes and adds bytes.
 //!
 //! One side is the chain loader on the board (`Receiver`), the other the host (`Sender`). The host announces an image,
-//! sends it in numbered chunks, each of which it repeats until the board asks for the next, and has it started. Whoever
-//! drives a side owns its clock: silence is told to [`Decoder::quiet`] here, and answered by repeating there. Text and
-//! noise between the frames are no frames and go by.
+//! sends it in numbered chunks, each of which it repeats until the board asks for the next, and has it started. The
+//! driver of a side owns its clock: it reports silence to [`Decoder::quiet`] here, and answers it by repeating there.
+//! Text and noise between the frames are skipped.
 //!
-//! An image may be sent faster than the line is otherwise: the announcement says how fast, and both change over once the
-//! board has answered it. A board that hears nothing any more goes back ([`Receiver::fall_back`]); a host that hears nothing
-//! goes back, too, and announces again ([`Sender::announce_again`]), whereupon the board wants the chunk it wanted before.
+//! An image may be sent faster than the line's first speed: the announcement contains the speed, and both change over
+//! once the board has answered it. A board that receives nothing any more goes back ([`Receiver::fall_back`]); a host
+//! that receives nothing goes back, too, and announces again ([`Sender::announce_again`]), whereupon the board wants
+//! the chunk it wanted before.
 
 mod frame;
 mod receiver;

@@ -1,4 +1,4 @@
-//! The side that gets the image: the chain loader's.
+//! The receiving side: the chain loader's.
 
 use super::frame::{Frame, MAX_PAYLOAD};
 use super::{CHECKSUM, sender};
@@ -8,14 +8,14 @@ const WANT: u8 = 0x81;
 const REFUSE: u8 = 0x82;
 const STARTING: u8 = 0x83;
 
-/// What the header of an arm64 Image has at byte 0x38.
+/// The magic number of an arm64 Image at byte 0x38.
 pub const MAGIC: &[u8; 4] = b"ARM\x64";
 const MAGIC_OFFSET: usize = 0x38;
 const SIZE_OFFSET: usize = 0x10;
 const HEADER_SIZE: usize = 0x40;
 
-/// The memory in bytes that an arm64 Image occupies once it runs, zeros included; at least its own length. `None`: it is
-/// no such image.
+/// Returns the memory in bytes that an arm64 Image occupies once it runs, zeros included; at least its own length.
+/// `None`: it is no such image.
 #[must_use]
 pub fn memory_size(image: &[u8]) -> Option<u64> {
     let header = image.get(..HEADER_SIZE)?;
@@ -26,21 +26,21 @@ pub fn memory_size(image: &[u8]) -> Option<u64> {
     Some(size.max(image.len() as u64))
 }
 
-/// An image that is to come.
+/// An announced image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Announcement {
-    /// Of this attempt to send it: an announcement that is repeated does not begin anew.
+    /// The session: an announcement that is repeated does not start the transfer anew.
     pub session: u32,
-    /// Bytes.
+    /// Its length in bytes.
     pub length: u32,
     /// [`CHECKSUM`] of all of them.
     pub checksum: u32,
-    /// Bits per second from the answer on; 0: as before.
+    /// Bits per second from the answer on; 0: unchanged.
     pub speed: u32,
 }
 
 impl Announcement {
-    /// Chunks that it comes in.
+    /// The number of its chunks.
     #[must_use]
     pub fn chunks(&self) -> u32 {
         self.length.div_ceil(MAX_PAYLOAD as u32)
@@ -62,16 +62,16 @@ impl Announcement {
     }
 }
 
-/// Why the board does not go on.
+/// Why the board does not continue.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// A chunk or the start of what was never announced: the board has begun anew meanwhile.
+    /// A chunk or a start without an announcement: the board has been restarted meanwhile.
     #[error("no image was announced")]
     NotAnnounced,
     /// There is no memory for it.
     #[error("there is no memory for an image of that size")]
     NoMemory,
-    /// What has come is not what was announced.
+    /// The received image is not the announced one.
     #[error("the image's checksum is wrong")]
     WrongChecksum,
     /// It cannot be started.
@@ -80,7 +80,7 @@ pub enum Refusal {
     /// The line cannot be that fast.
     #[error("the board's serial line cannot have that speed")]
     Speed,
-    /// Something that this loader does not know.
+    /// A request that this loader does not know.
     #[error("a reason that is not known here")]
     Unknown,
 }
@@ -94,7 +94,7 @@ impl Refusal {
     }
 }
 
-/// What the board says.
+/// The board's reply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reply {
     /// The chunk that it wants next, in the session; the number of chunks: it has all.
@@ -104,14 +104,14 @@ pub enum Reply {
         /// The chunk's number.
         chunk: u32,
     },
-    /// It does not go on.
+    /// It does not continue.
     Refuse(Refusal),
     /// The image is whole and is started now.
     Starting,
 }
 
 impl Reply {
-    /// It as a frame.
+    /// Encodes it as a frame.
     #[must_use]
     pub fn frame(&self) -> Frame {
         match self {
@@ -121,7 +121,7 @@ impl Reply {
         }
     }
 
-    /// What a frame of the board says; `None`: nothing that is known here.
+    /// Decodes a frame of the board; `None` if its kind is unknown.
     #[must_use]
     pub fn read(frame: &Frame) -> Option<Self> {
         match frame.kind {
@@ -139,19 +139,19 @@ impl Reply {
     }
 }
 
-/// What the receiver runs on: memory for the image, and the line.
+/// The platform of the receiver: memory for the image, and the line.
 pub trait Board {
-    /// Whether the line can be that fast, in bits per second.
+    /// Returns whether the line supports that speed, in bits per second.
     fn can_talk(&self, speed: u32) -> bool;
-    /// Makes room for an image of so many bytes, instead of what was there before; `false`: there is none.
+    /// Makes room for an image of so many bytes, instead of an earlier one; returns `false` if there is none.
     fn prepare(&mut self, length: usize) -> bool;
-    /// The room: at least as long as was prepared.
+    /// Returns the room, which is at least as long as was prepared.
     fn bytes(&mut self) -> &mut [u8];
-    /// Whether the image in the room can be started.
+    /// Returns whether the image in the room can be started.
     fn can_start(&mut self, length: usize) -> bool;
 }
 
-/// What has come so far.
+/// The state of a transfer.
 #[derive(Debug)]
 pub struct Receiver<B> {
     board: B,
@@ -163,23 +163,23 @@ pub struct Receiver<B> {
 }
 
 impl<B: Board> Receiver<B> {
-    /// Nothing has come.
+    /// A receiver before the first frame.
     pub const fn new(board: B) -> Self {
         Self { board, announced: None, fast: false, next: 0 }
     }
 
-    /// Bits per second that the line must have now that the last reply is out; `None`: those it had at first.
+    /// Returns the bits per second that the line must have once the last reply is sent; `None`: the first speed.
     #[must_use]
     pub fn speed(&self) -> Option<u32> {
         self.announced.filter(|_| self.fast).map(|announced| announced.speed).filter(|speed| *speed != 0)
     }
 
-    /// No frame has come for some time: the line gets its first speed again.
+    /// No frame has been received for some time: the line gets its first speed again.
     pub fn fall_back(&mut self) {
         self.fast = false;
     }
 
-    /// Takes a frame; what is to be answered, if anything. After [`Reply::Starting`] the image is the caller's to start.
+    /// Takes a frame; returns the reply, if there is one. After [`Reply::Starting`] the caller must start the image.
     pub fn take(&mut self, frame: &Frame) -> Option<Reply> {
         let done = match frame.kind {
             sender::HELLO => self.announce(Announcement::read(&frame.payload)?),
@@ -190,7 +190,7 @@ impl<B: Board> Receiver<B> {
         Some(done.unwrap_or_else(Reply::Refuse))
     }
 
-    /// The image, after [`Reply::Starting`], and its length.
+    /// Returns the image, after [`Reply::Starting`], and its length.
     pub fn into_image(self) -> Option<(B, usize)> {
         Some((self.board, self.announced?.length as usize))
     }
@@ -213,7 +213,7 @@ impl<B: Board> Receiver<B> {
 
     fn store(&mut self, chunk: u32, payload: &[u8]) -> Result<Reply, Refusal> {
         let announced = self.announced.ok_or(Refusal::NotAnnounced)?;
-        // All others have come before, or will be sent again when their turn is.
+        // All other chunks have been received before, or will be sent again when their turn comes.
         if chunk == self.next && chunk < announced.chunks() {
             let start = chunk as usize * MAX_PAYLOAD;
             let end = (start + MAX_PAYLOAD).min(announced.length as usize);

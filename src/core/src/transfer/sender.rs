@@ -1,4 +1,4 @@
-//! The side that has the image: the host's.
+//! The sending side: the host's.
 
 use super::CHECKSUM;
 use super::frame::{Frame, MAX_PAYLOAD};
@@ -9,22 +9,22 @@ pub(super) const HELLO: u8 = 0x01;
 pub(super) const DATA: u8 = 0x02;
 pub(super) const START: u8 = 0x03;
 
-/// What the sender is at.
+/// The state of the sender.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Step {
     /// The board has not taken the announcement yet.
     Announcing,
     /// The chunk with this number is on its way.
     Sending(u32),
-    /// The board has all, and is told to start it.
+    /// The board has all chunks, and is asked to start the image.
     Starting,
     /// It has been started.
     Started,
-    /// The board does not take it.
+    /// The board refuses it.
     Refused(Refusal),
 }
 
-/// An image on its way. What it says is repeated by the caller until it is answered.
+/// A transfer. The caller repeats each frame until it is answered.
 #[derive(Debug)]
 pub struct Sender<'a> {
     image: &'a [u8],
@@ -33,8 +33,8 @@ pub struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// Sends `image`. `session` should be another one each time; `speed` is that of the line once the board has answered,
-    /// in bits per second, 0 for no other one.
+    /// Sends `image`. `session` should differ each time; `speed` is that of the line once the board has answered, in
+    /// bits per second, 0 to keep it.
     ///
     /// `None`: the image is of 4 GiB or more.
     #[must_use]
@@ -44,27 +44,27 @@ impl<'a> Sender<'a> {
         Some(Self { image, announcement, step: Step::Announcing })
     }
 
-    /// What it is at.
+    /// Returns the state.
     #[must_use]
     pub fn step(&self) -> Step {
         self.step
     }
 
-    /// Bits per second that the line must have for what is said now; `None`: those it had at first.
+    /// Returns the bits per second that the line must have for the present frame; `None`: the first speed.
     #[must_use]
     pub fn speed(&self) -> Option<u32> {
         let changed = matches!(self.step, Step::Sending(_) | Step::Starting);
         Some(self.announcement.speed).filter(|speed| changed && *speed != 0)
     }
 
-    /// Nothing has been answered for some time: asks the board anew what it wants.
+    /// No answer has been received for some time: asks the board anew what it wants.
     pub fn announce_again(&mut self) {
         if matches!(self.step, Step::Sending(_) | Step::Starting) {
             self.step = Step::Announcing;
         }
     }
 
-    /// What is to be said now, and again after a while without progress; `None`: nothing more.
+    /// Returns the frame to send now, and again after a while without progress; `None`: nothing more.
     #[must_use]
     pub fn frame(&self) -> Option<Frame> {
         match self.step {
@@ -78,7 +78,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Takes what the board says; whether that is progress. Replies that are late or come twice are none.
+    /// Takes the board's reply; returns whether that is progress. Replies that are late or repeated are not.
     pub fn take(&mut self, reply: Reply) -> bool {
         let step = match (self.step, reply) {
             (Step::Started | Step::Refused(_), _) => return false,
@@ -94,12 +94,12 @@ impl<'a> Sender<'a> {
                 }
                 if chunk < self.announcement.chunks() { Step::Sending(chunk) } else { Step::Starting }
             }
-            // Of an earlier session, whose end came late.
+            // The end of an earlier session, received late.
             (_, Reply::Want { .. } | Reply::Starting) => return false,
             (Step::Announcing, Reply::Refuse(Refusal::NotAnnounced | Refusal::WrongChecksum)) => {
                 return false;
             }
-            // The board was started anew, or noise got through the checksum of a frame: all over again.
+            // The board was restarted, or noise got through the checksum of a frame: start over.
             (_, Reply::Refuse(Refusal::NotAnnounced | Refusal::WrongChecksum)) => {
                 self.announcement.session = self.announcement.session.wrapping_add(1);
                 Step::Announcing

@@ -1,4 +1,4 @@
-//! What a thread waits for, in a word: each wait has a name of its own (D35), which `lwps` and the watchdog show.
+//! The reason of a wait, in a word: each wait has a name of its own (D35), which `lwps` and the watchdog show.
 
 use crate::shim::guarded::Cell32;
 
@@ -10,13 +10,13 @@ pub enum Reason {
     Child,
     /// An LWP to end: a join.
     Join,
-    /// The other LWPs of a process that ends, to be off their CPUs: its master.
+    /// The other LWPs of an exiting process must leave their CPUs; its master waits.
     Siblings,
-    /// The peers of a leader that ends, to let go of what they share: its master.
+    /// The peers of an exiting leader must release what they share; its master waits.
     Peers,
-    /// The memory that a child borrows: vfork.
+    /// The end of a vfork: the child still uses the shared memory.
     Loan,
-    /// The other LWPs of a process that goes on with one, to be off their CPUs: exec.
+    /// The other LWPs of a process that calls exec must leave their CPUs.
     Single,
     /// A signal to be sent: sigwait.
     Signal,
@@ -36,15 +36,15 @@ pub enum Reason {
     Token,
     /// The condition of a program's own wait queue.
     Queue,
-    /// A byte on the console.
+    /// A byte from the console.
     Input,
-    /// A task that is queued or runs.
+    /// The end of a task that is queued or runs.
     Task,
-    /// Tasks to run: a kernel thread that has none.
+    /// Work: a kernel thread that has none.
     Work,
-    /// The next call-out to be due.
+    /// The next call-out to become due.
     Callout,
-    /// A CPU to come up.
+    /// The start of a CPU.
     Cpu,
 }
 
@@ -73,7 +73,7 @@ impl Reason {
         Self::Cpu,
     ];
 
-    /// For people: what follows "waits for".
+    /// For messages: completes "waits for".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -107,24 +107,24 @@ impl core::fmt::Display for Reason {
     }
 }
 
-/// The reason of a thread's last sleep, in its record: true while it sleeps. Written by the thread itself.
+/// The reason of a thread's last sleep, in its record; valid while it sleeps. Written by the thread itself.
 #[derive(Debug)]
 pub struct LastReason(Cell32);
 
 impl LastReason {
-    /// Of a thread that has not slept.
+    /// The reason of a thread that has not slept.
     #[must_use]
     pub const fn new() -> Self {
         Self(Cell32::new(Reason::Queue as u32))
     }
 
-    /// The thread goes to sleep, for `reason`.
+    /// Records `reason`. Called by the thread before it goes to sleep.
     #[inline(always)]
     pub fn set(&self, reason: Reason) {
         self.0.set(reason as u32);
     }
 
-    /// Why it sleeps, or slept last. Anybody.
+    /// Returns why it sleeps, or slept last. Any context.
     #[must_use]
     pub fn get(&self) -> Reason {
         Reason::ALL[self.0.get() as usize]
@@ -141,7 +141,7 @@ impl Default for LastReason {
 mod tests {
     use super::*;
 
-    /// D35: no two waits look the same.
+    /// D35: every wait has a distinct name.
     #[test]
     fn d35_every_reason_has_a_number_and_a_name_of_its_own() {
         for (number, reason) in Reason::ALL.into_iter().enumerate() {

@@ -1,6 +1,6 @@
-//! What a `wait4` call asks for: the selector, the options, and their checks.
+//! The arguments of a `wait4` call: the selector, the options, and their checks.
 //!
-//! wait(2), `kern_wait`: T109 to T116. Nothing here touches a process.
+//! wait(2), `kern_wait`: T109 to T116. Touches no process.
 
 use crate::errno::Errno;
 use crate::id::Pid;
@@ -26,8 +26,8 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// Reads the first argument of wait4: `-1` any child; `0` the caller's group as it is now (T113); positive a
-    /// pid; below `-1` the group with that number negated.
+    /// Reads the first argument of wait4: `-1` any child; `0` the caller's present group (T113); positive a pid; below
+    /// `-1` the group with that number negated.
     ///
     /// # Errors
     /// `ESRCH` for the one number that has no negation (T115).

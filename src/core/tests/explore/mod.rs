@@ -1,47 +1,48 @@
 //! A small exhaustive explorer: every interleaving of a few processes' atomic steps, sequentially consistent.
 //!
-//! The state under exploration need not be cloneable: a schedule is replayed from the start. States are told apart by
-//! a fingerprint that the world gives; a state that was reached before by another schedule is not explored again.
+//! The state under exploration need not be cloneable, because a schedule is replayed from the start. States are
+//! distinguished by a fingerprint that the world returns; a state that another schedule has already reached is not
+//! explored again.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// What is explored: a world with a fixed number of actors, each of which does one atomic step at a time.
+/// The subject of an exploration: a world with a fixed number of actors, each of which does one atomic step at a time.
 pub(crate) trait World {
-    /// All that decides about the future, for telling states apart.
+    /// Returns all that determines the future, to distinguish states.
     type Fingerprint: Eq + Hash;
 
-    /// Number of actors.
+    /// Returns the number of actors.
     fn actors(&self) -> usize;
-    /// Whether `actor` can do a step: it is neither asleep nor finished.
+    /// Returns whether `actor` can do a step: it is neither asleep nor finished.
     fn can_step(&self, actor: usize) -> bool;
     /// Does the next step of `actor`.
     ///
     /// # Errors
-    /// Which property is violated.
+    /// Returns the property that the step violates.
     fn step(&mut self, actor: usize) -> Result<(), String>;
-    /// Called where nobody can do a step.
+    /// Called in a state in which no actor can do a step.
     ///
     /// # Errors
-    /// Which property is violated.
+    /// Returns the property that the state violates.
     fn at_rest(&self) -> Result<(), String>;
-    /// The state as it is now.
+    /// Returns the state as it is now.
     fn fingerprint(&self) -> Self::Fingerprint;
 }
 
-/// What an exploration without a violation has seen.
+/// The result of an exploration without a violation.
 #[derive(Debug, Default)]
 pub(crate) struct Explored {
-    /// Different states.
+    /// The number of different states.
     pub(crate) states: usize,
-    /// Different states in which nobody can do a step.
+    /// The number of different states in which no actor can do a step.
     pub(crate) ends: usize,
 }
 
 /// Explores all schedules from the state that `make` makes.
 ///
 /// # Errors
-/// The violated property, and the schedule that leads there.
+/// Returns the violated property, and the schedule that leads there.
 pub(crate) fn explore<W: World>(make: impl Fn() -> W) -> Result<Explored, String> {
     let mut seen = HashSet::from([make().fingerprint()]);
     let mut explored = Explored { states: 1, ends: 0 };
@@ -69,7 +70,7 @@ fn enabled<W: World>(world: &W) -> Vec<usize> {
     (0..world.actors()).filter(|&actor| world.can_step(actor)).collect()
 }
 
-/// The world after `schedule`, none of whose steps violates a property.
+/// Returns the world after `schedule`, none of whose steps violates a property.
 fn replay<W: World>(make: &impl Fn() -> W, schedule: &[usize]) -> W {
     let mut world = make();
     for &actor in schedule {

@@ -1,4 +1,4 @@
-//! What the loom models share: how to run one, how to show that a seeded bug is caught, and a bell to sleep on.
+//! Shared by the loom models: how to run one, how to check that a seeded bug is caught, and a bell to sleep on.
 
 #![allow(dead_code, reason = "no model uses all of it")]
 
@@ -44,7 +44,7 @@ fn hush_expected_panics() {
     });
 }
 
-/// A sleep that lasts until somebody rings; a ring before the sleep is kept.
+/// A sleep that lasts until the next ring; a ring before the sleep is kept.
 pub(crate) struct Bell {
     rung: Mutex<bool>,
     changed: Condvar,

@@ -1,9 +1,9 @@
-//! Boxes that may not come about: what `Box::try_new` will be when it is stable.
+//! Boxes whose allocation may fail: a substitute for `Box::try_new` until that is stable.
 
 use alloc::alloc::{Layout, alloc};
 use alloc::boxed::Box;
 
-/// A box with `value` in it; `None`, and no value, if there is no memory.
+/// Returns a box with `value` in it; drops the value and returns `None` if there is no memory.
 pub(crate) fn boxed<T>(value: T) -> Option<Box<T>> {
     let layout = Layout::new::<T>();
     if layout.size() == 0 {

@@ -25,16 +25,16 @@ struct Allocator {
 static ALLOCATOR: InterruptLock<Allocator> =
     InterruptLock::new(Allocator { buddies: FrameAllocator::new(), total: 0, free: 0 });
 
-/// How much memory there is, in pages.
+/// The amount of memory, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
     /// All frames that were ever added.
     pub total: usize,
-    /// Those that nobody has.
+    /// The frames that are free.
     pub free: usize,
 }
 
-/// Adds the frames of a range of physical addresses. For the boot code.
+/// Adds the frames of a range of physical addresses. Called by the boot code.
 pub(super) fn add(range: Range<u64>) {
     let (start, end) = (frame_number(range.start), frame_number(range.end));
     let mut allocator = ALLOCATOR.lock();
@@ -43,8 +43,8 @@ pub(super) fn add(range: Range<u64>) {
     allocator.free += end - start;
 }
 
-/// Takes `pages` consecutive frames, rounded up to a power of two and aligned to that size; the physical
-/// address of the first. `None` if there is no such block.
+/// Takes `pages` consecutive frames, rounded up to a power of two and aligned to that size; returns the physical
+/// address of the first, or `None` if there is no such block.
 pub fn allocate(pages: usize) -> Option<u64> {
     if inject::fails() {
         return None;
@@ -56,22 +56,23 @@ pub fn allocate(pages: usize) -> Option<u64> {
     Some(frame as u64 * PAGE_SIZE as u64)
 }
 
-/// Somebody above who keeps frames that nobody needs just now: gives some back; `false` if there are none.
+/// A function of a higher layer that keeps unused frames: it frees some, and returns `false` if it has none.
 type Reserve = fn() -> bool;
 static RESERVE: Once<Reserve> = Once::new();
 
-/// Registers who can be asked for frames when they run out. Once, at boot.
+/// Registers the function that is called when frames run out. Called once, at boot.
 pub(crate) fn set_reserve(reserve: Reserve) {
     RESERVE.call_once(|| reserve);
 }
 
-/// Frames have run out: asks for some. `false`: there are none to be had. Any context that may take a spin lock.
+/// Frames have run out: asks a higher layer to free some. Returns `false` if it has none. Any context that may take a
+/// spin lock.
 pub(super) fn ask_for_some() -> bool {
     RESERVE.get().is_some_and(|reserve| reserve())
 }
 
-/// Gives frames back that [`allocate`] gave. A block may be given back in parts that are blocks
-/// themselves: a power of two of pages, aligned to their size.
+/// Frees frames that [`allocate`] returned. A block may be freed in parts that are blocks themselves: a power of two of
+/// pages, aligned to their size.
 pub fn free(physical: u64, pages: usize) {
     let pages = pages.next_power_of_two();
     debug_assert!(frame_number(physical).is_multiple_of(pages), "not the address of a block of that size");
@@ -80,7 +81,7 @@ pub fn free(physical: u64, pages: usize) {
     allocator.free += pages;
 }
 
-/// How many frames there are and how many are free.
+/// Returns the number of frames and the number of free ones.
 pub fn stats() -> Frames {
     let allocator = ALLOCATOR.lock();
     Frames { total: allocator.total, free: allocator.free }

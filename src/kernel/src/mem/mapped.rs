@@ -7,7 +7,7 @@ use super::frames;
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::mmu;
 
-/// Maps `pages` pages, a power of two, at `address`, where nothing is mapped. `false` if memory is short.
+/// Maps `pages` pages, a power of two, at `address`, where nothing is mapped. Returns `false` if memory is short.
 pub(super) fn map(address: usize, pages: usize) -> bool {
     if let Some(physical) = frames::allocate(pages) {
         if mmu::map_pages(address, physical, pages * PAGE_SIZE).is_ok() {
@@ -30,7 +30,7 @@ pub(super) fn map(address: usize, pages: usize) -> bool {
     true
 }
 
-/// The reverse of [`map`], in as large blocks as the frames allow.
+/// Undoes [`map`], in as large blocks as the frames allow.
 pub(super) fn unmap(address: usize, pages: usize) {
     let physical = mmu::translate(address).expect("these pages are mapped");
     let consecutive = (1..pages)
@@ -48,7 +48,7 @@ pub(super) fn unmap(address: usize, pages: usize) {
 /// Most pages of a block of [`map_all`]; also what is unmapped at once.
 pub(super) const BLOCK: usize = 16;
 
-/// As [`map`], for any number of pages. If frames run out, whoever has some to spare is asked for them. All or nothing.
+/// As [`map`], for any number of pages. If frames run out, higher layers are asked to free some. All or nothing.
 pub(super) fn map_all(address: usize, pages: usize) -> bool {
     for (first, count) in blocks(pages) {
         while !map(address + first * PAGE_SIZE, count) {
@@ -61,14 +61,14 @@ pub(super) fn map_all(address: usize, pages: usize) -> bool {
     true
 }
 
-/// The reverse of [`map_all`].
+/// Undoes [`map_all`].
 pub(super) fn unmap_all(address: usize, pages: usize) {
     for (first, count) in blocks(pages) {
         unmap(address + first * PAGE_SIZE, count);
     }
 }
 
-/// First page and number of pages of the blocks that make up `pages`: powers of two, the largest first.
+/// Returns the first page and the number of pages of the blocks that make up `pages`: powers of two, the largest first.
 fn blocks(pages: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut first = 0;
     core::iter::from_fn(move || {

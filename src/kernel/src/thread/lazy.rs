@@ -1,10 +1,11 @@
-//! Pages of lazy stacks: where their frames come from when somebody touches one.
+//! Pages of lazy stacks: the source of their frames when one is touched.
 //!
-//! Whoever touches a page that is not mapped, its LWP or one that borrows from it, program or kernel, takes a data abort,
-//! and the handler maps it (`proc::fault`). Where interrupts are unmasked no spin lock is held, so the frame comes from
-//! the frame allocator, with some for pages around it. Where they are masked the interrupted code may hold any lock: the
-//! frame comes from the CPU's own reserve, and an interrupt, taken as soon as they are unmasked, fills that again. In a
-//! service the reserve helps out, too, when there is no memory: there is nobody to tell. Program code gets none of it.
+//! A touch of a page that is not mapped, by its LWP or one that borrows from it, by the program or the kernel, takes a
+//! data abort, and the handler maps it (`proc::fault`). Where interrupts are unmasked no spin lock is held, so the
+//! frame comes from the frame allocator, with some for pages around it. Where they are masked the interrupted code may
+//! hold any lock: the frame comes from the CPU's own reserve, and an interrupt, taken as soon as they are unmasked,
+//! refills that. In a service the reserve is used, too, when there is no memory, because no error can be returned.
+//! Program code gets none of it.
 
 use asphodel_core::thread::lazy_stack::Mapped;
 
@@ -13,7 +14,7 @@ use crate::mem::frames::{self, Frames};
 use crate::mem::stack;
 use crate::thread::stack::trim;
 
-/// What touches the page.
+/// The code that touches the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Toucher {
     /// Program code, interrupts unmasked.
@@ -24,10 +25,10 @@ pub(crate) enum Toucher {
     Masked,
 }
 
-/// What came of it.
+/// The result of a touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Touch {
-    /// The page is there.
+    /// The page is mapped.
     Mapped,
     /// There is no frame for it.
     OutOfMemory,
@@ -35,12 +36,12 @@ pub(crate) enum Touch {
     Elsewhere,
 }
 
-/// Makes the page around `address` be there, if it is one of a lazy stack. Interrupts masked, on `cpu`, whatever the
-/// toucher did. The caller sees to it that a reserve that is short after a masked touch is filled.
+/// Maps the page around `address`, if it is one of a lazy stack. Called with interrupts masked, on `cpu`, in whatever
+/// state the toucher was. The caller must have a reserve refilled that is short after a masked touch.
 #[cold]
 pub(crate) fn touch(cpu: &Cpu, address: usize, toucher: Toucher) -> Touch {
     if !stack::is_unmapped(address) {
-        // Another CPU may have been faster.
+        // Another CPU may have mapped it first.
         return if stack::is_mapped(address) { Touch::Mapped } else { Touch::Elsewhere };
     }
     let frame = match toucher {
@@ -59,12 +60,12 @@ pub(crate) fn touch(cpu: &Cpu, address: usize, toucher: Toucher) -> Touch {
     touch
 }
 
-/// A frame from the allocator, or from who keeps some. No spin lock is held.
+/// Takes a frame from the allocator, or from a layer that keeps some. No spin lock is held.
 fn allocate() -> Option<u64> {
     frames::allocate(1).or_else(|| trim().then(|| frames::allocate(1)).flatten())
 }
 
-/// Maps `frame` there; one that is not needed after all goes to the reserve, or else back.
+/// Maps `frame` there; a frame that is not needed after all goes to the reserve, or else back.
 fn map(cpu: &Cpu, address: usize, frame: u64) -> Touch {
     let mapped = stack::map_page(address, frame);
     if mapped != Mapped::Now
@@ -91,7 +92,7 @@ fn map_all(cpu: &Cpu, mut pages: impl Iterator<Item = usize>) {
     }
 }
 
-/// Fills the reserve of `cpu`, as far as there are frames. On it, interrupts masked, no spin lock held.
+/// Fills the reserve of `cpu`, as far as there are frames. Called on that CPU, interrupts masked, no spin lock held.
 #[inline]
 pub(crate) fn refill(cpu: &Cpu) {
     if cpu.reserve.is_short() {
@@ -110,7 +111,7 @@ fn fill(cpu: &Cpu) {
     }
 }
 
-/// How many frames there are, and how many nobody has: those in the reserves count as free. Any context.
+/// Returns the number of frames, and of free ones: those in the reserves count as free. Any context.
 pub(crate) fn frames() -> Frames {
     let reserved: usize = Cpu::all().map(|cpu| cpu.reserve.count()).sum();
     let frames = frames::stats();

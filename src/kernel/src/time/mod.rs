@@ -10,24 +10,24 @@ use crate::arch::counter;
 
 static SCALE: Once<Scale> = Once::new();
 
-/// Learns the counter's rate. Once, on the boot CPU.
+/// Reads the counter's rate. Called once, on the boot CPU.
 pub(crate) fn init() -> Scale {
     *SCALE.call_once(|| Scale::new(counter::frequency()))
 }
 
-/// The counter's rate. Any context.
+/// Returns the counter's rate. Any context.
 #[inline]
 pub fn scale() -> Scale {
     SCALE.get().copied().unwrap_or(Scale::new(0))
 }
 
-/// Nanoseconds since the counter started. Any context.
+/// Returns the nanoseconds since the counter started. Any context.
 #[must_use]
 pub fn now_ns() -> u64 {
     scale().nanoseconds(counter::now())
 }
 
-/// The counter value `nanoseconds` from now.
+/// Returns the counter value `nanoseconds` from now.
 #[must_use]
 pub(crate) fn deadline_after(nanoseconds: u64) -> u64 {
     counter::now().saturating_add(scale().ticks(nanoseconds))
