@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
     Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, WaitReason, at_exit, exec, exit,
-    getpid, gettid, kill, lwp_spawn, lwps, preempt_disable, rm_at_exit, set_auto_reap, spawn, usage,
-    yield_now,
+    getpid, gettid, kill, kill_lwp, lwp_spawn, lwps, preempt_disable, rm_at_exit, set_auto_reap, spawn,
+    usage, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu,
@@ -272,6 +272,55 @@ test!(
             // The loser, the winner, and the LWP that the winner's program made.
             assert_eq!(report.usage.lwps, 3);
         }
+    }
+);
+
+test!(
+    /// T29: the LWP that was first is killed alone before its new program runs, while another one asks: nobody is
+    /// left who could go on, so the process ends as if its last LWP had left. The exit hook is called once for each.
+    t029_the_first_is_killed_alone,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        fn hook(_: Pid, _: asphodel::api::Status) {
+            CALLS.fetch_add(1, Ordering::AcqRel);
+        }
+        // Words take time to be joined, before the question who is first.
+        const WORD: &str = match core::str::from_utf8(&[b'w'; 4095]) {
+            Ok(word) => word,
+            Err(_) => panic!("it is ASCII"),
+        };
+        fn replace_with(words: usize) -> ! {
+            let error = exec(&Program::new("seventh", |_| 7), &[WORD; 16][..words], 0);
+            panic!("exec came back: {error}");
+        }
+        fn kill_the_first(pause: usize) -> usize {
+            LINE.cross(2);
+            asphodel_test::dawdle(pause);
+            // It may be gone already, with all others.
+            let _killed = kill_lwp(1);
+            replace_with(16)
+        }
+        assert_eq!(at_exit(hook), Ok(()));
+        let mut codes = [0_u32; 2];
+        for round in race_rounds() {
+            LINE.reset();
+            let pid = spawn_child(
+                |arguments| {
+                    let (words, pause) = (arguments.number() % 8, arguments.number() / 8 % 64 * 32);
+                    drop(lwp_spawn(kill_the_first, pause, &on_cpu(1 % cpus())));
+                    LINE.cross(2);
+                    replace_with(words)
+                },
+                round as usize,
+            );
+            let code = wait_exit(pid).status.code().expect("it has exited");
+            assert!(code == 0 || code == 7, "code {code}");
+            codes[usize::from(code == 7)] += 1;
+            assert_eq!(u64::from(CALLS.load(Ordering::Acquire)), round, "code {code}");
+        }
+        assert_eq!(rm_at_exit(hook), 1);
+        asphodel::api::println!("# both died {}, exec won {}", codes[0], codes[1]);
     }
 );
 

@@ -10,6 +10,7 @@
 //! | R14 zombie while LWPs run | `r14_zombie_after_the_last_switch` | counted off its CPU while still on its stack |
 //! | R16 two waiters, one zombie | `r16_two_waiters_claim` | ZOMBIE and CLAIMED tested, the claim not |
 //! | R38 exec against exit | `r38_single_meets_exit` | the winner does not wait for the others |
+//! | R38 exec against kill | `r38_single_meets_kill` | the loser leaves quietly, whatever it has become |
 //!
 //! Each model also asserts I1 (one master), I3 (no undead: the process always becomes a zombie), I9 (no creation
 //! after the election), and, since loom reports deadlocks, I13 (termination).
@@ -36,6 +37,8 @@ struct Process {
     last: Bell,
     /// The LWP that becomes single sleeps here.
     single: Bell,
+    /// Whether the LWP that becomes single is told to die. Changed before its bell is rung.
+    single_doomed: AtomicBool,
     /// How often the body of exit ran, and the zombie was published. Not part of the protocol.
     masters: Tally,
     published: Tally,
@@ -51,6 +54,7 @@ impl Process {
             gate,
             last: Bell::new(),
             single: Bell::new(),
+            single_doomed: AtomicBool::new(false),
             masters: Tally::new(0),
             published: Tally::new(0),
             zombie: Bell::new(),
@@ -476,9 +480,16 @@ impl Image {
     fn exec(&self, waits: bool) {
         self.execute();
         let gate = &self.process.gate;
-        let Ok(single) = gate.become_single() else { return self.process.after_switch() };
-        while waits && !gate.is_last_present() && !gate.is_exiting() {
+        let single = match gate.become_single() {
+            Ok(single) => single,
+            Err(leave) => return self.process.depart(leave),
+        };
+        let doomed = || self.process.single_doomed.load(Relaxed);
+        while waits && !gate.is_last_present() && !gate.is_exiting() && !doomed() {
             self.process.single.wait();
+        }
+        if doomed() && !gate.is_last_present() {
+            return self.process.depart(gate.leave());
         }
         match gate.finish_single(single) {
             Ok(()) => {
@@ -498,6 +509,13 @@ impl Image {
             self.process.single.ring();
         }
         self.process.depart(leave);
+    }
+
+    /// kill_lwp of the LWP that becomes single. The caller goes on.
+    fn kill_single(&self) {
+        self.execute();
+        self.process.single_doomed.store(true, Relaxed);
+        self.process.single.ring();
     }
 
     /// A sibling that the kill points make leave.
@@ -527,4 +545,37 @@ fn r38_single_meets_exit() {
 #[test]
 fn r38_seeded_winner_does_not_wait() {
     catches("Causality violation", || exec_meets(false, Image::leave));
+}
+
+/// T29: the winner is killed alone while it waits, and the loser asks when it is the last LWP.
+#[test]
+fn r38_single_meets_kill() {
+    check(3, || {
+        exec_meets(true, |image| {
+            image.kill_single();
+            image.exec(true);
+        });
+    });
+    check(3, || {
+        exec_meets(true, |image| {
+            image.kill_single();
+            image.leave();
+        });
+    });
+}
+
+#[test]
+fn r38_seeded_last_loser_leaves_quietly() {
+    catches("I3: not ended once", || {
+        exec_meets(true, |image| {
+            image.kill_single();
+            match image.process.gate.become_single() {
+                Ok(single) => {
+                    let _ = image.process.gate.finish_single(single);
+                    image.process.depart(image.process.gate.leave());
+                }
+                Err(_) => image.process.after_switch(),
+            }
+        });
+    });
 }

@@ -6,6 +6,7 @@
 //!   (live 1, present 1)  --create-->  live+1, present+1           refused once EXITING or SINGLE is set
 //!        --leave--> live > 1 or EXITING: live-1 (quietly)         live == 1: EXITING (this LWP is the master)
 //!        --exit---> not EXITING: EXITING (master)                 else live-1 (quietly)
+//!        --become single--> neither EXITING nor SINGLE: SINGLE    else as for leave
 //!        --off_cpu-> present-1; at 1 with EXITING: wake the master; at 0: ZOMBIE (publish)
 //!        --claim--> ZOMBIE and not CLAIMED: CLAIMED (the one right to reap)
 //! ```
@@ -157,15 +158,8 @@ impl Gate {
     /// The last one does not leave, it becomes the master (T12, T15, T16).
     #[inline]
     pub fn leave(&self) -> Leave {
-        let Ok(leave) = self.update(|word| {
-            debug_assert!(word & COUNT_MASK != 0, "live count below zero (I12)");
-            Ok::<_, core::convert::Infallible>(if word & EXITING == 0 && word & COUNT_MASK == 1 {
-                (word | EXITING, true)
-            } else {
-                (word - LIVE_ONE, false)
-            })
-        });
-        if leave { Leave::AsMaster(Master(PhantomData)) } else { Leave::Quietly(Departure(PhantomData)) }
+        let Ok(master) = self.update(|word| Ok::<_, core::convert::Infallible>(without_one(word)));
+        as_elected(master)
     }
 
     /// The calling LWP asks for the end of the whole process. Exactly one caller becomes the master (R5).
@@ -179,27 +173,24 @@ impl Gate {
                 (word - LIVE_ONE, false)
             })
         });
-        if master { Leave::AsMaster(Master(PhantomData)) } else { Leave::Quietly(Departure(PhantomData)) }
+        as_elected(master)
     }
 
     /// The calling LWP asks to become the only one of a process that goes on.
     ///
     /// # Errors
-    /// The process is exiting or another LWP was first: the caller has been counted out and must leave (T28, T29).
-    pub fn become_single(&self) -> Result<Single, Departure> {
-        let Ok(won) = self.update(|word| {
-            // So the loser is never the last: the winner is live until it has finished or a master is elected.
-            debug_assert!(
-                word & EXITING != 0 || word & COUNT_MASK > u64::from(word & SINGLE != 0),
-                "nobody remains"
-            );
+    /// The process is exiting or another LWP was first: the caller has left (T28, T29). It may be the last one, and
+    /// thereby the master: the first one can be killed alone, before it has finished.
+    pub fn become_single(&self) -> Result<Single, Leave> {
+        let Ok(lost) = self.update(|word| {
             Ok::<_, core::convert::Infallible>(if word & (EXITING | SINGLE) == 0 {
-                (word | SINGLE, true)
+                (word | SINGLE, None)
             } else {
-                (word - LIVE_ONE, false)
+                let (word, master) = without_one(word);
+                (word, Some(master))
             })
         });
-        if won { Ok(Single(PhantomData)) } else { Err(Departure(PhantomData)) }
+        lost.map_or(Ok(Single(PhantomData)), |master| Err(as_elected(master)))
     }
 
     /// Single-threading is complete: the process may create LWPs again. Gives the right back if an exit overtook
@@ -273,6 +264,23 @@ impl Gate {
             claimed: word & CLAIMED != 0,
         }
     }
+}
+
+/// The word after an LWP has left, and whether that LWP is the master: the last one is, unless there is one.
+#[inline(always)]
+fn without_one(word: u64) -> (u64, bool) {
+    debug_assert!(word & COUNT_MASK != 0, "live count below zero (I12)");
+    if word & EXITING == 0 && word & COUNT_MASK == 1 {
+        (word | EXITING, true)
+    } else {
+        (word - LIVE_ONE, false)
+    }
+}
+
+/// What an LWP that has left, or asked for the end, has become.
+#[inline(always)]
+fn as_elected(master: bool) -> Leave {
+    if master { Leave::AsMaster(Master(PhantomData)) } else { Leave::Quietly(Departure(PhantomData)) }
 }
 
 impl Default for Gate {
@@ -354,6 +362,17 @@ mod tests {
         let single = gate.become_single();
         assert!(single.is_ok() && gate.become_single().is_err());
         assert_eq!(gate.view().live, 1);
+    }
+
+    /// T29: the first one is killed alone before it has finished: the loser is the last LWP, and ends the process.
+    #[test]
+    fn the_last_loser_is_master() {
+        let gate = with_lwps(3);
+        let _killed = gate.become_single().expect("nobody else asks");
+        assert!(quietly(&gate.leave()));
+        assert!(gate.become_single().is_err_and(|leave| quietly(&leave)), "there is another one");
+        assert!(gate.become_single().is_err_and(|leave| !quietly(&leave)));
+        assert_eq!((gate.view().live, gate.view().exiting), (1, true));
     }
 
     /// T28: an exit overtakes single-threading.

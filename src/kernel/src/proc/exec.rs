@@ -19,7 +19,7 @@ use crate::proc::lwp::{self, current_process};
 use crate::proc::program::Program;
 use crate::proc::spawn;
 use crate::proc::table::Process;
-use crate::proc::{handle, kill, undertaker};
+use crate::proc::{exit, handle, kill, undertaker};
 use crate::sync::service::Service;
 use crate::sync::wait_queue::{Manner, Woken};
 use crate::thread::{self, THREADS, Thread};
@@ -54,9 +54,9 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let program = black_box(*program);
     let single = match process.gate.become_single() {
         Ok(single) => single,
-        Err(departure) => {
+        Err(leave) => {
             drop((words, memory, room));
-            lwp::depart(process, thread, departure)
+            exit::end_of_killed(process, thread, leave)
         }
     };
     if !end_the_others(process) {

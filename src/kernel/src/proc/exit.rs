@@ -144,10 +144,28 @@ fn give_arena_back(process: &Process, thread: &Thread) {
 pub(crate) fn execute() -> ! {
     Thread::current().service_depth.set(1);
     let process = current_process();
-    match Signal::new(process.fatal.load(Ordering::Relaxed) as i32) {
+    match fatal_signal(process) {
         Some(signal) if !process.gate.is_exiting() => exit_process(Status::signaled(signal)),
         _ => lwp::leave(Thread::current(), Status::exited(0)),
     }
+}
+
+/// The running LWP dies for another one's exec, and has left the gate. If all others have been killed meanwhile, it is
+/// the last one, and the status is what a kill point would have given: the signal, or 0 if they were killed one by one.
+#[cold]
+pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, leave: Leave) -> ! {
+    match leave {
+        Leave::Quietly(departure) => lwp::depart(process, thread, departure),
+        Leave::AsMaster(master) => {
+            let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
+            finish(process, master, status)
+        }
+    }
+}
+
+/// The signal that ends `process`, if it was sent one.
+fn fatal_signal(process: &Process) -> Option<Signal> {
+    Signal::new(process.fatal.load(Ordering::Relaxed) as i32)
 }
 
 /// The `how` of [`extexit`]: what to do besides ending (low half).

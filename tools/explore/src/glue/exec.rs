@@ -4,7 +4,7 @@ use asphodel_core::errno::Errno;
 
 use super::service::service;
 use super::wait_queue::{self, Manner, Woken};
-use super::{handle, kill, lwp, spawn, undertaker};
+use super::{exit, handle, kill, spawn, undertaker};
 use crate::actors::Role;
 use crate::event::What;
 use crate::world::process::Process;
@@ -20,9 +20,9 @@ pub(crate) async fn exec(w: &World, role: Role) -> Errno {
         w.at(What::BecomeSingle, 0).await;
         let single = match process.gate.become_single() {
             Ok(single) => single,
-            Err(departure) => {
+            Err(leave) => {
                 thread.seen.died_for_others.set(true);
-                lwp::depart(w, process, departure).await
+                exit::end_of_killed(w, process, leave).await
             }
         };
         if !end_the_others(w, process).await {

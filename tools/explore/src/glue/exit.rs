@@ -135,13 +135,29 @@ pub(crate) async fn execute(w: &World) -> ! {
     w.me().service_depth.set(1);
     w.at(What::KillPoint, 0).await;
     let process = w.my_process();
-    match Signal::new(process.fatal.get() as i32) {
+    match fatal_signal(process) {
         Some(signal) if !process.gate.is_exiting() => exit_process(w, Status::signaled(signal)).await,
         _ => {
             w.me().seen.died_for_others.set(process.gate.is_ending_lwps());
             lwp::leave(w, Status::exited(0)).await
         }
     }
+}
+
+/// The running LWP dies for another one's exec, and has left the gate.
+pub(crate) async fn end_of_killed(w: &World, process: &Process, leave: Leave) -> ! {
+    match leave {
+        Leave::Quietly(departure) => lwp::depart(w, process, departure).await,
+        Leave::AsMaster(master) => {
+            let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
+            finish(w, process, master, status).await
+        }
+    }
+}
+
+/// The signal that ends `process`, if it was sent one.
+fn fatal_signal(process: &Process) -> Option<Signal> {
+    Signal::new(process.fatal.get() as i32)
 }
 
 /// Where a doomed LWP goes on that was interrupted in program code.
