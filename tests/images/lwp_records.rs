@@ -4,8 +4,8 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    CpuMask, EXTEXIT_LWP, Errno, LwpHandle, Mutex, Pid, census, exit, extexit, kill, kill_lwp, lwp_spawn,
-    process, set_affinity,
+    CpuMask, EXTEXIT_LWP, Errno, LwpHandle, Mutex, Pid, WNOHANG, census, exit, extexit, kill, kill_lwp,
+    lwp_spawn, process, set_affinity, wait4, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, poison_stack,
@@ -136,6 +136,45 @@ test!(
             kill_lwp(other.tid()).expect("it sleeps");
             assert_eq!(other.wait(), Ok(()));
         }
+    }
+);
+
+test!(
+    /// T85: a holder in another process pins the stack again and again while the LWP's process ends: the pin is refused
+    /// or given back, and no record or stack is lost.
+    t085_a_pin_from_outside_meets_the_end,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);
+        let before = census();
+        let mut pins = 0_u64;
+        for _ in race_rounds() {
+            let pid = spawn_child(
+                |_| {
+                    *HANDLE.lock() = Some(start(return_at_once, 0));
+                    0
+                },
+                0,
+            );
+            let handle = loop {
+                let handle = HANDLE.lock().take();
+                match handle {
+                    Some(handle) => break handle,
+                    None => yield_now(),
+                }
+            };
+            while wait4(pid.raw(), WNOHANG).expect("it is a child").is_none() {
+                for _ in 0..8 {
+                    pins += u64::from(handle.pin_stack().is_some());
+                }
+                if cpus() == 1 {
+                    yield_now();
+                }
+            }
+            assert!(handle.has_ended() && handle.pin_stack().is_none());
+        }
+        eventually("everything is back", || census() == before);
+        asphodel::api::println!("# {pins} pins");
     }
 );
 

@@ -5,8 +5,13 @@
 //! |---|---|---|
 //! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | listed after the LWP has been counted off its CPU |
 //! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | given back at once |
+//! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | pinned without a hold |
+//! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | unpinned without a hold |
 //!
 //! The master, when it is alone, finds every corpse and frees each stack once; nobody uses a stack after that.
+//!
+//! And a handle that another process holds: the master revokes it while the holder pins the stack or lets it go. The
+//! record, which says whose the stack is, outlives every pin.
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -15,7 +20,7 @@ mod models;
 use std::sync::Arc;
 
 use asphodel_core::proc::gate::{Gate, OffCpu};
-use asphodel_core::thread::remains::{OffStack, Remains};
+use asphodel_core::thread::remains::{FreeStack, OffStack, Remains};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -143,4 +148,130 @@ fn r02_seeded_given_back_at_once() {
             process.off_cpu();
         });
     });
+}
+
+/// What the record's key is while the handle has not been revoked, and while the stack is pinned, too.
+const KEY: u32 = 1;
+const PINNED: u32 = 2;
+
+/// The process that an LWP's record names while it is in use.
+const OWNER: u32 = 1;
+
+/// An LWP whose handle is held by another process.
+struct Foreign {
+    remains: Remains,
+    key: AtomicU32,
+    /// Whose stack it is; 0 when the record is free.
+    process: UnsafeCell<u32>,
+    /// How often the stack was freed.
+    stack: UnsafeCell<u32>,
+}
+
+impl Foreign {
+    fn free_stack(&self, _duty: FreeStack) {
+        // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
+        let process = self.process.with(|process| unsafe { *process });
+        assert_eq!(process, OWNER, "I12: the stack is given back to another process");
+        // SAFETY: loom checks that nobody else frees the stack; the pointer is valid inside the closure.
+        self.stack.with_mut(|stack| unsafe { *stack += 1 });
+    }
+
+    fn unpin(&self) {
+        if let Some(duty) = self.remains.unpin() {
+            self.free_stack(duty);
+        }
+    }
+
+    fn release(&self) {
+        if self.remains.release().is_some() {
+            // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+            self.process.with_mut(|process| unsafe { *process = 0 });
+        }
+    }
+
+    /// The LWP retires, and its process ends.
+    fn end(&self) {
+        if let Some(duty) = self.remains.retire(OffStack::assert()) {
+            self.free_stack(duty);
+        }
+        let key = self.key.swap(0, Ordering::AcqRel);
+        if key & PINNED != 0 {
+            self.unpin();
+        }
+        if key != 0 {
+            self.release();
+        }
+        self.release();
+    }
+
+    fn change_key(&self, from: u32, to: u32) -> bool {
+        self.key.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn pin(&self) -> bool {
+        self.remains.try_pin() && {
+            let ours = self.change_key(KEY, KEY | PINNED);
+            if !ours {
+                self.unpin();
+            }
+            ours
+        }
+    }
+
+    fn drop_pin(&self) -> bool {
+        let ours = self.change_key(KEY | PINNED, KEY);
+        if ours {
+            self.unpin();
+        }
+        ours
+    }
+
+    /// The kernel's `while_held`.
+    fn while_held(&self, act: fn(&Self) -> bool) -> bool {
+        if !self.remains.try_hold() {
+            return false;
+        }
+        let done = self.key.load(Ordering::Acquire) & KEY != 0 && act(self);
+        self.release();
+        done
+    }
+}
+
+fn pin_meets_end(pin: fn(&Foreign) -> bool, drop_pin: fn(&Foreign) -> bool) {
+    let lwp = Foreign {
+        remains: Remains::free(),
+        key: AtomicU32::new(KEY),
+        process: UnsafeCell::new(OWNER),
+        stack: UnsafeCell::new(0),
+    };
+    lwp.remains.occupy_held();
+    let lwp = Arc::new(lwp);
+    let foreign = lwp.clone();
+    let holder = thread::spawn(move || {
+        if pin(&foreign) {
+            drop_pin(&foreign);
+        }
+    });
+    lwp.end();
+    holder.join().expect("the holder returns");
+    assert_eq!(lwp.remains.counts(), (0, 0));
+    // SAFETY: loom checks that nobody writes them meanwhile; the pointers are valid inside the closures.
+    let end = unsafe { (lwp.process.with(|process| *process), lwp.stack.with(|stack| *stack)) };
+    assert_eq!(end, (0, 1), "I4: freed once");
+}
+
+/// T85.
+#[test]
+fn r02_a_pin_from_outside_meets_the_end() {
+    check(3, || pin_meets_end(|lwp| lwp.while_held(Foreign::pin), |lwp| lwp.while_held(Foreign::drop_pin)));
+}
+
+#[test]
+fn r02_seeded_pinned_without_a_hold() {
+    catches("Causality violation", || pin_meets_end(Foreign::pin, |lwp| lwp.while_held(Foreign::drop_pin)));
+}
+
+#[test]
+fn r02_seeded_unpinned_without_a_hold() {
+    catches("Causality violation", || pin_meets_end(|lwp| lwp.while_held(Foreign::pin), Foreign::drop_pin));
 }

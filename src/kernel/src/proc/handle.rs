@@ -68,17 +68,39 @@ impl LwpHandle {
     #[must_use]
     pub fn pin_stack(&self) -> Option<StackPin<'_>> {
         let _service = Service::enter();
+        self.while_held(|thread| {
+            if !thread.remains.try_pin() {
+                return false;
+            }
+            let ours = self.change_key(self.key, self.key | PINNED);
+            if !ours {
+                undertaker::unpin(thread);
+            }
+            ours
+        })
+        .then(|| StackPin(self))
+    }
+
+    /// Does something to the LWP's record that needs a hold; `false`: it was revoked before. Inside a service.
+    ///
+    /// The handle's own hold is not enough: the LWP's process may end and revoke it meanwhile, if the holder is outside
+    /// of it. Then the record would be freed under a pin, and the pin taken from, or given back for, its next user.
+    fn while_held(&self, act: impl FnOnce(&Thread) -> bool) -> bool {
         let thread = self.thread();
-        if !thread.remains.try_pin() {
-            return None;
+        if self.is_revoked() || !thread.remains.try_hold() {
+            return false;
         }
-        let key = &thread.lwp.handle;
-        let ours =
-            key.compare_exchange(self.key, self.key | PINNED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if !ours {
-            undertaker::unpin(thread);
-        }
-        ours.then(|| StackPin(self))
+        // Again: only now it cannot become another LWP's.
+        let done = !self.is_revoked() && act(thread);
+        undertaker::release(thread);
+        done
+    }
+
+    /// Changes the key in the record, unless it has been revoked or is not `from`: `false`.
+    #[inline(always)]
+    fn change_key(&self, from: u64, to: u64) -> bool {
+        let key = &self.thread().lwp.handle;
+        key.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Waits for its end. Killable. Thread context; blocks.
@@ -155,8 +177,7 @@ impl LwpHandle {
     #[inline(always)]
     fn give_back(&self) -> bool {
         let thread = self.thread();
-        let key = &thread.lwp.handle;
-        if key.compare_exchange(self.key, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        if !self.change_key(self.key, 0) {
             return false;
         }
         let process = PROCESSES.get(thread.lwp.process.get());
@@ -183,11 +204,15 @@ pub struct StackPin<'a>(&'a LwpHandle);
 impl Drop for StackPin<'_> {
     fn drop(&mut self) {
         let _service = Service::enter();
-        let (thread, key) = (self.0.thread(), self.0.key);
-        let handle = &thread.lwp.handle;
-        if handle.compare_exchange(key | PINNED, key, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            undertaker::unpin(thread);
-        }
+        let handle = self.0;
+        // If it was revoked, the process has given the pin back.
+        let _pinned = handle.while_held(|thread| {
+            let ours = handle.change_key(handle.key | PINNED, handle.key);
+            if ours {
+                undertaker::unpin(thread);
+            }
+            ours
+        });
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn create(
     match admitted {
         Ok(()) => Ok(thread),
         Err(CreateRefused::Ending | CreateRefused::TooMany) => {
-            undertaker::dispose(cpu, process, thread);
+            undertaker::dispose(cpu, process, thread, held);
             Err(Errno::EAGAIN)
         }
     }

@@ -22,7 +22,7 @@ use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{adopt, handle};
 use crate::sched::ready;
 use crate::sync::channel;
-use crate::thread::{THREADS, Thread};
+use crate::thread::{Held, THREADS, Thread};
 
 /// Buries `thread`. The scheduler's undertaker hook: interrupts masked, on the CPU it died on.
 pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
@@ -240,12 +240,13 @@ fn free_stack(cpu: &Cpu, process: &Process, thread: &Thread, duty: FreeStack) {
 
 /// Disposes of an LWP of `process` that has never run, and that nobody knows. Interrupts masked, on `cpu`.
 #[cold]
-pub(crate) fn dispose(cpu: &Cpu, process: &Process, thread: &'static Thread) {
+pub(crate) fn dispose(cpu: &Cpu, process: &Process, thread: &'static Thread, held: Held) {
     retire(cpu, process, thread, OffStack::assert());
-    // Its own hold, and one that was meant for a handle.
-    for _ in 0..thread.remains.counts().0 {
+    // Not as many as are counted: the holder of a handle of the record's last user may look at it just now.
+    if held == Held::ByHandle {
         release_masked(cpu, thread);
     }
+    release_masked(cpu, thread);
 }
 
 #[cold]
