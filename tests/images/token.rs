@@ -5,8 +5,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    LwpAttributes, Signal, Token, exit, kill, lwp_run, now_ns, set_affinity, sleep, sleep_uninterruptible,
-    yield_now,
+    JoinHandle, LwpAttributes, Signal, Token, WaitReason, exit, getpid, kill, lwp_run, lwps, now_ns,
+    set_affinity, sleep, sleep_uninterruptible, yield_now,
 };
 use asphodel::arch;
 use asphodel_test::{
@@ -14,6 +14,11 @@ use asphodel_test::{
 };
 
 asphodel_test::image!();
+
+/// Whether LWP `tid` of this process waits for a token.
+fn is_asleep(tid: u32) -> bool {
+    lwps(getpid()).iter().any(|lwp| lwp.tid == tid && lwp.waits_for == Some(WaitReason::Token))
+}
 
 test!(increments_are_not_lost, deadline_ms = 30_000, {
     static COUNT: Token<(u64, u64)> = Token::new((0, 0));
@@ -161,6 +166,46 @@ test!(several_are_taken_back_together, deadline_ms = 40_000, {
     }
     for token in &TOKENS {
         assert_eq!(token.with(|held| held.access(|value| *value)), 2 * rounds);
+    }
+});
+
+// One of two tokens comes free while the other one is held: it goes to the one who wants no more than that, although
+// another one, who wants both, was there first.
+test!(a_free_one_is_not_kept_from_its_waiter, {
+    static FIRST: Token<u32> = Token::new(0);
+    static SECOND: Token<u32> = Token::new(0);
+    static HELD: AtomicU32 = AtomicU32::new(0);
+    static GIVE_BACK: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    static SERVED: AtomicBool = AtomicBool::new(false);
+    // Runs all the time: only a sleep would give the token away.
+    fn hold(token: &'static Token<u32>, until: &'static AtomicBool) -> JoinHandle<()> {
+        let before = HELD.load(Ordering::Relaxed);
+        let body = move || {
+            token.with(|_held| {
+                HELD.fetch_add(1, Ordering::Relaxed);
+                while !until.load(Ordering::Relaxed) {
+                    yield_now();
+                }
+            });
+        };
+        let lwp = lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made");
+        eventually("it is held", || HELD.load(Ordering::Relaxed) > before);
+        lwp
+    }
+    let second = hold(&SECOND, &GIVE_BACK[1]);
+    let wants_both = lwp_run(|| FIRST.with(|_held| SECOND.with(|_held| ())), &LwpAttributes::default())
+        .expect("an LWP can be made");
+    eventually("it sleeps", || is_asleep(wants_both.lwp().tid()));
+    let wants_second =
+        lwp_run(|| SECOND.with(|_held| SERVED.store(true, Ordering::Relaxed)), &LwpAttributes::default())
+            .expect("an LWP can be made");
+    eventually("it sleeps", || is_asleep(wants_second.lwp().tid()));
+    let first = hold(&FIRST, &GIVE_BACK[0]);
+    GIVE_BACK[1].store(true, Ordering::Relaxed);
+    eventually("the free one has been had", || SERVED.load(Ordering::Relaxed));
+    GIVE_BACK[0].store(true, Ordering::Relaxed);
+    for lwp in [first, second, wants_both, wants_second] {
+        assert_eq!(lwp.join(), Ok(Some(())));
     }
 });
 

@@ -11,6 +11,7 @@
 //! | R12 wake-up against sleep | `r12_wake_up_meets_sleep` | condition tested outside the lock |
 //! | R17 child dies between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock given up between scan and sleep |
 //! | R36 registration torn down | `r36_wake_up_meets_withdrawal` | left without the lock if unlinked; left enlisted |
+//! | R12 a token's wake-up taken along | `r12_a_free_token_is_had` | the tokens are tried in the order of the list |
 //! | wake-up during the switch | `wake_up_meets_switch` | the thread commits before its context is saved |
 //! | two wakers | `two_wakers_enqueue_once` | enqueued because it slept, not because the unpark said so |
 //! | timeout before the sleep | `timeout_meets_sleep` | the timer is armed before the sleep is announced |
@@ -553,4 +554,102 @@ fn remembered_wake_up_brings_its_data() {
 #[test]
 fn remembered_wake_up_seeded_without_acquire() {
     catches("Causality violation", || remembered(|park| park.sleeping().is_none()));
+}
+
+/// Two serializing tokens, each with its owner and its waiters, as in the kernel's `sync::token`.
+struct Tokens {
+    place: Arc<Place>,
+    owners: [AtomicU32; 2],
+    queues: [Lock<Waiters>; 2],
+    /// Somebody has had the second one.
+    served: Bell,
+}
+
+/// Nobody owns it.
+const FREE: u32 = u32::MAX;
+
+impl Tokens {
+    fn try_take(&self, token: usize, thread: u32) -> bool {
+        self.owners[token].compare_exchange(FREE, thread, Acquire, Relaxed).is_ok()
+    }
+
+    fn give_back(&self, token: usize) {
+        self.owners[token].store(FREE, Release);
+        if let Some((thread, unpark)) = self.queues[token].with(|waiters| waiters.wake_one(&*self.place)) {
+            self.place.threads[thread as usize].carry_out(unpark);
+        }
+    }
+
+    /// One sleep of a thread that has been enlisted for `token`, or enlists itself unless it is free.
+    fn sleep(&self, token: usize, thread: u32, enlisted: bool) {
+        let (queue, place) = (&self.queues[token], &*self.place);
+        let is_free = || self.owners[token].load(Relaxed) == FREE;
+        if enlisted || prepare_unless(queue, place, thread, Sleep::Uninterruptible, is_free) {
+            place.threads[thread as usize].switch_away();
+            was_woken(queue, place, thread);
+        }
+    }
+
+    /// Thread 0 wants both tokens, in the order of its list, and has waited for the second. `awaited_first`: as it should.
+    fn take_both(&self, awaited_first: bool) {
+        let mut awaited = 1;
+        let mut enlisted = true;
+        loop {
+            self.sleep(awaited, 0, enlisted);
+            enlisted = false;
+            let order = if awaited_first { [awaited, 1 - awaited] } else { [0, 1] };
+            let mut had = [false; 2];
+            let missing = order.into_iter().find(|&token| {
+                had[token] = self.try_take(token, 0);
+                !had[token]
+            });
+            let mine = (0..2).filter(|&token| had[token]);
+            mine.for_each(|token| self.give_back(token));
+            match missing {
+                Some(token) => awaited = token,
+                None => return,
+            }
+        }
+    }
+
+    /// Thread 1 wants the second one only, and waits for it.
+    fn take_second(&self) {
+        self.sleep(1, 1, true);
+        while !self.try_take(1, 1) {
+            self.sleep(1, 1, false);
+        }
+        self.give_back(1);
+        self.served.ring();
+    }
+}
+
+/// The second token comes free while the first one is held for as long as nobody has had the second.
+fn second_token_comes_free(awaited_first: bool) {
+    let tokens = Arc::new(Tokens {
+        place: Place::new(2),
+        owners: [AtomicU32::new(2), AtomicU32::new(3)],
+        queues: [Lock::new(Waiters::new()), Lock::new(Waiters::new())],
+        served: Bell::new(),
+    });
+    for thread in 0..2 {
+        tokens.queues[1].with(|waiters| waiters.prepare(&*tokens.place, thread, Sleep::Uninterruptible));
+    }
+    let (both, second) = (tokens.clone(), tokens.clone());
+    let taking_both = thread::spawn(move || both.take_both(awaited_first));
+    let taking_second = thread::spawn(move || second.take_second());
+    tokens.give_back(1);
+    tokens.served.wait();
+    tokens.give_back(0);
+    taking_both.join().expect("it has had both");
+    taking_second.join().expect("it has had the second one");
+}
+
+#[test]
+fn r12_a_free_token_is_had() {
+    check(2, || second_token_comes_free(true));
+}
+
+#[test]
+fn r12_seeded_tokens_in_the_order_of_the_list() {
+    catches("deadlock", || second_token_comes_free(false));
 }

@@ -151,10 +151,17 @@ pub(crate) fn give_up_all(thread: &Thread) {
 }
 
 /// Takes all listed tokens, or waits, holding none, for the one that is missing.
+///
+/// Next it takes the one that it has waited for, before any other: a wake-up is for one thread, so if another token is
+/// missing now, that one is given back, which wakes the next who waits for it. Left untried it would stay free, and its
+/// waiters asleep, for as long as the other one is held.
 fn take_all(thread: &Thread) {
     let count = thread.token_count.get();
-    while let Some(missing) =
-        listed(thread, count).find(|token| !token.is_mine(thread) && !token.try_take(thread))
+    let mut awaited = None;
+    while let Some(missing) = awaited
+        .into_iter()
+        .chain(listed(thread, count))
+        .find(|token| !token.is_mine(thread) && !token.try_take(thread))
     {
         release(thread, count);
         // The list is put aside, so that this wait does not try to release and take it again.
@@ -163,6 +170,7 @@ fn take_all(thread: &Thread) {
             missing.owner.load(Ordering::Relaxed) == FREE
         });
         thread.token_count.set(count);
+        awaited = Some(missing);
     }
 }
 
