@@ -4,8 +4,12 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{LwpAttributes, Semaphore, Signal, Woken, kill, lwp_run, now_ns};
-use asphodel_test::{assert_signaled, await_asleep, await_sleeping, rounds, spawn_child, test, wait_exit};
+use asphodel::api::{
+    LwpAttributes, Semaphore, Signal, Woken, kill, kill_lwp, lwp_run, now_ns, preempt_disable, set_affinity,
+};
+use asphodel_test::{
+    assert_signaled, await_asleep, await_sleeping, on_cpu, rounds, spawn_child, test, wait_exit,
+};
 
 asphodel_test::image!();
 
@@ -104,4 +108,22 @@ test!(a_killed_waiter_takes_no_unit_with_it, {
     assert_signaled(wait_exit(child).status, Signal::KILL);
     SEMAPHORE.post();
     assert!(SEMAPHORE.try_wait());
+});
+
+// A unit is given to one that has been told to die, but has not come to run since: the next one has it.
+test!(the_dead_take_no_unit, {
+    static SEMAPHORE: Semaphore = Semaphore::new(0);
+    set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
+    let [first, second] = [1, 2].map(|sleepers| {
+        let lwp = lwp_run(|| SEMAPHORE.wait(), &on_cpu(0)).expect("an LWP can be made");
+        await_asleep(sleepers);
+        lwp
+    });
+    let stay = preempt_disable();
+    assert_eq!(kill_lwp(first.lwp().tid()), Ok(()));
+    SEMAPHORE.post();
+    drop(stay);
+    assert_eq!(second.join(), Ok(Some(Woken::Ready)));
+    assert_eq!(first.join(), Ok(None));
+    assert!(!SEMAPHORE.try_wait());
 });

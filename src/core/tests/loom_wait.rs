@@ -12,6 +12,7 @@
 //! | R17 child dies between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock given up between scan and sleep |
 //! | R36 registration torn down | `r36_wake_up_meets_withdrawal` | left without the lock if unlinked; left enlisted |
 //! | R12 a token's wake-up taken along | `r12_a_free_token_is_had` | the tokens are tried in the order of the list |
+//! | R36 a wake-up for one who does not sleep | `r36_a_wake_up_is_passed_on` | it is dropped with the registration |
 //! | wake-up during the switch | `wake_up_meets_switch` | the thread commits before its context is saved |
 //! | two wakers | `two_wakers_enqueue_once` | enqueued because it slept, not because the unpark said so |
 //! | timeout before the sleep | `timeout_meets_sleep` | the timer is armed before the sleep is announced |
@@ -507,7 +508,11 @@ fn wake_up_meets_withdrawal(give_up: fn(&Recorded)) {
 /// T89.
 #[test]
 fn r36_wake_up_meets_withdrawal() {
-    check(3, || wake_up_meets_withdrawal(|recorded| withdraw(&recorded.place.queue, recorded, 0)));
+    check(3, || {
+        wake_up_meets_withdrawal(|recorded| {
+            let _chosen = withdraw(&recorded.place.queue, recorded, 0);
+        });
+    });
 }
 
 #[test]
@@ -515,7 +520,7 @@ fn r36_seeded_left_without_the_lock_if_unlinked() {
     catches("Causality violation", || {
         wake_up_meets_withdrawal(|recorded| {
             if recorded.wait_links(0).is_linked() {
-                withdraw(&recorded.place.queue, recorded, 0);
+                let _chosen = withdraw(&recorded.place.queue, recorded, 0);
             }
         });
     });
@@ -525,6 +530,55 @@ fn r36_seeded_left_without_the_lock_if_unlinked() {
 fn r36_seeded_left_enlisted() {
     catches("Causality violation", || {
         wake_up_meets_withdrawal(|recorded| recorded.place.threads[0].park.cancel())
+    });
+}
+
+/// Two consumers, each of which registers, looks for a unit, and sleeps if there is none; a producer gives two units, and
+/// wakes one for each. `gives_up`: the registration of a consumer that has found a unit.
+fn consumers_register(gives_up: fn(&Place, u32)) {
+    let shared = Arc::new((Place::new(2), AtomicU32::new(0)));
+    let consume = move |shared: &(Arc<Place>, AtomicU32), thread: u32| {
+        let (place, units) = (&*shared.0, &shared.1);
+        loop {
+            place.queue.with(|waiters| waiters.prepare(place, thread, Sleep::Killable));
+            let take = |units: u32| units.checked_sub(1);
+            if units.fetch_update(Acquire, Relaxed, take).is_ok() {
+                return gives_up(place, thread);
+            }
+            place.threads[thread as usize].switch_away();
+            was_woken(&place.queue, place, thread);
+        }
+    };
+    let (producer, consumer) = (shared.clone(), shared.clone());
+    let producing = thread::spawn(move || {
+        for _ in 0..2 {
+            producer.1.fetch_add(1, Release);
+            producer.0.wake_one();
+        }
+    });
+    let consuming = thread::spawn(move || consume(&consumer, 1));
+    consume(&shared, 0);
+    producing.join().expect("the producer returns");
+    consuming.join().expect("the other consumer has a unit");
+}
+
+#[test]
+fn r36_a_wake_up_is_passed_on() {
+    check(2, || {
+        consumers_register(|place, thread| {
+            if withdraw(&place.queue, place, thread) {
+                place.wake_one();
+            }
+        });
+    });
+}
+
+#[test]
+fn r36_seeded_wake_up_dropped_with_the_registration() {
+    catches("deadlock", || {
+        consumers_register(|place, thread| {
+            let _chosen = withdraw(&place.queue, place, thread);
+        });
     });
 }
 

@@ -132,11 +132,14 @@ pub fn was_woken<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers
 
 /// The caller, running as `thread`, has enlisted and will not sleep: it takes its announcement back and leaves the
 /// queue. No waker has it in hand after this, so it may enlist elsewhere, or die (R36).
+///
+/// `true`: a waker has chosen it. If that one woke no other, its wake-up is the caller's to pass on: others may sleep.
 #[inline]
-pub fn withdraw<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) {
+#[must_use = "a wake-up that is dropped is lost for those who sleep"]
+pub fn withdraw<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) -> bool {
     sleepers.park(thread).cancel();
     // Under the lock even if a waker has unlinked it: that waker may not be done with it.
-    queue.with(|waiters| waiters.withdraw(sleepers, thread));
+    !queue.with(|waiters| waiters.withdraw(sleepers, thread))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -3,6 +3,10 @@
 //! tsleep(9), wakeup(9). The address is only a key, never looked at. Threads that sleep on different addresses may
 //! share a queue; a wake-up takes out those of its own address alone. A thread registers first ([`Registration`]),
 //! re-tests its condition, and sleeps then, so that a wake-up in between is not lost (tsleep_interlock).
+//!
+//! A wake-up that has chosen a thread which then does not go on from a sleep, because it did not sleep or is being
+//! killed, is passed on to another one: `wakeup_one` counts sleepers (DragonFly's `PWAKEUP_ONE`). So a sleep may end
+//! once too often, and the condition is tested again.
 
 use asphodel_core::shim::atomic::Ordering;
 
@@ -52,16 +56,23 @@ impl Registration {
     pub fn sleep(mut self, timeout: Option<u64>) -> Woken {
         let deadline = timeout.map_or(NEVER, crate::time::deadline_after);
         self.slept = true;
-        sleep_enlisted(bucket(self.channel), Manner::killable(Reason::Channel).until(deadline))
+        let woken = sleep_enlisted(bucket(self.channel), Manner::killable(Reason::Channel).until(deadline));
+        if woken == Woken::Ready && is_killed() {
+            wakeup_one(self.channel);
+            return Woken::Killed;
+        }
+        woken
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if !self.slept {
-            queue::withdraw(bucket(self.channel), &THREADS, Thread::current().index);
+        let thread = Thread::current();
+        if self.slept {
+            thread.channel.store(0, Ordering::Relaxed);
+        } else {
+            withdraw(thread, self.channel);
         }
-        Thread::current().channel.store(0, Ordering::Relaxed);
     }
 }
 
@@ -91,7 +102,7 @@ pub fn wakeup(channel: usize) -> u32 {
     wake(channel, u32::MAX)
 }
 
-/// Wakes the thread that sleeps longest on `channel`. Any context; never blocks.
+/// Wakes the thread that sleeps longest on `channel`; `false`: none does. Any context; never blocks.
 pub fn wakeup_one(channel: usize) -> bool {
     wake(channel, 1) == 1
 }
@@ -114,8 +125,16 @@ pub(super) fn wake(channel: usize, limit: u32) -> u32 {
 pub(crate) fn withdraw_for_good(thread: &Thread) {
     let channel = thread.channel.load(Ordering::Relaxed);
     if channel != 0 {
-        thread.channel.store(0, Ordering::Relaxed);
-        queue::withdraw(bucket(channel), &THREADS, thread.index);
+        withdraw(thread, channel);
+    }
+}
+
+/// The running `thread`, registered on `channel`, does not sleep. If it has been chosen meanwhile, another one is woken.
+fn withdraw(thread: &Thread, channel: usize) {
+    let chosen = queue::withdraw(bucket(channel), &THREADS, thread.index);
+    thread.channel.store(0, Ordering::Relaxed);
+    if chosen {
+        wakeup_one(channel);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Counting semaphores, first come first served: a unit given while somebody waits goes straight to that thread.
+//! Counting semaphores, first come first served: a unit given while somebody waits goes straight to that thread, which
+//! gives it to the next if it has been told to die by then.
 
 use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::wait::queue::{Exclusive, Waiters};
@@ -7,7 +8,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::sched::{ready, switch};
 use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
+use crate::sync::wait_queue::{Manner, Woken, is_killed, sleep_enlisted};
 use crate::thread::{THREADS, Thread};
 
 /// A counting semaphore.
@@ -59,10 +60,13 @@ impl Semaphore {
             waiters.prepare(&THREADS, thread.index, manner.sleep);
             true
         });
-        if !enlisted {
-            return Woken::Ready;
+        let woken = if enlisted { sleep_enlisted(&self.waiters, manner) } else { Woken::Ready };
+        if woken == Woken::Ready && is_killed(thread, manner) {
+            // The dead have no use for it.
+            self.post();
+            return Woken::Killed;
         }
-        sleep_enlisted(&self.waiters, manner)
+        woken
     }
 
     /// Takes a unit if there is one. Any context; never blocks.

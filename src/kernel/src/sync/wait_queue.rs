@@ -75,14 +75,24 @@ impl WaitQueue {
     /// while this queue is woken, no printing. Thread context; blocks.
     pub fn wait(&self, ready: impl FnMut() -> bool) -> Woken {
         let _service = service::Service::enter();
-        wait(&self.0, Manner::killable(Reason::Queue), ready)
+        self.wait_for_program(Manner::killable(Reason::Queue), ready)
     }
 
     /// As [`WaitQueue::wait`], but gives up after `nanoseconds`.
     pub fn wait_timeout(&self, nanoseconds: u64, ready: impl FnMut() -> bool) -> Woken {
         let _service = service::Service::enter();
         let deadline = crate::time::deadline_after(nanoseconds);
-        wait(&self.0, Manner::killable(Reason::Queue).until(deadline), ready)
+        self.wait_for_program(Manner::killable(Reason::Queue).until(deadline), ready)
+    }
+
+    /// Waits for a program. One that has been told to die may do nothing with what it has waited for: another one is
+    /// woken, and tests the condition itself. Inside a service.
+    fn wait_for_program(&self, manner: Manner, ready: impl FnMut() -> bool) -> Woken {
+        let woken = wait(&self.0, manner, ready);
+        if woken == Woken::Ready && is_killed(Thread::current(), manner) {
+            self.wake_one();
+        }
+        woken
     }
 
     /// The kernel's own waits.
@@ -200,7 +210,9 @@ pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) ->
     sleep_on(queue, thread, manner)
 }
 
-fn is_killed(thread: &Thread, manner: Manner) -> bool {
+/// Whether `thread`, the caller, has been told to die, and a kill ends a wait like this.
+#[inline]
+pub(super) fn is_killed(thread: &Thread, manner: Manner) -> bool {
     manner.sleep == Sleep::Killable && service::is_doomed(thread)
 }
 

@@ -73,6 +73,12 @@ const EDITS: &[Edit] = &[
     ),
     edit(
         GATE,
+        "the last loser leaves quietly",
+        "let (word, master) = without_one(word);",
+        "let (word, master) = (word - LIVE_ONE, false);",
+    ),
+    edit(
+        GATE,
         "no zombie at zero",
         "if nobody { new | ZOMBIE } else { new }",
         "if nobody { new } else { new }",
@@ -131,8 +137,14 @@ const EDITS: &[Edit] = &[
     edit(
         QUEUE,
         "withdrawn without the lock",
-        "    queue.with(|waiters| waiters.withdraw(sleepers, thread));\n}",
-        "    if sleepers.wait_links(thread).is_linked() {\n        queue.with(|waiters| waiters.withdraw(sleepers, thread));\n    }\n}",
+        "    !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
+        "    !sleepers.wait_links(thread).is_linked() || !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
+    ),
+    edit(
+        QUEUE,
+        "nobody told of a wake-up to pass on",
+        "    !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
+        "    queue.with(|waiters| waiters.withdraw(sleepers, thread));\n    false\n}",
     ),
     edit(
         REMAINS,
