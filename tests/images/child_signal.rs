@@ -5,9 +5,12 @@ use core::sync::atomic::{AtomicI32, Ordering};
 
 use asphodel::api::{
     Arguments, Errno, Pid, Program, Semaphore, Signal, SpawnAttributes, WLINUXCLONE, WNOHANG, getpid, kill,
-    process, sigwait, spawn, wait4,
+    process, sigwait, spawn, wait4, yield_now,
 };
-use asphodel_test::{assert_exited, await_zombie, eventually, spawn_child, state_of, test, wait_exit};
+use asphodel_test::{
+    RACE_DEADLINE_MS, assert_exited, await_zombie, cpus, eventually, race_rounds, spawn_child, state_of,
+    test, wait_exit,
+};
 
 asphodel_test::image!();
 
@@ -44,6 +47,24 @@ test!(
         assert_eq!(sigwait(Signal::CHLD.bit(), A_WHILE), Err(Errno::ETIMEDOUT), "signals do not queue");
         for _ in zombies {
             assert!(wait4(-1, WNOHANG).is_ok_and(|report| report.is_some()));
+        }
+    }
+);
+
+test!(
+    /// T166: a child that has been reaped has been signalled: no signal comes for it afterwards, which would be taken for
+    /// the next child's.
+    t166_no_signal_comes_after_the_reaping,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        for round in race_rounds() {
+            let pid = spawn_child(|_| 0, 0);
+            while wait4(pid.raw(), WNOHANG).expect("it is a child").is_none() {
+                if cpus() == 1 {
+                    yield_now();
+                }
+            }
+            assert_eq!(sigwait(EVERY_SIGNAL, Some(0)), Ok(Signal::CHLD), "round {round}");
         }
     }
 );

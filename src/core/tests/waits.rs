@@ -1,14 +1,14 @@
 //! One parent, its children and those who wait for them, explored exhaustively on the real `Brood`, `Gate`, `Pending`.
 //!
 //! Each section under the brood's lock is one atomic step; everything outside the lock can be interleaved. A child that
-//! dies goes off its CPU, becomes ready, posts SIGCHLD, and wakes the waiters, in four steps.
+//! dies goes off its CPU, becomes ready and posts SIGCHLD, and wakes those who wait for either, in four steps.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R18 iteration across a block | `r18_a_scan_is_one_section` | the lock is given up after each child |
 //! | R34 group change against group wait | `r34_group_change_meets_group_wait` | the group is cleared first; nobody is told |
 //! | R48 WNOHANG that sleeps | `r48_nohang_never_waits` | ready before the last switch |
-//! | R49 coalesced SIGCHLD | `r49_one_signal_for_many_deaths` | one child is reaped for each signal; posted before ready |
+//! | R49 coalesced SIGCHLD | `r49_one_signal_for_many_deaths` | one child is reaped for each signal; posted before ready; posted after the lock |
 //! | R51 EINTR with a zombie in hand | `r51_kill_meets_a_zombie_in_hand` | the doom honoured after the claim; one waiter woken |
 //!
 //! Properties: I6 (each death is reported once), I8 (at rest nobody sleeps who could have what it waits for).
@@ -41,6 +41,7 @@ enum Bug {
     ReadyBeforeOffCpu,
     OneChildPerSignal,
     PostedBeforeReady,
+    PostedAfterTheLock,
     DoomAfterClaim,
     OneWaiterWoken,
 }
@@ -97,6 +98,8 @@ struct Waits {
     pending: Pending,
     /// The mirror of `pending`, for the fingerprint.
     posted: bool,
+    /// Whose death SIGCHLD was posted for.
+    told: [bool; SLOTS],
     children: u32,
     reports: [u32; SLOTS],
     deaths: Vec<u32>,
@@ -124,6 +127,7 @@ impl Waits {
             brood: Brood::new(),
             pending: Pending::new(),
             posted: false,
+            told: [false; SLOTS],
             children,
             reports: [0; SLOTS],
             deaths: Vec::new(),
@@ -168,6 +172,9 @@ impl Waits {
             }
             At::Receive => {
                 self.receive(child)?;
+                if self.bug != Bug::PostedAfterTheLock {
+                    self.post(child);
+                }
                 match (early, posts_early) {
                     (true, _) => At::OffCpu,
                     (_, true) => At::Wake,
@@ -175,8 +182,9 @@ impl Waits {
                 }
             }
             At::Post => {
-                self.pending.post(Signal::CHLD);
-                self.posted = true;
+                if posts_early || self.bug == Bug::PostedAfterTheLock {
+                    self.post(child);
+                }
                 Self::wake(&mut self.actors, &mut self.signalled, usize::MAX);
                 if posts_early { At::Receive } else { At::Wake }
             }
@@ -195,6 +203,14 @@ impl Waits {
             other => return Err(format!("I10: {child} is {other:?}")),
         }
         Ok(())
+    }
+
+    /// SIGCHLD for the death of `child`, unless that has been posted.
+    fn post(&mut self, child: u32) {
+        if !std::mem::replace(&mut self.told[child as usize], true) {
+            self.pending.post(Signal::CHLD);
+            self.posted = true;
+        }
     }
 
     fn wake(actors: &mut [(Role, At)], queue: &mut Vec<usize>, limit: usize) {
@@ -217,6 +233,9 @@ impl Waits {
         let claim = self.gates[child as usize].claim();
         let _claim = claim.ok_or_else(|| format!("R48: {child} is found and cannot be reaped yet"))?;
         self.brood.remove(&Table(&self.kin), child);
+        if !self.told[child as usize] {
+            return Err(format!("R49: {child} is reaped, and its signal is still to come"));
+        }
         Ok(())
     }
 
@@ -477,6 +496,11 @@ fn r49_seeded_one_child_for_each_signal() {
 #[test]
 fn r49_seeded_posted_before_ready() {
     caught("I8", Bug::PostedBeforeReady, 1, &[Role::Drainer]);
+}
+
+#[test]
+fn r49_seeded_posted_after_the_lock() {
+    caught("R49", Bug::PostedAfterTheLock, 1, &[Role::NoHang]);
 }
 
 /// T137: a waiter that is killed returns the child it has, or leaves it to the others and swallows no wake-up.

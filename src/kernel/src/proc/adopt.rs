@@ -33,6 +33,11 @@ pub(crate) fn publish(process: &'static Process) {
         if matches!(received, Received::NotMine) {
             continue;
         }
+        // With the lock held: who reaps it needs the lock, and finds that the signal has come. After that it would be
+        // taken for the next child's.
+        if matches!(received, Received::Ready) {
+            parent.pending.post(signal);
+        }
         // A parent with children is alive; the hold keeps it what it is after the lock is gone.
         let parent = parent.hold();
         // With the lock held: nobody has reaped it yet.
@@ -45,8 +50,10 @@ pub(crate) fn publish(process: &'static Process) {
         if let Received::Unwanted(claim) = received {
             // What it used is not its parent's, who has not waited for it (getrusage(2)): process 1 gets it (I11).
             wait::bury(process, PROCESSES.get(INIT), claim);
+            // Nobody else can reap it: told when its place is free.
+            parent.pending.post(signal);
         }
-        kill::post(&parent, signal);
+        parent.signalled.wake_all();
         parent.child_events.wake_all();
         return;
     }
@@ -91,6 +98,10 @@ fn disown_some(process: &Process) {
                     debug_assert!(stored.is_ok(), "no more than a batch is moved");
                 }
             });
+        if zombies > 0 {
+            // As for the dead themselves: before one of them can be reaped.
+            reaper.pending.post(Signal::CHLD);
+        }
         drop(adopter);
         drop(brood);
         for child in &bereaved {
@@ -99,7 +110,7 @@ fn disown_some(process: &Process) {
             }
         }
         if zombies > 0 {
-            kill::post(reaper, Signal::CHLD);
+            reaper.signalled.wake_all();
             reaper.child_events.wake_all();
         }
     }

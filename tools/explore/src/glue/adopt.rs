@@ -46,13 +46,19 @@ pub(crate) async fn publish(w: &World, process: &Process) {
             w.at(What::Hold, parent.slot).await;
         }
         table::hold_now(w, parent, For::Look);
+        if matches!(received, Received::Ready) {
+            // In the step of the lock: before it can be reaped.
+            kill::record(parent, signal);
+        }
         if let Received::Unwanted(claim) = received {
             w.at(What::Count, slot).await;
             // Process 1 gets what it used: the parent, without children, can have ended (I11).
             wait::count(w, process, if w.has(Bug::CountedLate) { parent } else { w.process(INIT) });
             wait::bury(w, process, claim).await;
+            w.at(What::PostSignal, parent.slot).await;
+            kill::record(parent, signal);
         }
-        kill::post(w, parent, signal).await;
+        kill::announce(w, parent).await;
         if !silent {
             wait_queue::wake_all(w, QueueId::Children(parent.slot)).await;
             due.set(due.get() - 1);
@@ -91,6 +97,9 @@ pub(crate) async fn disown_children(w: &World, process: &Process) {
         let tells = zombies > 0 && !w.has(Bug::AdopterNotTold);
         let due = &reaper.child_events.due;
         due.set(due.get() + u32::from(tells));
+        if tells {
+            kill::record(reaper, Signal::CHLD);
+        }
         for child in bereaved {
             w.at(What::DeathSignal, child).await;
             let child = w.process(child);
@@ -100,7 +109,7 @@ pub(crate) async fn disown_children(w: &World, process: &Process) {
             table::release(w, child, For::Look).await;
         }
         if tells {
-            kill::post(w, reaper, Signal::CHLD).await;
+            kill::announce(w, reaper).await;
             wait_queue::wake_all(w, QueueId::Children(reaper.slot)).await;
             due.set(due.get() - 1);
         }

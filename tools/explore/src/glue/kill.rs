@@ -205,10 +205,21 @@ pub(crate) async fn kill_lwp(w: &World, tid: u32) -> Result<(), Errno> {
 /// Records `signal` as pending and wakes those who wait for it.
 pub(crate) async fn post(w: &World, process: &Process, signal: Signal) {
     w.at(What::PostSignal, process.slot).await;
+    record(process, signal);
+    announce(w, process).await;
+}
+
+/// Records `signal` as pending, in the step that is being done; to be followed by [`announce`].
+pub(crate) fn record(process: &Process, signal: Signal) {
     let due = &process.signalled.due;
     due.set(due.get() + 1);
     process.pending.set(process.pending.get() | signal.bit());
+}
+
+/// Wakes those who wait for a signal that has been recorded.
+pub(crate) async fn announce(w: &World, process: &Process) {
     wake_all(w, process).await;
+    let due = &process.signalled.due;
     due.set(due.get() - 1);
 }
 
