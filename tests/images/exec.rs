@@ -5,9 +5,9 @@
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, WaitReason, at_exit, exec, exit,
-    getpid, gettid, kill, kill_lwp, lwp_spawn, lwps, preempt_disable, rm_at_exit, set_auto_reap, spawn,
-    usage, yield_now,
+    Arguments, Errno, LwpHandle, Mutex, Pid, Program, Signal, SpawnAttributes, State, WaitReason, at_exit,
+    exec, exit, getpid, gettid, kill, kill_lwp, lwp_run, lwp_spawn, lwps, preempt_disable, rm_at_exit,
+    set_auto_reap, spawn, usage, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu,
@@ -122,6 +122,42 @@ test!(
         assert_eq!(report.usage.lwps, 101);
         assert_eq!(CALLS.load(Ordering::Relaxed), 1);
         assert_eq!(rm_at_exit(hook), 1);
+    }
+);
+
+test!(
+    /// The handle of an LWP that goes on with another program is held by another process: a join of it ends then, since
+    /// the LWP that the handle was made for is no more.
+    a_join_from_outside_ends,
+    {
+        static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);
+        static JOINING: AtomicBool = AtomicBool::new(false);
+        static JOINED: AtomicBool = AtomicBool::new(false);
+        fn second(_: &Arguments<'_>) -> i32 {
+            eventually("the join has ended", || JOINED.load(Ordering::Acquire));
+            8
+        }
+        fn replace(_: usize) -> usize {
+            eventually("the other process joins", || JOINING.load(Ordering::Acquire));
+            let error = exec(&Program::new("second", second), &[], 0);
+            panic!("exec came back: {error}");
+        }
+        let pid = spawn_child(
+            |_| {
+                let handle = lwp_spawn(replace, 0, &on_cpu(0)).expect("an LWP can be made");
+                *HANDLE.lock() = Some(handle);
+                sleep_for_ever(0) as i32
+            },
+            0,
+        );
+        eventually("there is a handle", || HANDLE.lock().is_some());
+        let handle = HANDLE.lock().take().expect("there is a handle");
+        let joiner = lwp_run(move || handle.join(), &on_cpu(cpus() - 1)).expect("an LWP can be made");
+        await_asleep(1);
+        JOINING.store(true, Ordering::Release);
+        assert_eq!(joiner.join(), Ok(Some(Ok(None))));
+        JOINED.store(true, Ordering::Release);
+        assert_exited(wait_exit(pid).status, 8);
     }
 );
 

@@ -21,7 +21,7 @@ use crate::proc::spawn;
 use crate::proc::table::Process;
 use crate::proc::{exit, handle, kill, undertaker};
 use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, Woken};
+use crate::sync::wait_queue::{self, Manner, Woken};
 use crate::thread::{self, THREADS, Thread};
 
 /// Replaces the calling process's program by `program`, started with `words` and `number` in the calling LWP, which
@@ -133,7 +133,10 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     // No sibling is left that might borrow from these stacks, nor one to give handles back.
     undertaker::free_corpses(process);
     handle::revoke_all(process);
+    // The caller's own may be held by another process, with an LWP asleep in a join. To all who knew the caller by it,
+    // it has ended: at its real end there is no handle, and joiners are not looked for.
     handle::revoke(thread);
+    wait_queue::wake_all(&thread.lwp.joiners);
     process.auto_reap.store(false, Ordering::Relaxed);
     lwp::strip(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);

@@ -143,7 +143,7 @@ impl LwpHandle {
         if !prepare_unless(joiners, &THREADS, me.index, manner.sleep, || self.has_ended()) {
             return Ok(());
         }
-        // Whoever takes a joiner out of this queue has retired the LWP before.
+        // Whoever takes a joiner out of this queue has retired the LWP, or revoked its handle, before.
         match sleep_enlisted(joiners, manner) {
             Woken::Ready => Ok(()),
             Woken::TimedOut => Err(Errno::ETIMEDOUT),

@@ -212,7 +212,7 @@ pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
 }
 
 /// Records `signal` as pending and wakes those who wait for it. Any context.
-pub(crate) fn post(process: &Process, signal: Signal) {
+fn post(process: &Process, signal: Signal) {
     process.pending.post(signal);
     process.signalled.wake_all();
 }

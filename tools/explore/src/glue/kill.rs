@@ -203,7 +203,7 @@ pub(crate) async fn kill_lwp(w: &World, tid: u32) -> Result<(), Errno> {
 }
 
 /// Records `signal` as pending and wakes those who wait for it.
-pub(crate) async fn post(w: &World, process: &Process, signal: Signal) {
+async fn post(w: &World, process: &Process, signal: Signal) {
     w.at(What::PostSignal, process.slot).await;
     record(process, signal);
     announce(w, process).await;
