@@ -15,7 +15,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Deserialize;
 
 use super::arguments::{Boot, Crate, Suites};
-use super::boot::Booted;
+use super::boot::{Booted, Ran};
 use super::cargo::{self, Kind, library_source};
 use crate::hardware::Hardware;
 use crate::machine::Configuration;
@@ -55,6 +55,17 @@ struct Suite {
     edits: Vec<Change>,
     #[serde(default)]
     skip: Vec<Skip>,
+    #[serde(default)]
+    alone: Vec<Alone>,
+}
+
+/// Tests that disturb one another, or are disturbed by others: those of a test program that have this in their names.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Alone {
+    test: String,
+    program: String,
+    reason: String,
 }
 
 /// A change to a suite's sources.
@@ -109,6 +120,16 @@ struct Outcome {
     took: Duration,
     /// Why, a line for each test program that failed.
     failures: Vec<String>,
+}
+
+impl Outcome {
+    /// Counts a run of a test program.
+    fn add(&mut self, ran: &Ran) {
+        self.passed += ran.results.passed;
+        self.failed += ran.results.failed();
+        self.ignored += ran.results.ignored;
+        self.took += ran.took;
+    }
 }
 
 /// The command `std suites`.
@@ -185,27 +206,37 @@ fn run_suite(
         env: Vec::new(),
     };
     let booted = Booted::new(workspace, environment, &boot)?;
-    let left_out: Vec<&Skip> = suite.skip.iter().filter(|skip| skip.applies(configuration)).collect();
     let limit = Duration::from_secs(suite.timeout.unwrap_or(TIMEOUT));
     let mut outcome = Outcome { programs: programs.len(), ..Outcome::default() };
     for program in &programs {
-        let of_program = left_out.iter().filter(|skip| skip.is_of(&program.name));
-        let words: Vec<&str> = of_program.flat_map(|skip| ["--skip", skip.test.as_str()]).collect();
-        let ran = booted.run_tests(program, &words, limit, &mut |_| ())?;
-        let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
-        let mut line = format!("{} {}: {passed} passed", suite.name, program.name);
-        outcome.passed += passed;
-        outcome.failed += ran.results.failed();
-        outcome.ignored += ran.results.ignored;
-        outcome.took += ran.took;
-        if let Some(reason) = ran.failure() {
-            let log = ran.keep(workspace, &format!("{}-{}", suite.name, program.name))?;
-            line = format!("{line}, {reason}");
-            outcome.failures.push(format!("{}: {reason}; {}", program.name, log.display()));
+        for (name, words) in boots(suite, configuration, &program.name) {
+            let ran = booted.run_tests(program, &words, limit, &mut |_| ())?;
+            let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
+            let mut line = format!("{} {name}: {passed} passed", suite.name);
+            outcome.add(&ran);
+            // A test that is named must be there.
+            let missing = (name != program.name && passed == 0).then(|| "there is no such test".to_string());
+            if let Some(reason) = ran.failure().or(missing) {
+                let log =
+                    ran.keep(workspace, &format!("{}-{}", suite.name, name.replace([' ', ':'], "-")))?;
+                line = format!("{line}, {reason}");
+                outcome.failures.push(format!("{name}: {reason}; {}", log.display()));
+            }
+            println!("{line} ({took:.1} s)");
         }
-        println!("{line} ({took:.1} s)");
     }
     Ok(outcome)
+}
+
+/// The boots of a test program, with a name and the harness's words for each: all its tests but those that are left out or
+/// run alone, then each of these.
+fn boots<'a>(suite: &'a Suite, configuration: Configuration, program: &str) -> Vec<(String, Vec<&'a str>)> {
+    let left_out = suite.skip.iter().filter(|skip| skip.applies(configuration) && skip.is_of(program));
+    let alone = || suite.alone.iter().filter(|alone| alone.program == program);
+    let others = left_out.map(|skip| &skip.test).chain(alone().map(|alone| &alone.test));
+    let mut boots = vec![(program.to_string(), others.flat_map(|test| ["--skip", test.as_str()]).collect())];
+    boots.extend(alone().map(|alone| (format!("{} {}", program, alone.test), vec![alone.test.as_str()])));
+    boots
 }
 
 /// Has the sources of a suite at their place, changed as the list says; gives the manifest.
@@ -297,6 +328,9 @@ fn table(suites: &[Suite], outcomes: &[Outcome], configuration: Configuration) -
         for skip in suite.skip.iter().filter(|skip| skip.applies(configuration)) {
             text.push_str(&format!("left out: {}: {}: {}\n", suite.name, skip.what(), skip.reason));
         }
+        for Alone { test, program, reason } in &suite.alone {
+            text.push_str(&format!("run alone: {}: {program}: {test}: {reason}\n", suite.name));
+        }
         for Change { file, reason, .. } in &suite.edits {
             text.push_str(&format!("changed: {}: {file}: {reason}\n", suite.name));
         }
@@ -327,10 +361,11 @@ mod tests {
     fn complaint(suite: &Suite) -> Option<&'static str> {
         let reasons =
             suite.edits.iter().map(|edit| &edit.reason).chain(suite.skip.iter().map(|skip| &skip.reason));
+        let reasons = reasons.chain(suite.alone.iter().map(|alone| &alone.reason));
         if suite.version.is_some() != suite.library.is_empty() {
             Some("it comes from the registry or from the library")
         } else if reasons.into_iter().any(|reason| reason.trim().is_empty()) {
-            Some("a change or a test left out has no reason")
+            Some("a change, or a test left out or run alone, has no reason")
         } else if suite
             .skip
             .iter()
@@ -340,6 +375,8 @@ mod tests {
             Some("there is no such machine")
         } else if suite.skip.iter().any(|skip| skip.test.is_empty()) {
             Some("all its tests are left out")
+        } else if suite.alone.iter().any(|alone| alone.test.is_empty()) {
+            Some("all its tests would run alone")
         } else {
             None
         }
@@ -367,6 +404,20 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_races_with_others_has_a_boot_of_its_own() {
+        let all = list();
+        let suite = all.iter().find(|suite| suite.name == "crossbeam-channel").unwrap();
+        let configuration = Configuration::new(Machine::Virt, 4).unwrap();
+        let of = |name: &str| boots(suite, configuration, name);
+        assert_eq!(of("mpsc"), [("mpsc".to_string(), vec![])]);
+        let golang = [
+            ("golang".to_string(), vec!["--skip", "select2::"]),
+            ("golang select2::".to_string(), vec!["select2::"]),
+        ];
+        assert_eq!(of("golang"), golang);
+    }
+
+    #[test]
     fn the_table_says_what_was_left_out_and_why() {
         let everywhere =
             Skip { test: "slow".into(), program: None, machine: None, cpus: None, reason: "an hour".into() };
@@ -381,6 +432,8 @@ mod tests {
                     ..everywhere
                 },
             ],
+            name: "x".into(),
+            alone: vec![Alone { test: "one".into(), program: "main".into(), reason: "it counts".into() }],
             ..list().remove(0)
         };
         let outcome =
@@ -389,6 +442,7 @@ mod tests {
         let said = |machine, cpus| {
             let text = table(&suites, &outcomes, Configuration::new(machine, cpus).unwrap());
             assert!(text.contains("FAILED") && text.contains(": slow: an hour"), "{text}");
+            assert!(text.contains("run alone: x: main: one: it counts"), "{text}");
             [text.contains("no clock"), text.contains(": spin: slow: no other CPU")]
         };
         assert_eq!(said(Machine::Virt, 4), [false, false]);

@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustix::fs::{CWD, FileType, Mode};
@@ -17,6 +17,7 @@ use rustix::pty::{self, OpenptFlags};
 
 use crate::guest::{Emulator, Input};
 use crate::machine::Boot;
+use crate::machine_time::MachineTime;
 use crate::setup::Environment;
 
 /// Bytes to the board after which the line is good: what images say is judged as it is.
@@ -39,12 +40,39 @@ struct Shared {
     boot: Boot,
     /// The board's side of the pseudo-terminal.
     host: File,
-    /// The machine, and the way to its receiver; none while it is off.
-    machine: Mutex<Option<(Emulator, ChildStdin)>>,
+    /// None while it is off.
+    machine: Mutex<Option<Running>>,
+    /// The board's time up to the last time that it was turned off or on, and when that was.
+    switched: Mutex<(Duration, Instant)>,
     /// Bytes that have gone to the board.
     passed: AtomicUsize,
     faults: AtomicUsize,
     power_cycles: AtomicUsize,
+}
+
+/// The machine while it is on.
+#[derive(Debug)]
+struct Running {
+    _emulator: Emulator,
+    /// The way to its receiver.
+    to_board: ChildStdin,
+    time: MachineTime,
+}
+
+/// The time of a board since it was made: its machine time, and by the wall clock while it is off.
+#[derive(Debug)]
+pub(super) struct BoardClock(Arc<Shared>);
+
+impl BoardClock {
+    /// What it is now.
+    pub(super) fn now(&self) -> Duration {
+        self.0.time(lock(&self.0.machine).as_mut())
+    }
+}
+
+/// Locks, also after a panic elsewhere: what is behind it is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl EmulatedBoard {
@@ -59,6 +87,7 @@ impl EmulatedBoard {
             boot: boot.clone(),
             host,
             machine: Mutex::default(),
+            switched: Mutex::new((Duration::ZERO, Instant::now())),
             passed: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),
             power_cycles: AtomicUsize::new(0),
@@ -69,6 +98,11 @@ impl EmulatedBoard {
         thread::spawn(move || to_board.pass(from_host, 1, &mut |bytes| to_board.receive(bytes)));
         let power_command = shared.power_switch(directory)?;
         Ok(Self { path, power_command, shared })
+    }
+
+    /// The board's clock.
+    pub(super) fn clock(&self) -> BoardClock {
+        BoardClock(Arc::clone(&self.shared))
     }
 
     /// How often the line did something bad.
@@ -93,7 +127,8 @@ impl Shared {
         let mut emulator = Emulator::start(&self.environment, &self.boot, Input::Pipe, Stdio::null())?;
         let to_board = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
         let from_board = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
-        *self.machine.lock().unwrap_or_else(PoisonError::into_inner) = Some((emulator, to_board));
+        let time = emulator.time(&self.boot)?;
+        self.switch(Some(Running { _emulator: emulator, to_board, time }));
         let mut to_host = self.host.try_clone()?;
         let shared = Arc::clone(self);
         thread::spawn(move || shared.pass(from_board, 2, &mut |bytes| to_host.write_all(bytes).is_ok()));
@@ -101,13 +136,27 @@ impl Shared {
     }
 
     fn turn_off(&self) {
-        *self.machine.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.switch(None);
+    }
+
+    /// The board's time while it has this machine.
+    fn time(&self, machine: Option<&mut Running>) -> Duration {
+        let (before, at) = *lock(&self.switched);
+        before + machine.map_or_else(|| at.elapsed(), |machine| machine.time.elapsed())
+    }
+
+    /// Has this machine from now on.
+    fn switch(&self, next: Option<Running>) {
+        let mut machine = lock(&self.machine);
+        let time = self.time(machine.as_mut());
+        *lock(&self.switched) = (time, Instant::now());
+        *machine = next;
     }
 
     /// Bytes come to the board's receiver; lost while it is off.
     fn receive(&self, bytes: &[u8]) -> bool {
         self.passed.fetch_add(bytes.len(), Ordering::Relaxed);
-        if let Some((_, to_board)) = &mut *self.machine.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(Running { to_board, .. }) = &mut *lock(&self.machine) {
             // A machine that has just ended takes none.
             let _ = to_board.write_all(bytes).and_then(|()| to_board.flush());
         }

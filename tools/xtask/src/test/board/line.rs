@@ -5,12 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::termios::{self, ControlModes, OptionalActions};
 
+use super::emulated::BoardClock;
 use crate::guest;
 
 /// Bits per second of every image's console.
@@ -22,6 +23,9 @@ pub(super) struct Line {
     file: File,
     pieces: Receiver<Vec<u8>>,
     baud: u32,
+    opened: Instant,
+    /// The machine time of the board at its other end, where that is emulated.
+    clock: Option<BoardClock>,
 }
 
 /// What came of waiting for bytes.
@@ -45,7 +49,17 @@ impl Line {
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         set_up(&file).with_context(|| format!("{} is no serial line", path.display()))?;
         let pieces = guest::read_in_background(file.try_clone()?);
-        Ok(Self { file, pieces, baud: CONSOLE_BAUD })
+        Ok(Self { file, pieces, baud: CONSOLE_BAUD, opened: Instant::now(), clock: None })
+    }
+
+    /// The line to a board that has this clock.
+    pub(super) fn with_clock(self, clock: BoardClock) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// The time by which the board must answer: machine time of an emulated board, the wall clock for any other.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.as_ref().map_or_else(|| self.opened.elapsed(), BoardClock::now)
     }
 
     /// Bits per second.

@@ -85,7 +85,7 @@ fn transfer(
     let mut text = Vec::new();
     let mut bar = None;
     let mut sent = 0;
-    let mut progressed = Instant::now();
+    let mut progressed = line.now();
     let (mut answered, mut asked_to_start) = (false, false);
     while let Some(frame) = sender.frame() {
         line.set_baud(sender.speed().unwrap_or(CONSOLE_BAUD))?;
@@ -114,7 +114,7 @@ fn transfer(
             }
         }
         if progress {
-            progressed = Instant::now();
+            progressed = line.now();
             answered = true;
         }
         match sender.step() {
@@ -129,7 +129,7 @@ fn transfer(
             Step::Refused(refusal) => bail!("the board does not take the image: {refusal}"),
             _ => {}
         }
-        match progressed.elapsed() {
+        match line.now().saturating_sub(progressed) {
             // The reply was lost, and the image speaks already.
             _ if asked_to_start && has_banner(&text) => break,
             silence if !answered && silence > answer => {

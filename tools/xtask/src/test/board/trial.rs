@@ -111,7 +111,7 @@ fn send_all(
     );
     let power = Some(emulated.power_command.as_str());
     let board = Board { path: &emulated.path, baud: 921_600, power, patience: PATIENCE };
-    let mut line = Line::open(board.path)?;
+    let mut line = Line::open(board.path)?.with_clock(emulated.clock());
     let mut suites = Vec::new();
     for ((image, program), sent) in images.iter().zip(&programs).zip(sent) {
         let words = sent.words.to_string();
