@@ -9,8 +9,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, LwpAttributes, MemoryChoice, Program, Signal, SpawnAttributes, inject_allocation_failure,
-    injection_stop, lwp_run, set_affinity, sleep, spawn, usage, yield_now,
+    Arguments, CpuMask, LwpAttributes, MemoryChoice, Program, Signal, SpawnAttributes,
+    inject_allocation_failure, injection_stop, lwp_run, set_affinity, sleep, spawn, usage, yield_now,
 };
 use asphodel_test::{assert_exited, assert_signaled, cpus, on_cpu, rounds, test, wait_exit};
 

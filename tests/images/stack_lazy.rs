@@ -17,8 +17,8 @@ use asphodel::api::{
 };
 use asphodel::arch::cpu;
 use asphodel_test::{
-    assert_exited, assert_signaled, await_asleep, await_sleeping, cpus, disturb_all_cpus, eventually, on_cpu,
-    rounds, sleep_for_ever, spawn_child, spin_for_ever, test, wait_exit,
+    SMALL_STACK, assert_exited, assert_signaled, await_asleep, await_sleeping, cpus, disturb_all_cpus,
+    eventually, on_cpu, rounds, sleep_for_ever, spawn_child, spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -136,7 +136,7 @@ test!(a_thousand_large_stacks_fit, deadline_ms = 60_000, {
     crowd();
     let used = before - free();
     println!("# {LWPS} LWPs with 1 MiB of stack each have {} KiB", used / 1024);
-    assert!(used <= u64::from(LWPS) * 20 * 1024, "{used} bytes");
+    assert!(used <= u64::from(LWPS) * (SMALL_STACK + 4 * KIB) as u64, "{used} bytes");
     assert_eq!(process(getpid()).expect("it is there").memory - mine, u64::from(LWPS) * MIB as u64);
     for _ in 0..LWPS {
         GO.post();

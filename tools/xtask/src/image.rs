@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use object::elf::{FileHeader64, PF_X, SHF_ALLOC, SHT_NOBITS};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
-use crate::build;
+use crate::build::{self, Profile};
 use crate::cli;
 use crate::progress::note;
 use crate::setup;
@@ -34,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &cli::Image) -> anyhow::Resu
         export::write(workspace, &environment, &arguments.out, &|name| name.contains(pattern))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, Profile::Release)?;
     fs::create_dir_all(&arguments.out).with_context(|| format!("cannot make {}", arguments.out.display()))?;
     for (from, name) in
         [(&program.image, "kernel8.img".to_string()), (&program.elf, format!("{}.elf", program.name))]

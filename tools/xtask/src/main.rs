@@ -13,6 +13,7 @@ mod elsewhere;
 mod explore;
 mod gdb;
 mod guest;
+mod hosted;
 mod image;
 mod lab;
 mod lint;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::build::{self, Program};
+use crate::build::{self, Profile, Program};
 use crate::cli;
 use crate::console::{self, Lines};
 use crate::gdb;
@@ -48,7 +48,8 @@ enum Event {
 /// Fails when the image does not build, or the guest ends without a status, or the time is over.
 pub(crate) fn run(workspace: &Workspace, arguments: &cli::Run) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
-    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let profile = Profile::Release.on(arguments.machine);
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, profile)?;
     let boot = boot(arguments, &program)?;
     if let Some(port) = boot.gdb_port {
         gdb::announce(&program.elf, port);

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::arguments::{self, Boot as Arguments};
 use super::libtest::Results;
 use super::program::Program;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::cli::Choice;
 use crate::console;
 use crate::guest::{self, End};
@@ -55,8 +55,8 @@ impl<'a> Booted<'a> {
         arguments: &Arguments,
     ) -> anyhow::Result<Self> {
         let payload = common_payload(arguments)?;
-        let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
-        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
+        let configuration = Configuration::emulated(arguments.machine, arguments.cpus)?;
+        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default(), Profile::Release)?;
         let mut boot = Boot::new(configuration, &kernel.image);
         boot.memory.clone_from(&arguments.memory);
         boot.append.clone_from(&arguments.append);

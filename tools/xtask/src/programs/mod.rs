@@ -25,7 +25,7 @@ use self::arguments::{Build, Command, Crate, Suites};
 use self::cargo::Kind;
 pub(crate) use self::platform::LinuxLibraries;
 pub(crate) use self::program::Program;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::cli::Choice;
 use crate::payload::Payload;
 use crate::progress::note;
@@ -107,7 +107,7 @@ fn build(workspace: &Workspace, environment: &Environment, arguments: &Build) ->
         println!("{}", program.elf.display());
     }
     if let Some(out) = &arguments.out {
-        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
+        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default(), Profile::Release)?;
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let image = out.join("kernel8.img");
         payload.write(&kernel.image, &image)?;

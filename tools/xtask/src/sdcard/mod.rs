@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use self::firmware::Firmware;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::cli;
 use crate::progress::note;
 use crate::setup;
@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 /// Fails when the image does not build, or the card cannot or may not be written. Firmware that cannot be had is no error.
 pub(crate) fn run(workspace: &Workspace, arguments: &cli::Sdcard) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
-    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, Profile::Release)?;
     let firmware = match &arguments.firmware {
         Some(directory) => Firmware::from_directory(directory)?,
         None => Firmware::from_packages(workspace)?,
