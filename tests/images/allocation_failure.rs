@@ -165,31 +165,6 @@ test!(t196_lwp_run, {
 });
 
 test!(
-    /// The state of floating point: nobody could be told, so the process dies as of any allocation that fails.
-    t196_first_floating_point_use,
-    {
-        let before = census();
-        fn computes(arguments: &Arguments<'_>) -> i32 {
-            arm(arguments);
-            let value: u64;
-            // SAFETY: the first use of a register of this process; the kernel's code does not use them.
-            unsafe {
-                core::arch::asm!(
-                    ".arch_extension fp", "fmov d0, {0}", "fmov {1}, d0",
-                    in(reg) 7_u64, out(reg) value, options(nomem, nostack)
-                );
-            }
-            value as i32
-        }
-        let failed = fail_each_in_a_child(before, computes, MemoryChoice::System, |status, failed| {
-            if failed { assert_signaled(status, Signal::ABRT) } else { assert_exited(status, 7) }
-        });
-        assert_eq!(failed, 1);
-        assert_eq!(fail_each_in_a_child(before, computes, MemoryChoice::Isolated, |_, _| ()), 1, "not from the arena");
-    }
-);
-
-test!(
     /// A program's own allocations: null where it asks, SIGABRT where it does not; from the heap and from an arena.
     t196_a_programs_own_allocations,
     {

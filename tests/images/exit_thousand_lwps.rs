@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{Semaphore, census, exit, kill, lwp_spawn, memory};
 use asphodel_test::{
-    assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
-    test, wait_exit,
+    SMALL_STACK, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, sleep_for_ever,
+    spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -64,7 +64,7 @@ test!(
         });
         check(exits, |pid| assert_exited(wait_exit(pid).status, 1));
         // Stacks that a CPU keeps for reuse may be with another one now: as many as fit into all caches.
-        let kept = u64::from(cpus()) * 32 * 16 * 1024;
+        let kept = u64::from(cpus()) * 32 * SMALL_STACK as u64;
         assert!(memory().1 + kept >= free, "free before {free}, now {}", memory().1);
     }
 );

@@ -1,5 +1,6 @@
 //! Misaligned program counters and exclusive accesses end their process with SIGBUS; an ordinary access that is not
 //! aligned works. (A misaligned stack pointer faults on a board only: QEMU does not look at it.)
+//! machine: not host (what must be aligned is aarch64's to say)
 #![no_std]
 #![no_main]
 

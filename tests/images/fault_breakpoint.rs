@@ -2,26 +2,20 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
-
 use asphodel::api::{Arguments, LwpAttributes, Signal, lwp_spawn};
+use asphodel::arch::cpu::breakpoint;
 use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
-fn trap() {
-    // SAFETY: it faults.
-    unsafe { asm!("brk #0x42") };
-}
-
 fn in_the_first_lwp(_arguments: &Arguments<'_>) -> i32 {
-    trap();
+    breakpoint();
     0
 }
 
 fn in_another_lwp(_arguments: &Arguments<'_>) -> i32 {
     let body = |argument| {
-        trap();
+        breakpoint();
         argument
     };
     let lwp = lwp_spawn(body, 0, &LwpAttributes::default()).expect("an LWP can be made");

@@ -1,4 +1,5 @@
 //! Instructions that are not defined, or not allowed, end their process with SIGILL.
+//! machine: not host (the instructions are those of aarch64)
 #![no_std]
 #![no_main]
 

@@ -1,14 +1,18 @@
 //! Floating-point and SIMD registers belong to the LWP: all of them over a preemption, d8 to d15 and the control
 //! register over a call, on whatever CPU it goes on. The registers are used in assembly: the image itself is built
 //! without them.
+//! machine: not host (the registers are those of aarch64, and the host keeps the state)
 #![no_std]
 #![no_main]
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{CpuMask, LwpAttributes, lwp_run, set_affinity, sleep, usage, yield_now};
-use asphodel_test::{cpus, on_cpu, rounds, test};
+use asphodel::api::{
+    Arguments, CpuMask, LwpAttributes, MemoryChoice, Program, Signal, SpawnAttributes,
+    inject_allocation_failure, injection_stop, lwp_run, set_affinity, sleep, spawn, usage, yield_now,
+};
+use asphodel_test::{assert_exited, assert_signaled, cpus, on_cpu, rounds, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -110,6 +114,33 @@ test!(the_first_use_finds_zeros, {
         assert_eq!(new.join(), Ok(Some(((0, 0), [0; 32]))));
     }
 });
+
+test!(
+    /// Memory for the state fails: nobody could be told, so the process dies as of any allocation that fails. The state does
+    /// not come from the arena.
+    t196_the_first_use_without_memory,
+    {
+        fn computes(arguments: &Arguments<'_>) -> i32 {
+            inject_allocation_failure(arguments.number() as u64);
+            load(&pattern(7, 1));
+            store()[0] as u8 as i32
+        }
+        for memory in [MemoryChoice::System, MemoryChoice::Isolated] {
+            let end = |before: usize| {
+                let attributes = SpawnAttributes { number: before, memory, ..SpawnAttributes::default() };
+                let program = Program::new("computes", computes);
+                let status = wait_exit(spawn(&program, &[], &attributes).expect("there is room")).status;
+                (status, injection_stop())
+            };
+            let (status, failed) = end(0);
+            assert!(failed, "the state takes memory");
+            assert_signaled(status, Signal::ABRT);
+            let (status, failed) = end(1);
+            assert!(!failed, "it takes it once");
+            assert_exited(status, 2);
+        }
+    }
+);
 
 // Two on each CPU that call nothing while they look: whatever changes their registers is a preemption.
 test!(all_registers_survive_preemption, deadline_ms = 60_000, {

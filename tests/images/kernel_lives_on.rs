@@ -2,13 +2,13 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
 use core::hint::black_box;
 
 use asphodel::api::{
     Arguments, LwpAttributes, Mutex, Program, Semaphore, Signal, SpawnAttributes, WaitQueue, Woken,
     cpu_index, kill, lwp_run, memory, now_ns, sleep, spawn,
 };
+use asphodel::arch::cpu::{breakpoint, undefined_instruction};
 use asphodel_test::{assert_exited, assert_signaled, cpus, on_cpu, rounds, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -19,7 +19,6 @@ fn recurse(depth: usize) -> usize {
     if depth == usize::MAX { 0 } else { recurse(black_box(depth + 1)) + frame[depth % 16] }
 }
 
-/// Ways to die, and what the parent is told.
 /// A program that does what it should not, and the signal that tells.
 type Death = (fn(&Arguments<'_>) -> i32, Signal);
 
@@ -35,16 +34,14 @@ const DEATHS: [Death; 7] = [
     ),
     (
         |_| {
-            // SAFETY: it faults.
-            unsafe { asm!("udf #0") };
+            undefined_instruction();
             0
         },
         Signal::ILL,
     ),
     (
         |_| {
-            // SAFETY: it faults.
-            unsafe { asm!("brk #0") };
+            breakpoint();
             0
         },
         Signal::TRAP,

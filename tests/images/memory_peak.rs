@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 
 use asphodel::api::{Arguments, LwpAttributes, children_usage, getpid, kill, lwp_spawn, process, usage};
 use asphodel_test::{
-    assert_exited, await_asleep, await_sleeping, leaves_heap, on_cpu, return_at_once, sleep_for_ever,
-    spawn_child, test, wait_exit,
+    SMALL_STACK, assert_exited, await_asleep, await_sleeping, leaves_heap, on_cpu, return_at_once,
+    sleep_for_ever, spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
 
-const STACK: u64 = 16 * 1024;
+const STACK: u64 = SMALL_STACK as u64;
 const MIB: usize = 1 << 20;
 /// What a program may allocate without saying so.
 const LITTLE: u64 = 4096;

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use core::hint::black_box;
 
 use asphodel::api::{Arguments, Signal};
-use asphodel::arch::{layout, mmu};
+use asphodel::arch::layout;
 use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -60,11 +60,6 @@ test!(text_cannot_be_written, {
 test!(read_only_data_cannot_be_written, {
     ends!(write(&raw const READ_ONLY as usize));
     ends!(write("a literal".as_ptr() as usize & !3));
-});
-
-test!(nor_by_their_other_address, {
-    ends!(write(mmu::linear(mmu::physical_of_image(write as *const () as usize)) as usize));
-    ends!(write(mmu::linear(mmu::physical_of_image(&raw const READ_ONLY as usize)) as usize));
 });
 
 test!(data_cannot_be_executed, {

@@ -11,14 +11,13 @@ use asphodel::api::{
     census, getpid, kill, lwp_spawn, now_ns, println, process, processes, spawn, tenant, wait4,
 };
 use asphodel_test::{
-    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu,
-    return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
+    SMALL_STACK, assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus,
+    eventually, on_cpu, return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
 
-const STACK: u64 = 16 * 1024;
-const KIB: usize = 1024;
+const STACK: u64 = SMALL_STACK as u64;
 
 /// Starts `entry` as the founder of a tenant.
 fn found(quota: Quota, entry: fn(&Arguments<'_>) -> i32, number: usize) -> Result<Pid, Errno> {
@@ -205,9 +204,9 @@ test!(
             for _ in 0..100 {
                 assert_eq!(lwp_spawn(return_at_once, 0, &large).err(), Some(Errno::ENOMEM));
                 let mut block = Vec::<u8>::new();
-                assert!(block.try_reserve_exact(64 * KIB).is_err());
-                assert!(block.try_reserve_exact(32 * KIB).is_ok());
-                assert!(block.try_reserve_exact(64 * KIB).is_err());
+                assert!(block.try_reserve_exact(4 * SMALL_STACK).is_err());
+                assert!(block.try_reserve_exact(2 * SMALL_STACK).is_ok());
+                assert!(block.try_reserve_exact(4 * SMALL_STACK).is_err());
             }
             assert_eq!(census(), before);
             // Two more stacks, and there is too little for a third with the words of its process.
@@ -230,10 +229,10 @@ test!(
     an_allocation_over_the_limit_panics,
     {
         let founder = found(
-            Quota { memory: 100 * KIB as u64, ..Quota::UNLIMITED },
+            Quota { memory: 6 * STACK, ..Quota::UNLIMITED },
             |_| {
                 let greedy = |_: &Arguments<'_>| {
-                    core::hint::black_box(Vec::<u8>::with_capacity(200 * KIB));
+                    core::hint::black_box(Vec::<u8>::with_capacity(12 * SMALL_STACK));
                     0
                 };
                 assert_signaled(wait_exit(spawn_child(greedy, 0)).status, Signal::ABRT);

@@ -9,7 +9,7 @@ use asphodel::api::{
     self, LwpAttributes, LwpHandle, Semaphore, census, kill_lwp, lwp_spawn, memory, memory_report,
     set_affinity,
 };
-use asphodel_test::{cpus, eventually, on_cpu, return_at_once, sleep_for_ever, test};
+use asphodel_test::{SMALL_STACK, cpus, eventually, on_cpu, return_at_once, sleep_for_ever, test};
 
 asphodel_test::image!();
 
@@ -70,7 +70,7 @@ test!(
         assert!(kept() <= bound, "{} stacks are kept", kept());
         let free = memory().1;
         crowd(too_many);
-        let returned = memory().1 + (bound * 16 * 1024) >= free;
+        let returned = memory().1 + (bound * SMALL_STACK as u64) >= free;
         assert!(returned && kept() <= bound, "{} stacks are kept", kept());
     }
 );

@@ -9,7 +9,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use asphodel::api::{
     Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, Woken, kill, lwp_spawn, wakeup, yield_now,
 };
-use asphodel_test::{assert_signaled, await_sleeping, cpus, rounds, spawn_child, state_of, test, wait_exit};
+use asphodel_test::{
+    SMALL_STACK, assert_signaled, await_sleeping, cpus, rounds, spawn_child, state_of, test, wait_exit,
+};
 
 asphodel_test::image!();
 
@@ -98,12 +100,11 @@ fn look_around(arguments: &Arguments<'_>) -> i32 {
 }
 
 test!(both_ends_are_guarded, {
-    const SIZE: usize = 16 * 1024;
     let mut reach = [0, 1].map(|direction| {
         assert_signaled(wait_exit(spawn_child(look_around, direction)).status, Signal::SEGV);
         LAST.load(Ordering::Relaxed).abs_diff(START.load(Ordering::Relaxed))
     });
     assert!(reach[1] < 2048, "{} bytes are above the first frame", reach[1]);
     reach[0] += reach[1] + 8;
-    assert!((SIZE - 512..=SIZE).contains(&reach[0]), "the stack has {} bytes", reach[0]);
+    assert!((SMALL_STACK - 512..=SMALL_STACK).contains(&reach[0]), "the stack has {} bytes", reach[0]);
 });

@@ -5,7 +5,7 @@
 use core::hint::black_box;
 
 use asphodel::api::{Arguments, Errno, LwpAttributes, Program, Signal, SpawnAttributes, lwp_run, spawn};
-use asphodel_test::{assert_exited, assert_signaled, test, wait_exit};
+use asphodel_test::{SMALL_STACK, assert_exited, assert_signaled, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -27,8 +27,8 @@ fn with_stack(size: usize) -> LwpAttributes {
 }
 
 test!(an_lwp_can_use_what_it_asked_for, {
-    for size in [1, 16 * KIB, 20 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB, 4096 * KIB] {
-        let kibibytes = (size.max(16 * KIB) - RESERVE) / KIB;
+    for size in [1, SMALL_STACK, SMALL_STACK + 4 * KIB, 4 * SMALL_STACK, 16 * SMALL_STACK, 4096 * KIB] {
+        let kibibytes = (size.max(SMALL_STACK) - RESERVE) / KIB;
         let lwp = lwp_run(move || use_stack(kibibytes), &with_stack(size)).expect("an LWP can be made");
         assert_eq!(lwp.join(), Ok(Some(kibibytes)), "of a stack of {size} bytes");
     }
@@ -39,7 +39,7 @@ fn use_number(arguments: &Arguments<'_>) -> i32 {
 }
 
 test!(so_can_a_process, {
-    for size in [16 * KIB, 128 * KIB, 1024 * KIB] {
+    for size in [SMALL_STACK, 8 * SMALL_STACK, 1024 * KIB] {
         let attributes = SpawnAttributes {
             lwp: with_stack(size),
             number: (size - RESERVE) / KIB,
@@ -65,7 +65,7 @@ test!(what_cannot_be_had_is_refused, {
 
 test!(many_at_a_time, {
     let lwps: [_; 64] = core::array::from_fn(|number| {
-        let size = (16 * KIB) << (number % 4);
+        let size = SMALL_STACK << (number % 4);
         let kibibytes = (size - RESERVE) / KIB;
         (kibibytes, lwp_run(move || use_stack(kibibytes), &with_stack(size)).expect("an LWP can be made"))
     });

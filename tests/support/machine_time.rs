@@ -10,8 +10,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use asphodel::api::{boot_argument, now_ns};
-use semihosting::fs::File;
-use semihosting::io::Read as _;
+use asphodel::drivers::semihosting;
 
 /// The longest path that the host may give, with the zero at its end.
 const LONGEST_PATH: usize = 256;
@@ -64,8 +63,7 @@ fn machine_time() -> u64 {
 fn told_by_the_host(path: &str) -> Option<u64> {
     let mut terminated = [0; LONGEST_PATH];
     terminated.get_mut(..path.len())?.copy_from_slice(path.as_bytes());
-    let mut file = File::open(CStr::from_bytes_until_nul(&terminated).ok()?).ok()?;
     let mut digits = [0; DIGITS];
-    file.read_exact(&mut digits).ok()?;
+    semihosting::read_file(CStr::from_bytes_until_nul(&terminated).ok()?, &mut digits)?;
     core::str::from_utf8(&digits).ok()?.parse().ok()
 }

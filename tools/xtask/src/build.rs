@@ -14,6 +14,8 @@ use clap::Args;
 
 use crate::cargo_config::CargoConfig;
 use crate::flat;
+use crate::hosted;
+use crate::machine::Machine;
 use crate::process;
 use crate::setup::{Library, Toolchain};
 use crate::workspace::{TARGET, Workspace};
@@ -58,6 +60,8 @@ pub(crate) enum Profile {
     Release,
     /// Optimized, too, but unit by unit: an image is linked in a fraction of the time.
     Images,
+    /// As programs of this computer, with every assertion (`hosted`).
+    Hosted,
 }
 
 impl Profile {
@@ -66,7 +70,13 @@ impl Profile {
         match self {
             Self::Release => "release",
             Self::Images => "images",
+            Self::Hosted => "hosted",
         }
+    }
+
+    /// How images are compiled for `machine`, where an emulated one would have this.
+    pub(crate) fn on(self, machine: Machine) -> Self {
+        if machine == Machine::Host { Self::Hosted } else { self }
     }
 }
 
@@ -89,6 +99,7 @@ pub(crate) fn chosen(
     workspace: &Workspace,
     toolchain: &Toolchain,
     choice: &Choice,
+    profile: Profile,
 ) -> anyhow::Result<Program> {
     let package = choice.package.as_deref().or(choice.manifest_path.is_none().then_some(DEFAULT_PACKAGE));
     let bin = choice.bin.as_deref().or(package);
@@ -98,12 +109,7 @@ pub(crate) fn chosen(
         }
         None => workspace.root().join("Cargo.toml"),
     };
-    let request = Request {
-        manifest,
-        package,
-        bins: bin.map(String::from).into_iter().collect(),
-        profile: Profile::Release,
-    };
+    let request = Request { manifest, package, bins: bin.map(String::from).into_iter().collect(), profile };
     let mut programs = images(workspace, toolchain, &request)?;
     match (programs.pop(), programs.is_empty()) {
         (Some(program), true) => Ok(program),
@@ -140,11 +146,17 @@ pub(crate) fn images(
     toolchain: &Toolchain,
     request: &Request<'_>,
 ) -> anyhow::Result<Vec<Program>> {
-    let mut cargo = cross_cargo(workspace, toolchain)?;
+    let is_hosted = request.profile == Profile::Hosted;
+    let mut cargo = if is_hosted { hosted_cargo(workspace)? } else { cross_cargo(workspace, toolchain)? };
     cargo
         .args(["build", "--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(&request.manifest);
-    add_target(&mut cargo, workspace, request.profile);
+    if is_hosted {
+        cargo.args(["--profile", request.profile.name(), "--target", hosted::triple()?, "--target-dir"]);
+        cargo.arg(hosted::target_directory(workspace));
+    } else {
+        add_target(&mut cargo, workspace, request.profile);
+    }
     if let Some(package) = request.package {
         cargo.args(["--package", package]);
     }
@@ -155,7 +167,11 @@ pub(crate) fn images(
         cargo.args(["--bin", bin]);
     }
     let elfs = built_binaries(&mut cargo)?;
-    elfs.into_iter().map(|(name, elf)| program(name, elf)).collect()
+    let program = |(name, elf): (String, PathBuf)| {
+        // A program of the host is started as it is.
+        if is_hosted { Ok(Program { name, image: elf.clone(), elf }) } else { program(name, elf) }
+    };
+    elfs.into_iter().map(program).collect()
 }
 
 /// Makes the flat image beside the ELF.
@@ -185,6 +201,27 @@ pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyho
     if toolchain.library == Library::FromSource {
         // `-Zbuild-std` on a stable compiler, for this child only: never for host builds.
         cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
+    Ok(cargo)
+}
+
+/// A cargo command for hosted images, still without its subcommand: this computer's own compiler and library.
+fn hosted_cargo(workspace: &Workspace) -> anyhow::Result<Command> {
+    let mut cargo = process::cargo(workspace.root());
+    cargo.args(["--config", &hosted::configuration()?]);
+    // A project of its own has this profile as the project has it.
+    let profile = [
+        "inherits=\"release\"",
+        "opt-level=2",
+        "debug=\"line-tables-only\"",
+        "debug-assertions=true",
+        "overflow-checks=true",
+        "lto=\"off\"",
+        "codegen-units=16",
+        "panic=\"abort\"",
+    ];
+    for setting in profile {
+        cargo.args(["--config", &format!("profile.hosted.{setting}")]);
     }
     Ok(cargo)
 }

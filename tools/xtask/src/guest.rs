@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::console::{self, Lines};
-use crate::machine::Boot;
+use crate::hosted;
+use crate::machine::{Boot, Machine};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::setup::Environment;
 
@@ -36,25 +37,25 @@ pub(crate) struct Emulator {
 }
 
 impl Emulator {
-    /// Starts QEMU with its serial line on a pipe.
+    /// Starts QEMU, or the image itself where that is a program, with its serial line on a pipe.
     ///
     /// # Errors
-    /// Fails when QEMU cannot be started.
+    /// Fails when that cannot be started.
     pub(crate) fn start(
         environment: &Environment,
         boot: &Boot,
         input: Input,
         errors: Stdio,
     ) -> anyhow::Result<Self> {
-        let mut command = Command::new(&environment.qemu);
-        command.args(boot.arguments()).stdout(Stdio::piped()).stderr(errors);
+        let mut command = command(environment, boot)?;
+        command.stdout(Stdio::piped()).stderr(errors);
         command.stdin(match input {
             Input::Nothing => Stdio::null(),
             Input::Pipe => Stdio::piped(),
         });
         end_with_parent(&mut command);
-        let child =
-            command.spawn().with_context(|| format!("cannot start {}", environment.qemu.display()))?;
+        let program = command.get_program().to_os_string();
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self { child })
     }
 
@@ -92,6 +93,18 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The command that is the machine.
+fn command(environment: &Environment, boot: &Boot) -> anyhow::Result<Command> {
+    if boot.configuration.machine == Machine::Host {
+        let mut command = Command::new(&boot.kernel);
+        command.args(hosted::words(boot)?);
+        return Ok(command);
+    }
+    let mut command = Command::new(&environment.qemu);
+    command.args(boot.arguments());
+    Ok(command)
 }
 
 /// Has the system end the command when the thread that starts it ends, even by a kill.

@@ -21,6 +21,15 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
+    /// A boot of `image` on it, for what can run on an emulated machine only.
+    ///
+    /// # Errors
+    /// As for [`Hardware::boot`], and for the hosted machine.
+    pub(crate) fn emulated_boot(&self, image: &Path) -> anyhow::Result<Boot> {
+        Configuration::emulated(self.machine, self.cpus)?;
+        self.boot(image)
+    }
+
     /// A boot of `image` on it.
     ///
     /// # Errors

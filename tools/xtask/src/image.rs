@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::build::{self, Choice};
+use crate::build::{self, Choice, Profile};
 use crate::progress::note;
 use crate::setup;
 use crate::test::export;
@@ -47,7 +47,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         export::write(workspace, &environment, &arguments.out, &|name| name.contains(pattern))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, Profile::Release)?;
     fs::create_dir_all(&arguments.out).with_context(|| format!("cannot make {}", arguments.out.display()))?;
     for (from, name) in
         [(&program.image, "kernel8.img".to_string()), (&program.elf, format!("{}.elf", program.name))]

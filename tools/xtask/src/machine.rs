@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::ValueEnum;
 
+use crate::hosted;
+
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, ValueEnum)]
 pub(crate) enum Machine {
@@ -21,6 +23,8 @@ pub(crate) enum Machine {
     VirtEl2,
     /// QEMU's Raspberry Pi 4, entered at EL2 without a device tree
     Raspi4b,
+    /// No emulator: the kernel as a Linux process, each CPU a thread
+    Host,
 }
 
 impl fmt::Display for Machine {
@@ -30,6 +34,7 @@ impl fmt::Display for Machine {
             Self::VirtGicv3 => "virt-gicv3",
             Self::VirtEl2 => "virt-el2",
             Self::Raspi4b => "raspi4b",
+            Self::Host => "host",
         })
     }
 }
@@ -47,8 +52,10 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// What `test` runs on when nothing else is asked for.
-const DEFAULT_CONFIGURATIONS: [Configuration; 4] = [
+/// What `test` runs on when nothing else is asked for: what fails soonest comes first.
+const DEFAULT_CONFIGURATIONS: [Configuration; 6] = [
+    Configuration { machine: Machine::Host, cpus: 1 },
+    Configuration { machine: Machine::Host, cpus: 4 },
     Configuration { machine: Machine::Virt, cpus: 1 },
     Configuration { machine: Machine::Virt, cpus: 4 },
     Configuration { machine: Machine::VirtGicv3, cpus: 4 },
@@ -75,6 +82,22 @@ impl Configuration {
         }
     }
 
+    /// As [`Configuration::new`], for what is compiled for aarch64.
+    ///
+    /// # Errors
+    /// Fails when there is no such machine, or it is no emulated one.
+    pub(crate) fn emulated(machine: Machine, cpus: u32) -> anyhow::Result<Self> {
+        if machine == Machine::Host {
+            bail!("programs are built for aarch64, and the machine `host` loads none");
+        }
+        Self::new(machine, cpus)
+    }
+
+    /// Whether this computer can be such a machine.
+    fn is_possible(&self) -> bool {
+        self.machine != Machine::Host || hosted::triple().is_ok()
+    }
+
     /// The configurations that a test runs on: the chosen machines with the chosen number of CPUs, or the default
     /// list as far as it fits the choice.
     ///
@@ -83,10 +106,10 @@ impl Configuration {
     pub(crate) fn select(machines: &[Machine], cpus: Option<u32>) -> anyhow::Result<Vec<Self>> {
         let mut selected = Vec::new();
         match (machines, cpus) {
-            ([], None) => selected.extend(DEFAULT_CONFIGURATIONS),
+            ([], None) => selected.extend(DEFAULT_CONFIGURATIONS.iter().filter(|known| known.is_possible())),
             ([], Some(cpus)) => {
-                for machine in [Machine::Virt, Machine::VirtGicv3, Machine::Raspi4b] {
-                    selected.extend(Self::new(machine, cpus));
+                for machine in [Machine::Host, Machine::Virt, Machine::VirtGicv3, Machine::Raspi4b] {
+                    selected.extend(Self::new(machine, cpus).ok().filter(Self::is_possible));
                 }
             }
             (machines, Some(cpus)) => {
@@ -301,6 +324,8 @@ impl Boot {
             Machine::VirtGicv3 => "virt,gic-version=3",
             Machine::VirtEl2 => "virt,gic-version=2,virtualization=on",
             Machine::Raspi4b => return ["-M", "raspi4b"].map(String::from).into(),
+            // Without QEMU: see `hosted`.
+            Machine::Host => return Vec::new(),
         }
         .to_string();
         if matches!(self.clock, Clock::Instructions | Clock::CountedInstructions) {
@@ -410,8 +435,12 @@ mod tests {
         let names = |machines: &[Machine], cpus| -> Vec<String> {
             Configuration::select(machines, cpus).unwrap().iter().map(ToString::to_string).collect()
         };
-        assert_eq!(names(&[], None), ["virt/1", "virt/4", "virt-gicv3/4", "raspi4b/4"]);
-        assert_eq!(names(&[], Some(2)), ["virt/2", "virt-gicv3/2"]);
+        assert_eq!(names(&[Machine::Host], None), ["host/1", "host/4"]);
+        let emulated = |names: Vec<String>| -> Vec<String> {
+            names.into_iter().filter(|name| !name.starts_with("host")).collect()
+        };
+        assert_eq!(emulated(names(&[], None)), ["virt/1", "virt/4", "virt-gicv3/4", "raspi4b/4"]);
+        assert_eq!(emulated(names(&[], Some(2))), ["virt/2", "virt-gicv3/2"]);
         assert_eq!(names(&[Machine::Virt], None), ["virt/1", "virt/4"]);
         assert_eq!(names(&[Machine::VirtEl2], None), ["virt-el2/4"]);
         assert_eq!(names(&[Machine::VirtGicv3], Some(64)), ["virt-gicv3/64"]);

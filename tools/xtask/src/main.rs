@@ -16,6 +16,7 @@ mod flat;
 mod gdb;
 mod guest;
 mod hardware;
+mod hosted;
 mod image;
 mod lab;
 mod lint;

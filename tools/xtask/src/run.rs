@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::build::{self, Choice, Program};
+use crate::build::{self, Choice, Profile, Program};
 use crate::console::{self, Lines};
 use crate::gdb;
 use crate::guest::{self, Emulator, Input};
@@ -88,7 +88,8 @@ The exit status is the one that the guest powers off with; a guest that ends wit
 /// Fails when the image does not build, or the guest ends without a status, or the time is over.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
-    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let profile = Profile::Release.on(arguments.hardware.machine);
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, profile)?;
     let boot = boot(arguments, &program)?;
     if let Some(port) = boot.gdb_port {
         gdb::announce(&program.elf, port);

@@ -44,6 +44,11 @@ impl Workspace {
         &self.root
     }
 
+    /// The directory of all builds.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The target directory of the images: its own, so that host builds and images never rebuild each other.
     pub(crate) fn cross_target(&self) -> PathBuf {
         self.target.join("cross")

@@ -42,7 +42,7 @@ pub mod counter {
 /// Single instructions and identity registers of the CPU that executes the call.
 pub mod cpu {
     pub use super::machine::cpu::{affinity, halt, identity, relax, wait_for_interrupt};
-    pub use super::machine::cpu::{breakpoint, undefined_instruction};
+    pub use super::machine::cpu::{breakpoint, undefined_instruction, with_lowered_stack};
     pub use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
     pub use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
 }

@@ -35,6 +35,11 @@ pub mod rtc {
     pub(crate) use super::machine::rtc::read;
 }
 
+/// Files of the host, for an image under test that the host has allowed to read them.
+pub mod semihosting {
+    pub use super::machine::semihosting::read_file;
+}
+
 /// Starting the other CPUs.
 pub mod smp {
     pub use super::machine::smp::{StartError, start};

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::arguments::{self, Boot as Arguments};
 use super::libtest::Results;
 use super::program::Program;
-use crate::build::{self, Choice};
+use crate::build::{self, Choice, Profile};
 use crate::console;
 use crate::guest::{self, End};
 use crate::machine::Boot;
@@ -54,8 +54,8 @@ impl<'a> Booted<'a> {
         arguments: &Arguments,
     ) -> anyhow::Result<Self> {
         let payload = common_payload(arguments)?;
-        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
-        let mut boot = arguments.hardware.boot(&kernel.image)?;
+        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default(), Profile::Release)?;
+        let mut boot = arguments.hardware.emulated_boot(&kernel.image)?;
         boot.append.clone_from(&arguments.append);
         Ok(Self { workspace, environment, kernel, payload, boot })
     }

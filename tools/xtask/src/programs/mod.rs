@@ -25,7 +25,7 @@ use self::arguments::{Build, Command, Crate, Suites};
 use self::cargo::Kind;
 pub(crate) use self::platform::LinuxLibraries;
 pub(crate) use self::program::Program;
-use crate::build::{self, Choice};
+use crate::build::{self, Choice, Profile};
 use crate::payload::Payload;
 use crate::progress::note;
 use crate::setup::{self, Environment, Toolchain};
@@ -106,7 +106,7 @@ fn build(workspace: &Workspace, environment: &Environment, arguments: &Build) ->
         println!("{}", program.elf.display());
     }
     if let Some(out) = &arguments.out {
-        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default())?;
+        let kernel = build::chosen(workspace, &environment.toolchain, &Choice::default(), Profile::Release)?;
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let image = out.join("kernel8.img");
         payload.write(&kernel.image, &image)?;

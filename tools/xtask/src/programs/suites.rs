@@ -142,7 +142,7 @@ pub(super) fn run(
     arguments: &Suites,
 ) -> anyhow::Result<ExitCode> {
     let suites = chosen(&read(workspace)?, arguments)?;
-    let configuration = Configuration::new(arguments.machine, arguments.cpus)?;
+    let configuration = Configuration::emulated(arguments.machine, arguments.cpus)?;
     let mut outcomes = Vec::new();
     for suite in &suites {
         let outcome = run_suite(workspace, environment, configuration, suite)

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 pub(crate) use self::arguments::Arguments;
 use self::firmware::Firmware;
-use crate::build;
+use crate::build::{self, Profile};
 use crate::progress::note;
 use crate::setup;
 use crate::workspace::Workspace;
@@ -26,7 +26,7 @@ use crate::workspace::Workspace;
 /// Fails when the image does not build, or the card cannot or may not be written. Firmware that cannot be had is no error.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
-    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice)?;
+    let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, Profile::Release)?;
     let firmware = match &arguments.firmware {
         Some(directory) => Firmware::from_directory(directory)?,
         None => Firmware::from_packages(workspace)?,

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 #[derive(Args, Debug, Default)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// A machine to test on; may be repeated [default: virt with 1 and 4 CPUs, virt-gicv3, raspi4b]
+    /// A machine to test on; may be repeated [default: host and virt with 1 and 4 CPUs, virt-gicv3, raspi4b]
     #[arg(long, value_enum, value_name = "MACHINE")]
     pub(crate) machine: Vec<Machine>,
     /// CPUs of each machine (raspi4b always has 4)

@@ -8,6 +8,7 @@
 //! - `clock: instructions`: what it measures is counted in instructions, of all CPUs together, which take turns: a tick of
 //!   its counter is one, and its time does not depend on the host;
 //! - `append: WORDS`: boot arguments that it needs;
+//! - `machine: not host (REASON)`: it is about the machine itself, so that it cannot run on the hosted one;
 //! - `programs: NAMES`: programs of `tests/std` that it finds behind itself;
 //! - `race: yes`: it provokes races, so that it is worth booting with many schedules (`--seeds`);
 //! - `soak: WORDS` and `soak-deadline: SECONDS`: the boot arguments of a long run (`--soak`), and how long it may take.
@@ -78,6 +79,8 @@ pub(crate) struct Declaration {
     pub(crate) deadline: Option<Duration>,
     /// Boot arguments that it needs.
     pub(crate) append: Option<String>,
+    /// Why it cannot run on the hosted machine.
+    pub(crate) not_host: Option<String>,
     /// Programs for `std` that it loads.
     pub(crate) programs: Vec<String>,
     /// Whether its clock counts instructions.
@@ -114,6 +117,8 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
         } else if let Some(words) = line.trim().strip_prefix("append:") {
             ensure!(!words.trim().is_empty(), "`append:` names no boot argument");
             declaration.append = Some(words.trim().to_string());
+        } else if let Some(text) = line.trim().strip_prefix("machine:") {
+            declaration.not_host = Some(not_host(text)?);
         } else if let Some(names) = line.trim().strip_prefix("programs:") {
             declaration.programs.extend(names.split_whitespace().map(String::from));
         } else if let Some(clock) = line.trim().strip_prefix("clock:") {
@@ -146,6 +151,15 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
         declaration.expected = Expected::Endings(endings);
     }
     Ok(declaration)
+}
+
+/// The reason of `not host (REASON)`.
+fn not_host(text: &str) -> anyhow::Result<String> {
+    let reason = text.trim().strip_prefix("not host (").and_then(|rest| rest.strip_suffix(')'));
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
+    let reason = reason
+        .with_context(|| format!("`machine:{text}` is not of the form `machine: not host (REASON)`"))?;
+    Ok(reason.to_string())
 }
 
 /// A number of seconds.
@@ -207,6 +221,14 @@ mod tests {
         assert!(read("//! Measures.\n//! clock: instructions\n").unwrap().counts_instructions);
         assert!(!read("//! Measures.\n").unwrap().counts_instructions);
         assert!(read("//! clock: host\n").is_err());
+    }
+
+    #[test]
+    fn what_cannot_run_on_the_host_says_why() {
+        let declaration = read("//! Faults.\n//! machine: not host (it has other faults)\n").unwrap();
+        assert_eq!(declaration.not_host.as_deref(), Some("it has other faults"));
+        assert!(read("//! machine: not host\n").is_err() && read("//! machine: not host ()\n").is_err());
+        assert!(read("//! machine: not virt (why)\n").is_err());
     }
 
     #[test]

@@ -32,6 +32,14 @@ pub(crate) struct TestImage {
     pub(crate) declaration: Declaration,
 }
 
+impl TestImage {
+    /// Why it cannot run on the hosted machine, if it cannot.
+    pub(crate) fn not_host(&self) -> Option<&str> {
+        let loads = (!self.declaration.programs.is_empty()).then_some("it loads programs for aarch64");
+        self.declaration.not_host.as_deref().or(loads)
+    }
+}
+
 /// The project's own test images.
 ///
 /// # Errors
@@ -197,6 +205,16 @@ mod tests {
             source,
             declaration: Declaration::default(),
         }
+    }
+
+    #[test]
+    fn what_loads_programs_cannot_run_on_the_host() {
+        let mut image = image("i");
+        assert_eq!(image.not_host(), None);
+        image.declaration.programs.push("hello".into());
+        assert!(image.not_host().is_some_and(|reason| reason.contains("aarch64")));
+        image.declaration.not_host = Some("why".into());
+        assert_eq!(image.not_host(), Some("why"));
     }
 
     fn names(images: &[TestImage]) -> Vec<&str> {

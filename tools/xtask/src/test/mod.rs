@@ -21,13 +21,14 @@ mod soak;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 pub(crate) use self::arguments::Arguments;
 pub(crate) use self::board::command::{Arguments as SendArguments, run as send};
 pub(crate) use self::host::models_command;
 use self::images::{Filter, TestImage};
 pub(crate) use self::report::{Case, Outcome, Report, Suite};
+use crate::hosted;
 use crate::machine::{Configuration, Machine};
 use crate::progress::note;
 use crate::setup::{self, Environment};
@@ -55,7 +56,7 @@ pub(crate) fn report(workspace: &Workspace, arguments: &Arguments) -> anyhow::Re
     let filter = Filter::new(arguments.filter.as_deref());
     let images = selected_images(workspace, arguments, &filter)?;
     if arguments.gdb {
-        let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
+        let configurations = configurations(arguments)?;
         return runner::debug(workspace, &environment, arguments, &images, &configurations);
     }
     let report = Report { suites: suites(workspace, &environment, arguments, &filter, images)? };
@@ -92,8 +93,14 @@ fn suites(
         let configurations = soak::configurations(machines, cpus)?;
         return soak::run(workspace, environment, arguments, filter, &images, &configurations);
     }
-    let configurations = Configuration::select(machines, cpus)?;
+    let (hosted, emulated): (Vec<_>, Vec<_>) = configurations(arguments)?
+        .into_iter()
+        .partition(|configuration| configuration.machine == Machine::Host);
     let mut suites = Vec::new();
+    // What fails soonest comes first.
+    if !images.is_empty() && !hosted.is_empty() {
+        suites.extend(runner::run_hosted(workspace, environment, arguments, filter, &images, &hosted)?);
+    }
     if wants_host_tests(arguments, filter) {
         suites.extend(on_the_host(workspace, arguments.filter.as_deref())?);
     }
@@ -110,10 +117,27 @@ fn suites(
     if !restarted.is_empty() {
         suites.extend(reboot::run(workspace, environment, &restarted)?);
     }
-    if !images.is_empty() {
-        suites.extend(runner::run(workspace, environment, arguments, filter, &images, &configurations)?);
+    if !images.is_empty() && !emulated.is_empty() {
+        suites.extend(runner::run(workspace, environment, arguments, filter, &images, &emulated)?);
     }
     Ok(suites)
+}
+
+/// The machines that are asked for. Without a word of it the hosted one is among them, but not for the images of another
+/// project, which may know one machine only, and not under the instruction clock, which it has not.
+///
+/// # Errors
+/// Fails when there is no such machine.
+fn configurations(arguments: &Arguments) -> anyhow::Result<Vec<Configuration>> {
+    let mut selected = Configuration::select(&arguments.machine, arguments.cpus)?;
+    if arguments.machine.contains(&Machine::Host) {
+        hosted::triple()?;
+        ensure!(!arguments.icount, "--icount: the machine `host` has no instruction clock");
+        ensure!(!arguments.release, "--release: images for the machine `host` are never shipped");
+    } else if arguments.icount || arguments.manifest_path.is_some() {
+        selected.retain(|configuration| configuration.machine != Machine::Host);
+    }
+    Ok(selected)
 }
 
 /// Runs what runs on the host: unit and property tests, and the models.
@@ -176,7 +200,7 @@ fn wants(arguments: &Arguments, on: Machine, name: &str) -> bool {
 
 /// Says what would run.
 fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let configurations = Configuration::select(&arguments.machine, arguments.cpus)?;
+    let configurations = configurations(arguments)?;
     let filter = Filter::new(arguments.filter.as_deref());
     if wants_host_tests(arguments, &filter) {
         println!("host tests: {}", host::PACKAGES.join(", "));
@@ -198,7 +222,8 @@ fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode
     }
     let images = selected_images(workspace, arguments, &filter).context("cannot list the images")?;
     for image in &images {
-        for configuration in &configurations {
+        let runs = |on: &&Configuration| on.machine != Machine::Host || image.not_host().is_none();
+        for configuration in configurations.iter().filter(runs) {
             println!("image: {} on {configuration}", image.name);
         }
     }

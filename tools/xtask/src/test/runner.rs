@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tempfile::NamedTempFile;
@@ -18,7 +18,7 @@ use super::results::Origin;
 use crate::build::{self, Profile, Program, Request};
 use crate::gdb;
 use crate::guest::{self, Ran};
-use crate::machine::{Boot, Clock, Configuration};
+use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::machine_time;
 use crate::payload::Payload;
 use crate::programs;
@@ -32,6 +32,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long to wait for an image that is declared to hang.
 const HANG_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Memory of a hosted machine.
+const HOSTED_MEMORY: &str = "2G";
 
 /// An image on a machine.
 pub(super) struct Job<'a> {
@@ -54,6 +57,43 @@ impl Job<'_> {
     }
 }
 
+/// Runs the images on the hosted machine, each in each configuration, and says which are left out.
+///
+/// # Errors
+/// Fails when an image does not build or cannot be started.
+pub(crate) fn run_hosted(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &Arguments,
+    filter: &Filter,
+    images: &[TestImage],
+    configurations: &[Configuration],
+) -> anyhow::Result<Vec<Suite>> {
+    let (images, left_out): (Vec<_>, Vec<_>) =
+        images.iter().cloned().partition(|image| image.not_host().is_none());
+    for image in &left_out {
+        note(&format!("{} is not run on host: {}", image.name, image.not_host().unwrap_or_default()));
+    }
+    if !left_out.is_empty() {
+        note(&format!("{} images are about the machine itself and are left out on host", left_out.len()));
+    }
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
+    let started = Instant::now();
+    let programs = build(workspace, environment, &images, Profile::Hosted)?;
+    let built = Instant::now();
+    let suites = run_built(workspace, environment, arguments, filter, &images, &programs, configurations)?;
+    note(&format!(
+        "{} images built in {:.0} s, run on {} hosted machines in {:.0} s",
+        images.len(),
+        (built - started).as_secs_f64(),
+        configurations.len(),
+        built.elapsed().as_secs_f64()
+    ));
+    Ok(suites)
+}
+
 /// Builds all images, then runs each on each machine.
 ///
 /// # Errors
@@ -67,9 +107,22 @@ pub(crate) fn run(
     configurations: &[Configuration],
 ) -> anyhow::Result<Vec<Suite>> {
     let programs = build(workspace, environment, images, arguments.profile())?;
+    run_built(workspace, environment, arguments, filter, images, &programs, configurations)
+}
+
+/// Runs images that are built, each on each machine.
+fn run_built(
+    workspace: &Workspace,
+    environment: &Environment,
+    arguments: &Arguments,
+    filter: &Filter,
+    images: &[TestImage],
+    programs: &[Program],
+    configurations: &[Configuration],
+) -> anyhow::Result<Vec<Suite>> {
     let mut jobs = Vec::new();
     for configuration in configurations {
-        for (image, program) in images.iter().zip(&programs) {
+        for (image, program) in images.iter().zip(programs) {
             let boot = boot(*configuration, image, program, arguments, filter);
             let deadline = deadline(image, arguments.timeout);
             jobs.push(Job { image, program, boot, deadline, filtered: filter.is_inside_images() });
@@ -150,6 +203,10 @@ pub(super) fn boot(
 ) -> Boot {
     let mut boot = Boot::new(configuration, &program.image);
     boot.append = boot_arguments(image, arguments, filter);
+    if configuration.machine == Machine::Host {
+        // Its stacks are larger; what is not used costs nothing.
+        boot.memory = HOSTED_MEMORY.into();
+    }
     if image.declaration.counts_instructions {
         boot.clock = Clock::CountedInstructions;
     } else if arguments.icount {
@@ -248,7 +305,8 @@ pub(crate) fn debug(
         );
     };
     let filter = Filter::new(arguments.filter.as_deref());
-    let programs = build(workspace, environment, images, arguments.profile())?;
+    let profile = arguments.profile().on(configuration.machine);
+    let programs = build(workspace, environment, images, profile)?;
     let program = programs.first().context("one image was built")?;
     let mut boot = boot(*configuration, image, program, arguments, &filter);
     let port = gdb::free_port()?;
@@ -267,7 +325,6 @@ mod tests {
 
     use super::super::declare::Declaration;
     use super::*;
-    use crate::machine::Machine;
 
     fn image(declaration: Declaration) -> TestImage {
         TestImage { name: "i".into(), manifest: "/m".into(), source: "/s".into(), declaration }

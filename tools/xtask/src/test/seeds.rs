@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use super::arguments::Arguments;
 use super::images::{Filter, TestImage};
@@ -76,6 +76,10 @@ impl fmt::Display for Seeds {
 /// Fails when a chosen machine cannot have the chosen number of CPUs.
 pub(super) fn configurations(machines: &[Machine], cpus: Option<u32>) -> anyhow::Result<Vec<Configuration>> {
     let machines = if machines.is_empty() { &[Machine::Virt] } else { machines };
+    ensure!(
+        !machines.contains(&Machine::Host),
+        "the machine `host` has no instruction clock, so that no seed replays there: take --append seed=N"
+    );
     machines.iter().map(|machine| Configuration::new(*machine, cpus.unwrap_or(CPUS))).collect()
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::arguments::Arguments;
 use super::images::{Filter, TestImage};
@@ -37,6 +37,7 @@ const SOAK: &str = "soak";
 /// Fails when a chosen machine cannot have the chosen number of CPUs.
 pub(super) fn configurations(machines: &[Machine], cpus: Option<u32>) -> anyhow::Result<Vec<Configuration>> {
     let machines = if machines.is_empty() { MACHINES } else { machines };
+    ensure!(!machines.contains(&Machine::Host), "long runs are for the emulated machines");
     machines.iter().map(|machine| Configuration::new(*machine, cpus.unwrap_or(CPUS))).collect()
 }
 

@@ -122,6 +122,19 @@ pub fn breakpoint() {
     unsafe { asm!("brk #1", options(nomem, nostack, preserves_flags)) };
 }
 
+/// Spends `turns` turns of a loop with the stack pointer lowered by `bytes`, rounded down to a multiple of 16. For programs
+/// that test what an interrupt does there.
+///
+/// # Safety
+/// The stack has so many bytes, mapped or lazy.
+pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
+    // SAFETY: the stack pointer stays inside of the stack, nothing is stored there, and it comes back.
+    unsafe {
+        asm!("sub sp, sp, {bytes}", "2: subs {turns}, {turns}, #1", "b.hi 2b", "add sp, sp, {bytes}",
+             bytes = in(reg) bytes & !15, turns = inout(reg) turns => _);
+    }
+}
+
 /// Stops this CPU for good, interrupts masked.
 pub fn halt() -> ! {
     let _forever = super::daif::mask();

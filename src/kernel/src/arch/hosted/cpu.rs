@@ -120,6 +120,23 @@ pub fn breakpoint() {
     }
 }
 
+/// Spends `turns` turns of a loop with the stack pointer lowered by `bytes`, rounded down to a multiple of 16. For programs
+/// that test what an interrupt does there.
+///
+/// # Safety
+/// The stack has so many bytes, mapped or lazy.
+pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
+    // SAFETY: the stack pointer stays inside of the stack, nothing is stored there, and it comes back.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("sub rsp, {bytes}", "2: sub {turns}, 1", "ja 2b", "add rsp, {bytes}",
+             bytes = in(reg) bytes & !15, turns = inout(reg) turns => _);
+        #[cfg(target_arch = "aarch64")]
+        asm!("sub sp, sp, {bytes}", "2: subs {turns}, {turns}, #1", "b.hi 2b", "add sp, sp, {bytes}",
+             bytes = in(reg) bytes & !15, turns = inout(reg) turns => _);
+    }
+}
+
 /// Stops this CPU for good, interrupts masked.
 pub fn halt() -> ! {
     daif::mask_for_good();

@@ -135,9 +135,11 @@ impl Vcpu {
         self.deadline.store(ticks, Ordering::Relaxed);
     }
 
-    /// The timer's signal has come: it is to be looked at.
-    pub(super) fn timer_fired(&self) {
-        self.pending.fetch_or(1 << TIMER, Ordering::SeqCst);
+    /// A signal has come, which may be the timer's: if its time is over, its interrupt is pending.
+    pub(super) fn look_at_timer(&self) {
+        if self.deadline() <= counter::now() {
+            self.pending.fetch_or(1 << TIMER, Ordering::SeqCst);
+        }
     }
 
     /// Whether an interrupt is pending for it.

@@ -71,13 +71,12 @@ pub(crate) fn block_interrupts() {
 }
 
 /// The handler of all signals. On the host thread's stack for signals; no point, and no lock.
-extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the host passes both, for as long as the handler runs.
-    let (info, context) = unsafe { (&*info, &mut *context.cast::<Context>()) };
+extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the host passes it, for as long as the handler runs.
+    let context = unsafe { &mut *context.cast::<Context>() };
     if signal == run::INTERRUPT {
-        if info.si_code == libc::SI_TIMER {
-            machine::this().timer_fired();
-        }
+        // The signal of a timer that expires while another is on its way is merged with that.
+        machine::this().look_at_timer();
         if saved::restart_return(context) {
             MASKED.set(1);
             return;

@@ -46,7 +46,8 @@ impl<T, R: spin::RelaxStrategy> SpinMutex<T, R> {
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<SpinMutexGuard<'_, T, R>> {
         let taken = self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-        taken.is_ok().then_some(SpinMutexGuard(self))
+        // Lazily: a guard that is made and dropped would free the lock of another holder.
+        taken.is_ok().then(|| SpinMutexGuard(self))
     }
 }
 
