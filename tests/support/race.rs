@@ -101,7 +101,7 @@ pub fn return_at_once(argument: usize) -> usize {
 /// # Safety
 /// The stack is mapped and nobody uses it.
 pub unsafe fn poison_stack(address: usize) {
-    const SIZE: usize = 16 * 1024;
+    const SIZE: usize = crate::SMALL_STACK;
     // Stacks are aligned to their size.
     let bottom = (address & !(SIZE - 1)) as *mut u64;
     for offset in 0..SIZE / size_of::<u64>() {

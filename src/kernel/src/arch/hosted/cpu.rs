@@ -33,6 +33,10 @@ pub fn probe_call_room() {
 
 #[inline(always)]
 fn probe<const ROOM: usize>() {
+    // A fault with interrupts masked would end the system, and the service was probed where it was entered.
+    if daif::masked() {
+        return;
+    }
     let here = 0u8;
     let address = (&raw const here).addr().wrapping_sub(ROOM);
     // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is thrown away.
