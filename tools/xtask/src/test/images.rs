@@ -36,7 +36,11 @@ impl TestImage {
     /// Why it cannot run on the hosted machine, if it cannot.
     pub(crate) fn not_host(&self) -> Option<&str> {
         let loads = (!self.declaration.programs.is_empty()).then_some("it loads programs for aarch64");
-        self.declaration.not_host.as_deref().or(loads)
+        let counts = self
+            .declaration
+            .counts_instructions
+            .then_some("it counts instructions, and CPUs of Linux do not");
+        self.declaration.not_host.as_deref().or(loads).or(counts)
     }
 }
 
