@@ -17,6 +17,7 @@
 //! | [`program`] | how an ELF is to be loaded |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
+//! | [`event`] | what an observer of the system is told |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
 //! | [`property`] | what the firmware of a Raspberry Pi is asked |
@@ -33,6 +34,7 @@ pub mod board;
 pub mod bootargs;
 pub mod devicetree;
 pub mod errno;
+pub mod event;
 pub mod fs;
 pub mod histogram;
 pub mod id;

@@ -3,7 +3,7 @@
 //! Layers, each using only what stands to its right:
 //!
 //! ```text
-//! {api, hermit} > start > proc > input > work > {sync, time} > sched > thread > cpu > {console, drivers, board} > mem > arch
+//! {api, hermit, testing} > start > proc > input > work > {sync, time} > sched > thread > cpu > {console, drivers, board} > mem > arch
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
@@ -39,6 +39,8 @@ pub mod sched;
 mod shutdown;
 mod start;
 pub mod sync;
+#[doc(hidden)]
+pub mod testing;
 pub mod thread;
 pub mod time;
 pub mod work;

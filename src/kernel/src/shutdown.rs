@@ -3,10 +3,11 @@
 //! Every function may be called in any context, with any lock held, on several CPUs at once: the first CPU reports and
 //! switches the power off, the others stop. Owns the interrupt that stops a CPU.
 
+use asphodel_core::event::Event;
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::fmt;
 
-use crate::arch::{cpu, daif};
+use crate::arch::{cpu, daif, observe};
 use crate::drivers::{gic, pl011, power};
 use crate::emergency_println;
 
@@ -40,6 +41,7 @@ pub(crate) fn stop_here() -> ! {
 pub(crate) fn fatal(report: fmt::Arguments<'_>) -> ! {
     stop_other_cpus();
     emergency_println!("\nasphodel: PANIC on CPU {:#x}: {report}", cpu::affinity());
+    observe(|| Event::Fatal);
     power::off(STATUS)
 }
 

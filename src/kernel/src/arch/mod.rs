@@ -15,6 +15,8 @@ pub mod layout;
 pub mod lock;
 
 pub use machine::frame::TrapFrame;
+/// Says what happens: nothing at all in an image for a board.
+pub(crate) use machine::observe::observe;
 
 /// Stack walking.
 pub mod backtrace {
@@ -66,6 +68,13 @@ pub mod exception {
     pub use super::machine::exception::Report;
 }
 
+/// What an observer of the whole system uses; there is one under exploration only.
+pub mod exploration {
+    pub use super::machine::observe::{
+        Observer, Standing, figures, is_explored, quietly, say, set_observer, standing, violation,
+    };
+}
+
 /// Floating-point state of LWPs.
 pub(crate) mod fp {
     pub(crate) use super::machine::fp::{FpState, disable, enable};
@@ -99,13 +108,10 @@ pub(crate) mod switch {
     pub(crate) use super::machine::switch::{SavedContext, abandon, prepare, restart, resume, switch};
 }
 
-/// What the drivers of the hosted machine are made of, and what an observer of an exploration uses.
+/// What the drivers of the hosted machine are made of.
 #[cfg(not(target_os = "none"))]
 pub(crate) mod host {
-    pub(crate) use super::machine::entry::{
-        entropy, exit, is_explored, tell_figures, violation, words, write,
-    };
-    pub(crate) use super::machine::explore::{Watch, fail, figures, quietly, random, set_watch};
+    pub(crate) use super::machine::entry::{entropy, exit, is_explored, tell_figures, words, write};
     pub(crate) use super::machine::machine::{acknowledge, count as cpu_count, raise};
     pub(crate) use super::machine::memory::{RAM_BASE, size as ram_size};
     pub(crate) use super::machine::run::spawn;

@@ -9,9 +9,10 @@ use asphodel_core::shim::atomic::Ordering;
 use core::hint::black_box;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::{daif, switch};
+use crate::arch::{daif, observe, switch};
 use crate::cpu::Cpu;
 use crate::mem::stack::Stack;
 use crate::proc::arena::Fresh;
@@ -59,10 +60,12 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
             exit::end_of_killed(process, thread, leave)
         }
     };
+    observe(|| Event::Exec { pid: process.pid() });
     if !end_the_others(process) {
         // An exit or a signal was faster: the caller dies at the edge of this service.
         return Errno::EINTR;
     }
+    observe(|| Event::Alone { pid: process.pid() });
     release_old_program(process, thread);
     memory.replace_old(process);
     {
@@ -73,6 +76,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     if process.gate.finish_single(single).is_err() {
         return Errno::EINTR;
     }
+    observe(|| Event::ExecSuccess { pid: process.pid() });
     room.give_to(thread);
     lwp::set_entry(thread, spawn::run_program, 0);
     // SAFETY: the calling LWP's own stack; what stands on it belongs to the old program, which does not go on, and to

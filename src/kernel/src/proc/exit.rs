@@ -8,6 +8,7 @@
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::gate::{Leave, Master};
 use asphodel_core::proc::status::Status;
@@ -15,7 +16,7 @@ use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::mmu;
+use crate::arch::{mmu, observe};
 use crate::mem::{self, stack};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
@@ -70,6 +71,7 @@ pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -
     process.mark(Step::Elected);
     // First what the parent will be told, so that a look from outside already shows it.
     process.status.set(u32::from(status.word()));
+    observe(|| Event::Exit { pid: process.pid(), status });
     gather(process, thread);
     // Hooks see a process whose memory and status are whole.
     hooks::run(process.pid(), status);
@@ -104,6 +106,7 @@ fn gather(process: &'static Process, thread: &Thread) {
         let _alone = process.alone.wait_in(manner, || process.gate.is_last_present());
     }
     process.mark(Step::Alone);
+    observe(|| Event::Alone { pid: process.pid() });
     // No sibling can run that might borrow from these stacks.
     undertaker::free_corpses(process);
     // Nobody is left to use them, nor to give them back.
@@ -124,6 +127,7 @@ fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
     task_group::leave(process);
     // After the last LWP that could spawn: the list of children only shrinks (R31).
     adopt::disown_children(process);
+    observe(|| Event::Disowned { pid: process.pid() });
     process.mark(Step::ChildrenGivenAway);
     process.drop_words();
     process.mark(Step::LastSwitch);

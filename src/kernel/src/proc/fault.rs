@@ -8,12 +8,13 @@ use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
 
 use alloc::boxed::Box;
+use asphodel_core::event::Event;
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
-use crate::arch::TrapFrame;
 use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
+use crate::arch::{TrapFrame, observe};
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
 use crate::proc::{exit, lwp};
@@ -160,6 +161,7 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
 /// Where a faulting LWP goes on.
 extern "C" fn end_by_signal(number: u64) -> ! {
     Thread::current().service_depth.set(1);
+    observe(|| Event::Fault { pid: lwp::current_process().pid() });
     let signal = Signal::new(number as i32).unwrap_or(Signal::SEGV);
     exit::exit_process(Status::signaled(signal))
 }
@@ -213,5 +215,6 @@ pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
         crate::arch::backtrace::Backtrace::here()
     );
     thread.service_depth.set(1);
+    observe(|| Event::Fault { pid: lwp::current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
 }

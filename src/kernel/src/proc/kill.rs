@@ -6,6 +6,7 @@
 use asphodel_core::shim::atomic::{Ordering, fence};
 
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::doom;
@@ -13,6 +14,7 @@ use asphodel_core::thread::park::Unpark;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::Selector;
 
+use crate::arch::observe;
 use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
 use crate::proc::table::{PROCESSES, Process};
@@ -54,6 +56,7 @@ pub(crate) fn doom_all(process: &Process) {
 
 /// Tells one LWP to die. Under its crew's lock, so that it cannot be gone.
 fn doom(thread: &Thread) -> Unpark {
+    observe(|| Event::LwpKill { thread: thread.index });
     let unpark = doom::doom(&thread.doomed, &thread.park);
     if unpark == Unpark::Nothing {
         interrupt(thread);
@@ -147,6 +150,7 @@ fn send(process: &Process, signal: Option<Signal>) {
 
 /// Does to `process` what `signal` does by default: ends it, unless it is process 1, or is recorded. Never blocks.
 pub(crate) fn deliver(process: &Process, signal: Signal) {
+    observe(|| Event::SignalSend { pid: process.pid(), signal });
     match signal.default_action() {
         Default::Kill { .. } if process.pid() != Pid::INIT => end(process, signal),
         Default::Ignore => post(process, signal),

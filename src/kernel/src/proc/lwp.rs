@@ -8,11 +8,12 @@ use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
 use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 
-use crate::arch::{cpu, daif};
+use crate::arch::{cpu, daif, observe};
 use crate::cpu::Cpu;
 use crate::mem::inject;
 use crate::proc::handle::LwpHandle;
@@ -73,6 +74,7 @@ pub(crate) fn create(
         let admitted = if birth == Birth::First { Ok(()) } else { process.gate.create() };
         if admitted.is_ok() {
             crew.admit(&THREADS, thread.index);
+            observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
             // A kill that is under way has a sender that may have walked the crew already.
             if process.fatal.load(Ordering::Relaxed) != 0 {
                 thread.doomed.set();
@@ -83,6 +85,7 @@ pub(crate) fn create(
     match admitted {
         Ok(()) => Ok(thread),
         Err(CreateRefused::Ending | CreateRefused::TooMany) => {
+            observe(|| Event::LwpRefused { pid: process.pid(), thread: thread.index });
             undertaker::dispose(cpu, process, thread, held);
             Err(Errno::EAGAIN)
         }
@@ -122,6 +125,7 @@ pub(crate) fn set_entry(thread: &Thread, entry: Entry, argument: usize) {
 /// First thing an LWP runs.
 extern "C" fn start(_argument: usize) -> ! {
     let thread = Thread::current();
+    observe(|| Event::LwpStart { pid: process_of(thread).pid(), thread: thread.index });
     switch::enter_thread();
     run_entry_of(thread)
 }
@@ -201,6 +205,7 @@ fn quit_crew(process: &Process, thread: &Thread) {
     // The master's own handle is revoked when it is buried.
     let listed = thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.master.load(Ordering::Relaxed);
     crew.quit(&THREADS, thread.index, listed);
+    observe(|| Event::LwpExit { pid: process.pid(), thread: thread.index });
 }
 
 /// Frees what the running LWP has of registers that the kernel does not use.

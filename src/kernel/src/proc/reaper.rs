@@ -273,6 +273,11 @@ fn withdraw(cull: Cull) {
     }
 }
 
+/// How many kills of subtrees are under way; `None`: the list is being changed. For observers.
+pub(crate) fn active_culls() -> Option<usize> {
+    ACTIVE.try_lock().map(|active| active.len())
+}
+
 /// `child`, which look-ups find from here on and which does not run yet, was spawned by `spawner`: if a subtree that it
 /// is in is being killed, or the spawner has been killed with one, the child dies before it has run. Never blocks.
 #[inline]

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::domain;
 use asphodel_core::proc::quota::{Quota, Resource};
@@ -14,7 +15,7 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::signal::Signal;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::{counter, daif};
+use crate::arch::{counter, daif, observe};
 use crate::cpu::Cpu;
 use crate::mem;
 use crate::proc::arena::{self, MemoryChoice};
@@ -201,11 +202,16 @@ fn start(process: Hold, spawner: &'static Process, attributes: &SpawnAttributes)
     } else if spawner.slot != process.slot {
         spawner.brood.lock().add(&PROCESSES, spawner.slot, process.slot);
     }
+    observe(|| created(process));
     process.set_born();
     kill::hear_group(process);
     reaper::share_fate(process, spawner);
     ready::enqueue(thread.index);
     Ok(())
+}
+
+fn created(process: &Process) -> Event {
+    Event::Create { pid: process.pid(), parent: process.kin.parent(), group: process.kin.group() }
 }
 
 /// The first LWP of a process that is in its spawner's task group by then, if it is to be.

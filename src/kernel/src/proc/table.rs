@@ -5,6 +5,7 @@
 //! looking at it. When the last hold goes, the slot is free for the next generation: a pid is not reused while it names
 //! a zombie or a group (T135).
 
+use asphodel_core::event::Event;
 use asphodel_core::id::{MAX_PROCESSES, Pid};
 use asphodel_core::list::NIL;
 use asphodel_core::proc::domain::{Domain, Domains};
@@ -13,7 +14,7 @@ use asphodel_core::proc::quota::{NOBODY, Resource};
 use asphodel_core::proc::tenure::Vacant;
 use asphodel_core::shim::atomic::Ordering;
 
-use crate::arch::daif;
+use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
 use crate::mem::slab::Slab;
 
@@ -117,7 +118,13 @@ impl Table {
         let process = self.0.get(slot.filter(|slot| *slot < MAX_PROCESSES)?);
         process.reset();
         process.tenure.begin();
+        observe(|| Event::RecordTaken { pid: process.pid() });
         Some(Hold(process))
+    }
+
+    /// How many records there have ever been: slots from 1 on, below this.
+    pub(crate) fn len(&self) -> u32 {
+        self.0.len()
     }
 
     /// Every process there is, with a hold on each in turn. Not a snapshot. Thread context.
@@ -187,8 +194,10 @@ impl Process {
         while vacated != NIL {
             let process = PROCESSES.get(vacated);
             vacated = process.next_vacant.get();
+            observe(|| Event::RecordVacated { slot: process.slot });
             // What it has left behind is nobody's from here on.
             process.unreserve(Resource::Memory, process.memory.load(Ordering::Relaxed));
+            observe(|| Event::RecordFreed { slot: process.slot });
             for held in [process.held_tenant(), process.held_reaper()] {
                 if held != NOBODY
                     && let Some(vacant) = PROCESSES.get(held).tenure.release()

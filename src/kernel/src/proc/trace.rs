@@ -27,7 +27,7 @@ pub(crate) fn keep(process: &Process) {
 
 /// The exit of `process`, as far as it has come. Its program does not change any more once a master is elected.
 #[inline(always)]
-pub(super) fn record(process: &Process) -> ExitRecord {
+pub(crate) fn record(process: &Process) -> ExitRecord {
     let lwps = process.usage.lwps() as u32;
     ExitRecord::new(process.pid(), process.program().name, process.status(), lwps, &process.trace)
 }

@@ -10,13 +10,14 @@
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
+use asphodel_core::event::Event;
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
 use asphodel_core::proc::quota::Resource;
 use asphodel_core::thread::remains::{FreeRecord, FreeStack, OffStack};
 use asphodel_core::trace::Step;
 
-use crate::arch::daif;
+use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{adopt, handle};
@@ -31,6 +32,7 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
     }
     let cpu = Cpu::this();
     let process = PROCESSES.get(thread.lwp.process.get());
+    observe(|| Event::LwpSettled { pid: process.pid(), thread: thread.index });
     thread.usage.settle(&process.usage);
     announce(thread, &proof);
     if thread.lwp.master.load(Ordering::Relaxed) {
@@ -40,7 +42,7 @@ pub(crate) fn bury(thread: &'static Thread, proof: OffStack) {
     } else {
         retire(cpu, process, thread, proof);
         wake_joiners(cpu, thread);
-        conclude(process);
+        conclude(process, thread);
         release_held(cpu, thread);
     }
 }
@@ -54,7 +56,7 @@ fn bury_master(cpu: &'static Cpu, process: &'static Process, thread: &'static Th
     handle::revoke(thread);
     // Whoever reaps the process may fill its place at once, before this CPU gets to freeing the record.
     process.unreserve(Resource::Lwps, 1);
-    conclude(process);
+    conclude(process, thread);
     release_masked(cpu, thread);
 }
 
@@ -67,7 +69,8 @@ fn bury_sibling(cpu: &'static Cpu, process: &'static Process, thread: &'static T
     let _outlives_the_wake_up = process.hold();
     thread.remains.retire_pinned(proof);
     wake_joiners(cpu, thread);
-    conclude(process);
+    conclude(process, thread);
+    observe(|| Event::LwpCountedOff { pid: process.pid(), thread: thread.index });
 }
 
 /// The LWP is off its stack: that goes back, unless somebody pins it.
@@ -80,12 +83,14 @@ fn retire(cpu: &Cpu, process: &Process, thread: &Thread, proof: OffStack) {
 
 /// One LWP of `process` less is present. What that makes necessary is done: the effect is the only wake-up there is.
 #[inline(always)]
-fn conclude(process: &'static Process) {
+fn conclude(process: &'static Process, thread: &Thread) {
+    observe(|| Event::LwpOffCpu { pid: process.pid(), thread: thread.index });
     match process.gate.off_cpu() {
         OffCpu::Nothing => {}
         OffCpu::WakeLast => wake_master(process),
         OffCpu::Publish => {
             process.mark(Step::Zombie);
+            observe(|| Event::Zombie { pid: process.pid() });
             adopt::publish(process);
         }
     }

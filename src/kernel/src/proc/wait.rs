@@ -5,6 +5,7 @@
 //! children to others (T137).
 
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::family::Found;
 use asphodel_core::proc::gate::Claim;
@@ -15,6 +16,7 @@ use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::{Options, Selector};
 
+use crate::arch::observe;
 use crate::proc::lwp::current_process;
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{arena, trace};
@@ -117,6 +119,7 @@ pub(crate) fn bury(child: &'static Process, parent: &Process, claim: Claim) {
 #[inline]
 fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: &Usage) {
     child.mark(Step::Reaped);
+    observe(|| Event::Reaped { pid: child.pid(), heir: parent.slot });
     parent.children_usage.add(*usage);
     // Before its pid can name another one: whoever looks for it finds the record here or there.
     trace::keep(child);

@@ -8,12 +8,13 @@
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::trace::{ExitRecord, Step};
 use asphodel_core::watchdog::{Arming, judge, limit_seconds};
 
-use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
+use crate::arch::{counter, observe};
 use crate::proc::lwps::{LwpReport, first_lwp_reports};
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::trace;
@@ -128,6 +129,7 @@ fn report(process: &Process, age: u64, number: u32) {
     let (lwps, present) = first_lwp_reports(process);
     let report = WatchdogReport { exit, age, number, more: present - lwps.len(), lwps };
     tell(&report);
+    observe(|| Event::WatchdogReport { pid: process.pid() });
     let mut memory = MEMORY.lock();
     memory.last = Some(report);
     if number == 1 || !memory.stuck.contains(&exit.pid) {

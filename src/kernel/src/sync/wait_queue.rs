@@ -116,6 +116,11 @@ impl WaitQueue {
         self.0.lock().count(&THREADS)
     }
 
+    /// Whether somebody waits now; `None`: the queue is being changed. For observers.
+    pub(crate) fn has_sleepers(&self) -> Option<bool> {
+        self.0.try_lock().map(|waiters| !waiters.is_empty())
+    }
+
     /// Whether nobody waits now; for diagnosis.
     #[must_use]
     pub fn is_empty(&self) -> bool {

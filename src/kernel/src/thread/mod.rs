@@ -11,6 +11,7 @@ use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
 use core::cell::UnsafeCell;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::event::Event;
 use asphodel_core::list::{Links, Nodes};
 use asphodel_core::mailbox::{Mail, MailLink};
 use asphodel_core::proc::crew::{Member, Members};
@@ -28,7 +29,7 @@ use asphodel_core::wait::reason::LastReason;
 use crate::arch::fp::FpState;
 use crate::arch::lock::InterruptLock;
 use crate::arch::switch::{self, SavedContext};
-use crate::arch::{cpu, daif};
+use crate::arch::{cpu, daif, observe};
 use crate::cpu::Cpu;
 use crate::mem::slab::{Record, Slab};
 use crate::mem::stack::Stack;
@@ -221,6 +222,13 @@ impl Table {
     }
 }
 
+impl Table {
+    /// How many records there have ever been, those of other indices left out.
+    pub(crate) fn len(&self) -> u32 {
+        self.0.len()
+    }
+}
+
 impl Nodes for Table {
     #[inline(always)]
     fn links(&self, index: u32) -> &Links {
@@ -410,6 +418,7 @@ impl Thread {
     /// Frees the record. Interrupts masked, on `cpu`.
     #[inline]
     pub(crate) fn free_record(&self, cpu: &Cpu, _duty: FreeRecord) {
+        observe(|| Event::LwpRecordFreed { thread: self.index });
         self.lwp.process.set(0);
         cpu.statistics.threads_returned.set(cpu.statistics.threads_returned.get() + 1);
         // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
@@ -443,6 +452,11 @@ impl Thread {
     #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
         self.wait_links.is_linked()
+    }
+
+    /// Whether it is listed in a run queue.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.run_links.is_linked()
     }
 
     /// Thread records in use, those of idle threads left out. Any context.

@@ -6,8 +6,11 @@
 //! mebibyte, which threads of `std` have, are kept by the CPU, too, a few of them, if they have few pages: an LWP of that
 //! kind maps and unmaps nothing, as a rule. A stack keeps what stood on it.
 
+use asphodel_core::event::Event;
+
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::lock::InterruptLock;
+use crate::arch::observe;
 use crate::cpu::{Cpu, STACK_CACHE};
 use crate::mem::stack::{self, Stack};
 use crate::mem::{frames, inject};
@@ -146,6 +149,7 @@ fn refill(cpu: &Cpu, cache: &mut heapless::Vec<Stack, STACK_CACHE>) -> Option<St
 /// Takes back a stack that nobody needs. Interrupts masked, on `cpu`.
 #[inline(always)]
 pub(crate) fn release(cpu: &Cpu, stack: Stack) {
+    observe(|| Event::StackFreed { bottom: stack.top() - stack.size(), top: stack.top() });
     cpu.statistics.stacks_returned.set(cpu.statistics.stacks_returned.get() + 1);
     if stack.size() != DEFAULT_SIZE {
         return release_other(cpu, stack);

@@ -18,6 +18,7 @@ pub(super) mod frame;
 pub(super) mod handover;
 pub(super) mod leaf;
 pub(super) mod mmu;
+pub(super) mod observe;
 pub(super) mod space;
 pub(super) mod switch;
 mod tables;

@@ -8,6 +8,7 @@
 //! | `memory=N` | RAM in MiB, 1,024 if it is not given |
 //! | `explore=SEED` | explore mode, decided by that number; run mode without it |
 //! | `points=N` | explore mode: the run ends as a violation after so many points |
+//! | `trace=events` | a line for each event of the kernel |
 //! | `buffers=0`, `buffers=1` | explore mode: whether stores may become visible late; without it, odd seeds do |
 
 use core::ffi::{CStr, c_char};
@@ -17,7 +18,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use heapless::String;
 
 use super::machine::{self, Mode};
-use super::{explore, memory, run, signal};
+use super::{explore, memory, observe, run, signal};
 use crate::arch::layout::PAGE_SIZE;
 
 /// Status of a run that has shown a violation.
@@ -100,8 +101,13 @@ fn enter() -> ! {
     machine::set_mode(if value("explore").is_some() { Mode::Explore } else { Mode::Run });
     signal::install();
     run::become_cpu(0);
+    if value("trace") == Some("events") {
+        observe::start_trace();
+    }
     if value("explore").is_some() {
+        observe::start();
         let seed = number("explore", 0);
+        explore::watch_for_silence();
         explore::start(seed, number("points", u64::MAX), number("buffers", seed & 1) != 0);
     }
     kernel_main(0, memory::RAM_BASE, 0)
@@ -148,13 +154,22 @@ fn give_up_with(status: i32, why: fmt::Arguments<'_>) -> ! {
     exit(status)
 }
 
-/// Ends an exploration that has shown a violation: what it is, and the words that show it again.
-pub(crate) fn violation(what: fmt::Arguments<'_>) -> ! {
+/// Writes a line to standard output.
+pub(super) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(Output(libc::STDOUT_FILENO), "{line}");
+}
+
+/// Says that an exploration has shown a violation.
+pub(super) fn tell_violation(what: fmt::Arguments<'_>) {
     let (steps, switches) = explore::figures();
     let mut out = Output(libc::STDOUT_FILENO);
     let _ = writeln!(out, "VIOLATION: {what}");
     let _ = writeln!(out, "after {steps} points of interleaving and {switches} switches between CPUs");
-    let _ = writeln!(out, "replay: {}", words());
+}
+
+/// Ends an exploration that has shown a violation, with the words that show it again.
+pub(super) fn end_over_violation() -> ! {
+    let _ = writeln!(Output(libc::STDOUT_FILENO), "replay: {}", words());
     exit(VIOLATION)
 }
 

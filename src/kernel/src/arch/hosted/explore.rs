@@ -5,15 +5,20 @@
 //! store buffer, and pending interrupts are taken. The seed lives in *moods* of some hundred to some thousand steps, in
 //! each of which one rule chooses the next CPU: a favourite, any, priorities that drop at random (PCT), or the one that runs
 //! with few changes (delay-bounded). Nothing of the host decides anything: the same seed gives the same run.
+//!
+//! A run does some ten million points a second: a point draws one number, whose bits decide everything that may happen at
+//! it, and what comes seldom (another mood, a sample, the end) is one comparison.
 
 use core::cell::Cell;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 
 use asphodel_interleave::buffer;
 
 use super::counter::NEVER;
 use super::machine::{self, Vcpu, vcpu, vcpus};
-use super::switch;
 use super::words::{CPU, INDEX, MASKED, PENDING, THREAD, TLS};
+use super::{observe, switch};
 
 /// Ticks of the counter in a second: a step takes one, so ten nanoseconds.
 pub(super) const FREQUENCY: u64 = 100_000_000;
@@ -42,6 +47,11 @@ impl Context {
             priority: Cell::new(0),
         }
     }
+
+    /// The thread's pointer, and the stack's, of a CPU that does not run.
+    pub(super) fn standing(&self) -> (u64, usize) {
+        (self.thread.get(), self.stack_pointer.get() as usize)
+    }
 }
 
 /// The rule by which the next CPU is chosen.
@@ -61,14 +71,25 @@ enum Mood {
 struct Explorer {
     on: Cell<bool>,
     random: Cell<u64>,
-    now: Cell<u64>,
     steps: Cell<u64>,
+    /// What the counter is ahead of the steps: time that was jumped over.
+    jumped: Cell<u64>,
     switches: Cell<u64>,
     limit: Cell<u64>,
+    count: Cell<usize>,
     current: Cell<usize>,
     mood: Cell<Mood>,
     mood_ends: Cell<u64>,
-    drains_slowly: Cell<bool>,
+    next_sample: Cell<u64>,
+    /// The first of the end of the mood, the sample and the limit.
+    next_change: Cell<u64>,
+    /// A CPU is held up when these bits of a number are all 0.
+    holds_up: Cell<u64>,
+    /// For at most 2 to this power steps, exclusive.
+    longest: Cell<u64>,
+    buffered: Cell<bool>,
+    /// A buffer is drained when these bits of a number are all 0.
+    drains: Cell<u64>,
     favourite: Cell<usize>,
     favourite_until: Cell<u64>,
     lowest: Cell<i64>,
@@ -80,52 +101,44 @@ unsafe impl Sync for Explorer {}
 static EXPLORER: Explorer = Explorer {
     on: Cell::new(false),
     random: Cell::new(1),
-    now: Cell::new(1),
     steps: Cell::new(0),
+    jumped: Cell::new(1),
     switches: Cell::new(0),
     limit: Cell::new(u64::MAX),
+    count: Cell::new(1),
     current: Cell::new(0),
     mood: Cell::new(Mood::Uniform),
     mood_ends: Cell::new(0),
-    drains_slowly: Cell::new(false),
+    next_sample: Cell::new(SAMPLE),
+    next_change: Cell::new(0),
+    holds_up: Cell::new(0),
+    longest: Cell::new(1),
+    buffered: Cell::new(false),
+    drains: Cell::new(0),
     favourite: Cell::new(0),
     favourite_until: Cell::new(0),
     lowest: Cell::new(0),
 };
 
-/// What an observer wants to be called for; see [`set_watch`].
-#[derive(Clone, Copy)]
-pub(crate) struct Watch {
-    /// Every CPU waits for an interrupt and no timer is armed.
-    pub(crate) at_rest: fn() -> !,
-    /// The limit of steps is reached.
-    pub(crate) no_end: fn() -> !,
-    /// A sample: called every [`SAMPLE`] steps, and no point itself.
-    pub(crate) sample: fn(),
-}
-
-/// Steps between two samples.
+/// Steps between two samples of an observer.
 const SAMPLE: u64 = 30_000;
 
-struct WatchCell(Cell<Watch>);
-
-// SAFETY: as for `Explorer`.
-unsafe impl Sync for WatchCell {}
-
-static WATCH: WatchCell = WatchCell(Cell::new(Watch {
-    at_rest: || fail("at rest: every CPU waits for an interrupt, and no timer is armed"),
-    no_end: || fail("no end: the limit of steps is reached"),
-    sample: || (),
-}));
-
-/// Registers the observer.
-pub(crate) fn set_watch(watch: Watch) {
-    WATCH.0.set(watch);
-}
-
-/// Ends the run over a violation, with the line that replays it. No point.
-pub(crate) fn fail(what: &str) -> ! {
-    super::entry::violation(format_args!("{what}"))
+/// Which bits of the number of a point decide what.
+mod bits {
+    /// Bits that a CPU is chosen by: so many are one number.
+    pub(super) const CHOICE: u32 = 14;
+    /// Which CPU is next.
+    pub(super) const NEXT: u32 = 0;
+    /// Whether there is another CPU next.
+    pub(super) const CHANGE: u32 = 14;
+    /// Whether this CPU is held up: 6 or 8 bits.
+    pub(super) const HOLD_UP: u32 = 22;
+    /// Whether time jumps: 11 bits.
+    pub(super) const JUMP: u64 = 2_047 << 30;
+    /// Whether a buffer is drained: 2 or 7 bits.
+    pub(super) const DRAIN: u32 = 41;
+    /// Whose, by a number of [`CHOICE`] bits; also how long or how far something goes.
+    pub(super) const EXTENT: u32 = 48;
 }
 
 /// Starts the scheduler: `seed` decides everything from here on. `buffers`: stores become visible late.
@@ -133,6 +146,8 @@ pub(super) fn start(seed: u64, limit: u64, buffers: bool) {
     let explorer = &EXPLORER;
     explorer.random.set(seed.wrapping_add(77).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     explorer.limit.set(limit);
+    explorer.count.set(machine::count());
+    explorer.buffered.set(buffers);
     explorer.on.set(true);
     for _ in 0..8 {
         explorer.random();
@@ -143,24 +158,49 @@ pub(super) fn start(seed: u64, limit: u64, buffers: bool) {
     asphodel_interleave::set_point(point);
 }
 
+/// Seconds of the host's CPU time in which there must be a point.
+const SILENCE: libc::time_t = 20;
+
+/// From here on the run ends as a violation when something computes without ever coming to a point: nothing else could
+/// go on then.
+pub(super) fn watch_for_silence() {
+    extern "C" fn look(_signal: libc::c_int) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let steps = EXPLORER.steps.get();
+        if LAST.swap(steps, Relaxed) == steps {
+            observe::violation(format_args!("silence: {SILENCE} s of CPU time without a point"));
+        }
+    }
+    let again = libc::timeval { tv_sec: SILENCE, tv_usec: 0 };
+    let times = libc::itimerval { it_interval: again, it_value: again };
+    // SAFETY: the handler only looks, or ends the process; both structures are whole.
+    unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        action.sa_sigaction = look as extern "C" fn(libc::c_int) as usize;
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
+        libc::sigaction(libc::SIGVTALRM, &raw const action, core::ptr::null_mut());
+        libc::setitimer(libc::ITIMER_VIRTUAL, &raw const times, core::ptr::null_mut());
+    }
+}
+
 /// The counter.
 #[inline(always)]
 pub(super) fn now() -> u64 {
-    EXPLORER.now.get()
+    EXPLORER.now()
 }
 
 /// Steps and switches between CPUs so far.
-pub(crate) fn figures() -> (u64, u64) {
+pub(super) fn figures() -> (u64, u64) {
     (EXPLORER.steps.get(), EXPLORER.switches.get())
 }
 
-/// A number by chance, for what is explored: it belongs to the seed, too.
-pub(crate) fn random() -> u64 {
-    EXPLORER.random()
+/// Whether CPU `index` waits for an interrupt, and none is pending for it.
+pub(super) fn is_idle(index: usize) -> bool {
+    !EXPLORER.can_go_on(vcpu(index))
 }
 
 /// Runs `work` as one step: for an observer, which is not part of what is explored.
-pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let before = EXPLORER.on.replace(false);
     let result = work();
     EXPLORER.on.set(before);
@@ -169,25 +209,33 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 impl Explorer {
     #[inline(always)]
-    fn random(&self) -> u64 {
-        let mut word = self.random.get();
-        word ^= word << 13;
-        word ^= word >> 7;
-        word ^= word << 17;
-        self.random.set(word);
-        word >> 11
+    fn now(&self) -> u64 {
+        self.steps.get() + self.jumped.get()
     }
 
-    fn below(&self, limit: usize) -> usize {
-        (self.random() % limit as u64) as usize
+    /// The next number, 64 bits (xorshift64*).
+    #[inline(always)]
+    fn random(&self) -> u64 {
+        let mut word = self.random.get();
+        word ^= word >> 12;
+        word ^= word << 25;
+        word ^= word >> 27;
+        self.random.set(word);
+        word.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A CPU, by the [`bits::CHOICE`] bits of `number` from `shift` on.
+    #[inline(always)]
+    fn cpu_by(&self, number: u64, shift: u32) -> usize {
+        let part = number >> shift & ((1 << bits::CHOICE) - 1);
+        ((part * self.count.get() as u64) >> bits::CHOICE) as usize
     }
 
     #[inline]
     fn can_go_on(&self, cpu: &Vcpu) -> bool {
-        use core::sync::atomic::Ordering::Relaxed;
         let works =
-            !cpu.waiting.load(Relaxed) || cpu.pending.load(Relaxed) != 0 || cpu.deadline() <= self.now.get();
-        cpu.is_online() && works
+            !cpu.waiting.load(Relaxed) || cpu.pending.load(Relaxed) != 0 || cpu.deadline() <= self.now();
+        works && cpu.is_online()
     }
 
     #[inline]
@@ -196,78 +244,114 @@ impl Explorer {
         cpu.explored.held_until.get() <= self.steps.get() && self.can_go_on(cpu)
     }
 
-    /// One of the CPUs that `may`, each as likely.
-    fn any(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
-        let count = machine::count();
-        let first = self.below(count);
+    /// The first of the CPUs from `first` on that `may`.
+    #[inline]
+    fn any(&self, first: usize, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let count = self.count.get();
         (first..count).chain(0..first).find(|index| may(*index))
     }
 
+    /// What comes seldom: the limit, a sample, another mood.
+    #[cold]
+    #[inline(never)]
+    fn change(&self) {
+        let step = self.steps.get();
+        if step > self.limit.get() {
+            self.limit.set(u64::MAX);
+            observe::violation(format_args!("no end: the limit of points is reached"));
+        }
+        if step >= self.next_sample.get() {
+            self.next_sample.set(step + SAMPLE);
+            observe::sample();
+        }
+        if step >= self.mood_ends.get() {
+            self.change_mood();
+        }
+        let limit = self.limit.get().saturating_add(1);
+        self.next_change.set(self.mood_ends.get().min(self.next_sample.get()).min(limit));
+    }
+
     fn change_mood(&self) {
-        let length = self.random();
-        self.mood_ends.set(self.steps.get() + 300 + length % 8_000);
-        self.drains_slowly.set(length >> 20 & 1 != 0);
-        self.mood.set(match self.random() % 4 {
-            0 => Mood::Favourite,
-            1 => Mood::Uniform,
-            2 => Mood::Priorities,
-            _ => Mood::DelayBounded,
-        });
+        let number = self.random();
+        self.mood_ends.set(self.steps.get() + 300 + number % 8_000);
+        let mood = [Mood::Favourite, Mood::Uniform, Mood::Priorities, Mood::DelayBounded];
+        self.mood.set(mood[(number >> 40) as usize % mood.len()]);
+        let nervous = matches!(self.mood.get(), Mood::Favourite | Mood::Uniform);
+        let (seldom, longest) = if nervous { (63, 11) } else { (255, 14) };
+        self.holds_up.set(seldom << bits::HOLD_UP);
+        self.longest.set(longest);
+        self.drains.set(if number >> 50 & 1 != 0 { 127 } else { 3 } << bits::DRAIN);
         for cpu in vcpus() {
             cpu.explored.priority.set((self.random() % 1_000) as i64);
         }
         self.lowest.set(0);
+        // One CPU may not go on for long, wherever it is: the others come to an end without it.
+        let victim = self.random();
+        if victim & 1 == 0 {
+            let held = self.steps.get() + ((victim >> 1) % 8_000);
+            vcpu(self.cpu_by(victim, bits::EXTENT)).explored.held_until.set(held);
+        }
     }
 
-    /// The CPU whose step is next.
+    /// The CPU whose step is next, by `number`.
     #[inline]
-    fn choose(&self) -> usize {
-        if self.steps.get() >= self.mood_ends.get() {
-            self.change_mood();
-        }
+    fn choose(&self, number: u64, may_stay: bool) -> usize {
         let me = self.current.get();
+        let stays = may_stay && vcpu(me).explored.held_until.get() <= self.steps.get();
+        let chance = number >> bits::CHANGE & 127;
         let chosen = match self.mood.get() {
-            Mood::Favourite => self.choose_favourite(),
-            Mood::Uniform => self.any(|index| self.is_free(index)),
+            Mood::Favourite => self.choose_favourite(number, chance),
+            Mood::Uniform => self.any(self.cpu_by(number, bits::NEXT), |index| self.is_free(index)),
             Mood::Priorities => {
-                if self.random() % 128 == 0 {
+                if chance == 0 {
                     self.demote();
+                } else if stays && chance & 3 != 0 {
+                    return me;
                 }
-                let free = (0..machine::count()).filter(|index| self.is_free(*index));
+                let free = (0..self.count.get()).filter(|index| self.is_free(*index));
                 free.max_by_key(|index| vcpu(*index).explored.priority.get())
             }
-            Mood::DelayBounded if self.random() % 48 != 0 && self.is_free(me) => Some(me),
-            Mood::DelayBounded => self.any(|index| index != me && self.is_free(index)),
+            Mood::DelayBounded if stays && chance > 2 => return me,
+            Mood::DelayBounded => self
+                .any(self.cpu_by(number, bits::NEXT), |index| index != me && self.is_free(index))
+                .or(stays.then_some(me)),
         };
         chosen.unwrap_or_else(|| self.choose_any())
     }
 
-    fn choose_favourite(&self) -> Option<usize> {
+    #[inline]
+    fn choose_favourite(&self, number: u64, chance: u64) -> Option<usize> {
         if self.steps.get() >= self.favourite_until.get() {
-            self.favourite_until.set(self.steps.get() + 1 + self.random() % 200);
-            self.favourite.set(self.below(machine::count()));
+            let other = self.random();
+            self.favourite_until.set(self.steps.get() + 1 + other % 200);
+            self.favourite.set(self.cpu_by(other, bits::EXTENT));
         }
         let favourite = self.favourite.get();
-        if self.random() % 3 != 0 && self.is_free(favourite) {
+        if chance > 42 && self.is_free(favourite) {
             return Some(favourite);
         }
-        self.any(|index| self.is_free(index))
+        self.any(self.cpu_by(number, bits::NEXT), |index| self.is_free(index))
     }
 
     /// Any CPU that can go on, held up or not; if none can, time goes on until one does.
     #[cold]
+    #[inline(never)]
     fn choose_any(&self) -> usize {
         loop {
-            if let Some(index) = self.any(|index| self.can_go_on(vcpu(index))) {
+            let first = self.cpu_by(self.random(), bits::NEXT);
+            if let Some(index) = self.any(first, |index| self.can_go_on(vcpu(index))) {
                 return index;
             }
             let online = vcpus().iter().filter(|cpu| cpu.is_online());
             let next = online.map(Vcpu::deadline).min().unwrap_or(NEVER);
             if next == NEVER {
                 buffer::flush_all();
-                (WATCH.0.get().at_rest)()
+                observe::violation(format_args!(
+                    "at rest: every CPU waits for an interrupt, and no timer is armed"
+                ));
             }
-            self.now.set(next.max(self.now.get()));
+            let now = self.now();
+            self.jumped.set(self.jumped.get() + next.max(now) - now);
         }
     }
 
@@ -276,47 +360,45 @@ impl Explorer {
         machine::this().explored.priority.set(self.lowest.get());
     }
 
-    /// What may happen at a point besides a change of CPU.
+    /// What may happen at a point besides a change of CPU, by `number`.
     #[inline(always)]
-    fn disturb(&self) {
-        let chance = self.random();
-        let nervous = matches!(self.mood.get(), Mood::Favourite | Mood::Uniform);
-        let (seldom, longest) = if nervous { (63, 11) } else { (255, 14) };
-        if chance & seldom == 0 {
-            let held = self.steps.get() + (1 << ((chance >> 8) % longest));
+    fn disturb(&self, number: u64) {
+        if number & self.holds_up.get() == 0 {
+            let held = self.steps.get() + (1 << ((number >> bits::EXTENT) % self.longest.get()));
             vcpu(self.current.get()).explored.held_until.set(held);
         }
-        if chance >> 20 & 2047 == 0 {
-            self.now.set(self.now.get() + (chance >> 32) % 60_000);
+        if number & bits::JUMP == 0 {
+            self.jumped.set(self.jumped.get() + self.random() % 600_000);
         }
-        let lazy = if self.drains_slowly.get() { 127 } else { 3 };
-        if chance >> 16 & lazy == 0 {
-            buffer::drain_one((chance >> 40) as usize % machine::count());
+        if self.buffered.get() && number & self.drains.get() == 0 {
+            buffer::drain_one(self.cpu_by(number, bits::EXTENT));
         }
     }
 
+    #[inline(always)]
     fn step(&self) {
         self.steps.set(self.steps.get() + 1);
-        self.now.set(self.now.get() + 1);
-        if self.steps.get() > self.limit.get() {
-            self.limit.set(u64::MAX);
-            (WATCH.0.get().no_end)()
-        }
-        if self.steps.get() % SAMPLE == 0 {
-            (WATCH.0.get().sample)();
+        if self.steps.get() >= self.next_change.get() {
+            self.change();
         }
     }
 
     /// Goes on with CPU `next`. Returns when this CPU's step comes again.
-    #[inline]
+    #[inline(always)]
     fn go_on_with(&self, next: usize) {
-        let me = self.current.get();
-        if next == me {
-            return;
+        if next != self.current.get() {
+            self.switch_to(next);
         }
+    }
+
+    #[inline(never)]
+    fn switch_to(&self, next: usize) {
+        let me = self.current.get();
         self.switches.set(self.switches.get() + 1);
         self.current.set(next);
-        buffer::set_current(next);
+        if self.buffered.get() {
+            buffer::set_current(next);
+        }
         let (old, new) = (&vcpu(me).explored, &vcpu(next).explored);
         old.masked.set(MASKED.get());
         old.thread.set(THREAD.get());
@@ -341,15 +423,15 @@ fn become_cpu(index: usize) {
 }
 
 /// A point of interleaving: another CPU may go on here, and an interrupt may come.
-#[inline(always)]
 pub(super) fn point() {
     let explorer = &EXPLORER;
     if !explorer.on.get() {
         return;
     }
     explorer.step();
-    explorer.disturb();
-    explorer.go_on_with(explorer.choose());
+    let number = explorer.random();
+    explorer.disturb(number);
+    explorer.go_on_with(explorer.choose(number, true));
     machine::deliver();
 }
 
@@ -366,7 +448,6 @@ pub(super) fn relax() {
 
 /// Waits until an interrupt is pending for this CPU.
 pub(super) fn wait_for_interrupt() {
-    use core::sync::atomic::Ordering::Relaxed;
     let explorer = &EXPLORER;
     buffer::flush_current();
     let cpu = machine::this();
@@ -375,7 +456,7 @@ pub(super) fn wait_for_interrupt() {
     }
     cpu.waiting.store(true, Relaxed);
     explorer.step();
-    explorer.go_on_with(explorer.choose());
+    explorer.go_on_with(explorer.choose(explorer.random(), false));
     // On this CPU again, and `cpu` is still it.
     cpu.waiting.store(false, Relaxed);
 }

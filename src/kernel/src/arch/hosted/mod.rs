@@ -14,6 +14,7 @@
 //! | `entry` | `main`: the words of the command line, and the way into the kernel |
 //! | `machine` | the CPUs: what is pending, their deadlines, delivery of interrupts |
 //! | `explore` | explore mode: the scheduler of virtual CPUs |
+//! | `observe` | events: their trace, and the observer of an exploration |
 //! | `run` | run mode: host threads, timers, waiting |
 //! | `words` | the four registers that each CPU has for the kernel, in thread-local storage |
 //! | `signal`, `saved` | signals: from a host signal to the kernel's exception hooks, and back |
@@ -37,6 +38,7 @@ pub(super) mod leaf;
 pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod mmu;
+pub(super) mod observe;
 pub(super) mod run;
 #[cfg_attr(target_arch = "x86_64", path = "saved_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "saved_aarch64.rs")]
