@@ -5,7 +5,8 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    LwpAttributes, Semaphore, Signal, Woken, kill, kill_lwp, lwp_run, now_ns, preempt_disable, set_affinity,
+    LwpAttributes, Semaphore, Signal, Woken, kill, kill_lwp, lwp_run, lwp_spawn, now_ns, preempt_disable,
+    set_affinity,
 };
 use asphodel_test::{
     assert_signaled, await_asleep, await_sleeping, on_cpu, rounds, spawn_child, test, wait_exit,
@@ -115,15 +116,16 @@ test!(the_dead_take_no_unit, {
     static SEMAPHORE: Semaphore = Semaphore::new(0);
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
     let [first, second] = [1, 2].map(|sleepers| {
-        let lwp = lwp_run(|| SEMAPHORE.wait(), &on_cpu(0)).expect("an LWP can be made");
+        let entry = |_| usize::from(SEMAPHORE.wait() == Woken::Ready);
+        let lwp = lwp_spawn(entry, 0, &on_cpu(0)).expect("an LWP can be made");
         await_asleep(sleepers);
         lwp
     });
     let stay = preempt_disable();
-    assert_eq!(kill_lwp(first.lwp().tid()), Ok(()));
+    assert_eq!(kill_lwp(first.tid()), Ok(()));
     SEMAPHORE.post();
     drop(stay);
-    assert_eq!(second.join(), Ok(Some(Woken::Ready)));
+    assert_eq!(second.join(), Ok(Some(1)));
     assert_eq!(first.join(), Ok(None));
     assert!(!SEMAPHORE.try_wait());
 });

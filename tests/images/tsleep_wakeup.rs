@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    EXTEXIT_LWP, JoinHandle, LwpAttributes, Registration, WaitReason, Woken, extexit, getpid, kill_lwp,
-    lwp_run, lwps, now_ns, preempt_disable, register, set_affinity, tsleep, wakeup, wakeup_one,
+    EXTEXIT_LWP, LwpAttributes, LwpHandle, Registration, WaitReason, Woken, extexit, getpid, kill_lwp,
+    lwp_run, lwp_spawn, lwps, now_ns, preempt_disable, register, set_affinity, tsleep, wakeup, wakeup_one,
 };
 use asphodel::arch;
 use asphodel_test::{await_asleep, cpus, eventually, on_cpu, test};
@@ -85,60 +85,68 @@ test!(a_wake_up_after_the_registration_counts, {
     assert_eq!(wakeup(channel), 0);
 });
 
-/// Whether LWP `tid` of this process sleeps on a channel.
-fn is_asleep(tid: u32) -> bool {
-    lwps(getpid()).iter().any(|lwp| lwp.tid == tid && lwp.waits_for == Some(WaitReason::Channel))
-}
-
-/// An LWP on CPU 0 that sleeps on `channel`.
-fn sleeper(channel: usize) -> JoinHandle<Woken> {
-    let lwp = lwp_run(move || tsleep(channel, None), &on_cpu(0)).expect("an LWP can be made");
-    eventually("it sleeps", || is_asleep(lwp.lwp().tid()));
+/// An LWP on CPU 0 that sleeps on `channel`; its result is 1 if it was woken.
+fn sleeper(channel: usize) -> LwpHandle {
+    let entry = |channel| usize::from(tsleep(channel, None) == Woken::Ready);
+    let lwp = lwp_spawn(entry, channel, &on_cpu(0)).expect("an LWP can be made");
+    let waits = Some(WaitReason::Channel);
+    eventually("it sleeps", || {
+        lwps(getpid()).iter().any(|other| other.tid == lwp.tid() && other.waits_for == waits)
+    });
     lwp
 }
 
-/// Two LWPs on one channel: the first registers, and `ends` instead of a sleep; the second sleeps. One wake-up comes
-/// for whichever it is: the second must have it.
-fn the_sleeper_has_it(channel: usize, ends: fn(Registration)) {
-    static REGISTERED: AtomicU32 = AtomicU32::new(0);
-    static GO: AtomicU32 = AtomicU32::new(0);
+static REGISTERED: AtomicU32 = AtomicU32::new(0);
+static GO: AtomicU32 = AtomicU32::new(0);
+
+/// Registers on `channel`, and goes on when a wake-up has come.
+fn register_and_linger(channel: usize) -> Registration {
+    let registration = register(channel);
+    REGISTERED.store(1, Ordering::Relaxed);
+    while GO.load(Ordering::Relaxed) == 0 {
+        arch::cpu::relax();
+    }
+    registration
+}
+
+/// Two LWPs on one channel: the first runs `entry`, which registers, lingers, and does not sleep; the second sleeps. One
+/// wake-up comes for whichever it is: the second must have it.
+fn the_sleeper_has_it(channel: usize, entry: fn(usize) -> usize) {
     REGISTERED.store(0, Ordering::Relaxed);
     GO.store(0, Ordering::Relaxed);
-    let body = move || {
-        let registration = register(channel);
-        REGISTERED.store(1, Ordering::Relaxed);
-        while GO.load(Ordering::Relaxed) == 0 {
-            arch::cpu::relax();
-        }
-        ends(registration);
-    };
-    let first = lwp_run(body, &on_cpu(cpus() - 1)).expect("an LWP can be made");
+    let first = lwp_spawn(entry, channel, &on_cpu(cpus() - 1)).expect("an LWP can be made");
     eventually("the first has registered", || REGISTERED.load(Ordering::Relaxed) == 1);
     let second = sleeper(channel);
     assert!(wakeup_one(channel));
     GO.store(1, Ordering::Relaxed);
-    assert_eq!(second.join(), Ok(Some(Woken::Ready)));
-    let _ended = first.join().expect("it has ended");
+    assert_eq!(second.join(), Ok(Some(1)));
+    first.wait().expect("it ends");
 }
 
-// The first one finds what it looked for, and does not sleep.
-test!(one_who_does_not_sleep_takes_no_wake_up, { the_sleeper_has_it(24, drop) });
-
-// The first one ends while it is registered.
-test!(one_who_ends_takes_no_wake_up, {
-    the_sleeper_has_it(32, |_registration| {
-        extexit(EXTEXIT_LWP, 0, core::ptr::null_mut());
+// The first one finds what it looked for.
+test!(one_who_does_not_sleep_takes_no_wake_up, {
+    the_sleeper_has_it(24, |channel| {
+        drop(register_and_linger(channel));
+        0
     });
 });
 
-// The first one has been told to die, but has not come to run since, when it is chosen.
+// The first one ends while it is registered.
+test!(one_who_ends_takes_no_wake_up, {
+    the_sleeper_has_it(32, |channel| {
+        let _registration = register_and_linger(channel);
+        extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()).number() as usize
+    });
+});
+
+// The first one sleeps; it has been told to die, but has not come to run since, when it is chosen.
 test!(one_who_is_killed_takes_no_wake_up, {
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
     let [first, second] = [40, 40].map(sleeper);
     let stay = preempt_disable();
-    assert_eq!(kill_lwp(first.lwp().tid()), Ok(()));
+    assert_eq!(kill_lwp(first.tid()), Ok(()));
     assert!(wakeup_one(40));
     drop(stay);
-    assert_eq!(second.join(), Ok(Some(Woken::Ready)));
+    assert_eq!(second.join(), Ok(Some(1)));
     assert_eq!(first.join(), Ok(None));
 });
