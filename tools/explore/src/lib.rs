@@ -1,39 +1,44 @@
-//! Randomised exploration of the whole exit subsystem on the host.
+//! The observer of an exploration: it sees everything, and knows what must not be.
 //!
-//! Many processes with many LWPs live on several simulated CPUs. Every decision is the kernel's own: the gate, the
-//! crew, the family, parking, wait queues, holds, run queues, mailboxes and timers are those of `asphodel-core`. What
-//! the kernel does around them (`glue`) is written again as it stands in `src/kernel/src`, file by file, in steps: each
-//! atomic operation and each section under a lock is one, and between two of them anything may happen on the other
-//! CPUs, or an interrupt on the same one. A seeded scheduler chooses whose step is next, so a run is a number: the same
-//! seed gives the same steps, and a failure replays exactly.
+//! The kernel itself is explored: the image `explore` runs on the hosted machine in explore mode, where a seed decides every
+//! interleaving, and its process 1 runs the workloads of `asphodel-workloads` round after round. The kernel says what
+//! happens by events (`asphodel_core::event`); the observer keeps for each process record what must be so, and at each event
+//! compares that with the kernel's own tables (`asphodel::testing`). Nothing is checked at a point without an event, so
+//! that an exploration is as fast as the machine; a sample now and then looks for what lasts too long.
 //!
-//! After each step the invariants of the exit subsystem, I1 to I13, are checked for all that the step touched, and every
-//! few thousand steps for everything there is (`invariants`). I7 (stops and continues are reported at most once) holds
-//! vacuously: nothing stops here. With them go T74 (a leader ends after its peers) and T175 (nobody slips through the
-//! kill of a subtree or group). Memory is sequentially consistent; what weak memory adds is the business of the loom
-//! models.
-//!
-//! | module | what it owns |
+//! | invariant | where it is checked |
 //! |---|---|
-//! | [`config`] | how large the world is, and which bug is seeded |
-//! | `world` | records, CPUs, the clock; beside each record what an omniscient observer knows of it |
-//! | `glue` | the kernel's code around the decisions, in steps |
-//! | `actors` | what programs do: everything at random, but they all end |
-//! | `machine` | contexts, interrupts, and whose step is next |
-//! | `invariants` | I1 to I13, after a step, for everything, and at rest |
-//! | [`report`] | what a run has seen, and how a failure is told |
+//! | I1 one LWP is elected in a life, and calls the hooks once | `exit`, `zombie` |
+//! | I2, I3 a zombie has no LWP, and nobody of it is on a CPU | `lwp-off-cpu`, `zombie` |
+//! | I4 a stack or a thread record is freed when nobody uses it | `stack-freed`, `lwp-record-freed` |
+//! | I5 a process record is freed when it was reaped and nobody refers to it | `record-vacated` |
+//! | I6 each end is reported once | `zombie`, `reaped` |
+//! | I7 stops and continues are reported at most once | nothing stops yet |
+//! | I8 nobody sleeps whose condition holds | at rest: the scheduler, and the end of each round |
+//! | I9 no LWP is counted in a process that has ended | `lwp-create` |
+//! | I10 a child has a parent that lives and knows it | `create`, `disowned`, `record-vacated`, after each round |
+//! | I11 what children used is told once | after each round: all that was settled is process 1's |
+//! | I12 everything is given back once, and nothing is left | every event; after each round: records, stacks, arenas, quotas |
+//! | I13 an exit ends | the watchdog, the limit of a round, samples |
+//!
+//! With them go R13 (a record outlives the wake-up), E1 (whoever winds up is alone), quotas (a ledger is 0 at its founder's
+//! end), and work conservation (an open CPU does not idle while a thread waits that it may run).
+#![no_std]
 
-mod actors;
-pub mod config;
-mod event;
-mod glue;
-mod invariants;
-mod machine;
-pub mod report;
-mod rng;
-mod run;
-mod world;
+mod events;
+mod looks;
+mod state;
 
-pub use config::{Bug, Config};
-pub use report::{Failure, Progress};
-pub use run::{Run, explore};
+pub use events::{hook_called, start};
+pub use looks::{left_behind, round_begins};
+pub use state::{Totals, totals};
+
+/// Checks an invariant.
+macro_rules! check {
+    ($condition:expr, $($what:tt)+) => {
+        if !$condition {
+            asphodel::testing::violation(format_args!($($what)+));
+        }
+    };
+}
+pub(crate) use check;

@@ -42,10 +42,12 @@ struct Buffer {
 }
 
 impl Buffer {
-    const EMPTY: Self = Self {
-        stores: [const { Cell::new(Store { address: 0, bits: 0, size: 0 }) }; DEPTH],
-        length: Cell::new(0),
-    };
+    const fn empty() -> Self {
+        Self {
+            stores: [const { Cell::new(Store { address: 0, bits: 0, size: 0 }) }; DEPTH],
+            length: Cell::new(0),
+        }
+    }
 
     fn push(&self, store: Store) {
         if self.length.get() == DEPTH {
@@ -89,7 +91,7 @@ struct Buffers {
 // SAFETY: used only while `ON`, which an explorer turns on that runs all virtual CPUs on one host thread.
 unsafe impl Sync for Buffers {}
 
-static BUFFERS: Buffers = Buffers { of: [const { Buffer::EMPTY }; MAX_CPUS], current: Cell::new(0) };
+static BUFFERS: Buffers = Buffers { of: [const { Buffer::empty() }; MAX_CPUS], current: Cell::new(0) };
 static ON: AtomicBool = AtomicBool::new(false);
 
 #[inline(always)]

@@ -174,6 +174,20 @@ pub(crate) fn images(
     elfs.into_iter().map(program).collect()
 }
 
+/// Builds one image of a package of this project as a program of this computer.
+///
+/// # Errors
+/// Fails when it does not build, or where there is no hosted machine.
+pub(crate) fn hosted_image(workspace: &Workspace, package: &str, bin: &str) -> anyhow::Result<PathBuf> {
+    let mut cargo = hosted_cargo(workspace)?;
+    cargo
+        .args(["build", "--quiet", "--message-format", "json-render-diagnostics", "--package", package])
+        .args(["--bin", bin, "--profile", Profile::Hosted.name(), "--target", hosted::triple()?, "--target-dir"])
+        .arg(hosted::target_directory(workspace));
+    let (_, elf) = built_binaries(&mut cargo)?.pop().with_context(|| format!("cargo built no {bin}"))?;
+    Ok(elf)
+}
+
 /// Makes the flat image beside the ELF.
 fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
     let mut flat = elf.clone().into_os_string();

@@ -24,7 +24,7 @@ use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
 /// The packages that are host programs or libraries (too).
-const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore", "xtask"];
+const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore-model", "xtask"];
 
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] = &[
@@ -32,6 +32,7 @@ const TARGET_PACKAGES: &[&str] = &[
     "asphodel",
     "asphodel-platform",
     "asphodel-test",
+    "asphodel-workloads",
     "asphodel-images",
     "asphodel-init",
     "asphodel-loader",

@@ -1,11 +1,14 @@
 //! The explorer itself: it finds every seeded bug, says nothing without one, and does the same thing twice.
 
-use asphodel_explore::{Bug, Config, Run, explore};
+use asphodel_explore_model::{Bug, Config, Run, explore};
 
 /// Steps in which each seeded bug must be found.
 const BOUND: u64 = 400_000;
 
-fn run(config: Config, steps: u64) -> Result<asphodel_explore::Progress, Box<asphodel_explore::Failure>> {
+fn run(
+    config: Config,
+    steps: u64,
+) -> Result<asphodel_explore_model::Progress, Box<asphodel_explore_model::Failure>> {
     explore(Run { config, steps }, |_| true)
 }
 

@@ -1,0 +1,97 @@
+//! Handles across processes: LWPs leave their handles to other processes, which join, pin and drop them while the process
+//! that they are of ends. T85.
+
+use asphodel::api::{Arguments, LwpAttributes, LwpHandle, Mutex, SpawnAttributes, lwp_spawn};
+
+use crate::Roots;
+use crate::common::{DONE, Dice, child, reap, root, steps};
+
+/// Handles that were left, for anybody. Holders of these locks are not killed.
+static LEFT: [Mutex<Option<LwpHandle>>; 6] = [const { Mutex::new(None) }; 6];
+
+/// Starts a round.
+pub(crate) fn start(dice: &mut Dice) -> Roots {
+    let seed = dice.seed();
+    Roots::from_iter([root(dice, crossing, seed)])
+}
+
+/// Forgets all handles.
+pub(crate) fn settle() {
+    for place in &LEFT {
+        drop(place.lock().take());
+    }
+}
+
+/// Leaves a handle to others; another one may go.
+pub(crate) fn leave(dice: &mut Dice, handle: LwpHandle) {
+    let place = &LEFT[dice.index(LEFT.len())];
+    let former = place.lock().replace(handle);
+    drop(former);
+}
+
+/// Takes a handle that was left.
+pub(crate) fn take(dice: &mut Dice) -> Option<LwpHandle> {
+    LEFT[dice.index(LEFT.len())].lock().take()
+}
+
+/// An LWP that ends soon.
+pub(crate) fn short(number: usize) -> usize {
+    steps(number as u64 % 5);
+    number ^ 0x55
+}
+
+fn giver(arguments: &Arguments<'_>) -> i32 {
+    let mut dice = Dice::new(arguments.number() as u64);
+    for _ in 0..1 + dice.below(4) {
+        if let Ok(handle) = lwp_spawn(short, dice.index(5), &LwpAttributes::default()) {
+            leave(&mut dice, handle);
+        }
+        steps(dice.below(30));
+    }
+    steps(dice.below(300));
+    i32::from(DONE)
+}
+
+fn taker(arguments: &Arguments<'_>) -> i32 {
+    let mut dice = Dice::new(arguments.number() as u64);
+    for _ in 0..60 {
+        if let Some(handle) = take(&mut dice) {
+            use_once(&mut dice, handle);
+        }
+        steps(dice.below(40));
+    }
+    i32::from(DONE)
+}
+
+fn use_once(dice: &mut Dice, handle: LwpHandle) {
+    match dice.below(5) {
+        0 => drop(handle.wait_timeout(1 + dice.below(3_000))),
+        1 => {
+            for _ in 0..1 + dice.below(3) {
+                let pin = handle.pin_stack();
+                steps(dice.below(20));
+                drop(pin);
+            }
+        }
+        2 => {
+            let _result = handle.join();
+            return;
+        }
+        _ => {}
+    }
+    if dice.one_in(2) { leave(dice, handle) } else { drop(handle) }
+}
+
+fn crossing(arguments: &Arguments<'_>) -> i32 {
+    let mut dice = Dice::new(arguments.number() as u64);
+    let mut children = heapless::Vec::<_, 6>::new();
+    for index in 0..6 {
+        let entry = if index % 3 == 2 { taker } else { giver };
+        let _room = children.push(child(entry, dice.seed(), &SpawnAttributes::default()));
+        steps(dice.below(200));
+    }
+    for pid in children {
+        let _code = reap(pid);
+    }
+    i32::from(DONE)
+}

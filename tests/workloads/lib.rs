@@ -1,0 +1,180 @@
+//! Workloads: ordinary programs of `asphodel::api` that do by chance what brings the life and death of processes into
+//! trouble, and check what they were promised.
+//!
+//! The same programs are explored on a host (`tools/explore`), where an observer sees every invariant, and run as storms by
+//! test images, where the runner looks for what they leave behind. A workload is run in rounds ([`round`]); whatever is
+//! done in a round is decided by the [`Dice`] that it is given, and by who is faster.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `actors`, `actions` | trees of processes that do everything at random, then are killed |
+//! | `pools` | strict accounting of what LWPs wait for, without and with kills |
+//! | `deferred` | call-outs and tasks |
+//! | `tokens` | a free token is given to the one that waits for it |
+//! | `registration` | a wake-up for one reaches one that sleeps |
+//! | `promises` | vfork, peers, the word of extexit, SIGCHLD, reapers, exec against kill, automatic reaping |
+//! | `bombs` | members that never end, killed once |
+//! | `creators` | LWPs that create LWPs while their process ends |
+//! | `handles` | handles of LWPs in other processes |
+//! | `common` | dice, checks, attributes |
+#![no_std]
+
+mod actions;
+mod actors;
+mod bombs;
+mod common;
+mod creators;
+mod deferred;
+mod handles;
+mod pools;
+mod promises;
+mod registration;
+mod tokens;
+
+use asphodel::api::{Errno, Pid, ReaperScope, Signal, WNOHANG, cpu_unpark, cpus_online, reaper_kill, wait4};
+
+pub use actions::leave_no_heap;
+pub use common::{Dice, failures, step};
+
+use common::{DONE, check, recall};
+
+/// Roots that a round can have.
+const MAX_ROOTS: usize = 8;
+
+/// The processes that a round has begun with.
+pub type Roots = heapless::Vec<Pid, MAX_ROOTS>;
+
+/// What a workload does when nothing else goes on any more.
+type Settle = fn();
+
+/// One workload.
+#[derive(Clone, Copy)]
+pub struct Workload {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is about, in a line.
+    pub summary: &'static str,
+    /// Its rounds among some hundred of a mix.
+    weight: u64,
+    /// Starts the processes of a round.
+    start: fn(&mut Dice) -> Roots,
+    /// Whether they end by themselves, each with [`DONE`]; else they are killed.
+    ends: bool,
+    settle: Settle,
+}
+
+impl core::fmt::Debug for Workload {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A workload whose roots end by themselves.
+const fn ending(
+    name: &'static str,
+    summary: &'static str,
+    weight: u64,
+    start: fn(&mut Dice) -> Roots,
+    settle: Settle,
+) -> Workload {
+    Workload { name, summary, weight, start, ends: true, settle }
+}
+
+/// All of them.
+pub static ALL: [Workload; 13] = [
+    Workload {
+        name: "actors",
+        summary: "trees of processes that do everything",
+        weight: 10,
+        start: actors::everything,
+        ends: false,
+        settle: actions::settle,
+    },
+    Workload {
+        name: "swarm",
+        summary: "trees of processes that do a few things, others in each round",
+        weight: 20,
+        start: actors::a_few_things,
+        ends: false,
+        settle: actions::settle,
+    },
+    ending("pool", "one thing that LWPs wait for, counted strictly", 6, pools::one, pools::settle),
+    ending("pools", "two such things at a time", 6, pools::two, pools::settle),
+    ending("widow", "consumers are killed, and the others get the rest", 6, pools::widow, pools::settle),
+    ending("deferred", "call-outs and tasks, counted strictly", 5, deferred::start, deferred::settle),
+    ending("token", "a token that is free, and one that waits for it", 3, tokens::start, || ()),
+    ending(
+        "registration",
+        "a wake-up for one, and a thread that does not sleep",
+        3,
+        registration::start,
+        || (),
+    ),
+    ending("promises", "what single calls promise", 10, promises::start, || ()),
+    ending("bomb", "members that never end, killed once by group or domain", 14, bombs::start, || ()),
+    ending("creators", "LWPs that create LWPs while their process ends", 10, creators::start, || ()),
+    ending(
+        "handles",
+        "handles across processes, against the end of the LWP's",
+        10,
+        handles::start,
+        handles::settle,
+    ),
+    Workload {
+        name: "files",
+        summary: "descriptors and files, against the end of their process",
+        weight: 5,
+        start: actors::files,
+        ends: false,
+        settle: actions::settle,
+    },
+];
+
+/// The workload with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Workload> {
+    ALL.iter().find(|workload| workload.name == name)
+}
+
+/// One of all, by chance.
+pub fn any(dice: &mut Dice) -> &'static Workload {
+    let mut number = dice.below(ALL.iter().map(|workload| workload.weight).sum());
+    for workload in &ALL {
+        match number.checked_sub(workload.weight) {
+            Some(rest) => number = rest,
+            None => return workload,
+        }
+    }
+    &ALL[0]
+}
+
+/// Runs one round of `workload`, and returns when nothing of it is left but what frees itself in a moment. The calling
+/// process is process 1 or a reaper, and has no other children. Thread context; blocks.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn round(workload: &Workload, dice: &mut Dice) {
+    common::reset();
+    let roots = (workload.start)(dice);
+    if !workload.ends {
+        // Nobody may be left to be killed.
+        let _killed = reaper_kill(i32::from(Signal::KILL.number()), ReaperScope::All);
+    }
+    loop {
+        match wait4(-1, 0) {
+            Ok(Some(ended)) if workload.ends && roots.contains(&ended.pid) => {
+                check!(ended.status.shell_code() == DONE, "{} ended with {}", workload.name, ended.status);
+            }
+            Ok(Some(_)) => {}
+            Err(Errno::ECHILD) => break,
+            other => check!(false, "wait4 of a reaper: {other:?}"),
+        }
+    }
+    recall();
+    for cpu in 0..cpus_online().bits().ilog2() + 1 {
+        let _was_parked = cpu_unpark(cpu);
+    }
+    (workload.settle)();
+    while let Ok(Some(_)) = wait4(-1, WNOHANG) {}
+    check!(failures() == 0, "{} checks have failed", failures());
+}

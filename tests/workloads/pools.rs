@@ -1,0 +1,337 @@
+//! Pools: LWPs of one process make units of something and wait for them. Without kills every unit must arrive; with kills
+//! the units that were made for the dead must reach the living.
+//!
+//! | number | what is waited for |
+//! |---|---|
+//! | 0 | a semaphore |
+//! | 1 | a wait queue |
+//! | 2 | a bounded buffer of a mutex and two condition variables |
+//! | 3 | a futex |
+//! | 4 | a channel, by registration |
+//! | 5 | tokens: exclusion instead of units |
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use asphodel::api::{
+    Arguments, Condvar, LwpHandle, Mutex, Semaphore, Token, WaitQueue, Woken, futex_wait, futex_wake,
+    kill_lwp, register, sleep, wakeup_one, yield_now,
+};
+
+use crate::Roots;
+use crate::common::{DONE, Dice, check, eventually, lwp, root, step, steps, sure_attributes};
+
+/// Things that can be waited for.
+const KINDS: u64 = 6;
+/// The one with tokens.
+const TOKENS: usize = 5;
+/// Units that are made of each.
+const UNITS: u32 = 12;
+/// The channel of kind 4.
+const CHANNEL: usize = 0x77;
+/// Most units in the buffer.
+const ROOM: u32 = 2;
+
+static MADE: [AtomicU32; KINDS as usize] = [const { AtomicU32::new(0) }; KINDS as usize];
+static TAKEN: [AtomicU32; KINDS as usize] = [const { AtomicU32::new(0) }; KINDS as usize];
+
+static SEMAPHORE: Semaphore = Semaphore::new(0);
+static QUEUE: WaitQueue = WaitQueue::new();
+static QUEUED: AtomicU32 = AtomicU32::new(0);
+static BUFFER: Mutex<u32> = Mutex::new(0);
+static NOT_EMPTY: Condvar = Condvar::new();
+static NOT_FULL: Condvar = Condvar::new();
+static FUTEX: AtomicU32 = AtomicU32::new(0);
+static REGISTERED: AtomicU32 = AtomicU32::new(0);
+static TOKEN: [Token<u32>; 3] = [const { Token::new(0) }; 3];
+static INSIDE: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+
+/// Starts a round with one kind.
+pub(crate) fn one(dice: &mut Dice) -> Roots {
+    let kind = dice.below(KINDS);
+    Roots::from_iter([pool_root(dice, kind)])
+}
+
+/// Starts a round with two kinds.
+pub(crate) fn two(dice: &mut Dice) -> Roots {
+    let first = dice.below(KINDS);
+    let second = (first + 1 + dice.below(KINDS - 1)) % KINDS;
+    Roots::from_iter([pool_root(dice, first), pool_root(dice, second)])
+}
+
+fn pool_root(dice: &mut Dice, kind: u64) -> asphodel::api::Pid {
+    let seed = seed_of(dice, kind as usize);
+    root(dice, pool, seed)
+}
+
+/// Starts a round in which consumers are killed.
+pub(crate) fn widow(dice: &mut Dice) -> Roots {
+    let seed = dice.seed();
+    Roots::from_iter([root(dice, widowed, seed)])
+}
+
+/// Forgets what was made and taken. Nobody waits.
+pub(crate) fn settle() {
+    for counter in MADE.iter().chain(&TAKEN).chain(&INSIDE).chain([&QUEUED, &FUTEX, &REGISTERED]) {
+        counter.store(0, Ordering::SeqCst);
+    }
+    while SEMAPHORE.try_wait() {}
+    *BUFFER.lock() = 0;
+    check!(QUEUE.is_empty(), "somebody is left in a queue");
+}
+
+/// A seed whose low bits are the kind.
+fn seed_of(dice: &mut Dice, kind: usize) -> usize {
+    dice.seed() & !7 | kind
+}
+
+/// Takes one of `units`, if there is one.
+fn take(units: &AtomicU32) -> bool {
+    step();
+    units.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)).is_ok()
+}
+
+fn taken(kind: usize) {
+    TAKEN[kind].fetch_add(1, Ordering::Relaxed);
+}
+
+/// A time limit, in half of the cases.
+fn limit(dice: &mut Dice) -> Option<u64> {
+    dice.one_in(2).then(|| 1 + dice.below(6_000))
+}
+
+/// Takes one unit of `kind`. Blocks until there is one.
+fn consume(kind: usize, dice: &mut Dice) {
+    match kind {
+        0 => {
+            while limit(dice).map_or_else(|| SEMAPHORE.wait(), |limit| SEMAPHORE.wait_timeout(limit))
+                != Woken::Ready
+            {}
+            taken(0);
+        }
+        1 => {
+            let mut had = false;
+            while !had {
+                let look = || {
+                    had = take(&QUEUED);
+                    if had {
+                        taken(1);
+                    }
+                    had
+                };
+                let _ = match limit(dice) {
+                    None => QUEUE.wait(look),
+                    Some(limit) => QUEUE.wait_timeout(limit, look),
+                };
+            }
+        }
+        2 => take_from_buffer(dice),
+        3 => {
+            while !take(&FUTEX) {
+                let _ = futex_wait(&FUTEX, 0, limit(dice));
+            }
+            taken(3);
+        }
+        4 => loop {
+            let registration = register(CHANNEL);
+            if take(&REGISTERED) {
+                return taken(4);
+            }
+            let _ = registration.sleep(limit(dice));
+        },
+        _ => with_two_tokens(dice),
+    }
+}
+
+fn take_from_buffer(dice: &mut Dice) {
+    let mut units = BUFFER.lock();
+    while *units == 0 {
+        units = match limit(dice) {
+            None => NOT_EMPTY.wait(units),
+            Some(limit) => NOT_EMPTY.wait_timeout(units, limit).0,
+        };
+    }
+    *units -= 1;
+    taken(2);
+    NOT_FULL.notify_one();
+}
+
+fn with_two_tokens(dice: &mut Dice) {
+    let (first, second) = (dice.index(3), dice.index(3));
+    TOKEN[first].with(|held| {
+        held.access(|value| alone(first, value));
+        if dice.one_in(2) {
+            yield_now();
+        }
+        if dice.one_in(3) {
+            let _ = sleep(dice.below(3_000));
+        }
+        TOKEN[second].with(|held| held.access(|value| alone(second, value)));
+    });
+}
+
+/// A section in which nobody else may be.
+fn alone(index: usize, value: &mut u32) {
+    check!(INSIDE[index].fetch_add(1, Ordering::Relaxed) == 0, "two own token {index}");
+    steps(u64::from(*value % 5));
+    *value = value.wrapping_add(1);
+    INSIDE[index].fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Makes one unit of `kind`, and wakes one.
+fn produce(kind: usize) {
+    step();
+    match kind {
+        0 => SEMAPHORE.post(),
+        1 => {
+            QUEUED.fetch_add(1, Ordering::SeqCst);
+            QUEUE.wake_one();
+        }
+        2 => {
+            let mut units = BUFFER.lock();
+            while *units >= ROOM {
+                units = NOT_FULL.wait(units);
+            }
+            *units += 1;
+            NOT_EMPTY.notify_one();
+        }
+        3 => {
+            FUTEX.fetch_add(1, Ordering::SeqCst);
+            futex_wake(FUTEX.as_ptr() as usize, 1);
+        }
+        4 => {
+            REGISTERED.fetch_add(1, Ordering::SeqCst);
+            wakeup_one(CHANNEL);
+        }
+        _ => {}
+    }
+    MADE[kind].fetch_add(1, Ordering::Relaxed);
+}
+
+fn consumer(number: usize) -> usize {
+    let mut dice = Dice::new(number as u64);
+    for _ in 0..UNITS / 3 {
+        consume(number & 7, &mut dice);
+        steps(dice.below(6));
+    }
+    number ^ 0x55
+}
+
+fn producer(number: usize) -> usize {
+    let mut dice = Dice::new(number as u64);
+    for _ in 0..UNITS {
+        produce(number & 7);
+        steps(dice.below(6));
+        if dice.one_in(4) {
+            let _ = sleep(dice.below(4_000));
+        }
+    }
+    number ^ 0x55
+}
+
+/// Three consumers, one producer, no kills: all units must arrive.
+fn pool(arguments: &Arguments<'_>) -> i32 {
+    let kind = arguments.number() & 7;
+    let mut dice = Dice::new(arguments.number() as u64);
+    let lwps = [consumer, consumer, consumer, producer].map(|entry| {
+        let seed = seed_of(&mut dice, kind);
+        (lwp(entry, seed, &sure_attributes(&mut dice)), seed ^ 0x55)
+    });
+    for (handle, result) in lwps {
+        let joined = handle.join();
+        check!(joined == Ok(Some(result)), "pool {kind}: a join gave {joined:?} for {result}");
+    }
+    let (made, taken) = (MADE[kind].load(Ordering::Relaxed), TAKEN[kind].load(Ordering::Relaxed));
+    check!(kind == TOKENS || made == UNITS && taken == UNITS, "pool {kind}: {made} made, {taken} taken");
+    i32::from(DONE)
+}
+
+/// Takes units until it is killed.
+fn greedy(number: usize) -> usize {
+    let mut dice = Dice::new(number as u64);
+    loop {
+        consume(number & 7, &mut dice);
+        steps(dice.below(6));
+    }
+}
+
+fn all_taken(kind: usize) -> bool {
+    TAKEN[kind].load(Ordering::Relaxed) >= UNITS
+}
+
+/// Takes units until all have been taken, and never looks without being woken.
+fn survivor(number: usize) -> usize {
+    let kind = number & 7;
+    while !all_taken(kind) {
+        if kind == 1 {
+            let _ = QUEUE.wait(|| {
+                let had = !all_taken(1) && take(&QUEUED);
+                if had {
+                    taken(1);
+                }
+                had || all_taken(1)
+            });
+            continue;
+        }
+        let mut units = BUFFER.lock();
+        while *units == 0 && !all_taken(2) {
+            units = NOT_EMPTY.wait(units);
+        }
+        if *units > 0 {
+            *units -= 1;
+            taken(2);
+            NOT_FULL.notify_one();
+        }
+    }
+    1
+}
+
+/// Three consumers, one or two of which are killed while units come. Each unit wakes one; the others must get all that the
+/// dead have not taken, without any other wake-up.
+fn widowed(arguments: &Arguments<'_>) -> i32 {
+    let mut dice = Dice::new(arguments.number() as u64);
+    let kind = 1 + dice.index(2);
+    let begin = |entry, dice: &mut Dice| lwp(entry, seed_of(dice, kind), &sure_attributes(dice));
+    let mut living = heapless::Vec::<LwpHandle, 2>::new();
+    let mut dying = heapless::Vec::<LwpHandle, 2>::new();
+    let _ = living.push(begin(survivor, &mut dice));
+    let _ = dying.push(begin(greedy, &mut dice));
+    if dice.one_in(2) {
+        let _ = dying.push(begin(greedy, &mut dice));
+    } else {
+        let _ = living.push(begin(survivor, &mut dice));
+    }
+    let mut tids: heapless::Vec<u32, 2> = dying.iter().map(LwpHandle::tid).collect();
+    for _ in 0..UNITS {
+        if dice.one_in(4)
+            && let Some(tid) = tids.pop()
+        {
+            let _ = kill_lwp(tid);
+        }
+        produce(kind);
+        steps(dice.below(6));
+        if dice.one_in(6) {
+            let _ = sleep(dice.below(3_000));
+        }
+    }
+    for tid in tids {
+        let _ = kill_lwp(tid);
+    }
+    for handle in dying {
+        let _ = handle.join();
+    }
+    eventually(|| all_taken(kind));
+    let taken = TAKEN[kind].load(Ordering::Relaxed);
+    check!(
+        taken == UNITS,
+        "widow {kind}: {taken} of {UNITS} taken, the living sleep: a wake-up went with the dead"
+    );
+    QUEUE.wake_all();
+    {
+        let _units = BUFFER.lock();
+        NOT_EMPTY.notify_all();
+    }
+    for handle in living {
+        check!(handle.join() == Ok(Some(1)), "widow {kind}: a survivor has not returned");
+    }
+    i32::from(DONE)
+}
