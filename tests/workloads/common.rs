@@ -7,7 +7,7 @@ use asphodel::api::{
     Arguments, CpuMask, Group, LwpAttributes, LwpHandle, Pid, Priority, Program, Quota, SpawnAttributes,
     cpus_online, lwp_spawn, now_ns, println, sleep, spawn, wait4,
 };
-use asphodel_core::shim;
+use asphodel_core::shim::atomic::AtomicU32 as Point;
 
 /// Exit code of a root that has done what it was to do.
 pub(crate) const DONE: u8 = 1;
@@ -64,7 +64,7 @@ impl Dice {
 /// A place where anything may happen meanwhile: under exploration a point of interleaving.
 #[inline]
 pub fn step() {
-    static NOTHING: shim::atomic::AtomicU32 = shim::atomic::AtomicU32::new(0);
+    static NOTHING: Point = Point::new(0);
     let _nothing = NOTHING.load(Ordering::Relaxed);
 }
 

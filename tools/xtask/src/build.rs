@@ -182,7 +182,15 @@ pub(crate) fn hosted_image(workspace: &Workspace, package: &str, bin: &str) -> a
     let mut cargo = hosted_cargo(workspace)?;
     cargo
         .args(["build", "--quiet", "--message-format", "json-render-diagnostics", "--package", package])
-        .args(["--bin", bin, "--profile", Profile::Hosted.name(), "--target", hosted::triple()?, "--target-dir"])
+        .args([
+            "--bin",
+            bin,
+            "--profile",
+            Profile::Hosted.name(),
+            "--target",
+            hosted::triple()?,
+            "--target-dir",
+        ])
         .arg(hosted::target_directory(workspace));
     let (_, elf) = built_binaries(&mut cargo)?.pop().with_context(|| format!("cargo built no {bin}"))?;
     Ok(elf)

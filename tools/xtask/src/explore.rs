@@ -187,7 +187,7 @@ impl Exploration<'_> {
         let limit = self.arguments.seconds.map(Duration::from_secs);
         let next = AtomicU64::new(0);
         let (sender, results) = mpsc::channel();
-        let ended = thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..jobs {
                 let (sender, stop, next) = (sender.clone(), &stop, &next);
                 scope.spawn(move || {
@@ -208,8 +208,7 @@ impl Exploration<'_> {
             let ended = self.collect(&results, begun);
             stop.store(true, Ordering::Relaxed);
             ended
-        });
-        ended
+        })
     }
 
     /// Adds up what the seeds have done, to the first violation.
@@ -264,8 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_not_decided_by_the_seed() {
-        let arguments =
-            Arguments { cpus: Some(3), workload: Some("bomb".to_owned()), ..Default::default() };
+        let arguments = Arguments { cpus: Some(3), workload: Some("bomb".to_owned()), ..Default::default() };
         let exploration = Exploration { image: Path::new("explore"), arguments: &arguments, first: 7 };
         let words = exploration.words(7);
         assert!(

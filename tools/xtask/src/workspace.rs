@@ -54,11 +54,6 @@ impl Workspace {
         self.target.join("cross")
     }
 
-    /// The target directory of images that are programs of this host.
-    pub(crate) fn hosted_target(&self) -> PathBuf {
-        self.target.join("hosted")
-    }
-
     /// The target directory of the loom models, which are built with their own flags.
     pub(crate) fn loom_target(&self) -> PathBuf {
         self.target.join("loom")
