@@ -2,6 +2,7 @@
 //! that nothing is left that could give a verdict.
 //!
 //! expect: no-verdict
+//! deadline: 4
 #![no_std]
 #![no_main]
 
