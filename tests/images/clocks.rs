@@ -33,11 +33,11 @@ test!(
 
 test!(the_wall_clock_goes_with_the_counter_and_can_be_set, {
     /// What the wall clock has in front of the counter: between these two, however long the looks are apart.
-    fn ahead() -> (u64, u64) {
+    fn ahead() -> (i64, i64) {
         let before = now_ns();
         let wall = realtime_ns();
         let after = now_ns();
-        (wall.wrapping_sub(after), wall.wrapping_sub(before))
+        (wall.wrapping_sub(after) as i64, wall.wrapping_sub(before) as i64)
     }
     let first = ahead();
     let _slept = sleep(10_000_000);
@@ -47,7 +47,7 @@ test!(the_wall_clock_goes_with_the_counter_and_can_be_set, {
     set_realtime(LONG_AGO);
     let now = realtime_ns();
     assert!(now >= LONG_AGO && now - LONG_AGO <= now_ns() - before, "{now}");
-    set_realtime(now_ns() + first.0);
+    set_realtime(now_ns().wrapping_add_signed(first.1));
 });
 
 test!(

@@ -2,7 +2,7 @@
 //! that nothing is left that could give a verdict.
 //!
 //! expect: no-verdict
-//! deadline: 5
+//! deadline: 4
 #![no_std]
 #![no_main]
 

@@ -1,11 +1,10 @@
 //! Machine time: the time in which an emulated machine's CPUs could run. Every deadline of an emulated guest counts it.
 //!
 //! A guest on a busy host is slow through no fault of its own, so a deadline by the wall clock would judge the host's
-//! load. The scheduler of the host counts for each thread how long it was ready to run and had no CPU
-//! (`/proc/PID/task/TID/schedstat`); the wall clock without the longest of these waits among the emulator's threads, look
-//! by look, is the machine time. Time in which the guest sleeps counts, because a thread that sleeps does not wait for a
-//! CPU, so that a guest that sleeps for ever meets its deadline like one that computes for ever. Where the host does not
-//! count waits, machine time is the wall clock.
+//! load. The scheduler of the host counts for each thread how long it ran, and how long it was ready to run and had no CPU
+//! (`/proc/PID/task/TID/schedstat`). Of the time in which the emulator's threads wanted to run, machine time is the part
+//! that they got; time in which they all slept counts whole, so that a guest that sleeps for ever meets its deadline like
+//! one that computes for ever. Where the host does not count, machine time is the wall clock.
 //!
 //! The counter of the guest goes with the wall clock. A test image therefore learns its machine time from a file, which
 //! [`MachineTime::elapsed`] writes and the guest reads by semihosting (`tests/support/machine_time.rs`). Whoever watches
@@ -20,8 +19,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-/// How often to look: no wait is forgotten in between, but what a guest is told is as old as that.
+/// How often to look: what a guest is told is as old as that.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The span over which runs and waits are compared. A wait is counted when it ends: against this span it is short.
+const SPAN: Duration = Duration::from_secs(2);
+
+/// What the host has counted of a thread.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Counted {
+    /// How long it has run.
+    ran: Duration,
+    /// How long it has waited for a CPU.
+    waited: Duration,
+}
+
+/// Each thread, by its number.
+type Threads = BTreeMap<OsString, Counted>;
 
 /// The machine time of one emulator, from its start on.
 #[derive(Debug)]
@@ -29,10 +43,8 @@ pub(crate) struct MachineTime {
     started: Instant,
     /// The directory of the emulator's threads.
     threads: PathBuf,
-    /// How long each thread had waited at the last look.
-    waited: BTreeMap<OsString, Duration>,
-    /// The longest waits of all looks, together.
-    held_up: Duration,
+    /// When the span began, by the wall clock and in machine time, and what had been counted then.
+    span: (Duration, Duration, Threads),
     /// What the last look gave: time never goes back.
     latest: Duration,
     /// Where the guest reads.
@@ -52,8 +64,7 @@ impl MachineTime {
         Ok(Self {
             started: Instant::now(),
             threads: format!("/proc/{emulator}/task").into(),
-            waited: BTreeMap::new(),
-            held_up: Duration::ZERO,
+            span: Default::default(),
             latest: Duration::ZERO,
             told: told.map(open).transpose()?,
         })
@@ -61,11 +72,15 @@ impl MachineTime {
 
     /// Looks how much machine time has passed, and tells the guest.
     pub(crate) fn elapsed(&mut self) -> Duration {
-        // The threads first: a wait that is missed by this look belongs to the next.
-        let waited = waits(&self.threads);
-        self.held_up += longest(&self.waited, &waited);
-        self.waited = waited;
-        self.latest = self.latest.max(self.started.elapsed().saturating_sub(self.held_up));
+        let (wall, counted) = (self.started.elapsed(), count(&self.threads));
+        let (begun, machine, before) = &self.span;
+        let span = wall - *begun;
+        let Counted { ran, waited } = together(before, &counted);
+        let now = *machine + granted(span, ran, waited);
+        if span >= SPAN {
+            self.span = (wall, now, counted);
+        }
+        self.latest = self.latest.max(now);
         if let Some(told) = &self.told {
             // Without it the guest takes itself to be faster than it is, and its deadlines are longer.
             let _ = told.write_all_at(written(self.latest).as_bytes(), 0);
@@ -74,56 +89,75 @@ impl MachineTime {
     }
 }
 
+/// The machine time in a span of `wall` in which all threads together ran, and waited for a CPU, for so long.
+fn granted(wall: Duration, ran: Duration, waited: Duration) -> Duration {
+    let wanted = ran + waited;
+    if wanted <= wall {
+        // One thread at a time at most wanted to run: whatever it waited is lost.
+        wall - waited
+    } else {
+        wall.mul_f64(ran.as_secs_f64() / wanted.as_secs_f64())
+    }
+}
+
 /// Machine time as the guest reads it: nanoseconds in twenty digits, so that each time replaces the last one whole.
 pub(crate) fn written(time: Duration) -> String {
     format!("{:020}\n", time.as_nanos())
 }
 
-/// How long each thread has waited for a CPU so far; nothing where that is not counted or the process is gone.
-fn waits(threads: &Path) -> BTreeMap<OsString, Duration> {
+/// What has been counted of each thread; nothing where that is not done or the process is gone.
+fn count(threads: &Path) -> Threads {
     let threads = fs::read_dir(threads).into_iter().flatten().flatten();
-    let wait = |thread: fs::DirEntry| {
+    let read = |thread: fs::DirEntry| {
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        Some((thread.file_name(), wait_in(&text)?))
+        Some((thread.file_name(), counted_in(&text)?))
     };
-    threads.filter_map(wait).collect()
+    threads.filter_map(read).collect()
 }
 
-/// The wait in a line of `schedstat`, which has three numbers: nanoseconds on a CPU, nanoseconds without, time slices.
-fn wait_in(line: &str) -> Option<Duration> {
-    Some(Duration::from_nanos(line.split_whitespace().nth(1)?.parse().ok()?))
+/// What the threads that there are now have done since `before`, all together.
+fn together(before: &Threads, now: &Threads) -> Counted {
+    now.iter().fold(Counted::default(), |sum, (thread, now)| {
+        let before = before.get(thread).copied().unwrap_or_default();
+        Counted {
+            ran: sum.ran + now.ran.saturating_sub(before.ran),
+            waited: sum.waited + now.waited.saturating_sub(before.waited),
+        }
+    })
 }
 
-/// The longest wait of a thread between two looks. A thread that is new has waited since its start.
-fn longest(before: &BTreeMap<OsString, Duration>, now: &BTreeMap<OsString, Duration>) -> Duration {
-    let since = |(thread, wait): (&OsString, &Duration)| {
-        wait.saturating_sub(before.get(thread).copied().unwrap_or_default())
-    };
-    now.iter().map(since).max().unwrap_or_default()
+/// What a line of `schedstat` says: nanoseconds on a CPU, nanoseconds ready without one, and the number of time slices.
+fn counted_in(line: &str) -> Option<Counted> {
+    let mut numbers = line.split_whitespace().map(|number| number.parse().ok().map(Duration::from_nanos));
+    Some(Counted { ran: numbers.next()??, waited: numbers.next()?? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn looks(waits: &[(&str, u64)]) -> BTreeMap<OsString, Duration> {
-        waits.iter().map(|(thread, wait)| (OsString::from(thread), Duration::from_millis(*wait))).collect()
+    #[test]
+    fn what_the_threads_got_of_what_they_wanted_counts() {
+        let granted = |wall, ran, waited| {
+            let [wall, ran, waited] = [wall, ran, waited].map(Duration::from_millis);
+            granted(wall, ran, waited).as_millis()
+        };
+        assert_eq!(granted(1000, 0, 0), 1000, "all sleep");
+        assert_eq!(granted(1000, 1000, 0), 1000, "one computes");
+        assert_eq!(granted(1000, 4000, 0), 1000, "four compute");
+        assert_eq!(granted(1000, 100, 900), 100, "one computes on a busy host, wherever it runs");
+        assert_eq!(granted(1000, 400, 3600), 100, "four do");
+        assert_eq!(granted(1000, 10, 90), 910, "one computes now and then");
+        assert_eq!(granted(1000, 2000, 2000), 500, "four on two CPUs");
+        assert_eq!(granted(50, 0, 200), 0, "a wait that began before");
     }
 
     #[test]
-    fn the_thread_that_waited_longest_counts() {
-        let before = looks(&[("1", 10), ("2", 500), ("3", 7)]);
-        let now = looks(&[("1", 40), ("2", 510), ("4", 20)]);
-        assert_eq!(longest(&before, &now), Duration::from_millis(30));
-        assert_eq!(longest(&before, &before), Duration::ZERO);
-        assert_eq!(longest(&before, &BTreeMap::new()), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_wait_is_the_second_number() {
-        assert_eq!(wait_in("106283 6751010 2\n"), Some(Duration::from_nanos(6_751_010)));
-        assert_eq!(wait_in(""), None);
-        assert_eq!(wait_in("1 x 2"), None);
+    fn runs_and_waits_are_the_first_two_numbers() {
+        let counted = Counted { ran: Duration::from_nanos(106_283), waited: Duration::from_nanos(6_751_010) };
+        assert_eq!(counted_in("106283 6751010 2\n"), Some(counted));
+        assert_eq!(counted_in(""), None);
+        assert_eq!(counted_in("1 x 2"), None);
     }
 
     #[test]
@@ -134,24 +168,36 @@ mod tests {
         assert!(time.elapsed() >= Duration::from_millis(5));
     }
 
+    #[test]
+    fn a_thread_that_has_ended_takes_nothing_back() {
+        let threads = |threads: &[(&str, u64, u64)]| -> Threads {
+            let one = |(name, ran, waited): &(&str, u64, u64)| {
+                let [ran, waited] = [ran, waited].map(|time| Duration::from_millis(*time));
+                (OsString::from(name), Counted { ran, waited })
+            };
+            threads.iter().map(one).collect()
+        };
+        let (before, now) =
+            (threads(&[("1", 10, 20), ("2", 900, 900)]), threads(&[("1", 15, 40), ("3", 1, 2)]));
+        let expected = Counted { ran: Duration::from_millis(6), waited: Duration::from_millis(22) };
+        assert_eq!(together(&before, &now), expected);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn threads_that_have_no_cpu_do_not_age() {
         // Twice as many threads as CPUs: each waits for about half of the time.
         let mut time = MachineTime::of(std::process::id(), None).unwrap();
         let cpus = std::thread::available_parallelism().unwrap().get();
-        let until = Instant::now() + Duration::from_millis(500);
-        std::thread::scope(|scope| {
+        let until = Instant::now() + Duration::from_millis(800);
+        let (machine, wall) = std::thread::scope(|scope| {
             for _ in 0..2 * cpus {
                 scope.spawn(|| while Instant::now() < until {});
             }
-            while Instant::now() < until {
-                std::thread::sleep(LOOK_EVERY);
-                time.elapsed();
-            }
+            std::thread::sleep(Duration::from_millis(600));
+            (time.elapsed(), time.started.elapsed())
         });
-        let (machine, wall) = (time.elapsed(), time.started.elapsed());
-        assert!(machine < wall * 9 / 10, "{machine:?} of {wall:?}");
+        assert!(machine < wall * 9 / 10 && machine > wall / 100, "{machine:?} of {wall:?}");
     }
 
     #[test]

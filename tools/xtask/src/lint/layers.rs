@@ -11,7 +11,7 @@ pub(super) const KERNEL: &str = "src/kernel/src";
 
 /// The layers of the kernel, from the top. A module imports from its own layer and those below.
 const LAYERS: &[&[&str]] = &[
-    &["boot", "panic"],
+    &["boot", "panic", "testing"],
     &["api"],
     &["start"],
     &["payload"],

@@ -13,7 +13,6 @@ use super::entry::{self, is_explored as explored};
 use super::machine::{self, vcpu};
 use super::words::{INDEX, THREAD};
 use super::{counter, explore};
-use crate::thread::Thread;
 
 /// Longest line of a trace.
 const LINE: usize = 200;
@@ -79,11 +78,10 @@ fn tell(event: impl FnOnce() -> Event) {
 
 /// Writes one line, in one piece.
 fn trace(event: &Event) {
-    let thread = THREAD.get() as *const Thread;
-    // SAFETY: null, or the running thread's record, which is never freed.
-    let index = unsafe { thread.as_ref() }.map_or(0, |thread| thread.index);
+    // By its record's address: what a record is, is known above.
+    let thread = THREAD.get();
     let mut line = heapless::String::<LINE>::new();
-    let _cut = writeln!(line, "trace: {} cpu{} thread{index} {event}", counter::now(), INDEX.get());
+    let _cut = writeln!(line, "trace: {} cpu{} thread {thread:#x} {event}", counter::now(), INDEX.get());
     entry::write(libc::STDOUT_FILENO, line.as_bytes());
 }
 
