@@ -3,13 +3,14 @@
 //! Layers, each using only what stands to its right:
 //!
 //! ```text
-//! {api, hermit, testing} > start > proc > input > work > {sync, time} > sched > thread > cpu > {console, drivers, board} > mem > arch
+//! {boot, panic, testing} > api > start > payload > hermit > proc > input > work > random > {sync, time} > sched > thread >
+//!     cpu > chainload > shutdown > {console, drivers, board} > mem > arch
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
-//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. `boot`, `chainload`, `panic`, `payload`
-//! and `random` see everything. What a lower layer needs of a higher one it takes as a hook at boot (exception hooks, undertaker,
-//! executioner, accounting). Only `arch` has assembly, only `arch` and `drivers` touch device registers.
+//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. What a lower layer needs of a higher
+//! one it takes as a hook at boot (exception hooks, undertaker, executioner, accounting). Only `arch` has assembly, only `arch`
+//! and `drivers` touch device registers, and they alone know whether the machine is a board or a process of Linux.
 //!
 //! Lock order, outer first: a queue of waiters, a parent's brood, process 1's brood, a crew; then, each alone, the
 //! table depots, timers, mailbox-free scheduler state, stack slots, frames, heap, the UART.
