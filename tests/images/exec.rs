@@ -5,9 +5,9 @@
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Errno, LwpHandle, Mutex, Pid, Program, Signal, SpawnAttributes, State, WaitReason, at_exit,
-    exec, exit, getpid, gettid, kill, kill_lwp, lwp_run, lwp_spawn, lwps, preempt_disable, rm_at_exit,
-    set_auto_reap, spawn, usage, yield_now,
+    Arguments, Errno, LwpHandle, LwpState, Mutex, Pid, Program, Signal, SpawnAttributes, State, WaitReason,
+    at_exit, exec, exit, getpid, gettid, kill, kill_lwp, lwp_run, lwp_spawn, lwps, preempt_disable,
+    rm_at_exit, set_auto_reap, spawn, usage, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu,
@@ -312,8 +312,8 @@ test!(
 );
 
 test!(
-    /// T29: the LWP that was first is killed alone before its new program runs, while another one asks: nobody is
-    /// left who could go on, so the process ends as if its last LWP had left. The exit hook is called once for each.
+    /// T29: the LWP that was first is killed alone before its new program runs, while another one asks: no LWP is left
+    /// that could go on, so the process ends as if its last LWP had left. The exit hook is called once for each.
     t029_the_first_is_killed_alone,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -326,27 +326,36 @@ test!(
             Ok(word) => word,
             Err(_) => panic!("it is ASCII"),
         };
-        fn replace_with(words: usize) -> ! {
-            let error = exec(&Program::new("seventh", |_| 7), &[WORD; 16][..words], 0);
+        fn replace_by_seventh() -> ! {
+            let error = exec(&Program::new("seventh", |_| 7), &[WORD; 16], 0);
             panic!("exec came back: {error}");
         }
+        /// The first LWP calls exec now.
+        static ASKS: AtomicBool = AtomicBool::new(false);
         fn kill_the_first(pause: usize) -> usize {
-            LINE.cross(2);
+            while !ASKS.load(Ordering::Acquire) {
+                core::hint::spin_loop();
+            }
             asphodel_test::dawdle(pause);
             // It may be gone already, with all others.
             let _killed = kill_lwp(1);
-            replace_with(16)
+            replace_by_seventh()
         }
         assert_eq!(at_exit(hook), Ok(()));
         let mut codes = [0_u32; 2];
         for round in race_rounds() {
-            LINE.reset();
+            ASKS.store(false, Ordering::Relaxed);
             let pid = spawn_child(
                 |arguments| {
-                    let (words, pause) = (arguments.number() % 8, arguments.number() / 8 % 64 * 32);
+                    let pause = arguments.number() % 32 * 64;
                     drop(lwp_spawn(kill_the_first, pause, &on_cpu(1 % cpus())));
-                    LINE.cross(2);
-                    replace_with(words)
+                    if cpus() > 1 {
+                        eventually("the other LWP runs", || {
+                            lwps(getpid()).iter().any(|lwp| lwp.tid == 2 && lwp.state == LwpState::Running)
+                        });
+                    }
+                    ASKS.store(true, Ordering::Release);
+                    replace_by_seventh()
                 },
                 round as usize,
             );

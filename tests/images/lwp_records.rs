@@ -140,38 +140,42 @@ test!(
 );
 
 test!(
-    /// T85: a holder in another process pins the stack again and again while the LWP's process ends: the pin is refused
-    /// or given back, and no record or stack is lost.
+    /// T85: a holder in another process pins stacks again and again while the LWPs' process ends: each pin is refused or
+    /// given back, and no record or stack is lost.
     t085_a_pin_from_outside_meets_the_end,
     deadline_ms = RACE_DEADLINE_MS,
     {
-        static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);
+        const LWPS: usize = 8;
+        static HANDLES: Mutex<heapless::Vec<LwpHandle, LWPS>> = Mutex::new(heapless::Vec::new());
+        set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
         let before = census();
         let mut pins = 0_u64;
         for _ in race_rounds() {
             let pid = spawn_child(
                 |_| {
-                    *HANDLE.lock() = Some(start(return_at_once, 0));
+                    // Beside the holder, not behind it.
+                    set_affinity(on_cpu(1 % cpus()).affinity).expect("the CPU is online");
+                    *HANDLES.lock() = (0..LWPS).map(|_| start(return_at_once, 0)).collect();
                     0
                 },
                 0,
             );
-            let handle = loop {
-                let handle = HANDLE.lock().take();
-                match handle {
-                    Some(handle) => break handle,
-                    None => yield_now(),
+            let handles = loop {
+                let handles = core::mem::take(&mut *HANDLES.lock());
+                if !handles.is_empty() {
+                    break handles;
                 }
+                yield_now();
             };
             while wait4(pid.raw(), WNOHANG).expect("it is a child").is_none() {
-                for _ in 0..8 {
+                for handle in &handles {
                     pins += u64::from(handle.pin_stack().is_some());
                 }
                 if cpus() == 1 {
                     yield_now();
                 }
             }
-            assert!(handle.has_ended() && handle.pin_stack().is_none());
+            assert!(handles.iter().all(|handle| handle.has_ended() && handle.pin_stack().is_none()));
         }
         eventually("everything is back", || census() == before);
         asphodel::api::println!("# {pins} pins");

@@ -619,7 +619,7 @@ struct Tokens {
     served: Bell,
 }
 
-/// Nobody owns it.
+/// The owner of a token that no thread has.
 const FREE: u32 = u32::MAX;
 
 impl Tokens {
@@ -677,7 +677,7 @@ impl Tokens {
     }
 }
 
-/// The second token comes free while the first one is held for as long as nobody has had the second.
+/// The second token comes free while the first one is held until a thread has had the second.
 fn second_token_comes_free(awaited_first: bool) {
     let tokens = Arc::new(Tokens {
         place: Place::new(2),

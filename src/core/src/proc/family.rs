@@ -12,6 +12,7 @@ use crate::id::Pid;
 use crate::list::{Links, List, Nodes};
 use crate::proc::gate::{Claim, Gate};
 use crate::shim::atomic::{AtomicU32, Ordering};
+use crate::shim::const_unless_loom;
 use crate::shim::guarded::Cell32;
 use crate::wait::select::Selector;
 
@@ -31,15 +32,16 @@ pub struct Kin {
 }
 
 impl Kin {
-    /// Of a record that is not in use.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            sibling: Links::new(),
-            parent: AtomicU32::new(NOBODY),
-            pid: Cell32::new(0),
-            group: Cell32::new(0),
-            flags: Cell32::new(0),
+    const_unless_loom! {
+        /// Of a record that is not in use.
+        pub fn new() -> Self {
+            Self {
+                sibling: Links::new(),
+                parent: AtomicU32::new(NOBODY),
+                pid: Cell32::new(0),
+                group: Cell32::new(0),
+                flags: Cell32::new(0),
+            }
         }
     }
 

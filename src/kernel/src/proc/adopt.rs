@@ -50,7 +50,7 @@ pub(crate) fn publish(process: &'static Process) {
         if let Received::Unwanted(claim) = received {
             // What it used is not its parent's, who has not waited for it (getrusage(2)): process 1 gets it (I11).
             wait::bury(process, PROCESSES.get(INIT), claim);
-            // Nobody else can reap it: told when its place is free.
+            // No wait can reap it: its signal comes when its place is free.
             parent.pending.post(signal);
         }
         parent.signalled.wake_all();

@@ -55,10 +55,10 @@ pub(crate) async fn publish(w: &World, process: &Process) {
             // Process 1 gets what it used: the parent, without children, can have ended (I11).
             wait::count(w, process, if w.has(Bug::CountedLate) { parent } else { w.process(INIT) });
             wait::bury(w, process, claim).await;
-            w.at(What::PostSignal, parent.slot).await;
-            kill::record(parent, signal);
+            kill::post(w, parent, signal).await;
+        } else {
+            kill::announce(w, parent).await;
         }
-        kill::announce(w, parent).await;
         if !silent {
             wait_queue::wake_all(w, QueueId::Children(parent.slot)).await;
             due.set(due.get() - 1);

@@ -47,47 +47,33 @@ impl Handle {
     /// Keeps its stack mapped as well; `false`: it may be gone, or is pinned.
     pub(crate) async fn pin(self, w: &World) -> bool {
         service(w, async {
-            let Some(thread) = self.hold(w).await else { return false };
             w.at(What::Hold, self.thread).await;
-            let pinned = thread.remains.try_pin();
-            let mut ours = false;
-            if pinned {
-                thread.seen.pins.set(thread.seen.pins.get() + 1);
-                w.at(What::Hold, self.thread).await;
-                ours = thread.handle.get() == self.key;
+            let thread = w.thread(self.thread);
+            if !thread.remains.try_pin() {
+                return false;
             }
+            thread.seen.pins.set(thread.seen.pins.get() + 1);
+            w.at(What::Hold, self.thread).await;
+            let ours = thread.handle.get() == self.key;
             if ours {
                 thread.handle.set(self.key | PINNED);
-            } else if pinned {
+            } else {
                 undertaker::unpin(w, thread).await;
             }
-            undertaker::release(w, thread).await;
             ours
         })
         .await
     }
 
-    /// The LWP's record, with a hold on it; `None`: it was revoked.
-    async fn hold(self, w: &World) -> Option<&Thread> {
-        w.at(What::Hold, self.thread).await;
-        let thread = w.thread(self.thread);
-        if self.is_revoked(w) || !thread.remains.try_hold() {
-            return None;
-        }
-        thread.seen.holds.set(thread.seen.holds.get() + 1);
-        Some(thread)
-    }
-
     /// The pin is not needed any more.
     pub(crate) async fn unpin(self, w: &World) {
         service(w, async {
-            let Some(thread) = self.hold(w).await else { return };
             w.at(What::Revoke, self.thread).await;
+            let thread = w.thread(self.thread);
             if thread.handle.get() == self.key | PINNED {
                 thread.handle.set(self.key);
                 undertaker::unpin(w, thread).await;
             }
-            undertaker::release(w, thread).await;
         })
         .await;
     }

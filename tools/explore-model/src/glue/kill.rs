@@ -203,10 +203,11 @@ pub(crate) async fn kill_lwp(w: &World, tid: u32) -> Result<(), Errno> {
 }
 
 /// Records `signal` as pending and wakes those who wait for it.
-async fn post(w: &World, process: &Process, signal: Signal) {
+pub(crate) async fn post(w: &World, process: &Process, signal: Signal) {
     w.at(What::PostSignal, process.slot).await;
     record(process, signal);
-    announce(w, process).await;
+    wake_all(w, process).await;
+    settle(process);
 }
 
 /// Records `signal` as pending, in the step that is being done; to be followed by [`announce`].
@@ -218,7 +219,13 @@ pub(crate) fn record(process: &Process, signal: Signal) {
 
 /// Wakes those who wait for a signal that has been recorded.
 pub(crate) async fn announce(w: &World, process: &Process) {
+    w.at(What::PostSignal, process.slot).await;
     wake_all(w, process).await;
+    settle(process);
+}
+
+/// A signal that was recorded has been announced.
+fn settle(process: &Process) {
     let due = &process.signalled.due;
     due.set(due.get() - 1);
 }

@@ -142,7 +142,7 @@ const EDITS: &[Edit] = &[
     ),
     edit(
         QUEUE,
-        "nobody told of a wake-up to pass on",
+        "a wake-up to pass on is not reported",
         "    !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
         "    queue.with(|waiters| waiters.withdraw(sleepers, thread));\n    false\n}",
     ),
