@@ -3,7 +3,6 @@
 //!
 //! Each test runs rounds of one workload for some seconds; what was promised is checked by the workload itself, and the runner
 //! finds whatever is left behind: processes, LWPs, stacks, single bytes of the heap. `storm=N` makes the same choices again.
-//! race: yes
 //! deadline: 180
 //! soak: rounds=3000
 //! soak-deadline: 3600
