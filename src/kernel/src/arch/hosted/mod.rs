@@ -16,7 +16,7 @@
 //! | `explore` | explore mode: the scheduler of virtual CPUs |
 //! | `observe` | events: their trace, and the observer of an exploration |
 //! | `run` | run mode: host threads, timers, waiting |
-//! | `words` | the four registers that each CPU has for the kernel, in thread-local storage |
+//! | `words`, `word_access` | the four registers that each CPU has for the kernel, in thread-local storage |
 //! | `signal`, `saved` | signals: from a host signal to the kernel's exception hooks, and back |
 //! | `memory` | RAM, and the table that says what is mapped where |
 //! | all others | what `arch` lists, made of the above |
@@ -43,14 +43,16 @@ pub(super) mod run;
 #[cfg_attr(target_arch = "x86_64", path = "saved_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "saved_aarch64.rs")]
 mod saved;
+mod saved_context;
 pub(super) mod signal;
 pub(super) mod space;
 mod spin_mutex;
 #[cfg_attr(target_arch = "x86_64", path = "switch_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "switch_aarch64.rs")]
 pub(super) mod switch;
-#[cfg_attr(target_arch = "x86_64", path = "words_x86_64.rs")]
-#[cfg_attr(target_arch = "aarch64", path = "words_aarch64.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "word_access_x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "word_access_aarch64.rs")]
+mod word_access;
 mod words;
 
 pub use fault::Fault;

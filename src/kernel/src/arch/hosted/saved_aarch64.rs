@@ -9,7 +9,8 @@ use core::mem::offset_of;
 
 use super::frame::TrapFrame;
 use super::signal;
-use super::words::{MASKED, PENDING, SIGNAL_STACK, Word, restart};
+use super::word_access::restart;
+use super::words::{MASKED, PENDING, SIGNAL_STACK};
 
 /// Bytes below the stack pointer that belong to the interrupted function: none.
 pub(super) const RED_ZONE: usize = 0;
@@ -183,14 +184,6 @@ unsafe extern "C" {
     fn asphodel_return_end();
 }
 
-const PENDING_OFFSET: usize = offset_of_word(PENDING);
-const SIGNAL_STACK_OFFSET: usize = offset_of_word(SIGNAL_STACK);
-const MASKED_OFFSET: usize = offset_of_word(MASKED);
-
-const fn offset_of_word<const OFFSET: usize>(_: Word<OFFSET>) -> usize {
-    OFFSET
-}
-
 // A signal that comes between the first instruction and the system call begins it anew (`restart_return`): so nothing that
 // becomes pending meanwhile is left, and the stack for signals is that of the host thread that makes the call.
 global_asm!(
@@ -219,9 +212,9 @@ asphodel_return_end:
     brk     #0
     .popsection
 "#,
-    PENDING = const PENDING_OFFSET,
-    SIGNAL_STACK = const SIGNAL_STACK_OFFSET,
-    MASKED = const MASKED_OFFSET,
+    PENDING = const PENDING.offset(),
+    SIGNAL_STACK = const SIGNAL_STACK.offset(),
+    MASKED = const MASKED.offset(),
     STACK = const DESCRIPTION + offset_of!(Context, uc_stack),
     interrupt = sym signal::interrupted_again,
 );

@@ -232,16 +232,8 @@ asphodel_return_end:
     ud2
     .popsection
 "#,
-    PENDING = const PENDING_OFFSET,
-    SIGNAL_STACK = const SIGNAL_STACK_OFFSET,
-    MASKED = const MASKED_OFFSET,
+    PENDING = const PENDING.offset(),
+    SIGNAL_STACK = const SIGNAL_STACK.offset(),
+    MASKED = const MASKED.offset(),
     interrupt = sym signal::interrupted_again,
 );
-
-const PENDING_OFFSET: usize = offset_of_word(PENDING);
-const SIGNAL_STACK_OFFSET: usize = offset_of_word(SIGNAL_STACK);
-const MASKED_OFFSET: usize = offset_of_word(MASKED);
-
-const fn offset_of_word<const OFFSET: usize>(_: super::words::Word<OFFSET>) -> usize {
-    OFFSET
-}

@@ -4,7 +4,8 @@
 //! stack pointer in the thread's record. Used by the scheduler, and under exploration for virtual CPUs.
 
 use core::arch::{asm, naked_asm};
-use core::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use super::saved_context::SavedContext;
 
 /// Words that `switch` saves: rbx, rbp, r12 to r15, and the return address.
 const SAVED: usize = 7;
@@ -93,32 +94,4 @@ pub(crate) unsafe fn prepare(top: usize, body: extern "C" fn(usize) -> !, argume
         unsafe { bottom.add(index).write(value) };
     }
     bottom as u64
-}
-
-/// The stack pointer of a context that does not run. Not one of the shim's atomics: `switch` stores past their buffers.
-#[derive(Debug)]
-pub(crate) struct SavedContext(AtomicU64);
-
-impl SavedContext {
-    /// Of a thread that has no context yet.
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Where `switch` stores to.
-    #[inline(always)]
-    pub(crate) fn slot(&self) -> *mut u64 {
-        self.0.as_ptr()
-    }
-
-    /// What `switch` loads.
-    #[inline(always)]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Sets the context of a new thread.
-    pub(crate) fn set(&self, stack_pointer: u64) {
-        self.0.store(stack_pointer, Ordering::Relaxed);
-    }
 }

@@ -1,43 +1,12 @@
-//! The registers that each CPU has for the kernel, as words of the host thread's local storage.
+//! Access to the words of a CPU (`words`).
 //!
-//! A thread of the kernel may be moved to another CPU, which is another host thread, between any two instructions, and a
-//! word takes several: the address of the storage is read first. So each access is listed in a section of the executable,
-//! and the handler of signals begins one anew that it has interrupted ([`restart`]).
+//! It takes several instructions: the address of the storage is read first, and is another host thread's if the thread is
+//! moved in between. So each access is listed in a section of the executable, and the handler of signals begins one anew
+//! that it has interrupted ([`restart`]).
 
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 
-global_asm!(
-    r#"
-    .pushsection .tbss.asphodel_words, "awT", @nobits
-    .balign 64
-    .globl asphodel_words
-    .hidden asphodel_words
-    .type asphodel_words, @tls_object
-    .size asphodel_words, 64
-asphodel_words:
-    .zero 64
-    .popsection
-"#
-);
-
-/// Which word, by its offset in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Word<const OFFSET: usize>;
-
-/// Not 0 while interrupts are masked.
-pub(super) const MASKED: Word<0> = Word;
-/// The running thread's pointer.
-pub(super) const THREAD: Word<8> = Word;
-/// The pointer to the CPU's own data.
-pub(super) const CPU: Word<16> = Word;
-/// The program's thread-local storage pointer.
-pub(super) const TLS: Word<24> = Word;
-/// Index of the CPU.
-pub(super) const INDEX: Word<32> = Word;
-/// Lowest address of the host thread's stack for signals.
-pub(super) const SIGNAL_STACK: Word<40> = Word;
-/// Address of the CPU's pending interrupts.
-pub(super) const PENDING: Word<48> = Word;
+use super::words::Word;
 
 /// An access to a word, from the address of the storage on, listed in the section of such accesses.
 macro_rules! access {

@@ -1,0 +1,46 @@
+//! The registers that each CPU has for the kernel, as words of the host thread's local storage.
+//!
+//! A thread of the kernel may be moved to another CPU, which is another host thread, between any two instructions. No
+//! address of a word is ever kept by the kernel; how one is read and written all the same is `word_access`'s.
+
+use core::arch::global_asm;
+
+global_asm!(
+    r#"
+    .pushsection .tbss.asphodel_words, "awT", @nobits
+    .balign 64
+    .globl asphodel_words
+    .hidden asphodel_words
+    .type asphodel_words, @tls_object
+    .size asphodel_words, 64
+asphodel_words:
+    .zero 64
+    .popsection
+"#
+);
+
+/// Which word, by its offset in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word<const OFFSET: usize>;
+
+/// Not 0 while interrupts are masked.
+pub(super) const MASKED: Word<0> = Word;
+/// The running thread's pointer.
+pub(super) const THREAD: Word<8> = Word;
+/// The pointer to the CPU's own data.
+pub(super) const CPU: Word<16> = Word;
+/// The program's thread-local storage pointer.
+pub(super) const TLS: Word<24> = Word;
+/// Index of the CPU.
+pub(super) const INDEX: Word<32> = Word;
+/// Lowest address of the host thread's stack for signals.
+pub(super) const SIGNAL_STACK: Word<40> = Word;
+/// Address of the CPU's pending interrupts.
+pub(super) const PENDING: Word<48> = Word;
+
+impl<const OFFSET: usize> Word<OFFSET> {
+    /// Its offset in bytes, for assembly.
+    pub(super) const fn offset(self) -> usize {
+        OFFSET
+    }
+}
