@@ -2,10 +2,10 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, Program, RUSAGE_THREAD, Semaphore, SpawnAttributes, Usage, Woken, exit, getpid, getrusage,
-    lwp_spawn, now_ns, process, scale, set_affinity, spawn, usage, yield_now,
+    Arguments, Program, RUSAGE_THREAD, Semaphore, SpawnAttributes, Usage, Woken, exit, getrusage, lwp_spawn,
+    now_ns, scale, set_affinity, spawn, usage, yield_now,
 };
-use asphodel_test::{assert_exited, cpus, eventually, on_cpu, spawn_child, test, wait_exit};
+use asphodel_test::{assert_exited, cpus, on_cpu, spawn_child, spin_until_off_cpu, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -35,7 +35,7 @@ test!(
         let take = |times| (0..times).filter(|_| UNITS.wait() != Woken::Ready).count();
         let handle = lwp_spawn(take, 20, &on_cpu(1 % cpus())).expect("an LWP can be made");
         for _ in 0..20 {
-            eventually("it sleeps", || process(getpid()).is_some_and(|report| report.sleeping == 1));
+            spin_until_off_cpu(handle.tid());
             UNITS.post();
         }
         assert_eq!(handle.join(), Ok(Some(0)));

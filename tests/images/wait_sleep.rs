@@ -12,7 +12,7 @@ use asphodel::api::{
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, await_zombie, cpus, dawdle, eventually, on_cpu, race_rounds,
-    spawn_child, test, wait_exit,
+    spawn_child, spin_until_off_cpu, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -178,9 +178,7 @@ test!(
             };
             set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
             let waiter = lwp_spawn(waits, pid.raw() as usize, &on_cpu(1 % cpus())).expect("an LWP can be made");
-            while process(getpid()).is_none_or(|report| report.sleeping != 1) {
-                core::hint::spin_loop();
-            }
+            spin_until_off_cpu(waiter.tid());
             GO.post();
             while !waiter.has_ended() {
                 core::hint::spin_loop();

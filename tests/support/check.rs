@@ -5,8 +5,8 @@
 //! that another LWP brings about is read after a wait for it, never right away.
 
 use asphodel::api::{
-    Arguments, CpuMask, Event, Group, LwpAttributes, Pid, Program, Report, Signal, SpawnAttributes, State,
-    Status, boot_argument, cpus_online, getpid, process, sleep, spawn, wait4,
+    Arguments, CpuMask, Event, Group, LwpAttributes, LwpState, Pid, Program, Report, Signal, SpawnAttributes,
+    State, Status, boot_argument, cpus_online, getpid, lwps, process, sleep, spawn, wait4,
 };
 
 use crate::deadline;
@@ -118,4 +118,12 @@ pub fn await_asleep(count: u32) {
     eventually("the other LWPs sleep", || {
         process(getpid()).is_some_and(|report| report.sleeping == count && report.lwps == count + 1)
     });
+}
+
+/// Waits until the LWP `tid` of the calling process sleeps and has left its CPU, so that the switch is counted: what
+/// [`asphodel::api::process`] says is true earlier, when it still may find that it need not sleep. Does not switch.
+pub fn spin_until_off_cpu(tid: u32) {
+    while !lwps(getpid()).iter().any(|lwp| lwp.tid == tid && lwp.state == LwpState::Sleeping) {
+        core::hint::spin_loop();
+    }
 }
