@@ -78,8 +78,14 @@ const COMMANDS: [Command; 15] = [
         run: trace,
     },
     Command { name: "cpus", usage: "", help: "shows what each CPU does", words: 0, run: cpus },
-    Command { name: "park", usage: "CPU", help: "keeps a CPU from taking work", words: 1, run: park },
-    Command { name: "unpark", usage: "CPU", help: "lets it take work again", words: 1, run: unpark },
+    Command {
+        name: "deactivate",
+        usage: "CPU",
+        help: "keeps a CPU from taking work",
+        words: 1,
+        run: deactivate,
+    },
+    Command { name: "activate", usage: "CPU", help: "lets it take work again", words: 1, run: activate },
     Command { name: "free", usage: "", help: "shows memory: frames, heap, stacks", words: 0, run: free },
     Command {
         name: "uptime",
@@ -214,13 +220,13 @@ fn cpus(_words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
     Ok(Next::Line)
 }
 
-fn park(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
-    api::cpu_park(cpu(words)?).map_err(|error| error.to_string())?;
+fn deactivate(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    api::cpu_deactivate(cpu(words)?).map_err(|error| error.to_string())?;
     Ok(Next::Line)
 }
 
-fn unpark(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
-    api::cpu_unpark(cpu(words)?).map_err(|error| error.to_string())?;
+fn activate(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
+    api::cpu_activate(cpu(words)?).map_err(|error| error.to_string())?;
     Ok(Next::Line)
 }
 

@@ -1,4 +1,4 @@
-//! `crash`: a program that does what must end it, and nothing else.
+//! `crash`: a program whose only action is one that must end it.
 
 use core::hint::black_box;
 
@@ -14,7 +14,7 @@ program!("crash", crash);
 fn crash(arguments: &Arguments<'_>) -> i32 {
     match arguments.get(0).unwrap_or("null") {
         "null" => {
-            // SAFETY: none: the read is what is to be caught. Volatile, so that it is made.
+            // SAFETY: none: the test is that the read is caught. Volatile, so that it is not optimized away.
             let value = unsafe { black_box(core::ptr::null::<u32>()).read_volatile() };
             println!("crash: the null page holds {value:#x}");
         }
@@ -24,7 +24,7 @@ fn crash(arguments: &Arguments<'_>) -> i32 {
         "panic" => panic!("as asked for"),
         "text" => {
             let code = crash as fn(&Arguments<'_>) -> i32 as usize as *mut u32;
-            // SAFETY: none: code is mapped read-only, and the write is what is to be caught.
+            // SAFETY: none: code is mapped read-only, and the test is that the write is caught.
             unsafe { black_box(code).write_volatile(0) };
         }
         "data" => {
@@ -34,7 +34,7 @@ fn crash(arguments: &Arguments<'_>) -> i32 {
             function();
         }
         "heap" => {
-            // More than there can be: the allocator's refusal is a panic.
+            // More than is available: the allocator's refusal is a panic.
             let bytes: Vec<u8> = Vec::with_capacity(black_box(isize::MAX as usize));
             println!("crash: {} bytes were to be had", bytes.capacity());
         }
@@ -48,7 +48,7 @@ fn crash(arguments: &Arguments<'_>) -> i32 {
 #[expect(unconditional_recursion, reason = "the end of the stack is what is to be reached")]
 #[inline(never)]
 fn deepen(depth: usize) -> usize {
-    // Room of its own in each call, and work after it, or the call would become a jump.
+    // Each call has data of its own, and work after it, because it would become a jump otherwise.
     let room = black_box([depth; 16]);
     deepen(depth + 1) + black_box(room[0])
 }

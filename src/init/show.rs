@@ -126,7 +126,7 @@ pub(crate) fn cpus() {
         println!(
             "cpu{:<3} {:<7} switches {:>9}  interrupts {:>7}  idle {:>12}  queue {:>3}  {runs}",
             cpu.index,
-            if cpu.parked { "parked" } else { "online" },
+            if cpu.inactive { "inactive" } else { "online" },
             cpu.switches,
             cpu.interrupts,
             Seconds(scale().nanoseconds(cpu.idle_ticks)),

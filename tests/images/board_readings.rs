@@ -3,7 +3,9 @@
 #![no_std]
 #![no_main]
 
-use asphodel::api::{Readings, Woken, board_readings, lwp_run, now_ticks, scale, sleep, ticks_per_second};
+use asphodel::api::{
+    Readings, WaitResult, board_readings, lwp_run, now_ticks, scale, sleep, ticks_per_second,
+};
 use asphodel::arch::mmu;
 use asphodel::board;
 use asphodel_test::{cpus, on_cpu, test};
@@ -49,7 +51,7 @@ test!(all_cpus_may_ask_at_once, {
 
 test!(the_timer_has_the_rate_that_is_told, {
     let before = now_ticks();
-    assert_eq!(sleep(20_000_000), Woken::TimedOut);
+    assert_eq!(sleep(20_000_000), WaitResult::TimedOut);
     let ticks = now_ticks() - before;
     assert!(ticks >= ticks_per_second() / 50, "{ticks} ticks in 20 ms");
     assert!(scale().nanoseconds(ticks_per_second()).abs_diff(1_000_000_000) < 1_000);

@@ -356,7 +356,7 @@ test!(
 static SENT: AtomicU64 = AtomicU64::new(0);
 
 test!(
-    /// A-l02: masters and their children flood each other with signals: all end when they may, and are reaped.
+    /// A-l02: parents and their children flood each other with signals: all end when they may, and are reaped.
     l02_a_flood_of_signals,
     deadline_ms = 30_000,
     {
@@ -371,16 +371,16 @@ test!(
             }
             0
         }
-        fn master(arguments: &Arguments<'_>) -> i32 {
+        fn parent(arguments: &Arguments<'_>) -> i32 {
             let children = [0; 5].map(|_| spawn_child(floods, 0));
             floods(arguments);
             children.into_iter().map(|child| i32::from(wait_exit(child).status.code() != Some(0))).sum()
         }
-        let masters = [0; 4].map(|_| spawn_in(Group::New, master));
+        let parents = [0; 4].map(|_| spawn_in(Group::New, parent));
         eventually("many signals have been sent", || SENT.load(Ordering::Relaxed) > 2_000);
         STOP.store(true, Ordering::Release);
-        for master in masters {
-            assert_exited(wait_exit(master).status, 0);
+        for parent in parents {
+            assert_exited(wait_exit(parent).status, 0);
         }
     }
 );

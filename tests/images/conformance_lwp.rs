@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering
 
 use asphodel::api::{
     Callout, Condvar, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, LwpAttributes, LwpHandle,
-    Mutex, Pid, Priority, Semaphore, Signal, WaitQueue, Woken, census, extexit, getpid, gettid, kill,
+    Mutex, Pid, Priority, Semaphore, Signal, WaitQueue, WaitResult, census, extexit, getpid, gettid, kill,
     kill_lwp, lwp_run, lwp_spawn, memory, now_ns, process, set_affinity, set_priority, tsleep, wakeup_one,
     yield_now,
 };
@@ -251,11 +251,11 @@ test!(
         static CAME_BACK: AtomicU32 = AtomicU32::new(0);
         fn waits(kind: usize) -> usize {
             match kind {
-                0 => assert_eq!(UNITS.wait(), Woken::Ready),
+                0 => assert_eq!(UNITS.wait(), WaitResult::Ready),
                 1 => *MUTEX.lock() += 1,
                 2 => drop(CHANGED.wait(MUTEX.lock())),
-                3 => assert_eq!(QUEUE.wait(|| READY.swap(false, Ordering::AcqRel)), Woken::Ready),
-                _ => assert_eq!(tsleep(CHANNEL.as_ptr() as usize, None), Woken::Ready),
+                3 => assert_eq!(QUEUE.wait(|| READY.swap(false, Ordering::AcqRel)), WaitResult::Ready),
+                _ => assert_eq!(tsleep(CHANNEL.as_ptr() as usize, None), WaitResult::Ready),
             }
             CAME_BACK.fetch_add(1, Ordering::AcqRel);
             0
@@ -504,7 +504,8 @@ test!(
             }
         };
         let before = census();
-        // A join tells that an LWP has ended, not that it has been buried: what is left of the last one goes a moment later.
+        // A join tells that an LWP has ended, not that it has been freed: what is left of the last one goes a moment
+        // later.
         let all_back = || eventually("everything has come back", || census() == before);
         run(100);
         all_back();

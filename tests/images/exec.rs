@@ -392,7 +392,7 @@ test!(
         });
         let pid = spawn(&program, &[], &Default::default()).expect("a child can be spawned");
         // Not any sleep: a kill before exec would end both LWPs at once.
-        eventually("exec waits", || lwps(pid).iter().any(|lwp| lwp.waits_for == Some(WaitReason::Single)));
+        eventually("exec waits", || lwps(pid).iter().any(|lwp| lwp.waits_for == Some(WaitReason::SingleThreading)));
         kill(pid, i32::from(Signal::TERM.number())).expect("it is there");
         eventually("the kill has begun", || state_of(pid) == Some(State::Exiting));
         DONE.store(true, Ordering::Release);

@@ -67,7 +67,7 @@ fn leave() -> ! {
 test!(
     /// T48: three hooks, in the order of their registration, once each, by the LWP that ends the process, which is the
     /// only one by then.
-    t048_in_order_once_by_the_master,
+    t048_in_order_once_by_the_exit_owner,
     {
         static TID: AtomicU32 = AtomicU32::new(0);
         static ALONE: AtomicBool = AtomicBool::new(false);

@@ -61,9 +61,9 @@ test!(
         assert_eq!((first.exit.name, first.exit.status), ("child", Status::exited(3)));
         assert_eq!(first.exit.latest().map(|latest| latest.step), Some(Step::SiblingsTold));
         assert_eq!((first.lwps.len(), first.more), (2, 0));
-        let (master, sibling) = (lwp(&first, 1), lwp(&first, 2));
-        assert_eq!((master.master, master.waits_for), (true, Some(WaitReason::Siblings)));
-        assert_eq!((sibling.doomed, sibling.waits_for), (true, Some(WaitReason::Semaphore)));
+        let (exit_owner, sibling) = (lwp(&first, 1), lwp(&first, 2));
+        assert_eq!((exit_owner.exit_owner, exit_owner.waits_for), (true, Some(WaitReason::Siblings)));
+        assert_eq!((sibling.kill_pending, sibling.waits_for), (true, Some(WaitReason::Semaphore)));
         assert_eq!(sibling.state, LwpState::Uninterruptible);
         let again = await_report(pid, 2);
         assert!(scale().nanoseconds(again.age) >= 3 * SECOND);
@@ -108,8 +108,8 @@ test!(
         let report = await_report(pid, 1);
         assert_eq!(rm_at_exit(hook), 1);
         assert_eq!(report.exit.latest().map(|latest| latest.step), Some(Step::PeersGone));
-        let master = lwp(&report, 1);
-        assert_eq!((master.master, master.waits_for), (true, Some(WaitReason::Semaphore)));
+        let exit_owner = lwp(&report, 1);
+        assert_eq!((exit_owner.exit_owner, exit_owner.waits_for), (true, Some(WaitReason::Semaphore)));
         EVENT.post();
         assert_exited(wait_exit(pid).status, 0);
         await_end(pid);

@@ -7,7 +7,8 @@
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Semaphore, Woken, extexit, lwp_spawn, register, yield_now,
+    EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Semaphore, WaitResult, extexit, lwp_spawn, register,
+    yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, cpus, disturb_all_cpus, on_cpu, poison_stack, race_rounds, spawn_child,
@@ -65,7 +66,7 @@ test!(
                 if WORD.load(Ordering::Acquire) == round {
                     break;
                 }
-                assert_eq!(registration.sleep(None), Woken::Ready);
+                assert_eq!(registration.sleep(None), WaitResult::Ready);
             }
         }
     }

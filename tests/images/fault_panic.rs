@@ -6,7 +6,7 @@ extern crate alloc;
 
 use core::hint::black_box;
 
-use asphodel::api::{Arguments, LwpAttributes, Signal, WaitQueue, Woken, lwp_spawn};
+use asphodel::api::{Arguments, LwpAttributes, Signal, WaitQueue, WaitResult, lwp_spawn};
 use asphodel_test::{assert_signaled, await_asleep, cpus, on_cpu, rounds, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -36,7 +36,7 @@ test!(memory_that_is_not_there, {
 });
 
 fn sleep_for_ever(_argument: usize) -> usize {
-    usize::from(WaitQueue::new().wait(|| false) == Woken::Ready)
+    usize::from(WaitQueue::new().wait(|| false) == WaitResult::Ready)
 }
 
 fn compute_for_ever(argument: usize) -> usize {

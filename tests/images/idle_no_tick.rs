@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use asphodel::api::{Woken, cpu_index, cpus, lwp_run, now_ns, sleep};
+use asphodel::api::{WaitResult, cpu_index, cpus, lwp_run, now_ns, sleep};
 use asphodel::arch;
 use asphodel_test::{on_cpu, test};
 
@@ -26,7 +26,7 @@ test!(an_idle_system_is_left_alone, {
     // What the beginning of the test has set off is over first.
     let _timed_out = sleep(50_000_000);
     let before = interrupts();
-    assert_eq!(sleep(WATCHED), Woken::TimedOut);
+    assert_eq!(sleep(WATCHED), WaitResult::TimedOut);
     let after = interrupts();
     for cpu in cpus() {
         let taken = after[cpu.index as usize] - before[cpu.index as usize];

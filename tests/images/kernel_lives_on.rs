@@ -5,7 +5,7 @@
 use core::hint::black_box;
 
 use asphodel::api::{
-    Arguments, LwpAttributes, Mutex, Program, Semaphore, Signal, SpawnAttributes, WaitQueue, Woken,
+    Arguments, LwpAttributes, Mutex, Program, Semaphore, Signal, SpawnAttributes, WaitQueue, WaitResult,
     cpu_index, kill, lwp_run, memory, now_ns, sleep, spawn,
 };
 use asphodel::arch::cpu::{breakpoint, undefined_instruction};
@@ -53,7 +53,7 @@ const DEATHS: [Death; 7] = [
         },
         Signal::KILL,
     ),
-    (|_| i32::from(WaitQueue::new().wait(|| false) == Woken::Ready), Signal::KILL),
+    (|_| i32::from(WaitQueue::new().wait(|| false) == WaitResult::Ready), Signal::KILL),
 ];
 
 test!(many_deaths_of_every_kind, deadline_ms = 60_000, {
@@ -94,7 +94,7 @@ test!(time_goes_on, {
             (sleep(2_000_000), now_ns() - start >= 2_000_000)
         };
         let lwp = lwp_run(nap, &on_cpu(cpu)).expect("an LWP can be made");
-        assert_eq!(lwp.join(), Ok(Some((Woken::TimedOut, true))));
+        assert_eq!(lwp.join(), Ok(Some((WaitResult::TimedOut, true))));
     }
 });
 
@@ -111,7 +111,7 @@ test!(locks_and_wake_ups_work, {
         lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
     });
     for _ in &lwps {
-        assert_eq!(DONE.wait(), Woken::Ready);
+        assert_eq!(DONE.wait(), WaitResult::Ready);
     }
     for lwp in lwps {
         assert_eq!(lwp.join(), Ok(Some(())));

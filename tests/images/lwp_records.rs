@@ -20,7 +20,7 @@ fn start(entry: fn(usize) -> usize, argument: usize) -> LwpHandle {
 
 test!(
     /// T82, D4: what a handle tells stays true after the LWP's end. T83: with the handle the record goes, at once.
-    t082_t083_the_record_goes_with_the_last_hold,
+    t082_t083_the_record_goes_with_the_last_reference,
     {
         // On one CPU an LWP has been disposed of before another one runs: the counts are exact.
         set_affinity(CpuMask::one(0)).expect("CPU 0 is online");

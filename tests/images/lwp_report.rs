@@ -77,7 +77,7 @@ test!(
             );
             let what = reason.name();
             let lwp = find(what, pid, |lwp| lwp.tid == 1 && lwp.state == LwpState::Sleeping);
-            assert_eq!((lwp.waits_for, lwp.master, lwp.doomed), (Some(reason), false, false), "{what}");
+            assert_eq!((lwp.waits_for, lwp.exit_owner, lwp.kill_pending), (Some(reason), false, false), "{what}");
             assert!(lwp.kernel_depth > 0, "{what}");
             let since = lwp.since.expect("it has run");
             assert!((begin..=now_ticks()).contains(&since), "{what}: {since}");
@@ -176,14 +176,14 @@ fn with_a_sibling_that_sleeps(next: fn() -> i32) -> i32 {
 }
 
 test!(
-    /// T34, D35: the master's wait for its siblings, and that of exec, are different ones, and told.
-    t34_the_master_waits_for_its_siblings,
+    /// T34, D35: the exit owner's wait for its siblings, and that of exec, are different ones, and told.
+    t34_the_exit_owner_waits_for_its_siblings,
     {
         let exits = spawn_child(|_| with_a_sibling_that_sleeps(|| exit(3)), 0);
-        let master = find("the master waits", exits, |lwp| lwp.waits_for == Some(WaitReason::Siblings));
-        assert_eq!((master.tid, master.master, master.state), (1, true, LwpState::Uninterruptible));
+        let exit_owner = find("the exit owner waits", exits, |lwp| lwp.waits_for == Some(WaitReason::Siblings));
+        assert_eq!((exit_owner.tid, exit_owner.exit_owner, exit_owner.state), (1, true, LwpState::Uninterruptible));
         let sibling = find("its sibling waits", exits, |lwp| lwp.tid == 2);
-        assert_eq!((sibling.waits_for, sibling.doomed), (Some(WaitReason::Semaphore), true));
+        assert_eq!((sibling.waits_for, sibling.kill_pending), (Some(WaitReason::Semaphore), true));
         let seen = process(exits).expect("it is there").waits_for;
         assert_eq!(seen, Some((2, WaitReason::Semaphore)));
         NEVER.post();
@@ -194,8 +194,8 @@ test!(
             |_| with_a_sibling_that_sleeps(|| exec(&Program::new("next", |_| 4), &[], 0) as i32),
             0,
         );
-        let single = find("exec waits", execs, |lwp| lwp.waits_for == Some(WaitReason::Single));
-        assert_eq!((single.tid, single.master, single.state), (1, false, LwpState::Sleeping));
+        let single = find("exec waits", execs, |lwp| lwp.waits_for == Some(WaitReason::SingleThreading));
+        assert_eq!((single.tid, single.exit_owner, single.state), (1, false, LwpState::Sleeping));
         NEVER.post();
         assert_exited(wait_exit(execs).status, 4);
     }

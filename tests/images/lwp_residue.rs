@@ -36,7 +36,7 @@ test!(
             let handle = lwp_spawn(leaver, channel, &on_cpu(round % cpus())).expect("an LWP can be made");
             assert_eq!(handle.join(), Ok(None));
             // The record is used again: by an LWP that sleeps on the channel itself.
-            let sleeper = |channel| usize::from(tsleep(channel, None) == asphodel::api::Woken::Ready);
+            let sleeper = |channel| usize::from(tsleep(channel, None) == asphodel::api::WaitResult::Ready);
             let handle = lwp_spawn(sleeper, channel, &on_cpu(round % cpus())).expect("an LWP can be made");
             let mut woken = 0;
             eventually("the sleeper is woken", || {
@@ -55,8 +55,8 @@ test!(
     {
         static QUEUE: WaitQueue = WaitQueue::new();
         static SEMAPHORE: Semaphore = Semaphore::new(0);
-        let in_queue = |_| usize::from(QUEUE.wait(|| false) == asphodel::api::Woken::Ready);
-        let in_semaphore = |_| usize::from(SEMAPHORE.wait() == asphodel::api::Woken::Ready);
+        let in_queue = |_| usize::from(QUEUE.wait(|| false) == asphodel::api::WaitResult::Ready);
+        let in_semaphore = |_| usize::from(SEMAPHORE.wait() == asphodel::api::WaitResult::Ready);
         for entry in [in_queue, in_semaphore] as [fn(usize) -> usize; 2] {
             let handle = lwp_spawn(entry, 0, &on_cpu(1 % cpus())).expect("an LWP can be made");
             let _ = sleep(2_000_000);
@@ -133,17 +133,17 @@ test!(
 
 test!(
     /// An LWP that was told to die while it had preemption disabled dies when it enables it (kill point (c), R46).
-    a_doom_under_disabled_preemption_is_honoured,
+    a_kill_under_disabled_preemption_is_honoured,
     {
         if cpus() == 1 {
             skip("needs two CPUs");
         }
-        static DOOMED: AtomicBool = AtomicBool::new(false);
+        static KILLED: AtomicBool = AtomicBool::new(false);
         static INSIDE: AtomicBool = AtomicBool::new(false);
         fn loner(_: usize) -> usize {
             let guard = preempt_disable();
             INSIDE.store(true, Ordering::Release);
-            while !DOOMED.load(Ordering::Acquire) {
+            while !KILLED.load(Ordering::Acquire) {
                 core::hint::spin_loop();
             }
             drop(guard);
@@ -157,7 +157,7 @@ test!(
         kill_lwp(handle.tid()).expect("it runs");
         // Longer than the interrupt takes.
         let _ = sleep(5_000_000);
-        DOOMED.store(true, Ordering::Release);
+        KILLED.store(true, Ordering::Release);
         assert_eq!(handle.join(), Ok(None));
     }
 );

@@ -2,8 +2,8 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, Program, RUSAGE_THREAD, Semaphore, SpawnAttributes, Usage, Woken, exit, getrusage, lwp_spawn,
-    now_ns, scale, set_affinity, spawn, usage, yield_now,
+    Arguments, Program, RUSAGE_THREAD, Semaphore, SpawnAttributes, Usage, WaitResult, exit, getrusage,
+    lwp_spawn, now_ns, scale, set_affinity, spawn, usage, yield_now,
 };
 use asphodel_test::{assert_exited, cpus, on_cpu, spawn_child, spin_until_off_cpu, test, wait_exit};
 
@@ -32,7 +32,7 @@ test!(
     {
         static UNITS: Semaphore = Semaphore::new(0);
         let before = usage();
-        let take = |times| (0..times).filter(|_| UNITS.wait() != Woken::Ready).count();
+        let take = |times| (0..times).filter(|_| UNITS.wait() != WaitResult::Ready).count();
         let handle = lwp_spawn(take, 20, &on_cpu(1 % cpus())).expect("an LWP can be made");
         for _ in 0..20 {
             spin_until_off_cpu(handle.tid());

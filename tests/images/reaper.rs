@@ -69,23 +69,23 @@ test!(
 );
 
 test!(
-    /// T101, D8: the first corpse of a CPU is held, with its stack; the others of that CPU go.
-    t101_a_held_corpse_delays_nobody,
+    /// T101, D8: the first dead LWP of a CPU is held, with its stack; the others of that CPU go.
+    t101_a_held_dead_lwp_delays_nobody,
     {
         for cpu in 0..cpus() {
             let held = lwp_spawn(sleep_for_ever, 0, &on_cpu(cpu)).expect("an LWP can be made");
             let pin = held.pin_stack().expect("it sleeps for ever");
             api::kill_lwp(held.tid()).expect("it is there");
             assert_eq!(held.wait(), Ok(()));
-            let with_corpse = census();
+            let with_dead_lwp = census();
             for _ in 0..100 {
                 drop(lwp_spawn(return_at_once, 0, &on_cpu(cpu)).expect("an LWP can be made"));
             }
-            eventually("all others are disposed of", || census() == with_corpse);
+            eventually("all others are disposed of", || census() == with_dead_lwp);
             drop(pin);
-            assert_eq!(census().stacks, with_corpse.stacks - 1);
+            assert_eq!(census().stacks, with_dead_lwp.stacks - 1);
             drop(held);
-            eventually("the record is back", || census().threads == with_corpse.threads - 1);
+            eventually("the record is back", || census().threads == with_dead_lwp.threads - 1);
         }
     }
 );
@@ -93,13 +93,13 @@ test!(
 test!(
     /// T105: an LWP can die on each CPU there is, first thing. T106: a CPU that goes idle has disposed of it.
     /// T197: so nothing is left behind on a CPU that parks right after the death.
-    t105_t106_a_cpu_goes_idle_without_corpses,
+    t105_t106_a_cpu_goes_idle_without_dead_lwps,
     {
         for cpu in 0..cpus() {
             let counts = census();
             drop(lwp_spawn(return_at_once, 0, &on_cpu(cpu)).expect("an LWP can be made"));
             // Nothing else is done on that CPU, nor on this one.
-            assert!(within(1_000_000_000, || census() == counts), "CPU {cpu} idles with a corpse");
+            assert!(within(1_000_000_000, || census() == counts), "CPU {cpu} idles with a dead LWP");
         }
     }
 );

@@ -162,7 +162,7 @@ test!(
 );
 
 test!(
-    /// T160, A-g02: a reaper that waits by SIGCHLD alone hears of its child, and of a zombie that it adopts.
+    /// T160, A-g02: a reaper that waits by SIGCHLD alone learns of its child, and of a zombie that it adopts.
     t160_the_reaper_is_told_of_dead_orphans,
     {
         in_child(|_| {

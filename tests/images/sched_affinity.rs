@@ -47,7 +47,7 @@ test!(it_stays_where_it_may_run, {
                     );
                     match round % 2 {
                         0 => yield_now(),
-                        _ => assert_eq!(sleep(100_000), asphodel::api::Woken::TimedOut),
+                        _ => assert_eq!(sleep(100_000), asphodel::api::WaitResult::TimedOut),
                     }
                 }
             };

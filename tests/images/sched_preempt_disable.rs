@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Callout, LwpAttributes, Priority, Semaphore, Signal, Woken, cpus, getpid, lwp_run, now_ns,
+    Callout, LwpAttributes, Priority, Semaphore, Signal, WaitResult, cpus, getpid, lwp_run, now_ns,
     preempt_disable, process, set_affinity, sleep,
 };
 use asphodel::arch;
@@ -26,7 +26,7 @@ test!(a_better_one_waits_for_the_last_guard, {
     static RAN: AtomicBool = AtomicBool::new(false);
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
     let better = || {
-        assert_eq!(GO.wait(), Woken::Ready);
+        assert_eq!(GO.wait(), WaitResult::Ready);
         RAN.store(true, Ordering::Relaxed);
     };
     let attributes = LwpAttributes { priority: Priority::HIGHEST, ..on_cpu(0) };
@@ -76,7 +76,7 @@ test!(interrupts_are_taken_meanwhile, {
             arch::cpu::relax();
         }
         drop(guard);
-        assert_eq!(sleeper.join(), Ok(Some(Woken::TimedOut)));
+        assert_eq!(sleeper.join(), Ok(Some(WaitResult::TimedOut)));
         time *= 2;
     }
     CALLOUT.cancel();

@@ -4,7 +4,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use asphodel::api::{LwpAttributes, Priority, Semaphore, Woken, lwp_run, now_ns, set_affinity, set_priority};
+use asphodel::api::{
+    LwpAttributes, Priority, Semaphore, WaitResult, lwp_run, now_ns, set_affinity, set_priority,
+};
 use asphodel::arch;
 use asphodel_test::{eventually, on_cpu, test};
 
@@ -47,7 +49,7 @@ test!(a_better_one_that_is_woken_runs_at_once, {
     let body = || {
         while RAN.load(Ordering::Relaxed) < 10 {
             RAN.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(GO.wait(), Woken::Ready);
+            assert_eq!(GO.wait(), WaitResult::Ready);
         }
     };
     let better = lwp_run(body, &at(11)).expect("an LWP can be made");

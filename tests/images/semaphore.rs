@@ -5,8 +5,8 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    LwpAttributes, Semaphore, Signal, Woken, kill, kill_lwp, lwp_run, lwp_spawn, now_ns, preempt_disable,
-    set_affinity,
+    LwpAttributes, Semaphore, Signal, WaitResult, kill, kill_lwp, lwp_run, lwp_spawn, now_ns,
+    preempt_disable, set_affinity,
 };
 use asphodel_test::{
     assert_signaled, await_asleep, await_sleeping, on_cpu, rounds, spawn_child, test, wait_exit,
@@ -17,7 +17,7 @@ asphodel_test::image!();
 test!(units_are_counted, {
     let semaphore = Semaphore::new(2);
     assert!(semaphore.try_wait());
-    assert_eq!(semaphore.wait(), Woken::Ready);
+    assert_eq!(semaphore.wait(), WaitResult::Ready);
     assert!(!semaphore.try_wait());
     assert!(!semaphore.try_wait());
     semaphore.post();
@@ -29,11 +29,11 @@ test!(a_timeout_takes_no_unit, {
     let semaphore = Semaphore::new(0);
     for nanoseconds in [0, 1, 3_000_000] {
         let start = now_ns();
-        assert_eq!(semaphore.wait_timeout(nanoseconds), Woken::TimedOut);
+        assert_eq!(semaphore.wait_timeout(nanoseconds), WaitResult::TimedOut);
         assert!(now_ns() - start >= nanoseconds);
     }
     semaphore.post();
-    assert_eq!(semaphore.wait_timeout(0), Woken::Ready);
+    assert_eq!(semaphore.wait_timeout(0), WaitResult::Ready);
     assert!(!semaphore.try_wait());
 });
 
@@ -63,14 +63,14 @@ test!(ping_and_pong, deadline_ms = 30_000, {
     let rounds = rounds(4000);
     let body = move || {
         for _ in 0..rounds {
-            assert_eq!(PING.wait(), Woken::Ready);
+            assert_eq!(PING.wait(), WaitResult::Ready);
             PONG.post();
         }
     };
     let other = lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made");
     for _ in 0..rounds {
         PING.post();
-        assert_eq!(PONG.wait(), Woken::Ready);
+        assert_eq!(PONG.wait(), WaitResult::Ready);
     }
     assert_eq!(other.join(), Ok(Some(())));
     assert!(!PING.try_wait() && !PONG.try_wait());
@@ -84,7 +84,7 @@ test!(units_survive_races_with_timeouts, deadline_ms = 30_000, {
     let takers = [0; 4].map(|_| {
         let body = move || {
             while TAKEN.load(Ordering::Relaxed) < units {
-                if SEMAPHORE.wait_timeout(30_000) == Woken::Ready {
+                if SEMAPHORE.wait_timeout(30_000) == WaitResult::Ready {
                     TAKEN.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -103,7 +103,7 @@ test!(units_survive_races_with_timeouts, deadline_ms = 30_000, {
 
 test!(a_killed_waiter_takes_no_unit_with_it, {
     static SEMAPHORE: Semaphore = Semaphore::new(0);
-    let child = spawn_child(|_| i32::from(SEMAPHORE.wait() == Woken::Ready), 0);
+    let child = spawn_child(|_| i32::from(SEMAPHORE.wait() == WaitResult::Ready), 0);
     await_sleeping(child);
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
     assert_signaled(wait_exit(child).status, Signal::KILL);
@@ -116,7 +116,7 @@ test!(the_dead_take_no_unit, {
     static SEMAPHORE: Semaphore = Semaphore::new(0);
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
     let [first, second] = [1, 2].map(|sleepers| {
-        let entry = |_| usize::from(SEMAPHORE.wait() == Woken::Ready);
+        let entry = |_| usize::from(SEMAPHORE.wait() == WaitResult::Ready);
         let lwp = lwp_spawn(entry, 0, &on_cpu(0)).expect("an LWP can be made");
         await_asleep(sleepers);
         lwp

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, LwpAttributes, Priority, Signal, State, WaitQueue, Woken, kill, lwp_run, now_ns, process,
+    Arguments, LwpAttributes, Priority, Signal, State, WaitQueue, WaitResult, kill, lwp_run, now_ns, process,
     sleep, sleep_uninterruptible,
 };
 use asphodel_test::{
@@ -21,7 +21,7 @@ test!(no_sleep_is_too_short, {
         [0, 1, 17, 999, 1_000, 16_001, 123_456, MILLISECOND, 7 * MILLISECOND + 1, 50 * MILLISECOND]
     {
         let start = now_ns();
-        assert_eq!(sleep(nanoseconds), Woken::TimedOut);
+        assert_eq!(sleep(nanoseconds), WaitResult::TimedOut);
         let slept = now_ns() - start;
         assert!(slept >= nanoseconds, "slept {slept} ns, not {nanoseconds}");
         let start = now_ns();
@@ -40,9 +40,9 @@ test!(a_deadline_beyond_all_time_is_none, {
     assert!(!patient.lwp().has_ended());
     DONE.store(1, Ordering::Relaxed);
     QUEUE.wake_all();
-    assert_eq!(patient.join(), Ok(Some(Woken::Ready)));
+    assert_eq!(patient.join(), Ok(Some(WaitResult::Ready)));
     // A sleep, too, ends for a kill only.
-    let child = spawn_child(|_| i32::from(sleep(u64::MAX) == Woken::TimedOut), 0);
+    let child = spawn_child(|_| i32::from(sleep(u64::MAX) == WaitResult::TimedOut), 0);
     await_sleeping(child);
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
     assert_signaled(wait_exit(child).status, Signal::KILL);

@@ -51,7 +51,7 @@ fn crowd(number: u32) {
     static GO: Semaphore = Semaphore::new(0);
     let counts = census();
     for index in 0..number {
-        let member = |_| usize::from(GO.wait() == api::Woken::Ready);
+        let member = |_| usize::from(GO.wait() == api::WaitResult::Ready);
         drop(lwp_spawn(member, 0, &on_cpu(index % cpus())).expect("an LWP can be made"));
     }
     for _ in 0..number {

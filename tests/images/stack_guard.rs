@@ -7,7 +7,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, Woken, kill, lwp_spawn, wakeup, yield_now,
+    Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, WaitResult, kill, lwp_spawn, wakeup, yield_now,
 };
 use asphodel_test::{
     SMALL_STACK, assert_signaled, await_sleeping, cpus, rounds, spawn_child, state_of, test, wait_exit,
@@ -74,7 +74,7 @@ test!(an_overflow_inside_the_kernel_ends_its_process, {
 });
 
 test!(others_go_on, {
-    let sleeper = spawn_child(|_| i32::from(WaitQueue::new().wait(|| false) == Woken::Ready), 0);
+    let sleeper = spawn_child(|_| i32::from(WaitQueue::new().wait(|| false) == WaitResult::Ready), 0);
     await_sleeping(sleeper);
     assert_signaled(wait_exit(spawn_child(overflow, 0)).status, Signal::SEGV);
     assert_eq!(state_of(sleeper), Some(State::Sleeping));

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
     Arguments, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, LwpAttributes, MemoryChoice, Pid, Program, Semaphore,
-    Signal, SpawnAttributes, Woken, census, extexit, getpid, kill, kill_lwp, lwp_run, lwp_spawn, memory,
+    Signal, SpawnAttributes, WaitResult, census, extexit, getpid, kill, kill_lwp, lwp_run, lwp_spawn, memory,
     memory_report, now_ns, println, process, sleep, spawn, yield_now,
 };
 use asphodel::arch::cpu;
@@ -66,7 +66,7 @@ fn crowd(number: u32, attributes: &LwpAttributes) {
     static GO: Semaphore = Semaphore::new(0);
     let counts = census();
     for _ in 0..number {
-        let member = |_| usize::from(GO.wait() == Woken::Ready);
+        let member = |_| usize::from(GO.wait() == WaitResult::Ready);
         drop(lwp_spawn(member, 0, attributes).expect("an LWP can be made"));
     }
     for _ in 0..number {
@@ -112,7 +112,7 @@ test!(a_thousand_large_stacks_fit, deadline_ms = 60_000, {
     const LWPS: u32 = 1000;
     static GO: Semaphore = Semaphore::new(0);
     fn crowd() {
-        let member = |_| usize::from(GO.wait() == Woken::Ready);
+        let member = |_| usize::from(GO.wait() == WaitResult::Ready);
         for index in 0..LWPS {
             drop(lwp_spawn(member, 0, &lazy_on(index % cpus(), MIB)).expect("an LWP can be made"));
         }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    EXTEXIT_LWP, LwpAttributes, LwpHandle, Registration, WaitReason, Woken, extexit, getpid, kill_lwp,
+    EXTEXIT_LWP, LwpAttributes, LwpHandle, Registration, WaitReason, WaitResult, extexit, getpid, kill_lwp,
     lwp_run, lwp_spawn, lwps, now_ns, preempt_disable, register, set_affinity, tsleep, wakeup, wakeup_one,
 };
 use asphodel::arch;
@@ -36,7 +36,7 @@ test!(each_address_has_sleepers_of_its_own, {
     assert_eq!(wakeup(PLACES.as_ptr() as usize + CHANNELS * 4), 0, "nobody sleeps there");
     for (place, sleeper) in sleepers.into_iter().enumerate() {
         assert_eq!(wakeup(address(place)), 1);
-        assert_eq!(sleeper.join(), Ok(Some(Woken::Ready)));
+        assert_eq!(sleeper.join(), Ok(Some(WaitResult::Ready)));
         let woken = PLACES.iter().filter(|place| place.load(Ordering::Relaxed) == 1).count();
         assert_eq!(woken, place + 1, "nobody else was woken");
     }
@@ -48,7 +48,7 @@ test!(one_or_all, {
     let channel = &raw const CHANNEL as usize;
     let sleepers: [_; 5] = core::array::from_fn(|_| {
         let body = move || {
-            assert_eq!(tsleep(channel, None), Woken::Ready);
+            assert_eq!(tsleep(channel, None), WaitResult::Ready);
             WOKEN.fetch_add(1, Ordering::Relaxed);
         };
         lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")
@@ -68,7 +68,7 @@ test!(a_timeout_is_not_early, {
     let channel = 8;
     for nanoseconds in [0, 1, 100_000, 5_000_000] {
         let start = now_ns();
-        assert_eq!(tsleep(channel, Some(nanoseconds)), Woken::TimedOut);
+        assert_eq!(tsleep(channel, Some(nanoseconds)), WaitResult::TimedOut);
         assert!(now_ns() - start >= nanoseconds);
     }
     assert_eq!(wakeup(channel), 0);
@@ -79,7 +79,7 @@ test!(a_wake_up_after_the_registration_counts, {
     let channel = 16;
     let registration = register(channel);
     assert_eq!(wakeup(channel), 1);
-    assert_eq!(registration.sleep(None), Woken::Ready);
+    assert_eq!(registration.sleep(None), WaitResult::Ready);
     // One that is given back is none.
     drop(register(channel));
     assert_eq!(wakeup(channel), 0);
@@ -87,7 +87,7 @@ test!(a_wake_up_after_the_registration_counts, {
 
 /// An LWP on CPU 0 that sleeps on `channel`; its result is 1 if it was woken.
 fn sleeper(channel: usize) -> LwpHandle {
-    let entry = |channel| usize::from(tsleep(channel, None) == Woken::Ready);
+    let entry = |channel| usize::from(tsleep(channel, None) == WaitResult::Ready);
     let lwp = lwp_spawn(entry, channel, &on_cpu(0)).expect("an LWP can be made");
     let waits = Some(WaitReason::Channel);
     eventually("it sleeps", || {

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use asphodel::api::{JoinHandle, LwpAttributes, WaitQueue, Woken, lwp_run, now_ns};
+use asphodel::api::{JoinHandle, LwpAttributes, WaitQueue, WaitResult, lwp_run, now_ns};
 use asphodel_test::{cpus, eventually, on_cpu, rounds, test};
 
 asphodel_test::image!();
@@ -15,8 +15,8 @@ fn start<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHa
 
 test!(a_condition_that_holds_needs_no_sleep, {
     let queue = WaitQueue::new();
-    assert_eq!(queue.wait(|| true), Woken::Ready);
-    assert_eq!(queue.wait_timeout(0, || true), Woken::Ready);
+    assert_eq!(queue.wait(|| true), WaitResult::Ready);
+    assert_eq!(queue.wait_timeout(0, || true), WaitResult::Ready);
     assert!(queue.is_empty());
 });
 
@@ -30,7 +30,7 @@ test!(a_timeout_is_not_early_and_leaves_the_queue, {
     let queue = WaitQueue::new();
     for nanoseconds in [0, 1, 100_000, 5_000_000] {
         let start = now_ns();
-        assert_eq!(queue.wait_timeout(nanoseconds, || false), Woken::TimedOut);
+        assert_eq!(queue.wait_timeout(nanoseconds, || false), WaitResult::TimedOut);
         assert!(now_ns() - start >= nanoseconds);
         assert!(queue.is_empty());
     }
@@ -41,7 +41,7 @@ test!(the_one_that_waits_longest_is_woken_first, {
     static TURN: AtomicU32 = AtomicU32::new(0);
     let waiters: [_; 4] = core::array::from_fn(|number| {
         let waiter = start(move || {
-            assert_eq!(QUEUE.wait(|| TURN.load(Ordering::Relaxed) > 0), Woken::Ready);
+            assert_eq!(QUEUE.wait(|| TURN.load(Ordering::Relaxed) > 0), WaitResult::Ready);
             TURN.fetch_add(1, Ordering::Relaxed)
         });
         eventually("it waits", || QUEUE.len() == number + 1);
@@ -63,7 +63,7 @@ test!(all_are_woken_and_counted, {
     OPEN.store(1, Ordering::Relaxed);
     assert_eq!(QUEUE.wake_all(), 20);
     for waiter in waiters {
-        assert_eq!(waiter.join(), Ok(Some(Woken::Ready)));
+        assert_eq!(waiter.join(), Ok(Some(WaitResult::Ready)));
     }
 });
 
@@ -87,7 +87,7 @@ test!(a_stray_wake_up_is_slept_over, {
     }
     OPEN.store(1, Ordering::Relaxed);
     QUEUE.wake_all();
-    assert_eq!(waiter.join(), Ok(Some(Woken::Ready)));
+    assert_eq!(waiter.join(), Ok(Some(WaitResult::Ready)));
 });
 
 // Two threads, on two CPUs where there are two, hand a number to and fro: a lost wake-up would stop them.
@@ -99,7 +99,7 @@ test!(no_wake_up_is_lost, deadline_ms = 40_000, {
         let body = move || {
             for number in (me..last).step_by(2) {
                 let woken = QUEUES[me as usize].wait(|| NUMBER.load(Ordering::Acquire) == number);
-                assert_eq!(woken, Woken::Ready);
+                assert_eq!(woken, WaitResult::Ready);
                 NUMBER.store(number + 1, Ordering::Release);
                 QUEUES[1 - me as usize].wake_one();
             }
@@ -124,7 +124,7 @@ test!(wake_ups_race_with_timeouts, deadline_ms = 40_000, {
     let taker = lwp_run(
         move || {
             while TAKEN.load(Ordering::Relaxed) < rounds {
-                if QUEUE.wait_timeout(20_000, take) == Woken::Ready {
+                if QUEUE.wait_timeout(20_000, take) == WaitResult::Ready {
                     TAKEN.fetch_add(1, Ordering::Relaxed);
                 }
             }

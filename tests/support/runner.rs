@@ -85,7 +85,7 @@ fn run_test(index: usize, test: &'static Test) -> Verdict {
     let own =
         if expired { fail(format_args!("timed out after {} ms", test.deadline_ms)) } else { judge(status) };
     // A test that was killed, or failed half-way, cannot be expected to have seen to its children.
-    let orphaned = bury_orphans(if own == Verdict::Fail { 0 } else { GRACE });
+    let orphaned = reap_orphans(if own == Verdict::Fail { 0 } else { GRACE });
     before.heap += current::left_heap();
     let leak = Leak { before, after: settled(before, own) };
     let leaked = orphaned || leak.after != before;
@@ -136,7 +136,7 @@ fn reap_until(pid: Pid) -> Status {
 }
 
 /// Reaps all that the test left, which has `grace` nanoseconds to end by itself. `true`: some had to be killed.
-fn bury_orphans(grace: u64) -> bool {
+fn reap_orphans(grace: u64) -> bool {
     if !any_children() {
         return false;
     }

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use asphodel::api::files::{self, OpenFlags};
 use asphodel::api::{
     self, Condvar, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, Mutex, P_PID, Pid, ProcCtl, Program,
-    ReaperScope, Semaphore, Signal, SpawnAttributes, Status, Token, WLINUXCLONE, WNOHANG, WaitQueue, Woken,
+    ReaperScope, Semaphore, Signal, SpawnAttributes, Status, Token, WLINUXCLONE, WNOHANG, WaitQueue,
+    WaitResult,
 };
 
 use crate::actors::{ACTOR, Actor, DEEPEST, join, lwp};
@@ -376,7 +377,7 @@ fn exit(dice: &mut Dice) {
 
 fn sleep(dice: &mut Dice) {
     let (nanoseconds, begun) = (dice.below(30_000), api::now_ns());
-    if api::sleep(nanoseconds) == Woken::TimedOut {
+    if api::sleep(nanoseconds) == WaitResult::TimedOut {
         let slept = api::now_ns() - begun;
         check!(slept >= nanoseconds, "a sleep of {nanoseconds} ns took {slept} ns");
     }
@@ -413,7 +414,7 @@ fn affinity(dice: &mut Dice) {
 
 fn park(dice: &mut Dice) {
     let cpu = dice.below(4) as u32;
-    let _result = if dice.one_in(2) { api::cpu_park(cpu) } else { api::cpu_unpark(cpu) };
+    let _result = if dice.one_in(2) { api::cpu_deactivate(cpu) } else { api::cpu_activate(cpu) };
 }
 
 /// What the kernel says of the caller and its tenant.

@@ -31,7 +31,9 @@ mod promises;
 mod registration;
 mod tokens;
 
-use asphodel::api::{Errno, Pid, ReaperScope, Signal, WNOHANG, cpu_unpark, cpus_online, reaper_kill, wait4};
+use asphodel::api::{
+    Errno, Pid, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4,
+};
 
 pub use actions::leave_no_heap;
 pub use common::{Dice, failures, step};
@@ -172,7 +174,7 @@ pub fn round(workload: &Workload, dice: &mut Dice) {
     }
     recall();
     for cpu in 0..cpus_online().bits().ilog2() + 1 {
-        let _was_parked = cpu_unpark(cpu);
+        let _was_parked = cpu_activate(cpu);
     }
     (workload.settle)();
     while let Ok(Some(_)) = wait4(-1, WNOHANG) {}

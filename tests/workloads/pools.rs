@@ -13,7 +13,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Condvar, LwpHandle, Mutex, Semaphore, Token, WaitQueue, Woken, futex_wait, futex_wake,
+    Arguments, Condvar, LwpHandle, Mutex, Semaphore, Token, WaitQueue, WaitResult, futex_wait, futex_wake,
     kill_lwp, register, sleep, wakeup_one, yield_now,
 };
 
@@ -104,7 +104,7 @@ fn consume(kind: usize, dice: &mut Dice) {
     match kind {
         0 => {
             while limit(dice).map_or_else(|| SEMAPHORE.wait(), |limit| SEMAPHORE.wait_timeout(limit))
-                != Woken::Ready
+                != WaitResult::Ready
             {}
             taken(0);
         }

@@ -32,7 +32,7 @@ BOOT = 60
 LATE = "did not end in time"
 
 
-def _hear(console: Any, patience: float) -> bytes | None:
+def _receive(console: Any, patience: float) -> bytes | None:
     """What comes next on a console; `None` when nothing comes in time, nothing at all when the line is closed."""
     try:
         return console.read(timeout=patience)
@@ -61,20 +61,20 @@ class EmulatorStrategy(Strategy):
                 self.target.deactivate(self.qemu)
 
     def _listen(self, deadline: float) -> Ran:
-        heard, lines, until = b"", 0, time.monotonic() + deadline
+        received, lines, until = b"", 0, time.monotonic() + deadline
         while (left := until - time.monotonic()) > 0:
-            piece = _hear(self.qemu, min(left, 1.0))
+            piece = _receive(self.qemu, min(left, 1.0))
             if piece == b"":
-                return Ran(heard.decode(errors="replace"), "the emulator ended before the system powered off")
-            heard += piece or b""
-            whole = heard[: heard.rfind(b"\n") + 1].decode(errors="replace").splitlines()
+                return Ran(received.decode(errors="replace"), "the emulator ended before the system powered off")
+            received += piece or b""
+            whole = received[: received.rfind(b"\n") + 1].decode(errors="replace").splitlines()
             for line in whole[lines:]:
                 if ktap.end_status(line) is not None:
                     until = 0.0
                 elif ktap.is_panic(line):
                     until = min(until, time.monotonic() + GRACE)
             lines = len(whole)
-        return Ran(heard.decode(errors="replace"), DEADLINE)
+        return Ran(received.decode(errors="replace"), DEADLINE)
 
 
 @target_factory.reg_driver
@@ -114,7 +114,7 @@ class BoardStrategy(Strategy):
         while sender.poll() is None:
             while select.select([board], [], [], 0)[0]:
                 self._send(os.read(board, 4096))
-            piece = _hear(self.console, 0.02)
+            piece = _receive(self.console, 0.02)
             if piece == b"":
                 sender.terminate()
                 raise StrategyError("the board's console is closed")

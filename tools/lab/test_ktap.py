@@ -68,7 +68,7 @@ def test_a_crash_is_a_problem_with_and_without_a_power_off() -> None:
     assert "broken" in failures(judge(GOOD.split("ok 2")[0] + panic, []).cases)["exit.skipped"]
 
 
-def test_an_emulator_that_vanishes_is_told_of() -> None:
+def test_an_emulator_that_ends_early_is_reported() -> None:
     verdict = judge(GOOD.split("ok 3")[0], [], "the emulator ended")
     assert failures(verdict.cases) == {"exit.last": "no result: the emulator ended while it ran"}
 

@@ -41,7 +41,7 @@ pub mod guarded {
     pub struct Cell32(AtomicU32);
 
     impl Cell32 {
-        /// A cell that holds `value`.
+        /// A cell that contains `value`.
         #[must_use]
         pub const fn new(value: u32) -> Self {
             Self(AtomicU32::new(value))
@@ -65,7 +65,7 @@ pub mod guarded {
     pub struct Cell64(AtomicU64);
 
     impl Cell64 {
-        /// A cell that holds `value`.
+        /// A cell that contains `value`.
         #[must_use]
         pub const fn new(value: u64) -> Self {
             Self(AtomicU64::new(value))

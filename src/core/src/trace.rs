@@ -1,10 +1,10 @@
 //! The trace of an exit: when each of its steps was done, and which one took longest (T194).
 //!
 //! [`ExitTrace`] is the part of a process's record that is written while the process ends: one time stamp for each
-//! [`Step`]. There is one writer at a time: the master up to its last switch, then the context that runs after it, then
-//! the reaper; each passes on by the transition that makes the next one possible (the gate, the lock of the parent's
-//! brood), so plain cells suffice. A reader in any context sees the steps done so far. [`ExitRecord`] is kept when the
-//! process has been reaped, one for each process and none for an LWP (T69), in an [`ExitRing`].
+//! [`Step`]. There is one writer at a time: the exit owner up to its last switch, then the context that runs after it,
+//! then the reaper; each passes on by the transition that makes the next one possible (the gate, the lock of the
+//! parent's child list), so plain cells suffice. A reader in any context sees the steps done so far. [`ExitRecord`] is
+//! kept when the process has been reaped, one for each process and none for an LWP (T69), in an [`ExitRing`].
 //!
 //! Times are counter ticks. Stamps of different CPUs may be out of order by the few instructions that a counter may be
 //! read early; differences saturate, so that none becomes huge.
@@ -18,11 +18,11 @@ use crate::shim::guarded::Cell64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Step {
-    /// One LWP is the master.
+    /// One LWP owns the exit.
     Elected,
     /// Every other LWP has been killed.
     SiblingsTold,
-    /// The master is the only LWP that is not off its CPU.
+    /// The exit owner is the only LWP that is not off its CPU.
     Alone,
     /// What the others left has been released; its peers, if it was their leader, have ended.
     PeersGone,
@@ -32,7 +32,7 @@ pub enum Step {
     MemoryReleased,
     /// The children have another parent.
     ChildrenGivenAway,
-    /// The master has nothing left to do and switches away for the last time.
+    /// The exit owner has nothing left to do and switches away for the last time.
     LastSwitch,
     /// No LWP is on a CPU: the process is a zombie.
     Zombie,
@@ -102,8 +102,8 @@ impl ExitTrace {
         }
     }
 
-    /// Records that `step` is done at `now`. The first time counts, because a master that has not come back from a hook
-    /// starts over. Called by the one writer of the moment.
+    /// Records that `step` is done at `now`. The first time counts, because an exit owner that has not come back from a
+    /// hook starts over. Called by the one writer of the moment.
     #[inline(always)]
     pub fn mark(&self, step: Step, now: u64) {
         let stamp = &self.0[step as usize];

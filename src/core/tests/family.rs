@@ -1,7 +1,8 @@
-//! Model C: child exit, parent wait, parent exit and adoption, explored exhaustively on the real `Brood`, `Kin`, `Gate`.
+//! Model C: child exit, parent wait, parent exit and adoption, explored exhaustively on the real `Children`,
+//! `FamilyLinks`, `Gate`.
 //!
-//! Each section under a brood's lock is one atomic step; everything outside the locks can be interleaved. Process 1
-//! adopts and waits for ever; process 2 is the parent; 3 and up are its children.
+//! Each section under a child list's lock is one atomic step; everything outside the locks can be interleaved. Process
+//! 1 adopts and waits for ever; process 2 is the parent; 3 and up are its children.
 //!
 //! | races, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -22,7 +23,7 @@
 mod explore;
 
 use asphodel_core::id::Pid;
-use asphodel_core::proc::family::{Brood, Found, Kin, Kinship};
+use asphodel_core::proc::family::{Children, FamilyLinks, FamilyTable, Found};
 use asphodel_core::proc::gate::{Gate, OffCpu};
 use asphodel_core::wait::select::Selector;
 use explore::{World, explore};
@@ -102,9 +103,9 @@ enum At {
 /// The processes and the actors.
 struct Families {
     scenario: Scenario,
-    kin: [Kin; SLOTS],
+    links: [FamilyLinks; SLOTS],
     gates: [Gate; SLOTS],
-    broods: [Brood; SLOTS],
+    children_of: [Children; SLOTS],
     /// The waiters enlisted with each parent, by the actors' numbers.
     enlisted: [Vec<usize>; SLOTS],
     /// Whether the process has died, and how often its death was reported or it was reaped unreported.
@@ -127,10 +128,10 @@ enum Role {
 }
 
 /// The table, as the family code sees it.
-struct Table<'a>(&'a [Kin; SLOTS]);
+struct Table<'a>(&'a [FamilyLinks; SLOTS]);
 
-impl Kinship for Table<'_> {
-    fn kin(&self, slot: u32) -> Option<&Kin> {
+impl FamilyTable for Table<'_> {
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
         self.0.get(slot as usize)
     }
 }
@@ -139,9 +140,9 @@ impl Families {
     fn new(scenario: Scenario) -> Self {
         let mut families = Self {
             scenario,
-            kin: std::array::from_fn(|_| Kin::new()),
+            links: std::array::from_fn(|_| FamilyLinks::new()),
             gates: std::array::from_fn(|_| Gate::new()),
-            broods: std::array::from_fn(|_| Brood::new()),
+            children_of: std::array::from_fn(|_| Children::new()),
             enlisted: std::array::from_fn(|_| Vec::new()),
             dead: [false; SLOTS],
             reports: [0; SLOTS],
@@ -162,8 +163,8 @@ impl Families {
     }
 
     fn name(&mut self, slot: u32, parent: u32, clone_class: bool) {
-        self.kin[slot as usize].name(Pid::new(slot, 0), Pid::new(slot, 0), clone_class);
-        self.broods[parent as usize].add(&Table(&self.kin), parent, slot);
+        self.links[slot as usize].init(Pid::new(slot, 0), Pid::new(slot, 0), clone_class);
+        self.children_of[parent as usize].add(&Table(&self.links), parent, slot);
     }
 
     /// Makes all waiters of `parent` runnable; each re-tests.
@@ -175,7 +176,7 @@ impl Families {
 
     /// The claim on a zombie: the child's own if no process waits for it, otherwise a waiter's.
     fn reap(&mut self, parent: u32, child: u32) -> Result<(), String> {
-        self.broods[parent as usize].remove(&Table(&self.kin), child);
+        self.children_of[parent as usize].remove(&Table(&self.links), child);
         self.reports[child as usize] += 1;
         if self.reports[child as usize] > 1 {
             return Err(format!("I6: {child} reported twice"));
@@ -183,9 +184,9 @@ impl Families {
         Ok(())
     }
 
-    /// A waiter's section under its own brood's lock.
+    /// A waiter's section under its own child list's lock.
     fn scan(&mut self, actor: usize, me: u32) -> Result<At, String> {
-        let found = self.broods[me as usize].find(&Table(&self.kin), me, Selector::Any, false);
+        let found = self.children_of[me as usize].find(&Table(&self.links), me, Selector::Any, false);
         Ok(match found {
             Found::Ready(child) if self.scenario.bug == Bug::ReapWithoutClaim => At::Reap(child),
             Found::Ready(child) => {
@@ -207,7 +208,7 @@ impl Families {
 
     /// (seeded) The second half of a reaping whose zombie was not claimed under the lock.
     fn reap_later(&mut self, me: u32, child: u32) -> Result<At, String> {
-        if !self.broods[me as usize].has(&Table(&self.kin), me, child) {
+        if !self.children_of[me as usize].has(&Table(&self.links), me, child) {
             return Err(format!("I6: {child} was reaped by another waiter"));
         }
         self.reap(me, child).map(|()| At::Scan)
@@ -216,18 +217,18 @@ impl Families {
     /// The child's last LWP leaves its CPU and reads the parent.
     fn exit(&mut self, child: u32) -> Result<At, String> {
         let gate = &self.gates[child as usize];
-        let _master = gate.exit();
+        let _exit_owner = gate.exit();
         if gate.off_cpu() != OffCpu::Publish {
             return Err(format!("{child} is no zombie"));
         }
         self.dead[child as usize] = true;
-        Ok(At::Publish(self.kin[child as usize].parent()))
+        Ok(At::Publish(self.links[child as usize].parent()))
     }
 
     /// The child's section under the lock of `parent`, which it has read before.
     fn publish(&mut self, child: u32, parent: u32) -> Result<At, String> {
         let automatic = parent == PARENT && self.scenario.no_zombies;
-        if !self.broods[parent as usize].has(&Table(&self.kin), parent, child) {
+        if !self.children_of[parent as usize].has(&Table(&self.links), parent, child) {
             return self.publish_elsewhere(child, parent, automatic);
         }
         if automatic {
@@ -244,7 +245,7 @@ impl Families {
 
     /// The child has been adopted since it read its parent: it reads again, unless a seeded bug makes it continue.
     fn publish_elsewhere(&mut self, child: u32, stale: u32, automatic: bool) -> Result<At, String> {
-        let parent = self.kin[child as usize].parent();
+        let parent = self.links[child as usize].parent();
         match self.scenario.bug {
             Bug::StaleParent if !automatic => {
                 self.ready(child, parent);
@@ -259,7 +260,7 @@ impl Families {
     }
 
     fn ready(&mut self, child: u32, parent: u32) {
-        self.broods[parent as usize].ready(&Table(&self.kin), child);
+        self.children_of[parent as usize].ready(&Table(&self.links), child);
         self.deaths.push(child);
     }
 
@@ -276,7 +277,7 @@ impl Families {
 
     /// (seeded) The second half of a publication whose waiters were woken first.
     fn ready_later(&mut self, child: u32, parent: u32) -> Result<At, String> {
-        if !self.broods[parent as usize].has(&Table(&self.kin), parent, child) {
+        if !self.children_of[parent as usize].has(&Table(&self.links), parent, child) {
             return Err(format!("I10: {child} becomes ready with {parent}, which is not its parent"));
         }
         self.ready(child, parent);
@@ -285,7 +286,7 @@ impl Families {
 
     /// (seeded) The parent sees which child is next, drops the lock, and gives that one away.
     fn give_remembered_away(&mut self, remembered: Option<u32>) -> Result<At, String> {
-        let has = |child: &u32| self.broods[PARENT as usize].has(&Table(&self.kin), PARENT, *child);
+        let has = |child: &u32| self.children_of[PARENT as usize].has(&Table(&self.links), PARENT, *child);
         match remembered {
             Some(child) if has(&child) => Ok(self.give_away()),
             Some(child) => Err(format!("I10: {child} is given away and has gone")),
@@ -293,11 +294,11 @@ impl Families {
         }
     }
 
-    /// Moves one batch of the dying parent's children to process 1, both broods locked.
+    /// Moves one batch of the dying parent's children to process 1, both child lists locked.
     fn give_away(&mut self) -> At {
-        let (left, right) = self.broods.split_at_mut(PARENT as usize);
+        let (left, right) = self.children_of.split_at_mut(PARENT as usize);
         let (zombies, more) =
-            right[0].give_away(&Table(&self.kin), &mut left[INIT as usize], INIT, BATCH, |_| ());
+            right[0].give_away(&Table(&self.links), &mut left[INIT as usize], INIT, BATCH, |_| ());
         if zombies > 0 && self.scenario.bug != Bug::AdopterNotTold {
             self.wake(INIT);
         }
@@ -325,7 +326,7 @@ impl World for Families {
         match self.actors[actor] {
             (_, At::Asleep(woken)) => woken,
             (_, At::Done) => false,
-            // The master waits for its siblings first.
+            // The exit owner waits for its siblings first.
             (Role::Parent, _) => {
                 !self.actors.iter().any(|&(role, at)| role == Role::Waiter(PARENT) && at != At::Done)
             }
@@ -368,15 +369,15 @@ impl World for Families {
     }
 
     fn fingerprint(&self) -> Self::Fingerprint {
-        let kin = |child: u32| {
-            let kin = &self.kin[child as usize];
+        let links = |child: u32| {
+            let links = &self.links[child as usize];
             let claimed = self.gates[child as usize].view().claimed;
-            (kin.parent(), kin.is_zombie(), kin.is_clone_class(), claimed, self.reports[child as usize])
+            (links.parent(), links.is_zombie(), links.is_clone_class(), claimed, self.reports[child as usize])
         };
         (
             self.actors.iter().map(|&(_, at)| at).collect(),
             self.enlisted.to_vec(),
-            self.children().map(kin).collect(),
+            self.children().map(links).collect(),
             self.deaths.clone(),
         )
     }
@@ -386,8 +387,8 @@ impl Families {
     /// I10, in every state: a child that is not reaped has a parent that lives and has it.
     fn check_parents(&self) -> Result<(), String> {
         for child in self.children().filter(|&child| self.reports[child as usize] == 0) {
-            let parent = self.kin[child as usize].parent();
-            let has = self.broods[parent as usize].has(&Table(&self.kin), parent, child);
+            let parent = self.links[child as usize].parent();
+            let has = self.children_of[parent as usize].has(&Table(&self.links), parent, child);
             if !has || self.dead[parent as usize] {
                 return Err(format!("I10: the parent of {child} is {parent}"));
             }

@@ -1,7 +1,7 @@
-//! The exit of a process around the gate, on the real `Gate`, `Crew`, `Brood` and `Account`.
+//! The exit of a process around the gate, on the real `Gate`, `LwpList`, `Children` and `Account`.
 //!
-//! What the kernel's glue does in an order of its own is done here in that order: the killer's walk, what the master
-//! tears down and gives away, where usage is folded. Memory is loom cells, so that a use without order is found.
+//! The kernel's code around the gate has an order of its own, which is modelled here: the killer's walk, the exit
+//! owner's teardown, the fold of the usage. Memory is loom cells, so that an unordered access is found.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | R30 teardown before the election | `r30_torn_down_after_the_election` | torn down before the election |
 //! | R31 spawn during exit | `r31_spawn_meets_exit` | children given away before the siblings are gone |
 //! | R50 process 1 dies | `r50_the_end_of_init_is_told_first` | torn down before it is told |
-//! | R45 usage against adders | `r45_usage_is_folded_once` | folded after the LWP is counted off its CPU; the master's folded at its exit, too |
+//! | R45 usage against adders | `r45_usage_is_folded_once` | folded after the LWP is counted off its CPU; the exit owner's folded at its exit, too |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
 use asphodel_core::id::Pid;
-use asphodel_core::proc::crew::{Crew, Member, Members};
-use asphodel_core::proc::family::{Brood, Kin, Kinship};
-use asphodel_core::proc::gate::{Gate, Leave, OffCpu};
+use asphodel_core::proc::family::{Children, FamilyLinks, FamilyTable};
+use asphodel_core::proc::gate::{ExitRole, Gate, OffCpu};
+use asphodel_core::proc::lwp_list::{LwpEntries, LwpEntry, LwpList};
 use asphodel_core::proc::usage::{Account, LwpUsage, Usage};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
@@ -29,18 +29,18 @@ use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
 use models::{Bell, catches, check};
 
-/// The LWPs of a process as a killer meets them.
+/// The LWPs of a process, as a killer finds them.
 struct Roster {
-    crew: Mutex<Crew>,
-    members: Vec<Member>,
-    /// The LWPs' records: read by whoever dooms them, written when they are freed.
+    lwps: Mutex<LwpList>,
+    members: Vec<LwpEntry>,
+    /// The LWPs' records: read by the killer that marks them, written when they are freed.
     records: Vec<UnsafeCell<u32>>,
-    doomed: Vec<AtomicBool>,
+    kill_pending: Vec<AtomicBool>,
     bells: Vec<Bell>,
 }
 
-impl Members for Roster {
-    fn member(&self, index: u32) -> &Member {
+impl LwpEntries for Roster {
+    fn list_entry(&self, index: u32) -> &LwpEntry {
         &self.members[index as usize]
     }
 }
@@ -48,37 +48,37 @@ impl Members for Roster {
 impl Roster {
     fn new(lwps: u32) -> Arc<Self> {
         let roster = Self {
-            crew: Mutex::new(Crew::new()),
-            members: (0..lwps).map(|_| Member::new()).collect(),
+            lwps: Mutex::new(LwpList::new()),
+            members: (0..lwps).map(|_| LwpEntry::new()).collect(),
             records: (0..lwps).map(|_| UnsafeCell::new(0)).collect(),
-            doomed: (0..lwps).map(|_| AtomicBool::new(false)).collect(),
+            kill_pending: (0..lwps).map(|_| AtomicBool::new(false)).collect(),
             bells: (0..lwps).map(|_| Bell::new()).collect(),
         };
-        roster.with_crew(|crew| (0..lwps).for_each(|index| crew.admit(&roster, index)));
+        roster.with_lwps(|lwps| (0..lwps).for_each(|index| lwps.insert(&roster, index)));
         Arc::new(roster)
     }
 
-    fn with_crew<R>(&self, f: impl FnOnce(&mut Crew) -> R) -> R {
-        f(&mut self.crew.lock().expect("no model panics with the crew locked"))
+    fn with_lwps<R>(&self, f: impl FnOnce(&mut LwpList) -> R) -> R {
+        f(&mut self.lwps.lock().expect("no model panics with the LWP list locked"))
     }
 
-    fn doom(&self, index: u32) {
+    fn post_kill(&self, index: u32) {
         // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
         self.records[index as usize].with(|record| unsafe { *record });
-        self.doomed[index as usize].store(true, Relaxed);
+        self.kill_pending[index as usize].store(true, Relaxed);
         self.bells[index as usize].ring();
     }
 
     /// One LWP leaves, and its record is freed.
     fn leave(&self, index: u32) {
-        self.with_crew(|crew| crew.quit(self, index, false));
+        self.with_lwps(|lwps| lwps.remove(self, index, false));
         // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
         self.records[index as usize].with_mut(|record| unsafe { *record += 1 });
     }
 
-    /// One LWP computes until it is told to die.
+    /// One LWP computes until it is killed.
     fn endless_program(&self, index: u32) {
-        while !self.doomed[index as usize].load(Relaxed) {
+        while !self.kill_pending[index as usize].load(Relaxed) {
             self.bells[index as usize].wait();
         }
         self.leave(index);
@@ -94,16 +94,19 @@ fn walk_meets_departure(walk: fn(&Roster)) {
     walk(&roster);
     leaving.join().expect("the LWP leaves");
     computing.join().expect("the LWP dies");
-    assert!(roster.with_crew(|crew| crew.is_empty()));
+    assert!(roster.with_lwps(|lwps| lwps.is_empty()));
 }
 
-/// T42: the lock is given up after each.
+/// T42: the lock is dropped after each.
 #[test]
 fn r09_walk_meets_departure() {
     check(3, || {
         walk_meets_departure(|roster| {
-            let next =
-                || roster.with_crew(|crew| crew.doom_next(roster, None).map(|index| roster.doom(index)));
+            let next = || {
+                roster.with_lwps(|lwps| {
+                    lwps.mark_next_killed(roster, None).map(|index| roster.post_kill(index))
+                })
+            };
             while next().is_some() {}
         });
     });
@@ -113,8 +116,8 @@ fn r09_walk_meets_departure() {
 fn r09_seeded_a_copy_walked_without_the_lock() {
     catches("Causality violation", || {
         walk_meets_departure(|roster| {
-            let all: Vec<u32> = roster.with_crew(|crew| crew.iter(roster).collect());
-            all.into_iter().for_each(|index| roster.doom(index));
+            let all: Vec<u32> = roster.with_lwps(|lwps| lwps.iter(roster).collect());
+            all.into_iter().for_each(|index| roster.post_kill(index));
         });
     });
 }
@@ -123,12 +126,12 @@ fn r09_seeded_a_copy_walked_without_the_lock() {
 fn r09_seeded_the_walk_ends_where_a_victim_has_left() {
     catches("deadlock", || {
         walk_meets_departure(|roster| {
-            let mut next = roster.with_crew(|crew| crew.iter(roster).next());
+            let mut next = roster.with_lwps(|lwps| lwps.iter(roster).next());
             while let Some(index) = next {
-                next = roster.with_crew(|crew| {
-                    let mut rest = crew.iter(roster).skip_while(|&other| other != index);
-                    // Gone: then there is nothing after it either.
-                    roster.doom(rest.next()?);
+                next = roster.with_lwps(|lwps| {
+                    let mut rest = lwps.iter(roster).skip_while(|&other| other != index);
+                    // It is gone, and so is its successor in the list.
+                    roster.post_kill(rest.next()?);
                     rest.next()
                 });
             }
@@ -136,13 +139,13 @@ fn r09_seeded_the_walk_ends_where_a_victim_has_left() {
     });
 }
 
-/// A process of two LWPs that exit or leave, with what the master does between its election and its end.
+/// A process of two LWPs that exit, with the exit owner's work between its election and its end.
 struct Process {
     gate: Gate,
-    /// The master sleeps here.
+    /// The exit owner sleeps here.
     last: Bell,
     zombie: Bell,
-    /// What all its LWPs use and its master tears down: words, environment.
+    /// The data that all its LWPs use and its exit owner tears down: words, environment.
     words: UnsafeCell<u32>,
     usage: Account,
 }
@@ -170,7 +173,7 @@ impl Process {
         self.words.with_mut(|words| unsafe { *words += 1 });
     }
 
-    /// The master waits until it is the only LWP.
+    /// The exit owner waits until it is the only LWP.
     fn wait_alone(&self) {
         while !self.gate.is_last_present() {
             self.last.wait();
@@ -186,7 +189,7 @@ impl Process {
     }
 }
 
-/// Two LWPs of a process exit at the same time, each as `exit` says.
+/// Two LWPs of a process exit at the same time, each by `exit`.
 fn two_exit(exit: fn(&Process)) {
     let process = Process::new();
     let sibling = process.clone();
@@ -201,7 +204,7 @@ fn r30_torn_down_after_the_election() {
     check(3, || {
         two_exit(|process| {
             process.use_words();
-            if let Leave::AsMaster(_) = process.gate.exit() {
+            if let ExitRole::Process(_) = process.gate.exit() {
                 process.wait_alone();
                 process.tear_down();
             }
@@ -216,7 +219,7 @@ fn r30_seeded_torn_down_before_the_election() {
         two_exit(|process| {
             process.use_words();
             process.tear_down();
-            if let Leave::AsMaster(_) = process.gate.exit() {
+            if let ExitRole::Process(_) = process.gate.exit() {
                 process.wait_alone();
             }
             process.after_switch();
@@ -231,54 +234,54 @@ const CHILD: u32 = 3;
 /// The parent that exits, process 1, and the child that one of the parent's LWPs spawns.
 struct Family {
     parent: Arc<Process>,
-    kin: [Kin; 4],
-    brood: Mutex<Brood>,
-    inits: Mutex<Brood>,
+    links: [FamilyLinks; 4],
+    children: Mutex<Children>,
+    inits: Mutex<Children>,
 }
 
-impl Kinship for Family {
-    fn kin(&self, slot: u32) -> Option<&Kin> {
-        self.kin.get(slot as usize)
+impl FamilyTable for Family {
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
+        self.links.get(slot as usize)
     }
 }
 
 impl Family {
     fn spawn(&self) {
-        self.kin[CHILD as usize].name(Pid::new(CHILD, 0), Pid::new(CHILD, 0), false);
-        self.brood.lock().expect("no model panics with the brood locked").add(self, PARENT, CHILD);
+        self.links[CHILD as usize].init(Pid::new(CHILD, 0), Pid::new(CHILD, 0), false);
+        self.children.lock().expect("no model panics with the child list locked").add(self, PARENT, CHILD);
     }
 
     fn disown(&self) {
-        let mut brood = self.brood.lock().expect("no model panics with the brood locked");
-        let mut inits = self.inits.lock().expect("no model panics with the brood locked");
-        let _told = brood.give_away(self, &mut inits, INIT, 8, |_| {});
+        let mut children = self.children.lock().expect("no model panics with the child list locked");
+        let mut inits = self.inits.lock().expect("no model panics with the child list locked");
+        let _told = children.give_away(self, &mut inits, INIT, 8, |_| {});
     }
 }
 
-/// An LWP is in the middle of a spawn, which no election ends, when its sibling exits as `master` says.
-fn spawn_meets_exit(master: fn(&Family)) {
+/// An LWP is in the middle of a spawn, which no election ends, when its sibling exits by `exit_owner`.
+fn spawn_meets_exit(exit_owner: fn(&Family)) {
     let family = Arc::new(Family {
         parent: Process::new(),
-        kin: std::array::from_fn(|_| Kin::new()),
-        brood: Mutex::new(Brood::new()),
-        inits: Mutex::new(Brood::new()),
+        links: std::array::from_fn(|_| FamilyLinks::new()),
+        children: Mutex::new(Children::new()),
+        inits: Mutex::new(Children::new()),
     });
     let spawner = family.clone();
     let spawning = thread::spawn(move || {
         spawner.spawn();
-        let _told_to_die = spawner.parent.gate.leave();
+        let _told_to_die = spawner.parent.gate.thread_exit();
         spawner.parent.after_switch();
     });
-    if let Leave::AsMaster(_) = family.parent.gate.exit() {
-        master(&family);
+    if let ExitRole::Process(_) = family.parent.gate.exit() {
+        exit_owner(&family);
         family.parent.after_switch();
         spawning.join().expect("the spawner leaves");
-        assert!(family.brood.lock().expect("nobody has it").is_empty(), "I10: a child of a dead parent");
+        assert!(family.children.lock().expect("nobody has it").is_empty(), "I10: a child of a dead parent");
         assert_eq!(family.inits.lock().expect("nobody has it").len(), 1);
     }
 }
 
-/// T47: the child of a doomed LWP is adopted.
+/// T47: the child of an LWP with a kill pending is adopted.
 #[test]
 fn r31_spawn_meets_exit() {
     check(3, || {
@@ -308,13 +311,13 @@ fn fold(process: &Process) {
     process.usage.add(Usage { lwps: 1, ..lwp.read() });
 }
 
-/// Both LWPs end, each with what its next context does as `retire` says; a waiter reads the sum. `exits`: what the
-/// master does at its exit.
+/// Both LWPs end, each with the next context's `retire`; a waiter reads the sum. `exits`: the exit owner's action at
+/// its exit.
 fn usage_is_folded(exits: fn(&Process), retire: fn(&Process)) {
     let process = Process::new();
     let (leaver, waiter) = (process.clone(), process.clone());
     let leaving = thread::spawn(move || {
-        let _departure = leaver.gate.leave();
+        let _thread_exit = leaver.gate.thread_exit();
         retire(&leaver);
     });
     let waiting = thread::spawn(move || {
@@ -322,7 +325,7 @@ fn usage_is_folded(exits: fn(&Process), retire: fn(&Process)) {
         let _claim = waiter.gate.claim().expect("a published zombie can be claimed");
         assert_eq!(waiter.usage.read().cpu_ticks, 2 * TICKS, "I11: not what was used");
     });
-    if let Leave::AsMaster(_) = process.gate.exit() {
+    if let ExitRole::Process(_) = process.gate.exit() {
         exits(&process);
         process.wait_alone();
     }
@@ -356,12 +359,12 @@ fn r45_seeded_folded_after_the_lwp_is_counted_off() {
 }
 
 #[test]
-fn r45_seeded_the_masters_folded_at_its_exit_too() {
+fn r45_seeded_the_exit_owners_folded_at_its_exit_too() {
     catches("I11", || usage_is_folded(fold, folded_then_counted));
 }
 
-/// Process 1 with two LWPs, one of which exits while the other leaves. Its end is told, whole, by whoever would end it,
-/// and powers the system off: that LWP goes no further.
+/// Process 1 with two LWPs, one of which exits while the other leaves. Its end is reported, as a whole, by the LWP that
+/// would end it, which powers the system off and goes no further.
 struct Init {
     process: Arc<Process>,
     told: Tally,
@@ -373,18 +376,18 @@ impl Init {
         self.told.fetch_add(1, Untracked);
     }
 
-    /// Its LWP asks for the end of the process: told before the election.
+    /// Its LWP ends the process: reported before the election.
     fn exit(&self) {
         self.process.use_words();
         self.tell();
     }
 
-    /// Its LWP leaves, and ends the process if it is the last one: told before anything else the master does.
+    /// Its LWP leaves, and ends the process if it is the last one: reported before the exit owner's work.
     fn leave(&self) {
         self.process.use_words();
-        match self.process.gate.leave() {
-            Leave::AsMaster(_) => self.tell(),
-            Leave::Quietly(_) => self.process.after_switch(),
+        match self.process.gate.thread_exit() {
+            ExitRole::Process(_) => self.tell(),
+            ExitRole::Thread(_) => self.process.after_switch(),
         }
     }
 }
@@ -410,7 +413,7 @@ fn r50_the_end_of_init_is_told_first() {
 #[test]
 fn r50_seeded_torn_down_before_it_is_told() {
     const BUG: fn(&Init) = |init| {
-        if let Leave::AsMaster(_) = init.process.gate.exit() {
+        if let ExitRole::Process(_) = init.process.gate.exit() {
             init.process.tear_down();
             init.tell();
         }

@@ -2,18 +2,18 @@
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R5 two masters | `r05_two_lwps_exit` | the flag is tested first and set later |
+//! | R5 two exit owners | `r05_two_lwps_exit` | the flag is tested first and set later |
 //! | R6 undead process | `r06_last_two_lwps_leave` | "am I last" judged on a count that is not yet decremented |
 //! | R7 creation against kill | `r07_create_meets_exit` | counted before it can be found by the killer's walk |
-//! | R8 flag before signal | `r08_exit_meets_a_sleeping_sibling` | woken first, doomed later |
-//! | R12 lost wake-up on the LWP count | `r12_last_sibling_wakes_the_master` | the count is read, then decremented |
+//! | R8 flag before signal | `r08_exit_meets_a_sleeping_sibling` | woken first, killed later |
+//! | R12 lost wake-up on the LWP count | `r12_last_sibling_wakes_the_exit_owner` | the count is read, then decremented |
 //! | R14 zombie while LWPs run | `r14_zombie_after_the_last_switch` | counted off its CPU while still on its stack |
 //! | R16 two waiters, one zombie | `r16_two_waiters_claim` | ZOMBIE and CLAIMED tested, the claim not |
 //! | R38 exec against exit | `r38_single_meets_exit` | the winner does not wait for the others |
 //! | R38 exec against kill | `r38_single_meets_kill` | the loser leaves quietly, whatever it has become |
 //!
-//! Each model also asserts I1 (one master), I3 (no undead: the process always becomes a zombie), I9 (no creation
-//! after the election), and, since loom reports deadlocks, I13 (termination).
+//! Each model also asserts I1 (one exit owner), I3 (no undead: the process always becomes a zombie), I9 (no creation
+//! after the election), and, because loom reports deadlocks, I13 (termination).
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -22,7 +22,7 @@ mod models;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed};
 
-use asphodel_core::proc::gate::{Gate, Leave, OffCpu};
+use asphodel_core::proc::gate::{ExitRole, Gate, OffCpu};
 use asphodel_core::thread::park::{Park, Sleep, Unpark};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
@@ -30,17 +30,17 @@ use loom::sync::atomic::AtomicBool;
 use loom::thread::{self, JoinHandle};
 use models::{Bell, catches, check};
 
-/// A process, with the duties that the gate hands out carried out and counted.
+/// A process. It carries out the gate's duties and counts them.
 struct Process {
     gate: Gate,
-    /// The master sleeps here.
+    /// The exit owner sleeps here.
     last: Bell,
-    /// The LWP that becomes single sleeps here.
+    /// The LWP that single-threads the process sleeps here.
     single: Bell,
-    /// Whether the LWP that becomes single is told to die. Changed before its bell is rung.
-    single_doomed: AtomicBool,
+    /// Whether the LWP that single-threads the process is told to die. Changed before its bell is rung.
+    single_killed: AtomicBool,
     /// How often the body of exit ran, and the zombie was published. Not part of the protocol.
-    masters: Tally,
+    exit_owners: Tally,
     published: Tally,
     zombie: Bell,
 }
@@ -54,24 +54,24 @@ impl Process {
             gate,
             last: Bell::new(),
             single: Bell::new(),
-            single_doomed: AtomicBool::new(false),
-            masters: Tally::new(0),
+            single_killed: AtomicBool::new(false),
+            exit_owners: Tally::new(0),
             published: Tally::new(0),
             zombie: Bell::new(),
         })
     }
 
-    /// An LWP goes the way that the gate has decided, up to and including the context after its last switch.
-    fn depart(&self, leave: Leave) {
-        if let Leave::AsMaster(_) = leave {
+    /// An LWP exits by the gate's decision, up to and including the context after its last switch.
+    fn exit_as(&self, leave: ExitRole) {
+        if let ExitRole::Process(_) = leave {
             self.tear_down();
         }
         self.after_switch();
     }
 
-    /// What the master does before it leaves.
+    /// The exit owner's work before it leaves.
     fn tear_down(&self) {
-        assert_eq!(self.masters.fetch_add(1, Relaxed), 0, "I1: two masters");
+        assert_eq!(self.exit_owners.fetch_add(1, Relaxed), 0, "I1: two exit owners");
         assert!(self.gate.create().is_err(), "I9: creation after the election");
         while !self.gate.is_last_present() {
             self.last.wait();
@@ -96,14 +96,18 @@ impl Process {
     fn assert_dead(&self) {
         let view = self.gate.view();
         assert!(view.zombie && view.present == 0, "I3: undead {view:?}");
-        assert_eq!((self.masters.load(Relaxed), self.published.load(Relaxed)), (1, 1), "I3: not ended once");
+        assert_eq!(
+            (self.exit_owners.load(Relaxed), self.published.load(Relaxed)),
+            (1, 1),
+            "I3: not ended once"
+        );
     }
 }
 
 type Lwp = fn(&Process);
 
-const LEAVES: Lwp = |process| process.depart(process.gate.leave());
-const EXITS: Lwp = |process| process.depart(process.gate.exit());
+const LEAVES: Lwp = |process| process.exit_as(process.gate.thread_exit());
+const EXITS: Lwp = |process| process.exit_as(process.gate.exit());
 
 /// Every LWP runs in a thread of its own, the first in this one.
 fn all_end(lwps: &[Lwp]) {
@@ -129,13 +133,13 @@ fn r05_two_lwps_exit() {
 fn r05_seeded_test_then_set() {
     const BUG: Lwp = |process| {
         if process.gate.is_exiting() {
-            return process.depart(process.gate.leave());
+            return process.exit_as(process.gate.thread_exit());
         }
         let _ = process.gate.exit();
         process.tear_down();
         process.after_switch();
     };
-    catches("I1: two masters", || all_end(&[BUG, BUG]));
+    catches("I1: two exit owners", || all_end(&[BUG, BUG]));
 }
 
 /// T15, T16.
@@ -149,9 +153,9 @@ fn r06_last_two_lwps_leave() {
 fn r06_seeded_count_not_yet_decremented() {
     const BUG: Lwp = |process| {
         let last = process.gate.view().live == 1;
-        let leave = process.gate.leave();
+        let leave = process.gate.thread_exit();
         if last {
-            process.depart(leave);
+            process.exit_as(leave);
         } else {
             process.after_switch();
         }
@@ -166,41 +170,41 @@ fn r06_leave_meets_exit() {
     check(2, || all_end(&[LEAVES, EXITS, LEAVES]));
 }
 
-/// How a creator and a killer's walk find each other: the list of LWPs, and what makes one of them die.
+/// How a creator and a killer's walk find each other: the list of LWPs, and the kill of one of them.
 struct Roster {
     process: Arc<Process>,
     /// Whether the new LWP is in the list.
     listed: Mutex<bool>,
-    doomed: AtomicBool,
-    doom: Bell,
+    kill_pending: AtomicBool,
+    kill_bell: Bell,
 }
 
 impl Roster {
     fn new() -> Arc<Self> {
-        let (listed, doomed) = (Mutex::new(false), AtomicBool::new(false));
-        Arc::new(Self { process: Process::new(2), listed, doomed, doom: Bell::new() })
+        let (listed, kill_pending) = (Mutex::new(false), AtomicBool::new(false));
+        Arc::new(Self { process: Process::new(2), listed, kill_pending, kill_bell: Bell::new() })
     }
 
     fn list(&self, new_lwp: bool) {
         *self.listed.lock().expect("no model panics with the list locked") = new_lwp;
     }
 
-    /// The killer: elected, then dooms everybody in the list.
+    /// The killer: elected, then kills every LWP in the list.
     fn kill(&self) {
         let leave = self.process.gate.exit();
         if *self.listed.lock().expect("no model panics with the list locked") {
-            self.doomed.store(true, Relaxed);
-            self.doom.ring();
+            self.kill_pending.store(true, Relaxed);
+            self.kill_bell.ring();
         }
-        self.process.depart(leave);
+        self.process.exit_as(leave);
     }
 
-    /// The new LWP runs its program for ever, unless it is doomed.
+    /// The new LWP runs its program for ever, unless it has a kill pending.
     fn endless_program(&self) {
-        while !self.doomed.load(Relaxed) {
-            self.doom.wait();
+        while !self.kill_pending.load(Relaxed) {
+            self.kill_bell.wait();
         }
-        self.process.depart(self.process.gate.leave());
+        self.process.exit_as(self.process.gate.thread_exit());
     }
 }
 
@@ -210,10 +214,10 @@ fn create_meets_exit(create: fn(&Roster) -> bool) {
     let creator = roster.clone();
     let creating = thread::spawn(move || {
         if create(&creator) {
-            creator.process.depart(creator.process.gate.leave());
+            creator.process.exit_as(creator.process.gate.thread_exit());
             creator.endless_program();
         } else {
-            creator.process.depart(creator.process.gate.leave());
+            creator.process.exit_as(creator.process.gate.thread_exit());
         }
     });
     roster.kill();
@@ -256,28 +260,28 @@ fn r07_seeded_counted_before_listed() {
     });
 }
 
-/// A sibling in a killable sleep that nothing but the kill will end.
+/// A sibling in a killable sleep that only the kill ends.
 struct Sleeper {
     process: Arc<Process>,
     park: Park,
-    doomed: AtomicBool,
+    kill_pending: AtomicBool,
     runnable: Bell,
 }
 
 impl Sleeper {
     fn sleep_until_killed(&self) {
         self.park.prepare(Sleep::Killable);
-        if self.doomed.load(Relaxed) {
+        if self.kill_pending.load(Relaxed) {
             self.park.cancel();
         } else if self.park.commit() {
             self.runnable.wait();
         }
-        assert!(self.doomed.load(Relaxed), "nothing else ends this sleep");
-        self.process.depart(self.process.gate.leave());
+        assert!(self.kill_pending.load(Relaxed), "nothing else ends this sleep");
+        self.process.exit_as(self.process.gate.thread_exit());
     }
 
-    fn doom(&self) {
-        self.doomed.store(true, Relaxed);
+    fn post_kill(&self) {
+        self.kill_pending.store(true, Relaxed);
     }
 
     fn wake(&self) {
@@ -291,14 +295,14 @@ fn exit_meets_sleeper(kill: fn(&Sleeper)) {
     let sleeper = Arc::new(Sleeper {
         process: Process::new(2),
         park: Park::new(),
-        doomed: AtomicBool::new(false),
+        kill_pending: AtomicBool::new(false),
         runnable: Bell::new(),
     });
     let sibling = sleeper.clone();
     let sleeping = thread::spawn(move || sibling.sleep_until_killed());
     let leave = sleeper.process.gate.exit();
     kill(&sleeper);
-    sleeper.process.depart(leave);
+    sleeper.process.exit_as(leave);
     sleeping.join().expect("the sibling dies");
     sleeper.process.assert_dead();
 }
@@ -308,32 +312,32 @@ fn exit_meets_sleeper(kill: fn(&Sleeper)) {
 fn r08_exit_meets_a_sleeping_sibling() {
     check(3, || {
         exit_meets_sleeper(|sleeper| {
-            sleeper.doom();
+            sleeper.post_kill();
             sleeper.wake();
         });
     });
 }
 
 #[test]
-fn r08_seeded_woken_before_doomed() {
+fn r08_seeded_woken_before_killed() {
     catches("deadlock", || {
         exit_meets_sleeper(|sleeper| {
             sleeper.wake();
-            sleeper.doom();
+            sleeper.post_kill();
         });
     });
 }
 
 #[test]
-fn r12_last_sibling_wakes_the_master() {
+fn r12_last_sibling_wakes_the_exit_owner() {
     check(3, || all_end(&[EXITS, LEAVES, LEAVES]));
 }
 
 #[test]
 fn r12_seeded_count_read_then_decremented() {
-    const BUG: Lwp = |process| match process.gate.leave() {
-        Leave::AsMaster(master) => process.depart(Leave::AsMaster(master)),
-        Leave::Quietly(_) => {
+    const BUG: Lwp = |process| match process.gate.thread_exit() {
+        ExitRole::Process(exit_owner) => process.exit_as(ExitRole::Process(exit_owner)),
+        ExitRole::Thread(_) => {
             let before = process.gate.view();
             if process.gate.off_cpu() == OffCpu::Publish {
                 process.published.fetch_add(1, Relaxed);
@@ -376,7 +380,7 @@ fn stacks_end(after_switch: fn(&Stacks, usize)) {
     let (waiter, sibling) = (stacks.clone(), stacks.clone());
     let waiting = thread::spawn(move || waiter.reap());
     let leaving = thread::spawn(move || {
-        let _ = sibling.process.gate.leave();
+        let _ = sibling.process.gate.thread_exit();
         after_switch(&sibling, 1);
     });
     let _ = stacks.process.gate.exit();
@@ -385,7 +389,7 @@ fn stacks_end(after_switch: fn(&Stacks, usize)) {
     waiting.join().expect("the waiter reaps");
 }
 
-/// T86: whoever is last, no LWP uses its stack once a waiter has the claim.
+/// T86: whichever LWP is last, none uses its stack once a waiter has the claim.
 #[test]
 fn r14_zombie_after_the_last_switch() {
     check(2, || {
@@ -396,19 +400,19 @@ fn r14_zombie_after_the_last_switch() {
     });
 }
 
-/// The master frees the corpses of its siblings as soon as it is alone: it sees all that they did.
+/// The exit owner frees the dead LWPs of its siblings as soon as it is alone: it sees all that they did.
 #[test]
-fn r14_master_is_alone_when_it_thinks_so() {
+fn r14_exit_owner_is_alone_when_it_thinks_so() {
     check(3, || {
         let stacks = Stacks::new();
         let sibling = stacks.clone();
         let leaving = thread::spawn(move || {
-            let _ = sibling.process.gate.leave();
+            let _ = sibling.process.gate.thread_exit();
             sibling.run_on(1);
             sibling.process.after_switch();
         });
         let leave = stacks.process.gate.exit();
-        if let Leave::AsMaster(_) = leave {
+        if let ExitRole::Process(_) = leave {
             stacks.process.tear_down();
             stacks.run_on(1);
         }
@@ -430,7 +434,7 @@ fn r14_seeded_counted_off_its_cpu_too_early() {
 /// A zombie, and two LWPs of its parent that both want it; `claim` says whether a caller may reap.
 fn two_reap(claim: fn(&Gate) -> bool) {
     let zombie = Arc::new((Process::new(1), UnsafeCell::new(0_u32)));
-    zombie.0.depart(zombie.0.gate.exit());
+    zombie.0.exit_as(zombie.0.gate.exit());
     let reap = move |zombie: &(Arc<Process>, UnsafeCell<u32>)| {
         let mine = claim(&zombie.0.gate);
         if mine {
@@ -470,58 +474,58 @@ struct Image {
 }
 
 impl Image {
-    /// What a program does all the time.
+    /// A program's accesses to its image.
     fn execute(&self) {
         // SAFETY: loom checks that nobody writes the image meanwhile; the pointer is valid inside the closure.
         self.image.with(|image| unsafe { *image });
     }
 
-    /// exec: becomes single, waits for the others, replaces the image. `waits`: as it should.
+    /// exec: single-threads, waits for the others, replaces the image. `waits`: without a bug.
     fn exec(&self, waits: bool) {
         self.execute();
         let gate = &self.process.gate;
-        let single = match gate.become_single() {
+        let single = match gate.single_thread() {
             Ok(single) => single,
-            Err(leave) => return self.process.depart(leave),
+            Err(leave) => return self.process.exit_as(leave),
         };
-        let doomed = || self.process.single_doomed.load(Relaxed);
-        while waits && !gate.is_last_present() && !gate.is_exiting() && !doomed() {
+        let kill_pending = || self.process.single_killed.load(Relaxed);
+        while waits && !gate.is_last_present() && !gate.is_exiting() && !kill_pending() {
             self.process.single.wait();
         }
-        if doomed() && !gate.is_last_present() {
-            return self.process.depart(gate.leave());
+        if kill_pending() && !gate.is_last_present() {
+            return self.process.exit_as(gate.thread_exit());
         }
-        match gate.finish_single(single) {
+        match gate.end_single_threading(single) {
             Ok(()) => {
                 // SAFETY: loom checks that nobody else uses the image; the pointer is valid inside the closure.
                 self.image.with_mut(|image| unsafe { *image += 1 });
-                self.process.depart(gate.exit());
+                self.process.exit_as(gate.exit());
             }
-            Err(_) => self.process.depart(gate.leave()),
+            Err(_) => self.process.exit_as(gate.thread_exit()),
         }
     }
 
     fn exit(&self) {
         self.execute();
         let leave = self.process.gate.exit();
-        if let Leave::AsMaster(_) = leave {
-            // The doom of the siblings: ends the sleep in `exec`, whose condition includes it.
+        if let ExitRole::Process(_) = leave {
+            // The kill of the siblings: ends the sleep in `exec`, whose condition includes it.
             self.process.single.ring();
         }
-        self.process.depart(leave);
+        self.process.exit_as(leave);
     }
 
-    /// kill_lwp of the LWP that becomes single. The caller goes on.
+    /// kill_lwp of the LWP that single-threads the process. The caller goes on.
     fn kill_single(&self) {
         self.execute();
-        self.process.single_doomed.store(true, Relaxed);
+        self.process.single_killed.store(true, Relaxed);
         self.process.single.ring();
     }
 
-    /// A sibling that the kill points make leave.
+    /// A sibling that exits at a kill point.
     fn leave(&self) {
         self.execute();
-        self.process.depart(self.process.gate.leave());
+        self.process.exit_as(self.process.gate.thread_exit());
     }
 }
 
@@ -569,10 +573,10 @@ fn r38_seeded_last_loser_leaves_quietly() {
     catches("I3: not ended once", || {
         exec_meets(true, |image| {
             image.kill_single();
-            match image.process.gate.become_single() {
+            match image.process.gate.single_thread() {
                 Ok(single) => {
-                    let _ = image.process.gate.finish_single(single);
-                    image.process.depart(image.process.gate.leave());
+                    let _ = image.process.gate.end_single_threading(single);
+                    image.process.exit_as(image.process.gate.thread_exit());
                 }
                 Err(_) => image.process.after_switch(),
             }

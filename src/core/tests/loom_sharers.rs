@@ -74,7 +74,7 @@ impl Area {
 
     /// The second.
     fn reap(&self) {
-        if let Some(_duty) = self.sharers.bury() {
+        if let Some(_duty) = self.sharers.reap() {
             self.free();
         }
     }

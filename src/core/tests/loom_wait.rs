@@ -1,13 +1,13 @@
 //! Wait queues and parking under relaxed memory, on the real `Park` and `Waiters`.
 //!
-//! A switch is modelled as in the kernel: the thread saves its context, the next context on its CPU commits the
-//! sleep, and if that fails puts the thread back; whoever is told to enqueue a parked thread loads its context. The
-//! context is a loom cell, so running a thread that is not saved yet is a causality violation.
+//! A switch is modelled as in the kernel: the thread saves its context, the next context on its CPU commits the sleep,
+//! and if that fails puts the thread back; the waker that must enqueue a parked thread loads its context. The context
+//! is a loom cell, so running a thread that is not saved yet is a causality violation.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R4, R13 waker behind a thread that left | `r04_waker_meets_timeout_and_death` | end of the wait judged without the lock |
-//! | R8 doom against sleep | `r08_kill_meets_sleep` | doom tested before the sleep is announced; woken before doomed |
+//! | R8 kill against sleep | `r08_kill_meets_sleep` | kill tested before the sleep is announced; woken before killed |
 //! | R12 wake-up against sleep | `r12_wake_up_meets_sleep` | condition tested outside the lock |
 //! | R17 child dies between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock given up between scan and sleep |
 //! | R36 registration torn down | `r36_wake_up_meets_withdrawal` | left without the lock if unlinked; left enlisted |
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
 use asphodel_core::list::Links;
 use asphodel_core::thread::park::{Park, Sleep, Unpark};
-use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, prepare_unless, was_woken, withdraw};
+use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, enqueue_unless, was_woken, withdraw};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -49,7 +49,7 @@ impl<T> Exclusive<T> for Lock<T> {
     }
 }
 
-/// A thread that sleeps, its saved context, and what runs it again.
+/// A thread that sleeps, its saved context, and the CPU that runs it again.
 struct Thread {
     park: Park,
     links: Links,
@@ -57,7 +57,7 @@ struct Thread {
     /// The run queue: how often the thread is in it, and its CPU.
     enqueued: Tally,
     runnable: Bell,
-    doomed: AtomicBool,
+    kill_pending: AtomicBool,
 }
 
 impl Thread {
@@ -68,7 +68,7 @@ impl Thread {
             context: UnsafeCell::new(0),
             enqueued: Tally::new(0),
             runnable: Bell::new(),
-            doomed: AtomicBool::new(false),
+            kill_pending: AtomicBool::new(false),
         }
     }
 
@@ -77,7 +77,7 @@ impl Thread {
         self.context.with_mut(|context| unsafe { *context += 1 });
     }
 
-    /// Switches away if the announcement stands, until somebody enqueues the thread.
+    /// Switches away if the announcement stands, until the thread is enqueued.
     fn switch_away(&self) {
         if !self.park.is_parking() {
             return;
@@ -96,7 +96,7 @@ impl Thread {
         self.touch_context();
     }
 
-    /// The duty of whoever called `unpark`.
+    /// The duty of the caller of `unpark`.
     fn carry_out(&self, unpark: Unpark) {
         if unpark == Unpark::Enqueue {
             self.enqueue();
@@ -136,16 +136,16 @@ impl Place {
         })
     }
 
-    /// One wait of `thread`: `true` if a waker ended it or there was nothing to wait for.
+    /// One wait of `thread`: returns `true` if a waker ended it or there was nothing to wait for.
     fn wait_once(&self, thread: u32, sleep: Sleep) -> bool {
-        if !prepare_unless(&self.queue, self, thread, sleep, || self.condition.load(Relaxed)) {
+        if !enqueue_unless(&self.queue, self, thread, sleep, || self.condition.load(Relaxed)) {
             return true;
         }
         self.threads[thread as usize].switch_away();
         was_woken(&self.queue, self, thread)
     }
 
-    /// Sleeps until the condition holds, whatever ends a single wait.
+    /// Sleeps until the condition holds, however a single wait ends.
     fn wait(&self, thread: u32) {
         while !self.condition.load(Relaxed) {
             self.wait_once(thread, Sleep::Uninterruptible);
@@ -174,7 +174,7 @@ fn meets(sleeps: fn(&Place), wakes: fn(&Place)) {
     assert!(place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
 }
 
-/// T131 in the small.
+/// T131, reduced.
 #[test]
 fn r12_wake_up_meets_sleep() {
     check(3, || meets(|place| place.wait(0), Place::wake));
@@ -245,21 +245,21 @@ fn r17_seeded_lock_given_up_between_scan_and_sleep() {
     catches("deadlock", || child_dies(BUG));
 }
 
-fn doom(place: &Place) {
-    place.threads[0].doomed.store(true, Relaxed);
+fn post_kill(place: &Place) {
+    place.threads[0].kill_pending.store(true, Relaxed);
 }
 
-fn wake_doomed(place: &Place) {
+fn wake_killed(place: &Place) {
     let thread = &place.threads[0];
     thread.carry_out(thread.park.unpark_killable());
 }
 
-/// A wait that nothing but a kill ends.
+/// A wait that only a kill ends.
 fn wait_until_killed(place: &Place) {
     let thread = &place.threads[0];
-    while !thread.doomed.load(Relaxed) {
-        assert!(prepare_unless(&place.queue, place, 0, Sleep::Killable, || false));
-        if thread.doomed.load(Relaxed) {
+    while !thread.kill_pending.load(Relaxed) {
+        assert!(enqueue_unless(&place.queue, place, 0, Sleep::Killable, || false));
+        if thread.kill_pending.load(Relaxed) {
             thread.park.cancel();
         } else {
             thread.switch_away();
@@ -273,27 +273,27 @@ fn wait_until_killed(place: &Place) {
 fn r08_kill_meets_sleep() {
     check(3, || {
         meets(wait_until_killed, |place| {
-            doom(place);
-            wake_doomed(place);
+            post_kill(place);
+            wake_killed(place);
         });
     });
 }
 
 #[test]
-fn r08_seeded_woken_before_doomed() {
+fn r08_seeded_woken_before_killed() {
     catches("deadlock", || {
         meets(wait_until_killed, |place| {
-            wake_doomed(place);
-            doom(place);
+            wake_killed(place);
+            post_kill(place);
         });
     });
 }
 
 #[test]
-fn r08_seeded_doom_tested_before_the_announcement() {
+fn r08_seeded_kill_tested_before_the_announcement() {
     const BUG: fn(&Place) = |place| {
         let thread = &place.threads[0];
-        if !thread.doomed.load(Relaxed) {
+        if !thread.kill_pending.load(Relaxed) {
             place.queue.with(|waiters| waiters.prepare(place, 0, Sleep::Killable));
             thread.switch_away();
             was_woken(&place.queue, place, 0);
@@ -301,14 +301,14 @@ fn r08_seeded_doom_tested_before_the_announcement() {
     };
     catches("deadlock", || {
         meets(BUG, |place| {
-            doom(place);
-            wake_doomed(place);
+            post_kill(place);
+            wake_killed(place);
         });
     });
 }
 
-/// The twin of `Park` without its fences: one word announces the sleep, one the doom.
-fn doom_without_fences(ordering: Option<loom::sync::atomic::Ordering>) {
+/// The twin of `Park` without its fences: one word announces the sleep, one the kill.
+fn kill_without_fences(ordering: Option<loom::sync::atomic::Ordering>) {
     let words = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
     let fence = move || ordering.into_iter().for_each(loom::sync::atomic::fence);
     let killer = words.clone();
@@ -319,16 +319,16 @@ fn doom_without_fences(ordering: Option<loom::sync::atomic::Ordering>) {
     });
     words.0.store(1, Relaxed);
     fence();
-    let doom_seen = words.1.load(Relaxed);
+    let kill_seen = words.1.load(Relaxed);
     let sleep_seen = killing.join().expect("the killer returns");
-    assert!(doom_seen + sleep_seen > 0, "each missed the other");
+    assert!(kill_seen + sleep_seen > 0, "each missed the other");
 }
 
 #[test]
 fn r08_seeded_no_fence() {
-    check(3, || doom_without_fences(Some(loom::sync::atomic::Ordering::SeqCst)));
-    catches("each missed the other", || doom_without_fences(None));
-    catches("each missed the other", || doom_without_fences(Some(loom::sync::atomic::Ordering::AcqRel)));
+    check(3, || kill_without_fences(Some(loom::sync::atomic::Ordering::SeqCst)));
+    catches("each missed the other", || kill_without_fences(None));
+    catches("each missed the other", || kill_without_fences(Some(loom::sync::atomic::Ordering::AcqRel)));
 }
 
 /// The waker may come at any point of the switch.
@@ -348,7 +348,7 @@ fn wake_up_meets_switch() {
 fn wake_up_meets_switch_seeded_commit_before_saving() {
     const BUG: fn(&Place) = |place| {
         let thread = &place.threads[0];
-        if prepare_unless(&place.queue, place, 0, Sleep::Uninterruptible, || place.condition.load(Relaxed)) {
+        if enqueue_unless(&place.queue, place, 0, Sleep::Uninterruptible, || place.condition.load(Relaxed)) {
             let committed = thread.park.commit();
             thread.touch_context();
             if committed {
@@ -367,7 +367,7 @@ fn many_wakers(wakers: &[fn(&Place)]) {
         thread::spawn(move || waker(&place))
     };
     let sleeper = place.clone();
-    assert!(prepare_unless(&place.queue, &*place, 0, Sleep::Killable, || false));
+    assert!(enqueue_unless(&place.queue, &*place, 0, Sleep::Killable, || false));
     let handles: Vec<_> = wakers.iter().map(spawn).collect();
     sleeper.threads[0].switch_away();
     let _ = was_woken(&sleeper.queue, &*sleeper, 0);
@@ -383,8 +383,8 @@ fn time_out(place: &Place) {
 #[test]
 fn two_wakers_enqueue_once() {
     check(3, || many_wakers(&[Place::wake, time_out]));
-    check(3, || many_wakers(&[Place::wake, wake_doomed]));
-    check(2, || many_wakers(&[Place::wake, time_out, wake_doomed]));
+    check(3, || many_wakers(&[Place::wake, wake_killed]));
+    check(2, || many_wakers(&[Place::wake, time_out, wake_killed]));
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn wait_with_timeout(arm_then_prepare: bool) {
     let place = Place::new(1);
     let timer = place.clone();
     let arm = move || thread::spawn(move || time_out(&timer));
-    let prepare = || assert!(prepare_unless(&place.queue, &*place, 0, Sleep::Uninterruptible, || false));
+    let prepare = || assert!(enqueue_unless(&place.queue, &*place, 0, Sleep::Uninterruptible, || false));
     let firing = if arm_then_prepare {
         let firing = arm();
         prepare();
@@ -429,12 +429,12 @@ fn timeout_seeded_armed_too_early() {
     catches("deadlock", || wait_with_timeout(true));
 }
 
-/// Thread 0 waits with a timeout and then dies: its record is freed. `ended` says how it finds out how the wait ended.
+/// Thread 0 waits with a timeout and then dies: its record is freed. `ended` finds out how the wait ended.
 fn waker_meets_death(ended: fn(&Recorded) -> bool) {
     let recorded =
         Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
     let (waker, timer) = (recorded.clone(), recorded.clone());
-    assert!(prepare_unless(&recorded.place.queue, &*recorded, 0, Sleep::Killable, || false));
+    assert!(enqueue_unless(&recorded.place.queue, &*recorded, 0, Sleep::Killable, || false));
     let waking = thread::spawn(move || {
         let woken = waker.place.queue.with(|waiters| waiters.wake_one(&*waker));
         if let Some((thread, unpark)) = woken {
@@ -471,7 +471,7 @@ impl Sleepers for Recorded {
     }
 }
 
-/// T90: once the thread knows how its wait ended, no waker has it in hand.
+/// T90: once the thread knows how its wait ended, no waker uses it any more.
 #[test]
 fn r04_waker_meets_timeout_and_death() {
     check(2, || waker_meets_death(|recorded| was_woken(&recorded.place.queue, recorded, 0)));
@@ -486,7 +486,7 @@ fn r04_seeded_end_of_the_wait_judged_without_the_lock() {
     });
 }
 
-/// Thread 0 has registered as a sleeper, gives that up and dies: its record is freed. A waker looks for sleepers.
+/// Thread 0 has registered as a sleeper, cancels that and dies: its record is freed. A waker looks for sleepers.
 fn wake_up_meets_withdrawal(give_up: fn(&Recorded)) {
     let recorded =
         Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
@@ -582,7 +582,7 @@ fn r36_seeded_wake_up_dropped_with_the_registration() {
     });
 }
 
-/// A waker that comes before the switch: the sleeper goes on without lock or switch and sees the waker's data.
+/// A waker that comes before the switch: the sleeper continues without lock or switch and sees the waker's data.
 fn remembered(see: fn(&Park) -> bool) {
     let shared = Arc::new((Park::new(), UnsafeCell::new(0_u32)));
     shared.0.prepare(Sleep::Uninterruptible);
@@ -638,7 +638,7 @@ impl Tokens {
     fn sleep(&self, token: usize, thread: u32, enlisted: bool) {
         let (queue, place) = (&self.queues[token], &*self.place);
         let is_free = || self.owners[token].load(Relaxed) == FREE;
-        if enlisted || prepare_unless(queue, place, thread, Sleep::Uninterruptible, is_free) {
+        if enlisted || enqueue_unless(queue, place, thread, Sleep::Uninterruptible, is_free) {
             place.threads[thread as usize].switch_away();
             was_woken(queue, place, thread);
         }

@@ -1,5 +1,5 @@
 //! Model of nested reapers: a parent, the reaper above it and the one above that end, or release the role, in any
-//! order; explored exhaustively on the real `Domain` and `Brood`.
+//! order; explored exhaustively on the real `Domain` and `Children`.
 //!
 //! | races, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -14,7 +14,7 @@ mod explore;
 
 use asphodel_core::id::Pid;
 use asphodel_core::proc::domain::{Domain, Domains, of_child};
-use asphodel_core::proc::family::{Brood, Kin, Kinship};
+use asphodel_core::proc::family::{Children, FamilyLinks, FamilyTable};
 use explore::{World, explore};
 
 const INIT: u32 = 1;
@@ -43,13 +43,13 @@ enum At {
 }
 
 struct Records {
-    kin: [Kin; SLOTS],
+    links: [FamilyLinks; SLOTS],
     domains: [Domain; SLOTS],
 }
 
-impl Kinship for Records {
-    fn kin(&self, slot: u32) -> Option<&Kin> {
-        self.kin.get(slot as usize)
+impl FamilyTable for Records {
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
+        self.links.get(slot as usize)
     }
 }
 
@@ -62,7 +62,7 @@ impl Domains for Records {
 struct Tree {
     bug: Bug,
     records: Records,
-    broods: [Brood; SLOTS],
+    children_of: [Children; SLOTS],
     at: [At; SLOTS],
     /// Whether the inner reaper may release the role, and has.
     may_release: bool,
@@ -72,13 +72,13 @@ struct Tree {
 impl Tree {
     fn new(bug: Bug, may_release: bool) -> Self {
         let records = Records {
-            kin: core::array::from_fn(|_| Kin::new()),
+            links: core::array::from_fn(|_| FamilyLinks::new()),
             domains: core::array::from_fn(|_| Domain::new()),
         };
         let mut tree = Self {
             bug,
             records,
-            broods: core::array::from_fn(|_| Brood::new()),
+            children_of: core::array::from_fn(|_| Children::new()),
             at: [At::Lives; SLOTS],
             may_release,
             released: false,
@@ -89,8 +89,8 @@ impl Tree {
             let pid = Pid::new(slot, 0);
             let (outer, branch) = of_child(&tree.records, slot - 1, pid);
             tree.records.domains[slot as usize].enter(outer, branch);
-            tree.records.kin[slot as usize].name(pid, pid, false);
-            tree.broods[slot as usize - 1].add(&tree.records, slot - 1, slot);
+            tree.records.links[slot as usize].init(pid, pid, false);
+            tree.children_of[slot as usize - 1].add(&tree.records, slot - 1, slot);
             if slot < PARENT {
                 tree.records.domains[slot as usize].acquire().expect("it is new");
             }
@@ -98,9 +98,9 @@ impl Tree {
         tree
     }
 
-    /// A section under the locks of the dying process's brood and the adopter's.
+    /// A section under the locks of the dying process's child list and the adopter's.
     fn give(&mut self, me: u32, reaper: u32, looks: bool) -> At {
-        if self.broods[me as usize].is_empty() {
+        if self.children_of[me as usize].is_empty() {
             if self.bug != Bug::NotClosed {
                 self.records.domains[me as usize].close();
             }
@@ -109,8 +109,8 @@ impl Tree {
         if looks && !self.records.domains[reaper as usize].adopts() {
             return At::GivesTo(self.records.domains[reaper as usize].outer());
         }
-        assert!(reaper < me, "lock order: the younger brood first");
-        let (older, younger) = self.broods.split_at_mut(me as usize);
+        assert!(reaper < me, "lock order: the younger child list first");
+        let (older, younger) = self.children_of.split_at_mut(me as usize);
         let _moved = younger[0].give_away(&self.records, &mut older[reaper as usize], reaper, 1, |_| ());
         At::GivesTo(reaper)
     }
@@ -119,7 +119,7 @@ impl Tree {
         match self.at[me as usize] {
             At::Lives => At::GivesTo(self.records.domains[me as usize].outer()),
             At::GivesTo(reaper)
-                if self.bug == Bug::LooksBeforeLocking && !self.broods[me as usize].is_empty() =>
+                if self.bug == Bug::LooksBeforeLocking && !self.children_of[me as usize].is_empty() =>
             {
                 if self.records.domains[reaper as usize].adopts() {
                     At::GivesBlindly(reaper)
@@ -158,7 +158,7 @@ impl World for Tree {
             self.at[me as usize] = self.next(me);
         }
         for slot in OUTER..=CHILD {
-            let parent = self.records.kin[slot as usize].parent();
+            let parent = self.records.links[slot as usize].parent();
             if self.at[parent as usize] == At::Dead && self.at[slot as usize] != At::Dead {
                 return Err(format!("I10: {slot} is the child of the dead {parent}"));
             }
@@ -167,7 +167,7 @@ impl World for Tree {
     }
 
     fn at_rest(&self) -> Result<(), String> {
-        match self.records.kin[CHILD as usize].parent() {
+        match self.records.links[CHILD as usize].parent() {
             INIT => Ok(()),
             parent => Err(format!("I10: at last the orphan is {parent}'s")),
         }
@@ -177,7 +177,7 @@ impl World for Tree {
         (
             self.at,
             self.released,
-            (OUTER..=CHILD).map(|slot| self.records.kin[slot as usize].parent()).collect(),
+            (OUTER..=CHILD).map(|slot| self.records.links[slot as usize].parent()).collect(),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Model D: stop and continue, explored exhaustively on the real `Stops`, `Brood` and `Gate`.
+//! Model D: stop and continue, explored exhaustively on the real `Stops`, `Children` and `Gate`.
 //!
 //! A child with a few LWPs, a sender of signals, and LWPs of its parent that wait with WUNTRACED and WCONTINUED. Each
 //! section under the child's lock is one atomic step, and so is a look under the parent's family lock, inside which the
@@ -22,8 +22,8 @@
 mod explore;
 
 use asphodel_core::id::Pid;
-use asphodel_core::proc::family::{Brood, Found, Kin, Kinship, Received};
-use asphodel_core::proc::gate::{Gate, Leave, OffCpu};
+use asphodel_core::proc::family::{Children, FamilyLinks, FamilyTable, Found, Received};
+use asphodel_core::proc::gate::{ExitRole, Gate, OffCpu};
 use asphodel_core::proc::status::{Event, Status};
 use asphodel_core::proc::stop::{Effect, Standing, Stops};
 use asphodel_core::signal::Signal;
@@ -118,8 +118,8 @@ struct Told {
 
 struct Job {
     bug: Bug,
-    kin: [Kin; SLOTS],
-    brood: Brood,
+    links: [FamilyLinks; SLOTS],
+    children: Children,
     gate: Gate,
     stops: Stops,
     /// The parent's own.
@@ -134,10 +134,10 @@ struct Job {
     actors: Vec<(Role, At)>,
 }
 
-struct Table<'a>(&'a [Kin; SLOTS]);
+struct Table<'a>(&'a [FamilyLinks; SLOTS]);
 
-impl Kinship for Table<'_> {
-    fn kin(&self, slot: u32) -> Option<&Kin> {
+impl FamilyTable for Table<'_> {
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
         self.0.get(slot as usize)
     }
 }
@@ -158,8 +158,8 @@ impl Job {
         };
         let mut job = Self {
             bug,
-            kin: std::array::from_fn(|_| Kin::new()),
-            brood: Brood::new(),
+            links: std::array::from_fn(|_| FamilyLinks::new()),
+            children: Children::new(),
             gate: Gate::new(),
             stops: Stops::new(),
             parents: Stops::new(),
@@ -173,8 +173,8 @@ impl Job {
         };
         let lwps = roles.iter().filter(|role| role.is_lwp()).count();
         (1..lwps).for_each(|_| job.gate.create().expect("a new process accepts LWPs"));
-        job.kin[CHILD as usize].name(Pid::new(CHILD, 0), Pid::new(CHILD, 0), false);
-        job.brood.add(&Table(&job.kin), PARENT, CHILD);
+        job.links[CHILD as usize].init(Pid::new(CHILD, 0), Pid::new(CHILD, 0), false);
+        job.children.add(&Table(&job.links), PARENT, CHILD);
         job
     }
 
@@ -277,7 +277,7 @@ impl Job {
                 At::Gone
             }
             (_, At::Publish) => {
-                let received = self.brood.receive(&Table(&self.kin), PARENT, CHILD, &self.gate, false);
+                let received = self.children.receive(&Table(&self.links), PARENT, CHILD, &self.gate, false);
                 assert!(matches!(received, Received::Ready), "the parent lives");
                 At::WakeThenGone
             }
@@ -300,8 +300,8 @@ impl Job {
 
     fn leave(&mut self, actor: usize) -> Result<At, String> {
         let left = self.live() - 1;
-        let leave = self.gate.leave();
-        if let Leave::AsMaster(_) = leave {
+        let leave = self.gate.thread_exit();
+        if let ExitRole::Process(_) = leave {
             let _nobody_parks = self.stops.kill();
             self.early = false;
         }
@@ -330,12 +330,12 @@ impl Job {
         if at == At::Tell {
             return self.tell_later();
         }
-        match self.brood.find(&Table(&self.kin), PARENT, Selector::Any, false) {
+        match self.children.find(&Table(&self.links), PARENT, Selector::Any, false) {
             Found::NoMatch => Ok(At::Done),
             Found::Ready(child) => {
                 let claim = self.gate.claim();
                 let _claim = claim.ok_or("I6: the zombie is claimed already")?;
-                self.brood.remove(&Table(&self.kin), child);
+                self.children.remove(&Table(&self.links), child);
                 self.told.ends += 1;
                 Ok(At::Look)
             }
@@ -361,7 +361,7 @@ impl Job {
 
     /// (seeded) The second half of a report whose lock was dropped.
     fn tell_later(&mut self) -> Result<At, String> {
-        if !self.brood.has(&Table(&self.kin), PARENT, CHILD) {
+        if !self.children.has(&Table(&self.links), PARENT, CHILD) {
             return Err("R26: a child is told of that has been reaped".into());
         }
         match self.news(false) {
@@ -451,7 +451,9 @@ impl World for Job {
             return Err("I8: there is something to tell, and the parent sleeps".into());
         }
         let dead = self.live() == 0;
-        if waits && dead || dead && self.told.ends != 1 && !self.brood.has(&Table(&self.kin), PARENT, CHILD) {
+        if waits && dead
+            || dead && self.told.ends != 1 && !self.children.has(&Table(&self.links), PARENT, CHILD)
+        {
             return Err(format!("I6: the end was told {} times", self.told.ends));
         }
         Ok(())

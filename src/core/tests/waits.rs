@@ -1,7 +1,7 @@
-//! One parent, its children and those who wait for them, explored exhaustively on the real `Brood`, `Gate`, `Pending`.
+//! One parent, its children and their waiters, explored exhaustively on the real `Children`, `Gate`, `Pending`.
 //!
-//! Each section under the brood's lock is one atomic step; everything outside the lock can be interleaved. A child that
-//! dies goes off its CPU, becomes ready and posts SIGCHLD, and wakes those who wait for either, in four steps.
+//! Each section under the child list's lock is one atomic step; everything outside the lock can be interleaved. A child
+//! that dies goes off its CPU, becomes ready and posts SIGCHLD, and wakes those who wait for either, in four steps.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -9,15 +9,15 @@
 //! | R34 group change against group wait | `r34_group_change_meets_group_wait` | the group is cleared first; nobody is told |
 //! | R48 WNOHANG that sleeps | `r48_nohang_never_waits` | ready before the last switch |
 //! | R49 coalesced SIGCHLD | `r49_one_signal_for_many_deaths` | one child is reaped for each signal; posted before ready; posted after the lock |
-//! | R51 EINTR with a zombie in hand | `r51_kill_meets_a_zombie_in_hand` | the doom honoured after the claim; one waiter woken |
+//! | R51 EINTR with a zombie in hand | `r51_kill_meets_a_zombie_in_hand` | the kill honoured after the claim; one waiter woken |
 //!
-//! Properties: I6 (each death is reported once), I8 (at rest nobody sleeps who could have what it waits for).
+//! Properties: I6 (each death is reported once), I8 (at rest no LWP sleeps whose condition holds).
 #![cfg(not(loom))]
 
 mod explore;
 
 use asphodel_core::id::Pid;
-use asphodel_core::proc::family::{Brood, Found, Kin, Kinship, Received};
+use asphodel_core::proc::family::{Children, FamilyLinks, FamilyTable, Found, Received};
 use asphodel_core::proc::gate::{Gate, OffCpu};
 use asphodel_core::proc::pending::Pending;
 use asphodel_core::signal::Signal;
@@ -42,11 +42,11 @@ enum Bug {
     OneChildPerSignal,
     PostedBeforeReady,
     PostedAfterTheLock,
-    DoomAfterClaim,
+    KillAfterClaim,
     OneWaiterWoken,
 }
 
-/// Who an actor is.
+/// The role of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// This child, which dies.
@@ -57,16 +57,16 @@ enum Role {
     NoHang,
     /// An LWP that sleeps in sigwait for SIGCHLD and then looks with WNOHANG, until there is no child.
     Drainer,
-    /// Whoever kills the LWP that is this actor.
+    /// A killer of the LWP that is this actor.
     Killer(usize),
-    /// Whoever puts the first child into this group.
+    /// A process that puts the first child into this group.
     Mover(Pid),
 }
 
-/// Where an actor stands between two atomic steps.
+/// The position of an actor between two atomic steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
-    /// About to do the first thing.
+    /// The actor is about to do its first step.
     Start,
     // A child:
     OffCpu,
@@ -92,28 +92,28 @@ enum At {
 /// The parent, the children, the actors.
 struct Waits {
     bug: Bug,
-    kin: [Kin; SLOTS],
+    links: [FamilyLinks; SLOTS],
     gates: [Gate; SLOTS],
-    brood: Brood,
+    child_list: Children,
     pending: Pending,
-    /// The mirror of `pending`, for the fingerprint.
+    /// A copy of `pending`, for the fingerprint.
     posted: bool,
     /// Whose death SIGCHLD was posted for.
     told: [bool; SLOTS],
     children: u32,
     reports: [u32; SLOTS],
     deaths: Vec<u32>,
-    /// Sleepers of the parent's two queues, in the order of their coming.
+    /// The sleepers of the parent's two queues, in the order of their arrival.
     child_events: Vec<usize>,
     signalled: Vec<usize>,
-    doomed: Vec<bool>,
+    kill_pending: Vec<bool>,
     actors: Vec<(Role, At)>,
 }
 
-struct Table<'a>(&'a [Kin; SLOTS]);
+struct Table<'a>(&'a [FamilyLinks; SLOTS]);
 
-impl Kinship for Table<'_> {
-    fn kin(&self, slot: u32) -> Option<&Kin> {
+impl FamilyTable for Table<'_> {
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
         self.0.get(slot as usize)
     }
 }
@@ -122,9 +122,9 @@ impl Waits {
     fn new(bug: Bug, children: u32, others: &[Role]) -> Self {
         let mut waits = Self {
             bug,
-            kin: std::array::from_fn(|_| Kin::new()),
+            links: std::array::from_fn(|_| FamilyLinks::new()),
             gates: std::array::from_fn(|_| Gate::new()),
-            brood: Brood::new(),
+            child_list: Children::new(),
             pending: Pending::new(),
             posted: false,
             told: [false; SLOTS],
@@ -133,18 +133,18 @@ impl Waits {
             deaths: Vec::new(),
             child_events: Vec::new(),
             signalled: Vec::new(),
-            doomed: Vec::new(),
+            kill_pending: Vec::new(),
             actors: others.iter().map(|&role| (role, At::Start)).collect(),
         };
         for child in waits.children() {
-            waits.kin[child as usize].name(Pid::new(child, 0), GROUP, false);
-            waits.brood.add(&Table(&waits.kin), PARENT, child);
-            // A child that moves away lives on, and tells nobody by its death.
+            waits.links[child as usize].init(Pid::new(child, 0), GROUP, false);
+            waits.child_list.add(&Table(&waits.links), PARENT, child);
+            // A child that moves away lives on, and its death is not reported.
             if child != FIRST_CHILD || !others.contains(&Role::Mover(OTHER_GROUP)) {
                 waits.actors.push((Role::Child(child), At::Start));
             }
         }
-        waits.doomed = vec![false; waits.actors.len()];
+        waits.kill_pending = vec![false; waits.actors.len()];
         waits
     }
 
@@ -158,7 +158,7 @@ impl Waits {
         let posts_early = self.bug == Bug::PostedBeforeReady;
         Ok(match at {
             At::Start => {
-                let _master = self.gates[child as usize].exit();
+                let _exit_owner = self.gates[child as usize].exit();
                 if early { At::Receive } else { At::OffCpu }
             }
             At::OffCpu => {
@@ -198,7 +198,7 @@ impl Waits {
 
     fn receive(&mut self, child: u32) -> Result<(), String> {
         let gate = &self.gates[child as usize];
-        match self.brood.receive(&Table(&self.kin), PARENT, child, gate, false) {
+        match self.child_list.receive(&Table(&self.links), PARENT, child, gate, false) {
             Received::Ready => self.deaths.push(child),
             other => return Err(format!("I10: {child} is {other:?}")),
         }
@@ -222,7 +222,7 @@ impl Waits {
 
     /// A look at the children under the lock. A child that is ready is reaped in the same section.
     fn look(&mut self, selector: Selector) -> Result<Found, String> {
-        let found = self.brood.find(&Table(&self.kin), PARENT, selector, false);
+        let found = self.child_list.find(&Table(&self.links), PARENT, selector, false);
         if let Found::Ready(child) = found {
             self.reap(child)?;
         }
@@ -232,7 +232,7 @@ impl Waits {
     fn reap(&mut self, child: u32) -> Result<(), String> {
         let claim = self.gates[child as usize].claim();
         let _claim = claim.ok_or_else(|| format!("R48: {child} is found and cannot be reaped yet"))?;
-        self.brood.remove(&Table(&self.kin), child);
+        self.child_list.remove(&Table(&self.links), child);
         if !self.told[child as usize] {
             return Err(format!("R49: {child} is reaped, and its signal is still to come"));
         }
@@ -243,8 +243,8 @@ impl Waits {
     fn wait(&mut self, actor: usize, selector: Selector, at: At) -> Result<At, String> {
         match at {
             At::Report(child) => return Ok(self.report(actor, child)),
-            // The doom is honoured before a scan, which would take a child from those who live.
-            _ if self.doomed[actor] => return Ok(At::Done),
+            // The pending kill is honoured before a scan, which would take a child from the waiters that live.
+            _ if self.kill_pending[actor] => return Ok(At::Done),
             At::Start | At::Asleep { .. } if self.bug == Bug::WalkInSections => {
                 return Ok(At::Walk(FIRST_CHILD));
             }
@@ -260,7 +260,7 @@ impl Waits {
 
     /// wait4 returns with the child in hand.
     fn report(&mut self, actor: usize, child: u32) -> At {
-        if self.bug == Bug::DoomAfterClaim && self.doomed[actor] {
+        if self.bug == Bug::KillAfterClaim && self.kill_pending[actor] {
             return At::Done;
         }
         self.reports[child as usize] += 1;
@@ -269,15 +269,15 @@ impl Waits {
 
     /// (seeded) One child is looked at; the caller enlists after the last one.
     fn walk(&mut self, actor: usize, child: u32) -> Result<At, String> {
-        let mine = self.brood.has(&Table(&self.kin), PARENT, child);
-        if mine && self.kin[child as usize].is_zombie() {
+        let mine = self.child_list.has(&Table(&self.links), PARENT, child);
+        if mine && self.links[child as usize].is_zombie() {
             self.reap(child)?;
             return Ok(At::Report(child));
         }
         if self.children().last() != Some(child) {
             return Ok(At::Walk(child + 1));
         }
-        Ok(if self.brood.is_empty() { At::Done } else { self.enlist(actor) })
+        Ok(if self.child_list.is_empty() { At::Done } else { self.enlist(actor) })
     }
 
     fn enlist(&mut self, actor: usize) -> At {
@@ -288,7 +288,7 @@ impl Waits {
     /// ECHILD: right only if no child matches.
     fn give_up(&self, selector: Selector) -> Result<At, String> {
         let moves = |&(role, _): &(Role, At)| role == Role::Mover(OTHER_GROUP);
-        let stays = |child: &u32| self.brood.has(&Table(&self.kin), PARENT, *child);
+        let stays = |child: &u32| self.child_list.has(&Table(&self.links), PARENT, *child);
         match self.children().find(stays) {
             Some(child) if matches!(selector, Selector::Group(_)) && !self.actors.iter().any(moves) => {
                 Err(format!("R34: ECHILD, and {child} has been in the group all the time"))
@@ -309,7 +309,7 @@ impl Waits {
         })
     }
 
-    /// One step of an LWP that lives from SIGCHLD to SIGCHLD.
+    /// One step of an LWP that waits by SIGCHLD alone.
     fn drain(&mut self, actor: usize, at: At) -> Result<At, String> {
         match at {
             At::Drain if self.bug == Bug::OneChildPerSignal => {
@@ -321,7 +321,7 @@ impl Waits {
                 Ok(At::Drain)
             }
             // There may be no child from the start.
-            _ if self.brood.is_empty() => Ok(At::Done),
+            _ if self.child_list.is_empty() => Ok(At::Done),
             _ => {
                 self.signalled.push(actor);
                 Ok(At::Asleep { woken: false })
@@ -330,7 +330,7 @@ impl Waits {
     }
 
     fn kill(&mut self, victim: usize) -> At {
-        self.doomed[victim] = true;
+        self.kill_pending[victim] = true;
         if let At::Asleep { .. } = self.actors[victim].1 {
             self.child_events.retain(|&other| other != victim);
             self.actors[victim].1 = At::Asleep { woken: true };
@@ -339,14 +339,14 @@ impl Waits {
     }
 
     fn move_child(&mut self, group: Pid, at: At) -> At {
-        let kin = &self.kin[FIRST_CHILD as usize];
+        let links = &self.links[FIRST_CHILD as usize];
         match at {
             At::Start if self.bug == Bug::GroupClearedFirst => {
-                kin.set_group(Pid::NONE);
+                links.set_group(Pid::NONE);
                 At::SetGroup
             }
             At::Start | At::SetGroup => {
-                kin.set_group(group);
+                links.set_group(group);
                 if self.bug == Bug::GroupChangeTellsNobody { At::Done } else { At::Tell }
             }
             _ => {
@@ -358,7 +358,7 @@ impl Waits {
 }
 
 impl World for Waits {
-    /// Actors; queues; parent, zombie, claim, group and reports of each child; order of death; doom; signal.
+    /// Actors; queues; parent, zombie, claim, group and reports of each child; order of death; kill; signal.
     type Fingerprint =
         (Vec<At>, Vec<usize>, Vec<usize>, Vec<(u32, bool, bool, Pid, u32)>, Vec<u32>, Vec<bool>, bool);
 
@@ -394,7 +394,7 @@ impl World for Waits {
             }
         }
         let lost = |child: &u32| {
-            !self.brood.has(&Table(&self.kin), PARENT, *child) && self.reports[*child as usize] == 0
+            !self.child_list.has(&Table(&self.links), PARENT, *child) && self.reports[*child as usize] == 0
         };
         match self.children().find(lost) {
             Some(child) => Err(format!("I6: {child} was reaped and not reported")),
@@ -404,9 +404,9 @@ impl World for Waits {
 
     fn fingerprint(&self) -> Self::Fingerprint {
         let child = |child: u32| {
-            let kin = &self.kin[child as usize];
+            let links = &self.links[child as usize];
             let claimed = self.gates[child as usize].view().claimed;
-            (kin.parent(), kin.is_zombie(), claimed, kin.group(), self.reports[child as usize])
+            (links.parent(), links.is_zombie(), claimed, links.group(), self.reports[child as usize])
         };
         (
             self.actors.iter().map(|&(_, at)| at).collect(),
@@ -414,7 +414,7 @@ impl World for Waits {
             self.signalled.clone(),
             self.children().map(child).collect(),
             self.deaths.clone(),
-            self.doomed.clone(),
+            self.kill_pending.clone(),
             self.posted,
         )
     }
@@ -438,7 +438,7 @@ fn caught(property: &str, bug: Bug, children: u32, others: &[Role]) {
 const ANY: Role = Role::Waiter(Selector::Any);
 const OF_GROUP: Role = Role::Waiter(Selector::Group(GROUP));
 
-/// What has been looked at cannot change before the scan is over and the waiter enlisted.
+/// The result of the look cannot change before the scan is over and the waiter enlisted.
 #[test]
 fn r18_a_scan_is_one_section() {
     holds(2, &[ANY]);
@@ -450,7 +450,7 @@ fn r18_seeded_lock_given_up_after_each_child() {
     caught("I8", Bug::WalkInSections, 2, &[ANY]);
 }
 
-/// T113: a child that is put into the group it is in is in it all the time; one that leaves is waited for no more.
+/// T113: a child that is put into the group it is in stays in it throughout; one that leaves is waited for no more.
 #[test]
 fn r34_group_change_meets_group_wait() {
     holds(1, &[OF_GROUP, Role::Mover(GROUP)]);
@@ -469,7 +469,7 @@ fn r34_seeded_nobody_told_of_the_change() {
     caught("I8", Bug::GroupChangeTellsNobody, 1, &[OF_GROUP, Role::Mover(OTHER_GROUP)]);
 }
 
-/// T132: whatever a look finds can be reaped on the spot.
+/// T132: a child that a look finds can be reaped at once.
 #[test]
 fn r48_nohang_never_waits() {
     holds(2, &[Role::NoHang]);
@@ -481,7 +481,7 @@ fn r48_seeded_ready_before_the_last_switch() {
     caught("R48", Bug::ReadyBeforeOffCpu, 1, &[Role::NoHang]);
 }
 
-/// Many deaths may leave one signal: whoever is told looks until nobody is ready.
+/// Many deaths may leave one signal: its taker looks until no child is ready.
 #[test]
 fn r49_one_signal_for_many_deaths() {
     holds(2, &[Role::Drainer]);
@@ -503,7 +503,7 @@ fn r49_seeded_posted_after_the_lock() {
     caught("R49", Bug::PostedAfterTheLock, 1, &[Role::NoHang]);
 }
 
-/// T137: a waiter that is killed returns the child it has, or leaves it to the others and swallows no wake-up.
+/// T137: a waiter that is killed returns the child it has, or leaves it to the others, and consumes no wake-up.
 #[test]
 fn r51_kill_meets_a_zombie_in_hand() {
     holds(1, &[ANY, Role::Killer(0)]);
@@ -511,8 +511,8 @@ fn r51_kill_meets_a_zombie_in_hand() {
 }
 
 #[test]
-fn r51_seeded_doom_honoured_after_the_claim() {
-    caught("I6", Bug::DoomAfterClaim, 1, &[ANY, Role::Killer(0)]);
+fn r51_seeded_kill_honoured_after_the_claim() {
+    caught("I6", Bug::KillAfterClaim, 1, &[ANY, Role::Killer(0)]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! What a program may use: the services of the kernel, by their names.
+//! The interface for programs: the system calls of the kernel, by their names.
 //!
-//! Everything here is called by LWPs, in thread context, with interrupts enabled. A service that may block says so. An
-//! LWP that has been told to die does so when it leaves a service, or at once if it runs program code; it does not
-//! come back from a call in which it died. Unsafe code in programs is the program's own affair: there is one address
-//! space, and what one process breaks, breaks for all.
+//! Everything here is called by LWPs, in thread context, with interrupts enabled. A function that may block says so. An
+//! LWP with a kill pending dies when it leaves a system call, or at once if it runs program code; it does not return
+//! from a call in which it died. Unsafe code in a program can break every other process, because there is one address
+//! space.
 
 pub use asphodel_core::errno::Errno;
 pub use asphodel_core::id::Pid;
@@ -25,7 +25,6 @@ pub use crate::payload::autorun;
 pub use crate::proc::arena::MemoryChoice;
 pub use crate::proc::exec::exec;
 pub use crate::proc::exit::extexit;
-pub use crate::proc::figures::{CpuReport, MemoryReport, cpu_reports, memory_report};
 pub use crate::proc::files;
 pub use crate::proc::handle::{LwpHandle, StackPin};
 pub use crate::proc::hooks::{
@@ -33,20 +32,21 @@ pub use crate::proc::hooks::{
 };
 pub use crate::proc::kill::{kill, kill_lwp, killpg, sigwait};
 pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
-pub use crate::proc::lwps::{LwpReport, LwpState, lwps};
+pub use crate::proc::lwp_info::{LwpReport, LwpState, lwps};
+pub use crate::proc::process_info::{
+    Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
+};
 pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::proc::reaper::{
     P_PID, ProcCtl, ReaperKill, ReaperScope, ReaperStatus, procctl, reaper_acquire, reaper_kill,
     reaper_release, reaper_status,
-};
-pub use crate::proc::report::{
-    Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
 };
 pub use crate::proc::run::{JoinHandle, lwp_run};
 pub use crate::proc::rusage::{
     RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
 };
 pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
+pub use crate::proc::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
 pub use crate::proc::trace::{exit_records, exit_trace};
 pub use crate::proc::wait::{Report, wait4};
 pub use crate::proc::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
@@ -54,9 +54,9 @@ pub use crate::random::fill as fill_random;
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
 pub use crate::sync::futex::{futex_wait, futex_wake};
 pub use crate::sync::preempt::{PreemptGuard, preempt_disable};
-pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, WaitQueue, Woken};
+pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, WaitQueue, WaitResult};
+pub use crate::time::realtime::{realtime_ns, set_realtime};
 pub use crate::time::sleep::{sleep, sleep_uninterruptible};
-pub use crate::time::wall::{realtime_ns, set_realtime};
 pub use crate::time::{now_ns, scale};
 pub use crate::work::Task;
 pub use crate::work::callout::Callout;
@@ -68,8 +68,8 @@ use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
 use crate::proc::lwp::current_process;
 use crate::proc::table::PROCESSES;
-use crate::sched::{parking, ready, switch};
-use crate::sync::service::Service;
+use crate::sched::{active, ready, switch};
+use crate::sync::service::KernelSection;
 use crate::thread::Thread;
 
 /// `who` of [`extexit`], to be or-ed with an action: the whole process ends.
@@ -83,7 +83,7 @@ pub const EXTEXIT_SETINT: u32 = 1;
 
 /// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
 pub fn exit(code: i32) -> ! {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     crate::proc::exit::exit_process(Status::exited(code))
 }
 
@@ -109,14 +109,14 @@ pub fn getpid() -> Pid {
 /// The pid of the calling process's parent; 0 for process 1.
 #[must_use]
 pub fn getppid() -> Pid {
-    let _service = Service::enter();
-    PROCESSES.hold_slot(current_process().kin.parent()).map_or(Pid::NONE, |parent| parent.pid())
+    let _section = KernelSection::enter();
+    PROCESSES.find_slot(current_process().family.parent()).map_or(Pid::NONE, |parent| parent.pid())
 }
 
 /// The number of the calling process's group.
 #[must_use]
 pub fn getpgrp() -> Pid {
-    current_process().kin.group()
+    current_process().family.group()
 }
 
 /// The number of the group of `pid`; 0 is the calling process. Zombies have one, too. Thread context.
@@ -124,50 +124,50 @@ pub fn getpgrp() -> Pid {
 /// # Errors
 /// `ESRCH`: no such process, or it has been reaped.
 pub fn getpgid(pid: Pid) -> Result<Pid, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     if pid == Pid::NONE {
         return Ok(getpgrp());
     }
-    PROCESSES.find(pid).map(|process| process.kin.group()).ok_or(Errno::ESRCH)
+    PROCESSES.find(pid).map(|process| process.family.group()).ok_or(Errno::ESRCH)
 }
 
 /// The calling LWP's number in its process, 1 for the first.
 #[must_use]
 pub fn gettid() -> u32 {
-    Thread::current().lwp.member.tid()
+    Thread::current().lwp.list_entry.tid()
 }
 
 /// Whether the calling process's children are reaped by themselves when they end (PS_NOCLDWAIT).
 pub fn set_auto_reap(on: bool) {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     current_process().auto_reap.store(on, Ordering::Relaxed);
 }
 
 /// Lets other LWPs of the caller's priority run; returns at once if there are none.
 #[inline]
 pub fn yield_now() {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     switch::yield_now();
 }
 
 /// Restricts the calling LWP to the CPUs in `allowed`; when the call returns it runs on one of them.
 ///
 /// # Errors
-/// `EINVAL`: none of them is online and not parked.
+/// `EINVAL`: none of them is active.
 pub fn set_affinity(allowed: CpuMask) -> Result<(), Errno> {
-    let _service = Service::enter();
-    if allowed.and(mask::open()).is_empty() {
+    let _section = KernelSection::enter();
+    if allowed.and(mask::active()).is_empty() {
         return Err(Errno::EINVAL);
     }
     Thread::current().set_affinity(allowed);
-    // A yield sends a thread away that may not run where it is.
+    // A yield migrates a thread that may not run where it is.
     switch::yield_now();
     Ok(())
 }
 
 /// Changes the calling LWP's priority.
 pub fn set_priority(priority: Priority) {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     Thread::current().set_priority(priority);
     switch::yield_now();
     ready::check_preemption();
@@ -179,23 +179,23 @@ pub fn cpu_index() -> u32 {
     Thread::current().cpu.get()
 }
 
-/// Parks the CPU `index`: it takes no more work, and whoever is on it goes to another one, except for LWPs that may run
-/// there only. Returns at once.
+/// Deactivates the CPU `index`: it takes no more work, and threads on it move to other CPUs, except for LWPs that may
+/// run there only. Returns at once.
 ///
 /// # Errors
-/// `EINVAL`: it is not online. `EALREADY`: it is parked. `EBUSY`: it is the last one that is not.
-pub fn cpu_park(index: u32) -> Result<(), Errno> {
-    let _service = Service::enter();
-    parking::park(index)
+/// `EINVAL`: it is not online. `EALREADY`: it is inactive. `EBUSY`: it is the last one that is not.
+pub fn cpu_deactivate(index: u32) -> Result<(), Errno> {
+    let _section = KernelSection::enter();
+    active::deactivate(index)
 }
 
 /// Lets the CPU `index` take work again.
 ///
 /// # Errors
-/// `EINVAL`: it is not online, or not parked.
-pub fn cpu_unpark(index: u32) -> Result<(), Errno> {
-    let _service = Service::enter();
-    parking::unpark(index)
+/// `EINVAL`: it is not online, or is active.
+pub fn cpu_activate(index: u32) -> Result<(), Errno> {
+    let _section = KernelSection::enter();
+    active::activate(index)
 }
 
 /// CPUs that are online.
@@ -204,7 +204,7 @@ pub fn cpus_online() -> CpuMask {
     mask::online()
 }
 
-/// All CPUs that have come up, with their figures.
+/// Returns all CPUs that have come up, with their statistics.
 pub fn cpus() -> impl Iterator<Item = &'static Cpu> {
     Cpu::all()
 }
@@ -228,20 +228,21 @@ pub fn power_off(status: u8) -> ! {
     crate::shutdown::power_off(status)
 }
 
-/// Ends the system at once and starts it anew, as after power on; nobody is told, as for [`power_off`]. Any context.
+/// Ends the system at once and restarts it, as after power on; no process is notified, as for [`power_off`]. Any
+/// context.
 pub fn restart() -> ! {
     crate::shutdown::restart()
 }
 
-/// Makes one attempt of the calling LWP to get memory fail, its own or the kernel's on its behalf: that which comes after
+/// Makes one attempt of the calling LWP to get memory fail, its own or the kernel's on its behalf: the one after
 /// `before` others, and no more. For tests: the whole system has one such order at a time (T196).
 pub fn inject_allocation_failure(before: u64) {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     inject::arm(before);
 }
 
-/// Revokes the order of [`inject_allocation_failure`]. Whether an attempt has failed by it.
+/// Revokes the order of [`inject_allocation_failure`]. Returns whether an attempt has failed by it.
 pub fn injection_stop() -> bool {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     inject::stop()
 }

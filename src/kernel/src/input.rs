@@ -10,8 +10,8 @@ use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::drivers::{gic, pl011};
 use crate::sched::interrupt;
-use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
 use crate::time;
 
 const RING: usize = 256;
@@ -77,22 +77,22 @@ pub fn read_timeout(nanoseconds: u64) -> Option<u8> {
 }
 
 fn read_until(deadline: u64) -> Option<u8> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let mut byte = None;
-    let woken = ARRIVED.wait_in(Manner::killable(Reason::Input).until(deadline), || {
+    let woken = ARRIVED.wait_in(WaitOptions::killable(Reason::Input).until(deadline), || {
         byte = take();
         byte.is_some()
     });
-    if woken == Woken::Ready { byte } else { None }
+    if woken == WaitResult::Ready { byte } else { None }
 }
 
 /// Waits for bytes and takes as many as there are and as `buffer` has room for: at least one, but for an end. A byte of
 /// which `is_end` says so is taken, and ends what is read; at the beginning it leaves nothing. `None`: the caller is
 /// being killed. The buffer is memory that is there. Thread context; blocks.
 pub(crate) fn read_some(buffer: &mut [u8], is_end: impl Fn(u8) -> bool) -> Option<usize> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let mut count = 0;
-    let woken = ARRIVED.wait_in(Manner::killable(Reason::Input), || {
+    let woken = ARRIVED.wait_in(WaitOptions::killable(Reason::Input), || {
         let mut any = false;
         while count < buffer.len()
             && let Some(byte) = take()
@@ -106,7 +106,7 @@ pub(crate) fn read_some(buffer: &mut [u8], is_end: impl Fn(u8) -> bool) -> Optio
         }
         any
     });
-    (woken == Woken::Ready).then_some(count)
+    (woken == WaitResult::Ready).then_some(count)
 }
 
 /// Whether there is a byte to be read. Any context.
@@ -116,6 +116,6 @@ pub(crate) fn has_some() -> bool {
 
 /// Waits until there is a byte, or until `deadline`; whether there is one. Thread context; blocks.
 pub(crate) fn wait_for_some(deadline: u64) -> bool {
-    let _service = Service::enter();
-    ARRIVED.wait_in(Manner::killable(Reason::Input).until(deadline), has_some) == Woken::Ready
+    let _section = KernelSection::enter();
+    ARRIVED.wait_in(WaitOptions::killable(Reason::Input).until(deadline), has_some) == WaitResult::Ready
 }

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
-//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. What a lower layer needs of a higher
-//! one it takes as a hook at boot (exception hooks, undertaker, executioner, accounting). Only `arch` has assembly, only `arch`
-//! and `drivers` touch device registers, and they alone know whether the machine is a board or a process of Linux.
+//! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. What a lower layer needs of
+//! a higher one it takes as a hook at boot (exception hooks, dead-thread hook, kill handler, accounting). Only `arch`
+//! has assembly, only `arch` and `drivers` touch device registers, and they alone know whether the machine is a board
+//! or a process of Linux.
 //!
-//! Lock order, outer first: a queue of waiters, a parent's brood, process 1's brood, a crew; then, each alone, the
-//! table depots, timers, mailbox-free scheduler state, stack slots, frames, heap, the UART.
+//! Lock order, outer first: a queue of waiters, a parent's child list, process 1's child list, an LWP list; then, each
+//! alone, the table depots, timers, mailbox-free scheduler state, stack slots, frames, heap, the UART.
 #![no_std]
 
 extern crate alloc;

@@ -18,7 +18,7 @@ use spin::Once;
 use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
 use crate::board::{self, BoardInfo};
-use crate::time::wall;
+use crate::time::realtime;
 
 /// Most bytes that are drawn at once, with interrupts masked.
 const CHUNK: usize = 256;
@@ -34,7 +34,7 @@ pub(crate) fn init(board: &BoardInfo) {
         Some(seed) => key.update(seed.as_bytes()),
         None => {
             key.update(&board.entropy);
-            key.update(wall::realtime_ns().to_le_bytes());
+            key.update(realtime::realtime_ns().to_le_bytes());
             for _ in 0..SAMPLES {
                 key.update(counter::now().to_le_bytes());
             }

@@ -1,7 +1,7 @@
 //! From the machine's being set up to process 1: scheduler, other CPUs, kernel threads.
 //!
-//! The boot context of each CPU becomes its idle thread. What may wait is done by a kernel thread (`bring_up`): it
-//! starts the other CPUs, waits for them, starts process 1 and ends.
+//! The boot context of each CPU becomes its idle thread. The rest is done by a kernel thread (`bring_up`): it starts
+//! the other CPUs, waits for them, and starts process 1.
 
 use alloc::vec::Vec;
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
@@ -16,29 +16,29 @@ use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
-use crate::proc::{exit, fault, files, memory, program, spawn, undertaker, watchdog};
+use crate::proc::{dead_thread, exit, fault, files, memory, program, spawn, watchdog};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
-use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes, lazy, stack};
 use crate::{arch, input, payload, println, random, shutdown, time, work};
 
-/// How long it may take until the next of the other CPUs is up: 5 s, for emulators with few cores.
+/// The time until the next of the other CPUs must be up: 5 s, for emulators with few cores.
 const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
 
 static ARRIVALS: WaitQueue = WaitQueue::new();
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
 
-/// Goes on where `boot` ends: the boot CPU, memory and drivers set up, interrupts masked.
+/// Continues after `boot`: the boot CPU, memory and drivers are set up, interrupts masked.
 pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     deadline::init(time::init());
-    time::wall::init(board);
+    time::realtime::init(board);
     random::init(board);
     let cpu = switch::start_cpu(0);
     charge::start(&memory::ACCOUNTING);
     exception::set_hooks(&fault::HOOKS);
-    switch::set_undertaker(undertaker::bury);
-    service::set_executioner(exit::execute);
+    switch::set_dead_thread_hook(dead_thread::finish_dead_thread);
+    service::set_kill_handler(exit::die_at_kill_point);
     frames::set_reserve(stack::trim);
     lazy::refill(cpu);
     enable_interrupts();
@@ -72,7 +72,7 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
     let cpu = switch::start_cpu(index as u32);
     lazy::refill(cpu);
     enable_interrupts();
-    // By the CPU itself: one that comes late has its worker, too.
+    // Done by the CPU itself, so that one that comes late has its worker, too.
     if let Err(error) = work::worker::start(cpu.index) {
         shutdown::fatal(format_args!("cpu{index} cannot have a worker: {error}"));
     }
@@ -81,14 +81,14 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
     idle::run(cpu)
 }
 
-/// Lets the interrupts reach this CPU that every CPU takes.
+/// Enables the interrupts that every CPU takes.
 fn enable_interrupts() {
     for number in [MESSAGE, shutdown::STOP, arch::counter::TIMER_INTERRUPT] {
         gic::enable_private(number);
     }
 }
 
-/// The kernel thread that brings everything else up, and then serves the call-outs.
+/// The kernel thread that brings up everything else, and then serves the call-outs.
 extern "C" fn bring_up(_argument: usize) -> ! {
     switch::enter_thread();
     let board = board::info();
@@ -103,7 +103,7 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     if let Err(error) = ready {
         shutdown::fatal(format_args!("the system cannot be started: {error}"));
     }
-    // It stays: a thread that just ends would be there for a while yet, and the first leak check would see it go.
+    // It stays, because a thread that ends is freed a while later, and the first leak check would see that.
     work::callout::serve()
 }
 
@@ -113,8 +113,8 @@ fn wait_for_secondaries(started: u32) {
     let mut arrived = 0;
     while arrived < started {
         let deadline = time::deadline_after(PATIENCE_NANOSECONDS);
-        let patience = Manner::uninterruptible(Reason::Cpu);
-        // TIMED: a CPU that comes wakes it; the deadline is for those that never will.
+        let patience = WaitOptions::uninterruptible(Reason::Cpu);
+        // TIMED: a CPU that comes up wakes it; the deadline is for those that never will.
         let _more_or_late =
             ARRIVALS.wait_in(patience.until(deadline), || ARRIVED.load(Ordering::Acquire) > arrived);
         let now = ARRIVED.load(Ordering::Acquire);

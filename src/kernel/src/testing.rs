@@ -61,13 +61,13 @@ impl ThreadView {
         self.0.lwp.process.get()
     }
 
-    /// Holds on the record, and pins of its stack.
+    /// References to the record, and pins of its stack.
     #[must_use]
     pub fn counts(self) -> (u32, u32) {
-        self.0.remains.counts()
+        self.0.refs.counts()
     }
 
-    /// Whether anybody has a hold on the record.
+    /// Whether anybody has a reference to the record.
     #[must_use]
     pub fn is_in_use(self) -> bool {
         self.counts().0 != 0
@@ -105,14 +105,14 @@ impl ThreadView {
 
     /// Whether it has been told to die.
     #[must_use]
-    pub fn is_doomed(self) -> bool {
-        self.0.doomed.is_set()
+    pub fn is_kill_pending(self) -> bool {
+        self.0.kill_flag.is_set()
     }
 
     /// Whether it was elected to end its process.
     #[must_use]
-    pub fn is_master(self) -> bool {
-        self.0.lwp.master.load(Ordering::Relaxed)
+    pub fn is_exit_owner(self) -> bool {
+        self.0.lwp.exit_owner.load(Ordering::Relaxed)
     }
 
     /// Whether somebody waits in a join of it.
@@ -158,22 +158,22 @@ impl fmt::Debug for ThreadView {
         let (holds, pins) = self.counts();
         write!(
             f,
-            "thread {} of slot {} tid {}: cpu {} priority {} affinity {:#x} depth {} {:?} for {:?}{}{}{}{}{}{} holds {holds} pins {pins}",
+            "thread {} of slot {} tid {}: cpu {} priority {} affinity {:#x} depth {} {:?} for {:?}{}{}{}{}{}{} references {holds} pins {pins}",
             thread.index,
             self.process(),
-            thread.lwp.member.tid(),
+            thread.lwp.list_entry.tid(),
             self.cpu(),
             thread.priority().level(),
             self.affinity().bits(),
             thread.service_depth.get(),
             self.sleeping(),
             thread.waits_for.get(),
-            if self.is_doomed() { " doomed" } else { "" },
-            if self.is_master() { " master" } else { "" },
+            if self.is_kill_pending() { " kill pending" } else { "" },
+            if self.is_exit_owner() { " exit owner" } else { "" },
             if self.is_waiting() { " waiting" } else { "" },
             if self.is_queued() { " queued" } else { "" },
             if self.has_timer() { " timed" } else { "" },
-            if thread.remains.is_retired() { " retired" } else { "" },
+            if thread.refs.is_retired() { " retired" } else { "" },
         )
     }
 }
@@ -204,7 +204,7 @@ impl ProcessView {
     /// Slot of its parent.
     #[must_use]
     pub fn parent(self) -> u32 {
-        self.0.kin.parent()
+        self.0.family.parent()
     }
 
     /// Its gate.
@@ -216,20 +216,20 @@ impl ProcessView {
     /// Children it has.
     #[must_use]
     pub fn children(self) -> Option<u32> {
-        peek(&self.0.brood, |brood| brood.len())
+        peek(&self.0.children, |children| children.len())
     }
 
     /// Whether it has neither LWPs nor handles of LWPs.
     #[must_use]
     pub fn has_no_lwps(self) -> Option<bool> {
-        peek(&self.0.crew, |crew| crew.is_empty() && crew.has_no_left())
+        peek(&self.0.lwps, |lwps| lwps.is_empty() && lwps.has_no_exited())
     }
 
-    /// Whether it has LWPs in its list that have not been told to die, and are not the one that ends it.
+    /// Whether it has LWPs in its list that have no kill pending, and are not the exit owner.
     #[must_use]
-    pub fn has_undoomed(self) -> Option<bool> {
-        peek(&self.0.crew, |crew| {
-            crew.iter(&THREADS).map(thread).any(|lwp| !lwp.is_doomed() && !lwp.is_master())
+    pub fn has_unkilled_lwps(self) -> Option<bool> {
+        peek(&self.0.lwps, |lwps| {
+            lwps.iter(&THREADS).map(thread).any(|lwp| !lwp.is_kill_pending() && !lwp.is_exit_owner())
         })
     }
 
@@ -247,21 +247,21 @@ impl ProcessView {
 
     /// Whether its spawner waits for memory that they share.
     #[must_use]
-    pub fn is_lent(self) -> bool {
-        self.0.loan.is_lent()
+    pub fn in_progress(self) -> bool {
+        self.0.vfork_wait.in_progress()
     }
 
     /// Whether stacks of dead LWPs wait for its last one.
     #[must_use]
-    pub fn has_corpses(self) -> bool {
-        self.0.corpses.load(Ordering::Relaxed) != NIL
+    pub fn has_dead_lwps(self) -> bool {
+        self.0.dead_lwps.load(Ordering::Relaxed) != NIL
     }
 
     /// Whether threads are in its wait queues, those that are being changed left out.
     #[must_use]
     pub fn has_sleepers(self) -> bool {
         let process = self.0;
-        [&process.alone, &process.lender, &process.child_events, &process.signalled]
+        [&process.siblings_gone, &process.vfork_queue, &process.child_events, &process.signalled]
             .iter()
             .any(|queue| queue.has_sleepers() == Some(true))
     }
@@ -291,7 +291,7 @@ impl fmt::Debug for ProcessView {
             self.pid(),
             process.slot,
             self.parent(),
-            process.kin.group(),
+            process.family.group(),
             process.fatal.load(Ordering::Relaxed),
             self.children(),
             process.leader.get(),
@@ -328,16 +328,16 @@ pub fn cpus() -> impl Iterator<Item = CpuView> {
     })
 }
 
-/// The CPUs that take work: those that are online and not parked.
+/// The CPUs that take work: those that are online and not deactivated.
 #[must_use]
 pub fn open_cpus() -> CpuMask {
-    mask::open()
+    mask::active()
 }
 
 /// Kills of subtrees that are under way.
 #[must_use]
-pub fn active_culls() -> Option<usize> {
-    reaper::active_culls()
+pub fn active_subtree_kills() -> Option<usize> {
+    reaper::active_subtree_kills()
 }
 
 /// Queues of channels with somebody in them.

@@ -52,12 +52,12 @@ pub enum Bug {
     /// R7: a new LWP is counted in one step and listed in a later one
     CountedThenListed,
     /// R8: the sleep of a victim is ended before it is marked
-    WokenThenDoomed,
-    /// R12: the master looks for siblings before it enlists to wait for them
-    MasterLooksThenEnlists,
-    /// R13: the waker of the master has no hold on the process
-    WakerWithoutHold,
-    /// R14: the master makes the zombie before its last switch
+    WokenThenKilled,
+    /// R12: the exit owner looks for siblings before it enlists to wait for them
+    ExitOwnerLooksThenQueues,
+    /// R13: the waker of the exit owner has no reference to the process
+    WakerWithoutRef,
+    /// R14: the exit owner makes the zombie before its last switch
     ZombieBeforeSwitch,
     /// R16: a waiter finds a zombie and reaps it later, without a claim
     ReapWithoutClaim,
@@ -69,7 +69,7 @@ pub enum Bug {
     StaleParent,
     /// R19: the adopter is not told of the zombies that it gets
     AdopterNotTold,
-    /// R19: a dying child takes its hold on the parent after it has given the parent's lock back
+    /// R19: a dying child takes its reference to the parent after it has given the parent's lock back
     ParentHeldLate,
     /// R22: nobody is told of a child that is reaped by itself
     AutoReapSilent,
@@ -78,7 +78,7 @@ pub enum Bug {
     /// R19: orphans are given to a reaper that is ending itself
     DeadReaperAdopts,
     /// R23: a child gives back what it has borrowed, and does not wake its spawner
-    LenderNotWoken,
+    VforkParentNotWoken,
     /// R28: a leader that ends leaves its task group open
     GroupLeftOpen,
     /// R28: a leader that ends does not wait for its peers
@@ -88,20 +88,20 @@ pub enum Bug {
     /// T175: who is spawned while its subtree is killed is not told
     FateNotShared,
     /// RFPGLOCK: who is spawned while its group is killed is not told
-    GroupNotHeard,
+    GroupSignalNotRechecked,
     /// R30: exit hooks run before the election
     HooksBeforeElection,
     /// R31: children are given away while siblings can still spawn
     DisownBeforeAlone,
-    /// R37: a handle is made without a hold
-    HandleWithoutHold,
+    /// R37: a handle is made without a reference
+    HandleWithoutRef,
     /// R39: a reaped record is free at once, whoever holds it
     FreedWhileHeld,
     /// R43: the word of an LWP that leaves is stored before its last switch
     WordBeforeSwitch,
-    /// R44: the hold on the process goes before the LWP's record
-    ProcessHoldFirst,
-    /// R45: the master's usage is folded by itself and again by the undertaker
+    /// R44: the reference to the process goes before the LWP's record
+    ProcessRefFirst,
+    /// R45: the exit owner's usage is folded by itself and again by the dead-thread hook
     FoldedTwice,
     /// R45: usage is folded after the process has been published
     FoldedLate,

@@ -59,7 +59,7 @@ pub(crate) fn everything(w: &World) {
             sum = sum.plus(one.usage.read()).plus(one.children_usage.read());
         }
         let age = w.steps.get() - one.seen.elected_at.get();
-        let ends = one.seen.in_use.get() && one.seen.masters.get() > 0 && !one.gate.view().zombie;
+        let ends = one.seen.in_use.get() && one.seen.exit_owners.get() > 0 && !one.gate.view().zombie;
         w.expect(!ends || age < PATIENCE, "I13", || format!("the exit of {} does not end", one.pid()));
     }
     w.expect(sum == w.charged.get(), "I11", || {
@@ -81,10 +81,10 @@ pub(crate) fn at_rest(w: &World) {
     let left: Vec<&Process> = left.by_ref().filter(|process| process.slot != Pid::INIT.slot()).collect();
     // Whoever has not been reported explains those who are held by it.
     if let Some(first) = left.iter().find(|process| !process.gate.view().claimed).or(left.first()) {
-        let (pid, gate, parent) = (first.pid(), first.gate.view(), first.kin.parent());
+        let (pid, gate, parent) = (first.pid(), first.gate.view(), first.family.parent());
         let seen = &first.seen;
         let (records, members, looks) = (seen.records.get(), seen.members.get(), seen.lookers.get());
-        let class = if first.kin.is_clone_class() { "clone" } else { "normal" };
+        let class = if first.family.is_clone_class() { "clone" } else { "normal" };
         let invariant = if gate.zombie { "I6" } else { "I13" };
         w.violate(invariant, format!(
             "{} processes are left over, such as {pid}, {class} class, child of slot {parent}, held by {records} LWP \
@@ -93,7 +93,7 @@ pub(crate) fn at_rest(w: &World) {
     }
     let lwps = w.threads.iter().filter(|thread| thread.seen.in_use.get() && thread.is_lwp());
     for lwp in lwps.filter(|lwp| lwp.process.get() != Pid::INIT.slot()) {
-        w.violate("I12", format!("thread {} is left over: {:?}", lwp.index, lwp.remains.counts()));
+        w.violate("I12", format!("thread {} is left over: {:?}", lwp.index, lwp.refs.counts()));
     }
     let (used, present) = (w.stacks.in_use(), w.peek_process(Pid::INIT.slot()).seen.present.get());
     w.expect(used == present as usize + w.cpus.len(), "I12", || format!("{used} stacks are in use"));
@@ -103,17 +103,17 @@ pub(crate) fn at_rest(w: &World) {
 fn thread(w: &World, thread: &Thread) {
     let index = thread.index;
     let seen = &thread.seen;
-    let counts = thread.remains.counts();
+    let counts = thread.refs.counts();
     if !seen.in_use.get() {
         return w.expect(counts.0 == 0, "I12", || format!("thread {index} is free, and held: {counts:?}"));
     }
-    let expected = (seen.holds.get(), seen.pins.get());
+    let expected = (seen.refs.get(), seen.pins.get());
     w.expect(counts == expected, "I12", || {
-        format!("holds and pins of thread {index} are {counts:?} instead of {expected:?}")
+        format!("references and pins of thread {index} are {counts:?} instead of {expected:?}")
     });
     let parked = seen.place.get() == Place::Parked;
     let killable = thread.park.sleeping() == Some(Sleep::Killable);
-    w.expect(!(parked && killable && thread.doomed.get() && seen.killers.get() == 0), "I13", || {
+    w.expect(!(parked && killable && thread.kill_pending.get() && seen.killers.get() == 0), "I13", || {
         format!("thread {index} sleeps on though it was told to die (R8)")
     });
     if thread.joiners.due.get() == 0 {
@@ -130,13 +130,13 @@ fn thread(w: &World, thread: &Thread) {
 /// What must hold for a process in every state.
 fn process(w: &World, process: &Process) {
     let seen = &process.seen;
-    let holds = process.holds.counts().0;
+    let holds = process.refs.counts().0;
     if !seen.in_use.get() {
         return w.expect(holds == 0, "I12", || format!("slot {} is free, and held", process.slot));
     }
     let pid = process.pid();
-    w.expect(holds == process.holds_expected(), "I12", || {
-        format!("{pid} has {holds} holds instead of {}", process.holds_expected())
+    w.expect(holds == process.refs_expected(), "I12", || {
+        format!("{pid} has {holds} references instead of {}", process.refs_expected())
     });
     let gate = process.gate.view();
     w.expect(gate.present == seen.present.get(), "I2", || {
@@ -145,10 +145,12 @@ fn process(w: &World, process: &Process) {
     w.expect(!gate.zombie || (gate.exiting && gate.present == 0), "I2", || {
         format!("{pid} is a zombie, and {gate:?}")
     });
-    w.expect(!gate.zombie || seen.masters.get() > 0, "I3", || format!("{pid} has ended without a master"));
+    w.expect(!gate.zombie || seen.exit_owners.get() > 0, "I3", || {
+        format!("{pid} has ended without an exit owner")
+    });
     w.expect(gate.zombie || gate.present > 0, "I3", || format!("{pid} has no LWP, and is no zombie"));
-    let mastered = !gate.exiting || gate.zombie || gate.live > 0;
-    w.expect(mastered && (gate.exiting || gate.live > 0), "I3", || {
+    let owned = !gate.exiting || gate.zombie || gate.live > 0;
+    w.expect(owned && (gate.exiting || gate.live > 0), "I3", || {
         format!("{pid} has nobody to end it: {gate:?}")
     });
     w.expect(!gate.zombie || process.peers.borrow().is_empty(), "T74", || {
@@ -164,21 +166,21 @@ fn parent(w: &World, process: &Process) {
     if !process.seen.has_parent.get() {
         return;
     }
-    let slot = process.kin.parent();
+    let slot = process.family.parent();
     let parent = w.peek_process(slot);
-    let knows = parent.brood.borrow().has(&w.processes, slot, process.slot);
+    let knows = parent.children.borrow().has(&w.processes, slot, process.slot);
     let lives = parent.seen.in_use.get() && !parent.gate.view().zombie;
     w.expect(knows && lives, "I10", || {
         format!("the parent of {} is {}, which is dead or does not know it", process.pid(), parent.pid())
     });
 }
 
-/// I13: once a killer has walked the crew, no LWP lives on that nobody has told to die.
+/// I13: once a killer has walked the LWP list, no LWP lives on that nobody has told to die.
 fn told(w: &World, process: &Process) {
     let Some(spared) = process.seen.untold.get() else { return };
-    let crew = process.crew.crew();
-    let untold = |lwp: &u32| !w.peek_thread(*lwp).doomed.get() && !w.peek_thread(*lwp).master.get();
-    let untold = crew.iter(&w.threads).filter(untold).count();
+    let lwps = process.lwps.lwps();
+    let untold = |lwp: &u32| !w.peek_thread(*lwp).kill_pending.get() && !w.peek_thread(*lwp).exit_owner.get();
+    let untold = lwps.iter(&w.threads).filter(untold).count();
     w.expect(untold <= spared, "I13", || {
         format!("{untold} LWPs of {} live on, and nobody has told them to die", process.pid())
     });
@@ -188,16 +190,16 @@ fn told(w: &World, process: &Process) {
 fn waiters(w: &World, process: &Process) {
     sleepers(w, &process.child_events, "I8", |waiting| match waiting {
         Waiting::Child { selector, clone_class } => {
-            let brood = process.brood.borrow();
-            brood.find(&w.processes, process.slot, selector, clone_class) != Found::NotYet
+            let children = process.children.borrow();
+            children.find(&w.processes, process.slot, selector, clone_class) != Found::NotYet
         }
         _ => false,
     });
-    sleepers(w, &process.alone, "I13", |waiting| match waiting {
+    sleepers(w, &process.siblings_gone, "I13", |waiting| match waiting {
         Waiting::Peers => process.peers.borrow().is_empty(),
         _ => process.gate.is_last_present(),
     });
-    sleepers(w, &process.lender, "I8", |_| !process.loan.is_lent());
+    sleepers(w, &process.vfork_queue, "I8", |_| !process.vfork_wait.in_progress());
     sleepers(w, &process.signalled, "I8", |waiting| match waiting {
         Waiting::Signal(set) => process.pending.get() & set != 0,
         _ => false,
@@ -222,7 +224,7 @@ fn sleepers(w: &World, queue: &Queue, invariant: &'static str, could_go_on: impl
         let thread = w.peek_thread(sleeper);
         let Some((id, waiting)) = thread.seen.waiting.get() else { return };
         // Who has been told to die leaves its children to others (T137), and does not sleep on (R8).
-        if matches!(waiting, Waiting::Child { .. }) && thread.doomed.get() {
+        if matches!(waiting, Waiting::Child { .. }) && thread.kill_pending.get() {
             return;
         }
         w.expect(!could_go_on(waiting), invariant, || {
@@ -249,9 +251,9 @@ fn where_it_is(w: &World, thread: &Thread) {
 /// The children that say so are the children that are counted.
 fn family(w: &World, parent: &Process) {
     let children = w.processes.iter().filter(|process| {
-        process.seen.in_use.get() && process.seen.has_parent.get() && process.kin.parent() == parent.slot
+        process.seen.in_use.get() && process.seen.has_parent.get() && process.family.parent() == parent.slot
     });
-    let (children, known) = (children.count(), parent.brood.borrow().len() as usize);
+    let (children, known) = (children.count(), parent.children.borrow().len() as usize);
     w.expect(children == known, "I10", || {
         format!("{} knows {known} children, and {children} say they are", parent.pid())
     });

@@ -1,9 +1,9 @@
 //! Randomised exploration of the whole exit subsystem on the host.
 //!
-//! Many processes with many LWPs live on several simulated CPUs. Every decision is the kernel's own: the gate, the
-//! crew, the family, parking, wait queues, holds, run queues, mailboxes and timers are those of `asphodel-core`. What
-//! the kernel does around them (`glue`) is written again as it stands in `src/kernel/src`, file by file, in steps: each
-//! atomic operation and each section under a lock is one, and between two of them anything may happen on the other
+//! Many processes with many LWPs live on several simulated CPUs. Every decision is the kernel's own: the gate, the LWP
+//! list, the family, parking, wait queues, references, run queues, mailboxes and timers are those of `asphodel-core`.
+//! What the kernel does around them (`glue`) is written again as it stands in `src/kernel/src`, file by file, in steps:
+//! each atomic operation and each section under a lock is one, and between two of them anything may happen on the other
 //! CPUs, or an interrupt on the same one. A seeded scheduler chooses whose step is next, so a run is a number: the same
 //! seed gives the same steps, and a failure replays exactly.
 //!

@@ -19,8 +19,8 @@ use crate::world::thread::Begin;
 enum Ended {
     /// An interrupt handler, or a preemption: what it interrupted goes on.
     Interruption,
-    /// A burial, on the idle thread's stack: whoever was chosen goes on.
-    Burial,
+    /// The end of a dead thread, on the idle thread's stack: whoever was chosen goes on.
+    DeadThread,
 }
 
 /// Code that is somewhere in its middle.
@@ -164,7 +164,7 @@ impl<'w> Machine<'w> {
         let w = self.w;
         let cpu = &w.cpus[index];
         cpu.masked.set(false);
-        self.end_if_doomed(cpu.current.get());
+        self.end_if_killed(cpu.current.get());
         if cpu.reschedule.get() {
             cpu.masked.set(true);
             self.contexts[cpu.current.get() as usize].push(Box::pin(async move {
@@ -175,7 +175,7 @@ impl<'w> Machine<'w> {
     }
 
     /// Kill point (c).
-    fn end_if_doomed(&mut self, index: u32) {
+    fn end_if_killed(&mut self, index: u32) {
         if service::dies_on_return(self.w.thread(index)) {
             self.contexts[index as usize].clear();
             self.begin(index, Begin::KillPoint);
@@ -206,8 +206,8 @@ impl<'w> Machine<'w> {
         }
         if let Some(dead) = w.cpus[index].dead.take() {
             self.contexts[current as usize].push(Box::pin(async move {
-                switch::bury_and_go_on(w, dead).await;
-                Ended::Burial
+                switch::finish_dead_and_switch(w, dead).await;
+                Ended::DeadThread
             }));
         }
         let frames = &mut self.contexts[current as usize];
@@ -216,7 +216,7 @@ impl<'w> Machine<'w> {
         frames.pop();
         if ended == Ended::Interruption {
             w.cpu().masked.set(false);
-            self.end_if_doomed(current);
+            self.end_if_killed(current);
         }
     }
 }

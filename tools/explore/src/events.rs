@@ -115,7 +115,7 @@ fn lwp_off_cpu(pid: Pid, index: u32) {
     check!(on.is_none(), "I2: thread {index} of {pid} was counted off, and is on {on:?}");
 }
 
-/// Whoever has counted an LWP off still has a hold on the record that it has counted it off from (R13).
+/// Whoever has counted an LWP off still has a reference to the record that it has counted it off from (R13).
 fn lwp_counted_off(pid: Pid, thread: u32) {
     let counted = KNOWN.counted_off(thread);
     let life = KNOWN.life(pid.slot());
@@ -146,12 +146,12 @@ fn zombie(pid: Pid) {
     check!(before.lwps == 0, "I3: {before:?} became a zombie");
     nobody_runs(pid, false);
     let process = process(pid.slot());
-    check!(!process.has_corpses(), "I5: stacks of dead LWPs are left in {process:?}");
+    check!(!process.has_dead_lwps(), "I5: stacks of dead LWPs are left in {process:?}");
     check!(process.has_no_lwps() != Some(false), "I5: LWPs or handles are left in {process:?}");
     check!(process.has_peers() != Some(true), "T74: {process:?} has ended before its peers");
     check!(!process.is_peer(), "T74: {process:?} has ended as a peer");
     check!(process.children().unwrap_or(0) == 0, "I10: {process:?} has ended with children");
-    check!(!process.is_lent(), "T78: {process:?} has ended with memory that its spawner waits for");
+    check!(!process.in_progress(), "T78: {process:?} has ended with memory that its spawner waits for");
 }
 
 fn reaped(pid: Pid, heir: u32) {

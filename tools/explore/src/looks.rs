@@ -42,7 +42,7 @@ pub(crate) fn sample() {
         };
         let is_waiting = view.is_queued() && testing::cpus().any(|cpu| may_run(&cpu));
         seen.waits = if is_waiting { seen.waits + 1 } else { 0 };
-        let ignores = view.is_doomed() && view.is_killable() && !view.is_queued();
+        let ignores = view.is_kill_pending() && view.is_killable() && !view.is_queued();
         seen.ignores = if ignores { seen.ignores + 1 } else { 0 };
         check!(seen.waits < SAMPLES, "an open CPU idles, and this thread waits for another one: {view:?}");
         check!(seen.ignores < SAMPLES, "I13: it was told to die, and sleeps on: {view:?}");
@@ -68,7 +68,7 @@ pub fn left_behind(base: Option<Census>, now: Census) -> Option<&'static str> {
         if testing::channels_in_use() != 0 {
             return Some("sleepers on channels");
         }
-        if testing::active_culls() != Some(0) {
+        if testing::active_subtree_kills() != Some(0) {
             return Some("kills of subtrees under way");
         }
         if process(INIT).children() != Some(0) {

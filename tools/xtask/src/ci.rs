@@ -9,8 +9,8 @@ use clap::Args;
 
 use crate::bench;
 use crate::build::{self, Profile};
+use crate::check_templates;
 use crate::conformance;
-use crate::elsewhere;
 use crate::explore;
 use crate::lab;
 use crate::lint;
@@ -70,7 +70,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     steps.take("exploration, a minute", || explore::minute(workspace));
     steps.take("seeded bugs", || mutants::judge(workspace, &report.suites));
     steps.take("seeds", || seeds(workspace));
-    steps.take("projects elsewhere", || elsewhere::check(workspace));
+    steps.take("projects of the templates", || check_templates::check(workspace));
     steps.take("std: quick suites", || programs::check_quick_suites(workspace));
     steps.take("lab: labgrid runs a few images", || lab::quick(workspace));
     steps.take("bench, a smoke run", || smoke_bench(workspace));

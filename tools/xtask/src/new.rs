@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::tree;
+use crate::source_tree;
 use crate::workspace::Workspace;
 
 /// Where the templates look for Asphodel.
@@ -85,12 +85,12 @@ pub(crate) fn make(workspace: &Workspace, path: &Path, template: Template) -> an
     let place = place.with_context(|| format!("cannot write to {}", parent.display()))?;
     let made = place.path().join(name);
     let (directory, old) = template.directory_and_name();
-    tree::copy(&root.join("tools/template").join(directory), &made)?;
+    source_tree::copy(&root.join("tools/template").join(directory), &made)?;
     let way = way(&target, &root);
     let way = way.to_str().context("the way to Asphodel is not UTF-8")?;
     ensure!(!way.contains(['"', '\\', '\n']), "the way to Asphodel, {way}, cannot be written in TOML");
     let (old_identifier, identifier) = (old.replace('-', "_"), name.replace('-', "_"));
-    tree::change_texts(&made, &|text| {
+    source_tree::change_texts(&made, &|text| {
         let text = text.replace(ASPHODEL, way).replace(old, name);
         if old == old_identifier { text } else { text.replace(&old_identifier, &identifier) }
     })?;
@@ -166,7 +166,7 @@ mod tests {
             let way = configuration["alias"]["xtask"][3].as_str().unwrap().to_string();
             assert!(project.join(&way).is_file(), "{way}");
             let (_, old) = template.directory_and_name();
-            tree::change_texts(&project, &|text| {
+            source_tree::change_texts(&project, &|text| {
                 assert!(way == ASPHODEL || !text.contains(&format!("\"{ASPHODEL}")), "{text}");
                 assert!(!text.contains(old) || text.contains("[[package]]"), "{text}");
                 text.to_string()

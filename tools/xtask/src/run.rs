@@ -15,15 +15,15 @@ use clap::Args;
 use crate::build::{self, Choice, Profile, Program};
 use crate::console::{self, Lines};
 use crate::gdb;
-use crate::guest::{self, Emulator, Input};
 use crate::hardware::Hardware;
 use crate::machine::{Boot, Clock};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::progress::note;
+use crate::qemu_run::{self, Emulator, Input};
 use crate::setup::{self, Environment};
+use crate::stdin_relay::StdinRelay;
 use crate::symbols::Symbols;
 use crate::terminal::{self, Raw};
-use crate::typing::Typing;
 use crate::workspace::Workspace;
 
 /// How long after its first output a guest that never says that its console listens is typed to all the same.
@@ -161,7 +161,7 @@ fn attach(
     let output = emulator.child.stdout.take().context("the serial line is a pipe")?;
     let input = emulator.child.stdin.take().context("the serial line is a pipe")?;
     let quit = events.clone();
-    let typing = Typing::start(input, raw.is_some(), move || ask_to_quit(&quit));
+    let typing = StdinRelay::start(input, raw.is_some(), move || ask_to_quit(&quit));
     thread::spawn(move || listen(output, &events));
 
     let mut session =
@@ -179,7 +179,7 @@ fn ask_to_quit(events: &Sender<Event>) {
 
 /// Passes on what the guest says.
 fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
-    for piece in guest::read_in_background(output) {
+    for piece in qemu_run::read_in_background(output) {
         if events.send(Event::Output(piece)).is_err() {
             return;
         }
@@ -189,7 +189,7 @@ fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
 
 /// What is known while a guest runs.
 struct Session<'a> {
-    typing: &'a Typing,
+    typing: &'a StdinRelay,
     listening: bool,
     symbols: &'a dyn Fn() -> Option<Symbols>,
     loaded: Option<Option<Symbols>>,

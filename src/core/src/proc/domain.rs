@@ -6,8 +6,8 @@
 //! released the role (T172, T173); it ends at process 1, which always adopts. A process also knows its *branch*: the
 //! reaper's child that it descends from.
 //!
-//! The role of a process is guarded by the lock of its own brood: code that gives orphans to a reaper checks the role
-//! under the same acquisition of the lock, so no orphan goes to a reaper that has given its own children away.
+//! The role of a process is guarded by the lock of its own child list: code that gives orphans to a reaper checks the
+//! role under the same acquisition of the lock, so no orphan goes to a reaper that has given its own children away.
 //! Everything else is set once, by the creator. Model: `tests/reapers.rs`.
 
 use crate::id::Pid;
@@ -57,13 +57,13 @@ impl Domain {
         self.outer.get()
     }
 
-    /// Returns whether it adopts orphans now. Exact only under the lock of its brood.
+    /// Returns whether it adopts orphans now. Exact only under the lock of its child list.
     #[inline]
     pub fn adopts(&self) -> bool {
         self.role.get() == REAPER
     }
 
-    /// Makes it a reaper. The caller holds the lock of its brood.
+    /// Makes it a reaper. The caller holds the lock of its child list.
     ///
     /// # Errors
     /// [`Unchanged`]: it already is one (EALREADY, T171), or it is ending.
@@ -72,7 +72,7 @@ impl Domain {
     }
 
     /// Makes it an ordinary process again; its children stay its children (T173). The caller holds the lock of its
-    /// brood.
+    /// child list.
     ///
     /// # Errors
     /// [`Unchanged`]: it is not a reaper (ENOTCONN, T171).
@@ -80,7 +80,8 @@ impl Domain {
         self.change(REAPER, ORDINARY)
     }
 
-    /// Closes the domain of a process that is ending and has no children left. The caller holds the lock of its brood.
+    /// Closes the domain of a process that is ending and has no children left. The caller holds the lock of its child
+    /// list.
     #[inline]
     pub fn close(&self) {
         self.role.set(CLOSED);

@@ -1,19 +1,19 @@
-//! The gate: how a process ends is decided in one atomic word.
+//! The gate: one atomic word decides how a process ends.
 //!
 //! ```text
-//!   63..60 flags: CLAIMED ZOMBIE SINGLE EXITING     59..30 present     29..0 live
+//!   63..60 flags: CLAIMED ZOMBIE SINGLE_THREADING EXITING     59..30 present     29..0 live
 //!
-//!   (live 1, present 1)  --create-->  live+1, present+1           refused once EXITING or SINGLE is set
-//!        --leave--> live > 1 or EXITING: live-1 (quietly)         live == 1: EXITING (this LWP is the master)
-//!        --exit---> not EXITING: EXITING (master)                 else live-1 (quietly)
-//!        --become single--> neither EXITING nor SINGLE: SINGLE    else as for leave
-//!        --off_cpu-> present-1; at 1 with EXITING: wake the master; at 0: ZOMBIE (publish)
+//!   (live 1, present 1)  --create-->  live+1, present+1           refused once EXITING or SINGLE_THREADING is set
+//!        --thread_exit--> live > 1 or EXITING: live-1 (quietly)         live == 1: EXITING (this LWP is the exit_owner)
+//!        --exit---> not EXITING: EXITING (exit_owner)                 else live-1 (quietly)
+//!        --become single--> neither EXITING nor SINGLE_THREADING: SINGLE_THREADING    else as for thread_exit
+//!        --off_cpu-> present-1; at 1 with EXITING: wake the exit_owner; at 0: ZOMBIE (publish)
 //!        --claim--> ZOMBIE and not CLAIMED: CLAIMED (the one right to reap)
 //! ```
 //!
-//! `live` counts LWPs that have not committed to leave, `present` those whose context may still stand on a CPU.
-//! Because each decision is one compare-and-swap, these races have no window: two masters (R5), the last two LWPs
-//! both leaving quietly (R6), creation against kill (R7), the lost wake-up on the LWP count (R12), a zombie visible
+//! `live` counts LWPs that have not committed to leave, `present` those whose context may still be on a CPU. Because
+//! each decision is one compare-and-swap, these races have no window: two exit owners (R5), the last two LWPs both
+//! leaving as threads only (R6), creation against kill (R7), the lost wake-up on the LWP count (R12), a zombie visible
 //! while its LWPs run (R14), two waiters with one zombie (R16). Model: `tests/loom_gate.rs`.
 
 use core::fmt;
@@ -27,7 +27,7 @@ const PRESENT_SHIFT: u32 = 30;
 const PRESENT_ONE: u64 = 1 << PRESENT_SHIFT;
 const COUNT_MASK: u64 = PRESENT_ONE - 1;
 const EXITING: u64 = 1 << 60;
-const SINGLE: u64 = 1 << 61;
+const SINGLE_THREADING: u64 = 1 << 61;
 const ZOMBIE: u64 = 1 << 62;
 const CLAIMED: u64 = 1 << 63;
 
@@ -37,71 +37,71 @@ pub const MAX_LWPS: u32 = 1 << 24;
 /// Not `Send`, not `Sync`: a right belongs to the LWP that obtained it.
 type Bound = PhantomData<*const ()>;
 
-/// The right, and the duty, to tear the process down: held by the one LWP that won the election.
+/// The right, and the duty, to tear the process down. Returned to the one LWP that won the election.
 #[derive(Debug)]
-#[must_use = "the master must finish the process"]
-pub struct Master(Bound);
+#[must_use = "the exit owner must finish the process"]
+pub struct ExitOwner(Bound);
 
-/// The duty to leave quietly: this LWP is no longer counted as live and must take the way off its CPU.
+/// The duty to exit as a thread only: this LWP is no longer counted as live and must leave its CPU.
 #[derive(Debug)]
 #[must_use = "an LWP that has committed to leave must leave"]
-pub struct Departure(Bound);
+pub struct ThreadExit(Bound);
 
-/// The right to be the only LWP of a process that goes on ("become single", as exec does).
+/// The right to be the only LWP of a process that continues (single-threading, as in exec).
 #[derive(Debug)]
 #[must_use = "single-threading must be finished"]
-pub struct Single(Bound);
+pub struct SingleThreading(Bound);
 
 /// The one right to reap a zombie.
 #[derive(Debug)]
 #[must_use = "a claimed zombie must be reaped"]
 pub struct Claim(());
 
-/// What an LWP that wants to end has become.
+/// The role of an LWP that exits.
 #[derive(Debug)]
 #[must_use]
-pub enum Leave {
-    /// Others remain, or another LWP is the master: leave without touching the process.
-    Quietly(Departure),
+pub enum ExitRole {
+    /// Others are left, or another LWP owns the exit: leave without touching the process.
+    Thread(ThreadExit),
     /// This LWP ends the process.
-    AsMaster(Master),
+    Process(ExitOwner),
 }
 
-/// What the context that runs after a departed LWP has to do for its process.
+/// The action for the process, of the context that runs after a dead LWP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the effect is the only wake-up there is"]
 pub enum OffCpu {
-    /// Others remain.
+    /// Others are left.
     Nothing,
-    /// Only the master (or the LWP that becomes single) is left: wake it.
+    /// Only the exit owner (or the LWP that single-threads the process) is left: wake it.
     WakeLast,
-    /// Nobody is left: the process is a zombie now; publish it to its parent.
+    /// No LWP is left: the process is a zombie now; publish it to its parent.
     Publish,
 }
 
 /// Why an LWP cannot be created in this process now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateRefused {
-    /// The process is exiting, or becoming single-threaded (T41: EAGAIN class).
+    /// The process is exiting, or single-threading (T41: EAGAIN class).
     Ending,
     /// [`MAX_LWPS`] reached.
     TooMany,
 }
 
-/// A consistent look at the gate, for `ps` and for tests.
+/// A consistent snapshot of the gate, for `ps` and for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// LWPs not committed to leave.
     pub live: u32,
     /// LWPs whose context may still be on a CPU.
     pub present: u32,
-    /// A master has been elected.
+    /// An exit owner has been elected.
     pub exiting: bool,
-    /// An LWP is becoming, or is, the only one.
+    /// An LWP is single-threading the process, or has done so.
     pub single: bool,
     /// All LWPs are off their CPUs for good.
     pub zombie: bool,
-    /// Somebody has the right to reap it.
+    /// A reaper has the right to reap it.
     pub claimed: bool,
 }
 
@@ -116,7 +116,7 @@ impl Gate {
         }
     }
 
-    /// Makes the gate that of a new process again. Only for a record that nobody else can reach.
+    /// Resets it for a new process. The record must not be reachable by others.
     pub fn reset(&self) {
         self.0.store(LIVE_ONE | PRESENT_ONE, Ordering::Relaxed);
     }
@@ -136,15 +136,15 @@ impl Gate {
     }
 
     /// Counts one more LWP; the last step of its construction (R7). It is put into its process's list before, or under
-    /// the same hold of the list's lock, so that a killer, who walks the list after the election, finds whoever was
-    /// counted. On refusal the embryo must be destroyed.
+    /// the same acquisition of the list's lock, so that a killer, which walks the list after the election, finds every
+    /// LWP that was counted. On refusal the embryo must be destroyed.
     ///
     /// # Errors
     /// [`CreateRefused`]: nothing was counted.
     #[inline]
     pub fn create(&self) -> Result<(), CreateRefused> {
         self.update(|word| {
-            if word & (EXITING | SINGLE) != 0 {
+            if word & (EXITING | SINGLE_THREADING) != 0 {
                 return Err(CreateRefused::Ending);
             }
             if (word >> PRESENT_SHIFT) & COUNT_MASK >= u64::from(MAX_LWPS) {
@@ -154,18 +154,18 @@ impl Gate {
         })
     }
 
-    /// The calling LWP leaves by itself (extexit of an LWP, return from its entry, a doomed LWP at a kill point).
-    /// The last one does not leave, it becomes the master (T12, T15, T16).
+    /// The calling LWP exits (extexit of an LWP, return from its entry, a pending kill at a kill point). The last one
+    /// becomes the exit owner (T12, T15, T16).
     #[inline]
-    pub fn leave(&self) -> Leave {
-        let Ok(master) = self.update(|word| Ok::<_, core::convert::Infallible>(without_one(word)));
-        as_elected(master)
+    pub fn thread_exit(&self) -> ExitRole {
+        let Ok(exit_owner) = self.update(|word| Ok::<_, core::convert::Infallible>(without_one(word)));
+        as_elected(exit_owner)
     }
 
-    /// The calling LWP asks for the end of the whole process. Exactly one caller becomes the master (R5).
+    /// The calling LWP ends the whole process. Exactly one caller becomes the exit owner (R5).
     #[inline]
-    pub fn exit(&self) -> Leave {
-        let Ok(master) = self.update(|word| {
+    pub fn exit(&self) -> ExitRole {
+        let Ok(exit_owner) = self.update(|word| {
             debug_assert!(word & COUNT_MASK != 0, "live count below zero (I12)");
             Ok::<_, core::convert::Infallible>(if word & EXITING == 0 {
                 (word | EXITING, true)
@@ -173,38 +173,38 @@ impl Gate {
                 (word - LIVE_ONE, false)
             })
         });
-        as_elected(master)
+        as_elected(exit_owner)
     }
 
-    /// The calling LWP asks to become the only one of a process that goes on.
+    /// The calling LWP single-threads a process that continues.
     ///
     /// # Errors
     /// The process is exiting or another LWP was first: the caller has left (T28, T29). It may be the last one, and
-    /// thereby the master: the first one can be killed alone, before it has finished.
-    pub fn become_single(&self) -> Result<Single, Leave> {
+    /// thereby the exit owner: the first one can be killed alone, before it has finished.
+    pub fn single_thread(&self) -> Result<SingleThreading, ExitRole> {
         let Ok(lost) = self.update(|word| {
-            Ok::<_, core::convert::Infallible>(if word & (EXITING | SINGLE) == 0 {
-                (word | SINGLE, None)
+            Ok::<_, core::convert::Infallible>(if word & (EXITING | SINGLE_THREADING) == 0 {
+                (word | SINGLE_THREADING, None)
             } else {
-                let (word, master) = without_one(word);
-                (word, Some(master))
+                let (word, exit_owner) = without_one(word);
+                (word, Some(exit_owner))
             })
         });
-        lost.map_or(Ok(Single(PhantomData)), |master| Err(as_elected(master)))
+        lost.map_or(Ok(SingleThreading(PhantomData)), |exit_owner| Err(as_elected(exit_owner)))
     }
 
-    /// Single-threading is complete: the process may create LWPs again. Gives the right back if an exit overtook
-    /// it, in which case the caller must leave like any other LWP.
+    /// Single-threading is complete: the process may create LWPs again. Returns the right if an exit overtook it, in
+    /// which case the caller must exit like any other LWP.
     ///
     /// # Errors
     /// The process is exiting.
-    pub fn finish_single(&self, single: Single) -> Result<(), Single> {
-        self.update(|word| if word & EXITING == 0 { Ok((word & !SINGLE, ())) } else { Err(()) })
+    pub fn end_single_threading(&self, single: SingleThreading) -> Result<(), SingleThreading> {
+        self.update(|word| if word & EXITING == 0 { Ok((word & !SINGLE_THREADING, ())) } else { Err(()) })
             .map_err(|()| single)
     }
 
-    /// An LWP that left (quietly or as master) has its context off its CPU; called once for each, by the context
-    /// that runs next. The transition to zero makes the process a zombie in the same step (R14).
+    /// The context of an LWP that exited (as a thread or as exit owner) is off its CPU. Called once for each, by the
+    /// context that runs next. The transition to zero makes the process a zombie in the same step (R14).
     #[inline]
     pub fn off_cpu(&self) -> OffCpu {
         let Ok(new) = self.update(|word| {
@@ -216,29 +216,30 @@ impl Gate {
         });
         match (new >> PRESENT_SHIFT) & COUNT_MASK {
             0 => OffCpu::Publish,
-            1 if new & (EXITING | SINGLE) != 0 => OffCpu::WakeLast,
+            1 if new & (EXITING | SINGLE_THREADING) != 0 => OffCpu::WakeLast,
             _ => OffCpu::Nothing,
         }
     }
 
-    /// Whether the caller, who is present, is the only one: what the master waits for.
+    /// Returns whether the caller, which is present, is the only one: the condition of the exit owner's wait.
     #[inline]
     pub fn is_last_present(&self) -> bool {
-        // Acquire: pairs with the release of every `off_cpu`, so that the master sees all the departed did.
+        // Acquire: pairs with the release of every `off_cpu`, so that the exit owner sees all that the dead LWPs did.
         (self.0.load(Ordering::Acquire) >> PRESENT_SHIFT) & COUNT_MASK == 1
     }
 
-    /// Whether a master has been elected.
+    /// Returns whether an exit owner has been elected.
     #[inline]
     pub fn is_exiting(&self) -> bool {
         self.0.load(Ordering::Acquire) & EXITING != 0
     }
 
-    /// Whether LWPs die for another one's sake now: a master has been elected, or one is becoming the only one. What a
-    /// dead LWP leaves is kept for that one then, since siblings may still use it.
+    /// Returns whether LWPs are being killed by a sibling now: an exit owner has been elected, or an LWP is
+    /// single-threading. The stack of a dead LWP is kept for that sibling then, because other siblings may still use
+    /// it.
     #[inline]
     pub fn is_ending_lwps(&self) -> bool {
-        self.0.load(Ordering::Acquire) & (EXITING | SINGLE) != 0
+        self.0.load(Ordering::Acquire) & (EXITING | SINGLE_THREADING) != 0
     }
 
     /// Claims the zombie: exactly one caller gets it (R16). `None`: not a zombie yet, or another was first.
@@ -251,7 +252,7 @@ impl Gate {
         .map(|()| Claim(()))
     }
 
-    /// A consistent look at all fields.
+    /// Returns a consistent snapshot of all fields.
     #[inline]
     pub fn view(&self) -> View {
         let word = self.0.load(Ordering::Acquire);
@@ -259,14 +260,14 @@ impl Gate {
             live: (word & COUNT_MASK) as u32,
             present: ((word >> PRESENT_SHIFT) & COUNT_MASK) as u32,
             exiting: word & EXITING != 0,
-            single: word & SINGLE != 0,
+            single: word & SINGLE_THREADING != 0,
             zombie: word & ZOMBIE != 0,
             claimed: word & CLAIMED != 0,
         }
     }
 }
 
-/// The word after an LWP has left, and whether that LWP is the master: the last one is, unless there is one.
+/// The word after an LWP has left, and whether that LWP is the exit owner: the last one is, unless there is one.
 #[inline(always)]
 fn without_one(word: u64) -> (u64, bool) {
     debug_assert!(word & COUNT_MASK != 0, "live count below zero (I12)");
@@ -279,8 +280,12 @@ fn without_one(word: u64) -> (u64, bool) {
 
 /// What an LWP that has left, or asked for the end, has become.
 #[inline(always)]
-fn as_elected(master: bool) -> Leave {
-    if master { Leave::AsMaster(Master(PhantomData)) } else { Leave::Quietly(Departure(PhantomData)) }
+fn as_elected(exit_owner: bool) -> ExitRole {
+    if exit_owner {
+        ExitRole::Process(ExitOwner(PhantomData))
+    } else {
+        ExitRole::Thread(ThreadExit(PhantomData))
+    }
 }
 
 impl Default for Gate {
@@ -305,8 +310,8 @@ mod tests {
         gate
     }
 
-    fn quietly(leave: &Leave) -> bool {
-        matches!(leave, Leave::Quietly(_))
+    fn quietly(thread_exit: &ExitRole) -> bool {
+        matches!(thread_exit, ExitRole::Thread(_))
     }
 
     #[test]
@@ -318,26 +323,26 @@ mod tests {
 
     /// T12, T15: the last one to leave ends the process.
     #[test]
-    fn last_to_leave_is_master() {
+    fn last_to_leave_owns_the_exit() {
         let gate = with_lwps(3);
-        assert!(quietly(&gate.leave()) && quietly(&gate.leave()));
-        assert!(!quietly(&gate.leave()));
+        assert!(quietly(&gate.thread_exit()) && quietly(&gate.thread_exit()));
+        assert!(!quietly(&gate.thread_exit()));
         assert!(gate.is_exiting());
     }
 
     /// T21, T24: the first exit wins, later ones leave.
     #[test]
-    fn first_exit_is_master() {
+    fn first_exit_owns_the_exit() {
         let gate = with_lwps(3);
         assert!(!quietly(&gate.exit()));
-        assert!(quietly(&gate.exit()) && quietly(&gate.leave()));
+        assert!(quietly(&gate.exit()) && quietly(&gate.thread_exit()));
     }
 
     /// T41: EAGAIN class once the process ends; nothing is counted.
     #[test]
     fn creation_is_refused_after_the_election() {
         let gate = with_lwps(2);
-        let _master = gate.exit();
+        let _exit_owner = gate.exit();
         let before = gate.view();
         assert_eq!(gate.create(), Err(CreateRefused::Ending));
         assert_eq!(gate.view(), before);
@@ -346,12 +351,12 @@ mod tests {
     #[test]
     fn creation_is_refused_while_single() {
         let gate = with_lwps(2);
-        let single = gate.become_single().expect("nobody else asks");
+        let single = gate.single_thread().expect("nobody else asks");
         assert_eq!(gate.create(), Err(CreateRefused::Ending));
-        let _departure = gate.leave();
+        let _thread_exit = gate.thread_exit();
         assert_eq!(gate.off_cpu(), OffCpu::WakeLast);
         assert!(gate.is_last_present());
-        gate.finish_single(single).expect("nobody exits");
+        gate.end_single_threading(single).expect("nobody exits");
         assert_eq!(gate.create(), Ok(()), "T27: an ordinary process again");
     }
 
@@ -359,19 +364,19 @@ mod tests {
     #[test]
     fn one_of_two_becomes_single() {
         let gate = with_lwps(2);
-        let single = gate.become_single();
-        assert!(single.is_ok() && gate.become_single().is_err());
+        let single = gate.single_thread();
+        assert!(single.is_ok() && gate.single_thread().is_err());
         assert_eq!(gate.view().live, 1);
     }
 
     /// T29: the first one is killed alone before it has finished: the loser is the last LWP, and ends the process.
     #[test]
-    fn the_last_loser_is_master() {
+    fn the_last_loser_is_exit_owner() {
         let gate = with_lwps(3);
-        let _killed = gate.become_single().expect("nobody else asks");
-        assert!(quietly(&gate.leave()));
-        assert!(gate.become_single().is_err_and(|leave| quietly(&leave)), "there is another one");
-        assert!(gate.become_single().is_err_and(|leave| !quietly(&leave)));
+        let _killed = gate.single_thread().expect("nobody else asks");
+        assert!(quietly(&gate.thread_exit()));
+        assert!(gate.single_thread().is_err_and(|thread_exit| quietly(&thread_exit)), "there is another one");
+        assert!(gate.single_thread().is_err_and(|thread_exit| !quietly(&thread_exit)));
         assert_eq!((gate.view().live, gate.view().exiting), (1, true));
     }
 
@@ -379,18 +384,19 @@ mod tests {
     #[test]
     fn exit_beats_single() {
         let gate = with_lwps(2);
-        let single = gate.become_single().expect("nobody else asks");
+        let single = gate.single_thread().expect("nobody else asks");
         assert!(!quietly(&gate.exit()));
-        assert!(gate.finish_single(single).is_err());
-        assert!(quietly(&gate.leave()));
+        assert!(gate.end_single_threading(single).is_err());
+        assert!(quietly(&gate.thread_exit()));
     }
 
-    /// R14: the zombie appears with the last context off its CPU, not before, and the last but one wakes the master.
+    /// R14: the zombie appears with the last context off its CPU, not before, and the last but one wakes the exit
+    /// owner.
     #[test]
     fn zombie_when_nobody_is_present() {
         let gate = with_lwps(3);
-        let _master = gate.exit();
-        let (_a, _b) = (gate.leave(), gate.leave());
+        let _exit_owner = gate.exit();
+        let (_a, _b) = (gate.thread_exit(), gate.thread_exit());
         assert_eq!(gate.off_cpu(), OffCpu::Nothing);
         assert!(!gate.is_last_present());
         assert_eq!(gate.off_cpu(), OffCpu::WakeLast);
@@ -403,18 +409,18 @@ mod tests {
     #[test]
     fn a_zombie_is_claimed_once() {
         let gate = Gate::new();
-        let _master = gate.exit();
+        let _exit_owner = gate.exit();
         assert_eq!(gate.off_cpu(), OffCpu::Publish);
         assert!(gate.claim().is_some() && gate.claim().is_none());
         gate.reset();
         assert_eq!(gate.view(), Gate::new().view());
     }
 
-    /// Quiet leavers of a process that goes on wake nobody.
+    /// An LWP that exits from a process that continues wakes no other.
     #[test]
-    fn ordinary_departures_have_no_effect() {
+    fn ordinary_thread_exits_have_no_effect() {
         let gate = with_lwps(2);
-        let _departure = gate.leave();
+        let _thread_exit = gate.thread_exit();
         assert_eq!(gate.off_cpu(), OffCpu::Nothing);
     }
 

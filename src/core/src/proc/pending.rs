@@ -1,7 +1,8 @@
-//! Signals that have come and that nobody has taken yet: one bit a signal.
+//! Pending signals: one bit for each signal that has been posted and not taken yet.
 //!
-//! Signals of a kind do not queue: many deaths may leave one SIGCHLD. What a signal tells about is done before it is
-//! posted, and whoever takes one looks for all that it may stand for (R49). Model: `tests/waits.rs`.
+//! Signals of one kind do not queue: many deaths may leave one SIGCHLD. The event that a signal reports is complete
+//! before the signal is posted, and a taker checks for every event that it may stand for (R49). Model:
+//! `tests/waits.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::const_unless_loom;
@@ -14,25 +15,25 @@ pub struct Pending(AtomicU32);
 
 impl Pending {
     const_unless_loom! {
-        /// None.
+        /// No signal is pending.
         pub fn new() -> Self {
             Self(AtomicU32::new(0))
         }
     }
 
-    /// Forgets all, for a record that is used again.
+    /// Discards all signals, for a record that is reused.
     pub fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// `signal` has come. What it tells about has been done.
+    /// Posts `signal`. The event that it reports must be complete.
     #[inline]
     pub fn post(&self, signal: Signal) {
-        // Release: what the signal tells about is seen by whoever takes it.
+        // Release: the taker of the signal sees the event that it reports.
         self.0.fetch_or(signal.bit(), Ordering::AcqRel);
     }
 
-    /// Takes one signal of `set` (bits by number), the one with the highest number. Each is taken once.
+    /// Takes one signal of `set` (bits by number): the one with the highest number. Each posted signal is taken once.
     pub fn take(&self, set: u32) -> Option<Signal> {
         loop {
             // Acquire, here and below: pairs with the release in `post`.

@@ -1,18 +1,18 @@
 //! Sharers: the lifetime of memory that several processes use.
 //!
-//! A process that may still run its program is a *user*; one that is past the first stage of its end is a *corpse*
-//! until it has been reaped. The last user to go releases the memory at once; when no sharer is left, the addresses are
-//! free for others. Both duties are values, and each is returned once, in whichever order the sharers end and are
-//! reaped (T73; BSD's `vmspace` counts, in one word). Model: `tests/loom_sharers.rs`.
+//! A process that may still run its program is a *user*; one that is past the first stage of its end is an *exited
+//! user* until it has been reaped. The last user to go releases the memory at once; when no sharer is left, the
+//! addresses are free for others. Both duties are values, and each is returned once, in whichever order the sharers end
+//! and are reaped (T73; BSD's `vmspace` counts, in one word). Model: `tests/loom_sharers.rs`.
 
 use crate::shim::atomic::{AtomicU64, Ordering, fence};
 use crate::shim::const_unless_loom;
 
 const USER: u64 = 1;
 const USERS: u64 = 0xffff_ffff;
-const CORPSE: u64 = 1 << 32;
+const EXITED: u64 = 1 << 32;
 
-/// Users and corpses of one piece of memory. Lock-free; any context.
+/// Users and exited users of one piece of memory. Lock-free; any context.
 #[derive(Debug)]
 pub struct Sharers(AtomicU64);
 
@@ -45,11 +45,11 @@ impl Sharers {
         debug_assert!(before & USERS != 0, "memory is shared by those that have it");
     }
 
-    /// A user has passed the first stage of its end: it will not touch the memory again, and is a corpse from here on.
-    /// The last one gets the duty, which must be done before [`Sharers::bury`] is called for it.
+    /// A user has passed the first stage of its end: it will not touch the memory again, and is an exited user from
+    /// here on. The last one gets the duty, which must be done before [`Sharers::reap`] is called for it.
     pub fn retire(&self) -> Option<ReturnMemory> {
         // Release: this user's accesses precede the release of the memory.
-        let before = self.0.fetch_add(CORPSE - USER, Ordering::Release);
+        let before = self.0.fetch_add(EXITED - USER, Ordering::Release);
         debug_assert!(before & USERS != 0, "users below zero (I12)");
         if before & USERS != USER {
             return None;
@@ -59,20 +59,20 @@ impl Sharers {
         Some(ReturnMemory(()))
     }
 
-    /// Removes a corpse. The last sharer of all gets the duty.
-    pub fn bury(&self) -> Option<FreeAddresses> {
+    /// Removes an exited user. The last sharer of all gets the duty.
+    pub fn reap(&self) -> Option<FreeAddresses> {
         // Release: the memory was released, perhaps by this sharer, before the addresses are free.
-        let before = self.0.fetch_sub(CORPSE, Ordering::Release);
-        debug_assert!(before >= CORPSE, "corpses below zero (I12)");
-        if before != CORPSE {
+        let before = self.0.fetch_sub(EXITED, Ordering::Release);
+        debug_assert!(before >= EXITED, "exited users below zero (I12)");
+        if before != EXITED {
             return None;
         }
-        // Acquire: pairs with the other corpses' releases.
+        // Acquire: pairs with the other exited users' releases.
         fence(Ordering::Acquire);
         Some(FreeAddresses(()))
     }
 
-    /// Returns the number of users and corpses, for diagnosis and tests.
+    /// Returns the number of users and exited users, for diagnosis and tests.
     #[must_use]
     pub fn counts(&self) -> (u32, u32) {
         let word = self.0.load(Ordering::Relaxed);
@@ -98,7 +98,7 @@ mod tests {
             sharers.begin();
             assert!(sharers.retire().is_some());
             assert_eq!(sharers.counts(), (0, 1));
-            assert!(sharers.bury().is_some());
+            assert!(sharers.reap().is_some());
             assert_eq!(sharers.counts(), (0, 0));
         }
     }
@@ -112,13 +112,13 @@ mod tests {
             sharers.join();
             assert!(sharers.retire().is_none());
             if first_is_reaped_first {
-                assert!(sharers.bury().is_none(), "the other one still uses it");
+                assert!(sharers.reap().is_none(), "the other one still uses it");
                 assert!(sharers.retire().is_some());
             } else {
                 assert!(sharers.retire().is_some());
-                assert!(sharers.bury().is_none());
+                assert!(sharers.reap().is_none());
             }
-            assert!(sharers.bury().is_some());
+            assert!(sharers.reap().is_some());
         }
     }
 
@@ -130,10 +130,10 @@ mod tests {
         for _ in 0..5 {
             sharers.join();
             assert!(sharers.retire().is_none());
-            assert!(sharers.bury().is_none());
+            assert!(sharers.reap().is_none());
         }
         assert!(sharers.retire().is_some());
-        assert!(sharers.bury().is_some());
+        assert!(sharers.reap().is_some());
     }
 
     /// I12.

@@ -87,7 +87,8 @@ impl CpuMask {
 
 /// Returns the CPU for a thread that becomes runnable: where it ran last if it may, else an idle one, else any it may
 /// use. `allowed` are the online CPUs that it may run on; it is not empty, because an affinity without an online CPU is
-/// refused when it is set. `open` are those that are not parked; a thread that may run on parked ones only runs there.
+/// refused when it is set. `open` are those that are not inactive; a thread that may run on inactive ones only runs
+/// there.
 #[inline]
 #[must_use]
 pub fn choose(last: u32, allowed: CpuMask, idle: CpuMask, open: CpuMask) -> u32 {
@@ -142,9 +143,9 @@ mod tests {
         assert_eq!(choose(0, set(0b1110), CpuMask::ALL, set(0b0101)), 2, "only CPUs that are open");
     }
 
-    /// T197: a thread that may run elsewhere is not put on a parked CPU; one that may not stays there.
+    /// T197: a thread that may run elsewhere is not put on an inactive CPU; one that may not stays there.
     #[test]
-    fn a_parked_cpu_gets_nobody_else() {
+    fn an_inactive_cpu_gets_no_other_thread() {
         assert_eq!(choose(1, set(0b1111), CpuMask::NONE, set(0b1101)), 2);
         assert_eq!(choose(1, set(0b0010), CpuMask::NONE, set(0b1101)), 1);
         assert_eq!(choose(3, set(0b0010), CpuMask::NONE, set(0b1101)), 1);

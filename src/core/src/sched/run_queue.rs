@@ -62,7 +62,7 @@ impl RunQueue {
     #[inline]
     pub fn pop_best<N: Nodes + ?Sized>(&mut self, nodes: &N) -> Option<u32> {
         let level = self.occupied.checked_ilog2()?;
-        // The index of a bit of a 32-bit word, so that no bounds check remains.
+        // The index of a bit of a 32-bit word, so that no bounds check stays.
         let list = &mut self.levels[level as usize % Priority::LEVELS];
         let thread = list.pop_front(nodes)?;
         if list.is_empty() {

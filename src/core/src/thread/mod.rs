@@ -1,6 +1,6 @@
 //! Threads: how they park, how they notice a kill, their reference counts, and stacks that grow.
 
-pub mod doom;
+pub mod kill_flag;
 pub mod lazy_stack;
 pub mod park;
-pub mod remains;
+pub mod refs;

@@ -62,8 +62,8 @@ impl Park {
         let killable = if sleep == Sleep::Killable { KILLABLE } else { 0 };
         self.0.store(PARKING | killable, Ordering::Relaxed);
         if sleep == Sleep::Killable {
-            // Store-load order against `doom; unpark_killable`: either the killer sees PARKING, or the test of the kill
-            // flag that the caller makes next sees the flag (R8).
+            // Store-load order against `post_kill; unpark_killable`: either the killer sees PARKING, or the test of the
+            // kill flag that the caller makes next sees the flag (R8).
             fence(Ordering::SeqCst);
         }
     }

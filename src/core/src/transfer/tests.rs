@@ -90,7 +90,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 fn send(sender: &mut Sender<'_>, receiver: &mut Receiver<Room>, fates: &[Fate]) -> usize {
     let mut fates = fates.iter().copied().chain(std::iter::repeat(Fate::Whole));
     let (mut here, mut there) = (Decoder::new(), Decoder::new());
-    let (mut unheard, mut unanswered) = (0, 0);
+    let (mut silent_turns, mut unanswered) = (0, 0);
     for steps in 0..10_000 {
         let Some(frame) = sender.frame() else { return steps };
         let sent = suffer(&frame.bytes(), fates.next().unwrap());
@@ -98,10 +98,10 @@ fn send(sender: &mut Sender<'_>, receiver: &mut Receiver<Room>, fates: &[Fate]) 
         let (mut frames, _) =
             if speed == receiver.speed() { decode(&mut there, &sent) } else { Default::default() };
         frames.extend(std::iter::from_fn(|| there.quiet(&mut |_| ())));
-        unheard = if frames.is_empty() { unheard + 1 } else { 0 };
-        if unheard == 3 {
+        silent_turns = if frames.is_empty() { silent_turns + 1 } else { 0 };
+        if silent_turns == 3 {
             receiver.fall_back();
-            unheard = 0;
+            silent_turns = 0;
         }
         unanswered += 1;
         if unanswered == 5 {

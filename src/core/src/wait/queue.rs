@@ -1,25 +1,25 @@
 //! The wait-queue protocol: prepare, re-test, commit; one named waker for every condition.
 //!
-//! A sleeper enlists and announces its sleep *while the queue's lock is held*, after re-testing its condition under
-//! the same lock; a waker changes the condition first and takes the lock then. So either the sleeper sees the new
+//! A sleeper enlists and announces its sleep *while the queue's lock is held*, after re-testing its condition under the
+//! same lock; a waker changes the condition first and takes the lock then. So either the sleeper sees the new
 //! condition, or the waker sees the sleeper (R12, R17). A timeout or a kill does not touch the queue: it makes the
-//! thread runnable, and the thread withdraws itself. Whoever unlinks a sleeper has decided how its wait ended.
+//! thread runnable, and the thread withdraws itself. The party that unlinks a sleeper decides how its wait ended.
 //! Model: `tests/loom_wait.rs`.
 
 use crate::list::{Links, List, Nodes};
 use crate::thread::park::{Park, Sleep, Unpark};
 
-/// Finds what a wait queue needs of a thread, by the thread's index.
+/// Finds the wait-queue state of a thread by the thread's index.
 pub trait Sleepers {
-    /// The links for wait queues (a thread waits in one queue at a time). Guarded by that queue's lock.
+    /// Returns the links for wait queues (a thread waits in one queue at a time). Guarded by that queue's lock.
     fn wait_links(&self, thread: u32) -> &Links;
-    /// The parking state.
+    /// Returns the parking state.
     fn park(&self, thread: u32) -> &Park;
 }
 
-/// A lock around a value, as a closure: what the kernel's spin lock and loom's mutex have in common.
+/// A lock around a value, as a closure: the common interface of the kernel's spin lock and loom's mutex.
 pub trait Exclusive<T> {
-    /// Runs `f` with the value, excluding all others. `f` is short and does not block.
+    /// Runs `f` with the value under the lock. `f` must be short and must not block.
     fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R;
 }
 
@@ -33,39 +33,39 @@ impl<S: Sleepers + ?Sized> Nodes for WaitNodes<'_, S> {
     }
 }
 
-/// The sleepers of one queue, in the order of their coming. Guarded by the queue's lock.
+/// The sleepers of one queue, in the order of their arrival. Guarded by the queue's lock.
 #[derive(Debug, Default)]
 pub struct Waiters(List);
 
 impl Waiters {
-    /// Nobody waits.
+    /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
         Self(List::new())
     }
 
-    /// Number of sleepers, counted one by one: for diagnosis.
+    /// Returns the number of sleepers, counted one by one: for diagnosis.
     #[must_use]
     pub fn count<S: Sleepers + ?Sized>(&self, sleepers: &S) -> usize {
         self.0.iter(&WaitNodes(sleepers)).count()
     }
 
-    /// Whether nobody waits.
+    /// Returns whether no thread waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The caller, running as `thread`, enlists and announces its sleep. The queue's lock is held and the condition
-    /// has been re-tested under it.
+    /// The caller, running as `thread`, enlists and announces its sleep. The caller holds the queue's lock and has
+    /// re-tested the condition under it.
     #[inline]
     pub fn prepare<S: Sleepers + ?Sized>(&mut self, sleepers: &S, thread: u32, sleep: Sleep) {
         self.0.push_back(&WaitNodes(sleepers), thread);
         sleepers.park(thread).prepare(sleep);
     }
 
-    /// Takes the sleeper that waits longest out of the queue and makes it runnable.
-    /// `None`: nobody waits. Otherwise the sleeper, and whether the caller must enqueue it.
+    /// Takes the sleeper that waits longest out of the queue and makes it runnable. Returns the sleeper, and whether
+    /// the caller must enqueue it; `None` if no thread waits.
     #[inline]
     #[must_use = "a thread to enqueue is lost if the result is dropped"]
     pub fn wake_one<S: Sleepers + ?Sized>(&mut self, sleepers: &S) -> Option<(u32, Unpark)> {
@@ -86,8 +86,8 @@ impl Waiters {
         Some((thread, sleepers.park(thread).unpark_taken()))
     }
 
-    /// The caller, running as `thread`, leaves the queue unless a waker has taken it out already.
-    /// `true`: no waker came, the wait ended by timeout, kill, or a stray wake-up. The queue's lock is held.
+    /// The caller, running as `thread`, leaves the queue unless a waker has taken it out already. Returns `true` if no
+    /// waker came: the wait ended by timeout, kill, or a stray wake-up. The caller holds the queue's lock.
     #[inline]
     pub fn withdraw<S: Sleepers + ?Sized>(&mut self, sleepers: &S, thread: u32) -> bool {
         let linked = sleepers.wait_links(thread).is_linked();
@@ -98,13 +98,14 @@ impl Waiters {
     }
 }
 
-/// First half of a wait: enlists unless `ready` holds under the lock. `false`: it holds, there is nothing to wait for.
+/// First half of a wait: enlists unless `ready` holds under the lock. Returns `false` if it holds: there is nothing to
+/// wait for.
 ///
-/// What else can end the wait comes after this, since only from here on a wake-up is remembered: a timeout is armed
-/// now, and a killable sleeper tests now whether it is doomed (R8). It then calls [`Park::cancel`] or switches away,
-/// and in both cases [`was_woken`].
+/// Everything else that can end the wait comes after this, because a wake-up is remembered only from here on: a timeout
+/// is armed now, and a killable sleeper now tests whether it has a kill pending (R8). It then calls [`Park::cancel`] or
+/// switches away, and in both cases [`was_woken`].
 #[inline]
-pub fn prepare_unless<S: Sleepers + ?Sized>(
+pub fn enqueue_unless<S: Sleepers + ?Sized>(
     queue: &impl Exclusive<Waiters>,
     sleepers: &S,
     thread: u32,
@@ -120,25 +121,25 @@ pub fn prepare_unless<S: Sleepers + ?Sized>(
     })
 }
 
-/// Second half of a wait, after the thread runs again: whether a waker ended it.
+/// Second half of a wait, after the thread runs again: returns whether a waker ended it.
 ///
-/// The links alone must not say so: a timeout or a kill may have made the thread runnable while a waker still stands
-/// between the unlinking and its `unpark`, and the thread could enlist elsewhere, or die (R4, R13), before that waker
-/// is done with it. The parking state says it without a lock when that waker was the last to touch it.
+/// The links alone are not enough: a timeout or a kill may have made the thread runnable while a waker is still between
+/// the unlinking and its `unpark`, and the thread could enlist elsewhere, or die, before that waker is done with it
+/// (R4, R13). The parking state is enough without a lock if that waker was the last to touch it.
 #[inline]
 pub fn was_woken<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) -> bool {
     sleepers.park(thread).was_taken() || !queue.with(|waiters| waiters.withdraw(sleepers, thread))
 }
 
 /// The caller, running as `thread`, has enlisted and will not sleep: it takes its announcement back and leaves the
-/// queue. No waker has it in hand after this, so it may enlist elsewhere, or die (R36).
+/// queue. No waker uses it after this, so it may enlist elsewhere, or die (R36).
 ///
 /// `true`: a waker has chosen it. If that one woke no other, its wake-up is the caller's to pass on: others may sleep.
 #[inline]
 #[must_use = "a wake-up that is dropped is lost for those who sleep"]
 pub fn withdraw<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) -> bool {
     sleepers.park(thread).cancel();
-    // Under the lock even if a waker has unlinked it: that waker may not be done with it.
+    // Done under the lock even if a waker has unlinked it, because that waker may not be done with it.
     !queue.with(|waiters| waiters.withdraw(sleepers, thread))
 }
 
@@ -215,9 +216,9 @@ mod tests {
     fn a_condition_that_holds_needs_no_sleep() {
         let threads = threads();
         let queue = Alone(RefCell::new(Waiters::new()));
-        assert!(!prepare_unless(&queue, &threads, 0, Sleep::Killable, || true));
+        assert!(!enqueue_unless(&queue, &threads, 0, Sleep::Killable, || true));
         assert!(threads.park(0).sleeping().is_none() && queue.0.borrow().is_empty());
-        assert!(prepare_unless(&queue, &threads, 0, Sleep::Killable, || false));
+        assert!(enqueue_unless(&queue, &threads, 0, Sleep::Killable, || false));
         assert!(threads.park(0).is_parking());
     }
 }

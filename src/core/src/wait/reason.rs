@@ -10,14 +10,14 @@ pub enum Reason {
     Child,
     /// An LWP to end: a join.
     Join,
-    /// The other LWPs of an exiting process must leave their CPUs; its master waits.
+    /// The other LWPs of an exiting process must leave their CPUs; its exit owner waits.
     Siblings,
-    /// The peers of an exiting leader must release what they share; its master waits.
+    /// The peers of an exiting leader must release what they share; its exit owner waits.
     Peers,
     /// The end of a vfork: the child still uses the shared memory.
-    Loan,
+    Vfork,
     /// The other LWPs of a process that calls exec must leave their CPUs.
-    Single,
+    SingleThreading,
     /// A signal to be sent: sigwait.
     Signal,
     /// Time to pass: a sleep.
@@ -55,8 +55,8 @@ impl Reason {
         Self::Join,
         Self::Siblings,
         Self::Peers,
-        Self::Loan,
-        Self::Single,
+        Self::Vfork,
+        Self::SingleThreading,
         Self::Signal,
         Self::Sleep,
         Self::Channel,
@@ -81,8 +81,8 @@ impl Reason {
             Self::Join => "an LWP to end",
             Self::Siblings => "its siblings to end",
             Self::Peers => "its peers to let go",
-            Self::Loan => "the memory it has lent",
-            Self::Single => "being the only LWP",
+            Self::Vfork => "its vfork child",
+            Self::SingleThreading => "being the only LWP",
             Self::Signal => "a signal",
             Self::Sleep => "time to pass",
             Self::Channel => "a wake-up",

@@ -1,8 +1,8 @@
-//! What each CPU has for itself.
+//! The data of each CPU.
 //!
-//! One [`Cpu`] per CPU, reached through TPIDRRO_EL0. Fields are grouped by who may touch them: the CPU itself with
-//! interrupts masked, or anybody through atomics and locks. The rule of the whole scheduler stands here: a run queue
-//! is touched by its own CPU only (LWKT manner); other CPUs post to the mailbox and send an interrupt.
+//! One [`Cpu`] per CPU, reached through TPIDRRO_EL0. Fields are grouped by their users: the CPU itself with interrupts
+//! masked, or any CPU through atomics and locks. Invariant of the whole scheduler: a run queue is used by its own CPU
+//! only, as in LWKT; other CPUs post to the mailbox and send an interrupt.
 
 pub mod mask;
 
@@ -17,7 +17,7 @@ use asphodel_core::sched::perturb::Perturb;
 use asphodel_core::sched::run_queue::RunQueue;
 use asphodel_core::sched::turn::Turns;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
-use asphodel_core::thread::doom::Running;
+use asphodel_core::thread::kill_flag::Running;
 use asphodel_core::thread::lazy_stack::FrameReserve;
 use asphodel_core::time::timers::TimerQueue;
 use asphodel_core::trace::{ExitRecord, ExitRing};
@@ -33,14 +33,14 @@ pub const MAX_CPUS: usize = 64;
 pub const STACK_CACHE: usize = 64;
 /// Most lazy stacks that a CPU keeps.
 pub(crate) const LAZY_STACK_CACHE: usize = 16;
-/// Exits that one CPU remembers.
+/// The number of exits that one CPU records.
 pub(crate) const EXITS: usize = 64;
 /// "No deadline": later than any.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// What the context that runs next has to do for the one that ran before.
+/// The action of the context that runs next for the one that ran before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handover {
+pub(crate) enum PrevAction {
     /// Nothing: it is in the run queue, or it is the idle thread.
     Nothing,
     /// It went to sleep: commit its parking.
@@ -49,17 +49,17 @@ pub(crate) enum Handover {
     Moved(u32),
 }
 
-/// What only the CPU itself touches, interrupts masked.
+/// The part that only the CPU itself uses, interrupts masked.
 pub(crate) struct Private {
     pub(crate) run_queue: RunQueue,
-    pub(crate) handover: Handover,
+    pub(crate) prev_action: PrevAction,
     pub(crate) threads: Magazine,
     pub(crate) processes: Magazine,
     pub(crate) stacks: heapless::Vec<Stack, STACK_CACHE>,
     pub(crate) lazy_stacks: heapless::Vec<Stack, LAZY_STACK_CACHE>,
 }
 
-/// Figures that the CPU itself writes and `cpus` reads.
+/// Statistics that the CPU itself writes and `cpus` reads.
 #[derive(Debug)]
 pub struct Statistics {
     /// Context switches.
@@ -105,7 +105,7 @@ pub struct Cpu {
     /// The idle thread. Set once, before the CPU schedules.
     pub(crate) idle: Cell32,
 
-    // Its own, interrupts masked.
+    // Used by the CPU only, interrupts masked.
     private: UnsafeCell<Private>,
     /// The thread that runs.
     pub(crate) current: Running,
@@ -115,32 +115,33 @@ pub struct Cpu {
     pub(crate) switched_at: Cell64,
     /// Length of a slice, in counter ticks; 0 where scheduling is perturbed, and before the CPU schedules.
     pub(crate) slice: Cell64,
-    /// When the slice of `current` ends. It matters only while somebody of its priority waits.
+    /// The end of the slice of `current`. Used only while another thread of its priority waits.
     pub(crate) slice_end: Cell64,
-    /// When threads that wait here are to be offered to idle CPUs.
+    /// The time when threads that wait here are offered to idle CPUs.
     pub(crate) share_at: Cell64,
-    /// What the timer hardware is set to.
+    /// The present setting of the timer hardware.
     pub(crate) armed: Cell64,
     /// Whether, and how, scheduling is perturbed by a seed.
     pub(crate) perturb: Perturb,
-    /// How turns end that are used up.
+    /// How used-up turns end.
     pub(crate) turns: Turns,
-    /// Its index, if threads that were on it stay on it; nobody's where scheduling is perturbed, or the CPU is parked.
+    /// Its index, if threads that were on it stay on it; no CPU's where scheduling is perturbed, or the CPU is
+    /// inactive.
     pub(crate) home: Cell32,
-    /// Whether it gives its threads away; see `sched::parking`.
-    pub(crate) parked: Cell32,
+    /// Whether it gives its threads away; see `sched::active`.
+    pub(crate) inactive: Cell32,
     /// Frames for pages of lazy stacks; see `thread::lazy`.
     pub(crate) reserve: FrameReserve,
-    /// Figures.
+    /// Statistics.
     pub statistics: Statistics,
 
-    // Everybody's.
+    // Used by all CPUs.
     pub(crate) mailbox: Mailbox,
-    /// It is to look whether it is parked.
-    pub(crate) parking: AtomicBool,
+    /// It must check whether it is active.
+    pub(crate) recheck_active: AtomicBool,
     /// A bit for each idle CPU that asks this one for work.
     pub(crate) requests: AtomicU64,
-    /// Length of the run queue, as its owner last said.
+    /// Length of the run queue, as last published by its owner.
     pub(crate) ready: AtomicU32,
     /// Sleeping threads' deadlines.
     pub(crate) timers: InterruptLock<TimerQueue>,
@@ -155,16 +156,16 @@ unsafe impl Sync for Cpu {}
 static CPUS: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(null_mut()) }; MAX_CPUS];
 
 impl Cpu {
-    /// Makes the record of CPU `index` and makes it this CPU's. Once on each CPU, before its first interrupt.
+    /// Makes the record of CPU `index` and makes it this CPU's. Called once on each CPU, before its first interrupt.
     pub(crate) fn install(index: u32) -> &'static Self {
-        // Apart: the record is made on a small stack first.
+        // Separate, because the record is built on a small stack first.
         let exits = vec![ExitRecord::NONE; EXITS].leak();
         let cpu = Box::leak(Box::new(Self {
             index,
             idle: Cell32::new(0),
             private: UnsafeCell::new(Private {
                 run_queue: RunQueue::new(),
-                handover: Handover::Nothing,
+                prev_action: PrevAction::Nothing,
                 threads: Magazine::new(),
                 processes: Magazine::new(),
                 stacks: heapless::Vec::new(),
@@ -180,8 +181,8 @@ impl Cpu {
             perturb: Perturb::new(),
             turns: Turns::new(index),
             home: Cell32::new(u32::MAX),
-            parked: Cell32::new(0),
-            parking: AtomicBool::new(false),
+            inactive: Cell32::new(0),
+            recheck_active: AtomicBool::new(false),
             reserve: FrameReserve::new(),
             statistics: Statistics {
                 switches: Cell64::new(0),
@@ -210,8 +211,8 @@ impl Cpu {
         cpu
     }
 
-    /// The CPU that executes this. Interrupts are masked, or preemption is disabled: else the answer may be out of
-    /// date at once.
+    /// Returns the CPU that executes this. Interrupts are masked, or preemption is disabled: otherwise the result may
+    /// be out of date at once.
     #[inline(always)]
     pub(crate) fn this() -> &'static Self {
         debug_assert!(daif::masked() || cpu::thread_pointer() == 0, "the CPU may change under the caller");
@@ -232,7 +233,7 @@ impl Cpu {
         (0..MAX_CPUS as u32).filter_map(Self::get)
     }
 
-    /// What only this CPU touches.
+    /// Borrows the part that only this CPU uses.
     ///
     /// # Safety
     /// `self` is the CPU that executes the call, interrupts are masked while the borrow lives, and there is no other

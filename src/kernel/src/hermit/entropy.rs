@@ -8,10 +8,10 @@ use crate::random;
 
 pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_read_entropy", read_entropy as *const ())];
 
-/// Flags that change nothing here: there is one source, and it never has to be waited for.
+/// Flags without an effect here: there is one source, and it never has to be waited for.
 const NONBLOCK_OR_RANDOM: u32 = 3;
 
-/// Fills the buffer with random bytes; how many there are. `-EINVAL`: flags that nobody knows.
+/// Fills the buffer with random bytes; returns how many there are. `-EINVAL`: unknown flags.
 unsafe extern "C" fn read_entropy(buffer: *mut u8, length: usize, flags: u32) -> isize {
     entered();
     if flags & !NONBLOCK_OR_RANDOM != 0 {

@@ -32,7 +32,7 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_poll", poll as *const ()),
 ];
 
-/// A result as these functions tell it: a number, or a failure.
+/// Converts a result to the ABI: a number, or a negative error.
 fn number(result: Result<usize, Errno>) -> isize {
     match result {
         Ok(number) => number as isize,
@@ -118,7 +118,7 @@ struct IoVec {
 /// Most buffers in a list.
 const MAX_VECTORS: usize = 1024;
 
-/// Does `work` with one buffer after the other, until one is not used up; the sum.
+/// Calls `work` with one buffer after the other, until one is not used up; returns the sum.
 unsafe fn each_vector(
     list: *const IoVec,
     count: usize,
@@ -171,7 +171,7 @@ extern "C" fn lseek(descriptor: c_int, by: isize, whence: c_int) -> isize {
     number(files::seek(descriptor, by as i64, whence).map(|at| at as usize))
 }
 
-/// What stat tells, as `hermit-abi` has it.
+/// The result of stat, in the layout of `hermit-abi`.
 #[derive(Default)]
 #[repr(C)]
 struct StatBuffer {
@@ -193,7 +193,7 @@ const _: () = assert!(size_of::<StatBuffer>() == 120);
 const IS_DIRECTORY: u32 = 0o4_0000;
 const IS_FILE: u32 = 0o10_0000;
 const IS_CHARACTERS: u32 = 0o2_0000;
-/// Bytes that a program best reads or writes at once.
+/// The size in which a program should read or write.
 const BLOCK: i64 = 4096;
 /// The unit in which blocks are counted.
 const UNIT: u64 = 512;
@@ -259,12 +259,12 @@ unsafe extern "C" fn rmdir(name: *const c_char) -> c_int {
 
 /// Bytes of an entry before its name: number, offset, length, kind.
 const ENTRY_HEADER: usize = 8 + 8 + 2 + 1;
-/// What an entry's length is a multiple of.
+/// The length of an entry is a multiple of this.
 const ENTRY_ALIGN: usize = 8;
 const KIND_DIRECTORY: u8 = 4;
 const KIND_FILE: u8 = 8;
 
-/// Writes the entry of `name` to the beginning of `room`; its length. `None`: there is too little.
+/// Writes the entry of `name` to the beginning of `room`; returns its length. `None`: there is too little room.
 fn write_entry(room: &mut [u8], name: &str, inode: Inode, kind: Kind, next: usize) -> Option<usize> {
     let length = (ENTRY_HEADER + name.len() + 1).next_multiple_of(ENTRY_ALIGN);
     let room = room.get_mut(..length)?;
@@ -277,10 +277,10 @@ fn write_entry(room: &mut [u8], name: &str, inode: Inode, kind: Kind, next: usiz
     Some(length)
 }
 
-/// All names in a directory, at once; how many bytes. `-EINVAL`: there is too little room.
+/// Writes all names in a directory at once; returns how many bytes. `-EINVAL`: there is too little room.
 ///
-/// `.` and `..` are left out, which `std` would hand on to the program; except that `.` is all there is of an empty
-/// directory: `std` takes an answer without a byte for a failure.
+/// `.` and `..` are left out, because `std` would pass them on to the program; only an empty directory has `.`, because
+/// `std` takes a result without a byte for a failure.
 unsafe extern "C" fn getdents64(descriptor: c_int, start: *mut u8, length: usize) -> i64 {
     entered();
     // SAFETY: the caller's promise.
@@ -309,7 +309,7 @@ unsafe extern "C" fn getdents64(descriptor: c_int, start: *mut u8, length: usize
     }
 }
 
-/// Turns waiting off and on: for sockets only, of which there are none.
+/// Turns blocking off and on: for sockets only, which do not exist.
 extern "C" fn ioctl(descriptor: c_int, _request: c_int, _argument: *mut u8) -> c_int {
     entered();
     failure(match files::object(descriptor) {
@@ -318,7 +318,7 @@ extern "C" fn ioctl(descriptor: c_int, _request: c_int, _argument: *mut u8) -> c
     })
 }
 
-/// A descriptor, and what is asked of it.
+/// A descriptor, and the requested events.
 #[repr(C)]
 struct PollEntry {
     descriptor: c_int,
@@ -330,8 +330,8 @@ const CAN_READ: i16 = 0x1;
 const CAN_WRITE: i16 = 0x4;
 const NO_DESCRIPTOR: i16 = 0x20;
 
-/// Waits until one of the descriptors can be read or written as asked, or for so many milliseconds; negative: for ever.
-/// How many can. Killable; blocks.
+/// Waits until one of the descriptors is ready for the requested events, or for so many milliseconds; negative: for
+/// ever. Returns how many are ready. Killable; blocks.
 unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_int) -> c_int {
     entered();
     let entries = match count {
@@ -344,18 +344,18 @@ unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_in
     if ready > 0 || nanoseconds == Some(0) {
         return ready;
     }
-    // Files are always ready: what is waited for is input.
+    // Files are always ready, so only console input is waited for.
     let waits_for_input = entries.iter().any(|entry| entry.descriptor >= 0 && entry.asked & CAN_READ != 0);
     if waits_for_input {
         let deadline = nanoseconds.map_or(u64::MAX, time::deadline_after);
         return look(entries, input::wait_for_some(deadline));
     }
-    // TIMED: the time is the caller's, who has asked for nothing that could come.
+    // TIMED: the caller has requested no event that could occur, and the time is its own.
     let _slept = sleep::sleep(nanoseconds.unwrap_or(u64::MAX));
     0
 }
 
-/// Tells of each descriptor what can be done; how many there are of which that is anything.
+/// Sets the ready events of each descriptor; returns the number of descriptors with one.
 fn look(entries: &mut [PollEntry], input: bool) -> c_int {
     for entry in &mut *entries {
         let possible = match files::object(entry.descriptor) {

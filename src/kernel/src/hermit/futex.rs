@@ -15,12 +15,12 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_futex_wake", futex_wake as *const ()),
 ];
 
-/// Flag: the time is one to wait for, not a value of the monotonic clock to wait until.
+/// Flag: the time is a duration, not a value of the monotonic clock.
 const RELATIVE: u32 = 1;
 
 /// Sleeps while the word at `address` is `expected`; for ever without a time. May return early. Killable; blocks.
 ///
-/// `-EAGAIN`: it is not. `-ETIMEDOUT`. `-EINVAL`: the time is none, or the flags say what is not known.
+/// `-EAGAIN`: it is not. `-ETIMEDOUT`. `-EINVAL`: the time is invalid, or the flags are unknown.
 unsafe extern "C" fn futex_wait(
     address: *mut u32,
     expected: u32,
@@ -47,7 +47,7 @@ unsafe extern "C" fn futex_wait(
     }
 }
 
-/// Wakes up to `count` threads that sleep on the word at `address`, which need not be there any more; how many it were.
+/// Wakes up to `count` threads that sleep on the word at `address`, which need not exist any more; returns how many.
 extern "C" fn futex_wake(address: *mut u32, count: i32) -> i32 {
     entered();
     let count = u32::try_from(count).unwrap_or(0);

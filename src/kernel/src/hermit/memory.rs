@@ -1,6 +1,6 @@
 //! Heap: a program's own, in its process's arena.
 //!
-//! Program code, all of it: what is allocated here comes from where `mem::heap` takes what programs allocate.
+//! All of it is program code: it allocates where `mem::heap` allocates for programs.
 
 use core::alloc::Layout;
 
@@ -13,7 +13,7 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_free", free as *const ()),
 ];
 
-/// A block; null if there is none.
+/// Allocates a block; null if there is none.
 extern "C" fn malloc(size: usize, align: usize) -> *mut u8 {
     entered();
     match Layout::from_size_align(size, align) {
@@ -23,8 +23,7 @@ extern "C" fn malloc(size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// A block of another size with the contents of this one, as far as there is room; null, and the block stays, if there is
-/// none.
+/// Resizes a block and keeps its contents, as far as there is room; null, with the block unchanged, if there is none.
 unsafe extern "C" fn realloc(block: *mut u8, size: usize, align: usize, new_size: usize) -> *mut u8 {
     entered();
     match Layout::from_size_align(size, align) {
@@ -36,7 +35,7 @@ unsafe extern "C" fn realloc(block: *mut u8, size: usize, align: usize, new_size
     }
 }
 
-/// Takes a block back.
+/// Frees a block.
 unsafe extern "C" fn free(block: *mut u8, size: usize, align: usize) {
     entered();
     if let Ok(layout) = Layout::from_size_align(size, align) {

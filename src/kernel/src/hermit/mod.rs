@@ -1,12 +1,12 @@
-//! What loaded programs ask for: the functions that Rust's `std` for the target `aarch64-unknown-hermit` is written on.
+//! The ABI of loaded programs: the functions that Rust's `std` for the target `aarch64-unknown-hermit` is written on.
 //!
-//! A loaded program knows the kernel by the names of these functions ([`symbols`]), and is started in a way of its own
-//! ([`start`]). It runs like any other: at EL1, in the one address space, as a process whose threads are LWPs. Beside
-//! `api`, and like that made of the layers below; nobody calls it but loaded programs.
+//! A loaded program refers to the kernel by the names of these functions ([`symbols`]), and is started in a way of its
+//! own ([`start`]). It runs like any other: at EL1, in the one address space, as a process whose threads are LWPs.
+//! Beside `api`, and like that made of the layers below; called by loaded programs only.
 //!
-//! The functions take what `std` gives them: a pointer is trusted, as it is in `api`. Where they fail they return a
-//! negative error number, one of Linux's, unless they say otherwise, and leave it for `sys_get_errno`. Each begins with
-//! a probe of the stack ([`entered`]): a program that overflows its stack does so in its own code.
+//! The functions take their arguments from `std`: a pointer is trusted, as it is in `api`. On failure they return a
+//! negative error number, one of Linux's, unless they document otherwise, and store it for `sys_get_errno`. Each begins
+//! with a probe of the stack ([`entered`]), so that a program that overflows its stack does so in its own code.
 //!
 //! | file | functions of |
 //! |---|---|
@@ -36,20 +36,20 @@ use asphodel_core::errno::Errno;
 
 use crate::arch::cpu;
 
-/// First thing in each function: what follows finds room on the stack, and touches no page that is not mapped.
+/// Called first in each function: the rest finds room on the stack, and touches no page that is not mapped.
 #[inline(always)]
 fn entered() {
     cpu::probe_call_room();
 }
 
-/// A failure as these functions tell it; `sys_get_errno` will say the same.
+/// Converts a failure to the ABI, and stores it for `sys_get_errno`.
 #[cold]
 fn failure(error: Errno) -> i32 {
     tls::set_errno(error.linux_number());
     -error.linux_number()
 }
 
-/// A result as these functions tell it: 0, or a failure.
+/// Converts a result to the ABI: 0, or a failure.
 #[inline]
 fn outcome(result: Result<(), Errno>) -> i32 {
     match result {

@@ -1,4 +1,4 @@
-//! The network, of which there is none: sockets cannot be made, so that nothing else has one to work on.
+//! The network, which does not exist: sockets cannot be made, so that no other function has one to work on.
 
 use core::ffi::c_int;
 
@@ -32,19 +32,19 @@ extern "C" fn no_network() -> c_int {
     failure(Errno::EAFNOSUPPORT)
 }
 
-/// Whatever the descriptor is, it is no socket.
+/// No descriptor is a socket.
 extern "C" fn no_socket() -> c_int {
     entered();
     failure(Errno::ENOTSOCK)
 }
 
-/// As [`no_socket`], for what would return a number of bytes.
+/// As [`no_socket`], for functions that return a number of bytes.
 extern "C" fn no_bytes() -> isize {
     entered();
     failure(Errno::ENOTSOCK) as isize
 }
 
-/// What getaddrinfo says if there is nobody to ask (EAI_FAIL).
+/// The result of getaddrinfo without a resolver (EAI_FAIL).
 const NOBODY_TO_ASK: c_int = 4;
 
 /// No name is known.
@@ -53,7 +53,7 @@ extern "C" fn no_name() -> c_int {
     NOBODY_TO_ASK
 }
 
-/// Takes a list of addresses back: there never was one.
+/// Frees a list of addresses, of which there is none.
 extern "C" fn free_addresses() {
     entered();
 }

@@ -8,7 +8,7 @@ use super::threads::Threads;
 use super::{entered, tls};
 use crate::mem::program::Image;
 use crate::proc::exit;
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 
 pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_exit", exit as *const ()),
@@ -16,19 +16,19 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_get_errno", get_errno as *const ()),
 ];
 
-/// What the LWPs of a loaded program share, as long as the process lasts: it lies in the process's arena.
+/// The data that the LWPs of a loaded program share, as long as the process lasts: it lies in the process's arena.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// What it runs.
+    /// Its program.
     pub(super) image: &'static Image,
-    /// Where that is mapped.
+    /// The base of the program.
     pub(super) base: usize,
     /// Its threads that have not ended.
     pub(super) threads: Threads,
 }
 
 impl Process {
-    /// That of a process that runs `image`, mapped at `base`.
+    /// Makes the data of a process that runs `image`, mapped at `base`.
     pub(super) const fn new(image: &'static Image, base: usize) -> Self {
         Self { image, base, threads: Threads::new() }
     }
@@ -37,18 +37,18 @@ impl Process {
 /// Ends the process, whichever LWP calls (exit(3)). Its parent sees the low 8 bits.
 extern "C" fn exit(code: i32) -> ! {
     entered();
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     exit::exit_process(Status::exited(code))
 }
 
 /// Ends the process as SIGABRT does (abort(3)).
 extern "C" fn abort() -> ! {
     entered();
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     exit::exit_process(Status::signaled(Signal::ABRT))
 }
 
-/// Why the last call of the running LWP that failed did so; 0: none has.
+/// The error of the running LWP's last call that failed; 0: none has.
 extern "C" fn get_errno() -> i32 {
     entered();
     tls::errno()

@@ -1,4 +1,4 @@
-//! The start of a loaded program: what its first LWP does before it enters it.
+//! The start of a loaded program: the code of its first LWP before its entry.
 
 use core::ffi::{c_char, c_int};
 
@@ -21,13 +21,13 @@ const REFUSED: i32 = 71;
 
 static ENVIRONMENT: Once<&'static str> = Once::new();
 
-/// Says what every loaded program finds in its environment: lines of the form `NAME=VALUE`. Once, at boot.
+/// Sets the environment of every loaded program: lines of the form `NAME=VALUE`. Called once, at boot.
 pub(crate) fn set_environment(lines: &'static str) {
     ENVIRONMENT.call_once(|| lines);
 }
 
-/// Entry of every loaded program's first LWP: enters the program, which ends the process itself. Program code: what it
-/// allocates lies in the process's arena, and goes with it.
+/// Entry of every loaded program's first LWP: enters the program, which ends the process itself. Program code: its
+/// allocations lie in the process's arena, and are freed with it.
 pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
     let process = current_process();
     let name = process.program().name;
@@ -57,7 +57,7 @@ fn refuse(name: &str) -> i32 {
     REFUSED
 }
 
-/// A list of C strings that stays for ever.
+/// A list of C strings that is never freed.
 struct Strings {
     list: *const *const c_char,
     count: c_int,
@@ -72,7 +72,7 @@ impl Strings {
         bytes.try_reserve_exact(length).ok()?;
         list.try_reserve_exact(count + 1).ok()?;
         for word in words {
-            // What was reserved is enough, so the bytes do not move any more.
+            // The reserved room is enough, so the bytes do not move any more.
             list.push(bytes.as_ptr().wrapping_add(bytes.len()).cast::<c_char>());
             bytes.extend_from_slice(word.as_bytes());
             bytes.push(0);

@@ -1,7 +1,8 @@
 //! Threads of loaded programs: LWPs with thread-local storage.
 //!
-//! Nobody says when a thread will not be joined, so nothing may be kept of one that has ended: what is known is which
-//! have not. Threads have numbers of their own, given before they run, so that one that ends at once is not missed.
+//! A program never reports that a thread will not be joined, so nothing may be kept of one that has ended: the table
+//! contains those that have not. Threads have numbers of their own, assigned before they run, so that one that ends at
+//! once is not missed.
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::ffi::c_void;
@@ -21,8 +22,8 @@ use crate::mem::fallible;
 use crate::proc::lwp::{self, LwpAttributes};
 use crate::sched::switch;
 use crate::sync::channel;
-use crate::sync::service::Service;
-use crate::sync::wait_queue::Woken;
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::WaitResult;
 use crate::thread::Thread;
 use crate::time::sleep;
 
@@ -34,7 +35,7 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_available_parallelism", available_parallelism as *const ()),
 ];
 
-/// Bytes of stack that a thread has at least, whatever it asks for: room for a probe of the stack, and as much again.
+/// Least bytes of a thread's stack, whatever is requested: room for a probe of the stack, and as much again.
 const LEAST_STACK: usize = 64 * 1024;
 
 /// Threads that have not ended.
@@ -50,13 +51,13 @@ impl Threads {
         Self { alive: InterruptLock::new(HashTable::new()), last: AtomicU32::new(0) }
     }
 
-    /// A number for a new thread, 1 and up; `None` if there is no memory to remember it.
+    /// Returns a number for a new thread, 1 and up; `None` if there is no memory to store it.
     fn begin(&self) -> Option<u32> {
         loop {
             let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             let mut alive = self.alive.lock();
             alive.try_reserve(1, hash).ok()?;
-            // After four milliards of them some may still be there.
+            // After four milliards of threads some may still exist.
             if number != 0 && alive.find(hash(&number), |other| *other == number).is_none() {
                 alive.insert_unique(hash(&number), number, hash);
                 return Some(number);
@@ -64,7 +65,7 @@ impl Threads {
         }
     }
 
-    /// The thread has ended: whoever waits for it goes on.
+    /// Removes a thread that has ended, and wakes those that join it.
     fn end(&self, number: u32) {
         if let Ok(entry) = self.alive.lock().find_entry(hash(&number), |other| *other == number) {
             entry.remove();
@@ -76,18 +77,18 @@ impl Threads {
         self.alive.lock().find(hash(&number), |other| *other == number).is_some()
     }
 
-    /// What is slept on for the end of a thread; only a key.
+    /// The channel of a join; only a key.
     fn channel(&self, number: u32) -> usize {
         (core::ptr::from_ref(self) as usize).wrapping_add(number as usize)
     }
 }
 
-/// Multiplicative hashing: numbers that follow each other go to different places, and every bit counts.
+/// Multiplicative hashing: consecutive numbers go to different places, and every bit counts.
 fn hash(number: &u32) -> u64 {
     u64::from(*number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// What a new thread is given.
+/// The arguments of a new thread.
 struct Start {
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
@@ -96,8 +97,9 @@ struct Start {
     number: u32,
 }
 
-/// Makes a thread that calls `function(argument)`, on a stack of at least `stack` bytes, and on CPU `core` only unless
-/// that is negative. Its priority is its maker's, whatever is asked for. Its number, for `join`; 0: it cannot be made.
+/// Creates a thread that calls `function(argument)`, on a stack of at least `stack` bytes, and on CPU `core` only
+/// unless that is negative. Its priority is its creator's, whatever is requested. Returns its number, for `join`; 0: it
+/// cannot be created.
 extern "C" fn spawn2(
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
@@ -161,7 +163,7 @@ extern "C" fn join(number: u32) -> i32 {
     let threads = &tls::process().threads;
     while threads.is_alive(number) {
         let registration = channel::register(threads.channel(number));
-        if !threads.is_alive(number) || registration.sleep(None) == Woken::Killed {
+        if !threads.is_alive(number) || registration.sleep(None) == WaitResult::Killed {
             break;
         }
     }
@@ -171,18 +173,18 @@ extern "C" fn join(number: u32) -> i32 {
 /// Sleeps for at least so many microseconds. Killable; blocks.
 extern "C" fn usleep(microseconds: u64) {
     entered();
-    // TIMED: the time is the program's, which wants to sleep for so long.
+    // TIMED: the program asked for a sleep of this length.
     let _killed_or_slept = sleep::sleep(microseconds.saturating_mul(1000));
 }
 
 /// Lets other threads run.
 extern "C" fn yield_now() {
     entered();
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     switch::yield_now();
 }
 
-/// CPUs that the running thread may run on; at least 1.
+/// Returns the number of CPUs that the running thread may run on; at least 1.
 extern "C" fn available_parallelism() -> usize {
     entered();
     let mine = Thread::current().affinity().and(mask::online());

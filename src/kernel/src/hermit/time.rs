@@ -5,7 +5,7 @@ use asphodel_core::time::scale::NANOSECONDS;
 
 use super::symbol::Symbol;
 use super::{entered, failure};
-use crate::time::{now_ns, wall};
+use crate::time::{now_ns, realtime};
 
 pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_clock_gettime", clock_gettime as *const ())];
 
@@ -14,7 +14,7 @@ const REALTIME: i32 = 1;
 /// The clock that only goes forward.
 const MONOTONIC: i32 = 4;
 
-/// A time, as these functions are given it.
+/// A time, in the layout of the ABI.
 #[repr(C)]
 pub(super) struct Timespec {
     seconds: i64,
@@ -22,7 +22,7 @@ pub(super) struct Timespec {
 }
 
 impl Timespec {
-    /// Its nanoseconds, as many as there can be; `None`: it is no time.
+    /// Returns its nanoseconds, saturating; `None` if it is invalid.
     pub(super) fn nanoseconds(&self) -> Option<u64> {
         let seconds = u64::try_from(self.seconds).ok()?;
         let rest = u64::try_from(self.nanoseconds).ok().filter(|rest| *rest < NANOSECONDS)?;
@@ -30,11 +30,11 @@ impl Timespec {
     }
 }
 
-/// Reads a clock. `-EINVAL`: there is no such.
+/// Reads a clock. `-EINVAL`: there is no such clock.
 unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
     entered();
     let now = match clock {
-        REALTIME => wall::realtime_ns(),
+        REALTIME => realtime::realtime_ns(),
         MONOTONIC => now_ns(),
         _ => return failure(Errno::EINVAL),
     };

@@ -1,7 +1,7 @@
 //! Thread-local storage: a block for each LWP of a loaded program, in its process's arena.
 //!
 //! The layout is decided by `asphodel_core::program::tls`. The two words that the thread pointer names are the
-//! implementation's own (IHI 0056, 5.6): here, what the process's LWPs share, and the last error.
+//! implementation's own (IHI 0056, 5.6): here, the process's shared data, and the last error.
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::arch::cpu;
 use crate::thread::Thread;
 
-/// What the thread pointer names.
+/// The control block that the thread pointer names.
 #[repr(C)]
 struct ControlBlock {
     process: &'static Process,
@@ -22,7 +22,7 @@ struct ControlBlock {
 
 const _: () = assert!(size_of::<ControlBlock>() == CONTROL_BLOCK);
 
-/// The block of one LWP. Dropped by that LWP, or by its creator that gave up: killed LWPs leave it to the end of the arena.
+/// The block of one LWP. Dropped by that LWP, or by its creator that gave up; a killed LWP's is freed with the arena.
 #[derive(Debug)]
 pub(super) struct Block {
     start: NonNull<u8>,
@@ -30,7 +30,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// A block with what the program's variables start with; `None` if there is no memory. In program code.
+    /// Makes a block with the initial contents of the program's variables; `None` if there is no memory. In program
+    /// code.
     pub(super) fn new(process: &'static Process) -> Option<Self> {
         let Template { initial, initial_size, offset, size, align } = *process.image.tls();
         let layout = Layout::from_size_align(size, align).ok()?;
@@ -49,7 +50,7 @@ impl Block {
     /// Makes it that of the running LWP.
     pub(super) fn enter(&self) {
         let thread = Thread::current();
-        // In this order: from here on a switch saves the register, which still says 0.
+        // In this order, because from here on a switch saves the register, which is still 0.
         thread.program_registers.set(1);
         cpu::set_tls_pointer(self.start.as_ptr() as u64);
     }
@@ -65,18 +66,18 @@ impl Drop for Block {
     }
 }
 
-/// That of the running LWP, which is one of a loaded program.
+/// Returns that of the running LWP, which is one of a loaded program.
 fn control_block() -> &'static ControlBlock {
     // SAFETY: only LWPs with a block run such programs, and only they call what calls this.
     unsafe { &*(cpu::tls_pointer() as *const ControlBlock) }
 }
 
-/// What the LWPs of the running program share.
+/// Returns the data that the LWPs of the running program share.
 pub(super) fn process() -> &'static Process {
     control_block().process
 }
 
-/// The running LWP's last error.
+/// Returns the running LWP's last error.
 pub(super) fn errno() -> i32 {
     control_block().errno.get()
 }

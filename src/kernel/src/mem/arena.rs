@@ -1,4 +1,4 @@
-//! Arenas: heaps of isolated processes, given back whole (DESIGN, decision 10; T71).
+//! Arenas: heaps of isolated processes that are freed as a whole (DESIGN, decision 10; T71).
 //!
 //! An arena has a slot of the arenas window (`arch::layout`): which one a block belongs to is arithmetic, so any thread
 //! may free any block. Its memory is mapped from the bottom of the slot upwards as it grows; the heap's own lists lie at
@@ -7,7 +7,7 @@
 //! time, and no CPU waits for another process's. May be used in any context; never blocks. Lock order: an arena -> the
 //! depot of stacks -> page tables -> frames -> heap.
 //!
-//! Who uses an arena, and when it goes, is decided by the layer of processes (`proc::arena`).
+//! Which processes use an arena, and when it is freed, is decided by the layer of processes (`proc::arena`).
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::alloc::Layout;
@@ -21,54 +21,54 @@ use super::{charge, inject, mapped};
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
 use crate::arch::lock::InterruptLock;
 
-/// Free lists for every size there is, which lets `rlsf` join a piece of memory with the one before it.
+/// Free lists for every possible size, which lets `rlsf` join a piece of memory with the one before it.
 type Heap = Tlsf<'static, u64, u8, 59, 8>;
 
 /// An arena grows by multiples of this, in bytes.
 const GRAIN: usize = mapped::BLOCK * PAGE_SIZE;
-/// It grows by this part of what it has, if there is so much, ...
+/// It grows by this part of its size, if that is available, ...
 const GROWTH_SHARE: usize = 4;
-/// ... and unless a block needs more, by this at most: interrupts are masked meanwhile.
+/// ... and unless a block needs more, by at most this, because interrupts are masked meanwhile.
 const GROWTH_LIMIT: usize = 1 << 20;
 
-/// What a slot holds.
+/// The content of a slot.
 struct Arena {
     /// Bytes mapped, from the bottom of the slot; if there are any, a [`Heap`] comes first.
     mapped: usize,
-    /// Who is charged with them: a number that the layer of processes gave.
+    /// The number that is charged with them, which the layer of processes supplied.
     owner: u32,
     /// The program that is mapped at the upper end of the slot.
     program: Option<&'static Image>,
 }
 
-/// Slots in use, a bit each.
+/// Slots in use, one bit each.
 struct Slots([u64; ARENA_COUNT.div_ceil(64)]);
 
 static ARENAS: [InterruptLock<Arena>; ARENA_COUNT] =
     [const { InterruptLock::new(Arena { mapped: 0, owner: 0, program: None }) }; ARENA_COUNT];
 static SLOTS: InterruptLock<Slots> = InterruptLock::new(Slots([0; ARENA_COUNT.div_ceil(64)]));
-/// Bytes of all arenas.
+/// The bytes of all arenas.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the lowest free slot for an arena whose memory `owner` will be charged with. `None`: all are taken.
+/// Takes the lowest free slot for an arena whose memory `owner` is charged with. Returns `None` if all are taken.
 pub(crate) fn open(owner: u32) -> Option<Number> {
     let slot = SLOTS.lock().take()?;
     ARENAS[slot].lock().owner = owner;
     Some(slot as Number + 1)
 }
 
-/// Gives back the slot of an empty arena.
+/// Frees the slot of an empty arena.
 pub(crate) fn close(arena: Number) {
     let slot = arena as usize - 1;
     debug_assert!(mapped_bytes(arena) == 0, "an arena is emptied first");
     SLOTS.lock().give(slot);
 }
 
-/// Gives all memory of an arena back; returns how many bytes there were. Nobody may allocate from it meanwhile; whoever
-/// still frees a block of it frees nothing.
+/// Frees all memory of an arena; returns the number of bytes. It must not be allocated from meanwhile; freeing a block
+/// of it has no effect.
 pub(crate) fn empty(arena: Number) -> usize {
     let slot = arena as usize - 1;
-    // From here on no block of it is known; the lock is not held while the pages are unmapped.
+    // From here on no block of it is known, so the lock is dropped while the pages are unmapped.
     let (bytes, program) = {
         let mut arena = ARENAS[slot].lock();
         (core::mem::take(&mut arena.mapped), arena.program.take())
@@ -82,8 +82,8 @@ pub(crate) fn empty(arena: Number) -> usize {
     bytes + of_program
 }
 
-/// Maps `program` in an arena that nobody uses yet, and says where. `None`, and no change: memory is short, or the owner
-/// may not have so much. Any context that may take a spin lock; copies the program's data.
+/// Maps `program` in an arena that is not used yet, and returns where. Returns `None`, without a change, if memory is
+/// short or the owner would exceed its limit. Any context that may take a spin lock; copies the program's data.
 pub(crate) fn load(arena: Number, program: &'static Image) -> Option<usize> {
     let slot = arena as usize - 1;
     let (base, bytes) = (base_of(slot, program), program.private_bytes());
@@ -91,7 +91,7 @@ pub(crate) fn load(arena: Number, program: &'static Image) -> Option<usize> {
     if inject::fails() || !charge::grow(owner, bytes) {
         return None;
     }
-    // Without the lock: nobody else knows the slot, and this takes its time.
+    // Done without the lock, because the slot is not reachable by others yet and this takes long.
     if !program.map(base) {
         charge::shrink(owner, bytes);
         return None;
@@ -101,12 +101,12 @@ pub(crate) fn load(arena: Number, program: &'static Image) -> Option<usize> {
     Some(base)
 }
 
-/// Where a program lies in a slot: as high as its size allows.
+/// Returns where a program lies in a slot: as high as its size allows.
 fn base_of(slot: usize, program: &Image) -> usize {
     arena_base(slot) + ARENA_SIZE - program.span()
 }
 
-/// The program that is mapped in the slot around `address`, and where. Any context.
+/// Returns the program that is mapped in the slot around `address`, and where. Any context.
 pub(crate) fn program_around(address: usize) -> Option<(&'static Image, usize)> {
     if !contains(address) {
         return None;
@@ -114,38 +114,38 @@ pub(crate) fn program_around(address: usize) -> Option<(&'static Image, usize)> 
     program_of(((address - ARENAS_WINDOW.start) / ARENA_SIZE) as Number + 1)
 }
 
-/// The program that is mapped in an arena, and where. Any context.
+/// Returns the program that is mapped in an arena, and where. Any context.
 pub(crate) fn program_of(arena: Number) -> Option<(&'static Image, usize)> {
     let slot = (arena as usize).checked_sub(1)?;
     let program = ARENAS[slot].lock().program?;
     Some((program, base_of(slot, program)))
 }
 
-/// Bytes that an arena has. Any context.
+/// Returns the bytes of an arena. Any context.
 pub(crate) fn mapped_bytes(arena: Number) -> u64 {
     let arena = ARENAS[arena as usize - 1].lock();
     (arena.mapped + arena.program.map_or(0, Image::private_bytes)) as u64
 }
 
-/// Bytes that all arenas have. Any context.
+/// Returns the bytes of all arenas. Any context.
 pub(crate) fn all_mapped_bytes() -> u64 {
     MAPPED.load(Ordering::Relaxed)
 }
 
-/// Whether `address` is one that an arena may have.
+/// Returns whether `address` lies in the arenas window.
 #[inline(always)]
 pub(crate) fn contains(address: usize) -> bool {
     address.wrapping_sub(ARENAS_WINDOW.start) < ARENAS_WINDOW.end - ARENAS_WINDOW.start
 }
 
-/// A block from `arena`; null if it has none and cannot grow.
+/// Allocates a block from `arena`; null if it has none and cannot grow.
 pub(super) fn allocate(arena: Number, layout: Layout) -> *mut u8 {
     let slot = arena as usize - 1;
     let block = ARENAS[slot].lock().allocate(arena_base(slot), layout);
     block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// Takes a block back.
+/// Frees a block.
 ///
 /// # Safety
 /// `block` lies in the arenas window, and [`allocate`] gave it for `layout`.
@@ -153,11 +153,11 @@ pub(super) unsafe fn deallocate(block: *mut u8, layout: Layout) {
     let slot = (block as usize - ARENAS_WINDOW.start) / ARENA_SIZE;
     let base = arena_base(slot);
     let mut arena = ARENAS[slot].lock();
-    // A block of an arena that is gone is gone with it.
+    // A block of an arena that has been freed was freed with it.
     if (block as usize) < base + arena.mapped
         && let Some(block) = NonNull::new(block)
     {
-        // SAFETY: mapped, so the heap is there; the block is of it, says the caller.
+        // SAFETY: mapped, so the heap exists; the caller promises that the block belongs to it.
         unsafe { arena.heap(base).deallocate(block, layout.align()) };
     }
 }
@@ -166,9 +166,9 @@ impl Arena {
     /// The heap's own lists.
     ///
     /// # Safety
-    /// Some memory is mapped at `base`, which is this arena's.
+    /// Some memory is mapped at `base`, and belongs to this arena.
     unsafe fn heap(&mut self, base: usize) -> &mut Heap {
-        // SAFETY: `extend` put it there; the borrow is as exclusive as that of the arena.
+        // SAFETY: `extend` initialized it; the borrow is as exclusive as that of the arena.
         unsafe { &mut *(base as *mut Heap) }
     }
 
@@ -189,7 +189,7 @@ impl Arena {
         unsafe { self.heap(base) }.allocate(layout)
     }
 
-    /// Grows by a good deal, or else by `least` bytes. `false`: not even that is possible.
+    /// Grows by a large piece, or else by `least` bytes. Returns `false` if not even that is possible.
     fn grow(&mut self, base: usize, least: usize) -> bool {
         let lists = if self.mapped == 0 { size_of::<Heap>() } else { 0 };
         let Some(least) = (least + lists).checked_next_multiple_of(GRAIN) else { return false };
@@ -197,9 +197,9 @@ impl Arena {
         (much > least && self.extend(base, much)) || self.extend(base, least)
     }
 
-    /// Maps `bytes` more, a multiple of the grain, and gives them to the heap. All or nothing.
+    /// Maps `bytes` more, a multiple of the grain, and adds them to the heap. All or nothing.
     fn extend(&mut self, base: usize, bytes: usize) -> bool {
-        // Below a program, an unmapped grain at least.
+        // At least one unmapped grain stays below a program.
         let room = ARENA_SIZE - self.program.map_or(0, |program| program.span() + GRAIN);
         let fits = self.mapped.checked_add(bytes).is_some_and(|size| size <= room);
         if !fits || inject::fails() || !charge::grow(self.owner, bytes) {
@@ -222,7 +222,7 @@ impl Arena {
         };
         if start == base {
             let first = (base + size_of::<Heap>()).next_multiple_of(GRANULARITY);
-            // SAFETY: just mapped, aligned to a page, larger than that, and this arena's alone.
+            // SAFETY: just mapped, aligned to a page, larger than that, and only this arena's.
             unsafe { (base as *mut Heap).write(Heap::new()) };
             // SAFETY: the rest of what was mapped.
             unsafe { self.heap(base).insert_free_block_ptr(piece(first, start + bytes)) };

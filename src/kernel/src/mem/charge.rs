@@ -1,7 +1,7 @@
-//! Who owns which bytes of the heap.
+//! The owners of the bytes of the heap.
 //!
-//! Every allocation carries its owner behind its last byte, and is charged to it until it is freed, by whomever
-//! (DESIGN, decision 10: a leak is never silent). An owner is a number that the layer of processes gives out; 0 is the
+//! Every allocation stores its owner after its last byte, and is charged to it until it is freed, by any thread
+//! (DESIGN, decision 10: a leak is never silent). An owner is a number that the layer of processes supplies; 0 is the
 //! kernel itself. An arena (`mem::arena`) is charged as a whole, as it grows. Any context.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
@@ -11,42 +11,42 @@ use spin::Once;
 /// Names an arena: 1 and up. 0 is none.
 pub(crate) type ArenaNumber = u32;
 
-/// Where an allocation comes from.
+/// The source of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The kernel heap; whose it is.
+    /// The kernel heap, and the owner.
     Heap(u32),
     /// An arena, which is charged as a whole.
     Arena(ArenaNumber),
-    /// Nowhere: whoever asks may not have so much.
+    /// None: the owner would exceed its limit.
     Refused,
 }
 
-/// What the layer of processes has to say.
+/// The functions of the layer of processes.
 pub(crate) struct Accounting {
-    /// Where bytes that are to be allocated now come from. Unless from an arena, they are charged to whom they will
-    /// belong.
+    /// Returns where bytes that are about to be allocated come from. Unless that is an arena, they are charged to their
+    /// owner.
     pub(crate) allocate: fn(bytes: u64) -> Source,
-    /// Charges `owner` with bytes that an arena grows by. `false`: it may not have so much.
+    /// Charges `owner` with bytes that an arena grows by. Returns `false` if it would exceed its limit.
     pub(crate) grow: fn(owner: u32, bytes: u64) -> bool,
-    /// Takes bytes off the account of `owner`, who is not the kernel.
+    /// Discharges `owner`, which is not the kernel.
     pub(crate) free: fn(owner: u32, bytes: u64),
 }
 
 static ACCOUNTING: Once<&'static Accounting> = Once::new();
 static CHARGED: AtomicU64 = AtomicU64::new(0);
 
-/// Starts accounting; what was allocated before is the kernel's. Once, at boot.
+/// Starts accounting; earlier allocations are the kernel's. Called once, at boot.
 pub(crate) fn start(accounting: &'static Accounting) {
     ACCOUNTING.call_once(|| accounting);
 }
 
-/// Bytes of heap charged to anybody but the kernel.
+/// Returns the bytes of heap that are charged to owners other than the kernel.
 pub(crate) fn charged() -> u64 {
     CHARGED.load(Ordering::Relaxed)
 }
 
-/// Where `bytes` that are to be allocated come from; the owner is to be remembered with them.
+/// Returns where `bytes` that are about to be allocated come from; the caller stores the owner with them.
 #[inline]
 pub(super) fn allocate(bytes: usize) -> Source {
     let Some(accounting) = ACCOUNTING.get() else { return Source::Heap(0) };
@@ -59,19 +59,19 @@ pub(super) fn allocate(bytes: usize) -> Source {
     source
 }
 
-/// Charges `owner` with `bytes` that its arena is to grow by. `false`: they are refused.
+/// Charges `owner` with `bytes` that its arena grows by. Returns `false` if they are refused.
 pub(super) fn grow(owner: u32, bytes: usize) -> bool {
     ACCOUNTING.get().is_some_and(|accounting| (accounting.grow)(owner, bytes as u64))
 }
 
-/// Takes back a charge with which [`grow`] came to nothing.
+/// Undoes a charge of [`grow`] that was not used.
 pub(super) fn shrink(owner: u32, bytes: usize) {
     if let Some(accounting) = ACCOUNTING.get() {
         (accounting.free)(owner, bytes as u64);
     }
 }
 
-/// Takes `bytes` of `owner` that are being freed off its account.
+/// Discharges `owner` of `bytes` that are being freed.
 #[inline]
 pub(super) fn free(owner: u32, bytes: usize) {
     if owner != 0

@@ -18,7 +18,7 @@ use crate::mem::charge;
 /// The heap together with its count.
 pub(super) struct KernelHeap {
     heap: TlsfHeap,
-    /// What the memory allocators keep their own lists in: they must not fail because a program has used up the heap.
+    /// Memory for the allocators' own lists, which must not fail because a program has used up the heap.
     pub(super) lists: TlsfHeap,
     used: AtomicUsize,
     size: AtomicUsize,
@@ -34,30 +34,31 @@ pub(super) static HEAP: KernelHeap = KernelHeap {
     uncounted_by: AtomicU64::new(0),
 };
 
-/// What is asked of the heap for `layout`: room for the owner's number behind it, and where that number lies.
+/// Returns the layout that is requested from the heap for `layout`, with room for the owner's number after it, and the
+/// offset of that number.
 fn with_owner(layout: Layout) -> Option<(Layout, usize)> {
     layout.extend(Layout::new::<u32>()).ok().map(|(whole, offset)| (whole.pad_to_align(), offset))
 }
 
 impl KernelHeap {
-    /// A block of the kernel heap for `owner`; null if there is none. Interrupts masked.
+    /// Allocates a block of the kernel heap for `owner`; null if there is none. Interrupts masked.
     #[inline]
     pub(super) fn take(&self, layout: Layout, owner: u32) -> *mut u8 {
         let Some((whole, offset)) = with_owner(layout) else { return core::ptr::null_mut() };
-        // SAFETY: `whole` is not empty: the owner's number is in it.
+        // SAFETY: `whole` is not empty, because it contains the owner's number.
         let block = unsafe { self.heap.alloc(whole) };
         if !block.is_null() {
-            // SAFETY: inside the block, and aligned: `Layout::extend` says where.
+            // SAFETY: inside the block, and aligned by `Layout::extend`.
             unsafe { block.add(offset).cast::<u32>().write(owner) };
             self.used.fetch_add(layout.size(), Ordering::Relaxed);
         }
         block
     }
 
-    /// Takes a block of the kernel heap back, off the account of its owner. Interrupts masked.
+    /// Frees a block of the kernel heap and discharges its owner. Interrupts masked.
     ///
     /// # Safety
-    /// [`KernelHeap::take`] gave it for `layout`.
+    /// [`KernelHeap::take`] returned it for `layout`.
     #[inline]
     pub(super) unsafe fn give(&self, block: *mut u8, layout: Layout) {
         let Some((whole, offset)) = with_owner(layout) else { return };
@@ -70,12 +71,12 @@ impl KernelHeap {
     }
 }
 
-/// Gives the heap its memory, and the allocators that for their lists: where it begins, and how many bytes there are.
+/// Gives the heap its memory, and the allocators the memory for their lists: the start and the number of bytes.
 ///
 /// # Safety
-/// Once; both must be mapped and belong to nobody else, for good.
+/// Called once; both must be mapped, and must not be used by any other code.
 pub(super) unsafe fn init(heap: (*mut u8, usize), lists: (*mut u8, usize)) {
-    // SAFETY: the caller's promise is the one that is asked for here.
+    // SAFETY: the caller's promise is the one that is required here.
     unsafe {
         HEAP.heap.init(heap.0 as usize, heap.1);
         HEAP.lists.init(lists.0 as usize, lists.1);
@@ -83,21 +84,21 @@ pub(super) unsafe fn init(heap: (*mut u8, usize), lists: (*mut u8, usize)) {
     HEAP.size.store(heap.1, Ordering::Relaxed);
 }
 
-/// Bytes that are allocated, as they were asked for.
+/// Returns the allocated bytes, by their requested sizes.
 pub fn used() -> usize {
     HEAP.used.load(Ordering::Relaxed)
 }
 
-/// Bytes that are not allocated. Some of them are lost to headers and rounding.
+/// Returns the bytes that are not allocated. Some of them are lost to headers and rounding.
 pub fn free() -> usize {
     HEAP.size.load(Ordering::Relaxed) - used()
 }
 
-/// Runs `work`, whose allocations and deallocations come from memory of their own and do not show in [`used`]: the
-/// memory allocators' lists, which grow and shrink with the past of the whole system and belong to nobody.
+/// Runs `work`, whose allocations and deallocations come from separate memory and do not show in [`used`]: the memory
+/// allocators' lists, which grow and shrink with the history of the whole system and have no owner.
 ///
-/// What is allocated in here must be deallocated in here. Interrupts are masked meanwhile. Lock order: page
-/// tables -> stack slots -> frames -> this -> heap.
+/// Allocations in here must be deallocated in here. Interrupts are masked meanwhile. Lock order: page tables -> stack
+/// slots -> frames -> this -> heap.
 pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     static ONE_AT_A_TIME: InterruptLock<()> = InterruptLock::new(());
     let _guard = ONE_AT_A_TIME.lock();
@@ -107,10 +108,10 @@ pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether this CPU is inside `uncounted`, so that what it allocates belongs to nobody. Any context.
+/// Returns whether this CPU is inside `uncounted`, so that its allocations have no owner. Any context.
 #[inline]
 pub fn is_uncounted() -> bool {
-    // Relaxed: a CPU always sees what it stored itself, and only that can be its own number.
+    // Relaxed: a CPU always sees what it stored itself, and no other CPU stores this CPU's number.
     let by = HEAP.uncounted_by.load(Ordering::Relaxed);
     by != 0 && by == cpu::identity()
 }
@@ -133,7 +134,7 @@ unsafe impl critical_section::Impl for CriticalSection {
     unsafe fn acquire() -> RawRestoreState {
         let saved = daif::mask();
         let me = cpu::identity();
-        // Only this CPU can have written its own number, so a relaxed look is enough.
+        // Only this CPU can have written its own number, so a relaxed load is enough.
         if OWNER.load(Ordering::Relaxed) == me {
             return NESTED;
         }

@@ -1,7 +1,7 @@
 //! Memory: frames, the kernel heap, arenas, loaded programs, stacks.
 //!
-//! Set up once by the boot code, in the order heap (with the memory that the allocators keep their lists in), frames,
-//! page tables from frames. What each process has of it is counted in the layers above.
+//! Set up once by the boot code, in the order heap (with the memory for the allocators' own lists), frames, page tables
+//! from frames. The memory of each process is counted in the layers above.
 
 mod allocator;
 pub(crate) mod arena;
@@ -27,13 +27,13 @@ const HEAP_LIMIT: u64 = 512 << 20;
 /// still, but frames are asked for in larger pieces.
 const LISTS_SHARE: u64 = 128;
 
-/// Hands all free RAM out to the heap and the frame allocator.
+/// Adds all free RAM to the heap and the frame allocator.
 ///
 /// # Panics
 /// If there is not enough RAM for a heap.
 ///
 /// # Safety
-/// Once, on the boot CPU, with the final page tables; nobody else may use any of that memory.
+/// Called once, on the boot CPU, with the final page tables; no other code may use any of that memory.
 pub(crate) unsafe fn init(mut free: Regions) {
     let total = free.total();
     let mut take = |wanted| {

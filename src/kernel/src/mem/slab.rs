@@ -1,10 +1,10 @@
-//! Tables of records that are never given back: a record's index stays valid for ever, its contents do not.
+//! Tables of records that are never unmapped: a record's index stays valid for ever, its contents do not.
 //!
-//! Threads and processes live in such tables. Because a slot always holds a record of its type, a stale index can be
-//! looked at safely; a hold count and a generation in the record tell whether it still is what was meant. A table has
-//! a range of addresses of its own, so an index is an address by one shift and one addition; memory is mapped into it a
-//! chunk at a time, straight from the frame allocator. Each CPU keeps a few free slots of its own ([`Magazine`]), so
-//! creating and ending threads takes no lock shared between CPUs most of the time.
+//! Threads and processes live in such tables. Because a slot always contains a record of its type, a stale index can be
+//! read safely; a reference count and a generation in the record distinguish its present use from the intended one. A
+//! table has a range of addresses of its own, so an index is an address by one shift and one addition; memory is mapped
+//! into it a chunk at a time, straight from the frame allocator. Each CPU keeps a few free slots of its own
+//! ([`Magazine`]), so creating and ending threads takes no lock shared between CPUs most of the time.
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::marker::PhantomData;
@@ -24,7 +24,7 @@ const MAGAZINE: usize = 2 * BATCH;
 
 /// A record of a [`Slab`].
 pub(crate) trait Record: Sync + 'static {
-    /// A free record for slot `index`.
+    /// Returns a free record for slot `index`.
     fn new(index: u32) -> Self;
 }
 
@@ -51,7 +51,7 @@ impl Magazine {
         Some(slot)
     }
 
-    /// Puts a slot in. `false`: it is full.
+    /// Puts a slot in. Returns `false` if the magazine is full.
     #[inline(always)]
     fn push(&mut self, slot: u32) -> bool {
         let Some(place) = self.slots.get_mut(self.len) else { return false };
@@ -61,7 +61,7 @@ impl Magazine {
     }
 }
 
-/// What no magazine holds.
+/// The slots that no magazine contains.
 struct Depot {
     /// Slots that were used before, as a stack over all chunks' worth of indices.
     free: alloc::vec::Vec<u32>,
@@ -92,7 +92,7 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         }
     }
 
-    /// The record in slot `index`, which the table has handed out before.
+    /// Returns the record in slot `index`, which the table has handed out before.
     #[inline(always)]
     pub(crate) fn get(&self, index: u32) -> &'static T {
         debug_assert!(index < self.len(), "slot {index} was never handed out");
@@ -100,12 +100,12 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         unsafe { &*(Self::START as *const T).add(index as usize) }
     }
 
-    /// The record in slot `index`, a number from anywhere.
+    /// Returns the record in slot `index`, which may be any number.
     pub(crate) fn find(&self, index: u32) -> Option<&'static T> {
         (index < self.len()).then(|| self.get(index))
     }
 
-    /// Number of slots that have records, for walks over all of them.
+    /// Returns the number of slots that have records, for walks over all of them.
     pub(crate) fn len(&self) -> u32 {
         // Acquire: pairs with the release in `grow`.
         self.ready.load(Ordering::Acquire)
@@ -123,7 +123,7 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         }
     }
 
-    /// Gives a slot back. Interrupts masked; `magazine` is this CPU's.
+    /// Frees a slot. Interrupts masked; `magazine` is this CPU's.
     #[inline]
     pub(crate) fn give(&self, magazine: &mut Magazine, slot: u32) {
         if !magazine.push(slot) {
@@ -166,7 +166,7 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
     #[inline(never)]
     fn spill(&self, magazine: &mut Magazine) {
         let mut depot = self.depot.lock();
-        // Within capacity: `grow` reserves room for every slot there is.
+        // Within capacity, because `grow` reserves room for every slot.
         (0..BATCH).map_while(|_| magazine.pop()).for_each(|slot| depot.free.push(slot));
     }
 
@@ -174,17 +174,17 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
     fn grow(&self, depot: &mut Depot) -> bool {
         let slots = depot.built + CHUNK;
         let missing = slots as usize - depot.free.len();
-        // The table's own list belongs to nobody, and a thread's coming and going is no leak.
+        // The table's own list has no owner, and the creation and end of a thread is no leak.
         if slots > LIMIT || !heap::uncounted(|| depot.free.try_reserve(missing).is_ok()) {
             return false;
         }
         let Some(chunk) = Self::map_chunk(depot.built) else { return false };
         for offset in 0..CHUNK {
-            // SAFETY: just mapped, writable, large enough, and nobody else looks there before `ready` says so.
+            // SAFETY: just mapped, writable, large enough, and no other code reads there before `ready` is advanced.
             unsafe { chunk.add(offset as usize).write(T::new(depot.built + offset)) };
         }
         depot.built = slots;
-        // Release: the records before the number that lets others find them.
+        // Release: the records precede the number by which others find them.
         self.ready.store(slots, Ordering::Release);
         true
     }

@@ -1,10 +1,10 @@
-//! Stacks: mapped between addresses that never are.
+//! Stacks: mapped between guards that are never mapped.
 //!
-//! Every size has its own range of addresses (`arch::layout`), so whether an address lies in a stack or in
-//! a guard is arithmetic. Numbers of slots are used again. Mapping and unmapping take locks, never
-//! block, and cost page table work and an invalidation on all CPUs: callers keep stacks for reuse.
+//! Every size has its own range of addresses (`arch::layout`), so whether an address lies in a stack or in a guard is
+//! arithmetic. Slots are reused. Mapping and unmapping take locks, never block, and cost page table work and an
+//! invalidation on all CPUs, so callers keep stacks for reuse.
 //!
-//! A *lazy* stack has frames for its highest pages only; the others are mapped one at a time, by whoever faults there
+//! A *lazy* stack has frames for its highest pages only; the others are mapped one at a time, by the fault handler
 //! (`thread::lazy`), without a lock.
 
 use alloc::vec::Vec;
@@ -28,10 +28,10 @@ pub const MAX_SIZE: usize = MIN_SIZE << (STACK_CLASSES - 1);
 /// The bit of a stack's word that says that it is lazy.
 const LAZY: usize = PAGE_SIZE / 2;
 
-/// The right to use a mapped stack. Dropped without [`unmap`], the stack stays mapped for good.
+/// The right to use a mapped stack. If it is dropped without [`unmap`], the stack stays mapped for good.
 ///
-/// One word, which threads pass on at their birth and their death: the lowest address, and in the bits below the page
-/// size the class of its size, and whether it is lazy.
+/// One word, which threads pass on when they are created and when they die: the lowest address, and in the bits below
+/// the page size the class of its size, and whether it is lazy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stack(NonZeroUsize);
 
@@ -48,7 +48,7 @@ impl Stack {
         self.0.get() & !(PAGE_SIZE - 1)
     }
 
-    /// Whether its pages are mapped when they are touched.
+    /// Returns whether its pages are mapped when they are touched.
     pub(crate) const fn is_lazy(&self) -> bool {
         self.0.get() & LAZY != 0
     }
@@ -58,7 +58,7 @@ impl Stack {
         MIN_SIZE << (self.0.get() & Self::CLASS)
     }
 
-    /// The address behind the highest one: where the stack pointer starts, 16-byte aligned.
+    /// Returns the address past the highest one: where the stack pointer starts, 16-byte aligned.
     pub const fn top(&self) -> usize {
         self.bottom() + self.size()
     }
@@ -68,16 +68,17 @@ impl Stack {
 pub(crate) const KEPT_SIZE: usize = 1 << 20;
 const KEPT_CLASS: usize = KEPT_SIZE.trailing_zeros() as usize - STACK_MIN_SHIFT;
 
-/// Pages that were mapped by a touch, for each slot of that size.
+/// The number of pages that were mapped by a touch, for each slot of that size.
 static TOUCHED: [AtomicU32; StackSlot::count(KEPT_CLASS)] =
     [const { AtomicU32::new(0) }; StackSlot::count(KEPT_CLASS)];
 
-/// The count for the stack around `address`, if it is of that size.
+/// Returns the count for the stack around `address`, if it is of that size.
 fn touched(address: usize) -> Option<&'static AtomicU32> {
     StackSlot::containing(address).filter(|slot| slot.class == KEPT_CLASS).map(|slot| &TOUCHED[slot.index])
 }
 
-/// Pages that a lazy stack of [`KEPT_SIZE`] has; nobody touches it meanwhile. `None`: it is no such stack.
+/// Returns the number of pages of a lazy stack of [`KEPT_SIZE`], which no thread may touch meanwhile; `None` if it is
+/// no such stack.
 pub(crate) fn kept_pages(stack: &Stack) -> Option<usize> {
     let touched = touched(stack.bottom()).filter(|_| stack.is_lazy())?;
     Some(FIRST_PAGES + touched.load(Ordering::Relaxed) as usize)
@@ -87,8 +88,7 @@ pub(crate) fn kept_pages(stack: &Stack) -> Option<usize> {
 struct Class {
     /// Slots below this were used at least once.
     fresh: usize,
-    /// Those of them that are free. Its capacity is never less than `fresh`, so giving a slot back needs
-    /// no memory.
+    /// The free ones of them. Its capacity is never less than `fresh`, so freeing a slot needs no memory.
     recycled: Vec<u32>,
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn map_lazily(size: usize) -> Option<Stack> {
     }
 }
 
-/// A free slot for a stack of at least `size` bytes.
+/// Takes a free slot for a stack of at least `size` bytes.
 fn take_slot(size: usize) -> Option<StackSlot> {
     if size > MAX_SIZE {
         return None;
@@ -152,20 +152,20 @@ fn take_slot(size: usize) -> Option<StackSlot> {
     Some(StackSlot { class, index })
 }
 
-/// Whether `address` lies in a page of a live lazy stack that is not mapped yet. Any context; takes no lock.
+/// Returns whether `address` lies in a page of a live lazy stack that is not mapped yet. Any context; takes no lock.
 pub(crate) fn is_unmapped(address: usize) -> bool {
     leaf::look(address) == Entry::Unmapped
 }
 
-/// Whether the page around `address` is mapped, in the stacks window. Any context; takes no lock.
+/// Returns whether the page around `address` is mapped, in the stacks window. Any context; takes no lock.
 pub(crate) fn is_mapped(address: usize) -> bool {
     leaf::look(address) == Entry::Valid
 }
 
-/// Maps the page around `address` to `frame`, zeroed, if it is one of a live lazy stack that is not mapped yet. Else the
-/// frame stays the caller's, and the result tells whether the page is there. Any context; takes no lock.
+/// Maps the page around `address` to `frame`, zeroed, if it is one of a live lazy stack that is not mapped yet.
+/// Otherwise the caller keeps the frame, and the result says whether the page is mapped. Any context; takes no lock.
 pub(crate) fn map_page(address: usize, frame: u64) -> Mapped {
-    // SAFETY: a whole frame, which is the caller's, so nobody else uses it.
+    // SAFETY: a whole frame, which only the caller uses.
     unsafe { mmu::linear(frame).write_bytes(0, PAGE_SIZE) };
     let mapped = leaf::map(address, frame);
     if mapped == Mapped::Now
@@ -176,8 +176,8 @@ pub(crate) fn map_page(address: usize, frame: u64) -> Mapped {
     mapped
 }
 
-/// The pages around that of `address`, of a lazy stack, that a fault there maps besides: the nearest first, below and
-/// above. Any context.
+/// Returns the pages around that of `address`, of a lazy stack, that a fault there maps besides: the nearest first,
+/// below and above. Any context.
 pub(crate) fn pages_around(address: usize) -> (impl Iterator<Item = usize>, impl Iterator<Item = usize>) {
     let slot = StackSlot::containing(address).expect("it lies in a stack");
     let bottom = slot.stack_bottom();
@@ -187,13 +187,13 @@ pub(crate) fn pages_around(address: usize) -> (impl Iterator<Item = usize>, impl
     (below.rev().map(address_of), above.map(address_of))
 }
 
-/// The two stacks that a CPU needs to run at all. Never given back.
+/// Maps the two stacks that a CPU needs to run at all. They are never freed.
 pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
     let (stack, exception) = (map(boot::STACK_SIZE)?, map(boot::STACK_SIZE)?);
     Some(BootStacks { top: stack.top(), exception_top: exception.top() })
 }
 
-/// Unmaps a stack and gives its frames back. Nobody may stand on it or borrow from it.
+/// Unmaps a stack and frees its frames. No thread may run on it or borrow from it.
 pub fn unmap(stack: Stack) {
     let pages = stack.size() / PAGE_SIZE;
     if stack.is_lazy() {
@@ -207,8 +207,8 @@ pub fn unmap(stack: Stack) {
     give_slot_back(&stack);
 }
 
-/// Whether `address` lies in the part of the stacks window's slots that stacks are mapped in: a stack, in
-/// use or not.
+/// Returns whether `address` lies in the part of the stacks window's slots that stacks are mapped in: a stack, in use
+/// or not.
 pub const fn contains(address: usize) -> bool {
     match StackSlot::containing(address) {
         Some(slot) => address >= slot.stack_bottom(),
@@ -216,7 +216,7 @@ pub const fn contains(address: usize) -> bool {
     }
 }
 
-/// Whether `address` lies in the guard below a stack.
+/// Returns whether `address` lies in the guard below a stack.
 pub const fn is_guard(address: usize) -> bool {
     layout::is_stack_guard(address)
 }

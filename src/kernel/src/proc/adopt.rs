@@ -1,7 +1,8 @@
-//! Zombies reach their parents, and children of the dead reach the nearest reaper, process 1 in the end.
+//! Publishing zombies to their parents, and giving the children of dying processes to the nearest reaper, in the end
+//! process 1.
 //!
-//! The protocol is that of `asphodel_core::proc::family`: whoever comes from the child's side locks the brood of the
-//! parent it has read and asks whether it still is the parent.
+//! The protocol is that of `asphodel_core::proc::family`: code that comes from the child's side locks the child list of
+//! the parent it has read and checks whether that is still the parent.
 
 use asphodel_core::shim::atomic::Ordering;
 
@@ -10,26 +11,27 @@ use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 
 use crate::proc::kill;
-use crate::proc::table::{Hold, INIT, PROCESSES, Process};
+use crate::proc::table::{INIT, PROCESSES, Process, ProcessRef};
 use crate::proc::{wait, watchdog};
 
-/// Children that are moved under one hold of the two locks.
+/// Children that are moved under one acquisition of the two locks.
 const BATCH: usize = 16;
 
-/// `process` has become a zombie: its parent learns of it. Interrupts masked; bounded, never blocks.
+/// Publishes `process`, which has become a zombie, to its parent. Interrupts masked; bounded, never blocks.
 ///
-/// The zombie is in the parent's list before anybody is woken, so a parent that is woken finds it (R17), and nothing
-/// of the dead process is touched after that: it may be reaped at once.
+/// The zombie is in the parent's list before any waiter is woken, so a parent that is woken finds it (R17). The dead
+/// process is not touched after that, because it may be reaped at once.
 pub(crate) fn publish(process: &'static Process) {
     let slot = process.slot;
     loop {
-        // A record stays a process record for ever: locking a brood whose owner has changed does no harm.
-        let parent = PROCESSES.get(process.kin.parent());
-        let mut brood = parent.brood.lock();
+        // A record stays a process record for ever, so locking a child list whose owner has changed does no harm.
+        let parent = PROCESSES.get(process.family.parent());
+        let mut children = parent.children.lock();
         let unwanted = parent.auto_reap.load(Ordering::Relaxed);
-        // An adopter gets SIGCHLD from everybody: adoption makes a child one of the normal class (T161, T166).
-        let signal = if process.kin.is_clone_class() { process.exit_signal() } else { Signal::CHLD };
-        let received = brood.receive(&PROCESSES, parent.slot, slot, &process.gate, unwanted);
+        // An adopter gets SIGCHLD from every child, because adoption makes a child one of the normal class (T161,
+        // T166).
+        let signal = if process.family.is_clone_class() { process.exit_signal() } else { Signal::CHLD };
+        let received = children.receive(&PROCESSES, parent.slot, slot, &process.gate, unwanted);
         if matches!(received, Received::NotMine) {
             continue;
         }
@@ -38,18 +40,19 @@ pub(crate) fn publish(process: &'static Process) {
         if matches!(received, Received::Ready) {
             parent.pending.post(signal);
         }
-        // A parent with children is alive; the hold keeps it what it is after the lock is gone.
-        let parent = parent.hold();
-        // With the lock held: nobody has reaped it yet.
+        // A parent with children is alive; the reference keeps its record valid after the lock is dropped.
+        let parent = parent.get_ref();
+        // With the lock held, so the child has not been reaped yet.
         process.mark(Step::ParentTold);
         let was_stuck = process.watch_reports.get() != 0;
-        drop(brood);
+        drop(children);
         if was_stuck {
             watchdog::ended();
         }
         if let Received::Unwanted(claim) = received {
-            // What it used is not its parent's, who has not waited for it (getrusage(2)): process 1 gets it (I11).
-            wait::bury(process, PROCESSES.get(INIT), claim);
+            // The child's usage is not added to its parent, which has not waited for it (getrusage(2)): process 1 gets
+            // it (I11).
+            wait::free_zombie(process, PROCESSES.get(INIT), claim);
             // No wait can reap it: its signal comes when its place is free.
             parent.pending.post(signal);
         }
@@ -59,42 +62,42 @@ pub(crate) fn publish(process: &'static Process) {
     }
 }
 
-/// Gives all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts, and tells it if
-/// some are zombies (T158, T159, T172, D20). Children that asked for it are told of the death (T174). From here on the
-/// process adopts nobody. Thread context; never blocks.
+/// Gives all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts, and notifies it if
+/// some are zombies (T158, T159, T172, D20). Children that asked for it are notified of the death (T174). From here on
+/// the process adopts no orphans. Thread context; never blocks.
 pub(crate) fn disown_children(process: &Process) {
-    let brood = process.brood.lock();
-    if brood.is_empty() {
+    let children = process.children.lock();
+    if children.is_empty() {
         process.domain.close();
         return;
     }
-    drop(brood);
+    drop(children);
     disown_some(process);
 }
 
 /// As [`disown_children`], where there are children.
 #[inline(never)]
 fn disown_some(process: &Process) {
-    // Held, as all that follow in the chain are.
+    // Referenced, as are all that follow in the chain.
     let mut reaper = PROCESSES.get(process.domain.outer());
     loop {
-        let mut bereaved = heapless::Vec::<Hold, BATCH>::new();
-        // Lock order: the dying parent's brood, then that of its reaper, who is older.
-        let mut brood = process.brood.lock();
-        if brood.is_empty() {
+        let mut bereaved = heapless::Vec::<ProcessRef, BATCH>::new();
+        // Lock order: the dying parent's child list, then that of its reaper, which is older.
+        let mut children = process.children.lock();
+        if children.is_empty() {
             process.domain.close();
             return;
         }
-        let mut adopter = reaper.brood.lock();
+        let mut adopter = reaper.children.lock();
         if !reaper.domain.adopts() {
             reaper = PROCESSES.get(reaper.domain.outer());
             continue;
         }
         let (zombies, _more) =
-            brood.give_away(&PROCESSES, &mut adopter, reaper.slot, BATCH as u32, |child| {
+            children.give_away(&PROCESSES, &mut adopter, reaper.slot, BATCH as u32, |child| {
                 let child = PROCESSES.get(child);
                 if child.death_signal.load(Ordering::Relaxed) != 0 {
-                    let stored = bereaved.push(child.hold());
+                    let stored = bereaved.push(child.get_ref());
                     debug_assert!(stored.is_ok(), "no more than a batch is moved");
                 }
             });
@@ -103,7 +106,7 @@ fn disown_some(process: &Process) {
             reaper.pending.post(Signal::CHLD);
         }
         drop(adopter);
-        drop(brood);
+        drop(children);
         for child in &bereaved {
             if let Some(signal) = Signal::new(child.death_signal.load(Ordering::Relaxed) as i32) {
                 kill::deliver(child, signal);
@@ -116,14 +119,14 @@ fn disown_some(process: &Process) {
     }
 }
 
-/// Makes `process`, which nobody can reach yet, a child of the nearest reaper above `spawner` (RFNOWAIT, T170). Never
+/// Makes `process`, which is not reachable yet, a child of the nearest reaper above `spawner` (RFNOWAIT, T170). Never
 /// blocks.
 pub(crate) fn give_to_reaper(process: &Process, spawner: &Process) {
     let mut reaper = PROCESSES.get(spawner.domain.outer());
     loop {
-        let mut brood = reaper.brood.lock();
+        let mut children = reaper.children.lock();
         if reaper.domain.adopts() {
-            brood.add(&PROCESSES, reaper.slot, process.slot);
+            children.add(&PROCESSES, reaper.slot, process.slot);
             return;
         }
         reaper = PROCESSES.get(reaper.domain.outer());

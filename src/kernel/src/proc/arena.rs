@@ -1,13 +1,13 @@
-//! Who uses which arena, and when it goes (DESIGN, decision 10; T71 to T73).
+//! Which processes use an arena, and when it is freed (DESIGN, decision 10; T71 to T73).
 //!
 //! An isolated process has an arena of its own (`mem::arena`); one that is started with its parent's shares that. The
-//! arena is emptied by the master of the last user's exit, when no program code of any of them runs any more and before
-//! the process is a zombie; its slot of addresses is free when the last one has been reaped, so what still points there
-//! meets no other arena. The decision is that of `asphodel_core::proc::sharers`. The process that it was made for pays
-//! for it, and its record is kept as long. A loaded program lies in an arena, too, so a process that runs one always has
+//! exit owner of the last user's exit empties the arena, when no program code of any of them runs any more and before
+//! the process is a zombie; its slot of addresses is freed when the last one has been reaped, so a stale pointer meets
+//! no other arena. The decision is that of `asphodel_core::proc::sharers`. The process that it was made for pays for
+//! it, and its record is kept as long. A loaded program lies in an arena, too, so a process that runs one always has
 //! one of its own.
 //!
-//! Nothing that outlives the process may lie in an arena: what services allocate comes from the kernel heap, and what
+//! Nothing that outlives the process may lie in an arena: system calls allocate from the kernel heap, and memory that
 //! is handed to the kernel for longer (a program's name, a call-out, a task) is refused if it lies there.
 
 use asphodel_core::errno::Errno;
@@ -19,24 +19,23 @@ use crate::mem::arena::{self, Number};
 use crate::proc::program::Program;
 use crate::proc::table::{PROCESSES, Process};
 
-/// Where a process's program gets its memory from.
+/// The source of a process's program memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MemoryChoice {
-    /// From the heap that all share. What it still owns when it is killed stays allocated.
+    /// The shared heap. Blocks that a killed process still owns stay allocated.
     #[default]
     System,
-    /// From an arena of its own, which is given back whole when it ends. It must not give others references to its
-    /// memory that outlive it.
+    /// An arena of its own, which is freed as a whole when it ends. The program must not give other processes
+    /// references to it that outlive it.
     Isolated,
-    /// From its spawner's arena, which is given back when all that share it have ended; from the shared heap if the
-    /// spawner has none.
+    /// Its spawner's arena, which is freed when all that share it have ended; the shared heap if the spawner has none.
     SameAsParent,
 }
 
-/// What is known of the arena in a slot.
+/// The arena in a slot.
 struct Lease {
     sharers: Sharers,
-    /// Slot of the process that pays for it, on which there is a hold while there are users.
+    /// Slot of the process that pays for it, to which there is a reference while there are users.
     payer: Cell32,
 }
 
@@ -47,8 +46,8 @@ fn lease(number: Number) -> &'static Lease {
     &LEASES[number as usize - 1]
 }
 
-/// Gives a new process the memory that is chosen for it, with `program` in it if that is loaded. The creator, before
-/// anybody can reach the record.
+/// Gives a new process the memory that is chosen for it, with `program` in it if that is loaded. Called by the creator,
+/// before the record is reachable.
 ///
 /// # Errors
 /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
@@ -73,8 +72,8 @@ pub(super) fn choose(
     Ok(())
 }
 
-/// `process` will run no program code any more: the arena goes if it was the last that did. Its master, in thread
-/// context, or the creator that gave up; never blocks.
+/// `process` will run no program code any more: empties the arena if it was the last user. Called by its exit owner, in
+/// thread context, or by the creator that gave up; never blocks.
 #[inline]
 pub(super) fn retire(process: &Process) {
     let number = process.arena.get();
@@ -83,13 +82,13 @@ pub(super) fn retire(process: &Process) {
     }
 }
 
-/// `process`, which has retired, is reaped. Once; any context.
+/// Called once, when `process`, which has retired, is reaped; any context.
 #[inline]
-pub(super) fn bury(process: &Process) {
+pub(super) fn reap(process: &Process) {
     let number = process.arena.get();
     if number != 0 {
         process.arena.set(0);
-        bury_corpse(number);
+        reap_exited_user(number);
     }
 }
 
@@ -100,20 +99,20 @@ fn retire_user(number: Number) {
     if let Some(_duty) = lease.sharers.retire() {
         let payer = PROCESSES.get(lease.payer.get());
         payer.give_memory(arena::empty(number) as u64);
-        payer.release();
+        payer.put();
     }
 }
 
 #[cold]
 #[inline(never)]
-fn bury_corpse(number: Number) {
-    if let Some(_duty) = lease(number).sharers.bury() {
+fn reap_exited_user(number: Number) {
+    if let Some(_duty) = lease(number).sharers.reap() {
         arena::close(number);
     }
 }
 
-/// A new arena, for a new process or one that is about to replace its program; none if it needs none. Dropped, it is given
-/// back.
+/// A new arena, for a new process or one that is about to replace its program; none if it needs none. Dropping it frees
+/// it.
 #[derive(Debug)]
 #[must_use = "the old program's memory is to be left"]
 pub(crate) struct Fresh(Number);
@@ -125,7 +124,7 @@ impl Fresh {
     /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
     fn open(payer: &'static Process, program: &Program) -> Result<Self, Errno> {
         let number = arena::open(payer.pid().raw() as u32).ok_or(Errno::ENOMEM)?;
-        lease(number).payer.set(payer.hold().keep().slot);
+        lease(number).payer.set(payer.get_ref().into_raw().slot);
         lease(number).sharers.begin();
         let fresh = Self(number);
         match program.image() {
@@ -134,12 +133,12 @@ impl Fresh {
         }
     }
 
-    /// It stays, and is given back by its users.
+    /// Keeps the arena, which its users free.
     fn keep(mut self) -> Number {
         core::mem::take(&mut self.0)
     }
 
-    /// Gets what `process`, the caller's, will need to run `program`: here it can still fail.
+    /// Allocates what `process`, the caller's, will need to run `program`; this is where it can still fail.
     ///
     /// # Errors
     /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
@@ -151,14 +150,14 @@ impl Fresh {
         }
     }
 
-    /// Leaves the old program's arena, which goes unless others share it. The caller is the only LWP of `process`, and
-    /// will touch nothing of the old program any more. Thread context; never blocks.
+    /// Leaves the old program's arena, which is freed unless others share it. The caller is the only LWP of `process`,
+    /// and must not use the old program's memory any more. Thread context; never blocks.
     pub(crate) fn replace_old(self, process: &Process) {
         let old = process.arena.get();
         process.arena.set(self.keep());
         if old != 0 {
             retire_user(old);
-            bury_corpse(old);
+            reap_exited_user(old);
         }
     }
 }
@@ -167,7 +166,7 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         if self.0 != 0 {
             retire_user(self.0);
-            bury_corpse(self.0);
+            reap_exited_user(self.0);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! exec: a process goes on with another program.
 //!
-//! execve(2), DragonFly's `kern_execve` as far as it is about LWPs: the caller becomes the only LWP (`killalllwps(1)`,
-//! T27), waits until the others are off their CPUs and their remains are gone, and starts the new program from the top
-//! of its own stack. The process stays who it is: pid, parent, children, group, exit signal, usage. A caller that is not
-//! the first, or that an exit overtakes, dies like any sibling and never returns to its program (T28, T29, R38).
+//! execve(2), DragonFly's `kern_execve` as far as LWPs are concerned: the caller becomes the only LWP
+//! (`killalllwps(1)`, T27), waits until the others are off their CPUs and their records and stacks are freed, and
+//! starts the new program from the top of its own stack. The process keeps its pid, parent, children, group, exit
+//! signal and usage. A caller that is not the first, or that an exit overtakes, dies like any sibling and never returns
+//! to its program (T28, T29, R38).
 
 use asphodel_core::shim::atomic::Ordering;
 use core::hint::black_box;
@@ -20,24 +21,24 @@ use crate::proc::lwp::{self, current_process};
 use crate::proc::program::Program;
 use crate::proc::spawn;
 use crate::proc::table::Process;
-use crate::proc::{exit, handle, kill, undertaker};
-use crate::sync::service::Service;
-use crate::sync::wait_queue::{self, Manner, Woken};
+use crate::proc::{dead_thread, exit, handle, kill};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::{self, WaitOptions, WaitResult};
 use crate::thread::{self, THREADS, Thread};
 
 /// Replaces the calling process's program by `program`, started with `words` and `number` in the calling LWP, which
-/// becomes the only one and has tid 1. Returns only to say what is wrong. Thread context; blocks until all other LWPs
-/// are gone, killable.
+/// becomes the only one and has tid 1. Returns only on an error. Thread context; blocks until all other LWPs are gone,
+/// killable.
 ///
-/// Values of the old program are not dropped: of its memory only an arena is given back. PS_NOCLDWAIT is turned off, as
-/// for any new program; functions registered with at_exit belong to the system and stay.
+/// Values of the old program are not dropped: of its memory only an arena is freed. PS_NOCLDWAIT is turned off, as for
+/// any new program; functions registered with at_exit belong to the system and stay.
 ///
 /// # Errors
 /// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `ENOMEM`: there is no arena for the new program. `EFAULT`: its
 /// name lies in one. `EBUSY`: the caller holds a mutex guard, a token, a
 /// registration, or has disabled preemption; or it runs an exit hook. Nothing has happened then.
 pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let thread = Thread::current();
     if thread.service_depth.get() > 1 {
         return Errno::EBUSY;
@@ -51,9 +52,9 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
         Ok(prepared) => prepared,
         Err(error) => return error,
     };
-    // It may lie in memory that goes: it is read now, and the compiler may not do so later.
+    // It may lie in memory that is about to be freed, so it is read now, and the compiler must not move the read.
     let program = black_box(*program);
-    let single = match process.gate.become_single() {
+    let single = match process.gate.single_thread() {
         Ok(single) => single,
         Err(leave) => {
             drop((words, memory, room));
@@ -62,33 +63,33 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     };
     observe(|| Event::Exec { pid: process.pid() });
     if !end_the_others(process) {
-        // An exit or a signal was faster: the caller dies at the edge of this service.
+        // An exit or a signal came first: the caller dies at the end of this system call.
         return Errno::EINTR;
     }
     observe(|| Event::Alone { pid: process.pid() });
     release_old_program(process, thread);
     memory.replace_old(process);
     {
-        let mut crew = process.crew.lock();
-        crew.renumber(&THREADS, thread.index);
+        let mut lwps = process.lwps.lock();
+        lwps.renumber(&THREADS, thread.index);
         process.set_program(program, words, number);
     }
-    if process.gate.finish_single(single).is_err() {
+    if process.gate.end_single_threading(single).is_err() {
         return Errno::EINTR;
     }
     observe(|| Event::ExecSuccess { pid: process.pid() });
     room.give_to(thread);
     lwp::set_entry(thread, spawn::run_program, 0);
-    // SAFETY: the calling LWP's own stack; what stands on it belongs to the old program, which does not go on, and to
-    // this function, which keeps nothing there but the service, whose depth `run_entry` takes over.
+    // SAFETY: the calling LWP's own stack; its frames belong to the old program, which does not continue, and to this
+    // function, which keeps nothing there but the section, whose depth `run_entry` takes over.
     unsafe { switch::restart(thread.stack_top(), lwp::run_entry) }
 }
 
-/// A larger stack for the calling LWP, if the new program needs one. Dropped, it is given back.
+/// A larger stack for the calling LWP, if the new program needs one. Dropping it frees it.
 struct Room(Option<Stack>);
 
 impl Room {
-    /// Gets it: here it can still fail.
+    /// Allocates it; this is where it can still fail.
     ///
     /// # Errors
     /// `ENOMEM`.
@@ -102,7 +103,7 @@ impl Room {
         stack.map(|stack| Self(Some(stack))).ok_or(Errno::ENOMEM)
     }
 
-    /// The calling LWP's, from its next start on. The one it stands on is given back at its end.
+    /// Makes it the calling LWP's from its next start on. The present stack is freed when the LWP ends.
     fn give_to(mut self, thread: &Thread) {
         if let Some(stack) = self.0.take() {
             let interrupts = daif::mask();
@@ -122,28 +123,28 @@ impl Drop for Room {
     }
 }
 
-/// Kills all other LWPs and waits until they are off their CPUs. `false`: the caller has been told to die itself.
+/// Kills all other LWPs and waits until they are off their CPUs. Returns `false` if the caller has been killed itself.
 fn end_the_others(process: &'static Process) -> bool {
-    kill::doom_all(process);
+    kill::kill_other_lwps(process);
     if process.gate.is_last_present() {
         return true;
     }
-    let manner = Manner::killable(Reason::Single);
-    process.alone.wait_in(manner, || process.gate.is_last_present()) == Woken::Ready
+    let options = WaitOptions::killable(Reason::SingleThreading);
+    process.siblings_gone.wait_in(options, || process.gate.is_last_present()) == WaitResult::Ready
 }
 
-/// Gives back what the old program leaves besides its memory; the caller is the only LWP.
+/// Releases the old program's resources besides its memory; the caller is the only LWP.
 fn release_old_program(process: &'static Process, thread: &'static Thread) {
-    // No sibling is left that might borrow from these stacks, nor one to give handles back.
-    undertaker::free_corpses(process);
+    // No sibling is left that might borrow from these stacks, or drop a handle.
+    dead_thread::free_dead_lwps(process);
     handle::revoke_all(process);
     // The caller's own may be held by another process, with an LWP asleep in a join. To all who knew the caller by it,
     // it has ended: at its real end there is no handle, and joiners are not looked for.
     handle::revoke(thread);
     wait_queue::wake_all(&thread.lwp.joiners);
     process.auto_reap.store(false, Ordering::Relaxed);
-    lwp::strip(thread);
+    lwp::drop_fp_and_tls(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
-    spawn::give_back_loan(process);
+    spawn::vfork_done(process);
 }

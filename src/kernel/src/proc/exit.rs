@@ -1,16 +1,16 @@
-//! The end of a process: the master's work, step by step.
+//! The end of a process: the exit owner's work, step by step.
 //!
-//! DragonFly's `exit1`, of which these steps have a counterpart here; each says why it stands where it stands. Nothing
-//! is torn down before the election (R30), everything that may block is done while the master still has its stack, and
-//! what remains is done when it has left that (`undertaker`): the process becomes a zombie when nobody of
-//! it is on a CPU (R14).
+//! DragonFly's `exit1`, of which these steps have a counterpart here; each states the reason for its position. Nothing
+//! is torn down before the election (R30), everything that may block is done while the exit owner still has its stack,
+//! and the rest is done when it has left that (`dead_thread`): the process becomes a zombie when none of its LWPs is on
+//! a CPU (R14).
 
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::gate::{Leave, Master};
+use asphodel_core::proc::gate::{ExitOwner, ExitRole};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
@@ -20,28 +20,31 @@ use crate::arch::{mmu, observe};
 use crate::mem::{self, stack};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::table::Process;
-use crate::proc::{adopt, arena, files, handle, hooks, kill, spawn, task_group, trace, undertaker, watchdog};
-use crate::sync::service::Service;
-use crate::sync::wait_queue::Manner;
+use crate::proc::{
+    adopt, arena, dead_thread, files, handle, hooks, kill, spawn, task_group, trace, watchdog,
+};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::WaitOptions;
 use crate::sync::{channel, token};
 use crate::thread::Thread;
 use crate::{emergency_println, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
-    // It may end in the middle of a section without preemption; its end sleeps.
+    // It may end inside a section with preemption disabled, but its exit sleeps.
     Thread::current().preempt_depth.set(0);
     let process = current_process();
     if process.pid() == Pid::INIT {
-        // Before anything is torn down, and before the election: nobody would be left to adopt (T19, R50).
+        // Before anything is torn down, and before the election, because no process would be left to adopt the children
+        // (T19, R50).
         end_of_init(status);
     }
-    if is_master() {
+    if is_exit_owner() {
         finish_without_hooks(process);
     }
     match process.gate.exit() {
-        Leave::Quietly(departure) => lwp::depart(process, Thread::current(), departure),
-        Leave::AsMaster(master) => finish(process, master, status),
+        ExitRole::Thread(thread_exit) => lwp::exit_quietly(process, Thread::current(), thread_exit),
+        ExitRole::Process(exit_owner) => finish(process, exit_owner, status),
     }
 }
 
@@ -56,96 +59,100 @@ fn end_of_init(status: Status) -> ! {
     })
 }
 
-/// Whether the running LWP was elected before: it has panicked, faulted, or asked to end, in a hook.
-pub(crate) fn is_master() -> bool {
-    Thread::current().lwp.master.load(Ordering::Relaxed)
+/// Returns whether the running LWP was elected before: it has panicked, faulted, or asked to end, in a hook.
+pub(crate) fn is_exit_owner() -> bool {
+    Thread::current().lwp.exit_owner.load(Ordering::Relaxed)
 }
 
-/// The master ends the process. Never returns.
-pub(crate) fn finish(process: &'static Process, _duty: Master, status: Status) -> ! {
+/// The exit owner ends the process. Never returns.
+pub(crate) fn finish(process: &'static Process, _duty: ExitOwner, status: Status) -> ! {
     let thread = Thread::current();
     if process.pid() == Pid::INIT {
         end_of_init(status);
     }
-    thread.lwp.master.store(true, Ordering::Relaxed);
+    thread.lwp.exit_owner.store(true, Ordering::Relaxed);
     process.mark(Step::Elected);
-    // First what the parent will be told, so that a look from outside already shows it.
+    // The status for the parent comes first, so that an observer already sees it.
     process.status.set(u32::from(status.word()));
     observe(|| Event::Exit { pid: process.pid(), status });
-    gather(process, thread);
-    // Hooks see a process whose memory and status are whole.
+    stop_siblings(process, thread);
+    // Hooks run while the process's memory and status are intact.
     hooks::run(process.pid(), status);
     process.mark(Step::HooksDone);
-    wind_up(process, thread)
+    release_resources(process, thread)
 }
 
-/// The master has not come back from a hook: the others are left out, all the rest is done. Never returns.
+/// The exit owner has not come back from a hook: the remaining hooks are skipped, everything else is done. Never
+/// returns.
 #[cold]
 pub(crate) fn finish_without_hooks(process: &'static Process) -> ! {
     let thread = Thread::current();
-    gather(process, thread);
+    stop_siblings(process, thread);
     process.mark(Step::HooksDone);
-    wind_up(process, thread)
+    release_resources(process, thread)
 }
 
-/// Ends all other LWPs, takes over what they leave, and ends the peers. May be done again.
-fn gather(process: &'static Process, thread: &Thread) {
-    // Before anything is waited for.
+/// Kills all other LWPs, waits for them, releases what they leave, and ends the peers. May be called again.
+fn stop_siblings(process: &'static Process, thread: &Thread) {
+    // Done before any wait.
     token::give_up_all(thread);
-    channel::withdraw_for_good(thread);
-    // Nobody joins the ones that are present any more, so that a look without the queue's lock is good for a yes.
+    channel::remove_waiter_final(thread);
+    // EXITING is set, so no LWP can be added: `is_last_present` can only change from false to true, and a `true` that
+    // is read without the queue's lock is final.
     let alone = process.gate.is_last_present();
     // From here on exactly one LWP runs code of this process.
     if !alone {
-        kill::doom_all(process);
+        kill::kill_other_lwps(process);
     }
     process.mark(Step::SiblingsTold);
     if !alone && !process.gate.is_last_present() {
         watchdog::watch();
-        let manner = Manner::uninterruptible(Reason::Siblings);
-        let _alone = process.alone.wait_in(manner, || process.gate.is_last_present());
+        let options = WaitOptions::uninterruptible(Reason::Siblings);
+        let _alone = process.siblings_gone.wait_in(options, || process.gate.is_last_present());
     }
     process.mark(Step::Alone);
     observe(|| Event::Alone { pid: process.pid() });
-    // No sibling can run that might borrow from these stacks.
-    undertaker::free_corpses(process);
-    // Nobody is left to use them, nor to give them back.
+    // No sibling can run any more that might borrow from these stacks.
+    dead_thread::free_dead_lwps(process);
+    // No LWP is left that could use them or drop them.
     handle::revoke_all(process);
-    // What they share with this process must outlive them: before anything of it is given away (E6).
+    // The objects that peers share with this process must outlive them, so the peers end before any of it is released
+    // (E6).
     task_group::end_peers(process);
     process.mark(Step::PeersGone);
 }
 
-/// Gives away what the process has, and ends its last LWP.
-fn wind_up(process: &'static Process, thread: &'static Thread) -> ! {
-    // Before the memory, as BSD does; with the last peer gone, whoever shared them uses them no more (T75).
+/// Releases the process's resources and ends its last LWP.
+fn release_resources(process: &'static Process, thread: &'static Thread) -> ! {
+    // Before the memory, as in BSD; with the last peer gone, no process shares them any more (T75).
     files::leave(process);
     give_arena_back(process, thread);
     process.mark(Step::MemoryReleased);
-    // Nothing that is shared is used any more: a spawner that waits for that goes on (D18), and so does a leader (E18).
-    spawn::give_back_loan(process);
+    // Nothing that is shared is used any more: a spawner that waits for a vfork continues (D18), and so does a leader
+    // (E18).
+    spawn::vfork_done(process);
     task_group::leave(process);
-    // After the last LWP that could spawn: the list of children only shrinks (R31).
+    // After the last LWP that could spawn, so the list of children only shrinks (R31).
     adopt::disown_children(process);
     observe(|| Event::Disowned { pid: process.pid() });
     process.mark(Step::ChildrenGivenAway);
     process.drop_words();
     process.mark(Step::LastSwitch);
-    lwp::vanish(process, thread)
+    lwp::leave_cpu(process, thread)
 }
 
-/// No program code runs any more, not even a hook: the process's memory goes, if nobody shares it (T71).
+/// No program code runs any more, not even a hook: frees the process's memory, unless it is shared (T71).
 #[inline]
 fn give_arena_back(process: &Process, thread: &Thread) {
-    // A word that the last LWP is to leave lies in it, perhaps: the others' have been stored.
+    // The word that the last LWP must store may lie in it; the others' words have been stored.
     if mem::arena::contains(thread.lwp.set_address.load(Ordering::Relaxed)) {
-        undertaker::announce_early(thread);
+        dead_thread::announce_early(thread);
     }
     arena::retire(process);
 }
 
-/// The running LWP has been told to die and is at a kill point. The executioner hook of `sync::service`.
-pub(crate) fn execute() -> ! {
+/// The running LWP has a kill pending and is at a kill point. The kill handler of `sync::service`.
+pub(crate) fn die_at_kill_point() -> ! {
     Thread::current().service_depth.set(1);
     let process = current_process();
     match fatal_signal(process) {
@@ -157,12 +164,12 @@ pub(crate) fn execute() -> ! {
 /// The running LWP dies for another one's exec, and has left the gate. If all others have been killed meanwhile, it is
 /// the last one, and the status is what a kill point would have given: the signal, or 0 if they were killed one by one.
 #[cold]
-pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, leave: Leave) -> ! {
+pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, leave: ExitRole) -> ! {
     match leave {
-        Leave::Quietly(departure) => lwp::depart(process, thread, departure),
-        Leave::AsMaster(master) => {
+        ExitRole::Thread(thread_exit) => lwp::exit_quietly(process, thread, thread_exit),
+        ExitRole::Process(exit_owner) => {
             let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
-            finish(process, master, status)
+            finish(process, exit_owner, status)
         }
     }
 }
@@ -179,14 +186,14 @@ const EXTEXIT_SETINT: u32 = 1;
 const EXTEXIT_PROC: u32 = 0;
 const EXTEXIT_LWP: u32 = 1;
 
-/// extexit(2): ends the calling LWP or the calling process, and may store `status` at `address` as it does so.
-/// Returns only to say what is wrong. Thread context.
+/// extexit(2): ends the calling LWP or the calling process, and may store `status` at `address` as it does so. Returns
+/// only on an error. Thread context.
 ///
 /// # Errors
 /// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: `address` is not a writable, aligned
 /// `i32` (T7). The caller goes on, nothing has happened.
 pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let (action, who) = (how & 0xffff, how >> 16);
     if who != EXTEXIT_PROC && who != EXTEXIT_LWP {
         return Errno::EINVAL;
@@ -208,7 +215,7 @@ pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
     }
 }
 
-/// Whether an `i32` can be stored at `address`.
+/// Returns whether an `i32` can be stored at `address`.
 fn is_word(address: usize) -> bool {
     address.is_multiple_of(align_of::<i32>()) && (mmu::is_writable(address) || stack::is_unmapped(address))
 }

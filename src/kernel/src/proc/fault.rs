@@ -1,8 +1,8 @@
 //! Faults and panics of programs: they end their process, not the system (DESIGN, decision 11).
 //!
-//! The parent sees a signal status: SIGSEGV for memory and stack overflow, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGABRT
-//! for a panic. The cause goes to the console with registers and backtrace. What happens while a kernel lock may be
-//! held, or with interrupts masked, is the kernel's own fault and ends the system.
+//! The parent sees a signal status: SIGSEGV for memory and stack overflow, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGABRT for
+//! a panic. The cause is printed on the console with registers and backtrace. A fault while a kernel lock may be held,
+//! or with interrupts masked, is a kernel bug and ends the system.
 
 use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
@@ -26,7 +26,7 @@ use crate::thread::lazy::{self, Touch, Toucher};
 /// The kernel's exception hooks.
 pub(crate) static HOOKS: Hooks = Hooks { irq, fault, room, fp: first_fp_use, preempt };
 
-/// The signal that tells a waiter of a fault.
+/// Returns the signal that reports a fault to a waiter.
 fn signal_of(kind: FaultKind) -> Signal {
     match kind {
         FaultKind::NullAccess
@@ -41,13 +41,13 @@ fn signal_of(kind: FaultKind) -> Signal {
     }
 }
 
-/// Whether the running thread can end without taking a lock of the kernel with it: those mask interrupts. Sections
+/// Returns whether the running thread can end without leaving a kernel lock locked: those mask interrupts. Sections
 /// without preemption are the programs' own.
 fn can_die(thread: &Thread) -> bool {
     thread.is_lwp()
 }
 
-/// Which LWP it is, for the console.
+/// Identifies the LWP, for the console.
 struct Who<'a>(&'a Thread);
 
 impl fmt::Display for Who<'_> {
@@ -57,13 +57,14 @@ impl fmt::Display for Who<'_> {
             f,
             "asphodel: pid {} tid {} ({})",
             process.pid(),
-            self.0.lwp.member.tid(),
+            self.0.lwp.list_entry.tid(),
             process.program().name
         )
     }
 }
 
-/// Where the loaded program lies that has this address, if one has: its file's addresses begin there.
+/// Returns the base of the loaded program that contains this address, if there is one: its file's addresses begin
+/// there.
 struct LoadedAt(usize);
 
 impl fmt::Display for LoadedAt {
@@ -75,7 +76,7 @@ impl fmt::Display for LoadedAt {
     }
 }
 
-/// Hook: an interrupt of a thread. `true`: preempt it.
+/// Hook: an interrupt of a thread. Returns `true` to preempt it.
 fn irq(frame: &mut TrapFrame) -> bool {
     let reschedule = interrupt::handle(frame);
     if dies_on_return(Thread::current()) && !frame.irq_masked() {
@@ -84,10 +85,10 @@ fn irq(frame: &mut TrapFrame) -> bool {
     reschedule
 }
 
-/// Kill point (c): a doomed LWP in program code.
+/// Kill point (c): an LWP with a kill pending is in program code.
 #[inline]
 fn dies_on_return(thread: &Thread) -> bool {
-    service::is_doomed(thread)
+    service::is_kill_pending(thread)
         && thread.service_depth.get() == 0
         && thread.preempt_depth.get() == 0
         && thread.is_lwp()
@@ -96,7 +97,7 @@ fn dies_on_return(thread: &Thread) -> bool {
 /// Hook: the second half of a preempting interrupt, on the thread's own stack, interrupts masked.
 fn preempt() {
     interrupt::preempt();
-    // It may have been doomed while it was off its CPU, where no interrupt could reach it.
+    // It may have been killed while it was off its CPU, where no interrupt could reach it.
     if dies_on_return(Thread::current()) {
         end_at_kill_point(0);
     }
@@ -125,13 +126,14 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
     frame.redirect(end_by_signal, u64::from(signal_of(fault.kind).number()));
 }
 
-/// Its stack is full: it dies on another one. If there is none, on its own from the top: it never returns.
+/// Its stack is full, so it dies on another one. If there is none, it uses its own from the top, because it never
+/// returns.
 fn move_to_another_stack(frame: &mut TrapFrame, thread: &Thread) {
     let top = thread.replace_stack(Cpu::this());
     frame.set_sp(top.map_or_else(|| thread.stack_top() as u64, |top| top as u64));
 }
 
-/// The interrupted code touches `address`, where nothing is mapped: if that is a page of a lazy stack, it is mapped.
+/// The interrupted code touches `address`, where nothing is mapped: maps the page if it is one of a lazy stack.
 #[cold]
 fn touch_stack(frame: &TrapFrame, address: usize) -> Touch {
     let (cpu, thread) = (Cpu::this(), Thread::current());
@@ -158,7 +160,7 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
     }
 }
 
-/// Where a faulting LWP goes on.
+/// The continuation of a faulting LWP.
 extern "C" fn end_by_signal(number: u64) -> ! {
     Thread::current().service_depth.set(1);
     observe(|| Event::Fault { pid: lwp::current_process().pid() });
@@ -166,11 +168,11 @@ extern "C" fn end_by_signal(number: u64) -> ! {
     exit::exit_process(Status::signaled(signal))
 }
 
-/// Where a doomed LWP goes on.
+/// The continuation of an LWP with a kill pending.
 extern "C" fn end_at_kill_point(_argument: u64) -> ! {
     Thread::current().service_depth.set(1);
     crate::arch::daif::unmask();
-    service::execute()
+    service::die_at_kill_point()
 }
 
 /// Hook: the running thread has used a floating-point register for the first time.
@@ -185,7 +187,7 @@ fn first_fp_use(frame: &mut TrapFrame) {
     let state = fallible::boxed(FpState::new());
     thread.service_depth.set(depth);
     let Some(state) = state.map(Box::into_raw) else {
-        // As any allocation that fails where nobody can be told.
+        // As for any failed allocation that cannot be reported.
         crate::println!("{} ends: there is no memory for its floating-point registers", Who(thread));
         frame.align_sp();
         return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
@@ -197,7 +199,7 @@ fn first_fp_use(frame: &mut TrapFrame) {
     unsafe { &*state }.restore();
 }
 
-/// A Rust panic: ends the process if an LWP panicked in a place where it can die, else returns.
+/// A Rust panic: ends the process if an LWP panicked in a place where it can die, otherwise returns.
 pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
     if crate::arch::cpu::thread_pointer() == 0 || masked {
         return;

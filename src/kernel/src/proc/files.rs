@@ -1,12 +1,12 @@
-//! Files as processes have them: the file system, descriptors, and the console behind the first three of those.
+//! The files of processes: the file system, descriptors, and the console behind the first three of those.
 //!
-//! What is decided is decided by `asphodel_core::fs`; all of it lies behind one mutex. A process gets its table when it
-//! opens or uses something first, with 0, 1 and 2 for the console, so that those which never do cost nothing. A new process
-//! inherits nothing, except that a peer shares its leader's table (T74), which goes with the last of them. Descriptors are
-//! closed by the master, when nobody of the process can use them any more.
+//! The rules are those of `asphodel_core::fs`; all of it is behind one mutex. A process gets its table when it first
+//! opens or uses a file, with 0, 1 and 2 for the console, so that a process without files costs nothing. A new process
+//! inherits nothing, except that a peer shares its leader's table (T74), which is freed with the last of them. The exit
+//! owner closes the descriptors, when no LWP of the process can use them any more.
 //!
-//! Buffers are touched before the mutex is taken: a program that hands over memory that is not there ends as it would for
-//! any access, and takes no lock with it.
+//! Buffers are touched before the mutex is taken: a program that passes memory that is not mapped ends as it would for
+//! any access, without holding a lock.
 
 use asphodel_core::errno::Errno;
 use asphodel_core::fs::Files;
@@ -18,8 +18,8 @@ use crate::mem::heap;
 use crate::proc::lwp::current_process;
 use crate::proc::table::{PROCESSES, Process};
 use crate::sync::Mutex;
-use crate::sync::service::Service;
-use crate::time::wall;
+use crate::sync::service::KernelSection;
+use crate::time::realtime;
 use crate::{console, input};
 
 /// Files may have this part of the heap.
@@ -39,14 +39,14 @@ pub(crate) fn init() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Does `work` with all files. What is allocated is the kernel's, not a program's: in a service. Blocks.
+/// Calls `work` with all files, in a section: its allocations are the kernel's, not a program's. Blocks.
 fn with_files<T>(work: impl FnOnce(&mut Files) -> Result<T, Errno>) -> Result<T, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let mut files = FILES.lock();
     work(files.as_mut().expect("there are files before there are processes"))
 }
 
-/// Does `work` with all files and the calling process's table. Blocks.
+/// Calls `work` with all files and the calling process's table. Blocks.
 fn with_table<T>(work: impl FnOnce(&mut Files, TableNumber) -> Result<T, Errno>) -> Result<T, Errno> {
     with_files(|files| {
         let table = table_of(files, current_process())?;
@@ -54,7 +54,8 @@ fn with_table<T>(work: impl FnOnce(&mut Files, TableNumber) -> Result<T, Errno>)
     })
 }
 
-/// The table of a process, which gets one if it has none: a peer its leader's, which is there as long as it has peers.
+/// Returns the table of a process, which gets one if it has none: a peer its leader's, which exists as long as it has
+/// peers.
 fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> {
     if process.descriptors.get() == 0 {
         let table = match process.leader.get() {
@@ -70,7 +71,7 @@ fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> 
     Ok(process.descriptors.get())
 }
 
-/// The process has no descriptors any more. Its master; blocks.
+/// Drops the process's descriptors. Called by its exit owner; blocks.
 #[inline]
 pub(super) fn leave(process: &Process) {
     let table = process.descriptors.get();
@@ -102,7 +103,7 @@ pub fn add(path: &str, contents: &'static [u8]) -> Result<(), Errno> {
 /// # Errors
 /// `ENOENT`, `ENOTDIR`, `EISDIR`, `EEXIST`, `ENAMETOOLONG`, `EINVAL`, `EMFILE`, `ENOMEM`.
 pub fn open(path: &str, flags: OpenFlags) -> Result<Descriptor, Errno> {
-    with_table(|files, table| files.open(table, path, flags, wall::realtime_ns()))
+    with_table(|files, table| files.open(table, path, flags, realtime::realtime_ns()))
 }
 
 /// close(2). Blocks.
@@ -149,7 +150,7 @@ pub fn read(descriptor: Descriptor, buffer: &mut [u8]) -> Result<usize, Errno> {
 pub fn write(descriptor: Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     touch_readable(bytes);
     if let Some(count) =
-        with_table(|files, table| files.write(table, descriptor, bytes, wall::realtime_ns()))?
+        with_table(|files, table| files.write(table, descriptor, bytes, realtime::realtime_ns()))?
     {
         return Ok(count);
     }
@@ -186,7 +187,7 @@ pub fn stat_inode(inode: Inode) -> Result<Stat, Errno> {
 /// # Errors
 /// Those of every path; `EISDIR`.
 pub fn unlink(path: &str) -> Result<(), Errno> {
-    with_files(|files| files.tree.unlink(path, wall::realtime_ns()))
+    with_files(|files| files.tree.unlink(path, realtime::realtime_ns()))
 }
 
 /// mkdir(2). Blocks.
@@ -194,7 +195,7 @@ pub fn unlink(path: &str) -> Result<(), Errno> {
 /// # Errors
 /// Those of every path; `EEXIST`, `ENOMEM`.
 pub fn make_directory(path: &str) -> Result<(), Errno> {
-    with_files(|files| files.tree.make_directory(path, wall::realtime_ns()))
+    with_files(|files| files.tree.make_directory(path, realtime::realtime_ns()))
 }
 
 /// rmdir(2). Blocks.
@@ -202,7 +203,7 @@ pub fn make_directory(path: &str) -> Result<(), Errno> {
 /// # Errors
 /// Those of every path; `ENOTEMPTY`, `EBUSY`.
 pub fn remove_directory(path: &str) -> Result<(), Errno> {
-    with_files(|files| files.tree.remove_directory(path, wall::realtime_ns()))
+    with_files(|files| files.tree.remove_directory(path, realtime::realtime_ns()))
 }
 
 /// Calls `each` with every name in an open directory, by name, and what it names, until that says `false`. `each` is short,
@@ -219,7 +220,7 @@ pub fn list(descriptor: Descriptor, mut each: impl FnMut(&str, Inode, Kind) -> b
     })
 }
 
-/// Files, tables of descriptors, and bytes of memory: all that there is of them. For tests and `free`. Blocks.
+/// Returns the number of files, tables of descriptors, and bytes of memory. For tests and `free`. Blocks.
 #[must_use]
 pub fn figures() -> (usize, usize, u64) {
     with_files(|files| Ok((files.open_files(), files.tables(), files.tree.used()))).unwrap_or_default()
@@ -237,7 +238,7 @@ fn read_console(buffer: &mut [u8]) -> Result<usize, Errno> {
     Ok(count)
 }
 
-/// Makes sure that a buffer can be written, by doing so. In program code.
+/// Checks that a buffer can be written, by writing to it. In program code.
 pub(crate) fn touch(buffer: &mut [u8]) {
     let length = buffer.len();
     for at in (0..length).step_by(PAGE_SIZE).chain(length.checked_sub(1)) {
@@ -247,7 +248,7 @@ pub(crate) fn touch(buffer: &mut [u8]) {
     }
 }
 
-/// Makes sure that bytes can be read, by doing so. In program code.
+/// Checks that bytes can be read, by reading them. In program code.
 pub(crate) fn touch_readable(bytes: &[u8]) {
     let length = bytes.len();
     for at in (0..length).step_by(PAGE_SIZE).chain(length.checked_sub(1)) {

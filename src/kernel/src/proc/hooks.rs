@@ -1,8 +1,8 @@
 //! Functions that are called for each process that ends: event handlers of subsystems, then at_exit hooks.
 //!
 //! at_exit(9), and the `process_exit` event of EVENTHANDLER(9), whose handlers have priorities and run first (T50).
-//! Called by the master alone, once each (T22), while the process's memory is whole (T49). The registries may change
-//! meanwhile, and what is called may block (R29): the walk is that of `asphodel_core::proc::hooks`.
+//! Called by the exit owner alone, once each (T22), while the process's memory is intact (T49). The registries may
+//! change meanwhile, and the functions may block (R29): the walk is that of `asphodel_core::proc::hooks`.
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +13,7 @@ use asphodel_core::proc::status::Status;
 
 use crate::arch::lock::InterruptLock;
 use crate::proc::watchdog;
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 
 /// Most functions of each kind at a time.
 pub const MAX_HOOKS: usize = 64;
@@ -25,7 +25,7 @@ pub type Hook = fn(Pid, Status);
 /// A handler of the event `process_exit`: as a [`Hook`], with an argument of its own first.
 pub type ExitHandler = fn(usize, Pid, Status);
 
-/// A function and its argument, told apart by both.
+/// A function and its argument, which together identify an entry.
 #[derive(Clone, Copy, Debug)]
 struct Call<F> {
     function: F,
@@ -73,7 +73,7 @@ where
     }
 
     fn add(&self, priority: i32, call: Call<F>) -> Result<(), Errno> {
-        let _service = Service::enter();
+        let _section = KernelSection::enter();
         let mut registry = self.registry.lock();
         registry.add(priority, call).map_err(|refused| match refused {
             Refused::Exists => Errno::EEXIST,
@@ -84,16 +84,16 @@ where
     }
 
     fn remove(&self, call: &Call<F>) -> usize {
-        let _service = Service::enter();
+        let _section = KernelSection::enter();
         let mut registry = self.registry.lock();
         let removed = registry.remove(call);
         self.count.fetch_sub(removed as u32, Ordering::Relaxed);
         removed
     }
 
-    /// Hands every entry to `call`, without the lock.
+    /// Passes every entry to `call`, without the lock.
     fn walk(&self, call: impl Fn(Call<F>)) {
-        // Whoever registers while an exit begins may come too late for it.
+        // A function that is registered while an exit begins may come too late for it.
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -108,7 +108,7 @@ where
     }
 }
 
-/// Registers `hook` behind all others. One that is registered while an exit calls hooks is called by that exit, too.
+/// Registers `hook` after all others. A hook that is registered while an exit calls hooks is called by that exit, too.
 /// Thread context; never blocks.
 ///
 /// # Errors
@@ -137,7 +137,7 @@ pub fn off_process_exit(handler: ExitHandler, argument: usize) -> usize {
     HANDLERS.remove(&Call { function: handler, argument })
 }
 
-/// Calls all functions for a process. The master, thread context.
+/// Calls all functions for a process. Called by the exit owner, in thread context.
 pub(crate) fn run(pid: Pid, status: Status) {
     HANDLERS.walk(|call| (call.function)(call.argument, pid, status));
     HOOKS.walk(|call| (call.function)(pid, status));

@@ -1,7 +1,8 @@
-//! Killing: dooming LWPs, and signals as far as there are any.
+//! Killing: setting the kill flags of LWPs, and the signals that are supported.
 //!
-//! A doomed LWP dies at its next kill point. The flag is set first, then the sleep is ended if a kill may end it, then
-//! the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::doom`). Nobody is unwound, no lock dies.
+//! An LWP with a kill pending dies at its next kill point. The flag is set first, then the sleep is ended if a kill may
+//! end it, then the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::kill_flag`). No stack is unwound,
+//! and no lock stays locked.
 
 use asphodel_core::shim::atomic::{Ordering, fence};
 
@@ -9,7 +10,7 @@ use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::signal::{Default, Signal};
-use asphodel_core::thread::doom;
+use asphodel_core::thread::kill_flag;
 use asphodel_core::thread::park::Unpark;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::Selector;
@@ -19,34 +20,34 @@ use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
 use crate::proc::table::{PROCESSES, Process};
 use crate::sched::{MESSAGE, ready};
-use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, Woken};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::{WaitOptions, WaitResult};
 use crate::thread::{THREADS, Thread};
 use crate::time;
 
-/// LWPs that are doomed under one hold of the crew's lock.
+/// LWPs that are killed under one acquisition of the LWP list's lock.
 const BATCH: usize = 16;
 
-/// Tells every LWP of `process` but the caller to die. LWPs made later are refused by the gate, or find themselves
-/// doomed. Thread context; never blocks.
-pub(crate) fn doom_all(process: &Process) {
-    // A killer of the same process stays one that a later signal can doom.
+/// Kills every LWP of `process` but the caller. LWPs created later are refused by the gate, or start with a kill
+/// pending. Thread context; never blocks.
+pub(crate) fn kill_other_lwps(process: &Process) {
+    // A killer of the same process stays in the live list, so that a later signal can kill it.
     let me = Some(Thread::current()).filter(|me| me.lwp.process.get() == process.slot).map(|me| me.index);
     let mut more = true;
     while more {
         let mut wake = heapless::Vec::<u32, BATCH>::new();
-        let mut crew = process.crew.lock();
+        let mut lwps = process.lwps.lock();
         while !wake.is_full() {
-            let Some(index) = crew.doom_next(&THREADS, me) else {
+            let Some(index) = lwps.mark_next_killed(&THREADS, me) else {
                 more = false;
                 break;
             };
-            if doom(THREADS.get(index)) == Unpark::Enqueue {
+            if post_kill(THREADS.get(index)) == Unpark::Enqueue {
                 let stored = wake.push(index);
                 debug_assert!(stored.is_ok(), "the loop stops when it is full");
             }
         }
-        drop(crew);
+        drop(lwps);
         for index in &wake {
             ready::enqueue(*index);
         }
@@ -54,10 +55,10 @@ pub(crate) fn doom_all(process: &Process) {
     ready::check_preemption();
 }
 
-/// Tells one LWP to die. Under its crew's lock, so that it cannot be gone.
-fn doom(thread: &Thread) -> Unpark {
+/// Kills one LWP. Called under its LWP list's lock, so that it cannot be gone.
+fn post_kill(thread: &Thread) -> Unpark {
     observe(|| Event::LwpKill { thread: thread.index });
-    let unpark = doom::doom(&thread.doomed, &thread.park);
+    let unpark = kill_flag::post_kill(&thread.kill_flag, &thread.park);
     if unpark == Unpark::Nothing {
         interrupt(thread);
     }
@@ -73,16 +74,16 @@ fn interrupt(thread: &Thread) {
     }
 }
 
-/// Marks the calling LWP, too, as doomed: it dies at the edge of the service it is in.
-fn doom_self() {
-    Thread::current().doomed.set();
+/// Sets the calling LWP's own kill flag: it dies at the end of the system call it is in.
+fn set_own_kill_flag() {
+    Thread::current().kill_flag.set();
 }
 
-/// kill(2): sends `signal` to the process `pid`; 0 only looks whether there is one. Thread context; never blocks.
+/// kill(2): sends `signal` to the process `pid`; 0 only checks that it exists. Thread context; never blocks.
 ///
 /// Pid 0 means all of the caller's group, itself included; -1 all processes but process 1 and the caller; a number
 /// below that all of the group with that number negated. Processes of a group that are zombies do not count, and
-/// process 1 is passed over. A process that a member of the group is just spawning is a member, too: none escapes.
+/// process 1 is skipped. A process that a member of the group is just spawning is a member, too: none escapes.
 ///
 /// A fatal signal ends a process with that signal in its status. A zombie that is named by its pid, or a process that
 /// is exiting already, takes any signal without effect (T25, T136). Process 1 takes no fatal signal.
@@ -91,20 +92,20 @@ fn doom_self() {
 /// `EINVAL`: no such signal. `ESRCH`: no such process, or it has been reaped; or none that has not ended.
 /// `EOPNOTSUPP`: a stop or continue signal.
 pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let signal = match signal {
         0 => None,
         number => Some(Signal::new(number).ok_or(Errno::EINVAL)?),
     };
     let caller = crate::proc::lwp::current_process();
-    let reached = match Selector::from_raw(pid.raw(), caller.kin.group())? {
+    let reached = match Selector::from_raw(pid.raw(), caller.family.group())? {
         Selector::Process(pid) => PROCESSES.find(pid).is_some_and(|process| {
             send(&process, signal);
             true
         }),
         Selector::Group(group) => {
-            announce_to_newcomers(group, signal);
-            send_to_all(signal, |process| process.kin.group() == group)
+            publish_group_signal(group, signal);
+            send_to_all(signal, |process| process.family.group() == group)
         }
         Selector::Any => send_to_all(signal, |process| process.slot != caller.slot),
     };
@@ -130,7 +131,8 @@ pub fn killpg(group: Pid, signal: i32) -> Result<(), Errno> {
     kill(Pid::from_raw(-group.raw()), signal)
 }
 
-/// Sends `signal` to all that `matches` selects of those that have not ended, but process 1. Whether there are any.
+/// Sends `signal` to all processes that `matches` selects of those that have not ended, except process 1. Returns
+/// whether there are any.
 fn send_to_all(signal: Option<Signal>, matches: impl Fn(&Process) -> bool) -> bool {
     let alive = |process: &Process| process.pid() != Pid::INIT && !process.gate.view().zombie;
     let mut reached = false;
@@ -141,14 +143,15 @@ fn send_to_all(signal: Option<Signal>, matches: impl Fn(&Process) -> bool) -> bo
     reached
 }
 
-/// [`deliver`], if there is a signal to deliver.
+/// Calls [`deliver`] if there is a signal to deliver.
 fn send(process: &Process, signal: Option<Signal>) {
     if let Some(signal) = signal {
         deliver(process, signal);
     }
 }
 
-/// Does to `process` what `signal` does by default: ends it, unless it is process 1, or is recorded. Never blocks.
+/// Applies the default action of `signal` to `process`: ends it, unless it is process 1, or records the signal. Never
+/// blocks.
 pub(crate) fn deliver(process: &Process, signal: Signal) {
     observe(|| Event::SignalSend { pid: process.pid(), signal });
     match signal.default_action() {
@@ -158,26 +161,26 @@ pub(crate) fn deliver(process: &Process, signal: Signal) {
     }
 }
 
-/// Leaves word of a fatal signal with the founder of `group`, before the members are walked: a process that comes into
-/// the group meanwhile either is seen by that walk, or sees the word (RFPGLOCK).
-fn announce_to_newcomers(group: Pid, signal: Option<Signal>) {
+/// Publishes a fatal signal in the record of the founder of `group`, before the members are walked: a process that
+/// joins the group meanwhile either is seen by that walk, or sees the published word (RFPGLOCK).
+fn publish_group_signal(group: Pid, signal: Option<Signal>) {
     let Some(signal) = signal.filter(|signal| matches!(signal.default_action(), Default::Kill { .. })) else {
         return;
     };
-    if let Some(founder) = PROCESSES.hold_slot(group.slot()).filter(|founder| founder.pid() == group) {
+    if let Some(founder) = PROCESSES.find_slot(group.slot()).filter(|founder| founder.pid() == group) {
         let next =
             |word: u64| Some((word >> u8::BITS).wrapping_add(1) << u8::BITS | u64::from(signal.number()));
         let _previous = founder.group_kill.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
     }
 }
 
-/// `process`, which look-ups find from now on and which has not run, has come into its group: a fatal signal that the
-/// group was sent since it was chosen, or since the birth of the member that spawned it, is for it, too.
-pub(crate) fn hear_group(process: &Process) {
-    // Pairs with `announce_to_newcomers`: its word comes before its walk, our being found before this look.
+/// `process`, which is findable from now on and has not run, has joined its group: a fatal signal that the group was
+/// sent since it was chosen, or since the birth of the member that spawned it, applies to it, too.
+pub(crate) fn recheck_group_signal(process: &Process) {
+    // Pairs with `publish_group_signal`: there the word precedes the walk, here becoming findable precedes this load.
     fence(Ordering::SeqCst);
-    let word = process.group_word();
-    if word != process.group_heard.get()
+    let word = process.group_signal_word();
+    if word != process.group_signal_seen.get()
         && let Some(signal) = Signal::new(i32::from(word as u8))
     {
         end(process, signal);
@@ -193,29 +196,29 @@ pub(crate) fn end(process: &Process, signal: Signal) {
     if !first || process.gate.is_exiting() {
         return;
     }
-    doom_all(process);
+    kill_other_lwps(process);
     if Thread::current().lwp.process.get() == process.slot {
-        doom_self();
+        set_own_kill_flag();
     }
 }
 
 /// Kills one LWP of the calling process, by its number: it leaves at its next kill point. Thread context.
 ///
 /// # Errors
-/// `ESRCH`: there is no LWP with this number (any more, T97).
+/// `ESRCH`: there is no LWP with this number, or it has left (T97).
 pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let process = crate::proc::lwp::current_process();
-    let crew = process.crew.lock();
-    let found = THREADS.get(crew.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
-    let wake = doom(found);
-    drop(crew);
-    ready::settle(found.index, wake);
+    let lwps = process.lwps.lock();
+    let found = THREADS.get(lwps.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
+    let wake = post_kill(found);
+    drop(lwps);
+    ready::complete_unpark(found.index, wake);
     ready::check_preemption();
     Ok(())
 }
 
-/// Records `signal` as pending and wakes those who wait for it. Any context.
+/// Records `signal` as pending and wakes its waiters. Any context.
 fn post(process: &Process, signal: Signal) {
     process.pending.post(signal);
     process.signalled.wake_all();
@@ -227,7 +230,7 @@ fn post(process: &Process, signal: Signal) {
 /// # Errors
 /// `ETIMEDOUT` after `timeout` nanoseconds; `EINTR` if the caller is being killed.
 pub fn sigwait(set: u32, timeout: Option<u64>) -> Result<Signal, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let process = crate::proc::lwp::current_process();
     let mut taken = None;
     let take = || {
@@ -235,9 +238,9 @@ pub fn sigwait(set: u32, timeout: Option<u64>) -> Result<Signal, Errno> {
         taken.is_some()
     };
     let deadline = timeout.map_or(NEVER, time::deadline_after);
-    match process.signalled.wait_in(Manner::killable(Reason::Signal).until(deadline), take) {
-        Woken::Ready => taken.ok_or(Errno::EINTR),
-        Woken::TimedOut => Err(Errno::ETIMEDOUT),
-        Woken::Killed => Err(Errno::EINTR),
+    match process.signalled.wait_in(WaitOptions::killable(Reason::Signal).until(deadline), take) {
+        WaitResult::Ready => taken.ok_or(Errno::EINTR),
+        WaitResult::TimedOut => Err(Errno::ETIMEDOUT),
+        WaitResult::Killed => Err(Errno::EINTR),
     }
 }

@@ -1,15 +1,15 @@
-//! LWPs: making them, and their way to the end.
+//! LWPs: their creation, and their way to the end.
 //!
-//! A new LWP is counted by the gate and put into the crew in one step under the crew's lock, last of all, so that the
-//! master, who takes that lock after its election, finds every LWP there is (R7, D32). On its way out an LWP leaves
-//! the crew, and then nothing may block any more.
+//! A new LWP is counted by the gate and put into the LWP list in one step under the list's lock, last of all, so that
+//! the exit owner, which takes that lock after its election, finds every LWP (R7, D32). On its way out an LWP leaves
+//! the list, and after that it must not block.
 
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
-use asphodel_core::proc::gate::{CreateRefused, Departure, Leave};
+use asphodel_core::proc::gate::{CreateRefused, ExitRole, ThreadExit};
 use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 
@@ -18,40 +18,40 @@ use crate::cpu::Cpu;
 use crate::mem::inject;
 use crate::proc::handle::LwpHandle;
 use crate::proc::table::{PROCESSES, Process};
-use crate::proc::{exit, undertaker};
+use crate::proc::{dead_thread, exit};
 use crate::sched::{ready, switch};
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 use crate::sync::{channel, token};
 use crate::thread::{Held, THREADS, Thread, ThreadAttributes, stack};
 
-/// What a new LWP is to be like: priority, CPUs, stack size.
+/// The attributes of a new LWP: priority, CPUs, stack size.
 pub type LwpAttributes = ThreadAttributes;
 
 /// An LWP's entry: gets the argument, returns the result for a join.
 pub type Entry = fn(usize) -> usize;
 
-/// The running LWP's process. Only for LWPs.
+/// Returns the running LWP's process. Called by LWPs only.
 #[inline(always)]
 pub(crate) fn current_process() -> &'static Process {
     process_of(Thread::current())
 }
 
-/// The process of an LWP.
+/// Returns the process of an LWP.
 #[inline(always)]
 fn process_of(lwp: &Thread) -> &'static Process {
     PROCESSES.get(lwp.lwp.process.get())
 }
 
-/// Which LWP of its process a new one is.
+/// The position of a new LWP in its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Birth {
-    /// The first: counted since the gate exists; it has no handle.
+    /// The first: it is counted from the start and has no handle.
     First,
-    /// One more, with a handle.
+    /// A further one, with a handle.
     Sibling,
 }
 
-/// Makes an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Interrupts masked, on `cpu`.
+/// Creates an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Interrupts masked, on `cpu`.
 ///
 /// # Errors
 /// `ENOMEM`; `EAGAIN`: the process is ending (T41), or it or its tenant has too many LWPs. Nothing is left behind (T96).
@@ -67,17 +67,17 @@ pub(crate) fn create(
     let held = if birth == Birth::First { Held::ByItself } else { Held::ByHandle };
     let thread = create_thread(cpu, process, attributes, held)?;
     set_entry(thread, entry, argument);
-    // The LWP's record holds its process's, and gives it back last of all (R44, T91).
-    thread.lwp.process.set(process.hold().keep().slot);
+    // The LWP's record keeps a reference to its process's, and drops it last of all (R44, T91).
+    thread.lwp.process.set(process.get_ref().into_raw().slot);
     let admitted = {
-        let mut crew = process.crew.lock_masked();
+        let mut lwps = process.lwps.lock_masked();
         let admitted = if birth == Birth::First { Ok(()) } else { process.gate.create() };
         if admitted.is_ok() {
-            crew.admit(&THREADS, thread.index);
+            lwps.insert(&THREADS, thread.index);
             observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
-            // A kill that is under way has a sender that may have walked the crew already.
+            // The sender of a kill that is in progress may have walked the LWP list already.
             if process.fatal.load(Ordering::Relaxed) != 0 {
-                thread.doomed.set();
+                thread.kill_flag.set();
             }
         }
         admitted
@@ -86,13 +86,13 @@ pub(crate) fn create(
         Ok(()) => Ok(thread),
         Err(CreateRefused::Ending | CreateRefused::TooMany) => {
             observe(|| Event::LwpRefused { pid: process.pid(), thread: thread.index });
-            undertaker::dispose(cpu, process, thread, held);
+            dead_thread::dispose(cpu, process, thread, held);
             Err(Errno::EAGAIN)
         }
     }
 }
 
-/// A thread for a new LWP of `process`, which is charged with it: disposing of it takes the charge back. Interrupts
+/// Creates a thread for a new LWP of `process`, which is charged with it; its disposal undoes the charge. Interrupts
 /// masked, on `cpu`.
 #[inline(always)]
 fn create_thread(
@@ -115,14 +115,14 @@ fn create_thread(
     created
 }
 
-/// Says what `thread` calls next. Its creator, or the LWP itself.
+/// Sets what `thread` calls next. Called by its creator, or the LWP itself.
 #[inline]
 pub(crate) fn set_entry(thread: &Thread, entry: Entry, argument: usize) {
     thread.lwp.entry.set(entry as usize as u64);
     thread.lwp.argument.set(argument as u64);
 }
 
-/// First thing an LWP runs.
+/// The first function that an LWP runs.
 extern "C" fn start(_argument: usize) -> ! {
     let thread = Thread::current();
     observe(|| Event::LwpStart { pid: process_of(thread).pid(), thread: thread.index });
@@ -137,7 +137,7 @@ pub(crate) extern "C" fn run_entry() -> ! {
 
 #[inline(always)]
 fn run_entry_of(thread: &'static Thread) -> ! {
-    // SAFETY: whoever set it stored an `Entry`.
+    // SAFETY: `set_entry` stored an `Entry`.
     let entry = unsafe { core::mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
     let argument = thread.lwp.argument.get() as usize;
     leave_kernel(thread);
@@ -148,115 +148,116 @@ fn run_entry_of(thread: &'static Thread) -> ! {
     leave(thread, Status::exited(0))
 }
 
-/// The edge between `start` and program code: a kill point. An LWP that is doomed before it ran dies here.
+/// The edge between `start` and program code: a kill point. An LWP that was killed before it ran dies here.
 #[inline(always)]
 fn leave_kernel(thread: &Thread) {
     thread.service_depth.set(0);
-    // As at the edge of every service: first the depth, then the test.
+    // As at the end of every section: first the depth, then the test.
     compiler_fence(Ordering::SeqCst);
-    if crate::sync::service::is_doomed(thread) {
+    if crate::sync::service::is_kill_pending(thread) {
         thread.service_depth.set(1);
-        crate::sync::service::execute();
+        crate::sync::service::die_at_kill_point();
     }
 }
 
-/// The edge on the way back, for good.
+/// The edge on the way back, which is passed once.
 #[inline(always)]
 fn enter_kernel(thread: &Thread) {
     cpu::probe_stack();
     thread.service_depth.set(1);
 }
 
-/// The running LWP ends by itself. If it is the last one, the process ends with `status` (T12, T15, T16).
+/// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn leave(thread: &'static Thread, status: Status) -> ! {
     thread.preempt_depth.set(0);
     let process = process_of(thread);
-    if thread.lwp.master.load(Ordering::Relaxed) {
+    if thread.lwp.exit_owner.load(Ordering::Relaxed) {
         exit::finish_without_hooks(process);
     }
-    match process.gate.leave() {
-        Leave::Quietly(departure) => depart(process, thread, departure),
-        Leave::AsMaster(master) => exit::finish(process, master, status),
+    match process.gate.thread_exit() {
+        ExitRole::Thread(thread_exit) => exit_quietly(process, thread, thread_exit),
+        ExitRole::Process(exit_owner) => exit::finish(process, exit_owner, status),
     }
 }
 
-/// The running LWP leaves without touching the process.
+/// The running LWP exits, and the process continues or is torn down by another LWP.
 #[inline(always)]
-pub(crate) fn depart(process: &Process, thread: &'static Thread, _duty: Departure) -> ! {
+pub(crate) fn exit_quietly(process: &Process, thread: &'static Thread, _duty: ThreadExit) -> ! {
     token::give_up_all(thread);
-    channel::withdraw_for_good(thread);
-    vanish(process, thread)
+    channel::remove_waiter_final(thread);
+    leave_cpu(process, thread)
 }
 
-/// The end of every LWP: what it has left besides its stack and its record goes, and it is never seen again.
+/// The end of every LWP: frees everything but its stack and its record, and switches away for good.
 #[inline(always)]
-pub(crate) fn vanish(process: &Process, thread: &'static Thread) -> ! {
+pub(crate) fn leave_cpu(process: &Process, thread: &'static Thread) -> ! {
     daif::mask_for_good();
-    quit_crew(process, thread);
-    strip(thread);
+    remove_from_list(process, thread);
+    drop_fp_and_tls(thread);
     switch::die(thread)
 }
 
-/// Takes the LWP out of the crew: its tid names nobody from here on (T97). Interrupts masked.
+/// Removes the LWP from the LWP list: its tid names no LWP from here on (T97). Interrupts masked.
 #[inline(always)]
-fn quit_crew(process: &Process, thread: &Thread) {
-    let mut crew = process.crew.lock_masked();
-    // The master's own handle is revoked when it is buried.
-    let listed = thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.master.load(Ordering::Relaxed);
-    crew.quit(&THREADS, thread.index, listed);
+fn remove_from_list(process: &Process, thread: &Thread) {
+    let mut lwps = process.lwps.lock_masked();
+    // The exit owner's own handle is revoked when it is finished.
+    let listed =
+        thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.exit_owner.load(Ordering::Relaxed);
+    lwps.remove(&THREADS, thread.index, listed);
     observe(|| Event::LwpExit { pid: process.pid(), thread: thread.index });
 }
 
-/// Frees what the running LWP has of registers that the kernel does not use.
+/// Frees the running LWP's state of registers that the kernel does not use.
 #[inline(always)]
-pub(crate) fn strip(thread: &Thread) {
+pub(crate) fn drop_fp_and_tls(thread: &Thread) {
     inject::forget_me();
     if thread.program_registers.get() != 0 {
-        strip_program_registers(thread);
+        drop_used_registers(thread);
     }
 }
 
-/// Frees its floating-point state, and leaves the registers as one finds them who has used none.
+/// Frees its floating-point state, and leaves the registers as if it had used none.
 #[cold]
-fn strip_program_registers(thread: &Thread) {
+fn drop_used_registers(thread: &Thread) {
     let fp = thread.fp.swap(core::ptr::null_mut(), Ordering::Relaxed);
     if !fp.is_null() {
         crate::arch::fp::disable();
         // SAFETY: made by `Box::into_raw` at the first use of a floating-point register; this was the only pointer.
         drop(unsafe { Box::from_raw(fp) });
     }
-    // In this order: a switch in between finds what it needs.
+    // In this order, so that a switch in between finds a consistent state.
     cpu::set_tls_pointer(0);
     thread.tls.set(0);
     thread.program_registers.set(0);
 }
 
-/// Makes an LWP in the calling process and lets it run. Thread context; may block for memory only.
+/// Creates an LWP in the calling process and lets it run. Thread context; may block for memory only.
 ///
 /// # Errors
-/// As `create`; `EINVAL` for an affinity that names no CPU that is online.
+/// As `create`; `EINVAL` for an affinity without an online CPU.
 pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> Result<LwpHandle, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     check_attributes(attributes)?;
     let process = current_process();
-    // Once for all that it takes.
+    // Masked once for all the steps.
     let interrupts = daif::mask();
     let cpu = Cpu::this();
     let handle = create(cpu, process, entry, argument, attributes, Birth::Sibling).map(|thread| {
-        // Before it can run: it cannot have ended.
+        // Before it can run, so that it cannot have ended.
         let handle = LwpHandle::new(process, thread);
-        ready::place(cpu, thread.index);
-        ready::give_way(interrupts);
+        ready::enqueue_on_best_cpu(cpu, thread.index);
+        ready::maybe_preempt(interrupts);
         handle
     });
     daif::restore(interrupts);
     handle
 }
 
-/// Refuses attributes that make no sense.
+/// Refuses invalid attributes.
 pub(crate) fn check_attributes(attributes: &ThreadAttributes) -> Result<(), Errno> {
-    if attributes.affinity.and(crate::cpu::mask::open()).is_empty() {
+    if attributes.affinity.and(crate::cpu::mask::active()).is_empty() {
         return Err(Errno::EINVAL);
     }
     Ok(())

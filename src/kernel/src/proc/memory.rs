@@ -1,9 +1,9 @@
-//! What memory a process is charged with: heap, stacks and arena, and the most it ever had.
+//! The memory that a process is charged with: heap, stacks and arena, and its peak.
 //!
 //! Heap is charged by the allocator, through the hooks here, to the process whose LWP allocates, until the block is
-//! freed by whomever; an arena as a whole, as it grows, to the process that it was made for. A stack is charged from an LWP's making until it is given back (`undertaker`). Whatever a process
-//! is charged with, its tenants are, too. What it still owned when it ended is charged as long as its record is there,
-//! and is nobody's from then on (DESIGN, decision 10).
+//! freed by any thread; an arena as a whole, as it grows, to the process that it was made for. A stack is charged from
+//! the creation of its LWP until it is freed (`dead_thread`). A process's charges are its tenants', too. What it still
+//! owned when it ended is charged as long as its record exists, and has no owner from then on (DESIGN, decision 10).
 
 use asphodel_core::shim::atomic::Ordering;
 
@@ -20,15 +20,15 @@ use crate::thread::Thread;
 /// Charges heap to the process whose LWP runs.
 pub(crate) static ACCOUNTING: Accounting = Accounting { allocate, grow, free };
 
-/// Hook: the running thread allocates `bytes`. What a program allocates itself, outside of services, comes from its
-/// arena if it has one; everything else is the process's by its pid, or the kernel's own.
+/// Hook: the running thread allocates `bytes`. Allocations of the program itself, outside of system calls, come from
+/// its arena if it has one; everything else is charged to the process by its pid, or is the kernel's own.
 fn allocate(bytes: u64) -> Source {
     let Some(process) = running() else { return Source::Heap(0) };
     let arena = process.arena.get();
     if arena != 0 && service::is_in_program(Thread::current()) {
         return Source::Arena(arena);
     }
-    // What cannot be had is not charged for a moment either: it would show in the peak.
+    // A refused allocation is not charged for a moment either, because it would show in the peak.
     if bytes > heap::free() as u64 || process.reserve(Resource::Memory, bytes).is_err() {
         return Source::Refused;
     }
@@ -36,7 +36,8 @@ fn allocate(bytes: u64) -> Source {
     Source::Heap(process.pid().raw() as u32)
 }
 
-/// Hook: the arena that the process with pid `owner` pays for grows. That process's record is held by the arena.
+/// Hook: the arena that the process with pid `owner` pays for grows. The arena keeps a reference to that process's
+/// record.
 fn grow(owner: u32, bytes: u64) -> bool {
     let process = PROCESSES.get(Pid::from_raw(owner as i32).slot());
     let allowed = process.reserve(Resource::Memory, bytes).is_ok();
@@ -50,21 +51,21 @@ fn grow(owner: u32, bytes: u64) -> bool {
 fn free(owner: u32, bytes: u64) {
     let pid = Pid::from_raw(owner as i32);
     match running() {
-        // The caller's own record needs no hold.
+        // The caller's own record needs no reference.
         Some(process) if process.pid() == pid => process.give_memory(bytes),
         _ => {
-            if let Some(process) = PROCESSES.hold_slot(pid.slot()).filter(|process| process.pid() == pid) {
+            if let Some(process) = PROCESSES.find_slot(pid.slot()).filter(|process| process.pid() == pid) {
                 process.give_memory(bytes);
             }
         }
     }
 }
 
-/// The process whose LWP runs on this CPU, if one does. Any context, from the CPU's start on.
+/// Returns the process whose LWP runs on this CPU, if one does. Any context, from the CPU's start on.
 #[inline]
 fn running() -> Option<&'static Process> {
     if cpu::thread_pointer() == 0 {
-        // A CPU that comes up.
+        // A CPU that is coming up.
         return None;
     }
     let slot = Thread::current().lwp.process.get();
@@ -72,7 +73,7 @@ fn running() -> Option<&'static Process> {
 }
 
 impl Process {
-    /// It has `bytes` of memory more, for which its tenants are charged already. The caller has a hold, or is one of its
+    /// Adds `bytes` of memory, which its tenants are already charged with. The caller has a reference, or is one of its
     /// LWPs. Any context.
     #[inline]
     pub(super) fn add_memory(&self, bytes: u64) {
@@ -80,7 +81,7 @@ impl Process {
         self.usage.raise_peak(now);
     }
 
-    /// It has `bytes` less, and so have its tenants. As [`Process::add_memory`].
+    /// Subtracts `bytes` from it and from its tenants. As [`Process::add_memory`].
     #[inline]
     pub(super) fn give_memory(&self, bytes: u64) {
         let before = self.memory.fetch_sub(bytes, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Programs: what a process runs, by name. Some are linked with the kernel, others are loaded from the payload.
+//! Programs: the code of processes, by name. Some are linked with the kernel, others are loaded from the payload.
 
 use core::fmt;
 
@@ -8,25 +8,25 @@ use spin::Once;
 
 use crate::mem::program::Image;
 
-/// A program: what a process runs.
+/// A program that a process can run.
 #[derive(Clone, Copy)]
 pub struct Program {
     /// Its name, for `spawn` by name and for `ps`.
     pub name: &'static str,
-    /// What its first LWP calls. The value it returns is the exit code.
+    /// The function that its first LWP calls. The value it returns is the exit code.
     pub entry: fn(&Arguments<'_>) -> i32,
-    /// What is to be loaded; a program that is linked with the kernel is there already.
+    /// The image to load; `None` for a program that is linked with the kernel.
     image: Option<&'static Image>,
 }
 
 impl Program {
-    /// A program that is linked with the kernel, and need not be registered.
+    /// Makes a program that is linked with the kernel, and need not be registered.
     #[must_use]
     pub const fn new(name: &'static str, entry: fn(&Arguments<'_>) -> i32) -> Self {
         Self { name, entry, image: None }
     }
 
-    /// A program that is loaded; `entry` knows how to start such a one.
+    /// Makes a program that is loaded; `entry` starts it.
     pub(crate) const fn loadable(
         name: &'static str,
         entry: fn(&Arguments<'_>) -> i32,
@@ -35,13 +35,13 @@ impl Program {
         Self { name, entry, image: Some(image) }
     }
 
-    /// Whether it is loaded for each process that runs it, into memory of that process's own.
+    /// Returns whether it is loaded for each process that runs it, into memory of that process's own.
     #[must_use]
     pub const fn is_loadable(&self) -> bool {
         self.image.is_some()
     }
 
-    /// What is to be loaded.
+    /// Returns the image to load.
     pub(crate) const fn image(&self) -> Option<&'static Image> {
         self.image
     }
@@ -59,12 +59,12 @@ pub static PROGRAMS: [Program];
 
 static LOADABLE: Once<Box<[Program]>> = Once::new();
 
-/// Makes programs known that can be loaded. Once, at boot, before process 1.
+/// Registers programs that can be loaded. Called once, at boot, before process 1.
 pub(crate) fn add_loadable(programs: Box<[Program]>) {
     LOADABLE.call_once(|| programs);
 }
 
-/// Finds a program by name. Of two with one name, the one that is loaded: somebody has added it. Any context.
+/// Finds a program by name. Of two with one name the loaded one is returned, because a user has added it. Any context.
 pub fn find(name: &str) -> Option<&'static Program> {
     all().find(|program| program.name == name)
 }

@@ -1,44 +1,45 @@
-//! procctl: reapers, the killing of what they are responsible for, and the signal on a parent's death.
+//! procctl: reapers, kills of their domains, and the signal on a parent's death.
 //!
-//! procctl(2). Whose orphans go to whom is decided in `asphodel_core::proc::domain`; the adoption itself is in `adopt`.
+//! procctl(2). Which reaper adopts an orphan is decided in `asphodel_core::proc::domain`; the adoption itself is in
+//! `adopt`.
 
 use asphodel_core::shim::atomic::Ordering;
 
 use alloc::vec::Vec;
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::cull::Culls;
 use asphodel_core::proc::domain;
+use asphodel_core::proc::subtree_kill::SubtreeKills;
 use asphodel_core::signal::{Default, Signal};
 
 use crate::arch::lock::InterruptLock;
 use crate::proc::kill;
 use crate::proc::lwp::current_process;
-use crate::proc::table::{Hold, PROCESSES, Process};
-use crate::sync::service::Service;
+use crate::proc::table::{PROCESSES, Process, ProcessRef};
+use crate::sync::service::KernelSection;
 
 /// `idtype` of [`procctl`]: the number is a pid. The only one there is.
 pub const P_PID: u32 = 0;
 
-/// What [`procctl`] is asked for.
+/// The request of [`procctl`].
 #[derive(Debug)]
 pub enum ProcCtl<'a> {
     /// PROC_REAP_ACQUIRE: become a reaper: orphans among the descendants spawned from now on become the caller's
     /// children.
     ReapAcquire,
-    /// PROC_REAP_RELEASE: be none any more.
+    /// PROC_REAP_RELEASE: stop being one.
     ReapRelease,
-    /// PROC_REAP_STATUS: look; without a buffer it only says that it can be done.
+    /// PROC_REAP_STATUS: return the status; without a buffer it only checks that the request is supported.
     ReapStatus(Option<&'a mut ReaperStatus>),
     /// PROC_REAP_KILL: send a signal to members of the caller's domain.
     ReapKill(&'a mut ReaperKill),
-    /// PROC_PDEATHSIG_CTL: the signal to be sent to the caller's process when its parent dies; 0: none. Not inherited.
+    /// PROC_PDEATHSIG_CTL: set the signal that the caller's process gets when its parent dies; 0: none. Not inherited.
     DeathSignal(i32),
-    /// PROC_PDEATHSIG_STATUS: which one that is.
+    /// PROC_PDEATHSIG_STATUS: return that signal.
     DeathSignalStatus(&'a mut i32),
 }
 
-/// What PROC_REAP_STATUS tells.
+/// The result of PROC_REAP_STATUS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReaperStatus {
     /// The caller is a reaper.
@@ -55,7 +56,7 @@ pub struct ReaperStatus {
     pub first_child: Pid,
 }
 
-/// Which members of a domain a signal is for.
+/// The members of a domain that a signal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaperScope {
     /// All descendants.
@@ -71,21 +72,21 @@ pub enum ReaperScope {
 pub struct ReaperKill {
     /// The signal.
     pub signal: i32,
-    /// Whom to send it to.
+    /// Its receivers.
     pub scope: ReaperScope,
-    /// Out: how many processes it was sent to.
+    /// Out: the number of processes it was sent to.
     pub killed: u32,
 }
 
-/// procctl(2): asks something of the calling process as a parent or child. `idtype` must be [`P_PID`] and `id` the
-/// caller's pid, or 0 for it. Thread context; never blocks.
+/// procctl(2): sets or returns an attribute of the calling process as a parent or child. `idtype` must be [`P_PID`] and
+/// `id` the caller's pid, or 0 for it. Thread context; never blocks.
 ///
 /// # Errors
 /// `EINVAL`: another `idtype` or process (T171), no such signal, or signal 0 for a kill; process 1 cannot release.
 /// `EALREADY`: it is a reaper. `ENOTCONN`: it is none. `ESRCH`: no process was there to be signalled. `EOPNOTSUPP`: a
 /// stop or continue signal. `EAGAIN`: too many subtrees are being killed at this moment. `ENOMEM`.
 pub fn procctl(idtype: u32, id: i32, command: ProcCtl<'_>) -> Result<(), Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let process = current_process();
     if idtype != P_PID || (id != 0 && id != process.pid().raw()) {
         return Err(Errno::EINVAL);
@@ -132,7 +133,7 @@ pub fn reaper_release() -> Result<(), Errno> {
 /// [`ProcCtl::ReapStatus`] for the calling process.
 #[must_use]
 pub fn reaper_status() -> ReaperStatus {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     status(current_process())
 }
 
@@ -146,7 +147,7 @@ pub fn reaper_kill(signal: i32, scope: ReaperScope) -> Result<u32, Errno> {
 }
 
 fn acquire(process: &Process) -> Result<(), Errno> {
-    let _brood = process.brood.lock();
+    let _children = process.children.lock();
     process.domain.acquire().map_err(|_| Errno::EALREADY)
 }
 
@@ -154,7 +155,7 @@ fn release(process: &Process) -> Result<(), Errno> {
     if process.pid() == Pid::INIT {
         return Err(Errno::EINVAL);
     }
-    let _brood = process.brood.lock();
+    let _children = process.children.lock();
     process.domain.release().map_err(|_| Errno::ENOTCONN)
 }
 
@@ -166,50 +167,51 @@ fn status(process: &'static Process) -> ReaperStatus {
         reaper = PROCESSES.get(reaper.domain.outer());
     }
     let descendants = members(reaper, ReaperScope::All).count() as u32;
-    let brood = reaper.brood.lock();
+    let children = reaper.children.lock();
     ReaperStatus {
         owned,
         real_init: reaper.pid() == Pid::INIT,
-        children: brood.len(),
+        children: children.len(),
         descendants,
         reaper: reaper.pid(),
-        first_child: brood.first().map_or(Pid::NONE, |slot| PROCESSES.get(slot).pid()),
+        first_child: children.first().map_or(Pid::NONE, |slot| PROCESSES.get(slot).pid()),
     }
 }
 
-/// Processes of `reaper`'s domain in `scope` that have not been reaped, with a hold on each in turn.
-fn members(reaper: &'static Process, scope: ReaperScope) -> impl Iterator<Item = Hold> {
+/// Returns the processes of `reaper`'s domain in `scope` that have not been reaped, with a reference to each in turn.
+fn members(reaper: &'static Process, scope: ReaperScope) -> impl Iterator<Item = ProcessRef> {
     PROCESSES.all().filter(move |member| !member.gate.view().claimed && scope.has(reaper, member))
 }
 
 impl ReaperScope {
-    /// Whether `process` is a member of `reaper`'s domain that this scope means.
+    /// Returns whether `process` is a member of `reaper`'s domain in this scope.
     fn has(self, reaper: &Process, process: &Process) -> bool {
         match (domain::branch_in(&PROCESSES, process.slot, reaper.slot), self) {
             (None, _) => false,
             (Some(_), Self::All) => true,
-            (Some(_), Self::Children) => process.kin.parent() == reaper.slot,
+            (Some(_), Self::Children) => process.family.parent() == reaper.slot,
             (Some(branch), Self::Subtree(child)) => branch == child,
         }
     }
 }
 
-/// A kill of a subtree that is under way.
+/// A kill of a subtree that is in progress.
 #[derive(Clone, Copy)]
-struct Cull {
+struct SubtreeKill {
     reaper: &'static Process,
     scope: ReaperScope,
     signal: Signal,
 }
 
-/// How many subtrees can be killed at a time.
-const MAX_CULLS: usize = 64;
+/// The number of subtrees that can be killed at a time.
+const MAX_SUBTREE_KILLS: usize = 64;
 
-/// Their number, for spawns to look at without a lock, and which they are.
-static CULLS: Culls = Culls::new();
-static ACTIVE: InterruptLock<heapless::Vec<Cull, MAX_CULLS>> = InterruptLock::new(heapless::Vec::new());
+/// Their number, which spawns read without a lock, and the kills themselves.
+static SUBTREE_KILLS: SubtreeKills = SubtreeKills::new();
+static ACTIVE: InterruptLock<heapless::Vec<SubtreeKill, MAX_SUBTREE_KILLS>> =
+    InterruptLock::new(heapless::Vec::new());
 
-/// Sends a signal to members of the caller's domain. Who is spawned meanwhile by one of them is told, too, if the
+/// Sends a signal to members of the caller's domain. A process that one of them spawns meanwhile gets it, too, if the
 /// signal is fatal (T175).
 fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(), Errno> {
     let signal = Signal::new(request.signal).ok_or(Errno::EINVAL)?;
@@ -219,7 +221,7 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
     if signal.default_action() == Default::JobControl {
         return Err(Errno::EOPNOTSUPP);
     }
-    let cull = Cull { reaper: process, scope: request.scope, signal };
+    let subtree_kill = SubtreeKill { reaper: process, scope: request.scope, signal };
     request.killed = 0;
     if request.scope == ReaperScope::Children {
         for child in children(process)?.into_iter().filter_map(|pid| PROCESSES.find(pid)) {
@@ -227,13 +229,13 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
             request.killed += 1;
         }
     } else if matches!(signal.default_action(), Default::Kill { .. }) {
-        announce(cull)?;
+        announce(subtree_kill)?;
         for member in members(process, request.scope).filter(|member| !member.gate.view().zombie) {
-            member.culled.store(u32::from(signal.number()), Ordering::Relaxed);
+            member.subtree_signal.store(u32::from(signal.number()), Ordering::Relaxed);
             kill::deliver(&member, signal);
             request.killed += 1;
         }
-        withdraw(cull);
+        withdraw(subtree_kill);
     } else {
         for member in members(process, request.scope).filter(|member| !member.gate.view().zombie) {
             kill::deliver(&member, signal);
@@ -243,8 +245,8 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
     if request.killed == 0 { Err(Errno::ESRCH) } else { Ok(()) }
 }
 
-/// The children of `reaper` that have not ended. All of them before the first is signalled: when one dies, its own
-/// children may come to the same reaper, and those are not meant.
+/// Returns the children of `reaper` that have not ended. All of them are collected before the first is signalled: when
+/// one dies, its own children may come to the same reaper, and the signal is not for those.
 fn children(reaper: &'static Process) -> Result<Vec<Pid>, Errno> {
     let mut pids = Vec::new();
     for child in members(reaper, ReaperScope::Children).filter(|child| !child.gate.view().zombie) {
@@ -254,19 +256,21 @@ fn children(reaper: &'static Process) -> Result<Vec<Pid>, Errno> {
     Ok(pids)
 }
 
-/// Spawners that look from here on find the cull.
-fn announce(cull: Cull) -> Result<(), Errno> {
-    ACTIVE.lock().push(cull).map_err(|_full| Errno::EAGAIN)?;
-    CULLS.begin();
+/// Publishes the kill: spawners that check from here on find it.
+fn announce(subtree_kill: SubtreeKill) -> Result<(), Errno> {
+    ACTIVE.lock().push(subtree_kill).map_err(|_full| Errno::EAGAIN)?;
+    SUBTREE_KILLS.begin();
     Ok(())
 }
 
-/// The walk is over. Of two equal culls either entry will do.
-fn withdraw(cull: Cull) {
-    CULLS.end();
+/// The walk is over. Of two equal kills either entry will do.
+fn withdraw(subtree_kill: SubtreeKill) {
+    SUBTREE_KILLS.end();
     let mut active = ACTIVE.lock();
-    let same = |other: &Cull| {
-        other.reaper.slot == cull.reaper.slot && other.scope == cull.scope && other.signal == cull.signal
+    let same = |other: &SubtreeKill| {
+        other.reaper.slot == subtree_kill.reaper.slot
+            && other.scope == subtree_kill.scope
+            && other.signal == subtree_kill.signal
     };
     if let Some(position) = active.iter().position(same) {
         active.swap_remove(position);
@@ -274,29 +278,32 @@ fn withdraw(cull: Cull) {
 }
 
 /// How many kills of subtrees are under way; `None`: the list is being changed. For observers.
-pub(crate) fn active_culls() -> Option<usize> {
+pub(crate) fn active_subtree_kills() -> Option<usize> {
     ACTIVE.try_lock().map(|active| active.len())
 }
 
-/// `child`, which look-ups find from here on and which does not run yet, was spawned by `spawner`: if a subtree that it
-/// is in is being killed, or the spawner has been killed with one, the child dies before it has run. Never blocks.
+/// `child`, which is findable from here on and does not run yet, was spawned by `spawner`: if a subtree that contains
+/// it is being killed, or the spawner has been killed with one, the child dies before it has run. Never blocks.
 #[inline]
-pub(super) fn share_fate(child: &Process, spawner: &Process) {
-    // In this order: when a walk is over, it has told the spawner.
-    if CULLS.is_any_after_birth() || spawner.culled.load(Ordering::Relaxed) != 0 {
-        cull_child(child, spawner);
+pub(super) fn inherit_pending_kill(child: &Process, spawner: &Process) {
+    // In this order: when a walk is over, it has marked the spawner.
+    if SUBTREE_KILLS.is_any_after_spawn() || spawner.subtree_signal.load(Ordering::Relaxed) != 0 {
+        kill_child(child, spawner);
     }
 }
 
 #[cold]
-fn cull_child(child: &Process, spawner: &Process) {
+fn kill_child(child: &Process, spawner: &Process) {
     let announced = {
         let active = ACTIVE.lock();
-        active.iter().find(|cull| cull.scope.has(cull.reaper, child)).map(|cull| cull.signal)
+        active
+            .iter()
+            .find(|subtree_kill| subtree_kill.scope.has(subtree_kill.reaper, child))
+            .map(|subtree_kill| subtree_kill.signal)
     };
-    let inherited = || Signal::new(spawner.culled.load(Ordering::Relaxed) as i32);
+    let inherited = || Signal::new(spawner.subtree_signal.load(Ordering::Relaxed) as i32);
     if let Some(signal) = announced.or_else(inherited) {
-        child.culled.store(u32::from(signal.number()), Ordering::Relaxed);
+        child.subtree_signal.store(u32::from(signal.number()), Ordering::Relaxed);
         kill::deliver(child, signal);
     }
 }

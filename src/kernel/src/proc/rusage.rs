@@ -7,10 +7,10 @@ use asphodel_core::errno::Errno;
 use asphodel_core::proc::usage::Usage;
 
 use crate::arch::daif;
-use crate::proc::figures::running_ticks;
 use crate::proc::lwp::current_process;
-use crate::proc::report;
-use crate::sync::service::Service;
+use crate::proc::process_info;
+use crate::proc::stats::running_ticks;
+use crate::sync::service::KernelSection;
 use crate::thread::Thread;
 
 /// `who` of [`getrusage`]: the calling process, its LWPs that ended included.
@@ -25,7 +25,7 @@ pub const RUSAGE_THREAD: i32 = 1;
 /// # Errors
 /// `EINVAL`: there is no such `who`.
 pub fn getrusage(who: i32) -> Result<Usage, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     Ok(match who {
         RUSAGE_SELF => usage(),
         RUSAGE_CHILDREN => children_usage(),
@@ -37,14 +37,14 @@ pub fn getrusage(who: i32) -> Result<Usage, Errno> {
 /// What the calling process has used so far: its living LWPs and those that ended. Thread context; never blocks.
 #[must_use]
 pub fn usage() -> Usage {
-    let _service = Service::enter();
-    report::process(current_process().pid()).map_or(Usage::default(), |report| report.usage)
+    let _section = KernelSection::enter();
+    process_info::process(current_process().pid()).map_or(Usage::default(), |report| report.usage)
 }
 
 /// What the calling process's reaped children used, with theirs. Thread context; never blocks.
 #[must_use]
 pub fn children_usage() -> Usage {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     current_process().children_usage.read()
 }
 

@@ -1,6 +1,6 @@
-//! Spawning: making a process. There is no fork; the flags that fork-like calls have are attributes here.
+//! Spawning: creating a process. There is no fork; the flags of fork-like calls are attributes here.
 //!
-//! Everything that can fail comes first. The new process is put into its parent's brood before its first LWP is
+//! Everything that can fail comes first. The new process is put into its parent's child list before its first LWP is
 //! queued, and look-ups do not see it before (D30).
 
 use alloc::boxed::Box;
@@ -21,17 +21,17 @@ use crate::mem;
 use crate::proc::arena::{self, MemoryChoice};
 use crate::proc::lwp::{self, current_process};
 use crate::proc::program::{Arguments, Program};
-use crate::proc::table::{Hold, PROCESSES, Process};
+use crate::proc::table::{PROCESSES, Process, ProcessRef};
 use crate::proc::{adopt, exit, kill, reaper, task_group};
 use crate::sched::ready;
-use crate::sync::service::Service;
-use crate::sync::wait_queue::Manner;
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::WaitOptions;
 use crate::thread::{Thread, ThreadAttributes};
 
 /// Most bytes of words a program can be started with.
 pub(crate) const MAX_WORDS: usize = 64 * 1024;
 
-/// Which group a new process is in.
+/// The group of a new process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Group {
     /// Its parent's.
@@ -43,7 +43,7 @@ pub enum Group {
     Join(Pid),
 }
 
-/// What a new process is to be like.
+/// The attributes of a new process.
 #[derive(Clone, Copy, Debug)]
 pub struct SpawnAttributes {
     /// Its first LWP.
@@ -59,14 +59,14 @@ pub struct SpawnAttributes {
     /// The spawner's call returns when the child has stopped using the memory they share: when it has replaced its
     /// program, or has released its memory in its exit (vfork(2), RFPPWAIT, T78).
     pub vfork: bool,
-    /// What its parent is sent when it ends. With anything but SIGCHLD it is of the clone class, which a wait sees
-    /// only with WLINUXCLONE; anything but SIGCHLD and SIGUSR1 is taken as SIGCHLD (T167).
+    /// The signal that its parent gets when it ends. With anything but SIGCHLD it is of the clone class, which a wait
+    /// sees only with WLINUXCLONE; anything but SIGCHLD and SIGUSR1 is taken as SIGCHLD (T167).
     pub exit_signal: Signal,
     /// A number for [`Arguments::number`].
     pub number: usize,
-    /// How much it and all its descendants may have together. What limits its parent limits it, too.
+    /// The limits for it and all its descendants together. Its parent's limits apply to it, too.
     pub quota: Option<Quota>,
-    /// Where its program's memory comes from. A program that is loaded is always isolated.
+    /// The source of its program's memory. A program that is loaded is always isolated.
     pub memory: MemoryChoice,
 }
 
@@ -95,128 +95,130 @@ impl Default for SpawnAttributes {
 /// or the leader of its task group, is ending. `ENOMEM`: too little memory or arenas, in
 /// all or by a quota. `EFAULT`: the program's name lies in an arena. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let caller = current_process();
     let process = prepare(program, words, attributes, caller)?;
     let pid = process.pid();
-    // Over the wait: a sibling may reap the child meanwhile (R23).
-    let borrower = attributes.vfork.then(|| process.record().hold());
+    // Keep a reference across the wait, because a sibling may reap the child first (R23).
+    let borrower = attributes.vfork.then(|| process.record().get_ref());
     start(process, caller, attributes)?;
     match borrower {
         None => ready::check_preemption(),
         Some(child) => {
-            let _back_or_killed =
-                child.lender.wait_in(Manner::killable(Reason::Loan), || !child.loan.is_lent());
+            let _back_or_killed = child
+                .vfork_queue
+                .wait_in(WaitOptions::killable(Reason::Vfork), || !child.vfork_wait.in_progress());
         }
     }
     Ok(pid)
 }
 
-/// The process has stopped using what it shares with its spawner, who goes on if it waits for that (T78, D18). Its only
-/// LWP; never blocks.
-pub(super) fn give_back_loan(process: &Process) {
-    if process.loan.give_back() {
-        process.lender.wake_all();
+/// The process has stopped using the memory it shares with its spawner: wakes the spawner if it waits for that (T78,
+/// D18). Called by its only LWP; never blocks.
+pub(super) fn vfork_done(process: &Process) {
+    if process.vfork_wait.done() {
+        process.vfork_queue.wake_all();
     }
 }
 
-/// Starts process 1. Boot only, before any other process.
+/// Starts process 1. Called at boot, before any other process.
 pub(crate) fn spawn_init(program: &Program, words: &[&str]) -> Result<(), Errno> {
     let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
-    fill(&process, program, join(words)?, &attributes, process.record().hold(), 0);
+    fill(&process, program, join(words)?, &attributes, process.record().get_ref(), 0);
     process.domain.acquire().map_err(|_| Errno::EALREADY)?;
-    // Its own parent: nobody else can be. Its end powers the system off, so it is never published.
+    // It is its own parent, because there is no other process. Its end powers the system off, so it is never published.
     start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
 }
 
-/// A filled record that nobody can reach. Fails before anything has to be undone but the record itself.
+/// Returns an initialized record that is not reachable. If it fails, only the record itself must be freed.
 fn prepare(
     program: &Program,
     words: &[&str],
     attributes: &SpawnAttributes,
     caller: &'static Process,
-) -> Result<Hold, Errno> {
+) -> Result<ProcessRef, Errno> {
     lwp::check_attributes(&attributes.lwp)?;
     check_program(program)?;
     let words = join(words)?;
     let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
     let founder = match attributes.group {
-        Group::New => Some(process.record().hold()),
+        Group::New => Some(process.record().get_ref()),
         Group::Inherit => caller.group_founder(),
-        Group::Join(group) => PROCESSES.hold_slot(group.slot()).filter(|founder| founder.pid() == group),
+        Group::Join(group) => PROCESSES.find_slot(group.slot()).filter(|founder| founder.pid() == group),
     };
-    // Whoever is in a group has a hold on its founder; a record that founded no group has itself in another one.
+    // Members keep a reference to the group's founder. A process that is not a group leader belongs to another
+    // founder's group.
     let founder = founder.filter(|founder| founder.slot == process.slot || founder.leads_a_group());
     let founder = founder.ok_or(Errno::ESRCH)?;
     process.join_tenant(caller, attributes.quota);
     process.reserve(Resource::Processes, 1)?;
     arena::choose(process.record(), program, attributes.memory, caller)
         .inspect_err(|_| process.unreserve(Resource::Processes, 1))?;
-    // A signal that ends the caller's group during this call is for its new member as well, however early it came.
-    let heard = match attributes.group {
-        Group::Inherit => caller.group_heard.get(),
+    // A signal that ends the caller's group during this call applies to its new member as well, however early it came.
+    let seen_signals = match attributes.group {
+        Group::Inherit => caller.group_signal_seen.get(),
         Group::New | Group::Join(_) => founder.group_kill.load(Ordering::SeqCst),
     };
-    fill(&process, program, words, attributes, founder, heard);
+    fill(&process, program, words, attributes, founder, seen_signals);
     let (outer, branch) = domain::of_child(&PROCESSES, caller.slot, process.pid());
     process.enter_domain(outer, branch);
     Ok(process)
 }
 
 fn fill(
-    process: &Hold,
+    process: &ProcessRef,
     program: &Program,
     words: Option<Box<str>>,
     attributes: &SpawnAttributes,
-    founder: Hold,
-    heard: u64,
+    founder: ProcessRef,
+    seen_signals: u64,
 ) {
     let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
     let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
-    process.kin.name(process.pid(), founder.pid(), clone_class);
-    process.found_group(founder, heard);
+    process.family.init(process.pid(), founder.pid(), clone_class);
+    process.found_group(founder, seen_signals);
     process.exit_signal.store(u32::from(exit_signal.number()), Ordering::Relaxed);
-    process.loan.set(attributes.vfork);
+    process.vfork_wait.set(attributes.vfork);
     process.set_program(*program, words, attributes.number);
     process.started_at.set(counter::now());
 }
 
-/// Makes the first LWP and lets it run. The hold is that of being in the table; it stays with a process that starts.
-fn start(process: Hold, spawner: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
+/// Makes the first LWP and lets it run. The reference is that of the table; it stays with a process that starts.
+fn start(process: ProcessRef, spawner: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
     let thread = match make_first_lwp(&process, spawner, attributes) {
         Ok(thread) => thread,
         Err(error) => {
             process.drop_words();
             process.leave_group();
             arena::retire(&process);
-            arena::bury(&process);
+            arena::reap(&process);
             process.unreserve(Resource::Processes, 1);
             return Err(error);
         }
     };
-    let process = process.keep();
+    let process = process.into_raw();
     if attributes.no_wait {
         adopt::give_to_reaper(process, spawner);
     } else if spawner.slot != process.slot {
-        spawner.brood.lock().add(&PROCESSES, spawner.slot, process.slot);
+        spawner.children.lock().add(&PROCESSES, spawner.slot, process.slot);
     }
     observe(|| created(process));
     process.set_born();
-    kill::hear_group(process);
-    reaper::share_fate(process, spawner);
+    kill::recheck_group_signal(process);
+    reaper::inherit_pending_kill(process, spawner);
     ready::enqueue(thread.index);
     Ok(())
 }
 
 fn created(process: &Process) -> Event {
-    Event::Create { pid: process.pid(), parent: process.kin.parent(), group: process.kin.group() }
+    Event::Create { pid: process.pid(), parent: process.family.parent(), group: process.family.group() }
 }
 
-/// The first LWP of a process that is in its spawner's task group by then, if it is to be.
+/// Makes the first LWP of a process, which is in its spawner's task group by then, if requested.
 fn make_first_lwp(
-    process: &Hold,
+    process: &ProcessRef,
     spawner: &'static Process,
     attributes: &SpawnAttributes,
 ) -> Result<&'static Thread, Errno> {
@@ -233,11 +235,11 @@ fn make_first_lwp(
     thread
 }
 
-/// Bytes of stack that the first LWP of a loaded program has at least, its pages mapped as they are touched: what such
-/// programs are used to.
+/// Minimal bytes of stack of the first LWP of a loaded program, its pages mapped as they are touched: the usual size
+/// for such programs.
 pub(super) const LOADED_STACK: usize = 8 << 20;
 
-/// What the first LWP of `program` is to be like.
+/// Returns the attributes of the first LWP of `program`.
 fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttributes {
     if !program.is_loadable() {
         return *attributes;
@@ -245,12 +247,12 @@ fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttribut
     ThreadAttributes { stack_size: attributes.stack_size.max(LOADED_STACK), lazy_stack: true, ..*attributes }
 }
 
-/// Refuses a program whose name would go with the caller's arena: it is told long after.
+/// Refuses a program whose name would be freed with the caller's arena, because the name is shown long after.
 pub(super) fn check_program(program: &Program) -> Result<(), Errno> {
     if mem::arena::contains(program.name.as_ptr() as usize) { Err(Errno::EFAULT) } else { Ok(()) }
 }
 
-/// The words joined by zero bytes, in one piece of memory.
+/// Returns the words joined by zero bytes, in one piece of memory.
 pub(super) fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
     if words.is_empty() {
         return Ok(None);
@@ -278,6 +280,6 @@ pub(super) fn run_program(_argument: usize) -> usize {
     let process = current_process();
     let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
     let code = (process.program().entry)(&arguments);
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     exit::exit_process(Status::exited(code))
 }

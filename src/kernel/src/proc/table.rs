@@ -1,17 +1,17 @@
-//! The process table: pids, looking a process up, and the holds on its record (`record`).
+//! The process table: pids, looking a process up, and the references to its record (`record`).
 //!
-//! A record is held by its being in the table (until it is reaped), by each of its LWPs' records, by members of the
-//! group it founded, by peers of the task group it leads, by processes whose outer reaper it is or was, and by whoever is
-//! looking at it. When the last hold goes, the slot is free for the next generation: a pid is not reused while it names
-//! a zombie or a group (T135).
+//! A record is referenced by the table (until it is reaped), by each of its LWPs' records, by members of the group it
+//! founded, by peers of the task group it leads, by processes whose outer reaper it is or was, and by readers. When the
+//! last reference is dropped, the slot is free for the next generation: a pid is not reused while it names a zombie or
+//! a group (T135).
 
 use asphodel_core::event::Event;
 use asphodel_core::id::{MAX_PROCESSES, Pid};
 use asphodel_core::list::NIL;
 use asphodel_core::proc::domain::{Domain, Domains};
-use asphodel_core::proc::family::{Kin, Kinship};
+use asphodel_core::proc::family::{FamilyLinks, FamilyTable};
 use asphodel_core::proc::quota::{NOBODY, Resource};
-use asphodel_core::proc::tenure::Vacant;
+use asphodel_core::proc::slot_refs::Vacant;
 use asphodel_core::shim::atomic::Ordering;
 
 use crate::arch::{daif, observe};
@@ -29,15 +29,15 @@ pub(crate) struct Table(Slab<Process, 1>);
 /// All processes.
 pub(crate) static PROCESSES: Table = Table(Slab::new(1));
 
-impl Kinship for Table {
+impl FamilyTable for Table {
     #[inline(always)]
-    fn kin(&self, slot: u32) -> Option<&Kin> {
-        self.0.find(slot).map(|process| &process.kin)
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
+        self.0.find(slot).map(|process| &process.family)
     }
 
     #[inline(always)]
-    fn listed(&self, slot: u32) -> &Kin {
-        &self.get(slot).kin
+    fn listed(&self, slot: u32) -> &FamilyLinks {
+        &self.get(slot).family
     }
 }
 
@@ -48,11 +48,11 @@ impl Domains for Table {
     }
 }
 
-/// A hold on a process record: it stays what it is while this lives.
+/// A reference to a process record, which keeps the record valid.
 #[derive(Debug)]
-pub(crate) struct Hold(&'static Process);
+pub(crate) struct ProcessRef(&'static Process);
 
-impl core::ops::Deref for Hold {
+impl core::ops::Deref for ProcessRef {
     type Target = Process;
 
     #[inline(always)]
@@ -61,65 +61,66 @@ impl core::ops::Deref for Hold {
     }
 }
 
-impl Hold {
-    /// The record itself, for the holder's own purposes.
+impl ProcessRef {
+    /// Returns the record itself, for use while the reference is kept.
     #[inline(always)]
     pub(crate) fn record(&self) -> &'static Process {
         self.0
     }
 
-    /// Goes on without this value; whoever takes the hold over calls [`Process::release`].
+    /// Turns it into a bare record; the new owner of the reference calls [`Process::put`].
     #[inline(always)]
-    pub(crate) fn keep(self) -> &'static Process {
+    pub(crate) fn into_raw(self) -> &'static Process {
         let process = self.0;
         core::mem::forget(self);
         process
     }
 }
 
-impl Drop for Hold {
+impl Drop for ProcessRef {
     #[inline]
     fn drop(&mut self) {
-        self.0.release();
+        self.0.put();
     }
 }
 
 impl Table {
-    /// The record in `slot`, which has been handed out; it may have another occupant by now.
+    /// Returns the record in `slot`, which has been handed out; it may have another occupant by now.
     #[inline(always)]
     pub(crate) fn get(&self, slot: u32) -> &'static Process {
         self.0.get(slot)
     }
 
-    /// A hold on the process that `pid` names, zombies included; `None` once it has been reaped. Any context.
+    /// Returns a reference to the process that `pid` names, zombies included; `None` once it has been reaped. Any
+    /// context.
     #[inline]
-    pub(crate) fn find(&self, pid: Pid) -> Option<Hold> {
+    pub(crate) fn find(&self, pid: Pid) -> Option<ProcessRef> {
         if !pid.is_valid() {
             return None;
         }
-        let hold = self.hold_slot(pid.slot())?;
-        (hold.pid() == pid && hold.is_born() && !hold.gate.view().claimed).then_some(hold)
+        let found = self.find_slot(pid.slot())?;
+        (found.pid() == pid && found.is_born() && !found.gate.view().claimed).then_some(found)
     }
 
-    /// A hold on whatever process is in `slot`.
+    /// Returns a reference to the process in `slot`, if there is one.
     #[inline]
-    pub(crate) fn hold_slot(&self, slot: u32) -> Option<Hold> {
+    pub(crate) fn find_slot(&self, slot: u32) -> Option<ProcessRef> {
         let process = self.0.find(slot)?;
-        // Lazily: a hold that was made and dropped would give back one that nobody took.
-        process.tenure.try_hold().then(|| Hold(process))
+        // `then`, not `then_some`: dropping an eagerly built reference would release one that was never taken.
+        process.refs.try_get().then(|| ProcessRef(process))
     }
 
-    /// Takes a free slot for a new process: its first hold is that of its being in the table. Thread context.
-    pub(crate) fn allocate(&self) -> Option<Hold> {
+    /// Takes a free slot for a new process; its first reference is the table's. Thread context.
+    pub(crate) fn allocate(&self) -> Option<ProcessRef> {
         let interrupts = daif::mask();
         // SAFETY: this CPU, interrupts masked, no other borrow.
         let slot = unsafe { Cpu::this().with_private(|private| self.0.take(&mut private.processes)) };
         daif::restore(interrupts);
         let process = self.0.get(slot.filter(|slot| *slot < MAX_PROCESSES)?);
         process.reset();
-        process.tenure.begin();
+        process.refs.occupy();
         observe(|| Event::RecordTaken { pid: process.pid() });
-        Some(Hold(process))
+        Some(ProcessRef(process))
     }
 
     /// How many records there have ever been: slots from 1 on, below this.
@@ -127,67 +128,68 @@ impl Table {
         self.0.len()
     }
 
-    /// Every process there is, with a hold on each in turn. Not a snapshot. Thread context.
-    pub(crate) fn all(&self) -> impl Iterator<Item = Hold> + '_ {
-        (1..self.0.len()).filter_map(|slot| self.hold_slot(slot)).filter(|process| process.is_born())
+    /// Iterates over all processes, with a reference to each in turn. Not a snapshot. Thread context.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ProcessRef> + '_ {
+        (1..self.0.len()).filter_map(|slot| self.find_slot(slot)).filter(|process| process.is_born())
     }
 }
 
 impl Process {
-    /// Puts it into the group founded by `founder` (itself, perhaps), with what it has `heard` of the signals sent to
-    /// that. The creator, before anybody knows it.
-    pub(crate) fn found_group(&self, founder: Hold, heard: u64) {
-        self.group_heard.set(heard);
-        self.group_founder.set(founder.keep().slot);
+    /// Puts it into the group founded by `founder` (perhaps itself), with the signals to that group that it has seen,
+    /// `seen_signals`. Called by the creator, before the record is reachable.
+    pub(crate) fn found_group(&self, founder: ProcessRef, seen_signals: u64) {
+        self.group_signal_seen.set(seen_signals);
+        self.group_founder.set(founder.into_raw().slot);
     }
 
-    /// The last fatal signal its group was sent, below a count of them.
-    pub(crate) fn group_word(&self) -> u64 {
+    /// Returns the last fatal signal that its group was sent, below a count of them.
+    pub(crate) fn group_signal_word(&self) -> u64 {
         PROCESSES.get(self.group_founder.get()).group_kill.load(Ordering::SeqCst)
     }
 
-    /// A hold on the founder of its group.
-    pub(crate) fn group_founder(&self) -> Option<Hold> {
-        PROCESSES.hold_slot(self.group_founder.get())
+    /// Returns a reference to the founder of its group.
+    pub(crate) fn group_founder(&self) -> Option<ProcessRef> {
+        PROCESSES.find_slot(self.group_founder.get())
     }
 
-    /// It leaves its group. Once, by the reaper.
+    /// Leaves its group. Called once, by the reaper.
     pub(crate) fn leave_group(&self) {
-        PROCESSES.get(self.group_founder.get()).release();
+        PROCESSES.get(self.group_founder.get()).put();
     }
 
-    /// One more hold; the caller has one.
+    /// Takes one more reference; the caller has one.
     #[inline]
-    pub(crate) fn hold(&'static self) -> Hold {
-        self.tenure.hold();
-        Hold(self)
+    pub(crate) fn get_ref(&'static self) -> ProcessRef {
+        self.refs.get();
+        ProcessRef(self)
     }
 
-    /// The reaper on whose record this one has a hold. Process 1's is not counted: it is there for good.
+    /// Returns the slot of the reaper to whose record this one has a reference. Process 1's is not counted, because it
+    /// is never freed.
     fn held_reaper(&self) -> u32 {
         let outer = self.domain.outer();
         if outer == INIT { NOBODY } else { outer }
     }
 
-    /// Puts it into a reaper's domain, and takes a hold on that one's record; the caller knows it to be held. The
-    /// creator, before anybody can reach the record.
+    /// Puts it into a reaper's domain, and takes a reference to that reaper's record, which the caller knows to be
+    /// referenced. Called by the creator, before the record is reachable.
     pub(crate) fn enter_domain(&self, outer: u32, branch: Pid) {
         self.domain.enter(outer, branch);
         if outer != INIT {
-            PROCESSES.get(outer).hold().keep();
+            PROCESSES.get(outer).get_ref().into_raw();
         }
     }
 
-    /// Gives a hold back. Any context; never blocks.
+    /// Drops a reference. Any context; never blocks.
     #[inline]
-    pub(crate) fn release(&self) {
-        if let Some(vacant) = self.tenure.release() {
+    pub(crate) fn put(&self) {
+        if let Some(vacant) = self.refs.put() {
             self.free(vacant);
         }
     }
 
-    /// Frees the record, and those on which nobody else has a hold any more: its outer reaper's, its tenant's founder's,
-    /// and so on. In a loop over a list through the vacant records, for the chains may be long.
+    /// Frees the record, and those whose last reference that drops: its outer reaper's, its tenant's founder's, and so
+    /// on. A loop over a list through the vacant records, because the chains may be long.
     fn free(&self, vacant: Vacant) {
         let mut vacated = NIL;
         self.put_aside(vacant, &mut vacated);
@@ -195,12 +197,12 @@ impl Process {
             let process = PROCESSES.get(vacated);
             vacated = process.next_vacant.get();
             observe(|| Event::RecordVacated { slot: process.slot });
-            // What it has left behind is nobody's from here on.
+            // Memory that it has left has no owner from here on.
             process.unreserve(Resource::Memory, process.memory.load(Ordering::Relaxed));
             observe(|| Event::RecordFreed { slot: process.slot });
             for held in [process.held_tenant(), process.held_reaper()] {
                 if held != NOBODY
-                    && let Some(vacant) = PROCESSES.get(held).tenure.release()
+                    && let Some(vacant) = PROCESSES.get(held).refs.put()
                 {
                     PROCESSES.get(held).put_aside(vacant, &mut vacated);
                 }

@@ -15,7 +15,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::proc::kill;
 use crate::proc::table::{PROCESSES, Process, Table};
 use crate::proc::watchdog;
-use crate::sync::wait_queue::Manner;
+use crate::sync::wait_queue::WaitOptions;
 
 impl Peering for Table {
     fn peer_links(&self, slot: u32) -> &PeerLinks {
@@ -23,8 +23,8 @@ impl Peering for Table {
     }
 }
 
-/// Makes `process`, which nobody can reach yet, a peer in the task group of `spawner`. It has a hold on the leader from
-/// here on. Thread context; never blocks.
+/// Makes `process`, which is not reachable yet, a peer in the task group of `spawner`. It has a reference to the leader
+/// from here on. Thread context; never blocks.
 ///
 /// # Errors
 /// `EAGAIN`: the leader is ending. Nothing has happened.
@@ -35,12 +35,12 @@ pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), E
     };
     leader.peers.lock().join(&PROCESSES, process.slot).map_err(|_closed| Errno::EAGAIN)?;
     leader.has_led.store(true, Ordering::Relaxed);
-    process.leader.set(leader.hold().keep().slot);
+    process.leader.set(leader.get_ref().into_raw().slot);
     Ok(())
 }
 
-/// The process uses nothing of its leader's any more: it leaves the group, and the last one wakes a leader that is
-/// ending. Its master, or the creator that gave up; never blocks.
+/// The process no longer uses its leader's objects: it leaves the group, and the last one wakes a leader that is
+/// ending. Called by its exit owner, or the creator that gave up; never blocks.
 pub(super) fn leave(process: &Process) {
     let slot = process.leader.get();
     if slot == 0 {
@@ -48,15 +48,15 @@ pub(super) fn leave(process: &Process) {
     }
     process.leader.set(0);
     let leader = PROCESSES.get(slot);
-    // Apart: a waiting leader looks at the group under the lock of its queue.
+    // Separate, because a waiting leader reads the group under the lock of its queue.
     let last = leader.peers.lock().leave(&PROCESSES, process.slot);
     if last {
-        leader.alone.wake_all();
+        leader.siblings_gone.wake_all();
     }
-    leader.release();
+    leader.put();
 }
 
-/// The leader ends: all peers are told to die, and it waits until they have left (T74, E6). The master, whose siblings
+/// The leader ends: kills all peers, and waits until they have left (T74, E6). Called by the exit owner, whose siblings
 /// are gone; blocks.
 pub(super) fn end_peers(process: &Process) {
     // Set by LWPs of this process, all of which are gone, or by peers, of which there is one then.
@@ -67,12 +67,13 @@ pub(super) fn end_peers(process: &Process) {
     loop {
         let told = {
             let mut peers = process.peers.lock();
-            peers.tell_next(&PROCESSES).map(|slot| PROCESSES.get(slot).hold())
+            peers.tell_next(&PROCESSES).map(|slot| PROCESSES.get(slot).get_ref())
         };
         let Some(peer) = told else { break };
         kill::end(&peer, Signal::KILL);
     }
     watchdog::watch();
-    let _gone =
-        process.alone.wait_in(Manner::uninterruptible(Reason::Peers), || process.peers.lock().is_empty());
+    let _gone = process
+        .siblings_gone
+        .wait_in(WaitOptions::uninterruptible(Reason::Peers), || process.peers.lock().is_empty());
 }

@@ -1,8 +1,9 @@
 //! Tenants: processes that share a quota (exit-wait 5.2: charged until they are reaped; T81).
 //!
-//! The founder's record has the ledger (`asphodel_core::proc::quota`). Every member's record has a hold on its
-//! founder's, and a founder's on that of the tenant around it, until the record itself is freed: whoever holds a
-//! process can charge its tenants. A process without a tenant, which is the usual case, costs a test for zero.
+//! The founder's record has the ledger (`asphodel_core::proc::quota`). Every member's record has a reference to its
+//! founder's, and a founder's to that of the tenant around it, until the record itself is freed, so a caller with a
+//! reference to a process can charge its tenants. A process without a tenant, which is the usual case, costs a test for
+//! zero.
 
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::quota::{self, Ledger, NOBODY, Quota, Resource, Tenants};
@@ -17,12 +18,12 @@ impl Tenants for Table {
 }
 
 impl Process {
-    /// Joins the tenant of its spawner, or founds one with a quota of its own inside that. The creator, before anybody
-    /// can reach the record.
+    /// Joins the tenant of its spawner, or founds one with a quota of its own inside that. Called by the creator,
+    /// before the record is reachable.
     pub(super) fn join_tenant(&self, spawner: &Self, own: Option<Quota>) {
         let around = spawner.tenant.get();
         if around != NOBODY {
-            PROCESSES.get(around).hold().keep();
+            PROCESSES.get(around).get_ref().into_raw();
         }
         match own {
             Some(quota) => {
@@ -33,23 +34,23 @@ impl Process {
         }
     }
 
-    /// The tenant whose founder's record this one holds, or nobody.
+    /// Returns the tenant to whose founder's record this one has a reference, or `NOBODY`.
     pub(super) fn held_tenant(&self) -> u32 {
         let tenant = self.tenant.get();
         if tenant == self.slot { self.ledger.outer() } else { tenant }
     }
 
-    /// Charges its tenants. The caller has a hold, or is one of its LWPs. Any context.
+    /// Charges its tenants. The caller has a reference, or is one of its LWPs. Any context.
     ///
     /// # Errors
-    /// `EAGAIN`, for memory `ENOMEM`: one of them may not have so much. None is charged.
+    /// `EAGAIN`, for memory `ENOMEM`: one of them would exceed its limit. None is charged.
     #[inline]
     pub(super) fn reserve(&self, resource: Resource, amount: u64) -> Result<(), Errno> {
         let tenant = self.tenant.get();
         if tenant == NOBODY { Ok(()) } else { reserve(tenant, resource, amount) }
     }
 
-    /// Takes such a charge back.
+    /// Undoes such a charge.
     #[inline]
     pub(super) fn unreserve(&self, resource: Resource, amount: u64) {
         let tenant = self.tenant.get();

@@ -1,8 +1,8 @@
-//! The records of the last exits (T194): where they are kept, and how they are found.
+//! The records of the last exits (T194): where they are stored, and how they are found.
 //!
-//! A process's steps are stamped in its own record while it ends. Whoever reaps it copies them, once for each process
-//! and never for an LWP (T69), to a ring of the CPU it runs on: no CPU waits for another one there unless somebody
-//! looks at the records.
+//! A process's steps are stamped in its own record while it ends. The reaper copies them, once for each process and
+//! never for an LWP (T69), to a ring of the CPU it runs on: no CPU waits for another one there unless the records are
+//! being read.
 
 use alloc::vec::Vec;
 use asphodel_core::id::Pid;
@@ -11,13 +11,13 @@ use asphodel_core::trace::{ExitRecord, Step};
 use crate::arch::daif;
 use crate::cpu::{Cpu, EXITS};
 use crate::proc::table::{PROCESSES, Process};
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 use crate::{emergency_println, time};
 
-/// Exits that are told when the system ends.
+/// The number of exits that are printed when the system ends.
 const TOLD: usize = 8;
 
-/// Keeps the record of a process that is being reaped. The reaper, once; any context.
+/// Records the exit trace of a process being reaped. Called once, by the reaper; any context.
 #[inline]
 pub(crate) fn keep(process: &Process) {
     let interrupts = daif::mask();
@@ -25,23 +25,25 @@ pub(crate) fn keep(process: &Process) {
     daif::restore(interrupts);
 }
 
-/// The exit of `process`, as far as it has come. Its program does not change any more once a master is elected.
+/// Returns the exit of `process`, up to its last step so far. Its program does not change any more once an exit owner
+/// is elected.
 #[inline(always)]
 pub(crate) fn record(process: &Process) -> ExitRecord {
     let lwps = process.usage.lwps() as u32;
     ExitRecord::new(process.pid(), process.program().name, process.status(), lwps, &process.trace)
 }
 
-/// The exit of the process `pid`, as far as it has come: of one that is exiting, of a zombie, or of one of the last
-/// that were reaped. `None`: it does not end yet, or nobody remembers it. Thread context; never blocks.
+/// Returns the exit of the process `pid`, up to its last step so far: of one that is exiting, of a zombie, or of one of
+/// the last that were reaped. `None`: it does not end yet, or its record has been overwritten. Thread context; never
+/// blocks.
 #[must_use]
 pub fn exit_trace(pid: Pid) -> Option<ExitRecord> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     if !pid.is_valid() {
         return None;
     }
-    // Claimed ones, too: the reaper keeps the record before it gives up its hold, so one of the two looks finds it.
-    let process = PROCESSES.hold_slot(pid.slot()).filter(|process| process.pid() == pid);
+    // Claimed ones, too: the reaper stores the record before it drops its reference, so one of the two looks finds it.
+    let process = PROCESSES.find_slot(pid.slot()).filter(|process| process.pid() == pid);
     if let Some(process) = process {
         // Only then is its program the last one it has run.
         return process.trace.at(Step::Elected).map(|_| record(&process));
@@ -50,13 +52,13 @@ pub fn exit_trace(pid: Pid) -> Option<ExitRecord> {
     Cpu::all().filter_map(newest).max_by_key(reaped_at)
 }
 
-/// The last exits whose processes have been reaped, newest first. Not a snapshot. Thread context; allocates.
+/// Returns the last exits whose processes have been reaped, newest first. Not a snapshot. Thread context; allocates.
 #[must_use]
 pub fn exit_records() -> Vec<ExitRecord> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let mut records = Vec::new();
     for cpu in Cpu::all() {
-        // Room first: nothing is allocated with the lock held.
+        // Memory is reserved first, because nothing may be allocated with the lock held.
         records.reserve(EXITS);
         records.extend(cpu.exits.lock().iter());
     }
@@ -68,8 +70,8 @@ fn reaped_at(record: &ExitRecord) -> u64 {
     record.at(Step::Reaped).unwrap_or(0)
 }
 
-/// Tells the last exits on the console, oldest first, without waiting for anything: of a CPU that was stopped with its
-/// ring locked, none. When the system ends; any context.
+/// Prints the last exits on the console, oldest first, without waiting for anything: a CPU that was stopped with its
+/// ring locked is skipped. Called when the system ends; any context.
 pub(crate) fn tell_last_exits() {
     let mut newest = heapless::Vec::<ExitRecord, TOLD>::new();
     for cpu in Cpu::all() {

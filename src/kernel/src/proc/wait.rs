@@ -1,8 +1,8 @@
-//! wait4: which child, and the reaping of it.
+//! wait4: the choice of a child, and its reaping.
 //!
-//! A zombie is one whose LWPs are all off their CPUs, so reaping never waits, and a call with WNOHANG never sleeps
-//! (T132, R48). The scan comes before the doom of the caller is honoured, and a caller that is being killed leaves its
-//! children to others (T137).
+//! A zombie is a process whose LWPs are all off their CPUs, so reaping never waits, and a call with WNOHANG never
+//! sleeps (T132, R48). The scan comes before the caller's pending kill is honoured, and a caller that is being killed
+//! leaves its children to others (T137).
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
@@ -21,17 +21,17 @@ use crate::proc::lwp::current_process;
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::{arena, trace};
 use crate::sync::channel::is_killed;
-use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, Woken};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::{WaitOptions, WaitResult};
 
-/// What wait4 tells of a child.
+/// The result of wait4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Which child.
+    /// The child.
     pub pid: Pid,
     /// How it ended.
     pub status: Status,
-    /// What it used, with the children it had reaped.
+    /// Its usage, with that of the children it had reaped.
     pub usage: Usage,
 }
 
@@ -42,10 +42,10 @@ pub struct Report {
 /// `EINVAL`: unknown option bits. `ESRCH`: the selector has no negation. `ECHILD`: no child matches. `EINTR`: the
 /// caller is being killed.
 pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let options = Options::from_raw(options)?;
     let process = current_process();
-    let selector = Selector::from_raw(selector, process.kin.group())?;
+    let selector = Selector::from_raw(selector, process.family.group())?;
     let seen = if options.no_hang {
         look(process, selector, options)
     } else {
@@ -58,74 +58,74 @@ pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
     }
 }
 
-/// Looks at the children until there is something to tell. Apart, so that a call that does not sleep stays short.
+/// Waits until there is something to report. Separate, so that a call that does not sleep stays short.
 #[inline(never)]
 fn wait_and_look(process: &'static Process, selector: Selector, options: Options) -> Result<Seen, Errno> {
     let mut seen = Seen::NotYet;
-    let woken = process.child_events.wait_in(Manner::killable(Reason::Child), || {
+    let woken = process.child_events.wait_in(WaitOptions::killable(Reason::Child), || {
         seen = if is_killed() { Seen::NotYet } else { look(process, selector, options) };
         !matches!(seen, Seen::NotYet)
     });
-    if woken == Woken::Ready { Ok(seen) } else { Err(Errno::EINTR) }
+    if woken == WaitResult::Ready { Ok(seen) } else { Err(Errno::EINTR) }
 }
 
 /// The end of a zombie, for its parent.
 #[inline(never)]
 fn reap(process: &Process, child: &'static Process, claim: Claim) -> Report {
     let report = Report { pid: child.pid(), status: child.status(), usage: total(child) };
-    bury_with(child, process, claim, &report.usage);
+    free_zombie_with(child, process, claim, &report.usage);
     report
 }
 
-/// What a look at the children has found.
+/// The result of a look at the children.
 enum Seen {
     /// Some match, none is ready.
     NotYet,
     /// None matches.
     NoMatch,
-    /// This one is ready; it is off its parent's list, and the caller's to reap.
+    /// This one is ready; it is off its parent's list, and the caller must reap it.
     Zombie(&'static Process, Claim),
 }
 
-/// One look at the children.
+/// Looks at the children once.
 #[inline]
 fn look(process: &'static Process, selector: Selector, options: Options) -> Seen {
-    let mut brood = process.brood.lock();
-    match brood.find(&PROCESSES, process.slot, selector, options.clone_class) {
+    let mut children = process.children.lock();
+    match children.find(&PROCESSES, process.slot, selector, options.clone_class) {
         Found::NoMatch => Seen::NoMatch,
         Found::NotYet => Seen::NotYet,
         Found::Ready(slot) => {
             let child = PROCESSES.get(slot);
-            // In the list and not claimed: claims are made under this lock.
+            // In the list and not claimed, because claims are made under this lock.
             let Some(claim) = child.gate.claim() else { return Seen::NotYet };
-            brood.remove(&PROCESSES, slot);
+            children.remove(&PROCESSES, slot);
             Seen::Zombie(child, claim)
         }
     }
 }
 
-/// What `process` used, with its reaped children.
+/// Returns the usage of `process`, with that of its reaped children.
 fn total(process: &Process) -> Usage {
     process.usage.read().plus(process.children_usage.read())
 }
 
-/// Reaps a claimed zombie that is off its parent's list: its usage goes to the parent, its pid is free when nobody
-/// holds the record. Any context; never blocks.
-pub(crate) fn bury(child: &'static Process, parent: &Process, claim: Claim) {
-    bury_with(child, parent, claim, &total(child));
+/// Reaps a claimed zombie that is off its parent's list: its usage is added to the parent, and its pid is free when the
+/// last reference is dropped. Any context; never blocks.
+pub(crate) fn free_zombie(child: &'static Process, parent: &Process, claim: Claim) {
+    free_zombie_with(child, parent, claim, &total(child));
 }
 
-/// As [`bury`], for a caller that knows what the child used.
+/// As [`free_zombie`], for a caller that knows what the child used.
 #[inline]
-fn bury_with(child: &'static Process, parent: &Process, _claim: Claim, usage: &Usage) {
+fn free_zombie_with(child: &'static Process, parent: &Process, _claim: Claim, usage: &Usage) {
     child.mark(Step::Reaped);
     observe(|| Event::Reaped { pid: child.pid(), heir: parent.slot });
     parent.children_usage.add(*usage);
-    // Before its pid can name another one: whoever looks for it finds the record here or there.
+    // Before its pid can name another process, so that a look-up finds the record here or there.
     trace::keep(child);
     child.leave_group();
     child.unreserve(Resource::Processes, 1);
-    arena::bury(child);
-    // The hold that being in the table is.
-    child.release();
+    arena::reap(child);
+    // The table's reference.
+    child.put();
 }

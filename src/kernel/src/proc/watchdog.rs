@@ -1,9 +1,9 @@
-//! The watchdog: an exit that takes too long is told on the console, with what it waits for (T195, R47, D38).
+//! The watchdog: reports an exit that takes too long on the console, with what it waits for (T195, R47, D38).
 //!
-//! Armed by the first exit that has to wait for somebody, or calls functions of programs; one that has nothing to wait
-//! for pays nothing. When its call-out fires it looks at all processes, reports those whose exit is older than the limit
+//! Armed by the first exit that has to wait, or calls functions of programs; an exit that has nothing to wait for pays
+//! nothing. When its call-out fires it looks at all processes, reports those whose exit is older than the limit
 //! (`watchdog=SECONDS` among the boot arguments, 0 turns it off), and is armed again while any exit is in progress. The
-//! decisions are those of `asphodel_core::watchdog`. It changes nothing and nobody waits for it: it only tells.
+//! decisions are those of `asphodel_core::watchdog`. It only reports: it changes nothing, and nothing waits for it.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
@@ -15,27 +15,27 @@ use asphodel_core::watchdog::{Arming, judge, limit_seconds};
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{counter, observe};
-use crate::proc::lwps::{LwpReport, first_lwp_reports};
+use crate::proc::lwp_info::{LwpReport, first_lwp_reports};
 use crate::proc::table::{PROCESSES, Process};
 use crate::proc::trace;
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 use crate::work::Task;
 use crate::work::callout::Callout;
 use crate::{board, println, time};
 
 /// LWPs that one report names.
 const NAMED: usize = 16;
-/// Exits that were reported and are waited for at a time, to tell when they end.
+/// Exits that were reported and whose ends will be reported, at a time.
 const STUCK: usize = 32;
 
-/// What the watchdog has told of an exit.
+/// A report of an exit.
 #[derive(Clone, Debug)]
 pub struct WatchdogReport {
-    /// The exit, as far as it had come.
+    /// The exit, up to its last step so far.
     pub exit: ExitRecord,
     /// How long it had been in progress, in counter ticks.
     pub age: u64,
-    /// Which report of this exit it was; 1 for the first.
+    /// The number of this report of the exit; 1 for the first.
     pub number: u32,
     /// Its LWPs, the first ones if there were many.
     pub lwps: heapless::Vec<LwpReport, NAMED>,
@@ -43,15 +43,15 @@ pub struct WatchdogReport {
     pub more: usize,
 }
 
-/// What it remembers.
+/// The watchdog's state.
 struct Memory {
     last: Option<WatchdogReport>,
-    /// Processes it has reported whose ends have not been told.
+    /// Processes it has reported whose ends have not been reported.
     stuck: heapless::Vec<Pid, STUCK>,
     ended: Option<ExitRecord>,
 }
 
-/// How long an exit may take, in counter ticks; 0: as long as it likes.
+/// The time an exit may take, in counter ticks; 0: unlimited.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 static ARMING: Arming = Arming::new();
 static TIMER: Callout = Callout::new(fired, 0);
@@ -60,7 +60,7 @@ static LOOK: Task = Task::new(look, 0);
 static MEMORY: InterruptLock<Memory> =
     InterruptLock::new(Memory { last: None, stuck: heapless::Vec::new(), ended: None });
 
-/// Starts it as the boot arguments say. Once, before process 1.
+/// Starts it by the boot arguments. Called once, before process 1.
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -70,7 +70,8 @@ pub(crate) fn start() -> Result<(), Errno> {
     TIMER.reserve()
 }
 
-/// The calling master may take long from here on; its election has been stamped. Thread context; never blocks.
+/// The exit of the caller, an exit owner, may take long from here on; its election has been stamped. Thread context;
+/// never blocks.
 #[inline]
 pub(crate) fn watch() {
     let limit = LIMIT.load(Ordering::Relaxed);
@@ -85,7 +86,7 @@ fn arm(ticks: u64) {
     debug_assert!(armed.is_ok(), "what it needs was reserved at boot");
 }
 
-/// The exit of a process that has been reported has come to its end. Any context; never blocks.
+/// The exit of a process that has been reported is complete. Any context; never blocks.
 #[cold]
 pub(crate) fn ended() {
     LOOK.enqueue();
@@ -97,7 +98,7 @@ fn fired(_argument: usize) {
     LOOK.enqueue();
 }
 
-/// Looks at all exits. A task: never two at a time.
+/// Looks at all exits. A task, so it never runs twice at a time.
 fn look(_argument: usize) {
     let limit = LIMIT.load(Ordering::Relaxed);
     let mut next = None;
@@ -118,12 +119,12 @@ fn look(_argument: usize) {
     }
     let others = tell_the_ended();
     if (next.is_some() || others) && ARMING.begin() {
-        // Exits that begin while the timer is armed rely on it: it is never further away than the limit.
+        // Exits that begin while the timer is armed rely on it: its deadline is never further away than the limit.
         arm(next.map_or(limit, |wait| wait.min(limit)));
     }
 }
 
-/// Tells of an exit that takes too long.
+/// Reports an exit that takes too long.
 fn report(process: &Process, age: u64, number: u32) {
     let exit = trace::record(process);
     let (lwps, present) = first_lwp_reports(process);
@@ -133,7 +134,7 @@ fn report(process: &Process, age: u64, number: u32) {
     let mut memory = MEMORY.lock();
     memory.last = Some(report);
     if number == 1 || !memory.stuck.contains(&exit.pid) {
-        // If there are too many, the end of this one is not told.
+        // If there are too many, the end of this one is not reported.
         let _stored = memory.stuck.push(exit.pid);
     }
 }
@@ -162,7 +163,7 @@ fn milliseconds(ticks: u64) -> u64 {
     time::scale().nanoseconds(ticks) / 1_000_000
 }
 
-/// Tells of the exits that were reported and have come to their ends after all. `true`: others have not.
+/// Reports the ends of exits that were reported before. Returns `true` if others have not ended.
 fn tell_the_ended() -> bool {
     let stuck = MEMORY.lock().stuck.clone();
     for pid in stuck {
@@ -170,7 +171,7 @@ fn tell_the_ended() -> bool {
         if exit.is_some_and(|exit| exit.at(Step::ParentTold).is_none()) {
             continue;
         }
-        // Nobody remembers it if too many have ended since.
+        // Its record has been overwritten if too many have ended since.
         if let Some(exit) = exit {
             println!(
                 "asphodel: pid {pid} ({}) has ended after all, after {} ms",
@@ -185,16 +186,16 @@ fn tell_the_ended() -> bool {
     !MEMORY.lock().stuck.is_empty()
 }
 
-/// What the watchdog has told last. `None`: no exit has taken too long. Thread context; never blocks.
+/// Returns the watchdog's last report. `None`: no exit has taken too long. Thread context; never blocks.
 #[must_use]
 pub fn watchdog_report() -> Option<WatchdogReport> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     MEMORY.lock().last.clone()
 }
 
-/// The last exit that was reported and came to its end after all. Thread context; never blocks.
+/// Returns the last exit that was reported and then ended. Thread context; never blocks.
 #[must_use]
 pub fn watchdog_ended() -> Option<ExitRecord> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     MEMORY.lock().ended
 }

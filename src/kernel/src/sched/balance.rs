@@ -1,8 +1,8 @@
 //! Work for idle CPUs, by message.
 //!
-//! A CPU that runs out of work asks the one with the longest queue; that one, being the only one to touch its queue,
-//! answers by posting a thread. A CPU whose threads wait while others idle offers them by itself after a while: a
-//! thread that is about to run anyway is not moved.
+//! A CPU that runs out of work asks the one with the longest queue; that one, because only it may use its queue,
+//! answers by posting a thread. A CPU whose threads wait while others idle offers them by itself after a while, so that
+//! a thread that is about to run anyway is not moved.
 
 use asphodel_core::shim::atomic::Ordering;
 
@@ -13,14 +13,14 @@ use crate::drivers::gic;
 use crate::sched::{MESSAGE, ready};
 use crate::thread::THREADS;
 
-/// Most threads that are looked at for one that may leave, so that the time with interrupts masked is bounded.
+/// Most threads that are examined for one that may leave, so that the time with interrupts masked is bounded.
 const LOOK_AT_MOST: u32 = 16;
 
 /// An idle CPU asks the busiest one for work. Interrupts masked, on `cpu`.
 pub(crate) fn ask(cpu: &'static Cpu) {
     let mut busiest = None;
     let mut most = 0;
-    // Over those that are online, not over all there could be: this is on the way to every sleep of a CPU.
+    // Over the online CPUs, not over all possible ones, because every sleep of a CPU comes through here.
     let mut others = mask::online().bits() & !CpuMask::one(cpu.index).bits();
     while others != 0 {
         let other = Cpu::get(others.trailing_zeros());
@@ -51,7 +51,7 @@ pub(crate) fn share(cpu: &'static Cpu) {
     give(cpu, mask::idle());
 }
 
-/// Sends one waiting thread to each CPU of `takers`, as far as there are any that may go.
+/// Sends one waiting thread to each CPU of `takers`, as far as there are any that may leave.
 fn give(cpu: &'static Cpu, mut takers: CpuMask) {
     while let Some(taker) = takers.next_from(cpu.index + 1) {
         takers = CpuMask::from_bits(takers.bits() & !CpuMask::one(taker).bits());

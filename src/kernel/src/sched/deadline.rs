@@ -21,15 +21,15 @@ static SLICE_TICKS: AtomicU64 = AtomicU64::new(0);
 static SHARE_TICKS: AtomicU64 = AtomicU64::new(0);
 static SHORTEST_TURN_TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Computes the constants in counter ticks. Once, on the boot CPU.
+/// Computes the constants in counter ticks. Called once, on the boot CPU.
 pub(crate) fn init(scale: asphodel_core::time::scale::Scale) {
     SLICE_TICKS.store(scale.ticks(SLICE_NANOSECONDS), Ordering::Relaxed);
     SHARE_TICKS.store(scale.ticks(SHARE_NANOSECONDS), Ordering::Relaxed);
     SHORTEST_TURN_TICKS.store(scale.ticks(SHORTEST_TURN_NANOSECONDS), Ordering::Relaxed);
 }
 
-/// Ticks that are left of the running thread's slice, one at least. Others of its priority would starve if it got a
-/// whole one each time a better thread has run.
+/// Returns the ticks that are left of the running thread's slice, at least one. Others of its priority would starve if
+/// it got a whole one each time a better thread has run.
 #[inline]
 pub(crate) fn left_of_slice(cpu: &Cpu) -> u64 {
     cpu.slice_end.get().saturating_sub(counter::now()).max(1)
@@ -79,21 +79,21 @@ pub(super) fn start_perturbed_turn(cpu: &Cpu, next: &Thread, now: u64) {
     }
 }
 
-/// Whether somebody of `thread`'s priority waits on this CPU.
+/// Returns whether another thread of `thread`'s priority waits on this CPU.
 #[inline]
 pub(super) fn has_rival(cpu: &Cpu, thread: &Thread) -> bool {
     // SAFETY: this CPU, interrupts masked; nothing is called inside.
     unsafe { cpu.with_private(|private| private.run_queue.best() == Some(thread.priority())) }
 }
 
-/// Somebody of the running thread's priority waits now: the end of its slice matters. If that has passed while nobody
-/// waited, the newcomer's turn begins at once.
+/// A thread of the running thread's priority waits now, so the end of its slice is needed. If that has passed while
+/// none waited, the newcomer's turn begins at once.
 #[inline]
 pub(crate) fn want_slice(cpu: &'static Cpu) {
     arm(cpu, cpu.slice_end.get());
 }
 
-/// Somebody waits behind the running thread: idle CPUs, if there are any, shall be offered work soon.
+/// A thread waits for the running one: idle CPUs, if there are any, are offered work soon.
 #[inline]
 pub(crate) fn want_sharing(cpu: &'static Cpu) {
     if !mask::idle().is_empty() && cpu.share_at.get() == NEVER {
@@ -103,7 +103,7 @@ pub(crate) fn want_sharing(cpu: &'static Cpu) {
     }
 }
 
-/// Sees to it that the timer fires at `deadline` or earlier.
+/// Sets the timer to `deadline` unless it is set to an earlier time.
 #[inline]
 pub(crate) fn arm(cpu: &Cpu, deadline: u64) {
     if deadline < cpu.armed.get() {

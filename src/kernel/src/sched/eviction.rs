@@ -1,20 +1,20 @@
-//! Which threads must leave a parked CPU: asked wherever a thread is queued or goes on. Interrupts masked.
+//! Which threads must leave an inactive CPU: asked wherever a thread is queued or goes on. Interrupts masked.
 
 use asphodel_core::sched::place::CpuMask;
 
 use crate::cpu::{Cpu, mask};
 use crate::thread::Thread;
 
-/// Whether `thread`, which runs on `cpu` or waits there, is to leave it because it is parked. Not the idle thread, which
-/// may run there only.
+/// Whether `thread`, which runs on `cpu` or waits there, is to leave it because it is inactive. Not the idle thread,
+/// which may run there only.
 #[inline(always)]
 pub(crate) fn must_leave(cpu: &Cpu, thread: &Thread) -> bool {
-    cpu.parked.get() != 0 && may_run_elsewhere(cpu, thread)
+    cpu.inactive.get() != 0 && may_run_elsewhere(cpu, thread)
 }
 
 /// The mask may say already that this CPU is open again.
 #[cold]
 fn may_run_elsewhere(cpu: &Cpu, thread: &Thread) -> bool {
-    let elsewhere = mask::open().bits() & !CpuMask::one(cpu.index).bits();
+    let elsewhere = mask::active().bits() & !CpuMask::one(cpu.index).bits();
     thread.affinity().bits() & elsewhere != 0
 }

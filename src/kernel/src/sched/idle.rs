@@ -1,4 +1,4 @@
-//! The idle thread: what a CPU does when it has nothing to do.
+//! The idle thread: the thread of a CPU without work.
 //!
 //! It is the context that booted the CPU. It takes no tick: it sleeps in WFI until an interrupt brings work.
 
@@ -6,12 +6,12 @@ use crate::arch::{cpu as instructions, daif};
 use crate::cpu::{Cpu, mask};
 use crate::sched::{balance, switch};
 
-/// Runs whatever there is to run on this CPU, for ever. Entered once by the boot context, interrupts masked.
+/// Runs the threads of this CPU, for ever. Entered once by the boot context, interrupts masked.
 pub(crate) fn run(cpu: &'static Cpu) -> ! {
     loop {
         // Interrupts are masked between the look at the queue and the WFI, which a pending interrupt ends even so.
         switch::preempt();
-        if cpu.parked.get() == 0 {
+        if cpu.inactive.get() == 0 {
             mask::set_idle(cpu.index, true);
             balance::ask(cpu);
         }

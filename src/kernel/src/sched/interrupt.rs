@@ -1,43 +1,43 @@
-//! What the interrupt hooks do: acknowledge, dispatch, and say whether the thread is to be preempted.
+//! The interrupt hooks: they acknowledge, dispatch, and return whether to preempt the thread.
 
 use spin::Once;
 
 use crate::arch::{TrapFrame, counter};
 use crate::cpu::{Cpu, mask};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, balance, parking, ready, switch, timer};
+use crate::sched::{MESSAGE, active, balance, ready, switch, timer};
 use crate::shutdown;
 use crate::thread::{Thread, lazy};
 
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
 const DEVICES: usize = 8;
 
-/// Which interrupt, and what to do.
+/// The interrupt, and its handler.
 type Handler = (u32, fn());
 
 static HANDLERS: [Once<Handler>; DEVICES] = [const { Once::new() }; DEVICES];
 
-/// Registers the handler of a device interrupt. Boot CPU, before the interrupt is enabled. The handler runs in
-/// interrupt context.
+/// Registers the handler of a device interrupt. Called on the boot CPU, before the interrupt is enabled. The handler
+/// runs in interrupt context.
 pub(crate) fn set_handler(number: u32, handler: fn()) {
     let free = HANDLERS.iter().find(|entry| !entry.is_completed());
     free.expect("more device interrupts than the table has room for").call_once(|| (number, handler));
 }
 
-/// The `irq` hook. Exception stack, interrupts masked. `true`: the thread is to be preempted.
+/// The `irq` hook. Exception stack, interrupts masked. Returns `true` to preempt the thread.
 pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
     let cpu = Cpu::this();
-    // The idle thread may be preempted right here, and come back much later to say so itself.
+    // The idle thread may be preempted right here, and come back much later to clear this itself.
     mask::set_idle(cpu.index, false);
     while let Some(interrupt) = gic::acknowledge() {
         cpu.statistics.interrupts.set(cpu.statistics.interrupts.get() + 1);
         match interrupt.intid {
             MESSAGE => {
                 cpu.statistics.messages.set(cpu.statistics.messages.get() + 1);
-                // Ended first: a message that comes while the mailbox is emptied interrupts again.
+                // Ended first, so that a message that comes while the mailbox is emptied interrupts again.
                 gic::end(interrupt);
-                parking::heed(cpu);
-                ready::take_mail(cpu);
+                active::check_active(cpu);
+                ready::drain_mailbox(cpu);
                 balance::answer(cpu);
                 lazy::refill(cpu);
                 continue;
@@ -51,8 +51,8 @@ pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
     cpu.reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
 }
 
-/// Has the reserve for lazy stacks filled as soon as interrupts are unmasked, when no spin lock is held, if it is short.
-/// Interrupts masked, on `cpu`; takes no lock.
+/// Requests a refill of the reserve for lazy stacks as soon as interrupts are unmasked, when no spin lock is held, if
+/// it is short. Interrupts masked, on `cpu`; takes no lock.
 pub(crate) fn fill_reserve_soon(cpu: &Cpu) {
     if cpu.reserve.is_short() {
         gic::send_sgi(MESSAGE, cpu.index as usize);

@@ -14,20 +14,20 @@ use crate::drivers::gic;
 use crate::sched::{MESSAGE, deadline, eviction, switch};
 use crate::thread::{THREADS, Thread};
 
-/// Does what `unpark` asked for. Any context. A better thread than the running one takes over as soon as interrupts
-/// and preemption allow; thread context calls [`check_preemption`] when it has released its locks.
+/// Carries out the result of `unpark`. Any context. A better thread than the running one takes over as soon as
+/// interrupts and preemption allow; thread context calls [`check_preemption`] when it has released its locks.
 #[inline]
-pub(crate) fn settle(thread: u32, unpark: Unpark) {
+pub(crate) fn complete_unpark(thread: u32, unpark: Unpark) {
     if unpark == Unpark::Enqueue {
         enqueue(thread);
     }
 }
 
-/// Takes a sleeper out of `queue` by `take` and lets it run; gives way if it is better than the running thread.
-/// `false`: nobody was taken. Any context; no lock is held, unless interrupts are masked.
+/// Takes a sleeper out of `queue` by `take` and makes it runnable; switches to it if it is better than the running
+/// thread. Returns `false` if none was taken. Any context; no lock is held, unless interrupts are masked.
 ///
 /// Interrupts are masked from before the sleeper is unlinked until it is queued: a program calls this in its own code,
-/// and an interrupt would end a doomed LWP there (kill point (c)), with the sleeper in nobody's hands.
+/// and an interrupt would end an LWP with a kill pending there (kill point (c)), with the sleeper in no queue.
 #[inline]
 pub(crate) fn wake_from<T>(
     queue: &InterruptLock<T>,
@@ -37,14 +37,15 @@ pub(crate) fn wake_from<T>(
     let interrupts = daif::mask();
     let woken = take(&mut queue.lock_masked());
     if let Some((thread, Unpark::Enqueue)) = woken {
-        place(Cpu::this(), thread);
-        give_way(interrupts);
+        enqueue_on_best_cpu(Cpu::this(), thread);
+        maybe_preempt(interrupts);
     }
     daif::restore(interrupts);
     woken.is_some()
 }
 
-/// Makes everybody in `queue` runnable, for a caller that gives way afterwards if it has to. Interrupts masked, on `cpu`.
+/// Makes every thread in `queue` runnable, for a caller that checks for preemption afterwards if it must. Interrupts
+/// masked, on `cpu`.
 #[inline(always)]
 pub(crate) fn wake_all_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) {
     if wake_one_masked(cpu, queue) {
@@ -58,7 +59,7 @@ fn wake_more_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) {
     while wake_one_masked(cpu, queue) {}
 }
 
-/// Makes the first one in `queue` runnable. `true`: there are more.
+/// Makes the first thread in `queue` runnable. Returns `true` if there are more.
 #[inline(always)]
 fn wake_one_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) -> bool {
     let (woken, more) = {
@@ -66,7 +67,7 @@ fn wake_one_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) -> bool {
         (waiters.wake_one(&THREADS), !waiters.is_empty())
     };
     if let Some((thread, Unpark::Enqueue)) = woken {
-        place(cpu, thread);
+        enqueue_on_best_cpu(cpu, thread);
     }
     more
 }
@@ -74,26 +75,26 @@ fn wake_one_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) -> bool {
 /// Queues a thread that is runnable and in no queue. Any context.
 pub(crate) fn enqueue(thread: u32) {
     let interrupts = daif::mask();
-    place(Cpu::this(), thread);
+    enqueue_on_best_cpu(Cpu::this(), thread);
     daif::restore(interrupts);
 }
 
 /// Queues a runnable thread where it belongs. Interrupts masked, on `cpu`.
 #[inline(always)]
-pub(crate) fn place(cpu: &'static Cpu, thread: u32) {
+pub(crate) fn enqueue_on_best_cpu(cpu: &'static Cpu, thread: u32) {
     let record = THREADS.get(thread);
-    // Where it was, almost always, and that is here.
+    // Almost always the CPU it ran on last, which is this one.
     if record.cpu.get() == cpu.home.get() && record.affinity().contains(cpu.index) {
         enqueue_here(cpu, thread, record);
     } else {
-        place_by_choice(cpu, thread, record);
+        enqueue_by_choice(cpu, thread, record);
     }
 }
 
-/// As [`place`], for a thread that ran elsewhere or may not run here.
+/// As [`enqueue_on_best_cpu`], for a thread that ran elsewhere or may not run here.
 #[inline(never)]
-fn place_by_choice(cpu: &'static Cpu, thread: u32, record: &Thread) {
-    let (last, allowed, open) = (record.cpu.get(), record.affinity(), mask::open());
+fn enqueue_by_choice(cpu: &'static Cpu, thread: u32, record: &Thread) {
+    let (last, allowed, open) = (record.cpu.get(), record.affinity(), mask::active());
     let target = if cpu.perturb.is_on() && !allowed.and(open).is_empty() {
         cpu.perturb.place(last, allowed.and(open))
     } else {
@@ -142,32 +143,32 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
     deadline::want_sharing(cpu);
 }
 
-/// Takes in what other CPUs have posted. Interrupts masked, on `cpu`.
-pub(crate) fn take_mail(cpu: &'static Cpu) {
+/// Takes in the threads that other CPUs have posted. Interrupts masked, on `cpu`.
+pub(crate) fn drain_mailbox(cpu: &'static Cpu) {
     cpu.mailbox.drain(&THREADS, |thread| {
         let record = THREADS.get(thread);
         if record.affinity().contains(cpu.index) && !eviction::must_leave(cpu, record) {
             record.cpu.set(cpu.index);
             enqueue_here(cpu, thread, record);
         } else {
-            // Its affinity changed on the way, or the CPU has been parked.
+            // Its affinity changed on the way, or the CPU has been deactivated.
             enqueue(thread);
         }
     });
 }
 
-/// Gives way to a better thread that was made runnable. Thread context, no lock held.
+/// Switches to a better thread that was made runnable. Thread context, no lock held.
 #[inline]
 pub(crate) fn check_preemption() {
     let interrupts = daif::mask();
-    give_way(interrupts);
+    maybe_preempt(interrupts);
     daif::restore(interrupts);
 }
 
 /// Switches to a better thread, if one waits and the caller, whose interrupts were as in `before`, may be preempted.
 /// Interrupts masked.
 #[inline]
-pub(crate) fn give_way(before: daif::Saved) {
+pub(crate) fn maybe_preempt(before: daif::Saved) {
     if !before.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
     {
         switch::preempt();

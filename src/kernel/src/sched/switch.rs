@@ -1,59 +1,59 @@
-//! Choosing the next thread, switching to it, and what is done for the one before.
+//! Choosing the next thread, switching to it, and finishing the switch of the previous one.
 //!
 //! All of this runs with interrupts masked. The context that runs next finishes the switch of the one before it
-//! ([`finish`]): only then are that one's registers saved, so only then may it be parked or sent to another CPU.
+//! ([`finish`]): only then are its registers saved, so only then may it be parked or sent to another CPU.
 //!
-//! A dead thread is buried before anybody is chosen to run next, so that whoever is woken by its end (a joiner, the
-//! parent, the master) can be chosen at once. That needs a stack which is not the dead one's: the idle thread's, which
-//! does not run meanwhile, below what it has saved there.
+//! A dead thread is finished before the next one is chosen, so that a thread that is woken by its end (a joiner, the
+//! parent, the exit owner) can be chosen at once. That needs a stack other than the dead thread's: the idle thread's,
+//! which does not run meanwhile, below what it has saved there.
 
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::sched::turn::End;
-use asphodel_core::thread::remains::OffStack;
+use asphodel_core::thread::refs::OffStack;
 use spin::Once;
 
 use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
 use crate::board;
-use crate::cpu::{Cpu, Handover, mask};
+use crate::cpu::{Cpu, PrevAction, mask};
 use crate::sched::{deadline, eviction, ready};
 use crate::thread::{THREADS, Thread};
 
 /// Why the running thread leaves its CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    /// It gives way to others of its priority.
+enum SwitchReason {
+    /// It yields to others of its priority.
     Yield,
     /// A better one, or the next of its priority, takes over.
     Preempted,
-    /// Its CPU is parked, and it may run on others.
-    Evicted,
+    /// Its CPU is inactive, and it may run on others.
+    Migrate,
     /// It sleeps.
-    Parks,
+    Block,
 }
 
-impl Why {
-    /// Whether it did not ask for it: all of its registers matter.
+impl SwitchReason {
+    /// Returns whether it did not ask for the switch, so that all of its registers must be saved.
     #[inline(always)]
     fn is_involuntary(self) -> bool {
-        matches!(self, Self::Preempted | Self::Evicted)
+        matches!(self, Self::Preempted | Self::Migrate)
     }
 }
 
-/// What the layer above does for a dead LWP, once its stack is out of use: see [`set_undertaker`].
-type Undertaker = fn(&'static Thread, OffStack);
-static UNDERTAKER: Once<Undertaker> = Once::new();
+/// The higher layer's work for a dead thread, once its stack is out of use: see [`set_dead_thread_hook`].
+type DeadThreadHook = fn(&'static Thread, OffStack);
+static DEAD_THREAD_HOOK: Once<DeadThreadHook> = Once::new();
 
-/// Registers what is done for dead threads, on the idle thread's stack, interrupts masked. Once, at boot.
-pub(crate) fn set_undertaker(undertaker: Undertaker) {
-    UNDERTAKER.call_once(|| undertaker);
+/// Registers the work for dead threads, which runs on the idle thread's stack, interrupts masked. Called once, at boot.
+pub(crate) fn set_dead_thread_hook(dead_thread: DeadThreadHook) {
+    DEAD_THREAD_HOOK.call_once(|| dead_thread);
 }
 
 /// The running thread lets others of its priority run. Returns at once if there are none. Thread context.
 #[inline(never)]
 pub(crate) fn yield_now() {
     let interrupts = daif::mask();
-    leave(Thread::current(), Why::Yield);
+    leave(Thread::current(), SwitchReason::Yield);
     daif::restore(interrupts);
 }
 
@@ -74,16 +74,23 @@ pub(crate) fn park() {
         "a thread sleeps with preemption disabled"
     );
     if thread.park.is_parking() {
-        leave(thread, Why::Parks);
+        leave(thread, SwitchReason::Block);
     }
     daif::restore(interrupts);
 }
 
-/// Switches if somebody better waits. Interrupts masked; preemption enabled.
+/// Switches if a better thread waits. Interrupts masked; preemption enabled.
 #[inline(never)]
 pub(crate) fn preempt() {
     let thread = Thread::current();
-    leave(thread, if eviction::must_leave(Cpu::this(), thread) { Why::Evicted } else { Why::Preempted });
+    leave(
+        thread,
+        if eviction::must_leave(Cpu::this(), thread) {
+            SwitchReason::Migrate
+        } else {
+            SwitchReason::Preempted
+        },
+    );
 }
 
 /// The running thread ends: never returns. Everything that could block has been done. Interrupts masked.
@@ -92,26 +99,27 @@ pub(crate) fn die(thread: &'static Thread) -> ! {
     let cpu = Cpu::this();
     account(cpu, thread, counter::now(), true);
     let idle = THREADS.get(cpu.idle.get());
-    // Without a fence: nobody tells an idle thread to die.
+    // No fence needed: the idle thread is never killed.
     cpu.current.start_with(cpu.idle.get());
     cpu_registers::set_thread_pointer(core::ptr::from_ref(idle) as u64);
     debug_assert!(
         thread.program_registers.get() == 0 && thread.preempt_depth.get() == 0,
         "it left both behind"
     );
-    // SAFETY: interrupts are masked until `bury_and_go_on` resumes a context; the idle thread was switched from when
-    // `thread`, which is another one, was switched to, and runs on this CPU only. A dead thread is in no queue.
+    // SAFETY: interrupts are masked until `finish_dead_and_switch` resumes a context; the idle thread was switched from
+    // when `thread`, which is another one, was switched to, and runs on this CPU only. A dead thread is in no queue.
     unsafe {
-        switch::abandon(core::ptr::from_ref(thread) as usize, idle.context.get(), bury_and_go_on);
+        switch::abandon(core::ptr::from_ref(thread) as usize, idle.context.get(), finish_dead_and_switch);
     }
 }
 
-/// Buries the thread that has died on this CPU, and goes on with the best one that is runnable then.
-extern "C" fn bury_and_go_on(dead: usize) -> ! {
+/// Finishes the thread that has died on this CPU, and continues with the best one that is runnable then.
+extern "C" fn finish_dead_and_switch(dead: usize) -> ! {
     // SAFETY: `die` passes a record; records are never freed.
     let dead = unsafe { &*(dead as *const Thread) };
-    let undertaker = UNDERTAKER.get().expect("no thread dies before the undertaker is registered");
-    undertaker(dead, OffStack::assert());
+    let dead_thread =
+        DEAD_THREAD_HOOK.get().expect("no thread dies before the dead-thread hook is registered");
+    dead_thread(dead, OffStack::assert());
     let cpu = Cpu::this();
     cpu.reschedule.set(0);
     // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
@@ -126,7 +134,7 @@ extern "C" fn bury_and_go_on(dead: usize) -> ! {
     cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
     deadline::start_slice(cpu, next, cpu.switched_at.get());
     install(cpu, next);
-    // The idle thread, in whose name the dead one was buried, uses none.
+    // The idle thread, on whose stack the dead one was finished, uses none.
     if next.program_registers.get() != 0 {
         swap_used_registers(THREADS.get(cpu.idle.get()), next, false);
     }
@@ -134,62 +142,68 @@ extern "C" fn bury_and_go_on(dead: usize) -> ! {
     unsafe { switch::resume(next.context.get()) }
 }
 
-/// `thread`, which is running, leaves the CPU for `why`, to whoever is next. Interrupts masked. Returns when this thread runs again.
+/// `thread`, which is running, leaves the CPU to the next one, for `reason`. Interrupts masked. Returns when this
+/// thread runs again.
 ///
-/// The thread that goes on has finished the switch of the one before it, and that may have made a better thread
-/// runnable (the parent of a process that ended, a joiner): nobody else would look, and a CPU must not go idle over a
-/// thread that waits.
+/// The thread that continues has finished the switch of the one before it, and that may have made a better thread
+/// runnable (the parent of a process that ended, a joiner): no other code would check, and a CPU must not go idle while
+/// a thread waits.
 #[inline(always)]
-fn leave(thread: &'static Thread, why: Why) {
-    leave_once(thread, why);
+fn leave(thread: &'static Thread, reason: SwitchReason) {
+    leave_once(thread, reason);
     if Cpu::this().reschedule.get() != 0 {
-        give_way_again();
+        preempt_again();
     }
 }
 
-/// What finishing the switch of another thread has made necessary.
+/// Carries out the preemption that finishing another thread's switch requires.
 #[cold]
 #[inline(never)]
-fn give_way_again() {
+fn preempt_again() {
     let thread = Thread::current();
     while Cpu::this().reschedule.get() != 0 && thread.preempt_depth.get() == 0 {
-        leave_once(thread, Why::Preempted);
+        leave_once(thread, SwitchReason::Preempted);
     }
 }
 
-/// One switch, if there is anybody to switch to. Inlined where the reason is known, which makes it a third shorter.
+/// One switch, if there is a thread to switch to. Inlined where the reason is known, which makes it a third shorter.
 #[inline(always)]
-fn leave_once(thread: &'static Thread, why: Why) {
+fn leave_once(thread: &'static Thread, reason: SwitchReason) {
     let cpu = Cpu::this();
     cpu.reschedule.set(0);
     // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
-    let next = unsafe { cpu.with_private(|private| choose(cpu, thread, why, private)) };
+    let next = unsafe { cpu.with_private(|private| choose(cpu, thread, reason, private)) };
     let Some(next) = next else { return };
     let now = counter::now();
-    account(cpu, thread, now, !why.is_involuntary());
+    account(cpu, thread, now, !reason.is_involuntary());
     thread.left_at.set(now);
     cpu.statistics.switches.set(cpu.statistics.switches.get() + 1);
     let next = THREADS.get(next);
     deadline::start_slice(cpu, next, now);
-    go_on_with(cpu, thread, next, why);
+    go_on_with(cpu, thread, next, reason);
 }
 
-/// `thread` has had its turn, which ends `now`.
+/// Accounts the turn of `thread`, which ends `now`.
 #[inline(always)]
 fn account(cpu: &Cpu, thread: &Thread, now: u64, voluntary: bool) {
     thread.usage.charge(now.wrapping_sub(cpu.switched_at.get()), voluntary);
     cpu.switched_at.set(now);
 }
 
-/// The thread to run instead of `thread`, which is put where it belongs. `None`: it goes on.
+/// Returns the thread to run instead of `thread`, which is put into its queue. `None`: it continues.
 #[inline(always)]
-fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Private) -> Option<u32> {
+fn choose(
+    cpu: &Cpu,
+    thread: &Thread,
+    reason: SwitchReason,
+    private: &mut crate::cpu::Private,
+) -> Option<u32> {
     let queue = &mut private.run_queue;
-    let (next, handover) = match why {
-        Why::Parks => (queue.pop_best(&THREADS), Handover::Parked(thread.index)),
+    let (next, prev_action) = match reason {
+        SwitchReason::Block => (queue.pop_best(&THREADS), PrevAction::Parked(thread.index)),
         // Never the idle thread, which may run nowhere else.
-        Why::Evicted => (queue.pop_best(&THREADS), Handover::Moved(thread.index)),
-        Why::Yield | Why::Preempted => {
+        SwitchReason::Migrate => (queue.pop_best(&THREADS), PrevAction::Moved(thread.index)),
+        SwitchReason::Yield | SwitchReason::Preempted => {
             let idle = thread.index == cpu.idle.get();
             let misplaced = !idle && !thread.affinity().contains(cpu.index);
             if !idle && !misplaced && queue.best().is_none_or(|best| best < thread.priority()) {
@@ -198,38 +212,38 @@ fn choose(cpu: &Cpu, thread: &Thread, why: Why, private: &mut crate::cpu::Privat
             if idle {
                 let next = queue.pop_best(&THREADS);
                 next?;
-                (next, Handover::Nothing)
+                (next, PrevAction::Nothing)
             } else if misplaced {
-                (queue.pop_best(&THREADS), Handover::Moved(thread.index))
+                (queue.pop_best(&THREADS), PrevAction::Moved(thread.index))
             } else if queue.best() == Some(thread.priority()) {
-                if why == Why::Preempted && !cpu.perturb.is_on() {
+                if reason == SwitchReason::Preempted && !cpu.perturb.is_on() {
                     return end_turn(cpu, thread, private);
                 }
-                // The length stays what it is, and so does the handover: nothing.
+                // The length does not change, and the previous thread needs no action.
                 return queue.rotate(&THREADS, thread.index, thread.priority());
             } else {
                 let next = queue.pop_best(&THREADS);
                 // Preempted by a better one: it keeps its place before others of its priority.
-                if why == Why::Preempted {
+                if reason == SwitchReason::Preempted {
                     thread.slice_left.set(deadline::left_of_slice(cpu));
                     queue.push_front(&THREADS, thread.index, thread.priority());
                 } else {
                     queue.push_back(&THREADS, thread.index, thread.priority());
                 }
-                (next, Handover::Nothing)
+                (next, PrevAction::Nothing)
             }
         }
     };
     cpu.ready.store(queue.len(), Ordering::Relaxed);
-    private.handover = handover;
+    private.prev_action = prev_action;
     Some(next.unwrap_or_else(|| cpu.idle.get()))
 }
 
-/// The turn of `thread` has ended, and others of its priority wait: who is next. Interrupts masked, on `cpu`.
+/// The turn of `thread` has ended, and others of its priority wait: returns the next one. Interrupts masked, on `cpu`.
 #[inline(never)]
 fn end_turn(cpu: &Cpu, thread: &Thread, private: &mut crate::cpu::Private) -> Option<u32> {
     let queue = &mut private.run_queue;
-    let others = thread.affinity().and(mask::open()).without(cpu.index);
+    let others = thread.affinity().and(mask::active()).without(cpu.index);
     match cpu.turns.end(others) {
         End::Second => {
             let next = queue.pop_best(&THREADS);
@@ -241,30 +255,30 @@ fn end_turn(cpu: &Cpu, thread: &Thread, private: &mut crate::cpu::Private) -> Op
             cpu.ready.store(queue.len(), Ordering::Relaxed);
             cpu.statistics.given.set(cpu.statistics.given.get() + 1);
             thread.cpu.set(target);
-            private.handover = Handover::Moved(thread.index);
+            private.prev_action = PrevAction::Moved(thread.index);
             next
         }
         End::Last | End::Elsewhere(_) => queue.rotate(&THREADS, thread.index, thread.priority()),
     }
 }
 
-/// Whether at most `ready` threads wait on CPU `target`.
+/// Returns whether at most `ready` threads wait on CPU `target`.
 fn is_no_busier(target: u32, ready: u32) -> bool {
     Cpu::get(target).is_some_and(|cpu| cpu.ready.load(Ordering::Relaxed) <= ready)
 }
 
 /// Switches from `thread` to `next`. Returns when `thread` runs again, with the previous context finished.
 #[inline(always)]
-fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, why: Why) {
+fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread, reason: SwitchReason) {
     install(cpu, next);
-    swap_program_registers(thread, next, why.is_involuntary());
+    swap_program_registers(thread, next, reason.is_involuntary());
     // SAFETY: interrupts are masked; `next` came from this CPU's run queue or is its idle thread, so its context is
     // saved and runs nowhere else.
     unsafe { switch::switch(thread.context.slot(), next.context.get()) };
     finish();
 }
 
-/// `next` is the thread that runs here from now on.
+/// Makes `next` the running thread of this CPU.
 #[inline(always)]
 fn install(cpu: &Cpu, next: &Thread) {
     next.cpu.set(cpu.index);
@@ -309,23 +323,23 @@ fn swap_floating_point(old: *mut fp::FpState, new: *mut fp::FpState, preempted: 
 fn finish() {
     let cpu = Cpu::this();
     // SAFETY: this CPU, interrupts masked; nothing is called inside.
-    let handover = unsafe {
-        cpu.with_private(|private| match private.handover {
-            Handover::Nothing => Handover::Nothing,
+    let prev_action = unsafe {
+        cpu.with_private(|private| match private.prev_action {
+            PrevAction::Nothing => PrevAction::Nothing,
             due => {
-                private.handover = Handover::Nothing;
+                private.prev_action = PrevAction::Nothing;
                 due
             }
         })
     };
-    match handover {
-        Handover::Nothing => {}
-        Handover::Parked(thread) => {
+    match prev_action {
+        PrevAction::Nothing => {}
+        PrevAction::Parked(thread) => {
             if !THREADS.get(thread).park.commit() {
                 put_back(thread);
             }
         }
-        Handover::Moved(thread) => put_back(thread),
+        PrevAction::Moved(thread) => put_back(thread),
     }
 }
 
@@ -333,10 +347,10 @@ fn finish() {
 #[cold]
 #[inline(never)]
 fn put_back(thread: u32) {
-    ready::place(Cpu::this(), thread);
+    ready::enqueue_on_best_cpu(Cpu::this(), thread);
 }
 
-/// First thing that a new thread's body does: finishes the switch to it, gives way if that made a better thread
+/// The first function of a new thread's body: finishes the switch to it, switches again if that made a better thread
 /// runnable, and unmasks interrupts.
 #[inline(always)]
 pub(crate) fn enter_thread() {

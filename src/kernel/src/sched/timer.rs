@@ -47,6 +47,6 @@ fn expire_sleepers(cpu: &'static Cpu, now: u64) {
             timers.expire(&THREADS, now).map(|thread| (thread, THREADS.get(thread).park.unpark()))
         };
         let Some((thread, unpark)) = expired else { break };
-        ready::settle(thread, unpark);
+        ready::complete_unpark(thread, unpark);
     }
 }

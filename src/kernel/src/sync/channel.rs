@@ -1,6 +1,6 @@
 //! `tsleep` and `wakeup`: sleeping on an address.
 //!
-//! tsleep(9), wakeup(9). The address is only a key, never looked at. Threads that sleep on different addresses may
+//! tsleep(9), wakeup(9). The address is only a key and is never read. Threads that sleep on different addresses may
 //! share a queue; a wake-up takes out those of its own address alone. A thread registers first ([`Registration`]),
 //! re-tests its condition, and sleeps then, so that a wake-up in between is not lost (tsleep_interlock).
 //!
@@ -17,11 +17,11 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::sched::{ready, switch};
-use crate::sync::service::{self, Custody};
-use crate::sync::wait_queue::{Manner, Woken, sleep_enlisted};
+use crate::sync::service::{self, KillShield};
+use crate::sync::wait_queue::{WaitOptions, WaitResult, sleep_queued};
 use crate::thread::{THREADS, Thread};
 
-/// As many as threads that sleep at a time, as a rule: then few queues have sleepers of more than one address.
+/// As many as threads usually sleep at a time, so that few queues have sleepers of more than one address.
 const BUCKETS: usize = 1024;
 static TABLE: [InterruptLock<Waiters>; BUCKETS] = [const { InterruptLock::new(Waiters::new()) }; BUCKETS];
 
@@ -36,30 +36,31 @@ fn bucket(channel: usize) -> &'static InterruptLock<Waiters> {
 pub struct Registration {
     channel: usize,
     slept: bool,
-    _custody: Custody,
+    _shield: KillShield,
 }
 
 /// Registers the calling thread as a sleeper on `channel`. Between this and [`Registration::sleep`] only short tests
 /// may be made, nothing that blocks. Thread context; never blocks.
 pub fn register(channel: usize) -> Registration {
-    let custody = Custody::enter();
+    let shield = KillShield::enter();
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
     thread.channel.store(channel, Ordering::Relaxed);
     bucket(channel).lock().prepare(&THREADS, thread.index, Sleep::Killable);
-    Registration { channel, slept: false, _custody: custody }
+    Registration { channel, slept: false, _shield: shield }
 }
 
 impl Registration {
     /// Sleeps until the channel is woken up, or for no longer than `timeout` nanoseconds. Killable. A wake-up since
     /// the registration counts. Thread context; blocks.
-    pub fn sleep(mut self, timeout: Option<u64>) -> Woken {
+    pub fn sleep(mut self, timeout: Option<u64>) -> WaitResult {
         let deadline = timeout.map_or(NEVER, crate::time::deadline_after);
         self.slept = true;
-        let woken = sleep_enlisted(bucket(self.channel), Manner::killable(Reason::Channel).until(deadline));
-        if woken == Woken::Ready && is_killed() {
+        let woken =
+            sleep_queued(bucket(self.channel), WaitOptions::killable(Reason::Channel).until(deadline));
+        if woken == WaitResult::Ready && is_killed() {
             wakeup_one(self.channel);
-            return Woken::Killed;
+            return WaitResult::Killed;
         }
         woken
     }
@@ -79,20 +80,24 @@ impl Drop for Registration {
 /// Sleeps on `channel` until it is woken up, or for no longer than `timeout` nanoseconds. Killable. Blocks.
 ///
 /// A wake-up that comes before the call is missed: where that matters, use [`register`].
-pub fn tsleep(channel: usize, timeout: Option<u64>) -> Woken {
-    // TIMED: the time is the caller's, who sleeps for a wake-up.
+pub fn tsleep(channel: usize, timeout: Option<u64>) -> WaitResult {
+    // TIMED: the caller sleeps for a wake-up, and the time is its own.
     register(channel).sleep(timeout)
 }
 
-/// Sleeps on `channel` unless `ready` holds under the lock of its queue: `None`. Inside a service. `ready` is short, and
-/// touches only what is mapped. Thread context; blocks.
-pub(super) fn sleep_unless(channel: usize, manner: Manner, ready: impl FnOnce() -> bool) -> Option<Woken> {
+/// Sleeps on `channel`; returns `None` if `ready` holds under the lock of its queue. Called inside a section. `ready`
+/// must be short, and touch only mapped memory. Thread context; blocks.
+pub(super) fn sleep_unless(
+    channel: usize,
+    options: WaitOptions,
+    ready: impl FnOnce() -> bool,
+) -> Option<WaitResult> {
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
     let queue = bucket(channel);
     thread.channel.store(channel, Ordering::Relaxed);
-    let sleeps = queue::prepare_unless(queue, &THREADS, thread.index, manner.sleep, ready);
-    let woken = sleeps.then(|| sleep_enlisted(queue, manner));
+    let sleeps = queue::enqueue_unless(queue, &THREADS, thread.index, options.sleep, ready);
+    let woken = sleeps.then(|| sleep_queued(queue, options));
     thread.channel.store(0, Ordering::Relaxed);
     woken
 }
@@ -119,10 +124,10 @@ pub(super) fn wake(channel: usize, limit: u32) -> u32 {
     count
 }
 
-/// Withdraws the registration of the running thread, which dies while it has one: it exited, or panicked, between
+/// Removes the registration of the running thread, which dies while it has one: it exited, or panicked, between
 /// [`register`] and the sleep (T89, R4, R36).
 #[inline]
-pub(crate) fn withdraw_for_good(thread: &Thread) {
+pub(crate) fn remove_waiter_final(thread: &Thread) {
     let channel = thread.channel.load(Ordering::Relaxed);
     if channel != 0 {
         withdraw(thread, channel);
@@ -138,9 +143,9 @@ fn withdraw(thread: &Thread, channel: usize) {
     }
 }
 
-/// Whether the calling thread has been told to die: for loops of its own around kernel waits.
+/// Returns whether the calling thread has a kill pending: for loops of its own around kernel waits.
 pub fn is_killed() -> bool {
-    service::is_doomed(Thread::current())
+    service::is_kill_pending(Thread::current())
 }
 
 /// How many queues have somebody in them, those that are being changed left out. For observers.

@@ -5,20 +5,20 @@ use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use asphodel_core::wait::reason::Reason;
 
 use crate::sync::mutex::{Mutex, MutexGuard};
-use crate::sync::service::{self, Service};
-use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
+use crate::sync::service::{self, KernelSection};
+use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
 use crate::thread::Thread;
 
 /// A condition that threads wait for, holding a mutex around the data it is about.
 #[derive(Debug)]
 pub struct Condvar {
-    /// Counts notifications: a waiter sleeps only while it is what it was when the mutex was released.
+    /// Counts notifications: a waiter sleeps only while it has the value that it had when the mutex was released.
     generation: AtomicU32,
     queue: WaitQueue,
 }
 
 impl Condvar {
-    /// Nobody waits.
+    /// A condition without waiters.
     #[must_use]
     pub const fn new() -> Self {
         Self { generation: AtomicU32::new(0), queue: WaitQueue::new() }
@@ -27,32 +27,32 @@ impl Condvar {
     /// Releases the mutex, sleeps until notified, and takes the mutex again. May return without a notification: test
     /// the condition in a loop. If the LWP is killed meanwhile, the call does not return. Thread context; blocks.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.wait_until(guard, Manner::killable(Reason::Condition)).0
+        self.wait_until(guard, WaitOptions::killable(Reason::Condition)).0
     }
 
-    /// As [`Condvar::wait`], but for no longer than `nanoseconds`. Also says whether the time ran out.
+    /// As [`Condvar::wait`], but for no longer than `nanoseconds`. Also returns whether the time ran out.
     pub fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
         nanoseconds: u64,
     ) -> (MutexGuard<'a, T>, bool) {
         let deadline = crate::time::deadline_after(nanoseconds);
-        self.wait_until(guard, Manner::killable(Reason::Condition).until(deadline))
+        self.wait_until(guard, WaitOptions::killable(Reason::Condition).until(deadline))
     }
 
-    fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, manner: Manner) -> (MutexGuard<'a, T>, bool) {
-        let service = Service::enter();
+    fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, options: WaitOptions) -> (MutexGuard<'a, T>, bool) {
+        let service = KernelSection::enter();
         let seen = self.generation.load(Ordering::Acquire);
         let mutex: &'a Mutex<T> = guard.unlock();
-        let woken = self.queue.wait_in(manner, || self.generation.load(Ordering::Acquire) != seen);
+        let woken = self.queue.wait_in(options, || self.generation.load(Ordering::Acquire) != seen);
         // The mutex is released: an LWP that holds no other guard can die here, and must, or a loop around this call
         // would spin for ever.
-        if woken == Woken::Killed && Thread::current().service_depth.get() == 1 {
-            service::execute();
+        if woken == WaitResult::Killed && Thread::current().service_depth.get() == 1 {
+            service::die_at_kill_point();
         }
         let guard = mutex.lock();
         drop(service);
-        (guard, woken == Woken::TimedOut)
+        (guard, woken == WaitResult::TimedOut)
     }
 
     /// Wakes one waiter. Any context; never blocks.

@@ -1,4 +1,4 @@
-//! Waiting and excluding, for threads: everything here may block unless it says otherwise.
+//! Waiting and mutual exclusion for threads. Everything here may block unless it says otherwise.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -26,4 +26,4 @@ pub use condvar::Condvar;
 pub use mutex::{Mutex, MutexGuard};
 pub use semaphore::Semaphore;
 pub use token::{Token, TokenGuard};
-pub use wait_queue::{WaitQueue, Woken};
+pub use wait_queue::{WaitQueue, WaitResult};

@@ -9,12 +9,12 @@ use core::ops::{Deref, DerefMut};
 
 use asphodel_core::wait::reason::Reason;
 
-use crate::sync::service::{self, Custody};
-use crate::sync::wait_queue::{Manner, WaitQueue, Woken};
+use crate::sync::service::{self, KillShield};
+use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-/// Held, and somebody may wait.
+/// Held, and a thread may wait.
 const CONTENDED: u32 = 2;
 
 /// A value that one thread at a time may use; others sleep meanwhile.
@@ -31,12 +31,12 @@ unsafe impl<T: Send> Sync for Mutex<T> {}
 // SAFETY: moving the mutex moves the value.
 unsafe impl<T: Send> Send for Mutex<T> {}
 
-/// The right to use the value of a [`Mutex`]; gives it back when dropped. Not `Send`.
+/// The right to use the value of a [`Mutex`]; dropping it unlocks. Not `Send`.
 #[derive(Debug)]
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     // Dropped after `drop` has unlocked: the kill point at the end of the guard comes when the mutex is free.
-    _custody: Custody,
+    _shield: KillShield,
 }
 
 impl<T> Mutex<T> {
@@ -49,31 +49,34 @@ impl<T> Mutex<T> {
     /// Waits for the mutex. If the LWP is killed while it waits, the call does not return. Thread context; blocks.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        let custody = Custody::enter();
+        let shield = KillShield::enter();
         if self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_contended();
         }
-        MutexGuard { mutex: self, _custody: custody }
+        MutexGuard { mutex: self, _shield: shield }
     }
 
-    /// The mutex, if it is free now. Thread context; never blocks.
+    /// Returns the mutex's guard, if it is free now. Thread context; never blocks.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let custody = Custody::enter();
+        let shield = KillShield::enter();
         let locked = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        // Lazily: a guard that was made and dropped would unlock the holder's mutex.
-        locked.then(|| MutexGuard { mutex: self, _custody: custody })
+        // `then`, not `then_some`: dropping an eagerly built guard would unlock the holder's mutex.
+        locked.then(|| MutexGuard { mutex: self, _shield: shield })
     }
 
     #[cold]
     fn lock_contended(&self) {
-        // An LWP inside other services (holding other guards) must get this one too to come out of them, so that a
-        // kill must not end its wait; an LWP at the edge may die here.
-        let first = service::is_first_custody();
-        let manner =
-            if first { Manner::killable(Reason::Mutex) } else { Manner::uninterruptible(Reason::Mutex) };
-        let woken = self.queue.wait_in(manner, || self.state.swap(CONTENDED, Ordering::Acquire) == FREE);
-        if woken == Woken::Killed {
-            service::execute();
+        // An LWP inside other sections (with other guards) must get this one, too, to leave them, so a kill must not
+        // end its wait; without others it may die here.
+        let first = service::is_outermost_shield();
+        let options = if first {
+            WaitOptions::killable(Reason::Mutex)
+        } else {
+            WaitOptions::uninterruptible(Reason::Mutex)
+        };
+        let woken = self.queue.wait_in(options, || self.state.swap(CONTENDED, Ordering::Acquire) == FREE);
+        if woken == WaitResult::Killed {
+            service::die_at_kill_point();
         }
     }
 
@@ -84,7 +87,7 @@ impl<T> Mutex<T> {
 }
 
 impl<'a, T> MutexGuard<'a, T> {
-    /// Gives the mutex back and tells which it was, for waits that take it again.
+    /// Unlocks the mutex and returns it, for waits that lock it again.
     pub(crate) fn unlock(self) -> &'a Mutex<T> {
         self.mutex
     }

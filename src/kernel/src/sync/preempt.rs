@@ -1,28 +1,28 @@
 //! Preemption disabled, and enabled again.
 
 use crate::sched::ready;
-use crate::sync::service::Custody;
+use crate::sync::service::KillShield;
 use crate::thread::Thread;
 
-/// While it lives, the running thread stays on its CPU and no other thread runs there; interrupts are still taken.
+/// While it exists, the running thread stays on its CPU and no other thread runs there; interrupts are still taken.
 ///
-/// Nothing may block meanwhile: a sleep is a bug and ends the process. An LWP is not killed meanwhile either, and dies, if
-/// it has been told to, when the outermost guard is dropped. Guards nest. Not `Send`.
+/// The thread must not block meanwhile: a sleep is a bug and ends the process. An LWP is not killed meanwhile either,
+/// and dies, if it has a kill pending, when the outermost guard is dropped. Guards nest. Not `Send`.
 #[must_use = "preemption is enabled again when this is dropped"]
 #[derive(Debug)]
 pub struct PreemptGuard {
-    // Dropped after `drop` has enabled preemption: the kill point at its end, since an interrupt that came meanwhile
+    // Dropped after `drop` has enabled preemption: its end is the kill point, because an interrupt that came meanwhile
     // could not be one.
-    _custody: Custody,
+    _shield: KillShield,
 }
 
 /// Disables preemption of the calling thread. Thread context; never blocks.
 #[inline]
 pub fn preempt_disable() -> PreemptGuard {
-    let custody = Custody::enter();
+    let shield = KillShield::enter();
     let depth = &Thread::current().preempt_depth;
     depth.set(depth.get() + 1);
-    PreemptGuard { _custody: custody }
+    PreemptGuard { _shield: shield }
 }
 
 impl Drop for PreemptGuard {

@@ -7,15 +7,15 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::lock::InterruptLock;
 use crate::sched::{ready, switch};
-use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, Woken, is_killed, sleep_enlisted};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::{WaitOptions, WaitResult, is_killed, sleep_queued};
 use crate::thread::{THREADS, Thread};
 
 /// A counting semaphore.
 #[derive(Debug)]
 pub struct Semaphore {
     waiters: InterruptLock<Waiters>,
-    /// Units that nobody has taken. Guarded by the lock of `waiters`.
+    /// Free units. Guarded by the lock of `waiters`.
     units: Cell32,
 }
 
@@ -28,27 +28,27 @@ impl Semaphore {
 
     /// Takes a unit; waits for one if there is none. Killable. Thread context; blocks.
     #[inline]
-    pub fn wait(&self) -> Woken {
-        let _service = Service::enter();
-        self.take(Manner::killable(Reason::Semaphore))
+    pub fn wait(&self) -> WaitResult {
+        let _section = KernelSection::enter();
+        self.take(WaitOptions::killable(Reason::Semaphore))
     }
 
     /// As [`Semaphore::wait`], but gives up after `nanoseconds`.
-    pub fn wait_timeout(&self, nanoseconds: u64) -> Woken {
-        let _service = Service::enter();
+    pub fn wait_timeout(&self, nanoseconds: u64) -> WaitResult {
+        let _section = KernelSection::enter();
         let deadline = crate::time::deadline_after(nanoseconds);
-        self.take(Manner::killable(Reason::Semaphore).until(deadline))
+        self.take(WaitOptions::killable(Reason::Semaphore).until(deadline))
     }
 
-    /// Takes a unit, waiting so that nothing but a unit ends it, not even a kill: the thread's process cannot end
-    /// before. For what must not be left half done. Thread context; blocks.
+    /// Takes a unit; only a unit ends the wait, not even a kill, so the thread's process cannot end before. For
+    /// operations that must be completed. Thread context; blocks.
     pub fn wait_uninterruptible(&self) {
-        let _service = Service::enter();
-        let _ready = self.take(Manner::uninterruptible(Reason::Semaphore));
+        let _section = KernelSection::enter();
+        let _ready = self.take(WaitOptions::uninterruptible(Reason::Semaphore));
     }
 
     #[inline]
-    fn take(&self, manner: Manner) -> Woken {
+    fn take(&self, options: WaitOptions) -> WaitResult {
         let thread = Thread::current();
         switch::assert_may_sleep(thread);
         let enlisted = self.waiters.with(|waiters| {
@@ -57,14 +57,14 @@ impl Semaphore {
                 self.units.set(units - 1);
                 return false;
             }
-            waiters.prepare(&THREADS, thread.index, manner.sleep);
+            waiters.prepare(&THREADS, thread.index, options.sleep);
             true
         });
-        let woken = if enlisted { sleep_enlisted(&self.waiters, manner) } else { Woken::Ready };
-        if woken == Woken::Ready && is_killed(thread, manner) {
+        let woken = if enlisted { sleep_queued(&self.waiters, options) } else { WaitResult::Ready };
+        if woken == WaitResult::Ready && is_killed(thread, options) {
             // The dead have no use for it.
             self.post();
-            return Woken::Killed;
+            return WaitResult::Killed;
         }
         woken
     }

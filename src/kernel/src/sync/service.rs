@@ -1,10 +1,10 @@
-//! Being inside a kernel service, and the kill points at its edges.
+//! Kernel sections, and the kill points at their ends.
 //!
-//! Programs call the kernel like any function, on their own stack. What tells kernel code from program code is a
-//! depth in the thread's record: every service enters by [`Section::enter`]. An LWP that has been told to die does so
-//! when it leaves the outermost service (kill point (a)), or when an interrupt returns to it at depth 0 (kill point
-//! (c)); in between, a killable wait returns at once (kill point (b)) and the service unwinds by ordinary returns, so
-//! guards are dropped. An LWP never dies inside a service, hence never with a kernel lock.
+//! Programs call the kernel like any function, on their own stack. Kernel code is distinguished from program code by a
+//! depth in the thread's record: every system call enters by [`Section::enter`]. An LWP with a kill pending dies when
+//! it leaves the outermost section (kill point (a)), or when an interrupt returns to it at depth 0 (kill point (c)); in
+//! between, a killable wait returns at once (kill point (b)) and the system call unwinds by ordinary returns, so guards
+//! are dropped. An LWP never dies inside a section, hence never with a kernel lock.
 
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 use core::marker::PhantomData;
@@ -14,26 +14,26 @@ use spin::Once;
 use crate::arch::cpu;
 use crate::thread::Thread;
 
-/// The running thread is not to be killed for as long as this lives. Nests. Not `Send`. What it adds to the depth tells
-/// why.
+/// The running thread must not be killed for as long as this exists. Nests. Not `Send`. Its weight in the depth
+/// distinguishes the kinds.
 #[must_use = "the service ends when this is dropped"]
 #[derive(Debug)]
 pub struct Section<const WEIGHT: u32>(PhantomData<*const ()>);
 
-/// It is in a kernel service.
-pub type Service = Section<1>;
+/// A system call.
+pub type KernelSection = Section<1>;
 
-/// It runs program code that holds a kernel guard: a mutex, a token, a registration, or preemption disabled.
-pub type Custody = Section<CUSTODY>;
+/// Program code that holds a kernel guard: a mutex, a token, a registration, or preemption disabled.
+pub type KillShield = Section<SHIELD>;
 
-/// Depths below this are services: they do not nest that deep.
-const CUSTODY: u32 = 1 << 8;
+/// Depths below this are system calls, which do not nest that deep.
+const SHIELD: u32 = 1 << 8;
 
-static EXECUTIONER: Once<fn() -> !> = Once::new();
+static KILL_HANDLER: Once<fn() -> !> = Once::new();
 
-/// Registers how a doomed LWP dies: the layer above knows. Once, at boot.
-pub(crate) fn set_executioner(executioner: fn() -> !) {
-    EXECUTIONER.call_once(|| executioner);
+/// Registers how an LWP with a kill pending dies, which a higher layer implements. Called once, at boot.
+pub(crate) fn set_kill_handler(handler: fn() -> !) {
+    KILL_HANDLER.call_once(|| handler);
 }
 
 impl<const WEIGHT: u32> Section<WEIGHT> {
@@ -53,42 +53,42 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
         let thread = Thread::current();
         let depth = thread.service_depth.get() - WEIGHT;
         thread.service_depth.set(depth);
-        // An interrupt that finds the depth above 0 does not kill: the test comes after, for the compiler, too.
+        // An interrupt that finds the depth above 0 does not kill, so the test comes after it, for the compiler, too.
         compiler_fence(Ordering::SeqCst);
-        if depth == 0 && is_doomed(thread) {
-            execute();
+        if depth == 0 && is_kill_pending(thread) {
+            die_at_kill_point();
         }
     }
 }
 
-/// Whether the running `thread` runs program code, holding guards perhaps, and no service.
+/// Returns whether the running `thread` runs program code, perhaps with guards, and no system call.
 #[inline(always)]
 pub(crate) fn is_in_program(thread: &Thread) -> bool {
-    thread.service_depth.get().is_multiple_of(CUSTODY)
+    thread.service_depth.get().is_multiple_of(SHIELD)
 }
 
-/// How many services `thread` is in, and how many guards it holds: 0 if it can be killed where it is.
+/// Returns the number of system calls that `thread` is in, plus the guards it holds: 0 if it can be killed where it is.
 pub(crate) fn depth_of(thread: &Thread) -> u32 {
     let depth = thread.service_depth.get();
-    depth / CUSTODY + depth % CUSTODY
+    depth / SHIELD + depth % SHIELD
 }
 
-/// Whether the guard that the running thread has just entered is its outermost, and in no service.
+/// Returns whether the guard that the running thread has just entered is its outermost, and in no system call.
 #[inline(always)]
-pub(crate) fn is_first_custody() -> bool {
-    Thread::current().service_depth.get() == CUSTODY
+pub(crate) fn is_outermost_shield() -> bool {
+    Thread::current().service_depth.get() == SHIELD
 }
 
-/// Whether `thread` has been told to die.
+/// Returns whether `thread` has a kill pending.
 #[inline(always)]
-pub(crate) fn is_doomed(thread: &Thread) -> bool {
-    thread.doomed.is_set()
+pub(crate) fn is_kill_pending(thread: &Thread) -> bool {
+    thread.kill_flag.is_set()
 }
 
-/// Kill point (a): the running LWP is doomed and leaves its outermost service.
+/// Kill point (a): the running LWP has a kill pending and leaves its outermost service.
 #[cold]
 #[inline(never)]
-pub(crate) fn execute() -> ! {
-    let executioner = EXECUTIONER.get().expect("no LWP is doomed before processes exist");
-    executioner()
+pub(crate) fn die_at_kill_point() -> ! {
+    let handler = KILL_HANDLER.get().expect("no LWP has a kill pending before processes exist");
+    handler()
 }

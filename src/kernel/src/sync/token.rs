@@ -1,8 +1,8 @@
 //! Serializing tokens: mutual exclusion for as long as the holder runs (lwkt_token(9)).
 //!
-//! A token is released when its holder blocks and taken back before the holder goes on, all of its tokens together or
-//! none: whoever waits for a token holds none, so there is no lock order and no deadlock. The price is that anything
-//! the token protects may change across a block, so the data are lent for non-blocking sections only
+//! A token is released when its holder blocks and taken back before the holder continues, all of its tokens together or
+//! none: a thread that waits for a token holds none, so there is no lock order and no deadlock. The price is that
+//! anything the token protects may change across a block, so the data are lent for non-blocking sections only
 //! ([`Held::access`]): no borrow can live across a block, and a block inside such a section ends the process.
 
 use asphodel_core::shim::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,13 +11,13 @@ use core::cell::UnsafeCell;
 use asphodel_core::wait::reason::Reason;
 
 use crate::sync::preempt::preempt_disable;
-use crate::sync::service::Custody;
-use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::sync::service::KillShield;
+use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::thread::{MAX_TOKENS, Thread};
 
 const FREE: u32 = 0;
 
-/// A token without its data: what a thread's list of tokens points to.
+/// A token without its data: the target of a thread's list of tokens.
 #[derive(Debug)]
 struct RawToken {
     /// The thread that owns it, or [`FREE`].
@@ -43,7 +43,7 @@ pub struct Held<'a, T> {
     token: &'a Token<T>,
 }
 
-/// What [`Held`] is elsewhere called.
+/// The name of [`Held`] in other systems.
 pub type TokenGuard<'a, T> = Held<'a, T>;
 
 impl<T> Token<T> {
@@ -68,7 +68,7 @@ impl<T> Token<T> {
     /// # Panics
     /// When the thread would hold more than eight tokens.
     pub fn with<R>(&self, f: impl FnOnce(&mut Held<'_, T>) -> R) -> R {
-        let _custody = Custody::enter();
+        let _shield = KillShield::enter();
         let thread = Thread::current();
         let count = thread.token_count.get();
         assert!((count as usize) < MAX_TOKENS, "a thread holds at most {MAX_TOKENS} tokens");
@@ -92,7 +92,7 @@ impl<T> Held<'_, T> {
     /// Lends the data for a section that does not block: preemption is disabled meanwhile.
     ///
     /// # Panics
-    /// Inside another such section of the same token.
+    /// A nested section of the same token.
     pub fn access<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
         let _stay = preempt_disable();
         let lent = &self.token.raw.lent;
@@ -116,7 +116,7 @@ impl RawToken {
     }
 
     fn give_back(&self) {
-        // An owner that ended in the middle of a section has left it as it was.
+        // An owner that ended in the middle of a section has left the flag set.
         self.lent.store(false, Ordering::Relaxed);
         self.owner.store(FREE, Ordering::Release);
         self.queue.wake_one();
@@ -133,14 +133,14 @@ fn listed(thread: &Thread, count: u32) -> impl Iterator<Item = &'static RawToken
     })
 }
 
-/// Gives back the first `count` tokens of `thread`, which go on being listed.
+/// Releases the first `count` tokens of `thread`, which stay listed.
 fn release(thread: &Thread, count: u32) {
     for token in listed(thread, count).filter(|token| token.is_mine(thread)) {
         token.give_back();
     }
 }
 
-/// Gives back all tokens of the running thread, which dies: it exited, or panicked, inside [`Token::with`].
+/// Releases all tokens of the running thread, which dies: it exited, or panicked, inside [`Token::with`].
 #[inline]
 pub(crate) fn give_up_all(thread: &Thread) {
     let count = thread.token_count.get();
@@ -164,9 +164,9 @@ fn take_all(thread: &Thread) {
         .find(|token| !token.is_mine(thread) && !token.try_take(thread))
     {
         release(thread, count);
-        // The list is put aside, so that this wait does not try to release and take it again.
+        // The list is emptied, so that this wait does not try to release and take the tokens again.
         thread.token_count.set(0);
-        let _ready = missing.queue.wait_in(Manner::uninterruptible(Reason::Token), || {
+        let _ready = missing.queue.wait_in(WaitOptions::uninterruptible(Reason::Token), || {
             missing.owner.load(Ordering::Relaxed) == FREE
         });
         thread.token_count.set(count);
@@ -174,12 +174,12 @@ fn take_all(thread: &Thread) {
     }
 }
 
-/// Runs `block`, which blocks the thread, without its tokens; takes them back afterwards. Called by the one place
-/// where threads go to sleep.
+/// Runs `block`, which blocks the thread, without its tokens; takes them back afterwards. Called only where threads go
+/// to sleep.
 #[cold]
 pub(crate) fn without_tokens(thread: &Thread, block: impl FnOnce()) {
     let count = thread.token_count.get();
-    // Set aside while the tokens are given back: waking their waiters must not come here again.
+    // Emptied while the tokens are released, because waking their waiters must not come here again.
     thread.token_count.set(0);
     release(thread, count);
     block();

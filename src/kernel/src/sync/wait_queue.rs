@@ -1,7 +1,7 @@
 //! Wait queues: the kernel side of the protocol in `asphodel_core::wait::queue`.
 //!
-//! A condition, its queue, and one named waker: whoever changes the condition calls a `wake` method afterwards. Sleeps
-//! return for three reasons only ([`Woken`]), and none of them is a poll.
+//! A condition, its queue, and one named waker: the code that changes the condition calls a `wake` method afterwards.
+//! Sleeps return for three reasons only ([`WaitResult`]), and none of them is a poll.
 
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::queue::{self, Exclusive, Waiters};
@@ -13,22 +13,22 @@ use crate::sched::{ready, switch};
 use crate::sync::{park, service};
 use crate::thread::{THREADS, Thread};
 
-/// How a wait ended.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Woken {
+pub enum WaitResult {
     /// The condition holds.
     Ready,
     /// The deadline passed first.
     TimedOut,
-    /// The thread is being killed: return to the edge of the service.
+    /// The thread is being killed: return from the system call.
     Killed,
 }
 
-/// How a thread wants to wait.
+/// The options of a wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
-    /// What for.
+pub(crate) struct WaitOptions {
+    /// Its reason.
     pub(crate) reason: Reason,
     /// Whether a kill ends the wait.
     pub(crate) sleep: Sleep,
@@ -36,13 +36,13 @@ pub(crate) struct Manner {
     pub(crate) deadline: u64,
 }
 
-impl Manner {
-    /// Until the condition holds, or the thread is killed.
+impl WaitOptions {
+    /// Wait until the condition holds, or the thread is killed.
     pub(crate) const fn killable(reason: Reason) -> Self {
         Self { reason, sleep: Sleep::Killable, deadline: NEVER }
     }
 
-    /// Until the condition holds, whatever happens.
+    /// Wait until the condition holds.
     pub(crate) const fn uninterruptible(reason: Reason) -> Self {
         Self { reason, sleep: Sleep::Uninterruptible, deadline: NEVER }
     }
@@ -65,7 +65,7 @@ impl<T> Exclusive<T> for InterruptLock<T> {
 pub struct WaitQueue(InterruptLock<Waiters>);
 
 impl WaitQueue {
-    /// Nobody waits.
+    /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
         Self(InterruptLock::new(Waiters::new()))
@@ -73,34 +73,34 @@ impl WaitQueue {
 
     /// Waits until `ready` returns true. Killable. `ready` runs with interrupts masked: short, no locks that are held
     /// while this queue is woken, no printing. Thread context; blocks.
-    pub fn wait(&self, ready: impl FnMut() -> bool) -> Woken {
-        let _service = service::Service::enter();
-        self.wait_for_program(Manner::killable(Reason::Queue), ready)
+    pub fn wait(&self, ready: impl FnMut() -> bool) -> WaitResult {
+        let _section = service::KernelSection::enter();
+        self.wait_for_program(WaitOptions::killable(Reason::Queue), ready)
     }
 
     /// As [`WaitQueue::wait`], but gives up after `nanoseconds`.
-    pub fn wait_timeout(&self, nanoseconds: u64, ready: impl FnMut() -> bool) -> Woken {
-        let _service = service::Service::enter();
+    pub fn wait_timeout(&self, nanoseconds: u64, ready: impl FnMut() -> bool) -> WaitResult {
+        let _section = service::KernelSection::enter();
         let deadline = crate::time::deadline_after(nanoseconds);
-        self.wait_for_program(Manner::killable(Reason::Queue).until(deadline), ready)
+        self.wait_for_program(WaitOptions::killable(Reason::Queue).until(deadline), ready)
     }
 
     /// Waits for a program. One that has been told to die may do nothing with what it has waited for: another one is
     /// woken, and tests the condition itself. Inside a service.
-    fn wait_for_program(&self, manner: Manner, ready: impl FnMut() -> bool) -> Woken {
-        let woken = wait(&self.0, manner, ready);
-        if woken == Woken::Ready && is_killed(Thread::current(), manner) {
+    fn wait_for_program(&self, options: WaitOptions, ready: impl FnMut() -> bool) -> WaitResult {
+        let woken = wait(&self.0, options, ready);
+        if woken == WaitResult::Ready && is_killed(Thread::current(), options) {
             self.wake_one();
         }
         woken
     }
 
-    /// The kernel's own waits.
-    pub(crate) fn wait_in(&self, manner: Manner, ready: impl FnMut() -> bool) -> Woken {
-        wait(&self.0, manner, ready)
+    /// Waits with any options. Called by the kernel.
+    pub(crate) fn wait_in(&self, options: WaitOptions, ready: impl FnMut() -> bool) -> WaitResult {
+        wait(&self.0, options, ready)
     }
 
-    /// Makes the thread that waits longest runnable. `false`: nobody waits. Any context; never blocks.
+    /// Makes the thread that waits longest runnable. Returns `false` if none waits. Any context; never blocks.
     pub fn wake_one(&self) -> bool {
         ready::wake_from(&self.0, |waiters| waiters.wake_one(&THREADS))
     }
@@ -110,7 +110,7 @@ impl WaitQueue {
         wake_all(&self.0)
     }
 
-    /// Threads that wait now; for diagnosis.
+    /// Returns the number of waiting threads; for diagnosis.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.lock().count(&THREADS)
@@ -121,7 +121,7 @@ impl WaitQueue {
         self.0.try_lock().map(|waiters| !waiters.is_empty())
     }
 
-    /// Whether nobody waits now; for diagnosis.
+    /// Returns whether no thread waits; for diagnosis.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -134,14 +134,14 @@ impl Default for WaitQueue {
     }
 }
 
-/// Wakes everybody in `queue`, one at a time so that interrupts are not masked for long.
+/// Wakes every thread in `queue`, one at a time so that interrupts are not masked for long.
 pub(crate) fn wake_all(queue: &InterruptLock<Waiters>) -> u32 {
     let (woken, more) = wake_first(queue);
-    // Most queues have one sleeper at most.
+    // Most queues have at most one sleeper.
     u32::from(woken) + if more { wake_rest(queue) } else { 0 }
 }
 
-/// Wakes the one who waits longest. Whether there was one, and whether there are more.
+/// Wakes the thread that waits longest. Returns whether there was one, and whether there are more.
 #[inline(always)]
 fn wake_first(queue: &InterruptLock<Waiters>) -> (bool, bool) {
     let mut more = false;
@@ -166,92 +166,92 @@ fn wake_rest(queue: &InterruptLock<Waiters>) -> u32 {
     }
 }
 
-/// Waits in `queue` until `ready`. The loop sees to it that a stray wake-up is harmless (T128), and that a wake-up is
-/// not swallowed by a dying thread: once woken, it tests the condition before it honours its doom.
+/// Waits in `queue` until `ready`. The loop makes a stray wake-up harmless (T128), and a wake-up is not lost to a dying
+/// thread: once woken, it tests the condition before it honours its pending kill.
 #[inline]
 pub(crate) fn wait(
     queue: &impl Exclusive<Waiters>,
-    manner: Manner,
+    options: WaitOptions,
     mut ready: impl FnMut() -> bool,
-) -> Woken {
+) -> WaitResult {
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
     loop {
-        if !queue::prepare_unless(queue, &THREADS, thread.index, manner.sleep, &mut ready) {
-            return Woken::Ready;
+        if !queue::enqueue_unless(queue, &THREADS, thread.index, options.sleep, &mut ready) {
+            return WaitResult::Ready;
         }
-        if is_killed(thread, manner) {
+        if is_killed(thread, options) {
             thread.park.cancel();
             if queue::was_woken(queue, &THREADS, thread.index) && ready() {
-                return Woken::Ready;
+                return WaitResult::Ready;
             }
-            return Woken::Killed;
+            return WaitResult::Killed;
         }
         // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-        park::park_until(thread, manner.reason, manner.deadline);
+        park::park_until(thread, options.reason, options.deadline);
         if !queue::was_woken(queue, &THREADS, thread.index) {
-            if is_killed(thread, manner) {
-                return Woken::Killed;
+            if is_killed(thread, options) {
+                return WaitResult::Killed;
             }
-            if park::has_passed(manner.deadline) {
-                return if queue.with(|_| ready()) { Woken::Ready } else { Woken::TimedOut };
+            if park::has_passed(options.deadline) {
+                return if queue.with(|_| ready()) { WaitResult::Ready } else { WaitResult::TimedOut };
             }
         }
     }
 }
 
-/// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock. One sleep, for callers whose
-/// waker hands them what they wait for: `Ready` says that a waker took the thread out of the queue.
+/// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock. One sleep, for callers whose waker
+/// hands over what they wait for: `Ready` means that a waker took the thread out of the queue.
 #[inline(always)]
-pub(crate) fn sleep_enlisted(queue: &impl Exclusive<Waiters>, manner: Manner) -> Woken {
+pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions) -> WaitResult {
     let thread = Thread::current();
-    if !is_killed(thread, manner) {
+    if !is_killed(thread, options) {
         // TIMED: the deadline is the caller's; one sleep.
-        park::park_until(thread, manner.reason, manner.deadline);
+        park::park_until(thread, options.reason, options.deadline);
         if thread.park.was_taken() {
-            return Woken::Ready;
+            return WaitResult::Ready;
         }
     }
-    sleep_on(queue, thread, manner)
+    sleep_on(queue, thread, options)
 }
 
 /// Whether `thread`, the caller, has been told to die, and a kill ends a wait like this.
 #[inline]
-pub(super) fn is_killed(thread: &Thread, manner: Manner) -> bool {
-    manner.sleep == Sleep::Killable && service::is_doomed(thread)
+pub(super) fn is_killed(thread: &Thread, options: WaitOptions) -> bool {
+    options.sleep == Sleep::Killable && service::is_kill_pending(thread)
 }
 
-/// The rest of [`sleep_enlisted`], when the sleep was not ended by a waker, or did not begin.
+/// The rest of [`sleep_queued`], when the sleep was not ended by a waker, or did not begin.
 #[cold]
-fn sleep_on(queue: &impl Exclusive<Waiters>, thread: &Thread, manner: Manner) -> Woken {
+fn sleep_on(queue: &impl Exclusive<Waiters>, thread: &Thread, options: WaitOptions) -> WaitResult {
     loop {
-        let killed = is_killed(thread, manner);
+        let killed = is_killed(thread, options);
         if killed {
             thread.park.cancel();
         }
-        if killed || park::has_passed(manner.deadline) {
+        if killed || park::has_passed(options.deadline) {
             if queue::was_woken(queue, &THREADS, thread.index) {
-                return Woken::Ready;
+                return WaitResult::Ready;
             }
-            return if killed { Woken::Killed } else { Woken::TimedOut };
+            return if killed { WaitResult::Killed } else { WaitResult::TimedOut };
         }
-        // Under the lock, or a waker between unlinking and unparking would still have this thread in its hands. A
-        // stray wake-up: announce the sleep anew.
+        // Done under the lock, because a waker between unlinking and unparking would still use this thread. A stray
+        // wake-up: announce the sleep anew.
         let again = queue.with(|_| {
             let waiting = thread.is_waiting();
             if waiting {
-                thread.park.prepare(manner.sleep);
+                thread.park.prepare(options.sleep);
             }
             waiting
         });
         if !again {
-            return Woken::Ready;
+            return WaitResult::Ready;
         }
-        if !is_killed(thread, manner) {
+        if !is_killed(thread, options) {
             // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-            park::park_until(thread, manner.reason, manner.deadline);
+            park::park_until(thread, options.reason, options.deadline);
             if thread.park.was_taken() {
-                return Woken::Ready;
+                return WaitResult::Ready;
             }
         }
     }

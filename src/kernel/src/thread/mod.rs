@@ -2,7 +2,7 @@
 //!
 //! A kernel thread has nothing else; an LWP is a thread of a process. Records live in a table that never shrinks, and
 //! are named by index inside the kernel. This module owns the record, its creation and its disposal; `sched` decides
-//! when it runs, `proc` gives an LWP its meaning.
+//! when it runs, `proc` implements LWPs.
 
 pub(crate) mod lazy;
 pub mod stack;
@@ -14,14 +14,14 @@ use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::list::{Links, Nodes};
 use asphodel_core::mailbox::{Mail, MailLink};
-use asphodel_core::proc::crew::{Member, Members};
+use asphodel_core::proc::lwp_list::{LwpEntries, LwpEntry};
 use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
-use asphodel_core::thread::doom::Doom;
+use asphodel_core::thread::kill_flag::KillFlag;
 use asphodel_core::thread::park::Park;
-use asphodel_core::thread::remains::{FreeRecord, FreeStack, Remains};
+use asphodel_core::thread::refs::{FreeRecord, FreeStack, RecordRefs};
 use asphodel_core::time::timers::{TimerLinks, Timers};
 use asphodel_core::wait::queue::{Sleepers, Waiters};
 use asphodel_core::wait::reason::LastReason;
@@ -34,7 +34,7 @@ use crate::cpu::Cpu;
 use crate::mem::slab::{Record, Slab};
 use crate::mem::stack::Stack;
 
-/// What a new thread is to be like.
+/// The attributes of a new thread.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadAttributes {
     /// Fixed priority.
@@ -78,54 +78,54 @@ pub struct Thread {
     pub(crate) fp: AtomicPtr<FpState>,
     /// Its thread-local storage pointer.
     pub(crate) tls: Cell64,
-    /// What it has used.
+    /// Its CPU usage.
     pub(crate) usage: LwpUsage,
-    /// Counter value when it left its CPU last: since when it sleeps, or waits to run again. 0: it never has.
+    /// Counter value when it left its CPU last: since then it sleeps, or waits to run again. 0: it has never left one.
     pub(crate) left_at: Cell64,
-    /// Its stack; taken out by whoever has the duty to free it.
+    /// Its stack; taken out by the holder of the duty to free it.
     stack: UnsafeCell<Option<Stack>>,
     /// The stack it stood on before it was moved to another one, by exec or to die.
     overflowed: UnsafeCell<Option<Stack>>,
 
-    // Its own.
-    /// How many reasons there are not to preempt it.
+    // Used by the thread itself.
+    /// The number of reasons not to preempt it.
     pub(crate) preempt_depth: Cell32,
-    /// How deep it is in kernel services; 0: it runs program code.
+    /// The depth of kernel services it is in; 0: it runs program code.
     pub(crate) service_depth: Cell32,
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
-    /// What it sleeps for.
+    /// The reason of its last sleep.
     pub(crate) waits_for: LastReason,
 
-    // Attributes, changed by anybody.
+    // Attributes, changed by any thread.
     priority: Cell32,
     affinity: Cell64,
 
     // Protocols of their own.
     pub(crate) park: Park,
     mail: MailLink,
-    pub(crate) remains: Remains,
-    /// It has been told to die.
-    pub(crate) doomed: Doom,
+    pub(crate) refs: RecordRefs,
+    /// It has a kill pending.
+    pub(crate) kill_flag: KillFlag,
 
-    // Guarded by the queue, or the CPU's timers, they belong to.
+    // Guarded by the lock of the queue, or of the CPU's timers, that they are in.
     wait_links: Links,
     pub(crate) timer: TimerLinks,
     pub(crate) timer_cpu: Cell32,
-    /// What it sleeps on, for `wakeup` by channel and for `ps`.
+    /// The address it sleeps on, for `wakeup` by channel and for `ps`.
     pub(crate) channel: AtomicUsize,
 
-    /// What it is as an LWP.
+    /// Its part as an LWP.
     pub(crate) lwp: LwpPart,
 }
 
-/// Who keeps a new thread's record.
+/// The initial references to a new thread's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// Only the thread, until it is dead.
+    /// Only the thread's own, until it is dead.
     ByItself,
-    /// A handle, too.
+    /// A handle's, too.
     ByHandle,
 }
 
@@ -136,28 +136,28 @@ pub(crate) const MAX_TOKENS: usize = 8;
 pub(crate) struct LwpPart {
     /// Slot of the process; 0: a kernel thread.
     pub(crate) process: Cell32,
-    /// Its number in its process, and its place in the crew. Guarded by the crew's lock.
-    pub(crate) member: Member,
+    /// Its number in its process, and its list of the LWP list. Guarded by the LWP list's lock.
+    pub(crate) list_entry: LwpEntry,
     /// Key of its handle, 0: none; see `proc::handle`.
     pub(crate) handle: AtomicU64,
     /// Threads that wait for its end.
     pub(crate) joiners: InterruptLock<Waiters>,
-    /// What its entry returned; valid once retired, if `returned`.
+    /// The result of its entry; valid once retired, if `returned`.
     pub(crate) result: AtomicU64,
     pub(crate) returned: AtomicBool,
-    /// Whether it was the master of its process's exit.
-    pub(crate) master: AtomicBool,
+    /// Whether it was the exit owner of its process's exit.
+    pub(crate) exit_owner: AtomicBool,
     /// Where to store `set_value` when it is off its stack (extexit SETINT); 0: nowhere.
     pub(crate) set_address: AtomicUsize,
     pub(crate) set_value: Cell32,
-    /// Next in the list of corpses whose stacks wait for the last sibling; see `proc::corpse`.
-    pub(crate) next_corpse: Cell32,
+    /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::dead_thread`.
+    pub(crate) next_dead_lwp: Cell32,
     pub(crate) entry: Cell64,
     pub(crate) argument: Cell64,
 }
 
-// SAFETY: the cells `stack` and `overflowed` are touched by the thread itself or its creator before it runs, and by
-// whoever has the `FreeStack` duty afterwards: one at a time. Everything else is atomic, locked, or a guarded cell.
+// SAFETY: the cells `stack` and `overflowed` are used by the thread itself or its creator before it runs, and by the
+// holder of the `FreeStack` duty afterwards: one at a time. Everything else is atomic, locked, or a guarded cell.
 unsafe impl Sync for Thread {}
 
 /// The table of all threads.
@@ -190,23 +190,23 @@ impl Record for Thread {
             affinity: Cell64::new(0),
             park: Park::new(),
             mail: MailLink::new(),
-            remains: Remains::free(),
-            doomed: Doom::new(),
+            refs: RecordRefs::free(),
+            kill_flag: KillFlag::new(),
             wait_links: Links::new(),
             timer: TimerLinks::new(),
             timer_cpu: Cell32::new(0),
             channel: AtomicUsize::new(0),
             lwp: LwpPart {
                 process: Cell32::new(0),
-                member: Member::new(),
+                list_entry: LwpEntry::new(),
                 handle: AtomicU64::new(0),
                 joiners: InterruptLock::new(Waiters::new()),
                 result: AtomicU64::new(0),
                 returned: AtomicBool::new(false),
-                master: AtomicBool::new(false),
+                exit_owner: AtomicBool::new(false),
                 set_address: AtomicUsize::new(0),
                 set_value: Cell32::new(0),
-                next_corpse: Cell32::new(0),
+                next_dead_lwp: Cell32::new(0),
                 entry: Cell64::new(0),
                 argument: Cell64::new(0),
             },
@@ -215,7 +215,7 @@ impl Record for Thread {
 }
 
 impl Table {
-    /// The thread with this index.
+    /// Returns the thread with this index.
     #[inline(always)]
     pub(crate) fn get(&self, index: u32) -> &'static Thread {
         self.0.get(index)
@@ -236,10 +236,10 @@ impl Nodes for Table {
     }
 }
 
-impl Members for Table {
+impl LwpEntries for Table {
     #[inline(always)]
-    fn member(&self, index: u32) -> &Member {
-        &self.get(index).lwp.member
+    fn list_entry(&self, index: u32) -> &LwpEntry {
+        &self.get(index).lwp.list_entry
     }
 }
 
@@ -270,7 +270,7 @@ impl Timers for Table {
 }
 
 impl Thread {
-    /// The thread that executes this. Thread or interrupt context, once its CPU schedules.
+    /// Returns the running thread. Thread or interrupt context, once its CPU schedules.
     #[inline(always)]
     pub(crate) fn current() -> &'static Self {
         // SAFETY: TPIDR_EL1 holds the running thread from the CPU's first switch on; records are never freed. It
@@ -278,13 +278,13 @@ impl Thread {
         unsafe { &*(cpu::thread_pointer() as *const Self) }
     }
 
-    /// Its priority.
+    /// Returns its priority.
     #[inline(always)]
     pub(crate) fn priority(&self) -> Priority {
         Priority::from_level(self.priority.get())
     }
 
-    /// CPUs it may run on.
+    /// Returns the CPUs it may run on.
     #[inline(always)]
     pub(crate) fn affinity(&self) -> CpuMask {
         CpuMask::from_bits(self.affinity.get())
@@ -300,14 +300,14 @@ impl Thread {
         self.priority.set(u32::from(priority.level()));
     }
 
-    /// Whether it is an LWP of some process.
+    /// Returns whether it is an LWP of some process.
     #[inline(always)]
     pub(crate) fn is_lwp(&self) -> bool {
         self.lwp.process.get() != 0
     }
 
-    /// Makes a thread that will call `body(argument)` when it is first switched to. It is runnable but in no queue;
-    /// nobody else knows it yet. May block only for memory's lock; thread context.
+    /// Creates a thread that will call `body(argument)` when it is first switched to. It is runnable but in no queue,
+    /// and not reachable by others yet. Thread context; may block only for memory's lock.
     ///
     /// # Errors
     /// `ENOMEM`: no record or no stack. Nothing is left behind.
@@ -345,15 +345,15 @@ impl Thread {
         let thread = THREADS.get(slot);
         thread.occupy(attributes, stack, cpu.index, body, argument);
         match held {
-            Held::ByItself => thread.remains.occupy(),
-            Held::ByHandle => thread.remains.occupy_held(),
+            Held::ByItself => thread.refs.occupy(),
+            Held::ByHandle => thread.refs.occupy_shared(),
         }
         cpu.statistics.threads_taken.set(cpu.statistics.threads_taken.get() + 1);
         Ok(thread)
     }
 
-    /// Fills a free record. Fields that the last occupant has left as a new one needs them are not touched: what few
-    /// threads ever change, they change back when they end.
+    /// Initializes a free record. Fields that the last occupant has left as a new one needs them are not written: those
+    /// that few threads ever change are reset when such a thread ends.
     #[inline(always)]
     fn occupy(
         &self,
@@ -365,25 +365,25 @@ impl Thread {
     ) {
         // SAFETY: the stack is ours, mapped, and its top is aligned.
         self.context.set(unsafe { switch::prepare(stack.top(), body, argument) });
-        // SAFETY: nobody else can reach the record yet.
+        // SAFETY: the record is not reachable by others yet.
         unsafe { *self.stack.get() = Some(stack) };
         self.cpu.set(cpu);
         self.priority.set(u32::from(attributes.priority.level()));
         self.affinity.set(attributes.affinity.bits());
         self.left_at.set(0);
-        // Its body is kernel code until it says otherwise.
+        // Its body is kernel code until it leaves the kernel.
         self.service_depth.set(1);
-        self.doomed.clear();
+        self.kill_flag.clear();
         self.lwp.returned.store(false, Ordering::Relaxed);
         self.park.cancel();
     }
 
-    /// Makes the running boot context of this CPU a thread: its idle thread. Once on each CPU.
+    /// Makes the running boot context of this CPU a thread: its idle thread. Called once on each CPU.
     pub(crate) fn adopt_boot_context(cpu: &'static Cpu) -> &'static Self {
         // SAFETY: this CPU's boot code, interrupts masked, no other borrow.
         let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
         let thread = THREADS.get(slot.expect("boot memory suffices for the idle threads"));
-        thread.remains.occupy();
+        thread.refs.occupy();
         thread.affinity.set(CpuMask::one(cpu.index).bits());
         thread.cpu.set(cpu.index);
         thread.preempt_depth.set(0);
@@ -396,7 +396,7 @@ impl Thread {
     /// Frees the stack. Interrupts masked, on `cpu`.
     #[inline(always)]
     pub(crate) fn free_stack(&self, cpu: &Cpu, _duty: FreeStack) {
-        // SAFETY: the duty is given to one caller, when nobody else needs the stack.
+        // SAFETY: the duty is given to one caller, when the stack is not needed any more.
         if let Some(stack) = unsafe { (*self.stack.get()).take() } {
             stack::release(cpu, stack);
         }
@@ -432,12 +432,13 @@ impl Thread {
         self.change_stack(cpu, stack)
     }
 
-    /// Makes `stack` the one that it stands on when it starts anew; the present one is kept until it ends. `None`, and
-    /// `stack` is given back: that has happened before. The running thread, or its exception handler; interrupts masked,
-    /// on `cpu`.
+    /// Makes `stack` the one that it uses when it starts anew; the present one is kept until it ends. Returns `None`,
+    /// and frees `stack`, if that has happened before. Called by the running thread, or its exception handler;
+    /// interrupts masked, on `cpu`.
     pub(crate) fn change_stack(&self, cpu: &Cpu, stack: Stack) -> Option<usize> {
         let top = stack.top();
-        // SAFETY: the thread itself, or stopped in this CPU's exception handler; nobody else touches its cells.
+        // SAFETY: called by the thread itself, or while it is stopped in this CPU's exception handler; no other code
+        // uses its cells.
         unsafe {
             if (*self.overflowed.get()).is_some() {
                 stack::release(cpu, stack);
@@ -448,7 +449,7 @@ impl Thread {
         Some(top)
     }
 
-    /// Whether it is enlisted in a wait queue; see `Links::is_linked` for how exact that is.
+    /// Returns whether it is enlisted in a wait queue; see `Links::is_linked` for how exact that is.
     #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
         self.wait_links.is_linked()
@@ -459,7 +460,7 @@ impl Thread {
         self.run_links.is_linked()
     }
 
-    /// Thread records in use, those of idle threads left out. Any context.
+    /// Returns the number of thread records in use, those of idle threads left out. Any context.
     pub(crate) fn in_use() -> u64 {
         Cpu::all().fold(0, |sum: u64, cpu| {
             let figures = &cpu.statistics;
@@ -467,25 +468,25 @@ impl Thread {
         })
     }
 
-    /// The address above its stack.
+    /// Returns the address above its stack.
     pub(crate) fn stack_top(&self) -> usize {
-        // SAFETY: the thread itself asks, or its exception handler; the cell does not change meanwhile.
+        // SAFETY: called by the thread itself, or its exception handler; the cell does not change meanwhile.
         unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::top) }
     }
 
-    /// Bytes of the stack that it stands on. The running thread.
+    /// Returns the bytes of the stack that it runs on. Called by the running thread.
     pub(crate) fn present_stack_size(&self) -> usize {
         // SAFETY: as in `stack_top`.
         unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::size) }
     }
 
-    /// Bytes of stack it has. For its creator before it runs, and for whoever has the duty to free the stack; one that
-    /// it has overflowed is left out.
+    /// Returns the bytes of its stack. Called by its creator before it runs, and by the holder of the duty to free the
+    /// stack; one that it has overflowed is left out.
     #[inline]
     pub(crate) fn stack_size(&self) -> usize {
-        // SAFETY: nobody else touches the cells then.
+        // SAFETY: no other code uses the cells then.
         let (stack, overflowed) = unsafe { (&*self.stack.get(), &*self.overflowed.get()) };
-        // The first one is what the LWP was made with: what it dies on is the kernel's.
+        // The first one is the stack that the LWP was created with; the one it dies on is the kernel's.
         overflowed.as_ref().or(stack.as_ref()).map_or(0, Stack::size)
     }
 }

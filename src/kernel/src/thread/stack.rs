@@ -1,10 +1,10 @@
 //! Thread stacks, and the caches of free ones.
 //!
-//! A stack that dies on a CPU is the next to be used there: still mapped, still warm (T104). What does not fit into the
-//! CPU's own cache goes, many at a time, to a depot that all CPUs share, and comes back from there. Both are bounded;
-//! what does not fit, and all of the depot when memory is short, goes back to the frame allocator. Lazy stacks of one
-//! mebibyte, which threads of `std` have, are kept by the CPU, too, a few of them, if they have few pages: an LWP of that
-//! kind maps and unmaps nothing, as a rule. A stack keeps what stood on it.
+//! A stack whose thread dies on a CPU is the next to be used there: still mapped, still in the cache (T104). Stacks
+//! that do not fit into the CPU's own cache go, many at a time, to a depot that all CPUs share, and come back from
+//! there. Both are bounded; the overflow, and all of the depot when memory is short, goes back to the frame allocator.
+//! Lazy stacks of one mebibyte, which threads of `std` have, are kept by the CPU, too, a few of them, if they have few
+//! pages: an LWP of that kind maps and unmaps nothing, as a rule. A reused stack keeps its old contents.
 
 use asphodel_core::event::Event;
 
@@ -16,8 +16,8 @@ use crate::mem::stack::{self, Stack};
 use crate::mem::{frames, inject};
 
 /// Most stacks in the depot: 256 MiB of the default size, as far as memory is not short. Enough for those of a process
-/// with ten thousand LWPs (T45): to unmap one costs an invalidation on all CPUs, many times what the rest of an LWP's
-/// end does.
+/// with ten thousand LWPs (T45), because unmapping one costs an invalidation on all CPUs, many times what the rest of
+/// an LWP's end costs.
 const DEPOT: usize = 16 * 1024;
 /// Stacks that move between a cache and the depot at once.
 const BATCH: usize = STACK_CACHE / 2;
@@ -31,14 +31,14 @@ static SHARED: InterruptLock<heapless::Vec<Stack, DEPOT>> = InterruptLock::new(h
 /// Bytes of a stack unless attributes say otherwise.
 pub const DEFAULT_SIZE: usize = stack::MIN_SIZE;
 
-/// Stacks in use by threads that are not disposed of, idle threads left out. Any context.
+/// Returns the number of stacks in use by threads that are not disposed of, idle threads left out. Any context.
 pub fn in_use() -> u64 {
     Cpu::all().fold(0, |sum: u64, cpu| {
         sum.wrapping_add(cpu.statistics.stacks_taken()).wrapping_sub(cpu.statistics.stacks_returned.get())
     })
 }
 
-/// Stacks in the caches of all CPUs. Any context.
+/// Returns the number of stacks in the caches of all CPUs. Any context.
 pub(crate) fn cached() -> u64 {
     Cpu::all().fold(0, |sum: u64, cpu| {
         let figures = &cpu.statistics;
@@ -47,7 +47,7 @@ pub(crate) fn cached() -> u64 {
     })
 }
 
-/// Bytes of the stacks in the caches of all CPUs. Any context.
+/// Returns the bytes of the stacks in the caches of all CPUs. Any context.
 pub(crate) fn cached_bytes() -> u64 {
     let (lazy, pages) = Cpu::all().fold((0, 0), |(stacks, pages), cpu| {
         (stacks + u64::from(cpu.statistics.lazy_stacks.get()), pages + cpu.statistics.lazy_pages.get())
@@ -55,7 +55,7 @@ pub(crate) fn cached_bytes() -> u64 {
     cached().saturating_sub(lazy) * DEFAULT_SIZE as u64 + pages * PAGE_SIZE as u64
 }
 
-/// How large a stack becomes of which `size` bytes are asked for; `None`: there are none so large.
+/// Returns the size of a stack for a request of `size` bytes; `None` if that is too large.
 #[inline]
 pub(crate) fn rounded(size: usize) -> Option<usize> {
     if size <= DEFAULT_SIZE {
@@ -65,7 +65,7 @@ pub(crate) fn rounded(size: usize) -> Option<usize> {
     }
 }
 
-/// A stack of at least `size` bytes, whose pages are mapped now, or lazily. Interrupts masked, on `cpu`.
+/// Allocates a stack of at least `size` bytes, whose pages are mapped now, or lazily. Interrupts masked, on `cpu`.
 #[inline(always)]
 pub(crate) fn allocate(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
     if inject::fails() {
@@ -80,7 +80,7 @@ pub(crate) fn allocate(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
     allocate_other(cpu, size.max(DEFAULT_SIZE), lazy)
 }
 
-/// As [`allocate`], when there is no stack in the cache for it, or it is to have another size.
+/// As [`allocate`], when there is no stack in the cache for it, or another size is needed.
 #[cold]
 #[inline(never)]
 fn allocate_other(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
@@ -94,7 +94,7 @@ fn allocate_other(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
     map(cpu, size, if lazy { stack::map_lazily } else { stack::map })
 }
 
-/// A lazy stack that this CPU has kept. It has the pages that it had.
+/// Takes a lazy stack that this CPU has kept, with the pages that it had.
 fn take_lazy(cpu: &Cpu) -> Option<Stack> {
     // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
     let stack = unsafe { cpu.with_private(|private| private.lazy_stacks.pop()) }?;
@@ -104,7 +104,7 @@ fn take_lazy(cpu: &Cpu) -> Option<Stack> {
     Some(stack)
 }
 
-/// Keeps a lazy stack for reuse, if it is of the usual size and has few pages; else gives it back.
+/// Keeps a lazy stack for reuse, if it is of the usual size and has few pages; otherwise frees it.
 fn release_lazy(cpu: &Cpu, stack: Stack) {
     let Some(pages) = stack::kept_pages(&stack).filter(|pages| *pages <= LAZY_PAGES) else {
         return give_back(cpu, stack);
@@ -119,7 +119,7 @@ fn release_lazy(cpu: &Cpu, stack: Stack) {
     }
 }
 
-/// A stack that was not one before.
+/// Maps a new stack.
 #[cold]
 #[inline(never)]
 fn map(cpu: &Cpu, size: usize, map: fn(usize) -> Option<Stack>) -> Option<Stack> {
@@ -128,7 +128,7 @@ fn map(cpu: &Cpu, size: usize, map: fn(usize) -> Option<Stack>) -> Option<Stack>
     Some(stack)
 }
 
-/// A free stack of the default size, from this CPU's cache or else from the depot.
+/// Takes a free stack of the default size, from this CPU's cache or else from the depot.
 #[inline]
 fn take_cached(cpu: &Cpu) -> Option<Stack> {
     // SAFETY: this CPU, interrupts masked by the caller; nothing inside borrows again.
@@ -146,7 +146,7 @@ fn refill(cpu: &Cpu, cache: &mut heapless::Vec<Stack, STACK_CACHE>) -> Option<St
     cache.pop()
 }
 
-/// Takes back a stack that nobody needs. Interrupts masked, on `cpu`.
+/// Frees a stack. Interrupts masked, on `cpu`.
 #[inline(always)]
 pub(crate) fn release(cpu: &Cpu, stack: Stack) {
     observe(|| Event::StackFreed { bottom: stack.top() - stack.size(), top: stack.top() });
@@ -195,7 +195,7 @@ fn make_room(cpu: &Cpu) {
     cpu.statistics.stack_moves.set(cpu.statistics.stack_moves.get() + 1);
 }
 
-/// Gives a stack back to the frame allocator.
+/// Returns a stack to the frame allocator.
 #[cold]
 #[inline(never)]
 fn give_back(cpu: &Cpu, stack: Stack) {
@@ -203,7 +203,7 @@ fn give_back(cpu: &Cpu, stack: Stack) {
     stack::unmap(stack);
 }
 
-/// Gives the depot back to the frame allocator; `false` if it was empty. Interrupts masked.
+/// Returns the depot's stacks to the frame allocator; `false` if it was empty. Interrupts masked.
 #[cold]
 pub(crate) fn trim() -> bool {
     let cpu = Cpu::this();

@@ -1,7 +1,7 @@
 //! Time as threads see it: the clocks, and sleeping.
 
+pub mod realtime;
 pub mod sleep;
-pub mod wall;
 
 use asphodel_core::time::scale::Scale;
 use spin::Once;

@@ -16,8 +16,8 @@ use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::mem::arena;
 use crate::mem::slab::{Magazine, Record, Slab};
-use crate::sync::service::Service;
-use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::sync::service::KernelSection;
+use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::work::Task;
 
 /// A function to be called later. Lives in a static, or in memory that is never freed.
@@ -28,7 +28,7 @@ pub struct Callout {
     task: Task,
 }
 
-/// What the timer queue knows of a call-out.
+/// The timer queue's part of a call-out.
 #[repr(align(64))]
 struct Entry {
     timer: TimerLinks,
@@ -62,21 +62,21 @@ impl Callout {
         Self { slot: AtomicU32::new(0), task: Task::new(function, argument) }
     }
 
-    /// Takes the memory that arming it needs, so that arming cannot fail any more. Thread context.
+    /// Allocates the memory that arming it needs, so that arming cannot fail any more. Thread context.
     ///
     /// # Errors
     /// `ENOMEM`.
     pub fn reserve(&'static self) -> Result<(), Errno> {
-        let _service = Service::enter();
+        let _section = KernelSection::enter();
         self.slot().map(|_| ())
     }
 
-    /// Arms it for `nanoseconds` from now; if it is armed already, the new time counts. Thread context.
+    /// Arms it for `nanoseconds` from now; if it is armed already, the new time replaces the old one. Thread context.
     ///
     /// # Errors
     /// `ENOMEM`; `EFAULT`: it lies in an arena, which ends with its process. It is not armed.
     pub fn arm(&'static self, nanoseconds: u64) -> Result<(), Errno> {
-        let _service = Service::enter();
+        let _section = KernelSection::enter();
         if arena::contains(core::ptr::from_ref(self) as usize) {
             return Err(Errno::EFAULT);
         }
@@ -95,10 +95,10 @@ impl Callout {
         Ok(())
     }
 
-    /// Disarms it and waits out a call that is due, also one that arms it anew meanwhile. `true`: it was armed and has
-    /// not been called since. Not from inside its own function. Thread context; blocks.
+    /// Disarms it and waits out a call that is due, including one that arms it anew meanwhile. Returns `true` if it was
+    /// armed and has not been called since. Must not be called from its own function. Thread context; blocks.
     pub fn cancel(&'static self) -> bool {
-        let _service = Service::enter();
+        let _section = KernelSection::enter();
         let slot = self.slot.load(Ordering::Relaxed);
         if slot == 0 {
             return false;
@@ -113,7 +113,7 @@ impl Callout {
         }
     }
 
-    /// Its slot; taken from the table the first time.
+    /// Returns its slot, which is taken from the table the first time.
     fn slot(&'static self) -> Result<u32, Errno> {
         let mut spare = SPARE.lock();
         let slot = self.slot.load(Ordering::Relaxed);
@@ -127,16 +127,16 @@ impl Callout {
     }
 }
 
-/// Serves the call-outs for ever: what the kernel thread that starts the system does in the end. Call-outs that were
-/// armed before are served, too.
+/// Serves the call-outs for ever: the last duty of the kernel thread that starts the system. Call-outs that were armed
+/// before are served, too.
 pub(crate) fn serve() -> ! {
     loop {
         let now = counter::now();
         while callout::hand_over_due(&ARMED, &ENTRIES, now, enqueue) {}
         let deadline = ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER);
-        let manner = Manner::uninterruptible(Reason::Callout);
-        // TIMED: the deadline is the time that was asked for: there is something to do then.
-        let _earlier_or_due = EARLIER.wait_in(manner.until(deadline), || earliest() < deadline);
+        let options = WaitOptions::uninterruptible(Reason::Callout);
+        // TIMED: the deadline is the time that was asked for, and the call-out is due then.
+        let _earlier_or_due = EARLIER.wait_in(options.until(deadline), || earliest() < deadline);
     }
 }
 

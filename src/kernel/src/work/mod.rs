@@ -13,7 +13,7 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::daif;
 use crate::sched::ready;
-use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 
 /// A piece of deferred work. Lives in a static, or in memory that is never freed while the task may be queued.
 #[derive(Debug)]
@@ -40,10 +40,9 @@ impl Task {
         }
     }
 
-    /// Sees to it that the task runs at least once from now on, on the CPU that executes this. Any context; never
-    /// blocks.
+    /// Has the task run at least once from now on, on the CPU that executes this. Any context; never blocks.
     pub fn enqueue(&'static self) {
-        // Masked: a program's LWP must not be killed between saying that it links the task and linking it.
+        // Masked: a program's LWP must not be killed between claiming the link and linking the task.
         let interrupts = daif::mask();
         if self.state.enqueue() == Enqueue::Link {
             worker::link(self);
@@ -54,17 +53,17 @@ impl Task {
         }
     }
 
-    /// Waits until the task neither runs nor is queued. Not from inside a task. Thread context; blocks.
+    /// Waits until the task neither runs nor is queued. Must not be called from a task. Thread context; blocks.
     pub fn drain(&self) {
-        let _ready = self.idle.wait_in(Manner::uninterruptible(Reason::Task), || self.state.is_idle());
+        let _ready = self.idle.wait_in(WaitOptions::uninterruptible(Reason::Task), || self.state.is_idle());
     }
 
-    /// Whether it neither runs nor is queued. Any context.
+    /// Returns whether it neither runs nor is queued. Any context.
     pub(crate) fn is_idle(&self) -> bool {
         self.state.is_idle()
     }
 
-    /// Runs it once. `true`: it was asked for meanwhile and must be linked again.
+    /// Runs it once. Returns `true` if it was requested meanwhile and must be linked again.
     fn run(&self) -> bool {
         self.state.begin();
         (self.function)(self.argument.load(Ordering::Relaxed));

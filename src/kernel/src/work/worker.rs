@@ -10,7 +10,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, MAX_CPUS};
 use crate::sched::{ready, switch};
-use crate::sync::wait_queue::{Manner, WaitQueue};
+use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes};
 use crate::work::Task;
 
@@ -72,13 +72,13 @@ pub(crate) fn start(index: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Body of a worker: runs tasks in the order of their coming, for ever.
+/// Body of a worker: runs tasks in the order of their arrival, for ever.
 extern "C" fn serve(index: usize) -> ! {
     switch::enter_thread();
     let worker = &WORKERS[index];
     loop {
         let mut next = None;
-        let _ready = worker.work.wait_in(Manner::uninterruptible(Reason::Work), || {
+        let _ready = worker.work.wait_in(WaitOptions::uninterruptible(Reason::Work), || {
             next = worker.queue.lock().pop();
             next.is_some()
         });

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _};
 fn main() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
-        println!("heard: {line}");
+        println!("received: {line}");
         if line == "enough" {
             break;
         }

@@ -13,7 +13,7 @@ use crate::glue::service::service;
 use crate::glue::spawn::{self, Attributes, Group};
 use crate::glue::table::{self, For};
 use crate::glue::wait::wait4;
-use crate::glue::wait_queue::{self, Manner};
+use crate::glue::wait_queue::{self, WaitOptions};
 use crate::glue::{exec, kill, lwp, switch};
 use crate::world::World;
 use crate::world::queue::{QueueId, Waiting};
@@ -34,7 +34,7 @@ pub(crate) async fn live(w: &World) {
             break;
         }
         for _ in 0..w.below(4) {
-            // Program code: a doomed LWP dies here.
+            // Program code: an LWP with a kill pending dies here.
             w.at(What::Work, 0).await;
         }
         mind.act(w).await;
@@ -64,7 +64,7 @@ impl Mind {
             95 => drop(exec::exec(w, Role::Program).await),
             96..99 => reap(w).await,
             99..101 => set_death_signal(w).await,
-            101 => kill::kill_group(w, w.my_process().kin.group(), Signal::TERM).await,
+            101 => kill::kill_group(w, w.my_process().family.group(), Signal::TERM).await,
             _ => end(w).await,
         }
     }
@@ -146,7 +146,7 @@ impl Mind {
     /// Gives back what it has, or most of it.
     async fn tidy(&mut self, w: &World) {
         for handle in self.pinned.drain(..) {
-            handle.unpin(w).await;
+            handle.unpin_stack(w).await;
             handle.give_back(w).await;
         }
         for handle in self.handles.drain(..) {
@@ -188,8 +188,8 @@ async fn count(w: &World) {
             semaphore.count.set(count.saturating_sub(1));
             count > 0
         };
-        let manner = Manner::for_steps(w, 1 + w.below(500));
-        let _woken = wait_queue::wait(w, id, Waiting::Count, manner, take).await;
+        let options = WaitOptions::for_steps(w, 1 + w.below(500));
+        let _woken = wait_queue::wait(w, id, Waiting::Count, options, take).await;
     })
     .await;
 }
@@ -203,21 +203,21 @@ async fn set_auto_reap(w: &World) {
     .await;
 }
 
-/// Looks at all processes, as `ps` does: a hold on each in turn, and its crew under the lock.
+/// Looks at all processes, as `ps` does: a reference to each in turn, and its LWP list under the lock.
 async fn scan(w: &World) {
     service(w, async {
         for slot in 1..w.processes.len() {
-            let Some(process) = table::hold_slot(w, slot).await else { continue };
+            let Some(process) = table::find_slot(w, slot).await else { continue };
             if process.born.get() {
-                let masked = process.crew.lock(w, process).await;
-                let crew = process.crew.crew();
+                let masked = process.lwps.lock(w, process).await;
+                let lwps = process.lwps.lwps();
                 let asleep =
-                    crew.iter(&w.threads).filter(|&lwp| w.thread(lwp).park.sleeping().is_some()).count();
-                drop(crew);
+                    lwps.iter(&w.threads).filter(|&lwp| w.thread(lwp).park.sleeping().is_some()).count();
+                drop(lwps);
                 w.note(What::Find, asleep as u32);
-                process.crew.unlock(w, masked);
+                process.lwps.unlock(w, masked);
             }
-            table::release(w, process, For::Look).await;
+            table::put(w, process, For::Look).await;
         }
     })
     .await;

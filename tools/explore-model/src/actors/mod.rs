@@ -68,7 +68,7 @@ pub(crate) fn some_cpus(w: &World) -> CpuMask {
 /// How many at_exit hooks there are to register.
 pub(crate) const HOOKS: u32 = 4;
 
-/// An at_exit hook; `true`: it ends the master.
+/// An at_exit hook; `true`: it ends the exit owner.
 pub(crate) async fn hook(w: &World, number: u32) -> bool {
     match number {
         0 => wait_queue::sleep(w, Sleep::Killable, 1 + w.below(20)).await,

@@ -12,7 +12,7 @@ use crate::world::World;
 use crate::world::process::Process;
 use crate::world::queue::QueueId;
 
-/// Children that are moved under one hold of the two locks.
+/// Children that are moved under one acquisition of the two locks.
 const BATCH: u32 = 2;
 
 /// Slot of process 1.
@@ -23,14 +23,14 @@ pub(crate) async fn publish(w: &World, process: &Process) {
     let slot = process.slot;
     loop {
         w.at(What::Publish, slot).await;
-        let parent = w.process(process.kin.parent());
+        let parent = w.process(process.family.parent());
         if w.has(Bug::WakeBeforeReady) {
             wait_queue::wake_all(w, QueueId::Children(parent.slot)).await;
         }
         w.at(What::Publish, parent.slot).await;
         let unwanted = parent.auto_reap.get();
         // An adopter gets SIGCHLD from everybody: adoption makes a child one of the normal class (T161, T166).
-        let signal = if process.kin.is_clone_class() { process.exit_signal.get() } else { Signal::CHLD };
+        let signal = if process.family.is_clone_class() { process.exit_signal.get() } else { Signal::CHLD };
         let received = receive(w, parent, process, unwanted);
         if matches!(received, Received::NotMine) {
             continue;
@@ -41,9 +41,9 @@ pub(crate) async fn publish(w: &World, process: &Process) {
         };
         let due = &parent.child_events.due;
         due.set(due.get() + u32::from(!silent));
-        // A parent with children is alive; the hold keeps it what it is after the lock is gone.
+        // A parent with children is alive; the reference keeps it what it is after the lock is gone.
         if w.has(Bug::ParentHeldLate) {
-            w.at(What::Hold, parent.slot).await;
+            w.at(What::TakeRef, parent.slot).await;
         }
         table::hold_now(w, parent, For::Look);
         if matches!(received, Received::Ready) {
@@ -54,7 +54,7 @@ pub(crate) async fn publish(w: &World, process: &Process) {
             w.at(What::Count, slot).await;
             // Process 1 gets what it used: the parent, without children, can have ended (I11).
             wait::count(w, process, if w.has(Bug::CountedLate) { parent } else { w.process(INIT) });
-            wait::bury(w, process, claim).await;
+            wait::free_zombie(w, process, claim).await;
             kill::post(w, parent, signal).await;
         } else {
             kill::announce(w, parent).await;
@@ -63,18 +63,18 @@ pub(crate) async fn publish(w: &World, process: &Process) {
             wait_queue::wake_all(w, QueueId::Children(parent.slot)).await;
             due.set(due.get() - 1);
         }
-        table::release(w, parent, For::Look).await;
+        table::put(w, parent, For::Look).await;
         return;
     }
 }
 
 fn receive(w: &World, parent: &Process, process: &Process, unwanted: bool) -> Received {
-    let mut brood = parent.brood.borrow_mut();
-    if w.has(Bug::StaleParent) && !brood.has(&w.processes, parent.slot, process.slot) {
-        brood.ready(&w.processes, process.slot);
+    let mut children = parent.children.borrow_mut();
+    if w.has(Bug::StaleParent) && !children.has(&w.processes, parent.slot, process.slot) {
+        children.ready(&w.processes, process.slot);
         return Received::Ready;
     }
-    let received = brood.receive(&w.processes, parent.slot, process.slot, &process.gate, unwanted);
+    let received = children.receive(&w.processes, parent.slot, process.slot, &process.gate, unwanted);
     process.seen.has_parent.set(!matches!(received, Received::Unwanted(_)));
     received
 }
@@ -84,7 +84,7 @@ pub(crate) async fn disown_children(w: &World, process: &Process) {
     let mut reaper = w.process(process.domain.outer());
     loop {
         w.at(What::Disown, process.slot).await;
-        if process.brood.borrow().is_empty() {
+        if process.children.borrow().is_empty() {
             process.domain.close();
             return;
         }
@@ -106,7 +106,7 @@ pub(crate) async fn disown_children(w: &World, process: &Process) {
             if let Some(signal) = Signal::new(child.death_signal.get() as i32) {
                 kill::deliver(w, child, signal).await;
             }
-            table::release(w, child, For::Look).await;
+            table::put(w, child, For::Look).await;
         }
         if tells {
             kill::announce(w, reaper).await;
@@ -116,11 +116,11 @@ pub(crate) async fn disown_children(w: &World, process: &Process) {
     }
 }
 
-/// Moves a batch of children, both broods locked.
+/// Moves a batch of children, both child lists locked.
 fn give_away(w: &World, process: &Process, reaper: &Process, bereaved: &mut Vec<u32>) -> u32 {
-    let mut brood = process.brood.borrow_mut();
-    let mut adopter = reaper.brood.borrow_mut();
-    let (zombies, _more) = brood.give_away(&w.processes, &mut adopter, reaper.slot, BATCH, |child| {
+    let mut children = process.children.borrow_mut();
+    let mut adopter = reaper.children.borrow_mut();
+    let (zombies, _more) = children.give_away(&w.processes, &mut adopter, reaper.slot, BATCH, |child| {
         let child = w.process(child);
         if child.death_signal.get() != 0 {
             table::hold_now(w, child, For::Look);
@@ -134,9 +134,9 @@ fn give_away(w: &World, process: &Process, reaper: &Process, bereaved: &mut Vec<
 pub(crate) async fn give_to_reaper(w: &World, process: &Process, spawner: &Process) {
     let mut reaper = w.process(spawner.domain.outer());
     loop {
-        w.at(What::AddToBrood, reaper.slot).await;
+        w.at(What::AddChild, reaper.slot).await;
         if reaper.domain.adopts() {
-            reaper.brood.borrow_mut().add(&w.processes, reaper.slot, process.slot);
+            reaper.children.borrow_mut().add(&w.processes, reaper.slot, process.slot);
             process.seen.has_parent.set(true);
             return;
         }

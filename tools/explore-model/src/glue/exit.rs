@@ -1,14 +1,14 @@
-//! The end of a process: the master's work, step by step.
+//! The end of a process: the exit owner's work, step by step.
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::gate::{Leave, Master};
+use asphodel_core::proc::gate::{ExitOwner, ExitRole};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
 use super::service::service;
-use super::wait_queue::{self, Manner};
-use super::{adopt, handle, kill, lwp, spawn, switch, task_group, undertaker};
+use super::wait_queue::{self, WaitOptions};
+use super::{adopt, dead_thread, handle, kill, lwp, spawn, switch, task_group};
 use crate::actors;
 use crate::config::Bug;
 use crate::event::What;
@@ -21,7 +21,7 @@ use crate::world::thread::Thread;
 pub(crate) async fn exit_process(w: &World, status: Status) -> ! {
     let process = w.my_process();
     w.expect(process.pid() != Pid::INIT, "I10", || "process 1 ends".into());
-    if is_master(w) {
+    if is_exit_owner(w) {
         finish_without_hooks(w, process).await;
     }
     if w.has(Bug::HooksBeforeElection) {
@@ -34,18 +34,18 @@ pub(crate) async fn exit_process(w: &World, status: Status) -> ! {
         end(w, process, status).await;
     }
     match process.gate.exit() {
-        Leave::Quietly(departure) => lwp::depart(w, process, departure).await,
-        Leave::AsMaster(master) => finish(w, process, master, status).await,
+        ExitRole::Thread(thread_exit) => lwp::depart(w, process, thread_exit).await,
+        ExitRole::Process(exit_owner) => finish(w, process, exit_owner, status).await,
     }
 }
 
 /// Whether the running LWP was elected before.
-pub(crate) fn is_master(w: &World) -> bool {
-    w.me().master.get()
+pub(crate) fn is_exit_owner(w: &World) -> bool {
+    w.me().exit_owner.get()
 }
 
-/// The master ends the process.
-pub(crate) async fn finish(w: &World, process: &Process, _duty: Master, status: Status) -> ! {
+/// The exit owner ends the process.
+pub(crate) async fn finish(w: &World, process: &Process, _duty: ExitOwner, status: Status) -> ! {
     end(w, process, status).await
 }
 
@@ -55,55 +55,55 @@ async fn end(w: &World, process: &Process, status: Status) -> ! {
         note_body(w, process);
     }
     process.seen.elected_at.set(w.steps.get());
-    thread.master.set(true);
+    thread.exit_owner.set(true);
     w.at(What::SetStatus, u32::from(status.word())).await;
     process.status.set(status);
     process.seen.status.set(Some(status));
-    gather(w, process, thread).await;
+    stop_siblings(w, process, thread).await;
     if run_hooks(w).await {
         finish_without_hooks(w, process).await;
     }
-    wind_up(w, process, thread).await
+    release_resources(w, process, thread).await
 }
 
 /// I1: one LWP runs the body.
 fn note_body(w: &World, process: &Process) {
-    let masters = &process.seen.masters;
-    masters.set(masters.get() + 1);
-    w.expect(masters.get() == 1, "I1", || {
-        format!("{} LWPs run the exit body of {}", masters.get(), process.pid())
+    let exit_owners = &process.seen.exit_owners;
+    exit_owners.set(exit_owners.get() + 1);
+    w.expect(exit_owners.get() == 1, "I1", || {
+        format!("{} LWPs run the exit body of {}", exit_owners.get(), process.pid())
     });
 }
 
-/// The master has not come back from a hook.
+/// The exit owner has not come back from a hook.
 pub(crate) async fn finish_without_hooks(w: &World, process: &Process) -> ! {
     let thread = w.me();
-    gather(w, process, thread).await;
-    wind_up(w, process, thread).await
+    stop_siblings(w, process, thread).await;
+    release_resources(w, process, thread).await
 }
 
 /// Ends all other LWPs and takes over what they leave. May be done again.
-async fn gather(w: &World, process: &Process, thread: &Thread) {
+async fn stop_siblings(w: &World, process: &Process, thread: &Thread) {
     if w.has(Bug::DisownBeforeAlone) {
         adopt::disown_children(w, process).await;
     }
-    kill::doom_all(w, process).await;
+    kill::kill_other_lwps(w, process).await;
     process.seen.untold.set(Some(0));
-    w.at(What::TestDoom, 2).await;
+    w.at(What::TestKill, 2).await;
     if !process.gate.is_last_present() {
         let ready = || process.gate.is_last_present();
-        let id = QueueId::Alone(process.slot);
-        let _alone = wait_queue::wait(w, id, Waiting::Alone, Manner::UNINTERRUPTIBLE, ready).await;
+        let id = QueueId::SiblingsGone(process.slot);
+        let _alone = wait_queue::wait(w, id, Waiting::Alone, WaitOptions::UNINTERRUPTIBLE, ready).await;
     }
     w.expect(process.seen.present.get() == 1, "I2", || {
-        format!("the master of {} is not alone, thread {}", process.pid(), thread.index)
+        format!("the exit owner of {} is not alone, thread {}", process.pid(), thread.index)
     });
-    undertaker::free_corpses(w, process).await;
+    dead_thread::free_dead_lwps(w, process).await;
     handle::revoke_all(w, process).await;
     task_group::end_peers(w, process).await;
 }
 
-/// Runs all exit hooks, without a lock while one runs (R29); `true`: the master exits in one of them.
+/// Runs all exit hooks, without a lock while one runs (R29); `true`: the exit owner exits in one of them.
 async fn run_hooks(w: &World) -> bool {
     let mut last = None;
     loop {
@@ -119,13 +119,13 @@ async fn run_hooks(w: &World) -> bool {
 }
 
 /// Gives away what the process has, and ends its last LWP.
-async fn wind_up(w: &World, process: &Process, thread: &Thread) -> ! {
-    spawn::give_back_loan(w, process).await;
+async fn release_resources(w: &World, process: &Process, thread: &Thread) -> ! {
+    spawn::vfork_done(w, process).await;
     task_group::leave(w, process).await;
     if !w.has(Bug::DisownBeforeAlone) {
         adopt::disown_children(w, process).await;
     }
-    lwp::quit_crew(w, process, thread).await;
+    lwp::remove_from_list(w, process, thread).await;
     lwp::last_steps(w, process, thread).await;
     switch::die(w).await
 }
@@ -145,12 +145,12 @@ pub(crate) async fn execute(w: &World) -> ! {
 }
 
 /// The running LWP dies for another one's exec, and has left the gate.
-pub(crate) async fn end_of_killed(w: &World, process: &Process, leave: Leave) -> ! {
+pub(crate) async fn end_of_killed(w: &World, process: &Process, leave: ExitRole) -> ! {
     match leave {
-        Leave::Quietly(departure) => lwp::depart(w, process, departure).await,
-        Leave::AsMaster(master) => {
+        ExitRole::Thread(thread_exit) => lwp::depart(w, process, thread_exit).await,
+        ExitRole::Process(exit_owner) => {
             let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
-            finish(w, process, master, status).await
+            finish(w, process, exit_owner, status).await
         }
     }
 }
@@ -160,7 +160,7 @@ fn fatal_signal(process: &Process) -> Option<Signal> {
     Signal::new(process.fatal.get() as i32)
 }
 
-/// Where a doomed LWP goes on that was interrupted in program code.
+/// Where an LWP with a kill pending continues that was interrupted in program code.
 pub(crate) async fn end_at_kill_point(w: &World) -> ! {
     w.me().service_depth.set(1);
     w.restore(false);

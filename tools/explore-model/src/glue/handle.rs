@@ -2,9 +2,9 @@
 
 use asphodel_core::errno::Errno;
 
+use super::dead_thread;
 use super::service::service;
-use super::undertaker;
-use super::wait_queue::{self, Manner, Woken};
+use super::wait_queue::{self, WaitOptions, WaitResult};
 use crate::event::What;
 use crate::world::World;
 use crate::world::process::Process;
@@ -23,15 +23,15 @@ pub(crate) struct Handle {
 
 /// The handle of `thread`, a new LWP that cannot run yet, whose record is held for it.
 pub(crate) async fn new(w: &World, process: &Process, thread: &Thread) -> Handle {
-    w.at(What::Hold, thread.index).await;
-    let key = key_of(process.pid(), thread.member.tid());
+    w.at(What::TakeRef, thread.index).await;
+    let key = key_of(process.pid(), thread.list_entry.tid());
     thread.handle.set(key);
     Handle { thread: thread.index, key }
 }
 
 /// Whether the LWP with `key` that had the record has ended.
 pub(crate) fn has_ended(thread: &Thread, key: u64) -> bool {
-    thread.remains.is_retired() || thread.handle.get() & !PINNED != key
+    thread.refs.is_retired() || thread.handle.get() & !PINNED != key
 }
 
 impl Handle {
@@ -47,18 +47,18 @@ impl Handle {
     /// Keeps its stack mapped as well; `false`: it may be gone, or is pinned.
     pub(crate) async fn pin(self, w: &World) -> bool {
         service(w, async {
-            w.at(What::Hold, self.thread).await;
+            w.at(What::TakeRef, self.thread).await;
             let thread = w.thread(self.thread);
-            if !thread.remains.try_pin() {
+            if !thread.refs.try_pin() {
                 return false;
             }
             thread.seen.pins.set(thread.seen.pins.get() + 1);
-            w.at(What::Hold, self.thread).await;
+            w.at(What::TakeRef, self.thread).await;
             let ours = thread.handle.get() == self.key;
             if ours {
                 thread.handle.set(self.key | PINNED);
             } else {
-                undertaker::unpin(w, thread).await;
+                dead_thread::unpin_stack(w, thread).await;
             }
             ours
         })
@@ -66,13 +66,13 @@ impl Handle {
     }
 
     /// The pin is not needed any more.
-    pub(crate) async fn unpin(self, w: &World) {
+    pub(crate) async fn unpin_stack(self, w: &World) {
         service(w, async {
             w.at(What::Revoke, self.thread).await;
             let thread = w.thread(self.thread);
             if thread.handle.get() == self.key | PINNED {
                 thread.handle.set(self.key);
-                undertaker::unpin(w, thread).await;
+                dead_thread::unpin_stack(w, thread).await;
             }
         })
         .await;
@@ -87,8 +87,8 @@ impl Handle {
             }
             let id = QueueId::Joiners(self.thread);
             let ready = || has_ended(thread, self.key);
-            match wait_queue::wait(w, id, Waiting::Join(self.key), Manner::KILLABLE, ready).await {
-                Woken::Ready => Ok(()),
+            match wait_queue::wait(w, id, Waiting::Join(self.key), WaitOptions::KILLABLE, ready).await {
+                WaitResult::Ready => Ok(()),
                 _ => Err(Errno::EINTR),
             }
         })
@@ -108,10 +108,10 @@ impl Handle {
             }
             thread.handle.set(0);
             let process = w.process(thread.process.get());
-            let masked = process.crew.lock(w, process).await;
-            process.crew.crew().unlist(&w.threads, thread.index);
-            process.crew.unlock(w, masked);
-            undertaker::release(w, thread).await;
+            let masked = process.lwps.lock(w, process).await;
+            process.lwps.lwps().unlist(&w.threads, thread.index);
+            process.lwps.unlock(w, masked);
+            dead_thread::put_thread(w, thread).await;
         })
         .await;
     }
@@ -126,26 +126,26 @@ pub(crate) async fn revoke(w: &World, thread: &Thread) {
 
 async fn give_back_both(w: &World, thread: &Thread, key: u64) {
     if key & PINNED != 0 {
-        undertaker::unpin(w, thread).await;
+        dead_thread::unpin_stack(w, thread).await;
     }
     if key != 0 {
-        undertaker::release(w, thread).await;
+        dead_thread::put_thread(w, thread).await;
     }
 }
 
 /// Takes all handles of departed LWPs away from their holders: the caller is the only LWP left.
 pub(crate) async fn revoke_all(w: &World, process: &Process) {
     loop {
-        let masked = process.crew.lock(w, process).await;
+        let masked = process.lwps.lock(w, process).await;
         w.at(What::Revoke, process.slot).await;
-        let left = process.crew.crew().take_left(&w.threads);
+        let left = process.lwps.lwps().take_exited(&w.threads);
         let Some(index) = left else {
-            process.crew.unlock(w, masked);
+            process.lwps.unlock(w, masked);
             return;
         };
         let thread = w.thread(index);
         let key = thread.handle.replace(0);
-        process.crew.unlock(w, masked);
+        process.lwps.unlock(w, masked);
         give_back_both(w, thread, key).await;
     }
 }

@@ -16,7 +16,7 @@ pub(crate) async fn handle(w: &World) {
     w.cpu().is_idle.set(false);
     loop {
         if w.cpu().message.replace(false) {
-            take_mail(w).await;
+            drain_mailbox(w).await;
             answer(w).await;
         } else if w.cpu().timer_at(w) <= w.now.get() {
             fired(w).await;
@@ -26,8 +26,8 @@ pub(crate) async fn handle(w: &World) {
     }
 }
 
-async fn take_mail(w: &World) {
-    w.at(What::TakeMail, 0).await;
+async fn drain_mailbox(w: &World) {
+    w.at(What::DrainMailbox, 0).await;
     let mut elsewhere = Vec::new();
     w.cpu().mailbox.drain(&w.threads, |thread| {
         let record = w.thread(thread);
@@ -71,7 +71,7 @@ async fn expire_sleepers(w: &World) {
         let Some(thread) = expired else { return };
         let unpark = w.thread(thread).park.unpark();
         ready::take_in_hand(w, thread, unpark);
-        ready::settle(w, thread, unpark).await;
+        ready::complete_unpark(w, thread, unpark).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Killing: dooming LWPs, and signals as far as there are any.
+//! Killing: setting LWPs' kill flags, and signals as far as there are any.
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
@@ -7,7 +7,7 @@ use asphodel_core::thread::park::Unpark;
 
 use super::service::service;
 use super::table::{self, For};
-use super::wait_queue::{self, Manner, Woken};
+use super::wait_queue::{self, WaitOptions, WaitResult};
 use super::{ready, switch};
 use crate::config::Bug;
 use crate::event::What;
@@ -16,28 +16,28 @@ use crate::world::process::Process;
 use crate::world::queue::{QueueId, Waiting};
 use crate::world::thread::Thread;
 
-/// LWPs that are doomed under one hold of the crew's lock.
+/// LWPs that have a kill pending under one acquisition of the LWP list's lock.
 const BATCH: usize = 3;
 
 /// Tells every LWP of `process` but the caller to die.
-pub(crate) async fn doom_all(w: &World, process: &Process) {
+pub(crate) async fn kill_other_lwps(w: &World, process: &Process) {
     let me = Some(w.me()).filter(|me| me.process.get() == process.slot).map(|me| me.index);
     let mut more = true;
     while more {
         let mut wake = Vec::new();
-        let masked = process.crew.lock(w, process).await;
+        let masked = process.lwps.lock(w, process).await;
         while wake.len() < BATCH {
-            w.at(What::Doom, process.slot).await;
-            let next = process.crew.crew().doom_next(&w.threads, me);
+            w.at(What::KillFlag, process.slot).await;
+            let next = process.lwps.lwps().mark_next_killed(&w.threads, me);
             let Some(index) = next else {
                 more = false;
                 break;
             };
-            if doom(w, w.thread(index)).await == Unpark::Enqueue {
+            if post_kill(w, w.thread(index)).await == Unpark::Enqueue {
                 wake.push(index);
             }
         }
-        process.crew.unlock(w, masked);
+        process.lwps.unlock(w, masked);
         for index in wake {
             ready::enqueue(w, index).await;
         }
@@ -45,20 +45,20 @@ pub(crate) async fn doom_all(w: &World, process: &Process) {
     switch::check_preemption(w).await;
 }
 
-/// Tells one LWP to die. Under its crew's lock, so that it cannot be gone.
-async fn doom(w: &World, thread: &Thread) -> Unpark {
+/// Tells one LWP to die. Under its LWP list's lock, so that it cannot be gone.
+async fn post_kill(w: &World, thread: &Thread) -> Unpark {
     let killers = &thread.seen.killers;
     killers.set(killers.get() + 1);
     // Flag first, then the sleep (R8).
-    if !w.has(Bug::WokenThenDoomed) {
-        thread.doomed.set(true);
+    if !w.has(Bug::WokenThenKilled) {
+        thread.kill_pending.set(true);
     }
     w.at(What::UnparkKillable, thread.index).await;
     let unpark = w.thread(thread.index).park.unpark_killable();
     ready::take_in_hand(w, thread.index, unpark);
-    if w.has(Bug::WokenThenDoomed) {
-        w.at(What::Doom, 0).await;
-        w.thread(thread.index).doomed.set(true);
+    if w.has(Bug::WokenThenKilled) {
+        w.at(What::KillFlag, 0).await;
+        w.thread(thread.index).kill_pending.set(true);
     }
     killers.set(killers.get() - 1);
     if unpark == Unpark::Nothing {
@@ -85,7 +85,7 @@ pub(crate) async fn kill(w: &World, pid: Pid, signal: Option<Signal>) -> Result<
         if let Some(signal) = signal {
             deliver(w, process, signal).await;
         }
-        table::release(w, process, For::Look).await;
+        table::put(w, process, For::Look).await;
         switch::check_preemption(w).await;
         match signal.map(Signal::default_action) {
             Some(Default::JobControl) => Err(Errno::EOPNOTSUPP),
@@ -98,14 +98,14 @@ pub(crate) async fn kill(w: &World, pid: Pid, signal: Option<Signal>) -> Result<
 /// kill(2) of a group by a fatal signal.
 pub(crate) async fn kill_group(w: &World, group: Pid, signal: Signal) {
     service(w, async {
-        let word = announce_to_newcomers(w, group, signal).await;
+        let word = publish_group_signal(w, group, signal).await;
         for slot in 2..w.processes.len() {
-            let Some(process) = table::hold_slot(w, slot).await else { continue };
+            let Some(process) = table::find_slot(w, slot).await else { continue };
             w.at(What::Find, slot).await;
-            if process.born.get() && !process.gate.view().zombie && process.kin.group() == group {
+            if process.born.get() && !process.gate.view().zombie && process.family.group() == group {
                 deliver(w, process, signal).await;
             }
-            table::release(w, process, For::Look).await;
+            table::put(w, process, For::Look).await;
         }
         w.at(What::KillGroup, 0).await;
         if w.peek_process(group.slot()).group_kill.get() == word {
@@ -118,11 +118,11 @@ pub(crate) async fn kill_group(w: &World, group: Pid, signal: Signal) {
 /// RFPGLOCK: when the walk is over every member has been told, or is just being told by its spawner.
 fn check_told(w: &World, group: Pid) {
     for member in w.processes.iter().filter(|member| member.slot != Pid::INIT.slot()) {
-        let there = member.seen.in_use.get() && member.born.get() && member.kin.group() == group;
+        let there = member.seen.in_use.get() && member.born.get() && member.family.group() == group;
         let told = member.fatal.get() != 0 || member.gate.is_exiting() || member.seen.fate_open.get();
         // Who has come in since was made by somebody who is no member.
         let stranger =
-            member.group_heard.get() == w.peek_process(member.group_founder.get()).group_kill.get();
+            member.group_signal_seen.get() == w.peek_process(member.group_founder.get()).group_kill.get();
         w.expect(!there || told || stranger, "T175", || {
             format!("{} lives on though its group was killed", member.pid())
         });
@@ -139,26 +139,26 @@ pub(crate) async fn deliver(w: &World, process: &Process, signal: Signal) {
 }
 
 /// Leaves word of a fatal signal with the founder of `group`, before the members are walked.
-async fn announce_to_newcomers(w: &World, group: Pid, signal: Signal) -> u64 {
-    let Some(founder) = table::hold_slot(w, group.slot()).await else { return 0 };
+async fn publish_group_signal(w: &World, group: Pid, signal: Signal) -> u64 {
+    let Some(founder) = table::find_slot(w, group.slot()).await else { return 0 };
     w.at(What::KillGroup, group.slot()).await;
     if founder.pid() == group {
         let count = (founder.group_kill.get() >> u8::BITS).wrapping_add(1);
         founder.group_kill.set(count << u8::BITS | u64::from(signal.number()));
     }
     let word = founder.group_kill.get();
-    table::release(w, founder, For::Look).await;
+    table::put(w, founder, For::Look).await;
     word
 }
 
 /// `process`, which look-ups find from now on and which has not run, has come into its group.
-pub(crate) async fn hear_group(w: &World, process: &Process) {
-    if w.has(Bug::GroupNotHeard) {
+pub(crate) async fn recheck_group_signal(w: &World, process: &Process) {
+    if w.has(Bug::GroupSignalNotRechecked) {
         return;
     }
-    w.at(What::HearGroup, process.slot).await;
+    w.at(What::RecheckGroupSignal, process.slot).await;
     let word = w.process(process.group_founder.get()).group_kill.get();
-    if word != process.group_heard.get()
+    if word != process.group_signal_seen.get()
         && let Some(signal) = Signal::new(i32::from(word as u8))
     {
         end(w, process, signal).await;
@@ -172,13 +172,13 @@ pub(crate) async fn end(w: &World, process: &Process, signal: Signal) {
     if first {
         process.fatal.set(u32::from(signal.number()));
     }
-    w.at(What::TestDoom, 3).await;
+    w.at(What::TestKill, 3).await;
     if !first || process.gate.is_exiting() {
         return;
     }
-    doom_all(w, process).await;
+    kill_other_lwps(w, process).await;
     if w.me().process.get() == process.slot {
-        w.me().doomed.set(true);
+        w.me().kill_pending.set(true);
     }
 }
 
@@ -186,16 +186,16 @@ pub(crate) async fn end(w: &World, process: &Process, signal: Signal) {
 pub(crate) async fn kill_lwp(w: &World, tid: u32) -> Result<(), Errno> {
     service(w, async {
         let process = w.my_process();
-        let masked = process.crew.lock(w, process).await;
+        let masked = process.lwps.lock(w, process).await;
         w.at(What::KillLwp, tid).await;
-        let found = process.crew.crew().find(&w.threads, tid);
+        let found = process.lwps.lwps().find(&w.threads, tid);
         let Some(found) = found else {
-            process.crew.unlock(w, masked);
+            process.lwps.unlock(w, masked);
             return Err(Errno::ESRCH);
         };
-        let unpark = doom(w, w.thread(found)).await;
-        process.crew.unlock(w, masked);
-        ready::settle(w, found, unpark).await;
+        let unpark = post_kill(w, w.thread(found)).await;
+        process.lwps.unlock(w, masked);
+        ready::complete_unpark(w, found, unpark).await;
         switch::check_preemption(w).await;
         Ok(())
     })
@@ -245,10 +245,10 @@ pub(crate) async fn sigwait(w: &World, set: u32, steps: u32) -> Result<(), Errno
             true
         };
         let id = QueueId::Signalled(process.slot);
-        match wait_queue::wait(w, id, Waiting::Signal(set), Manner::for_steps(w, steps), take).await {
-            Woken::Ready => Ok(()),
-            Woken::TimedOut => Err(Errno::ETIMEDOUT),
-            Woken::Killed => Err(Errno::EINTR),
+        match wait_queue::wait(w, id, Waiting::Signal(set), WaitOptions::for_steps(w, steps), take).await {
+            WaitResult::Ready => Ok(()),
+            WaitResult::TimedOut => Err(Errno::ETIMEDOUT),
+            WaitResult::Killed => Err(Errno::EINTR),
         }
     })
     .await

@@ -1,12 +1,12 @@
 //! LWPs: making them, and their way to the end.
 
 use asphodel_core::errno::Errno;
-use asphodel_core::proc::gate::{Departure, Leave};
+use asphodel_core::proc::gate::{ExitRole, ThreadExit};
 use asphodel_core::proc::status::Status;
-use asphodel_core::thread::remains::OffStack;
+use asphodel_core::thread::refs::OffStack;
 
 use super::table::{self, For};
-use super::{exit, handle, ready, service, switch, undertaker};
+use super::{dead_thread, exit, handle, ready, service, switch};
 use crate::actors::{self, Role};
 use crate::config::Bug;
 use crate::event::What;
@@ -31,14 +31,14 @@ pub(crate) async fn create<'w>(
     thread.occupy(stack, w.cpu().index);
     if !first {
         // By its handle, from the beginning.
-        thread.seen.holds.set(2);
-        if !w.has(Bug::HandleWithoutHold) {
-            thread.remains.occupy_held();
+        thread.seen.refs.set(2);
+        if !w.has(Bug::HandleWithoutRef) {
+            thread.refs.occupy_shared();
         }
     }
     thread.role.set(role);
     // The LWP's record holds its process's, and gives it back last of all (R44, T91).
-    table::hold(w, process, For::Record).await;
+    table::get_ref(w, process, For::Record).await;
     thread.process.set(process.slot);
     let admitted = admit(w, process, thread, first).await;
     if !admitted {
@@ -55,23 +55,23 @@ async fn admit(w: &World, process: &Process, thread: &Thread, first: bool) -> bo
         if !count(w, process) {
             return false;
         }
-        let masked = process.crew.lock(w, process).await;
-        process.crew.crew().admit(&w.threads, thread.index);
-        process.crew.unlock(w, masked);
+        let masked = process.lwps.lock(w, process).await;
+        process.lwps.lwps().insert(&w.threads, thread.index);
+        process.lwps.unlock(w, masked);
         return true;
     }
-    let masked = process.crew.lock(w, process).await;
+    let masked = process.lwps.lock(w, process).await;
     w.at(What::CountLwp, thread.index).await;
     let admitted = first || count(w, process);
     if admitted {
-        w.at(What::AdmitLwp, thread.index).await;
-        process.crew.crew().admit(&w.threads, thread.index);
-        // A kill that is under way has a sender that may have walked the crew already.
+        w.at(What::InsertLwp, thread.index).await;
+        process.lwps.lwps().insert(&w.threads, thread.index);
+        // A kill that is under way has a sender that may have walked the LWP list already.
         if process.fatal.get() != 0 {
-            thread.doomed.set(true);
+            thread.kill_pending.set(true);
         }
     }
-    process.crew.unlock(w, masked);
+    process.lwps.unlock(w, masked);
     admitted
 }
 
@@ -80,7 +80,7 @@ fn count(w: &World, process: &Process) -> bool {
     if counted {
         let seen = &process.seen;
         seen.present.set(seen.present.get() + 1);
-        w.expect(seen.masters.get() == 0, "I9", || {
+        w.expect(seen.exit_owners.get() == 0, "I9", || {
             format!("an LWP of {} is created after the election", process.pid())
         });
     }
@@ -89,12 +89,12 @@ fn count(w: &World, process: &Process) -> bool {
 
 /// Disposes of a thread that has never run.
 async fn dispose(w: &World, thread: &Thread, first: bool) {
-    undertaker::retire(w, thread, OffStack::assert()).await;
+    dead_thread::retire(w, thread, OffStack::assert()).await;
     if !first {
         // The handle that there will not be.
-        undertaker::release(w, thread).await;
+        dead_thread::put_thread(w, thread).await;
     }
-    undertaker::release(w, thread).await;
+    dead_thread::put_thread(w, thread).await;
 }
 
 /// First thing an LWP runs.
@@ -108,7 +108,7 @@ pub(crate) async fn run_entry(w: &World) -> ! {
     let thread = w.me();
     thread.service_depth.set(0);
     w.at(What::Edge, 0).await;
-    if service::is_doomed(thread) {
+    if service::is_kill_pending(thread) {
         thread.service_depth.set(1);
         exit::execute(w).await;
     }
@@ -127,59 +127,59 @@ pub(crate) async fn run_entry(w: &World) -> ! {
 /// The running LWP ends by itself. If it is the last one, the process ends with `status`.
 pub(crate) async fn leave(w: &World, status: Status) -> ! {
     let process = w.my_process();
-    if exit::is_master(w) {
+    if exit::is_exit_owner(w) {
         exit::finish_without_hooks(w, process).await;
     }
     w.at(What::Leave, 0).await;
     if w.has(Bug::LeaveInTwoSteps) && process.gate.view().live > 1 {
         w.at(What::Leave, 1).await;
         // It "knows" that it is not the last.
-        let _whatever_it_says = process.gate.leave();
+        let _whatever_it_says = process.gate.thread_exit();
         go(w, process).await;
     }
-    match process.gate.leave() {
-        Leave::Quietly(departure) => depart(w, process, departure).await,
-        Leave::AsMaster(master) => exit::finish(w, process, master, status).await,
+    match process.gate.thread_exit() {
+        ExitRole::Thread(thread_exit) => depart(w, process, thread_exit).await,
+        ExitRole::Process(exit_owner) => exit::finish(w, process, exit_owner, status).await,
     }
 }
 
 /// The running LWP leaves without touching the process.
-pub(crate) async fn depart(w: &World, process: &Process, _duty: Departure) -> ! {
+pub(crate) async fn depart(w: &World, process: &Process, _duty: ThreadExit) -> ! {
     go(w, process).await
 }
 
 async fn go(w: &World, process: &Process) -> ! {
     let thread = w.me();
-    quit_crew(w, process, thread).await;
+    remove_from_list(w, process, thread).await;
     last_steps(w, process, thread).await;
     switch::die(w).await
 }
 
-/// Where some bugs do too early what the undertaker does.
+/// Where some bugs do too early what the dead-thread hook does.
 pub(crate) async fn last_steps(w: &World, process: &Process, thread: &Thread) {
     if w.has(Bug::WordBeforeSwitch) {
-        undertaker::announce(w, thread).await;
+        dead_thread::announce(w, thread).await;
     }
-    if w.has(Bug::StackFreedByLeaver) && !thread.master.get() {
-        undertaker::retire(w, thread, OffStack::assert()).await;
+    if w.has(Bug::StackFreedByLeaver) && !thread.exit_owner.get() {
+        dead_thread::retire(w, thread, OffStack::assert()).await;
     }
-    if w.has(Bug::FoldedTwice) && thread.master.get() {
+    if w.has(Bug::FoldedTwice) && thread.exit_owner.get() {
         w.at(What::FoldUsage, thread.index).await;
         process.usage.add(thread.usage.read());
     }
-    if w.has(Bug::ZombieBeforeSwitch) && thread.master.get() {
-        undertaker::off_cpu(w, process, thread).await;
+    if w.has(Bug::ZombieBeforeSwitch) && thread.exit_owner.get() {
+        dead_thread::off_cpu(w, process, thread).await;
     }
 }
 
-/// Takes the LWP out of the crew: its tid names nobody from here on.
-pub(crate) async fn quit_crew(w: &World, process: &Process, thread: &Thread) {
-    let masked = process.crew.lock(w, process).await;
-    w.at(What::QuitCrew, thread.index).await;
-    // The master's own handle is revoked when it is buried.
-    let listed = thread.handle.get() != 0 && !thread.master.get();
-    process.crew.crew().quit(&w.threads, thread.index, listed);
-    process.crew.unlock(w, masked);
+/// Takes the LWP out of the LWP list: its tid names nobody from here on.
+pub(crate) async fn remove_from_list(w: &World, process: &Process, thread: &Thread) {
+    let masked = process.lwps.lock(w, process).await;
+    w.at(What::RemoveLwp, thread.index).await;
+    // The exit owner's own handle is revoked when it is finished.
+    let listed = thread.handle.get() != 0 && !thread.exit_owner.get();
+    process.lwps.lwps().remove(&w.threads, thread.index, listed);
+    process.lwps.unlock(w, masked);
 }
 
 /// Makes an LWP in the calling process and lets it run. A service.

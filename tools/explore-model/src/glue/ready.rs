@@ -11,7 +11,7 @@ use crate::world::queue::QueueId;
 use crate::world::thread::{Place, Thread};
 
 /// Does what `unpark` asked for.
-pub(crate) async fn settle(w: &World, thread: u32, unpark: Unpark) {
+pub(crate) async fn complete_unpark(w: &World, thread: u32, unpark: Unpark) {
     if unpark == Unpark::Enqueue {
         enqueue(w, thread).await;
     }
@@ -41,7 +41,7 @@ pub(crate) async fn wake_from(
         w.thread(thread).seen.taken.set(Some(queue));
         let flying = &w.queue(queue).in_flight;
         flying.set(flying.get() + 1);
-        settle(w, thread, unpark).await;
+        complete_unpark(w, thread, unpark).await;
     }
     w.restore(masked);
     taken.is_some()

@@ -22,7 +22,7 @@ pub(crate) enum Scope {
 
 /// A kill of a subtree that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cull {
+pub(crate) struct SubtreeKill {
     reaper: u32,
     scope: Scope,
     signal: Signal,
@@ -52,32 +52,33 @@ pub(crate) async fn set_role(w: &World, reaps: bool) {
 pub(crate) async fn kill_members(w: &World, scope: Scope, signal: Signal) -> Result<u32, Errno> {
     service(w, async {
         let process = w.my_process();
-        w.at(What::Cull, 0).await;
+        w.at(What::SubtreeKill, 0).await;
         if !process.domain.adopts() {
             return Err(Errno::ENOTCONN);
         }
-        let cull = Cull { reaper: process.slot, scope, signal };
-        w.active_culls.borrow_mut().push(cull);
-        w.at(What::Cull, 1).await;
-        w.culls.begin();
+        let subtree_kill = SubtreeKill { reaper: process.slot, scope, signal };
+        w.active_subtree_kills.borrow_mut().push(subtree_kill);
+        w.at(What::SubtreeKill, 1).await;
+        w.subtree_kills.begin();
         let mut killed = 0;
         for slot in 1..w.processes.len() {
-            let Some(member) = table::hold_slot(w, slot).await else { continue };
-            w.at(What::Cull, slot).await;
+            let Some(member) = table::find_slot(w, slot).await else { continue };
+            w.at(What::SubtreeKill, slot).await;
             let gate = member.gate.view();
             if member.born.get() && !gate.claimed && !gate.zombie && scope.has(w, process.slot, member) {
-                member.culled.set(u32::from(signal.number()));
+                member.subtree_signal.set(u32::from(signal.number()));
                 kill::deliver(w, member, signal).await;
                 killed += 1;
             }
-            table::release(w, member, For::Look).await;
+            table::put(w, member, For::Look).await;
         }
-        w.at(What::Cull, 2).await;
-        w.culls.end();
-        check_told(w, cull);
-        w.at(What::Cull, 3).await;
-        let mut active = w.active_culls.borrow_mut();
-        let at = active.iter().position(|other| *other == cull).expect("one for each that is under way");
+        w.at(What::SubtreeKill, 2).await;
+        w.subtree_kills.end();
+        check_told(w, subtree_kill);
+        w.at(What::SubtreeKill, 3).await;
+        let mut active = w.active_subtree_kills.borrow_mut();
+        let at =
+            active.iter().position(|other| *other == subtree_kill).expect("one for each that is under way");
         active.swap_remove(at);
         Ok(killed)
     })
@@ -85,38 +86,41 @@ pub(crate) async fn kill_members(w: &World, scope: Scope, signal: Signal) -> Res
 }
 
 /// T175: when the walk is over, every member has been told to die, or is just being told by its spawner.
-fn check_told(w: &World, cull: Cull) {
+fn check_told(w: &World, subtree_kill: SubtreeKill) {
     for member in w.processes.iter().filter(|member| member.seen.in_use.get() && member.born.get()) {
         let gate = member.gate.view();
         let told = member.fatal.get() != 0 || gate.exiting || member.seen.fate_open.get();
-        w.expect(told || !cull.scope.has(w, cull.reaper, member), "T175", || {
+        w.expect(told || !subtree_kill.scope.has(w, subtree_kill.reaper, member), "T175", || {
             format!("{} lives on though its subtree was killed", member.pid())
         });
     }
 }
 
 /// `child`, which look-ups find from here on and which does not run yet, was spawned by `spawner`.
-pub(crate) async fn share_fate(w: &World, child: &Process, spawner: &Process) {
+pub(crate) async fn inherit_pending_kill(w: &World, child: &Process, spawner: &Process) {
     if w.has(Bug::FateNotShared) {
         return;
     }
-    w.at(What::ShareFate, child.slot).await;
-    let any = w.culls.is_any_after_birth();
-    w.at(What::ShareFate, spawner.slot).await;
-    if !any && spawner.culled.get() == 0 {
+    w.at(What::InheritPendingKill, child.slot).await;
+    let any = w.subtree_kills.is_any_after_spawn();
+    w.at(What::InheritPendingKill, spawner.slot).await;
+    if !any && spawner.subtree_signal.get() == 0 {
         return;
     }
-    w.at(What::ShareFate, 0).await;
+    w.at(What::InheritPendingKill, 0).await;
     let announced = announced(w, child);
-    w.at(What::ShareFate, 1).await;
-    if let Some(signal) = announced.or_else(|| Signal::new(spawner.culled.get() as i32)) {
-        child.culled.set(u32::from(signal.number()));
+    w.at(What::InheritPendingKill, 1).await;
+    if let Some(signal) = announced.or_else(|| Signal::new(spawner.subtree_signal.get() as i32)) {
+        child.subtree_signal.set(u32::from(signal.number()));
         kill::deliver(w, child, signal).await;
     }
 }
 
 /// The signal of a kill that is under way and that `child` is in the scope of.
 fn announced(w: &World, child: &Process) -> Option<Signal> {
-    let active = w.active_culls.borrow();
-    active.iter().find(|cull| cull.scope.has(w, cull.reaper, child)).map(|cull| cull.signal)
+    let active = w.active_subtree_kills.borrow();
+    active
+        .iter()
+        .find(|subtree_kill| subtree_kill.scope.has(w, subtree_kill.reaper, child))
+        .map(|subtree_kill| subtree_kill.signal)
 }

@@ -22,20 +22,20 @@ async fn leave(w: &World) {
     let depth = thread.service_depth.get() - 1;
     thread.service_depth.set(depth);
     if depth == 0 {
-        // An interrupt here kills a doomed LWP, too.
+        // An interrupt here kills an LWP with a kill pending, too.
         w.at(What::Edge, 0).await;
-        if is_doomed(thread) {
+        if is_kill_pending(thread) {
             exit::execute(w).await;
         }
     }
 }
 
 /// Whether `thread` has been told to die.
-pub(crate) fn is_doomed(thread: &Thread) -> bool {
-    thread.doomed.get()
+pub(crate) fn is_kill_pending(thread: &Thread) -> bool {
+    thread.kill_pending.get()
 }
 
 /// Whether an interrupt that returns to `thread` ends it: kill point (c).
 pub(crate) fn dies_on_return(thread: &Thread) -> bool {
-    is_doomed(thread) && thread.service_depth.get() == 0 && thread.is_lwp()
+    is_kill_pending(thread) && thread.service_depth.get() == 0 && thread.is_lwp()
 }

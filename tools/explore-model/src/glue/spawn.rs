@@ -7,7 +7,7 @@ use asphodel_core::signal::Signal;
 
 use super::service::service;
 use super::table::{self, For};
-use super::wait_queue::{self, Manner};
+use super::wait_queue::{self, WaitOptions};
 use super::{adopt, kill, lwp, ready, reaper, switch, task_group};
 use crate::actors::{self, Role};
 use crate::config::Bug;
@@ -44,15 +44,15 @@ pub(crate) async fn spawn(w: &World, attributes: Attributes) -> Result<Pid, Errn
         let pid = process.pid();
         if attributes.vfork {
             // Over the wait: a sibling may reap the child meanwhile (R23).
-            table::hold(w, process, For::Look).await;
+            table::get_ref(w, process, For::Look).await;
         }
         let started = start(w, process, caller, attributes).await;
         if attributes.vfork {
             if started.is_ok() {
-                let (id, ready) = (QueueId::Lender(process.slot), || !process.loan.is_lent());
-                let _back = wait_queue::wait(w, id, Waiting::Loan, Manner::KILLABLE, ready).await;
+                let (id, ready) = (QueueId::Vfork(process.slot), || !process.vfork_wait.in_progress());
+                let _back = wait_queue::wait(w, id, Waiting::VforkWait, WaitOptions::KILLABLE, ready).await;
             }
-            table::release(w, process, For::Look).await;
+            table::put(w, process, For::Look).await;
         } else {
             switch::check_preemption(w).await;
         }
@@ -62,12 +62,12 @@ pub(crate) async fn spawn(w: &World, attributes: Attributes) -> Result<Pid, Errn
 }
 
 /// What a process has borrowed is given back: its spawner goes on.
-pub(crate) async fn give_back_loan(w: &World, process: &Process) {
-    w.at(What::GiveBack, process.slot).await;
-    let due = &process.lender.due;
+pub(crate) async fn vfork_done(w: &World, process: &Process) {
+    w.at(What::VforkDone, process.slot).await;
+    let due = &process.vfork_queue.due;
     due.set(due.get() + 1);
-    if process.loan.give_back() && !w.has(Bug::LenderNotWoken) {
-        wait_queue::wake_all(w, QueueId::Lender(process.slot)).await;
+    if process.vfork_wait.done() && !w.has(Bug::VforkParentNotWoken) {
+        wait_queue::wake_all(w, QueueId::Vfork(process.slot)).await;
     }
     due.set(due.get() - 1);
 }
@@ -81,32 +81,32 @@ async fn prepare<'w>(
     let process = table::allocate(w).await.ok_or(Errno::EAGAIN)?;
     let pid = process.pid();
     let Some(founder) = founder(w, process, caller, attributes.group).await else {
-        table::release(w, process, For::Table).await;
+        table::put(w, process, For::Table).await;
         return Err(Errno::ESRCH);
     };
     let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
     let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
-    process.kin.name(pid, founder.pid(), clone_class);
+    process.family.init(pid, founder.pid(), clone_class);
     process.group_founder.set(founder.slot);
     table::turn(w, founder, For::Look, For::Member);
     process.exit_signal.set(exit_signal);
-    process.loan.set(attributes.vfork);
+    process.vfork_wait.set(attributes.vfork);
     // A signal that ends the caller's group during this call is for its new member as well.
     let heard = match attributes.group {
-        Group::Inherit => caller.group_heard.get(),
+        Group::Inherit => caller.group_signal_seen.get(),
         Group::New | Group::Join(_) => founder.group_kill.get(),
     };
-    process.group_heard.set(heard);
+    process.group_signal_seen.set(heard);
     w.at(What::EnterDomain, process.slot).await;
     let (outer, branch) = domain::of_child(&w.processes, caller.slot, pid);
     process.domain.enter(outer, branch);
     if process.held_reaper().is_some() {
-        table::hold(w, w.process(outer), For::Subject).await;
+        table::get_ref(w, w.process(outer), For::Subject).await;
     }
     Ok(process)
 }
 
-/// A hold on the founder of the group that the new process is to be in.
+/// A reference to the founder of the group that the new process is to be in.
 async fn founder<'w>(
     w: &'w World,
     process: &'w Process,
@@ -115,18 +115,18 @@ async fn founder<'w>(
 ) -> Option<&'w Process> {
     let founder = match group {
         Group::New => {
-            table::hold(w, process, For::Look).await;
+            table::get_ref(w, process, For::Look).await;
             process
         }
-        Group::Inherit => table::hold_slot(w, caller.group_founder.get()).await?,
-        Group::Join(group) => table::hold_slot(w, group.slot()).await?,
+        Group::Inherit => table::find_slot(w, caller.group_founder.get()).await?,
+        Group::Join(group) => table::find_slot(w, group.slot()).await?,
     };
     let named = !matches!(group, Group::Join(pid) if pid != founder.pid());
-    // Whoever is in a group has a hold on its founder; a record that founded no group has itself in another one.
+    // Whoever is in a group has a reference to its founder; a record that founded no group has itself in another one.
     if named && (founder.slot == process.slot || founder.leads_a_group()) {
         return Some(founder);
     }
-    table::release(w, founder, For::Look).await;
+    table::put(w, founder, For::Look).await;
     None
 }
 
@@ -136,23 +136,23 @@ async fn start(w: &World, process: &Process, spawner: &Process, attributes: Attr
         Ok(thread) => thread,
         Err(error) => {
             let founder = w.process(process.group_founder.get());
-            table::release(w, founder, For::Member).await;
-            table::release(w, process, For::Table).await;
+            table::put(w, founder, For::Member).await;
+            table::put(w, process, For::Table).await;
             return Err(error);
         }
     };
     actors::scatter(w, thread);
-    w.at(What::AddToBrood, process.slot).await;
+    w.at(What::AddChild, process.slot).await;
     if attributes.no_wait {
         adopt::give_to_reaper(w, process, spawner).await;
     } else if spawner.slot != process.slot {
-        spawner.brood.borrow_mut().add(&w.processes, spawner.slot, process.slot);
+        spawner.children.borrow_mut().add(&w.processes, spawner.slot, process.slot);
         process.seen.has_parent.set(true);
     }
     w.at(What::Born, process.slot).await;
     process.born.set(true);
-    kill::hear_group(w, process).await;
-    reaper::share_fate(w, process, spawner).await;
+    kill::recheck_group_signal(w, process).await;
+    reaper::inherit_pending_kill(w, process, spawner).await;
     process.seen.fate_open.set(false);
     ready::enqueue(w, thread.index).await;
     Ok(())
@@ -178,8 +178,8 @@ async fn make_first_lwp<'w>(
 /// Makes process 1, whose first LWP runs on the CPU whose step it is.
 pub(crate) async fn spawn_init(w: &World) {
     let process = table::allocate(w).await.expect("the table is empty");
-    table::hold(w, process, For::Member).await;
-    process.kin.name(process.pid(), process.pid(), false);
+    table::get_ref(w, process, For::Member).await;
+    process.family.init(process.pid(), process.pid(), false);
     process.group_founder.set(process.slot);
     process.domain.acquire().expect("it is none yet");
     let attributes = Attributes {

@@ -2,18 +2,18 @@
 
 use asphodel_core::proc::usage::Usage;
 
-use super::{ready, undertaker};
+use super::{dead_thread, ready};
 use crate::event::What;
-use crate::world::cpu::{Handover, NEVER};
+use crate::world::cpu::{NEVER, PrevAction};
 use crate::world::thread::{Place, Thread};
 use crate::world::{World, come_back, never};
 
 /// Why the running thread leaves its CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum SwitchReason {
     Yield,
     Preempted,
-    Parks,
+    Block,
 }
 
 /// Longest slice, in steps.
@@ -22,7 +22,7 @@ const SLICE: u32 = 150;
 /// Lets others of the running thread's priority run.
 pub(crate) async fn yield_now(w: &World) {
     let masked = w.mask();
-    leave(w, Why::Yield).await;
+    leave(w, SwitchReason::Yield).await;
     w.restore(masked);
 }
 
@@ -30,14 +30,14 @@ pub(crate) async fn yield_now(w: &World) {
 pub(crate) async fn park(w: &World) {
     let masked = w.mask();
     if w.me().park.is_parking() {
-        leave(w, Why::Parks).await;
+        leave(w, SwitchReason::Block).await;
     }
     w.restore(masked);
 }
 
 /// Switches if somebody better waits.
 pub(crate) async fn preempt(w: &World) {
-    leave(w, Why::Preempted).await;
+    leave(w, SwitchReason::Preempted).await;
 }
 
 /// The running thread ends.
@@ -45,7 +45,7 @@ pub(crate) async fn die(w: &World) -> ! {
     w.mask();
     w.at(What::Dies, 0).await;
     let (cpu, thread) = (w.cpu(), w.me());
-    charge(w, thread, Why::Parks);
+    charge(w, thread, SwitchReason::Block);
     thread.seen.place.set(Place::Leaving);
     cpu.current.set(cpu.idle.get());
     w.thread(cpu.idle.get()).seen.place.set(Place::Running(cpu.index));
@@ -55,12 +55,12 @@ pub(crate) async fn die(w: &World) -> ! {
     never().await
 }
 
-/// Buries the thread that has died on this CPU, on the idle thread's stack, and goes on with the best one that is
+/// Finishes the thread that has died on this CPU, on the idle thread's stack, and goes on with the best one that is
 /// runnable then.
-pub(crate) async fn bury_and_go_on(w: &World, dead: u32) {
+pub(crate) async fn finish_dead_and_switch(w: &World, dead: u32) {
     w.thread(dead).seen.off_cpu.set(true);
     w.thread(dead).seen.place.set(Place::Nowhere);
-    undertaker::bury(w, dead).await;
+    dead_thread::finish_dead_thread(w, dead).await;
     w.at(What::Choose, dead).await;
     let cpu = w.cpu();
     cpu.reschedule.set(false);
@@ -83,19 +83,19 @@ pub(crate) async fn check_preemption(w: &World) {
     w.restore(masked);
 }
 
-async fn leave(w: &World, why: Why) {
-    leave_once(w, why).await;
+async fn leave(w: &World, reason: SwitchReason) {
+    leave_once(w, reason).await;
     while w.cpu().reschedule.get() {
-        leave_once(w, Why::Preempted).await;
+        leave_once(w, SwitchReason::Preempted).await;
     }
 }
 
-async fn leave_once(w: &World, why: Why) {
+async fn leave_once(w: &World, reason: SwitchReason) {
     w.at(What::Choose, 0).await;
     let thread = w.me();
     w.cpu().reschedule.set(false);
-    let Some(next) = choose(w, thread, why) else { return };
-    charge(w, thread, why);
+    let Some(next) = choose(w, thread, reason) else { return };
+    charge(w, thread, reason);
     install(w, w.thread(next));
     come_back().await;
     finish(w).await;
@@ -111,41 +111,43 @@ fn install(w: &World, next: &Thread) {
 }
 
 /// The thread to run instead of `thread`, which is put where it belongs. `None`: it goes on.
-fn choose(w: &World, thread: &Thread, why: Why) -> Option<u32> {
+fn choose(w: &World, thread: &Thread, reason: SwitchReason) -> Option<u32> {
     let cpu = w.cpu();
     let idle = thread.index == cpu.idle.get();
     let misplaced = !idle && !thread.affinity.get().contains(cpu.index);
     let mut queue = cpu.run_queue.borrow_mut();
-    let (place, handover) = match why {
-        Why::Parks => (Place::Leaving, Handover::Parked(thread.index)),
+    let (place, prev_action) = match reason {
+        SwitchReason::Block => (Place::Leaving, PrevAction::Parked(thread.index)),
         _ if idle => {
             if queue.is_empty() {
                 return None;
             }
-            (Place::Nowhere, Handover::Nothing)
+            (Place::Nowhere, PrevAction::Nothing)
         }
-        _ if misplaced => (Place::Leaving, Handover::Moved(thread.index)),
+        _ if misplaced => (Place::Leaving, PrevAction::Moved(thread.index)),
         _ => {
             let best = queue.best().filter(|best| *best >= thread.priority.get())?;
-            if why == Why::Preempted && best > thread.priority.get() {
+            if reason == SwitchReason::Preempted && best > thread.priority.get() {
                 queue.push_front(&w.threads, thread.index, thread.priority.get());
             } else {
                 queue.push_back(&w.threads, thread.index, thread.priority.get());
             }
-            (Place::Queued(cpu.index), Handover::Nothing)
+            (Place::Queued(cpu.index), PrevAction::Nothing)
         }
     };
     thread.seen.place.set(place);
     let next = queue.pop_best(&w.threads);
     cpu.ready.set(queue.len());
-    cpu.handover.set(handover);
+    cpu.prev_action.set(prev_action);
     Some(next.unwrap_or(cpu.idle.get()))
 }
 
-fn charge(w: &World, thread: &Thread, why: Why) {
+fn charge(w: &World, thread: &Thread, reason: SwitchReason) {
     let cpu = w.cpu();
     let before = thread.usage.read();
-    thread.usage.charge(w.now.get() - cpu.switched_at.replace(w.now.get()), why != Why::Preempted);
+    thread
+        .usage
+        .charge(w.now.get() - cpu.switched_at.replace(w.now.get()), reason != SwitchReason::Preempted);
     if thread.is_lwp() {
         let charged: Usage = thread.usage.read().since(before);
         w.charged.set(w.charged.get().plus(charged));
@@ -154,9 +156,9 @@ fn charge(w: &World, thread: &Thread, why: Why) {
 
 /// Finishes the switch of the context that ran before, on the stack of the one that runs now.
 pub(crate) async fn finish(w: &World) {
-    match w.cpu().handover.replace(Handover::Nothing) {
-        Handover::Nothing => {}
-        Handover::Parked(thread) => {
+    match w.cpu().prev_action.replace(PrevAction::Nothing) {
+        PrevAction::Nothing => {}
+        PrevAction::Parked(thread) => {
             w.at(What::Commit, thread).await;
             let parked = w.thread(thread).park.commit();
             w.thread(thread).seen.place.set(if parked { Place::Parked } else { Place::InHand });
@@ -164,7 +166,7 @@ pub(crate) async fn finish(w: &World) {
                 ready::enqueue(w, thread).await;
             }
         }
-        Handover::Moved(thread) => {
+        PrevAction::Moved(thread) => {
             w.thread(thread).seen.place.set(Place::InHand);
             ready::enqueue(w, thread).await;
         }

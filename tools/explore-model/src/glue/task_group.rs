@@ -5,7 +5,7 @@ use asphodel_core::signal::Signal;
 
 use super::kill;
 use super::table::{self, For};
-use super::wait_queue::{self, Manner};
+use super::wait_queue::{self, WaitOptions};
 use crate::config::Bug;
 use crate::event::What;
 use crate::world::World;
@@ -21,7 +21,7 @@ pub(crate) async fn join(w: &World, process: &Process, spawner: &Process) -> Res
     w.at(What::JoinPeers, leader.slot).await;
     leader.peers.borrow_mut().join(&w.processes, process.slot).map_err(|_closed| Errno::EAGAIN)?;
     leader.has_led.set(true);
-    table::hold(w, leader, For::Peer).await;
+    table::get_ref(w, leader, For::Peer).await;
     process.leader.set(leader.slot);
     Ok(())
 }
@@ -34,14 +34,14 @@ pub(crate) async fn leave(w: &World, process: &Process) {
     }
     let leader = w.process(slot);
     w.at(What::LeavePeers, slot).await;
-    let due = &leader.alone.due;
+    let due = &leader.siblings_gone.due;
     let last = leader.peers.borrow_mut().leave(&w.processes, process.slot);
     if last && !w.has(Bug::LeaderNotWoken) {
         due.set(due.get() + 1);
-        wait_queue::wake_all(w, QueueId::Alone(slot)).await;
+        wait_queue::wake_all(w, QueueId::SiblingsGone(slot)).await;
         due.set(due.get() - 1);
     }
-    table::release(w, leader, For::Peer).await;
+    table::put(w, leader, For::Peer).await;
 }
 
 /// The leader ends: all peers are told to die, and it waits until they have left.
@@ -59,12 +59,12 @@ pub(crate) async fn end_peers(w: &World, process: &Process) {
         let Some(peer) = next.map(|slot| w.process(slot)) else { break };
         table::hold_now(w, peer, For::Look);
         kill::end(w, peer, Signal::KILL).await;
-        table::release(w, peer, For::Look).await;
+        table::put(w, peer, For::Look).await;
     }
     if w.has(Bug::PeersNotAwaited) {
         return;
     }
     let ready = || process.peers.borrow().is_empty();
-    let id = QueueId::Alone(process.slot);
-    let _gone = wait_queue::wait(w, id, Waiting::Peers, Manner::UNINTERRUPTIBLE, ready).await;
+    let id = QueueId::SiblingsGone(process.slot);
+    let _gone = wait_queue::wait(w, id, Waiting::Peers, WaitOptions::UNINTERRUPTIBLE, ready).await;
 }

@@ -6,9 +6,9 @@ use asphodel_core::proc::family::Found;
 use asphodel_core::proc::gate::Claim;
 use asphodel_core::wait::select::{Options, Selector};
 
-use super::service::{is_doomed, service};
+use super::service::{is_kill_pending, service};
 use super::table::{self, For};
-use super::wait_queue::{self, Manner, Woken};
+use super::wait_queue::{self, WaitOptions, WaitResult};
 use crate::config::Bug;
 use crate::event::What;
 use crate::world::World;
@@ -31,7 +31,7 @@ pub(crate) async fn wait4(w: &World, selector: i32, options: u32) -> Result<Opti
     service(w, async {
         let options = Options::from_raw(options)?;
         let process = w.my_process();
-        let selector = Selector::from_raw(selector, process.kin.group())?;
+        let selector = Selector::from_raw(selector, process.family.group())?;
         let seen = if options.no_hang {
             w.at(What::Look, 0).await;
             look(w, process, selector, options)
@@ -57,18 +57,18 @@ async fn wait_and_look<'w>(
     let mut seen = Seen::NotYet;
     let what = Waiting::Child { selector, clone_class: options.clone_class };
     let thread = w.me();
-    let woken = wait_queue::wait(w, QueueId::Children(process.slot), what, Manner::KILLABLE, || {
-        seen = if is_doomed(thread) { Seen::NotYet } else { look(w, process, selector, options) };
+    let woken = wait_queue::wait(w, QueueId::Children(process.slot), what, WaitOptions::KILLABLE, || {
+        seen = if is_kill_pending(thread) { Seen::NotYet } else { look(w, process, selector, options) };
         !matches!(seen, Seen::NotYet)
     })
     .await;
-    if woken == Woken::Ready { Ok(seen) } else { Err(Errno::EINTR) }
+    if woken == WaitResult::Ready { Ok(seen) } else { Err(Errno::EINTR) }
 }
 
 /// One look at the children.
 fn look<'w>(w: &'w World, process: &Process, selector: Selector, options: Options) -> Seen<'w> {
-    let mut brood = process.brood.borrow_mut();
-    match brood.find(&w.processes, process.slot, selector, options.clone_class) {
+    let mut children = process.children.borrow_mut();
+    match children.find(&w.processes, process.slot, selector, options.clone_class) {
         Found::NoMatch => Seen::NoMatch,
         Found::NotYet => Seen::NotYet,
         Found::Ready(slot) => {
@@ -77,7 +77,7 @@ fn look<'w>(w: &'w World, process: &Process, selector: Selector, options: Option
                 return Seen::Unclaimed(child);
             }
             let Some(claim) = child.gate.claim() else { return Seen::NotYet };
-            brood.remove(&w.processes, slot);
+            children.remove(&w.processes, slot);
             child.seen.has_parent.set(false);
             Seen::Zombie(child, claim)
         }
@@ -87,8 +87,8 @@ fn look<'w>(w: &'w World, process: &Process, selector: Selector, options: Option
 /// (seeded) The second half of a look that claimed nothing.
 async fn reap_later(w: &World, process: &Process, child: &Process) -> Result<Option<Pid>, Errno> {
     w.at(What::Look, child.slot).await;
-    if process.brood.borrow().has(&w.processes, process.slot, child.slot) {
-        process.brood.borrow_mut().remove(&w.processes, child.slot);
+    if process.children.borrow().has(&w.processes, process.slot, child.slot) {
+        process.children.borrow_mut().remove(&w.processes, child.slot);
         child.seen.has_parent.set(false);
     }
     let pid = child.pid();
@@ -105,7 +105,7 @@ async fn reap(w: &World, process: &Process, child: &Process, claim: Claim) -> Pi
     });
     w.at(What::Count, child.slot).await;
     count(w, child, process);
-    bury(w, child, claim).await;
+    free_zombie(w, child, claim).await;
     pid
 }
 
@@ -125,13 +125,13 @@ pub(crate) fn count(w: &World, child: &Process, parent: &Process) {
 }
 
 /// Reaps a claimed zombie that is off its parent's list and counted.
-pub(crate) async fn bury(w: &World, child: &Process, _claim: Claim) {
+pub(crate) async fn free_zombie(w: &World, child: &Process, _claim: Claim) {
     forget(w, child).await;
 }
 
 async fn forget(w: &World, child: &Process) {
     // It leaves its group.
-    table::release(w, w.process(child.group_founder.get()), For::Member).await;
-    // The hold that being in the table is.
-    table::release(w, child, For::Table).await;
+    table::put(w, w.process(child.group_founder.get()), For::Member).await;
+    // The reference that being in the table is.
+    table::put(w, child, For::Table).await;
 }

@@ -13,7 +13,7 @@ use crate::world::thread::Thread;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Woken {
+pub(crate) enum WaitResult {
     Ready,
     TimedOut,
     Killed,
@@ -21,12 +21,12 @@ pub(crate) enum Woken {
 
 /// How a thread wants to wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct WaitOptions {
     pub(crate) sleep: Sleep,
     pub(crate) deadline: u64,
 }
 
-impl Manner {
+impl WaitOptions {
     pub(crate) const KILLABLE: Self = Self { sleep: Sleep::Killable, deadline: NEVER };
     pub(crate) const UNINTERRUPTIBLE: Self = Self { sleep: Sleep::Uninterruptible, deadline: NEVER };
 
@@ -36,7 +36,7 @@ impl Manner {
     }
 
     fn is_killed(self, thread: &Thread) -> bool {
-        self.sleep == Sleep::Killable && service::is_doomed(thread)
+        self.sleep == Sleep::Killable && service::is_kill_pending(thread)
     }
 }
 
@@ -63,10 +63,10 @@ pub(crate) async fn wait(
     w: &World,
     id: QueueId,
     what: Waiting,
-    manner: Manner,
+    options: WaitOptions,
     mut ready: impl FnMut() -> bool,
-) -> Woken {
-    let woken = wait_in(w, id, what, manner, &mut ready).await;
+) -> WaitResult {
+    let woken = wait_in(w, id, what, options, &mut ready).await;
     w.me().seen.waiting.set(None);
     woken
 }
@@ -75,35 +75,35 @@ async fn wait_in(
     w: &World,
     id: QueueId,
     what: Waiting,
-    manner: Manner,
+    options: WaitOptions,
     ready: &mut impl FnMut() -> bool,
-) -> Woken {
+) -> WaitResult {
     let thread = w.me();
     let queue = w.queue(id);
     loop {
-        if !prepare(w, id, what, manner, ready).await {
-            return Woken::Ready;
+        if !prepare(w, id, what, options, ready).await {
+            return WaitResult::Ready;
         }
-        w.at(What::TestDoom, 0).await;
-        if manner.is_killed(thread) {
+        w.at(What::TestKill, 0).await;
+        if options.is_killed(thread) {
             w.at(What::CancelSleep, 0).await;
             thread.park.cancel();
             if was_woken(w, id).await && test(w, thread, ready) {
-                return Woken::Ready;
+                return WaitResult::Ready;
             }
-            return Woken::Killed;
+            return WaitResult::Killed;
         }
-        park_until(w, manner.deadline).await;
-        if w.has(Bug::ResidueOnQueue) && manner.is_killed(thread) && !thread.park.was_taken() {
-            return Woken::Killed;
+        park_until(w, options.deadline).await;
+        if w.has(Bug::ResidueOnQueue) && options.is_killed(thread) && !thread.park.was_taken() {
+            return WaitResult::Killed;
         }
         if !was_woken(w, id).await {
-            if manner.is_killed(thread) {
-                return Woken::Killed;
+            if options.is_killed(thread) {
+                return WaitResult::Killed;
             }
-            if has_passed(w, manner.deadline) {
+            if has_passed(w, options.deadline) {
                 let ready = queue.with(|_| test(w, thread, ready));
-                return if ready { Woken::Ready } else { Woken::TimedOut };
+                return if ready { WaitResult::Ready } else { WaitResult::TimedOut };
             }
         }
     }
@@ -114,24 +114,24 @@ async fn prepare(
     w: &World,
     id: QueueId,
     what: Waiting,
-    manner: Manner,
+    options: WaitOptions,
     ready: &mut impl FnMut() -> bool,
 ) -> bool {
     let thread = w.me();
     let split = match what {
         Waiting::Child { .. } => w.has(Bug::ScanThenEnlist),
-        Waiting::Alone => w.has(Bug::MasterLooksThenEnlists),
+        Waiting::Alone => w.has(Bug::ExitOwnerLooksThenQueues),
         _ => false,
     };
     if split {
-        w.at(What::TestDoom, 1).await;
+        w.at(What::TestKill, 1).await;
         if test(w, thread, ready) {
             return false;
         }
     }
     w.at(What::PrepareSleep, 0).await;
     let test = || !split && test(w, thread, ready);
-    let enlisted = queue::prepare_unless(w.queue(id), &w.threads, thread.index, manner.sleep, test);
+    let enlisted = queue::enqueue_unless(w.queue(id), &w.threads, thread.index, options.sleep, test);
     if enlisted {
         thread.seen.waiting.set(Some((id, what)));
     }
@@ -193,8 +193,8 @@ pub(crate) async fn sleep(w: &World, sleep: Sleep, steps: u32) {
     while !has_passed(w, deadline) {
         w.at(What::PrepareSleep, steps).await;
         thread.park.prepare(sleep);
-        w.at(What::TestDoom, 0).await;
-        if sleep == Sleep::Killable && service::is_doomed(thread) {
+        w.at(What::TestKill, 0).await;
+        if sleep == Sleep::Killable && service::is_kill_pending(thread) {
             w.at(What::CancelSleep, 0).await;
             thread.park.cancel();
             return;

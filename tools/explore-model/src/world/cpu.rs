@@ -13,7 +13,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// What the context that runs next has to finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handover {
+pub(crate) enum PrevAction {
     Nothing,
     /// This thread announced its sleep and switched away.
     Parked(u32),
@@ -37,8 +37,8 @@ pub(crate) struct Cpu {
     pub(crate) slice_end: Cell<u64>,
     pub(crate) share_at: Cell<u64>,
     pub(crate) run_queue: RefCell<RunQueue>,
-    pub(crate) handover: Cell<Handover>,
-    /// A thread that has died here and is to be buried on the idle thread's stack.
+    pub(crate) prev_action: Cell<PrevAction>,
+    /// A thread that has died here and is to be finished on the idle thread's stack.
     pub(crate) dead: Cell<Option<u32>>,
     pub(crate) timers: RefCell<TimerQueue>,
     // What others touch.
@@ -65,7 +65,7 @@ impl Cpu {
             slice_end: Cell::new(NEVER),
             share_at: Cell::new(NEVER),
             run_queue: RefCell::new(RunQueue::new()),
-            handover: Cell::new(Handover::Nothing),
+            prev_action: Cell::new(PrevAction::Nothing),
             dead: Cell::new(None),
             timers: RefCell::new(TimerQueue::new()),
             mailbox: Mailbox::new(),

@@ -1,34 +1,34 @@
 //! A lock that is held across steps: others who want it spin, interrupts masked, as in the kernel.
 //!
 //! Most sections under a lock are one step here, since nothing of what they do is seen before the lock is given back.
-//! A crew's lock is held by a killer while it marks and wakes its victims, who do not need the lock to run on.
+//! An LWP list's lock is held by a killer while it marks and wakes its victims, who do not need the lock to run on.
 
 use std::cell::{Cell, RefCell, RefMut};
 
-use asphodel_core::proc::crew::Crew;
+use asphodel_core::proc::lwp_list::LwpList;
 
 use super::World;
 use super::process::Process;
 use crate::event::What;
 
-/// A crew and its lock.
+/// An LWP list and its lock.
 #[derive(Debug)]
-pub(crate) struct CrewLock {
+pub(crate) struct LwpListLock {
     held: Cell<bool>,
-    crew: RefCell<Crew>,
+    lwps: RefCell<LwpList>,
 }
 
-impl CrewLock {
+impl LwpListLock {
     /// Of a process without LWPs.
     pub(crate) fn new() -> Self {
-        Self { held: Cell::new(false), crew: RefCell::new(Crew::new()) }
+        Self { held: Cell::new(false), lwps: RefCell::new(LwpList::new()) }
     }
 
     /// Takes the lock, sooner or later; returns whether interrupts were masked before.
     pub(crate) async fn lock(&self, w: &World, owner: &Process) -> bool {
         let masked = w.mask();
         loop {
-            w.at(What::LockCrew, owner.slot).await;
+            w.at(What::LockLwpList, owner.slot).await;
             if !self.held.replace(true) {
                 return masked;
             }
@@ -42,8 +42,8 @@ impl CrewLock {
         w.restore(masked);
     }
 
-    /// The crew: for the holder, within a step, or for a look.
-    pub(crate) fn crew(&self) -> RefMut<'_, Crew> {
-        self.crew.borrow_mut()
+    /// The LWP list: for the holder, within a step, or for a look.
+    pub(crate) fn lwps(&self) -> RefMut<'_, LwpList> {
+        self.lwps.borrow_mut()
     }
 }

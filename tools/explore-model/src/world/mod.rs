@@ -16,14 +16,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use asphodel_core::proc::cull::Culls;
 use asphodel_core::proc::hooks::Registry;
+use asphodel_core::proc::subtree_kill::SubtreeKills;
 use asphodel_core::proc::usage::Usage;
 
 use crate::actors::HOOKS;
 use crate::config::{Bug, Config};
 use crate::event::{Log, What};
-use crate::glue::reaper::Cull;
+use crate::glue::reaper::SubtreeKill;
 use crate::rng::Rng;
 use cpu::Cpu;
 use process::{Process, Processes};
@@ -70,8 +70,8 @@ pub(crate) struct World {
     /// What `extexit` stores at.
     pub(crate) words: Vec<Cell<u32>>,
     /// Kills of subtrees that are under way, and how many.
-    pub(crate) culls: Culls,
-    pub(crate) active_culls: RefCell<Vec<Cull>>,
+    pub(crate) subtree_kills: SubtreeKills,
+    pub(crate) active_subtree_kills: RefCell<Vec<SubtreeKill>>,
     /// The at_exit hooks that are registered, by number.
     pub(crate) hooks: RefCell<Registry<u32, { HOOKS as usize }>>,
     /// The CPU whose step it is.
@@ -108,8 +108,8 @@ impl World {
             stacks: Stacks::new(config.lwps + config.cpus),
             semaphores: (0..3).map(|_| Semaphore::default()).collect(),
             words: (0..4).map(|_| Cell::new(0)).collect(),
-            culls: Culls::new(),
-            active_culls: RefCell::new(Vec::new()),
+            subtree_kills: SubtreeKills::new(),
+            active_subtree_kills: RefCell::new(Vec::new()),
             hooks: RefCell::new(Registry::new()),
             this: Cell::new(0),
             now: Cell::new(0),
@@ -144,7 +144,7 @@ impl World {
             0 => 0,
             slot => self.peek_process(slot).pid().raw(),
         };
-        let who = (thread.index, pid, thread.member.tid());
+        let who = (thread.index, pid, thread.list_entry.tid());
         self.log.borrow_mut().note(self.steps.get(), cpu.index, who, what, about);
     }
 
@@ -195,8 +195,8 @@ impl World {
     pub(crate) fn queue(&self, id: QueueId) -> &Queue {
         match id {
             QueueId::Children(slot) => &self.process(slot).child_events,
-            QueueId::Alone(slot) => &self.process(slot).alone,
-            QueueId::Lender(slot) => &self.process(slot).lender,
+            QueueId::SiblingsGone(slot) => &self.process(slot).siblings_gone,
+            QueueId::Vfork(slot) => &self.process(slot).vfork_queue,
             QueueId::Signalled(slot) => &self.process(slot).signalled,
             QueueId::Joiners(thread) => &self.thread(thread).joiners,
             QueueId::Semaphore(number) => &self.semaphores[number as usize].queue,

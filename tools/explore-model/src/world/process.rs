@@ -5,16 +5,16 @@ use std::cell::{Cell, RefCell};
 use asphodel_core::id::Pid;
 use asphodel_core::list::NIL;
 use asphodel_core::proc::domain::{Domain, Domains};
-use asphodel_core::proc::family::{Brood, Kin, Kinship};
+use asphodel_core::proc::family::{Children, FamilyLinks, FamilyTable};
 use asphodel_core::proc::gate::Gate;
-use asphodel_core::proc::loan::Loan;
 use asphodel_core::proc::peers::{PeerLinks, Peering, Peers};
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::usage::Account;
+use asphodel_core::proc::vfork::VforkWait;
 use asphodel_core::signal::Signal;
-use asphodel_core::thread::remains::Remains;
+use asphodel_core::thread::refs::RecordRefs;
 
-use super::lock::CrewLock;
+use super::lock::LwpListLock;
 use super::queue::Queue;
 
 /// What the observer knows.
@@ -23,23 +23,23 @@ pub(crate) struct Seen {
     pub(crate) touched: Cell<bool>,
     /// The record is in use.
     pub(crate) in_use: Cell<bool>,
-    /// It has a parent: it was added to a brood and not taken out for good.
+    /// It has a parent: it was added to a child list and not taken out for good.
     pub(crate) has_parent: Cell<bool>,
     /// LWPs that were counted in and are not off their CPUs for good.
     pub(crate) present: Cell<u32>,
     /// LWPs that were elected, and when the first one was.
-    pub(crate) masters: Cell<u32>,
+    pub(crate) exit_owners: Cell<u32>,
     pub(crate) elected_at: Cell<u64>,
-    /// Since a killer has walked the crew: how many may be left untold besides the master. The one who becomes single
-    /// is, until a master walks.
+    /// Since a killer has walked the LWP list: how many may be left untold besides the exit owner. The one that
+    /// single-threads the process is, until an exit owner walks.
     pub(crate) untold: Cell<Option<usize>>,
-    /// The status that the master has set.
+    /// The status that the exit owner has set.
     pub(crate) status: Cell<Option<Status>>,
     /// How often its end was reported or made away with.
     pub(crate) reports: Cell<u32>,
     /// Its usage has been given to its parent.
     pub(crate) counted: Cell<bool>,
-    // Holds there should be.
+    // References there should be.
     pub(crate) in_table: Cell<bool>,
     pub(crate) records: Cell<u32>,
     pub(crate) members: Cell<u32>,
@@ -55,37 +55,37 @@ pub(crate) struct Seen {
 pub(crate) struct Process {
     pub(crate) slot: u32,
     generation: Cell<u32>,
-    pub(crate) holds: Remains,
+    pub(crate) refs: RecordRefs,
     pub(crate) gate: Gate,
-    pub(crate) kin: Kin,
+    pub(crate) family: FamilyLinks,
     pub(crate) born: Cell<bool>,
     pub(crate) fatal: Cell<u32>,
     pub(crate) pending: Cell<u32>,
     pub(crate) signalled: Queue,
-    pub(crate) alone: Queue,
+    pub(crate) siblings_gone: Queue,
     pub(crate) child_events: Queue,
-    pub(crate) brood: RefCell<Brood>,
+    pub(crate) children: RefCell<Children>,
     pub(crate) domain: Domain,
     pub(crate) death_signal: Cell<u32>,
-    pub(crate) culled: Cell<u32>,
-    /// The last fatal signal that was sent to the group it founded, below a count of them, and what it has heard of
-    /// those sent to its own.
+    pub(crate) subtree_signal: Cell<u32>,
+    /// The last fatal signal that was sent to the group it founded, below a count of them, and what it has seen those
+    /// sent to its own.
     pub(crate) group_kill: Cell<u64>,
-    pub(crate) group_heard: Cell<u64>,
-    pub(crate) loan: Loan,
-    pub(crate) lender: Queue,
+    pub(crate) group_signal_seen: Cell<u64>,
+    pub(crate) vfork_wait: VforkWait,
+    pub(crate) vfork_queue: Queue,
     pub(crate) peers: RefCell<Peers>,
     pub(crate) has_led: Cell<bool>,
     peer_links: PeerLinks,
     pub(crate) leader: Cell<u32>,
-    pub(crate) crew: CrewLock,
+    pub(crate) lwps: LwpListLock,
     pub(crate) status: Cell<Status>,
     pub(crate) usage: Account,
     pub(crate) children_usage: Account,
     pub(crate) exit_signal: Cell<Signal>,
     pub(crate) auto_reap: Cell<bool>,
     pub(crate) group_founder: Cell<u32>,
-    pub(crate) corpses: Cell<u32>,
+    pub(crate) dead_lwps: Cell<u32>,
     pub(crate) seen: Seen,
 }
 
@@ -94,41 +94,41 @@ impl Process {
         Self {
             slot,
             generation: Cell::new(0),
-            holds: Remains::free(),
+            refs: RecordRefs::free(),
             gate: Gate::new(),
-            kin: Kin::new(),
+            family: FamilyLinks::new(),
             born: Cell::new(false),
             fatal: Cell::new(0),
             pending: Cell::new(0),
             signalled: Queue::default(),
-            alone: Queue::default(),
+            siblings_gone: Queue::default(),
             child_events: Queue::default(),
-            brood: RefCell::new(Brood::new()),
+            children: RefCell::new(Children::new()),
             domain: Domain::new(),
             death_signal: Cell::new(0),
-            culled: Cell::new(0),
+            subtree_signal: Cell::new(0),
             group_kill: Cell::new(0),
-            group_heard: Cell::new(0),
-            loan: Loan::new(),
-            lender: Queue::default(),
+            group_signal_seen: Cell::new(0),
+            vfork_wait: VforkWait::new(),
+            vfork_queue: Queue::default(),
             peers: RefCell::new(Peers::new()),
             has_led: Cell::new(false),
             peer_links: PeerLinks::new(),
             leader: Cell::new(0),
-            crew: CrewLock::new(),
+            lwps: LwpListLock::new(),
             status: Cell::new(Status::exited(0)),
             usage: Account::new(),
             children_usage: Account::new(),
             exit_signal: Cell::new(Signal::CHLD),
             auto_reap: Cell::new(false),
             group_founder: Cell::new(0),
-            corpses: Cell::new(NIL),
+            dead_lwps: Cell::new(NIL),
             seen: Seen {
                 touched: Cell::new(false),
                 in_use: Cell::new(false),
                 has_parent: Cell::new(false),
                 present: Cell::new(0),
-                masters: Cell::new(0),
+                exit_owners: Cell::new(0),
                 elected_at: Cell::new(0),
                 untold: Cell::new(None),
                 status: Cell::new(None),
@@ -156,20 +156,20 @@ impl Process {
         self.children_usage.reset();
         self.auto_reap.set(false);
         self.death_signal.set(0);
-        self.culled.set(0);
-        self.loan.set(false);
+        self.subtree_signal.set(0);
+        self.vfork_wait.set(false);
         if self.has_led.replace(false) {
             self.peers.borrow_mut().reset();
         }
         self.domain.enter(Pid::INIT.slot(), Pid::INIT);
-        self.corpses.set(NIL);
-        self.crew.crew().reset();
-        self.holds.occupy();
+        self.dead_lwps.set(NIL);
+        self.lwps.lwps().reset();
+        self.refs.occupy();
         let seen = &self.seen;
         seen.in_use.set(true);
         seen.has_parent.set(false);
         seen.present.set(1);
-        seen.masters.set(0);
+        seen.exit_owners.set(0);
         seen.elected_at.set(0);
         seen.untold.set(None);
         seen.status.set(None);
@@ -179,7 +179,7 @@ impl Process {
         seen.fate_open.set(true);
     }
 
-    /// The reaper on whose record this one has a hold. Process 1's is not counted.
+    /// The reaper to whose record this one has a reference. Process 1's is not counted.
     pub(crate) fn held_reaper(&self) -> Option<u32> {
         Some(self.domain.outer()).filter(|outer| *outer != Pid::INIT.slot())
     }
@@ -199,8 +199,8 @@ impl Process {
         self.group_founder.get() == self.slot
     }
 
-    /// Holds there should be.
-    pub(crate) fn holds_expected(&self) -> u32 {
+    /// References there should be.
+    pub(crate) fn refs_expected(&self) -> u32 {
         let seen = &self.seen;
         u32::from(seen.in_table.get())
             + seen.records.get()
@@ -262,8 +262,8 @@ impl Peering for Processes {
     }
 }
 
-impl Kinship for Processes {
-    fn kin(&self, slot: u32) -> Option<&Kin> {
-        self.all.get(slot as usize).map(|process| &process.kin)
+impl FamilyTable for Processes {
+    fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
+        self.all.get(slot as usize).map(|process| &process.family)
     }
 }

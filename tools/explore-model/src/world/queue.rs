@@ -11,10 +11,10 @@ use asphodel_core::wait::select::Selector;
 pub(crate) enum QueueId {
     /// LWPs that wait for a child of this process.
     Children(u32),
-    /// Its master waits for the others.
-    Alone(u32),
+    /// Its exit owner waits for the others.
+    SiblingsGone(u32),
     /// Its spawner waits for what it has borrowed.
-    Lender(u32),
+    Vfork(u32),
     /// Its LWPs wait for a signal.
     Signalled(u32),
     /// LWPs wait for the end of this one.
@@ -38,7 +38,7 @@ pub(crate) enum Waiting {
     /// For the end of all peers.
     Peers,
     /// For what a child has borrowed.
-    Loan,
+    VforkWait,
     /// For one of these signals.
     Signal(u32),
     /// For the end of the LWP whose handle has this key.

@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 
 use asphodel_core::list::{Links, Nodes};
 use asphodel_core::mailbox::{Mail, MailLink};
-use asphodel_core::proc::crew::{Member, Members};
+use asphodel_core::proc::lwp_list::{LwpEntries, LwpEntry};
 use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::thread::park::Park;
-use asphodel_core::thread::remains::Remains;
+use asphodel_core::thread::refs::RecordRefs;
 use asphodel_core::time::timers::{TimerLinks, Timers};
 use asphodel_core::wait::queue::Sleepers;
 
@@ -42,7 +42,7 @@ pub(crate) enum Begin {
     Start,
     /// The entry, from the top of the stack (exec).
     Entry,
-    /// The end of a doomed LWP that ran program code (kill point (c)).
+    /// The end of an LWP with a kill pending that ran program code (kill point (c)).
     KillPoint,
 }
 
@@ -53,8 +53,8 @@ pub(crate) struct Seen {
     /// The record is in use.
     pub(crate) in_use: Cell<bool>,
     pub(crate) place: Cell<Place>,
-    /// Holds and pins there should be.
-    pub(crate) holds: Cell<u32>,
+    /// References and pins there should be.
+    pub(crate) refs: Cell<u32>,
     pub(crate) pins: Cell<u32>,
     /// What it waits for, from its enlisting to the end of its wait, and where.
     pub(crate) waiting: Cell<Option<(QueueId, Waiting)>>,
@@ -68,7 +68,7 @@ pub(crate) struct Seen {
     pub(crate) off_cpu: Cell<bool>,
     /// Its usage has been given to its process.
     pub(crate) folded: Cell<bool>,
-    /// (seeded) Its hold on the process has been given back already.
+    /// (seeded) Its reference to the process has been given back already.
     pub(crate) disowned: Cell<bool>,
 }
 
@@ -82,8 +82,8 @@ pub(crate) struct Thread {
     pub(crate) timer: TimerLinks,
     pub(crate) timer_cpu: Cell<u32>,
     pub(crate) park: Park,
-    pub(crate) remains: Remains,
-    pub(crate) doomed: Cell<bool>,
+    pub(crate) refs: RecordRefs,
+    pub(crate) kill_pending: Cell<bool>,
     pub(crate) cpu: Cell<u32>,
     pub(crate) priority: Cell<Priority>,
     pub(crate) affinity: Cell<CpuMask>,
@@ -94,15 +94,15 @@ pub(crate) struct Thread {
     pub(crate) begin: Cell<Option<Begin>>,
     // As an LWP.
     pub(crate) process: Cell<u32>,
-    pub(crate) member: Member,
+    pub(crate) list_entry: LwpEntry,
     pub(crate) handle: Cell<u64>,
     pub(crate) joiners: Queue,
     pub(crate) returned: Cell<bool>,
-    pub(crate) master: Cell<bool>,
+    pub(crate) exit_owner: Cell<bool>,
     /// Number of the word to store, and the value; word 0: none.
     pub(crate) set_word: Cell<u32>,
     pub(crate) set_value: Cell<u32>,
-    pub(crate) next_corpse: Cell<u32>,
+    pub(crate) next_dead_lwp: Cell<u32>,
     pub(crate) role: Cell<Role>,
     pub(crate) seen: Seen,
 }
@@ -117,8 +117,8 @@ impl Thread {
             timer: TimerLinks::new(),
             timer_cpu: Cell::new(0),
             park: Park::new(),
-            remains: Remains::free(),
-            doomed: Cell::new(false),
+            refs: RecordRefs::free(),
+            kill_pending: Cell::new(false),
             cpu: Cell::new(0),
             priority: Cell::new(Priority::NORMAL),
             affinity: Cell::new(CpuMask::ALL),
@@ -127,20 +127,20 @@ impl Thread {
             service_depth: Cell::new(0),
             begin: Cell::new(None),
             process: Cell::new(0),
-            member: Member::new(),
+            list_entry: LwpEntry::new(),
             handle: Cell::new(0),
             joiners: Queue::default(),
             returned: Cell::new(false),
-            master: Cell::new(false),
+            exit_owner: Cell::new(false),
             set_word: Cell::new(0),
             set_value: Cell::new(0),
-            next_corpse: Cell::new(0),
+            next_dead_lwp: Cell::new(0),
             role: Cell::new(Role::Worker),
             seen: Seen {
                 touched: Cell::new(false),
                 in_use: Cell::new(false),
                 place: Cell::new(Place::Nowhere),
-                holds: Cell::new(0),
+                refs: Cell::new(0),
                 pins: Cell::new(0),
                 waiting: Cell::new(None),
                 taken: Cell::new(None),
@@ -162,17 +162,17 @@ impl Thread {
         self.usage.reset();
         // Its body is kernel code until it says otherwise.
         self.service_depth.set(1);
-        self.doomed.set(false);
+        self.kill_pending.set(false);
         self.returned.set(false);
-        self.master.set(false);
+        self.exit_owner.set(false);
         self.set_word.set(0);
         self.park.cancel();
-        self.remains.occupy();
+        self.refs.occupy();
         self.begin.set(Some(Begin::Start));
         let seen = &self.seen;
         seen.in_use.set(true);
         seen.place.set(Place::InHand);
-        seen.holds.set(1);
+        seen.refs.set(1);
         seen.pins.set(1);
         seen.waiting.set(None);
         seen.taken.set(None);
@@ -261,8 +261,8 @@ impl Timers for Threads {
     }
 }
 
-impl Members for Threads {
-    fn member(&self, index: u32) -> &Member {
-        &self.get(index).member
+impl LwpEntries for Threads {
+    fn list_entry(&self, index: u32) -> &LwpEntry {
+        &self.get(index).list_entry
     }
 }

@@ -11,10 +11,10 @@ use cpio::newc;
 
 use super::figures::{self, Figure};
 use super::{Arguments, CPUS, QUICK_WORD};
-use crate::guest::{self, End};
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::programs::{self, LinuxLibraries, Program};
 use crate::progress::note;
+use crate::qemu_run::{self, End};
 use crate::setup::Environment;
 use crate::setup::packages::{self, C_COMPILER_LIBRARY, C_LIBRARY, LINUX};
 use crate::workspace::Workspace;
@@ -49,8 +49,8 @@ pub(super) fn measure(
         note(&format!("{}, {cpus} CPUs", kernel.file_name().unwrap_or_default().to_string_lossy()));
         let boot = boot(&kernel, &initrd, cpus, arguments.quick)?;
         let deadline = Duration::from_secs(arguments.timeout);
-        let ran = guest::watch(environment, &boot, Some(deadline), &mut |_| {})?;
-        if ran.end != End::Vanished || !ran.lines.iter().any(|line| line.contains(END)) {
+        let ran = qemu_run::watch(environment, &boot, Some(deadline), &mut |_| {})?;
+        if ran.end != End::EndedEarly || !ran.lines.iter().any(|line| line.contains(END)) {
             bail!("{PROGRAM} on Linux did not come to its end ({:?}):\n{}", ran.end, ran.console());
         }
         figures.extend(ran.lines.iter().filter_map(|line| figures::read(line, PROGRAM)));

@@ -19,9 +19,9 @@ pub(crate) use self::arguments::Arguments;
 use self::figures::Figure;
 use self::verdict::{Judged, Verdict, judge};
 use crate::build::{Profile, Program};
-use crate::guest::{self, End, Ran};
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::progress::Progress;
+use crate::qemu_run::{self, End, Ran};
 use crate::setup::{self, Environment};
 use crate::symbols::Symbols;
 use crate::test::images::{self, TestImage};
@@ -143,7 +143,7 @@ fn run_one(
     let filter = rows.map(|rows| format!("filter={rows}"));
     boot.append = quick.into_iter().chain(filter).collect::<Vec<_>>().join(" ");
     let deadline = Duration::from_secs(arguments.timeout);
-    let ran = guest::watch(environment, &boot, Some(deadline), &mut |_| {})?;
+    let ran = qemu_run::watch(environment, &boot, Some(deadline), &mut |_| {})?;
     if ran.end != End::PoweredOff(0) {
         bail!(
             "{} with {cpus} CPUs did not come to its end ({:?}):\n{}",

@@ -250,7 +250,7 @@ mod tests {
             "//!",
             "//! | race | test | seeded bug |",
             "//! |---|---|---|",
-            "//! | R5 two masters | `r05_two_lwps` | against R6 |",
+            "//! | R5 two exit owners | `r05_two_lwps` | against R6 |",
             "//! | R19, T158 | `together`, `r05_two_lwps` | \u{2013} |",
             "//! | R20 | `gone` | |",
             "//!",

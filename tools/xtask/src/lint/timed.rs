@@ -21,12 +21,12 @@ const SLEEPS: &[&str] = &["sleep", "sleep_uninterruptible", "sleep_until", "park
 /// Functions with which a wait gets a deadline, or that have one.
 const DEADLINES: &[&str] = &["wait_timeout", "until"];
 
-/// The function that waits in a manner, and the manners without a deadline.
+/// The function that waits with options, and the options without a deadline.
 const WAIT_IN: &str = "wait_in";
 const WITHOUT_DEADLINE: &[&str] = &["killable", "uninterruptible"];
 
 /// The struct that says how to wait, its field, and the deadline that never comes.
-const MANNER: &str = "Manner";
+const WAIT_OPTIONS: &str = "WaitOptions";
 const DEADLINE_FIELD: &str = "deadline";
 const NEVER: &str = "NEVER";
 
@@ -129,9 +129,9 @@ impl Uses {
         if DEADLINES.contains(&&*name) {
             self.add(line, format!("`{name}` gives a wait in a loop a deadline"));
         }
-        let manner = arguments.first().and_then(|manner| last_name(manner));
-        if name == WAIT_IN && !manner.is_some_and(|manner| WITHOUT_DEADLINE.contains(&&*manner)) {
-            self.add(line, format!("`{WAIT_IN}` in a loop, in a manner that may have a deadline"));
+        let options = arguments.first().and_then(|options| last_name(options));
+        if name == WAIT_IN && !options.is_some_and(|options| WITHOUT_DEADLINE.contains(&&*options)) {
+            self.add(line, format!("`{WAIT_IN}` in a loop, with wait options that may have a deadline"));
         }
     }
 
@@ -222,15 +222,15 @@ impl<'ast> Visit<'ast> for Uses {
     }
 
     fn visit_expr_struct(&mut self, value: &'ast ExprStruct) {
-        let is_manner = value.path.segments.last().is_some_and(|segment| segment.ident == MANNER);
+        let is_wait_options = value.path.segments.last().is_some_and(|segment| segment.ident == WAIT_OPTIONS);
         let mut deadlines = value.fields.iter().filter(|field| match &field.member {
             syn::Member::Named(name) => {
                 name == DEADLINE_FIELD && last_name(&field.expr).is_none_or(|name| name != NEVER)
             }
             syn::Member::Unnamed(_) => false,
         });
-        if let Some(field) = deadlines.next().filter(|_| is_manner && self.loops > 0) {
-            self.add(field.span().start().line, format!("`{MANNER}` in a loop has a deadline"));
+        if let Some(field) = deadlines.next().filter(|_| is_wait_options && self.loops > 0) {
+            self.add(field.span().start().line, format!("`{WAIT_OPTIONS}` in a loop has a deadline"));
         }
         visit::visit_expr_struct(self, value);
     }
@@ -267,11 +267,11 @@ mod tests {
             "while lwp.holds() != 0 { let _ = tsleep(lwp, Some(10_000_000)); }",
             "for _ in 0..10 { park_until(thread, deadline); }",
             "while !is_alone() { let _ = queue.wait_timeout(1_000_000, || is_alone()); }",
-            "while queue.wait_timeout(TICK, is_alone) == Woken::TimedOut {}",
+            "while queue.wait_timeout(TICK, is_alone) == WaitResult::TimedOut {}",
             "loop { match poll() { Some(x) => return x, None => sleep(1) } }",
-            "loop { queue.wait_in(Manner::killable(Reason::Child).until(next_tick()), is_alone); }",
-            "loop { let manner = Manner { sleep: Sleep::Killable, deadline: next() }; park(manner) }",
-            "let manner = Manner::killable(Reason::Child).until(soon);\nloop { queue.wait_in(manner, is_alone); }",
+            "loop { queue.wait_in(WaitOptions::killable(Reason::Child).until(next_tick()), is_alone); }",
+            "loop { let options = WaitOptions { sleep: Sleep::Killable, deadline: next() }; park(options) }",
+            "let options = WaitOptions::killable(Reason::Child).until(soon);\nloop { queue.wait_in(options, is_alone); }",
             "loop { trace!(queue.wait_timeout(5, ready)); }",
             "lwps.for_each(|lwp| critical! { sleep(1) });",
             "use crate::time::sleep as nap;\nloop { nap(1); }",
@@ -285,9 +285,9 @@ mod tests {
     #[test]
     fn waits_for_an_event_are_free() {
         for body in [
-            "loop { queue.wait_in(Manner::killable(Reason::Child), is_alone); }",
+            "loop { queue.wait_in(WaitOptions::killable(Reason::Child), is_alone); }",
             "while !is_alone() { queue.wait(|| is_alone()); }",
-            "loop { Manner { sleep: Sleep::Killable, deadline: NEVER }; }",
+            "loop { WaitOptions { sleep: Sleep::Killable, deadline: NEVER }; }",
             "queue.wait_timeout(asked, ready)",
             "loop { tsleep(channel, None); }",
             "loop { fn inner() { queue.wait_timeout(1, ready); } }",

@@ -40,10 +40,10 @@ const fn edit(file: &'static str, what: &'static str, from: &'static str, to: &'
 
 const GATE: &str = "proc/gate.rs";
 const FAMILY: &str = "proc/family.rs";
-const TENURE: &str = "proc/tenure.rs";
+const SLOT_REFS: &str = "proc/slot_refs.rs";
 const PARK: &str = "thread/park.rs";
-const REMAINS: &str = "thread/remains.rs";
-const DOOM: &str = "thread/doom.rs";
+const REFS: &str = "thread/refs.rs";
+const KILL_FLAG: &str = "thread/kill_flag.rs";
 const QUEUE: &str = "wait/queue.rs";
 
 const EDITS: &[Edit] = &[
@@ -62,8 +62,8 @@ const EDITS: &[Edit] = &[
     edit(
         GATE,
         "creation allowed while exiting",
-        "word & (EXITING | SINGLE) != 0 {\n                return Err",
-        "word & SINGLE != 0 {\n                return Err",
+        "word & (EXITING | SINGLE_THREADING) != 0 {\n                return Err",
+        "word & SINGLE_THREADING != 0 {\n                return Err",
     ),
     edit(
         GATE,
@@ -74,8 +74,8 @@ const EDITS: &[Edit] = &[
     edit(
         GATE,
         "the last loser leaves quietly",
-        "let (word, master) = without_one(word);",
-        "let (word, master) = (word - LIVE_ONE, false);",
+        "let (word, exit_owner) = without_one(word);",
+        "let (word, exit_owner) = (word - LIVE_ONE, false);",
     ),
     edit(
         GATE,
@@ -83,7 +83,12 @@ const EDITS: &[Edit] = &[
         "if nobody { new | ZOMBIE } else { new }",
         "if nobody { new } else { new }",
     ),
-    edit(GATE, "the master is not woken", "1 if new & (EXITING | SINGLE) != 0", "1 if new & SINGLE != 0"),
+    edit(
+        GATE,
+        "the exit owner is not woken",
+        "1 if new & (EXITING | SINGLE_THREADING) != 0",
+        "1 if new & SINGLE_THREADING != 0",
+    ),
     edit(GATE, "claimed twice", "word & (ZOMBIE | CLAIMED) == ZOMBIE", "word & ZOMBIE == ZOMBIE"),
     edit(
         PARK,
@@ -147,53 +152,53 @@ const EDITS: &[Edit] = &[
         "    queue.with(|waiters| waiters.withdraw(sleepers, thread));\n    false\n}",
     ),
     edit(
-        REMAINS,
+        REFS,
         "pins dropped relaxed",
         "fetch_sub(amount, Ordering::Release)",
         "fetch_sub(amount, Ordering::Relaxed)",
     ),
     edit(
-        REMAINS,
-        "holds dropped relaxed",
-        "fetch_sub(HOLD, Ordering::Release)",
-        "fetch_sub(HOLD, Ordering::Relaxed)",
+        REFS,
+        "references dropped relaxed",
+        "fetch_sub(REF, Ordering::Release)",
+        "fetch_sub(REF, Ordering::Relaxed)",
     ),
     edit(
-        REMAINS,
+        REFS,
         "no fence before the stack is freed",
         "        fence(Ordering::Acquire);\n        Some(FreeStack(()))",
         "        Some(FreeStack(()))",
     ),
     edit(
-        REMAINS,
+        REFS,
         "no fence before the record is freed",
         "        fence(Ordering::Acquire);\n        Some(FreeRecord(()))",
         "        Some(FreeRecord(()))",
     ),
     edit(
-        REMAINS,
+        REFS,
         "a free record can be held",
-        "while word & HOLD_MASK != 0",
-        "while word & HOLD_MASK != HOLD_MASK",
+        "while word & REF_MASK != 0",
+        "while word & REF_MASK != REF_MASK",
     ),
     edit(
-        REMAINS,
+        REFS,
         "announced relaxed",
         "word.store(value, Ordering::Release)",
         "word.store(value, Ordering::Relaxed)",
     ),
-    edit(DOOM, "no fence at the switch", "        fence(Ordering::SeqCst);\n", ""),
+    edit(KILL_FLAG, "no fence at the switch", "        fence(Ordering::SeqCst);\n", ""),
     edit(
-        DOOM,
-        "woken, then doomed",
-        "    doom.set();\n",
-        "    let unpark = park.unpark_killable();\n    doom.set();\n    if true {\n        return unpark;\n    }\n",
+        KILL_FLAG,
+        "woken, then killed",
+        "    flag.set();\n",
+        "    let unpark = park.unpark_killable();\n    flag.set();\n    if true {\n        return unpark;\n    }\n",
     ),
-    edit(TENURE, "the generation stays", "wrapping_add(1)", "wrapping_add(0)"),
+    edit(SLOT_REFS, "the generation stays", "wrapping_add(1)", "wrapping_add(0)"),
     edit(
         FAMILY,
         "received by a former parent",
-        "        if !self.has(kinship, me, child) {\n            return Received::NotMine;\n        }\n",
+        "        if !self.has(table, me, child) {\n            return Received::NotMine;\n        }\n",
         "",
     ),
     edit(
@@ -202,7 +207,7 @@ const EDITS: &[Edit] = &[
         "self.zombies.push_back(&siblings, child);\n    }",
         "self.zombies.push_front(&siblings, child);\n    }",
     ),
-    edit(FAMILY, "orphaned zombies not told", "zombies += u32::from(kin.is_zombie());", ""),
+    edit(FAMILY, "orphaned zombies not told", "zombies += u32::from(links.is_zombie());", ""),
     edit("proc/stop.rs", "the departed stay counted", "            self.counted -= 1;\n", ""),
     edit(
         "task.rs",

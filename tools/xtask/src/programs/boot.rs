@@ -11,9 +11,9 @@ use super::libtest::Results;
 use super::program::Program;
 use crate::build::{self, Choice, Profile};
 use crate::console;
-use crate::guest::{self, End};
 use crate::machine::Boot;
 use crate::payload::Payload;
+use crate::qemu_run::{self, End};
 use crate::setup::Environment;
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
@@ -75,7 +75,7 @@ impl<'a> Booted<'a> {
         Ok(boot)
     }
 
-    /// Runs a test program; `on_line` hears what it says.
+    /// Runs a test program; `on_line` gets its output.
     ///
     /// # Errors
     /// Fails as `boot`, or when the emulator cannot be started.
@@ -89,7 +89,7 @@ impl<'a> Booted<'a> {
         let directory = tempfile::tempdir()?;
         let boot = self.boot(program, words, directory.path())?;
         let (mut results, mut begun) = (Results::default(), false);
-        let ran = guest::watch(self.environment, &boot, Some(limit), &mut |line| {
+        let ran = qemu_run::watch(self.environment, &boot, Some(limit), &mut |line| {
             results.read_line(line);
             if begun && !console::is_end(line) {
                 on_line(line);
@@ -116,7 +116,7 @@ impl Ran {
                 Some(format!("it did not end in its time, and said last: {last}"))
             }
             End::Panicked => Some("the system panicked".into()),
-            End::Vanished => Some("the system ended without a status".into()),
+            End::EndedEarly => Some("the system ended without a status".into()),
             End::PoweredOff(_) if self.results.failed() != 0 => {
                 Some(format!("failed: {}", self.results.failed.join(", ")))
             }

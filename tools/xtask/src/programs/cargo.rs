@@ -16,7 +16,7 @@ use super::program::Program;
 use super::unwinding;
 use crate::process;
 use crate::setup::{Library, Toolchain};
-use crate::tree;
+use crate::source_tree;
 use crate::workspace::Workspace;
 
 /// Which of the built programs are meant.
@@ -99,7 +99,7 @@ fn build_on(
     add: impl FnOnce(&mut Command),
 ) -> anyhow::Result<Vec<Program>> {
     let configuration = workspace.state().join("std").join(format!("{}.toml", platform.name));
-    tree::write_if_changed(&configuration, &platform.configuration(toolchain)?)?;
+    source_tree::write_if_changed(&configuration, &platform.configuration(toolchain)?)?;
     let mut cargo = process::cargo(manifest.parent().context("a manifest is in a directory")?);
     // `-Zbuild-std` on a stable compiler, for this child only.
     cargo.env("RUSTC_BOOTSTRAP", "1").arg("--config").arg(&configuration);

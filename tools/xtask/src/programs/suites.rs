@@ -22,7 +22,7 @@ use crate::machine::Configuration;
 use crate::process;
 use crate::progress::note;
 use crate::setup::Environment;
-use crate::tree::{self, Edit};
+use crate::source_tree::{self, Edit};
 use crate::workspace::Workspace;
 
 /// The list, below the project's root.
@@ -244,15 +244,15 @@ fn prepare(workspace: &Workspace, environment: &Environment, suite: &Suite) -> a
     let place = workspace.state().join("std/suites").join(&suite.name);
     let manifest = suite.manifest.as_deref().unwrap_or("Cargo.toml");
     let recipe = format!("{}\n{suite:?}", environment.toolchain.version);
-    tree::ensure_made(&place, &recipe, || {
+    source_tree::ensure_made(&place, &recipe, || {
         if let Some(version) = &suite.version {
-            tree::copy(&registry_source(workspace, &suite.name, version)?, &place)?;
+            source_tree::copy(&registry_source(workspace, &suite.name, version)?, &place)?;
         }
         for (from, to) in &suite.library {
-            tree::copy(&library_source(&environment.toolchain).join(from), &place.join(to))?;
+            source_tree::copy(&library_source(&environment.toolchain).join(from), &place.join(to))?;
         }
         if let Some(package) = &suite.package {
-            tree::write_if_changed(&place.join(manifest), package)?;
+            source_tree::write_if_changed(&place.join(manifest), package)?;
         }
         for Change { file, old, new, .. } in &suite.edits {
             Edit { file, old, new }.apply(&place)?;
@@ -260,7 +260,7 @@ fn prepare(workspace: &Workspace, environment: &Environment, suite: &Suite) -> a
         // It stands inside this project, and is no part of it.
         let path = place.join(manifest);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        tree::write_if_changed(&path, &format!("{text}\n[workspace]\n"))
+        source_tree::write_if_changed(&path, &format!("{text}\n[workspace]\n"))
     })?;
     Ok(place.join(manifest))
 }
@@ -273,8 +273,8 @@ fn registry_source(workspace: &Workspace, name: &str, version: &str) -> anyhow::
         "[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[lib]\npath = \"lib.rs\"\n\
          [dependencies]\n{name} = \"={version}\"\n"
     );
-    tree::write_if_changed(&manifest, &text)?;
-    tree::write_if_changed(&place.join("lib.rs"), "")?;
+    source_tree::write_if_changed(&manifest, &text)?;
+    source_tree::write_if_changed(&place.join("lib.rs"), "")?;
     let mut cargo = process::cargo(&place);
     cargo.args(["metadata", "--format-version", "1"]);
     let metadata = metadata(&mut cargo).with_context(|| format!("cannot get {name} {version}"))?;

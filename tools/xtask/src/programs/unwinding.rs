@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use super::cargo::library_source;
 use crate::progress::note;
 use crate::setup::Toolchain;
-use crate::tree::{self, Edit};
+use crate::source_tree::{self, Edit};
 
 /// Where the library's source is in what a compiler takes for its own.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";
@@ -72,14 +72,14 @@ pub(super) struct Unwinding {
 /// Fails when it cannot be written, or the library's source is not as it is known.
 pub(super) fn prepare(toolchain: &Toolchain, directory: &Path) -> anyhow::Result<Unwinding> {
     let sysroot = directory.join("sysroot");
-    tree::ensure_made(&sysroot, &recipe(toolchain), || {
+    source_tree::ensure_made(&sysroot, &recipe(toolchain), || {
         note("making a copy of the library that unwinds");
         make_sysroot(toolchain, &sysroot).context("cannot make a library that unwinds")
     })?;
     let compiler = directory.join("rustc");
     write_script(&compiler, toolchain, &sysroot)?;
     let symbols = directory.join("unwinding.ld");
-    tree::write_if_changed(&symbols, SYMBOLS)?;
+    source_tree::write_if_changed(&symbols, SYMBOLS)?;
     Ok(Unwinding { compiler, symbols })
 }
 
@@ -102,7 +102,7 @@ fn make_sysroot(toolchain: &Toolchain, sysroot: &Path) -> anyhow::Result<()> {
         }
     }
     let library = sysroot.join(LIBRARY);
-    tree::copy(&library_source(toolchain), &library)?;
+    source_tree::copy(&library_source(toolchain), &library)?;
     EDITS.iter().try_for_each(|edit| edit.apply(&library))
 }
 
@@ -113,7 +113,7 @@ fn write_script(path: &Path, toolchain: &Toolchain, sysroot: &Path) -> anyhow::R
     let Some(words) = words.into_iter().collect::<Option<Vec<_>>>() else {
         bail!("the path of the compiler or of the project is not UTF-8");
     };
-    tree::write_if_changed(path, &format!("#!/bin/sh\nexec {} \"$@\"\n", shlex::try_join(words)?))?;
+    source_tree::write_if_changed(path, &format!("#!/bin/sh\nexec {} \"$@\"\n", shlex::try_join(words)?))?;
     make_executable(path)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::seeds::{Manner, Seeds, Sweep};
+use super::seeds::{Seeds, Sweep, WaitOptions};
 use crate::build::{MANIFEST, Profile};
 use crate::machine::Machine;
 
@@ -80,10 +80,10 @@ impl Arguments {
 
     /// The seeded boots that are asked for.
     pub(crate) fn sweep(&self) -> Option<Sweep> {
-        let replay = if self.twice { Manner::ReplayTwice } else { Manner::Replay };
+        let replay = if self.twice { WaitOptions::ReplayTwice } else { WaitOptions::Replay };
         match (&self.seeds, self.seed) {
-            (Some(seeds), _) => Some(Sweep { seeds: seeds.clone(), manner: Manner::Sweep }),
-            (None, Some(seed)) => Some(Sweep { seeds: Seeds::one(seed), manner: replay }),
+            (Some(seeds), _) => Some(Sweep { seeds: seeds.clone(), options: WaitOptions::Sweep }),
+            (None, Some(seed)) => Some(Sweep { seeds: Seeds::one(seed), options: replay }),
             (None, None) => None,
         }
     }

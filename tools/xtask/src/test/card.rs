@@ -20,9 +20,9 @@ use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
 use crate::build::Profile;
-use crate::guest::{self, End, Ran};
 use crate::machine::{Boot, Card, Configuration, Machine};
 use crate::process;
+use crate::qemu_run::{self, End, Ran};
 use crate::sdcard::contents::{self, CHECKSUMS, Content, KERNEL};
 use crate::sdcard::disk;
 use crate::sdcard::firmware::{DEVICE_TREE, Firmware};
@@ -182,7 +182,7 @@ fn boot(
     boot.card = Some(Card { image: card.to_path_buf(), log: log.clone() });
     suite.machine = boot.place();
     suite.name = format!("{NAME}: {IMAGE} on {}", suite.machine);
-    let ran = guest::watch(environment, &boot, Some(DEADLINE), &mut |_| ())?;
+    let ran = qemu_run::watch(environment, &boot, Some(DEADLINE), &mut |_| ())?;
 
     let said = fs::read(&log).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
@@ -235,7 +235,7 @@ mod tests {
         let good = ran(&[banner], End::PoweredOff(0));
         assert!(started_from_card(LOADER, &good).is_ok());
         assert!(started_from_card("Retrieving file: /kernel8.img\n", &good).is_err(), "no tree");
-        assert!(started_from_card(LOADER, &ran(&[banner], End::Vanished)).is_err());
+        assert!(started_from_card(LOADER, &ran(&[banner], End::EndedEarly)).is_err());
         assert!(started_from_card(LOADER, &ran(&[banner], End::PoweredOff(1))).is_err());
         let without_tree = "asphodel 0.1.0 on Raspberry Pi 4, 4 CPUs";
         assert!(started_from_card(LOADER, &ran(&[without_tree], End::PoweredOff(0))).is_err());

@@ -5,7 +5,7 @@
 use super::declare::{Ending, Expected};
 use super::ktap::{Told, WHOLE_IMAGE};
 use super::report::{Case, Outcome};
-use crate::guest::End;
+use crate::qemu_run::End;
 
 /// One case for each declared ending, and one for each thing that was not declared.
 pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) -> Vec<Case> {
@@ -138,7 +138,7 @@ asphodel-test: FAIL
     fn a_system_that_is_to_hang_must_hang() {
         let hung = told("KTAP version 1\n1..1\n# run 1 hang (deadline_ms=10)\n");
         assert!(failed(&cases(&Expected::NoVerdict, &hung, End::TimedOut, false)).is_empty());
-        assert_eq!(failed(&cases(&Expected::NoVerdict, &hung, End::Vanished, false)).len(), 1);
+        assert_eq!(failed(&cases(&Expected::NoVerdict, &hung, End::EndedEarly, false)).len(), 1);
         assert_eq!(failed(&cases(&Expected::NoVerdict, &told(TEXT), End::PoweredOff(1), false)).len(), 1);
     }
 

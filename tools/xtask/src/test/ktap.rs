@@ -5,7 +5,7 @@
 
 use super::report::{Case, Outcome};
 use crate::console;
-use crate::guest::End;
+use crate::qemu_run::End;
 
 /// The line that begins the report.
 const HEADER: &str = "KTAP version 1";
@@ -244,7 +244,7 @@ fn describe(end: End, panic: Option<&str>) -> String {
         (_, Some(panic)) => format!("the system panicked ({panic})"),
         (End::Panicked, None) => "the system panicked".into(),
         (End::TimedOut, None) => "the deadline passed".into(),
-        (End::Vanished, None) => "the emulator ended before the system powered off".into(),
+        (End::EndedEarly, None) => "the emulator ended before the system powered off".into(),
     }
 }
 
@@ -327,7 +327,7 @@ asphodel-test: PASS
     #[test]
     fn a_timeout_after_the_last_result_is_a_failure() {
         assert_eq!(failures(&told(GOOD).cases(End::TimedOut, false)).len(), 1);
-        assert_eq!(failures(&told(GOOD).cases(End::Vanished, false)).len(), 1);
+        assert_eq!(failures(&told(GOOD).cases(End::EndedEarly, false)).len(), 1);
     }
 
     #[test]
@@ -362,6 +362,6 @@ asphodel-test: PASS
 
     #[test]
     fn silence_is_a_failure() {
-        assert_eq!(failures(&told("").cases(End::Vanished, false)).len(), 1);
+        assert_eq!(failures(&told("").cases(End::EndedEarly, false)).len(), 1);
     }
 }

@@ -11,8 +11,8 @@ use super::report::{Case, Suite};
 use super::runner;
 use crate::build::{self, Profile};
 use crate::console;
-use crate::guest::{self, Emulator, Input};
 use crate::machine::{Boot, Configuration, Machine};
+use crate::qemu_run::{self, Emulator, Input};
 use crate::setup::Environment;
 use crate::workspace::Workspace;
 
@@ -78,7 +78,7 @@ fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
     let mut time = emulator.time(boot)?;
     let mut keyboard = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
     let output = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
-    let pieces = guest::read_in_background(output);
+    let pieces = qemu_run::read_in_background(output);
     let (mut typed, mut broken) = (TYPED.iter(), Ok(()));
     let mut answer = |line: &str| {
         if console::is_init(line)
@@ -89,9 +89,10 @@ fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
         }
     };
     // The first end is that of the first boot, after which the second one has as much time as both.
-    let heard = guest::listen(&pieces, &[], &mut || time.elapsed(), Some(DEADLINE), DEADLINE, &mut answer);
+    let received =
+        qemu_run::listen(&pieces, &[], &mut || time.elapsed(), Some(DEADLINE), DEADLINE, &mut answer);
     broken?;
-    Ok(heard.lines)
+    Ok(received.lines)
 }
 
 /// Whether there were two whole boots, of which each ended as it was told.

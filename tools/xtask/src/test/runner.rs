@@ -17,12 +17,12 @@ use super::report::{Case, Report, Suite};
 use super::results::Origin;
 use crate::build::{self, Profile, Program, Request};
 use crate::gdb;
-use crate::guest::{self, Ran};
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::machine_time;
 use crate::payload::Payload;
 use crate::programs;
 use crate::progress::{Progress, note};
+use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
@@ -238,7 +238,7 @@ pub(super) fn deadline(image: &TestImage, asked: Option<u64>) -> Duration {
     }
 }
 
-/// Runs one image on one machine and judges it; `on_line` hears all that it says.
+/// Runs one image on one machine and judges it; `on_line` gets every line of its output.
 ///
 /// # Errors
 /// Fails when the emulator cannot be started.
@@ -259,7 +259,7 @@ pub(super) fn run_one(
         fs::write(file.path(), machine_time::written(Duration::ZERO))?;
         boot.time_file = Some(file.path().to_path_buf());
     }
-    let ran = guest::watch(environment, &boot, Some(job.deadline), &mut |said| {
+    let ran = qemu_run::watch(environment, &boot, Some(job.deadline), &mut |said| {
         on_line(said);
         if let Some(plan) = ktap::planned(said) {
             planned = plan;
@@ -320,7 +320,7 @@ pub(crate) fn debug(
     let deadline = Duration::MAX;
     let job = Job { image, program, boot, deadline, filtered: filter.is_inside_images() };
     gdb::announce(&program.elf, port);
-    let ran = guest::watch(environment, &job.boot, None, &mut |line| println!("{line}"))?;
+    let ran = qemu_run::watch(environment, &job.boot, None, &mut |line| println!("{line}"))?;
     let suite = Suite { name: job.name(), cases: judge(&job, &ran), took: ran.took, ..Suite::default() };
     Ok(Report { suites: vec![suite] })
 }

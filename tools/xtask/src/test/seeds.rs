@@ -17,9 +17,9 @@ use super::images::{Filter, TestImage};
 use super::pool;
 use super::report::{Case, Outcome, Suite};
 use super::runner::{self, Job};
-use crate::guest::{self, Ran};
 use crate::machine::{Clock, Configuration, Machine};
 use crate::progress::Progress;
+use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
 use crate::workspace::Workspace;
 
@@ -99,7 +99,7 @@ pub(super) fn images(images: Vec<TestImage>, filter: &Filter) -> anyhow::Result<
 
 /// What is done with each boot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Manner {
+pub(crate) enum WaitOptions {
     /// It is judged; of each image the first seed is booted twice and must do the same.
     Sweep,
     /// Its console is shown.
@@ -114,7 +114,7 @@ pub(crate) struct Sweep {
     /// The seeds.
     pub(crate) seeds: Seeds,
     /// What is done with each.
-    pub(crate) manner: Manner,
+    pub(crate) options: WaitOptions,
 }
 
 /// An image on a machine, with all its seeds: one suite.
@@ -136,7 +136,7 @@ pub(super) fn run(
     filter: &Filter,
     images: &[TestImage],
     configurations: &[Configuration],
-    Sweep { seeds, manner }: &Sweep,
+    Sweep { seeds, options }: &Sweep,
 ) -> anyhow::Result<Vec<Suite>> {
     let programs = runner::build(workspace, environment, images, arguments.profile())?;
     let pairs = configurations
@@ -159,9 +159,10 @@ pub(super) fn run(
         }
     }
     pool::run("seeded boots", jobs, pool::width(arguments.jobs), |(group, seed, job), progress| {
-        let twice = *manner == Manner::ReplayTwice || (*manner == Manner::Sweep && seed == seeds.0.start());
+        let twice = *options == WaitOptions::ReplayTwice
+            || (*options == WaitOptions::Sweep && seed == seeds.0.start());
         let (case, ran) = boot(workspace, environment, job, *seed, twice)?;
-        if *manner != Manner::Sweep {
+        if *options != WaitOptions::Sweep {
             progress.say(&ran.console());
         }
         if let Outcome::Failed(reason) = &case.outcome {
@@ -183,7 +184,7 @@ fn boot(
     twice: bool,
 ) -> anyhow::Result<(Case, Ran)> {
     let name = format!("seed {seed}");
-    let once = || guest::watch(environment, &job.boot, Some(job.deadline), &mut |_| ());
+    let once = || qemu_run::watch(environment, &job.boot, Some(job.deadline), &mut |_| ());
     let mut ran = once()?;
     let mut problems: Vec<String> = runner::judge(job, &ran).iter().filter_map(problem).collect();
     if twice {

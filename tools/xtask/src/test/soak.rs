@@ -81,7 +81,7 @@ pub(super) fn run(
         progress.say(&format!("{}: {} s at most, {}", job.name(), job.deadline.as_secs(), job.boot.append));
         let mut teller = Teller::new(job.name());
         let mut suite = runner::run_one(workspace, environment, job, progress, &mut |line| {
-            teller.hear(line, Instant::now(), progress);
+            teller.show(line, Instant::now(), progress);
         })?;
         suite.name.push_str(&format!(", {SOAK}"));
         suite.machine.push_str(&format!(" ({SOAK})"));
@@ -102,7 +102,7 @@ impl Teller {
     }
 
     /// Shows a line of the guest, if it is one of those and the last was long ago.
-    fn hear(&mut self, line: &str, now: Instant, progress: &Progress) {
+    fn show(&mut self, line: &str, now: Instant, progress: &Progress) {
         if let Some(text) = self.takes(line, now) {
             progress.say(&format!("{}: {text}", self.name));
         }

@@ -69,7 +69,8 @@ pub(crate) fn map(address: usize, frame: u64) -> Mapped {
     mapped
 }
 
-/// More pages than that are not forgotten one by one: every CPU hears of each, and looking all up again costs less.
+/// More pages than that are not forgotten one by one: every CPU gets a message for each, and looking all up again costs
+/// less.
 const FORGET_ALL: usize = 64;
 
 /// Takes `pages` pages of a lazy stack, at `address`, out of use, and hands the frames of those that were mapped to

@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::line::Line;
 use super::send::{self, Patience};
-use crate::guest::{self, End};
+use crate::qemu_run::{self, End};
 
 /// Arguments of `send`.
 #[derive(Args, Debug)]
@@ -65,13 +65,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let clock = &mut || started.elapsed();
     let mut output = io::stdout();
     let mut show = |line: &str| {
-        // Who reads no more has heard enough; the status tells the rest.
+        // Who reads no more has enough output; the status tells the rest.
         let _ = writeln!(output, "{line}").and_then(|()| output.flush());
     };
-    match guest::listen(line.pieces(), &first, clock, limit, Duration::ZERO, &mut show).end {
+    match qemu_run::listen(line.pieces(), &first, clock, limit, Duration::ZERO, &mut show).end {
         End::PoweredOff(status) => Ok(ExitCode::from(status)),
         End::Panicked => bail!("the guest panicked"),
         End::TimedOut => bail!("the guest did not end in time"),
-        End::Vanished => bail!("the serial line is gone"),
+        End::EndedEarly => bail!("the serial line is gone"),
     }
 }

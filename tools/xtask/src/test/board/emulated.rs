@@ -15,9 +15,9 @@ use anyhow::Context as _;
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::pty::{self, OpenptFlags};
 
-use crate::guest::{Emulator, Input};
 use crate::machine::Boot;
 use crate::machine_time::MachineTime;
+use crate::qemu_run::{Emulator, Input};
 use crate::setup::Environment;
 
 /// Bytes to the board after which the line is good: what images say is judged as it is.

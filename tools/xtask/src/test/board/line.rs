@@ -12,7 +12,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::termios::{self, ControlModes, OptionalActions};
 
 use super::emulated::BoardClock;
-use crate::guest;
+use crate::qemu_run;
 
 /// Bits per second of every image's console.
 pub(super) const CONSOLE_BAUD: u32 = 115_200;
@@ -30,7 +30,7 @@ pub(super) struct Line {
 
 /// What came of waiting for bytes.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Heard {
+pub(super) enum Outcome {
     /// These came.
     Bytes(Vec<u8>),
     /// None came in time.
@@ -48,7 +48,7 @@ impl Line {
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags as i32).open(path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         set_up(&file).with_context(|| format!("{} is no serial line", path.display()))?;
-        let pieces = guest::read_in_background(file.try_clone()?);
+        let pieces = qemu_run::read_in_background(file.try_clone()?);
         Ok(Self { file, pieces, baud: CONSOLE_BAUD, opened: Instant::now(), clock: None })
     }
 
@@ -96,10 +96,10 @@ impl Line {
     ///
     /// # Errors
     /// Fails when the line is gone.
-    pub(super) fn hear(&self, patience: Duration) -> anyhow::Result<Heard> {
+    pub(super) fn receive(&self, patience: Duration) -> anyhow::Result<Outcome> {
         match self.pieces.recv_timeout(patience) {
-            Ok(bytes) => Ok(Heard::Bytes(bytes)),
-            Err(RecvTimeoutError::Timeout) => Ok(Heard::Nothing),
+            Ok(bytes) => Ok(Outcome::Bytes(bytes)),
+            Err(RecvTimeoutError::Timeout) => Ok(Outcome::Nothing),
             Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the serial line is gone"),
         }
     }

@@ -26,8 +26,8 @@ use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
 use crate::build::Program;
-use crate::guest::{self, Ran};
 use crate::progress::note;
+use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
 use crate::symbols::Symbols;
 use crate::test::Arguments;
@@ -143,6 +143,7 @@ fn run_image(board: &Board<'_>, line: &mut Line, bytes: &[u8], deadline: Duratio
     note(&format!("{} bytes are sent, the image runs", bytes.len()));
     let (started, begun) = (Instant::now(), line.now());
     let clock = &mut || line.now().saturating_sub(begun);
-    let heard = guest::listen(line.pieces(), &first, clock, Some(deadline), Duration::ZERO, &mut |_| ());
-    Ok(Ran { lines: heard.lines, end: heard.end, took: started.elapsed(), complaints: String::new() })
+    let received =
+        qemu_run::listen(line.pieces(), &first, clock, Some(deadline), Duration::ZERO, &mut |_| ());
+    Ok(Ran { lines: received.lines, end: received.end, took: started.elapsed(), complaints: String::new() })
 }

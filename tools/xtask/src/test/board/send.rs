@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use asphodel_core::transfer::{Decoder, Reply, Sender, Step};
 
-use super::line::{CONSOLE_BAUD, Heard, Line};
-use crate::guest::Emulator;
+use super::line::{CONSOLE_BAUD, Line, Outcome};
 use crate::progress::{Bytes, note};
+use crate::qemu_run::Emulator;
 
 /// How long the parts of a transfer may take.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,8 @@ pub(super) struct Patience {
     pub(super) answer: Duration,
     /// From power on to the loader's first answer.
     pub(super) boot: Duration,
-    /// Without any progress, once it has answered, until it is asked anew what it wants: longer than a loader takes to find
-    /// that it hears nothing, and to give the line its first speed again.
+    /// Without any progress, once it has answered, until it is asked anew what it wants: longer than a loader takes to
+    /// find that it receives nothing, and to give the line its first speed again.
     pub(super) anew: Duration,
     /// Without any progress, once it has answered, until it is given up.
     pub(super) progress: Duration,
@@ -97,19 +97,19 @@ fn transfer(
         let until = Instant::now() + on_the_line + patience.repeat;
         let mut progress = false;
         while !progress {
-            let heard = line.hear(until.saturating_duration_since(Instant::now()))?;
+            let outcome = line.receive(until.saturating_duration_since(Instant::now()))?;
             let mut frames = Vec::new();
             let mut keep = |byte| text.push(byte);
-            match &heard {
-                Heard::Bytes(bytes) => {
+            match &outcome {
+                Outcome::Bytes(bytes) => {
                     frames.extend(bytes.iter().filter_map(|byte| decoder.push(*byte, &mut keep)));
                 }
-                Heard::Nothing => frames.extend(std::iter::from_fn(|| decoder.quiet(&mut keep))),
+                Outcome::Nothing => frames.extend(std::iter::from_fn(|| decoder.quiet(&mut keep))),
             }
             for reply in frames.iter().filter_map(Reply::read) {
                 progress |= sender.take(reply);
             }
-            if heard == Heard::Nothing {
+            if outcome == Outcome::Nothing {
                 break;
             }
         }
@@ -152,7 +152,7 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// Takes the replies that are still on the line out of what the image says.
 fn take_farewells(line: &Line, decoder: &mut Decoder, text: &mut Vec<u8>) -> anyhow::Result<()> {
     let until = Instant::now() + FAREWELL;
-    while let Heard::Bytes(bytes) = line.hear(until.saturating_duration_since(Instant::now()))? {
+    while let Outcome::Bytes(bytes) = line.receive(until.saturating_duration_since(Instant::now()))? {
         for byte in bytes {
             // Only replies can be among it, and they change nothing any more.
             let _ = decoder.push(byte, &mut |byte| text.push(byte));

@@ -1,4 +1,4 @@
-//! Model B: the death of an LWP under relaxed memory, on the real `Remains`, `Gate` and `Park`.
+//! Model B: the death of an LWP under relaxed memory, on the real `RecordRefs`, `Gate` and `Park`.
 //!
 //! Stacks and records are loom cells: a use that is not ordered before the freeing, or that comes after it, is reported
 //! as a causality violation. "The next context" is the code of the same thread after its last use of the stack.
@@ -8,14 +8,14 @@
 //! | R1 death judged by stale facts | `r01_death_is_one_step` | the counts are read, the record freed later |
 //! | R2 stack freed under a running thread | `r02_stack_outlives_the_switch` | retired before the last use; relaxed counts |
 //! | R3 preemption looks like death | `r03_preempted_is_not_dead` | the preempting context retires the thread |
-//! | R4 residue, late wake-up | `r04_late_wake_up` | the waker has no hold |
-//! | R10 hold taken after the test | `r10_hold_meets_unlink` | a refused hold is ignored |
-//! | R11 waiter unlinks under a scanner | `r11_reap_meets_scan` | the reaper frees without giving a hold back |
-//! | R13 wake-up on freed memory | `r13_wake_up_meets_reap` | the process's hold is released before the wake-up |
-//! | R15 process freed before a corpse | `r15_corpse_outlives_reap` | the reaper frees without giving a hold back |
-//! | R37 message carries a hold | `r37_message_carries_a_hold` | the sender releases it |
-//! | R39 pid reuse | `r39_look_up_meets_reuse` | the pid is compared before the hold is taken; the generation changes after the slot is given away |
-//! | R42 head of line | `r42_a_held_corpse_delays_no_other` | corpses are freed one after the other |
+//! | R4 residue, late wake-up | `r04_late_wake_up` | the waker has no reference |
+//! | R10 reference taken after the test | `r10_reference_meets_unlink` | a refused reference is ignored |
+//! | R11 waiter unlinks under a scanner | `r11_reap_meets_scan` | the reaper frees without giving a reference back |
+//! | R13 wake-up on freed memory | `r13_wake_up_meets_reap` | the process's reference is released before the wake-up |
+//! | R15 process freed before a dead LWP | `r15_dead_lwp_outlives_reap` | the reaper frees without giving a reference back |
+//! | R37 message carries a reference | `r37_message_carries_a_reference` | the sender releases it |
+//! | R39 pid reuse | `r39_look_up_meets_reuse` | the pid is compared before the reference is taken; the generation changes after the slot is given away |
+//! | R42 head of line | `r42_a_held_dead_lwp_delays_no_other` | dead LWPs are freed one after the other |
 //! | R43 "gone" said too early | `r43_announced_from_another_stack` | announced before the last use of the stack; stored relaxed |
 //! | R44 order of disposal | `r44_process_is_released_last` | the process is released before the stack |
 //!
@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed};
 
 use asphodel_core::proc::gate::{Gate, OffCpu};
-use asphodel_core::proc::tenure::Tenure;
+use asphodel_core::proc::slot_refs::SlotRefs;
 use asphodel_core::thread::park::Park;
-use asphodel_core::thread::remains::{OffStack, Remains};
+use asphodel_core::thread::refs::{OffStack, RecordRefs};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -75,7 +75,7 @@ impl Memory {
 
 /// One LWP: its counts, its stack, its record, and where a scanner finds it.
 struct Lwp {
-    remains: Remains,
+    refs: RecordRefs,
     stack: Memory,
     record: Memory,
     /// What the LWP leaves to its joiner.
@@ -89,7 +89,7 @@ struct Lwp {
 impl Lwp {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            remains: Remains::new(),
+            refs: RecordRefs::new(),
             stack: Memory::new(),
             record: Memory::new(),
             result: Memory::new(),
@@ -103,7 +103,7 @@ impl Lwp {
     fn die(&self) {
         self.run();
         self.retire();
-        self.release();
+        self.put();
     }
 
     /// The LWP runs: it uses its stack and its record.
@@ -114,39 +114,39 @@ impl Lwp {
     }
 
     fn retire(&self) {
-        if self.remains.retire(OffStack::assert()).is_some() {
+        if self.refs.retire(OffStack::assert()).is_some() {
             self.stack.free();
         }
     }
 
     fn unpin(&self) {
-        if self.remains.unpin().is_some() {
+        if self.refs.unpin().is_some() {
             self.stack.free();
         }
     }
 
-    fn release(&self) {
-        if self.remains.release().is_some() {
+    fn put(&self) {
+        if self.refs.put().is_some() {
             self.record.free();
         }
     }
 
     /// A reader of the record only.
     fn look(&self) {
-        if self.remains.try_hold() {
+        if self.refs.try_get() {
             self.record.read();
-            self.release();
+            self.put();
         }
     }
 
     /// A reader of the stack: a backtrace of another CPU's thread, when that thread is stopped.
     fn pin_and_look(&self) {
-        if self.remains.try_hold() {
-            if self.remains.try_pin() {
+        if self.refs.try_get() {
+            if self.refs.try_pin() {
                 self.stack.read();
                 self.unpin();
             }
-            self.release();
+            self.put();
         }
     }
 
@@ -157,11 +157,11 @@ impl Lwp {
     /// A scanner takes its reference while the list keeps the LWP.
     fn hold_listed(&self) -> bool {
         let listed = self.listed.lock().expect("no model panics with the list locked");
-        *listed && self.remains.try_hold()
+        *listed && self.refs.try_get()
     }
 
     fn assert_gone(&self) {
-        assert!(self.stack.is_freed() && self.record.is_freed(), "leaked: {:?}", self.remains.counts());
+        assert!(self.stack.is_freed() && self.record.is_freed(), "leaked: {:?}", self.refs.counts());
     }
 }
 
@@ -190,7 +190,7 @@ fn r01_seeded_facts_read_one_after_the_other() {
     const BUG: fn(&Lwp) = |lwp| {
         lwp.run();
         lwp.retire();
-        if lwp.remains.counts() == (1, 0) {
+        if lwp.refs.counts() == (1, 0) {
             lwp.record.free();
         }
     };
@@ -209,13 +209,13 @@ fn r02_seeded_retired_before_the_last_use() {
     const BUG: fn(&Lwp) = |lwp| {
         lwp.retire();
         lwp.stack.read();
-        lwp.release();
+        lwp.put();
     };
     catches("use after free", || dies(BUG, &[]));
     catches("use after free", || dies(BUG, &[Lwp::pin_and_look]));
 }
 
-/// A twin of the pin count of `Remains` whose subtraction orders as `ordering` says.
+/// A twin of the pin count of `RecordRefs` whose subtraction orders as `ordering` says.
 fn two_pins(ordering: Ordering) {
     let twin = Arc::new((AtomicU64::new(2), Memory::new()));
     let unpin = move |twin: &(AtomicU64, Memory)| {
@@ -243,11 +243,11 @@ fn r02_seeded_relaxed_count() {
 
 /// A joiner on another CPU: the LWP's own data belong to the joiner once the LWP is retired (T11).
 fn join(lwp: &Lwp) {
-    if lwp.remains.try_hold() {
-        if lwp.remains.is_retired() {
+    if lwp.refs.try_get() {
+        if lwp.refs.is_retired() {
             lwp.result.write();
         }
-        lwp.release();
+        lwp.put();
     }
 }
 
@@ -266,7 +266,7 @@ fn preempted(preempting: fn(&Lwp)) {
 /// T88: a context that preempts sees a thread that does not run and is not retired.
 #[test]
 fn r03_preempted_is_not_dead() {
-    check(3, || preempted(|lwp| assert!(!lwp.remains.is_retired())));
+    check(3, || preempted(|lwp| assert!(!lwp.refs.is_retired())));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn r03_seeded_preempting_context_retires() {
 fn late_wake_up(wake: fn(&Lwp)) {
     let lwp = Lwp::new();
     let waker = lwp.clone();
-    assert!(lwp.remains.try_hold(), "the queue's hold: taken when the LWP enlisted");
+    assert!(lwp.refs.try_get(), "the queue's reference: taken when the LWP enlisted");
     let waking = thread::spawn(move || wake(&waker));
     lwp.die();
     waking.join().expect("the waker returns");
@@ -295,16 +295,16 @@ fn r04_late_wake_up() {
     check(3, || {
         late_wake_up(|lwp| {
             unpark(lwp);
-            lwp.release();
+            lwp.put();
         });
     });
 }
 
 #[test]
-fn r04_seeded_waker_without_hold() {
+fn r04_seeded_waker_without_reference() {
     catches("use after free", || {
         late_wake_up(|lwp| {
-            lwp.release();
+            lwp.put();
             unpark(lwp);
         });
     });
@@ -318,11 +318,11 @@ fn unlink_and_die(lwp: &Lwp) {
 
 /// T84.
 #[test]
-fn r10_hold_meets_unlink() {
+fn r10_reference_meets_unlink() {
     const SCAN: fn(&Lwp) = |lwp| {
         if lwp.hold_listed() {
             lwp.record.read();
-            lwp.release();
+            lwp.put();
         }
     };
     check(3, || dies(unlink_and_die, &[SCAN]));
@@ -334,10 +334,10 @@ fn r10_seeded_refused_hold_ignored() {
     const BUG: fn(&Lwp) = |lwp| {
         let found = *lwp.listed.lock().expect("no model panics with the list locked");
         if found {
-            let held = lwp.remains.try_hold();
+            let held = lwp.refs.try_get();
             lwp.record.read();
             if held {
-                lwp.release();
+                lwp.put();
             }
         }
     };
@@ -351,7 +351,7 @@ fn reap_meets_scan(dispose: fn(&Lwp)) {
     let scanning = thread::spawn(move || {
         if scanner.hold_listed() {
             scanner.record.read();
-            scanner.release();
+            scanner.put();
         }
     });
     lwp.run();
@@ -364,7 +364,7 @@ fn reap_meets_scan(dispose: fn(&Lwp)) {
 
 #[test]
 fn r11_reap_meets_scan() {
-    check(3, || reap_meets_scan(Lwp::release));
+    check(3, || reap_meets_scan(Lwp::put));
 }
 
 #[test]
@@ -372,10 +372,10 @@ fn r11_seeded_reaper_frees_regardless() {
     catches("Causality violation", || reap_meets_scan(|lwp| lwp.record.free()));
 }
 
-/// A process record: each LWP holds it until it is disposed of, the table until it is reaped.
+/// A process record: each LWP references it until it is disposed of, the table until it is reaped.
 struct Process {
     gate: Gate,
-    holds: Remains,
+    refs: RecordRefs,
     record: Memory,
     /// The memory that the LWPs' stacks are part of.
     arena: Memory,
@@ -386,9 +386,9 @@ struct Process {
 impl Process {
     /// References of the two LWPs and of the table.
     fn new() -> Arc<Self> {
-        let (gate, holds) = (Gate::new(), Remains::new());
+        let (gate, holds) = (Gate::new(), RecordRefs::new());
         gate.create().expect("a new process accepts LWPs");
-        assert!(holds.try_hold() && holds.try_hold());
+        assert!(refs.try_get() && refs.try_get());
         Arc::new(Self {
             gate,
             holds,
@@ -399,8 +399,8 @@ impl Process {
         })
     }
 
-    fn release(&self) {
-        if self.holds.release().is_some() {
+    fn put(&self) {
+        if self.refs.put().is_some() {
             self.arena.free();
             self.record.free();
         }
@@ -416,43 +416,43 @@ impl Process {
         }
     }
 
-    fn master(&self) {
-        let _master = self.gate.exit();
+    fn exit_owner(&self) {
+        let _exit_owner = self.gate.exit();
         while !self.gate.is_last_present() {
             self.last.wait();
         }
         self.carry_out(self.gate.off_cpu());
-        self.release();
+        self.put();
     }
 
     fn reap(&self) {
         self.zombie.wait();
         let _claim = self.gate.claim().expect("a published zombie can be claimed");
-        self.release();
+        self.put();
     }
 }
 
-/// A process of two LWPs ends and is reaped; `sibling` is the behaviour of the LWP that is not the master after its
+/// A process of two LWPs ends and is reaped; `sibling` is the behaviour of the LWP that is not the exit owner after its
 /// switch.
 fn process_ends(sibling: fn(&Process), reap: fn(&Process)) {
     let process = Process::new();
     let (leaver, waiter) = (process.clone(), process.clone());
     let leaving = thread::spawn(move || {
-        let _departure = leaver.gate.leave();
+        let _thread_exit = leaver.gate.thread_exit();
         sibling(&leaver);
     });
     let waiting = thread::spawn(move || reap(&waiter));
-    process.master();
+    process.exit_owner();
     leaving.join().expect("the sibling leaves");
     waiting.join().expect("the waiter reaps");
     assert!(process.record.is_freed() && process.arena.is_freed(), "leaked");
 }
 
-/// The behaviour of the context after a sibling's last switch, its corpse included.
+/// The behaviour of the context after a sibling's last switch, its dead LWP included.
 fn dispose(process: &Process) {
     process.arena.read();
     process.carry_out(process.gate.off_cpu());
-    process.release();
+    process.put();
 }
 
 /// T91.
@@ -465,21 +465,21 @@ fn r13_wake_up_meets_reap() {
 fn r13_seeded_released_before_the_wake_up() {
     const BUG: fn(&Process) = |process| {
         let effect = process.gate.off_cpu();
-        process.release();
+        process.put();
         process.carry_out(effect);
     };
     catches("Causality violation", || process_ends(BUG, Process::reap));
 }
 
-/// The corpse waits in a queue after the gate has counted it off its CPU, and is disposed of later.
+/// The dead LWP waits in a queue after the gate has counted it off its CPU, and is disposed of later.
 fn dispose_later(process: &Process) {
     process.carry_out(process.gate.off_cpu());
     process.record.read();
-    process.release();
+    process.put();
 }
 
 #[test]
-fn r15_corpse_outlives_reap() {
+fn r15_dead_lwp_outlives_reap() {
     check(2, || process_ends(dispose_later, Process::reap));
 }
 
@@ -501,7 +501,7 @@ fn r44_process_is_released_last() {
             |process| {
                 process.carry_out(process.gate.off_cpu());
                 process.arena.read();
-                process.release();
+                process.put();
             },
             Process::reap,
         );
@@ -512,7 +512,7 @@ fn r44_process_is_released_last() {
 fn r44_seeded_process_released_before_the_stack() {
     const BUG: fn(&Process) = |process| {
         process.carry_out(process.gate.off_cpu());
-        process.release();
+        process.put();
         process.arena.read();
     };
     catches("Causality violation", || process_ends(BUG, Process::reap));
@@ -521,7 +521,7 @@ fn r44_seeded_process_released_before_the_stack() {
 /// CPU 0 sends CPU 1 a message about an LWP, which dies meanwhile. The message owns the sender's reference.
 fn message(after_sending: fn(&Lwp), receive: fn(&Lwp)) {
     let lwp = Lwp::new();
-    assert!(lwp.remains.try_hold(), "the sender has found it in a list");
+    assert!(lwp.refs.try_get(), "the sender has found it in a list");
     let (sender, receiver) = (lwp.clone(), lwp.clone());
     let sending = thread::spawn(move || {
         sender.bell.ring();
@@ -538,13 +538,13 @@ fn message(after_sending: fn(&Lwp), receive: fn(&Lwp)) {
 }
 
 #[test]
-fn r37_message_carries_a_hold() {
+fn r37_message_carries_a_reference() {
     check(2, || {
         message(
             |_| {},
             |lwp| {
                 lwp.record.read();
-                lwp.release();
+                lwp.put();
             },
         );
     });
@@ -552,12 +552,12 @@ fn r37_message_carries_a_hold() {
 
 #[test]
 fn r37_seeded_sender_releases() {
-    catches("use after free", || message(Lwp::release, |lwp| lwp.record.read()));
+    catches("use after free", || message(Lwp::put, |lwp| lwp.record.read()));
 }
 
-/// A slot of the table: its tenure, its record, and the list of free slots that the next process takes it from.
+/// A slot of the table: its references, its record, and the list of free slots that the next process takes it from.
 struct Slot {
-    tenure: Tenure,
+    refs: SlotRefs,
     record: UnsafeCell<u32>,
     free: Mutex<bool>,
     vacated: Bell,
@@ -569,9 +569,9 @@ const OLD: u32 = 0;
 impl Slot {
     /// A process of generation [`OLD`] is in it.
     fn new() -> Arc<Self> {
-        let tenure = Tenure::new();
-        tenure.begin();
-        Arc::new(Self { tenure, record: UnsafeCell::new(OLD), free: Mutex::new(false), vacated: Bell::new() })
+        let refs = SlotRefs::new();
+        refs.occupy();
+        Arc::new(Self { refs, record: UnsafeCell::new(OLD), free: Mutex::new(false), vacated: Bell::new() })
     }
 
     /// The process that the record belongs to. Called with a reference.
@@ -580,8 +580,8 @@ impl Slot {
         self.record.with(|record| unsafe { *record })
     }
 
-    fn release(&self) {
-        if self.tenure.release().is_some() {
+    fn put(&self) {
+        if self.refs.put().is_some() {
             self.give_away();
         }
     }
@@ -597,18 +597,18 @@ impl Slot {
         assert!(*self.free.lock().expect("no model panics with the list locked"));
         // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
         self.record.with_mut(|record| unsafe { *record += 1 });
-        self.tenure.begin();
+        self.refs.occupy();
     }
 
     /// A look-up by the pid of the old process: it returns that process, or none.
     fn find(&self) {
-        if !self.tenure.try_hold() {
+        if !self.refs.try_get() {
             return;
         }
-        if self.tenure.generation() == OLD {
+        if self.refs.generation() == OLD {
             assert_eq!(self.occupant(), OLD, "a stale pid names a stranger");
         }
-        self.release();
+        self.put();
     }
 }
 
@@ -621,32 +621,32 @@ fn look_up_meets_reuse(reap: fn(&Slot), find: fn(&Slot)) {
     find(&slot);
     reaping.join().expect("the old process is reaped");
     moving_in.join().expect("the new process comes");
-    assert_eq!(slot.tenure.generation(), OLD + 1);
+    assert_eq!(slot.refs.generation(), OLD + 1);
 }
 
 /// T135, D37.
 #[test]
 fn r39_look_up_meets_reuse() {
-    check(3, || look_up_meets_reuse(Slot::release, Slot::find));
+    check(3, || look_up_meets_reuse(Slot::put, Slot::find));
 }
 
 #[test]
-fn r39_seeded_compared_before_the_hold() {
+fn r39_seeded_compared_before_the_reference() {
     const BUG: fn(&Slot) = |slot| {
-        let mine = slot.tenure.generation() == OLD;
-        if mine && slot.tenure.try_hold() {
+        let mine = slot.refs.generation() == OLD;
+        if mine && slot.refs.try_get() {
             assert_eq!(slot.occupant(), OLD, "a stale pid names a stranger");
-            slot.release();
+            slot.put();
         }
     };
-    catches("a stale pid names a stranger", || look_up_meets_reuse(Slot::release, BUG));
+    catches("a stale pid names a stranger", || look_up_meets_reuse(Slot::put, BUG));
 }
 
-/// The twin of a tenure whose generation changes only after the slot is in the list of free ones.
+/// The twin of the slot's references whose generation changes only after the slot is in the list of free ones.
 #[test]
 fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
     catches("a stale pid names a stranger", || {
-        let (holds, generation) = (Arc::new(Remains::new()), Arc::new(AtomicU32::new(OLD)));
+        let (holds, generation) = (Arc::new(RecordRefs::new()), Arc::new(AtomicU32::new(OLD)));
         let occupant = Arc::new(AtomicU32::new(OLD));
         let given_away = Arc::new(Bell::new());
         let next = (holds.clone(), occupant.clone(), given_away.clone());
@@ -657,11 +657,11 @@ fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
         });
         let finder = (holds.clone(), occupant, generation.clone());
         let finding = thread::spawn(move || {
-            if finder.0.try_hold() && finder.2.load(Relaxed) == OLD {
+            if finder.0.try_get() && finder.2.load(Relaxed) == OLD {
                 assert_eq!(finder.1.load(Relaxed), OLD, "a stale pid names a stranger");
             }
         });
-        if holds.release().is_some() {
+        if refs.put().is_some() {
             given_away.ring();
             generation.store(OLD + 1, Relaxed);
         }
@@ -671,16 +671,16 @@ fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
 }
 
 /// Two LWPs die; a reader keeps the first one's record until the second one's is free.
-fn two_corpses(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
+fn two_dead_lwps(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
     let lwps = [Lwp::new(), Lwp::new()];
     let second_is_free = Arc::new(Bell::new());
-    assert!(lwps[0].remains.try_hold() && lwps[0].remains.try_pin());
+    assert!(lwps[0].refs.try_get() && lwps[0].refs.try_pin());
     let (holder, free) = (lwps[0].clone(), second_is_free.clone());
     let holding = thread::spawn(move || {
         free.wait();
         holder.stack.read();
         holder.unpin();
-        holder.release();
+        holder.put();
         holder.bell.ring();
     });
     lwps.iter().for_each(|lwp| lwp.run());
@@ -691,12 +691,12 @@ fn two_corpses(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
 
 /// T101: the holder that drops the last reference frees; no thread waits for a reference.
 #[test]
-fn r42_a_held_corpse_delays_no_other() {
+fn r42_a_held_dead_lwp_delays_no_other() {
     check(3, || {
-        two_corpses(|lwps, second_is_free| {
+        two_dead_lwps(|lwps, second_is_free| {
             for lwp in lwps {
                 lwp.retire();
-                lwp.release();
+                lwp.put();
             }
             lwps[1].assert_gone();
             second_is_free.ring();
@@ -707,10 +707,10 @@ fn r42_a_held_corpse_delays_no_other() {
 #[test]
 fn r42_seeded_freed_one_after_the_other() {
     catches("deadlock", || {
-        two_corpses(|lwps, second_is_free| {
+        two_dead_lwps(|lwps, second_is_free| {
             for lwp in lwps {
                 lwp.retire();
-                lwp.release();
+                lwp.put();
                 // The reaper waits until this one is gone before it takes the next.
                 while !lwp.record.is_freed() {
                     lwp.bell.wait();
@@ -745,7 +745,7 @@ fn r43_announced_from_another_stack() {
             lwp.run();
             let proof = OffStack::assert();
             proof.announce(word, GONE);
-            if lwp.remains.retire(proof).is_some() {
+            if lwp.refs.retire(proof).is_some() {
                 lwp.stack.free();
             }
         });

@@ -1,4 +1,4 @@
-//! The wall clock: the date, which somebody may set.
+//! The wall clock: the date, which can be set.
 //!
 //! Read once at boot, from the board's clock, or else from the boot argument `time=SECONDS` (since 1970), and kept by the
 //! counter from then on. A board that has neither begins on 1970-01-01 when its counter started, until it is set.
@@ -10,10 +10,10 @@ use asphodel_core::time::scale::NANOSECONDS;
 use crate::board::{self, BoardInfo};
 use crate::drivers::rtc;
 
-/// What the wall clock is ahead of the counter, in nanoseconds.
+/// The difference between the wall clock and the counter, in nanoseconds.
 static AHEAD: AtomicU64 = AtomicU64::new(0);
 
-/// Reads the date. Once, on the boot CPU, when the counter's rate is known.
+/// Reads the date. Called once, on the boot CPU, when the counter's rate is known.
 pub(crate) fn init(board: &BoardInfo) {
     let argument = board::boot_argument("time").and_then(|seconds| seconds.parse().ok());
     let seconds = argument.or_else(|| board.rtc.and_then(rtc::read).map(u64::from));
@@ -22,13 +22,13 @@ pub(crate) fn init(board: &BoardInfo) {
     }
 }
 
-/// Nanoseconds since 1970, UTC, as far as the board knows the date. Any context.
+/// Returns the nanoseconds since 1970, UTC, as far as the board knows the date. Any context.
 #[must_use]
 pub fn realtime_ns() -> u64 {
     super::now_ns().wrapping_add(AHEAD.load(Ordering::Relaxed))
 }
 
-/// Says what time it is: nanoseconds since 1970, UTC. The board's own clock is left alone. Any context.
+/// Sets the time: nanoseconds since 1970, UTC. The board's own clock is not changed. Any context.
 pub fn set_realtime(nanoseconds: u64) {
     AHEAD.store(nanoseconds.wrapping_sub(super::now_ns()), Ordering::Relaxed);
 }

@@ -4,16 +4,16 @@
 //! member. A spawner makes its child findable, then checks whether a kill of its subtree is announced or whether it has
 //! itself been killed in the meantime; if so, it kills the child. Either the walk finds the child, or the spawner sees
 //! the announcement, or, when the walk is over, the spawner sees its own pending kill, because the walk has found the
-//! spawner by then. Model: `tests/loom_cull.rs`.
+//! spawner by then. Model: `tests/loom_subtree_kill.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
 
 /// The number of subtree kills in progress in the whole system. Lock-free.
 #[derive(Debug)]
-pub struct Culls(AtomicU32);
+pub struct SubtreeKills(AtomicU32);
 
-impl Culls {
+impl SubtreeKills {
     const_unless_loom! {
         /// No kill is in progress.
         pub fn new() -> Self {
@@ -24,7 +24,7 @@ impl Culls {
     /// Begins a walk. Must be called before the first look into the table.
     pub fn begin(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
-        // Store-load order against `is_any_after_birth`: the announcement precedes the looks.
+        // Store-load order against `is_any_after_spawn`: the announcement precedes the looks.
         fence(Ordering::SeqCst);
     }
 
@@ -37,14 +37,14 @@ impl Culls {
     /// Returns whether a walk is in progress. Called by a spawner that has just made its child findable, and that
     /// checks its own pending kill afterwards.
     #[inline]
-    pub fn is_any_after_birth(&self) -> bool {
+    pub fn is_any_after_spawn(&self) -> bool {
         // The child becomes findable before the look.
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Acquire) != 0
     }
 }
 
-impl Default for Culls {
+impl Default for SubtreeKills {
     fn default() -> Self {
         Self::new()
     }
@@ -56,13 +56,13 @@ mod tests {
 
     #[test]
     fn walks_are_counted() {
-        let culls = Culls::new();
-        assert!(!culls.is_any_after_birth());
-        culls.begin();
-        culls.begin();
-        culls.end();
-        assert!(culls.is_any_after_birth());
-        culls.end();
-        assert!(!culls.is_any_after_birth());
+        let subtree_kills = SubtreeKills::new();
+        assert!(!subtree_kills.is_any_after_spawn());
+        subtree_kills.begin();
+        subtree_kills.begin();
+        subtree_kills.end();
+        assert!(subtree_kills.is_any_after_spawn());
+        subtree_kills.end();
+        assert!(!subtree_kills.is_any_after_spawn());
     }
 }

@@ -1,5 +1,5 @@
-//! Looks at LWPs from outside: what each one does, or what it waits for, and since when. What `lwps` shows and the
-//! watchdog reports.
+//! Information about LWPs: what each one does, or what it waits for, and since when. Shown by `lwps`, and reported by
+//! the watchdog.
 
 use alloc::vec::Vec;
 use asphodel_core::shim::atomic::Ordering;
@@ -11,19 +11,19 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::cpu::Cpu;
 use crate::proc::table::{PROCESSES, Process};
-use crate::sync::service::{self, Service};
+use crate::sync::service::{self, KernelSection};
 use crate::thread::{THREADS, Thread};
 
-/// What an LWP is doing, in one word.
+/// The state of an LWP, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LwpState {
     /// It runs.
     Running,
     /// It waits for its CPU.
     Ready,
-    /// It sleeps; a kill ends that.
+    /// It sleeps; a kill ends the sleep.
     Sleeping,
-    /// It sleeps; not even a kill ends that.
+    /// It sleeps; not even a kill ends the sleep.
     Uninterruptible,
 }
 
@@ -32,23 +32,23 @@ pub enum LwpState {
 pub struct LwpReport {
     /// Its number in its process.
     pub tid: u32,
-    /// What it does.
+    /// Its state.
     pub state: LwpState,
-    /// If it sleeps: for what (R47, D35).
+    /// The reason, if it sleeps (R47, D35).
     pub waits_for: Option<Reason>,
-    /// The counter's value when it began to do so. `None`: it has not run yet.
+    /// The counter's value when this state began. `None`: it has not run yet.
     pub since: Option<u64>,
     /// The CPU it runs on, or ran on last.
     pub cpu: u32,
-    /// Whether it is the master of its process's exit.
-    pub master: bool,
-    /// Whether it has been told to die.
-    pub doomed: bool,
-    /// In how many services of the kernel it is, and how many guards it holds; 0: where a kill ends it at once.
+    /// Whether it owns its process's exit.
+    pub exit_owner: bool,
+    /// Whether it has a kill pending.
+    pub kill_pending: bool,
+    /// The number of system calls it is in, plus the guards it holds; 0: a kill ends it at once.
     pub kernel_depth: u32,
 }
 
-/// What it does, as the end of a sentence about it.
+/// Prints its state, as the end of a sentence about it.
 impl fmt::Display for LwpReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.state, self.waits_for) {
@@ -59,7 +59,7 @@ impl fmt::Display for LwpReport {
                 write!(f, "runs in {place} on cpu{}", self.cpu)?;
             }
         }
-        f.write_str(match (self.master, self.doomed) {
+        f.write_str(match (self.exit_owner, self.kill_pending) {
             (true, _) => ", ends the process",
             (_, true) => ", has been told to die",
             _ => "",
@@ -67,10 +67,10 @@ impl fmt::Display for LwpReport {
     }
 }
 
-/// The LWPs of the process `pid` that have not left, oldest first, those that have been told to die last. Empty if there
-/// is no such process, or it is a zombie. Thread context; allocates.
+/// Returns the LWPs of the process `pid` that have not left, oldest first, those with a kill pending last. Empty if
+/// there is no such process, or it is a zombie. Thread context; allocates.
 pub fn lwps(pid: Pid) -> Vec<LwpReport> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     PROCESSES.find(pid).map_or(Vec::new(), |process| lwp_reports(&process))
 }
 
@@ -78,12 +78,13 @@ pub fn lwps(pid: Pid) -> Vec<LwpReport> {
 pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
     let mut reports = Vec::new();
     loop {
-        // Room first: nothing is allocated with the lock held. Those that come meanwhile need another round.
+        // Memory is reserved first, because nothing may be allocated with the lock held. LWPs that are added meanwhile
+        // need another round.
         reports.reserve(process.gate.view().present as usize + 1);
-        let crew = process.crew.lock();
-        let all = crew.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
+        let lwps = process.lwps.lock();
+        let all = lwps.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
         reports.extend(all.take(reports.capacity()));
-        drop(crew);
+        drop(lwps);
         if reports.len() < reports.capacity() {
             return reports;
         }
@@ -93,12 +94,12 @@ pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
 
 /// As [`lwps`], but no more than `N` of them; and how many there are. Thread context; never blocks.
 pub(super) fn first_lwp_reports<const N: usize>(process: &Process) -> (heapless::Vec<LwpReport, N>, usize) {
-    let crew = process.crew.lock();
-    let all = crew.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
-    (all.take(N).collect(), crew.iter(&THREADS).count())
+    let lwps = process.lwps.lock();
+    let all = lwps.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
+    (all.take(N).collect(), lwps.iter(&THREADS).count())
 }
 
-/// A look at one LWP. Under its crew's lock, so that it cannot be gone; what it does may change meanwhile.
+/// Reads one LWP. Called under its LWP list's lock, so that it cannot be gone; its state may change meanwhile.
 fn lwp_report(thread: &Thread) -> LwpReport {
     let cpu = thread.cpu.get();
     let runs_on = Cpu::get(cpu).filter(|cpu| cpu.current.is(thread.index));
@@ -111,13 +112,13 @@ fn lwp_report(thread: &Thread) -> LwpReport {
     let asleep = matches!(state, LwpState::Sleeping | LwpState::Uninterruptible);
     let since = runs_on.map_or(thread.left_at.get(), |cpu| cpu.switched_at.get());
     LwpReport {
-        tid: thread.lwp.member.tid(),
+        tid: thread.lwp.list_entry.tid(),
         state,
         waits_for: asleep.then(|| thread.waits_for.get()),
         since: Some(since).filter(|since| *since != 0),
         cpu,
-        master: thread.lwp.master.load(Ordering::Relaxed),
-        doomed: service::is_doomed(thread),
+        exit_owner: thread.lwp.exit_owner.load(Ordering::Relaxed),
+        kill_pending: service::is_kill_pending(thread),
         kernel_depth: service::depth_of(thread),
     }
 }

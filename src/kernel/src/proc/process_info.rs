@@ -1,4 +1,4 @@
-//! Looks at processes from outside: what `ps` shows, and the counts that a leak check compares.
+//! Information about processes: what `ps` shows, and the counts that a leak check compares.
 
 use alloc::vec::Vec;
 use asphodel_core::id::Pid;
@@ -10,19 +10,19 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::counter;
 use crate::mem;
-use crate::proc::figures::running_ticks;
+use crate::proc::stats::running_ticks;
 use crate::proc::table::{PROCESSES, Process};
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 use crate::thread::{THREADS, Thread, stack};
 
-/// What a process is doing, in one word.
+/// The state of a process, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// An LWP runs or could run.
     Running,
     /// All LWPs sleep.
     Sleeping,
-    /// A master has been elected.
+    /// An exit owner has been elected.
     Exiting,
     /// It waits to be reaped.
     Zombie,
@@ -37,15 +37,15 @@ pub struct ProcessReport {
     pub parent: Pid,
     /// Its group.
     pub group: Pid,
-    /// What it does.
+    /// Its state.
     pub state: State,
     /// LWPs that have not left.
     pub lwps: u32,
-    /// How many of them sleep.
+    /// The number of them that sleep.
     pub sleeping: u32,
     /// The CPU one of its LWPs ran on last.
     pub cpu: u32,
-    /// What it has used so far, living LWPs included; and the most memory it had.
+    /// Its usage so far, living LWPs included; and its peak of memory.
     pub usage: Usage,
     /// Counter ticks since it was started.
     pub age_ticks: u64,
@@ -57,17 +57,18 @@ pub struct ProcessReport {
     pub tenant: Pid,
     /// Its program's name.
     pub name: &'static str,
-    /// While it is exiting: the number of an LWP it waits for that sleeps so that a kill does not end it, and for what
-    /// that one waits (T34, R47).
+    /// While it is exiting: the number of an LWP that it waits for and whose sleep a kill does not end, and the reason
+    /// of that sleep (T34, R47).
     pub waits_for: Option<(u32, Reason)>,
 }
 
-/// All processes, in the order of their slots; not those that have been reaped and whose records are kept because
-/// their pid still names a group. Not a snapshot. Thread context; allocates.
+/// Returns all processes, in the order of their slots, without those that have been reaped and whose records are kept
+/// because their pid still names a group. Not a snapshot. Thread context; allocates.
 pub fn processes() -> Vec<ProcessReport> {
     let mut reports = Vec::new();
     loop {
-        // Room first, outside of the service: it is the caller's own memory, and no hold is lost if there is none.
+        // Memory is reserved first, outside of the section, because it is the caller's own, and no reference is lost if
+        // there is none.
         reports.reserve(2 * reports.capacity() + 16);
         if list(&mut reports) {
             return reports;
@@ -75,9 +76,9 @@ pub fn processes() -> Vec<ProcessReport> {
     }
 }
 
-/// Lists all processes in `reports`; `false`: there is too little room.
+/// Lists all processes in `reports`. Returns `false` if there is too little room.
 fn list(reports: &mut Vec<ProcessReport>) -> bool {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     reports.clear();
     for process in PROCESSES.all().filter(|process| !process.gate.view().claimed) {
         if reports.len() == reports.capacity() {
@@ -88,9 +89,9 @@ fn list(reports: &mut Vec<ProcessReport>) -> bool {
     true
 }
 
-/// One process, zombies included. Thread context.
+/// Returns one process, zombies included. Thread context.
 pub fn process(pid: Pid) -> Option<ProcessReport> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     PROCESSES.find(pid).map(|process| report(&process))
 }
 
@@ -99,8 +100,8 @@ fn report(process: &Process) -> ProcessReport {
     let mut usage = process.usage.read();
     let (mut runnable, mut sleeping, mut cpu, mut waits_for) = (false, 0, 0, None);
     let name = {
-        let crew = process.crew.lock();
-        for index in crew.iter(&THREADS) {
+        let lwps = process.lwps.lock();
+        for index in lwps.iter(&THREADS) {
             let thread = THREADS.get(index);
             usage = usage.plus(thread.usage.read());
             usage.cpu_ticks += running_ticks(thread);
@@ -108,10 +109,10 @@ fn report(process: &Process) -> ProcessReport {
             sleeping += u32::from(thread.park.sleeping().is_some());
             cpu = thread.cpu.get();
             let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
-                && !thread.lwp.master.load(Ordering::Relaxed);
-            waits_for = waits_for.or(stuck.then(|| (thread.lwp.member.tid(), thread.waits_for.get())));
+                && !thread.lwp.exit_owner.load(Ordering::Relaxed);
+            waits_for = waits_for.or(stuck.then(|| (thread.lwp.list_entry.tid(), thread.waits_for.get())));
         }
-        process.name(&crew)
+        process.name(&lwps)
     };
     let state = match () {
         () if view.zombie => State::Zombie,
@@ -119,11 +120,11 @@ fn report(process: &Process) -> ProcessReport {
         () if runnable => State::Running,
         () => State::Sleeping,
     };
-    let parent = PROCESSES.hold_slot(process.kin.parent()).map_or(Pid::NONE, |parent| parent.pid());
+    let parent = PROCESSES.find_slot(process.family.parent()).map_or(Pid::NONE, |parent| parent.pid());
     ProcessReport {
         pid: process.pid(),
         parent,
-        group: process.kin.group(),
+        group: process.family.group(),
         state,
         lwps: view.live,
         sleeping,
@@ -138,25 +139,25 @@ fn report(process: &Process) -> ProcessReport {
     }
 }
 
-/// The founder of the tenant that `process` is in, whose record it keeps.
+/// Returns the founder of the tenant that `process` is in, whose record it keeps.
 fn tenant_of(process: &Process) -> Option<&'static Process> {
     let tenant = process.tenant.get();
     (tenant != NOBODY).then(|| PROCESSES.get(tenant))
 }
 
-/// What a tenant may have, and what it has.
+/// The limits and the usage of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantReport {
     /// Its limits.
     pub quota: Quota,
-    /// What it is charged with.
+    /// Its usage.
     pub used: Quota,
 }
 
-/// The innermost tenant that the process `pid` is in. Not a snapshot. Thread context; never blocks.
+/// Returns the innermost tenant that the process `pid` is in. Not a snapshot. Thread context; never blocks.
 #[must_use]
 pub fn tenant(pid: Pid) -> Option<TenantReport> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     let process = PROCESSES.find(pid)?;
     let ledger = &tenant_of(&process)?.ledger;
     let used = Quota {
@@ -167,7 +168,7 @@ pub fn tenant(pid: Pid) -> Option<TenantReport> {
     Some(TenantReport { quota: ledger.quota(), used })
 }
 
-/// Counts of everything that must come back when processes end. Two of them, taken with nothing going on, are equal
+/// Counts of everything that must be freed when processes end. Two of them, taken with nothing else running, are equal
 /// unless something leaked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Census {
@@ -183,9 +184,9 @@ pub struct Census {
     pub arenas: u64,
 }
 
-/// Counts now. Thread context.
+/// Returns the counts now. Thread context.
 pub fn census() -> Census {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     Census {
         processes: PROCESSES.all().count() as u64,
         threads: Thread::in_use(),

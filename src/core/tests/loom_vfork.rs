@@ -1,30 +1,30 @@
 //! R23, vfork: the spawner continues when the child has stopped using the memory they share, neither before nor never;
-//! on the real `Loan`.
+//! on the real `VforkWait`.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R23 the flag | `r23_the_spawner_waits_for_the_memory` | the flag is cleared before the last use |
 //! | R23 the wake-up | `r23_the_spawner_waits_for_the_memory` | woken before the flag is cleared |
-//! | R23 the circle | `r23_the_spawner_waits_for_the_memory` | the child waits for the spawner's hold before it gives back |
+//! | R23 the circle | `r23_the_spawner_waits_for_the_memory` | the child waits for the spawner's reference before it gives back |
 #![cfg(loom)]
 
 mod models;
 
 use std::sync::Arc;
 
-use asphodel_core::proc::loan::Loan;
-use asphodel_core::thread::remains::Remains;
+use asphodel_core::proc::vfork::VforkWait;
+use asphodel_core::thread::refs::RecordRefs;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use models::{Bell, catches, check};
 
 struct Child {
-    loan: Loan,
+    vfork_wait: VforkWait,
     memory: UnsafeCell<u32>,
     /// The spawner sleeps here.
-    lender: Bell,
+    vfork_queue: Bell,
     /// The child's record, to which the spawner has a reference.
-    record: Remains,
+    record: RecordRefs,
     released: Bell,
 }
 
@@ -35,12 +35,12 @@ impl Child {
     }
 
     /// The spawner's wait, and its accesses afterwards.
-    fn lend(&self) {
-        while self.loan.is_lent() {
-            self.lender.wait();
+    fn wait_for_child(&self) {
+        while self.vfork_wait.in_progress() {
+            self.vfork_queue.wait();
         }
         self.use_memory();
-        if self.record.release().is_some() {
+        if self.record.put().is_some() {
             panic!("the child holds its own record");
         }
         self.released.ring();
@@ -49,18 +49,18 @@ impl Child {
 
 fn life(child_body: fn(&Child)) {
     let child = Arc::new(Child {
-        loan: Loan::new(),
+        vfork_wait: VforkWait::new(),
         memory: UnsafeCell::new(0),
-        lender: Bell::new(),
-        record: Remains::new(),
+        vfork_queue: Bell::new(),
+        record: RecordRefs::new(),
         released: Bell::new(),
     });
-    child.loan.set(true);
-    assert!(child.record.try_hold());
+    child.vfork_wait.set(true);
+    assert!(child.record.try_get());
     let spawner = child.clone();
-    let lender = thread::spawn(move || spawner.lend());
+    let vfork_queue = thread::spawn(move || spawner.wait_for_child());
     child_body(&child);
-    lender.join().expect("the spawner goes on");
+    vfork_queue.join().expect("the spawner goes on");
 }
 
 /// T78, T79.
@@ -69,8 +69,8 @@ fn r23_the_spawner_waits_for_the_memory() {
     check(3, || {
         life(|child| {
             child.use_memory();
-            if child.loan.give_back() {
-                child.lender.ring();
+            if child.vfork_wait.done() {
+                child.vfork_queue.ring();
             }
         });
     });
@@ -80,10 +80,10 @@ fn r23_the_spawner_waits_for_the_memory() {
 fn r23_seeded_flag_cleared_before_the_last_use() {
     catches("Causality violation", || {
         life(|child| {
-            let wake = child.loan.give_back();
+            let wake = child.vfork_wait.done();
             child.use_memory();
             if wake {
-                child.lender.ring();
+                child.vfork_queue.ring();
             }
         });
     });
@@ -94,20 +94,20 @@ fn r23_seeded_woken_before_the_flag() {
     catches("deadlock", || {
         life(|child| {
             child.use_memory();
-            child.lender.ring();
-            let _ = child.loan.give_back();
+            child.vfork_queue.ring();
+            let _ = child.vfork_wait.done();
         });
     });
 }
 
 #[test]
-fn r23_seeded_waits_for_the_spawners_hold() {
+fn r23_seeded_waits_for_the_spawners_reference() {
     catches("deadlock", || {
         life(|child| {
             child.use_memory();
             child.released.wait();
-            if child.loan.give_back() {
-                child.lender.ring();
+            if child.vfork_wait.done() {
+                child.vfork_queue.ring();
             }
         });
     });

@@ -1,10 +1,11 @@
-//! Doom: how an LWP with a kill pending notices it, wherever it is.
+//! The kill flag: how an LWP with a kill pending notices it, wherever it is.
 //!
 //! It sleeps, is about to sleep, waits for a CPU, or computes without ever calling the kernel. The killer sets the flag
-//! ([`Doom::set`]), then ends the sleep if a kill may end it, then checks whether some CPU runs the LWP and interrupts
-//! that CPU: [`doom`] and [`Running::is`], in this order. A CPU publishes which thread it runs ([`Running::switch_to`])
-//! before that thread can test its flag. So either the killer sees the LWP on the CPU, or the LWP sees its flag at the
-//! kill point after the switch (R46). Models: `tests/loom_doom.rs`, `tests/loom_wait.rs` (R8).
+//! ([`KillFlag::set`]), then ends the sleep if a kill may end it, then checks whether some CPU runs the LWP and
+//! interrupts that CPU: [`post_kill`] and [`Running::is`], in this order. A CPU publishes which thread it runs
+//! ([`Running::switch_to`]) before that thread can test its flag. So either the killer sees the LWP on the CPU, or the
+//! LWP sees its flag at the kill point after the switch (R46). Models: `tests/loom_kill_flag.rs`, `tests/loom_wait.rs`
+//! (R8).
 
 use crate::shim::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
@@ -12,9 +13,9 @@ use crate::thread::park::{Park, Unpark};
 
 /// Whether one LWP has a kill pending.
 #[derive(Debug)]
-pub struct Doom(AtomicBool);
+pub struct KillFlag(AtomicBool);
 
-impl Doom {
+impl KillFlag {
     const_unless_loom! {
         /// The flag of an LWP without a kill pending.
         pub fn new() -> Self {
@@ -43,7 +44,7 @@ impl Doom {
     }
 }
 
-impl Default for Doom {
+impl Default for KillFlag {
     fn default() -> Self {
         Self::new()
     }
@@ -52,8 +53,8 @@ impl Default for Doom {
 /// Kills an LWP: sets the flag, then ends the sleep (R8). With [`Unpark::Nothing`] it may be running: the caller checks
 /// [`Running::is`] and interrupts that CPU.
 #[inline]
-pub fn doom(doom: &Doom, park: &Park) -> Unpark {
-    doom.set();
+pub fn post_kill(flag: &KillFlag, park: &Park) -> Unpark {
+    flag.set();
     // Its fence orders the flag before the look at the sleep, and before the caller's look at the CPU.
     park.unpark_killable()
 }
@@ -81,7 +82,7 @@ impl Running {
     #[inline(always)]
     pub fn switch_to(&self, thread: u32) {
         self.0.store(thread, Ordering::Relaxed);
-        // Store-load order against `doom`, then `is`: pairs with the fence in `Park::unpark_killable`.
+        // Store-load order against `post_kill`, then `is`: pairs with the fence in `Park::unpark_killable`.
         fence(Ordering::SeqCst);
     }
 
@@ -91,8 +92,8 @@ impl Running {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the CPU runs `thread`. Called by a killer after [`doom`]: if not, the thread will see its flag
-    /// by itself.
+    /// Returns whether the CPU runs `thread`. Called by a killer after [`post_kill`]: if not, the thread will see its
+    /// flag by itself.
     #[inline]
     pub fn is(&self, thread: u32) -> bool {
         self.get() == thread
@@ -106,16 +107,16 @@ mod tests {
 
     /// T33, T35: a sleeper is woken, a running thread is left to its CPU's interrupt.
     #[test]
-    fn the_doomed_are_found_asleep_or_running() {
-        let (flag, park, cpu) = (Doom::new(), Park::new(), Running::new(0));
+    fn the_killed_are_found_asleep_or_running() {
+        let (flag, park, cpu) = (KillFlag::new(), Park::new(), Running::new(0));
         cpu.switch_to(7);
         assert!(!flag.is_set());
-        assert_eq!(doom(&flag, &park), Unpark::Nothing);
+        assert_eq!(post_kill(&flag, &park), Unpark::Nothing);
         assert!(flag.is_set() && cpu.is(7) && !cpu.is(8));
         flag.clear();
         park.prepare(Sleep::Killable);
         assert!(park.commit());
-        assert_eq!(doom(&flag, &park), Unpark::Enqueue);
+        assert_eq!(post_kill(&flag, &park), Unpark::Enqueue);
         assert!(flag.is_set());
     }
 }

@@ -1,12 +1,12 @@
-//! A CPU can be parked: it takes no more work, gives away what it has, and leaves no corpse behind. T197.
+//! A CPU can be deactivated: it takes no more work, gives away what it has, and leaves no dead LWP behind. T197.
 //! race: yes
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    CpuMask, Errno, LwpAttributes, Semaphore, cpu_index, cpu_park, cpu_reports, cpu_unpark, exit, lwp_spawn,
-    set_affinity, sleep, yield_now,
+    CpuMask, Errno, LwpAttributes, Semaphore, cpu_activate, cpu_deactivate, cpu_index, cpu_reports, exit,
+    lwp_spawn, set_affinity, sleep, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, cpus, dawdle, eventually, on_cpu, race_rounds, skip, sleep_for_ever,
@@ -15,7 +15,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// The CPU that is parked here.
+/// The CPU that is deactivated here.
 fn victim() -> u32 {
     if cpus() < 2 {
         skip("needs two CPUs");
@@ -24,23 +24,23 @@ fn victim() -> u32 {
 }
 
 fn runs_nobody(cpu: u32) -> bool {
-    cpu_reports().iter().any(|report| report.index == cpu && report.parked && report.runs.is_none())
+    cpu_reports().iter().any(|report| report.index == cpu && report.inactive && report.runs.is_none())
 }
 
 test!(
-    /// What cannot be parked, or is not parked, is refused; the last CPU stays open.
+    /// What cannot be deactivated, or activated, is refused; the last CPU stays open.
     bad_requests,
     {
-        assert_eq!(cpu_park(63), Err(Errno::EINVAL));
-        assert_eq!(cpu_unpark(63), Err(Errno::EINVAL));
-        assert_eq!(cpu_unpark(0), Err(Errno::EINVAL));
+        assert_eq!(cpu_deactivate(63), Err(Errno::EINVAL));
+        assert_eq!(cpu_activate(63), Err(Errno::EINVAL));
+        assert_eq!(cpu_activate(0), Err(Errno::EINVAL));
         for cpu in 1..cpus() {
-            assert_eq!(cpu_park(cpu), Ok(()));
-            assert_eq!(cpu_park(cpu), Err(Errno::EALREADY));
+            assert_eq!(cpu_deactivate(cpu), Ok(()));
+            assert_eq!(cpu_deactivate(cpu), Err(Errno::EALREADY));
         }
-        assert_eq!(cpu_park(0), Err(Errno::EBUSY));
+        assert_eq!(cpu_deactivate(0), Err(Errno::EBUSY));
         for cpu in 1..cpus() {
-            assert_eq!(cpu_unpark(cpu), Ok(()));
+            assert_eq!(cpu_activate(cpu), Ok(()));
         }
     }
 );
@@ -70,7 +70,7 @@ test!(
                 }
                 eventually("all are there", || ARRIVED.load(Ordering::Acquire) == 4);
                 let _ = sleep(5_000_000);
-                assert_eq!(cpu_park(victim), Ok(()));
+                assert_eq!(cpu_deactivate(victim), Ok(()));
                 eventually("the CPU runs nobody", || runs_nobody(victim));
                 for _ in 0..4 {
                     GO.post();
@@ -82,7 +82,7 @@ test!(
                 }
                 assert_eq!(set_affinity(CpuMask::one(victim)), Err(Errno::EINVAL));
                 assert_eq!(lwp_spawn(sleep_for_ever, 0, &on_cpu(victim)).err(), Some(Errno::EINVAL));
-                assert_eq!(cpu_unpark(victim), Ok(()));
+                assert_eq!(cpu_activate(victim), Ok(()));
                 assert_eq!(STRAYS.load(Ordering::Relaxed), 0);
                 exit(3)
             },
@@ -111,18 +111,18 @@ test!(
             victim as usize,
             &on_cpu(victim),
         );
-        assert_eq!(cpu_park(victim), Ok(()));
+        assert_eq!(cpu_deactivate(victim), Ok(()));
         let before = COUNT.load(Ordering::Acquire);
         eventually("it goes on", || COUNT.load(Ordering::Acquire) > before + 3);
         STOP.store(true, Ordering::Release);
         assert_eq!(lwp.expect("an LWP can be made").join(), Ok(Some(0)));
-        assert_eq!(cpu_unpark(victim), Ok(()));
+        assert_eq!(cpu_activate(victim), Ok(()));
     }
 );
 
 test!(
-    /// T197: LWPs and processes die on a CPU at the very moment when it is parked: all are disposed of, nobody hangs,
-    /// and it can be used again.
+    /// T197: LWPs and processes die on a CPU at the very moment when it is deactivated: all are disposed of, nobody
+    /// hangs, and it can be used again.
     t197_deaths_on_a_cpu_that_parks,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -130,12 +130,12 @@ test!(
         fn dies_there(arguments: &asphodel::api::Arguments<'_>) -> i32 {
             let (cpu, loops) = (arguments.number() as u32 & 63, arguments.number() >> 6);
             for _ in 0..3 {
-                // The CPU may be parked already.
+                // The CPU may be inactive already.
                 let _refused = lwp_spawn(spin_for_ever, 0, &on_cpu(cpu));
             }
             if set_affinity(CpuMask::one(cpu)).is_ok() {
                 dawdle(loops);
-                let _parked_meanwhile = set_affinity(CpuMask::ALL);
+                let _inactive_meanwhile = set_affinity(CpuMask::ALL);
             }
             exit(5)
         }
@@ -144,11 +144,11 @@ test!(
             let other = ((number / 3) & !63) | victim as usize;
             let pids = [number, other].map(|number| spawn_child(dies_there, number));
             dawdle(round as usize * 89 % 4_000);
-            assert_eq!(cpu_park(victim), Ok(()));
+            assert_eq!(cpu_deactivate(victim), Ok(()));
             for pid in pids {
                 assert_exited(wait_exit(pid).status, 5);
             }
-            assert_eq!(cpu_unpark(victim), Ok(()));
+            assert_eq!(cpu_activate(victim), Ok(()));
         }
     }
 );

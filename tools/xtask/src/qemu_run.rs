@@ -131,7 +131,7 @@ pub(crate) enum End {
     /// The guest powered off, or restarted its machine, with this status.
     PoweredOff(u8),
     /// The emulator ended without the guest having said so.
-    Vanished,
+    EndedEarly,
     /// The deadline passed.
     TimedOut,
     /// The system panicked and did not power off.
@@ -181,18 +181,18 @@ pub(crate) fn watch(
     let pieces = read_in_background(output);
     let complaints = read_in_background(errors);
 
-    let heard = listen(&pieces, &[], &mut || time.elapsed(), deadline, GRACE, on_line);
-    emulator.end_within(if heard.timed_out { Duration::ZERO } else { GRACE });
+    let received = listen(&pieces, &[], &mut || time.elapsed(), deadline, GRACE, on_line);
+    emulator.end_within(if received.timed_out { Duration::ZERO } else { GRACE });
     drop(emulator);
 
     let complaints: Vec<u8> = complaints.iter().flatten().collect();
     let complaints = String::from_utf8_lossy(&complaints).into_owned();
-    Ok(Ran { lines: heard.lines, end: heard.end, took: started.elapsed(), complaints })
+    Ok(Ran { lines: received.lines, end: received.end, took: started.elapsed(), complaints })
 }
 
-/// What was heard of a guest.
+/// What was received from a guest.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     /// All that it said.
     pub(crate) lines: Vec<String>,
     /// How it ended.
@@ -210,7 +210,7 @@ pub(crate) fn listen(
     mut limit: Option<Duration>,
     grace: Duration,
     on_line: &mut dyn FnMut(&str),
-) -> Heard {
+) -> Received {
     let mut watched = Watched { lines: Lines::default(), said: Vec::new(), bytes: 0, end: None };
     let mut timed_out = false;
     let mut next = Ok(first.to_vec());
@@ -244,8 +244,8 @@ pub(crate) fn listen(
         next = pieces.recv_timeout(next_look.saturating_duration_since(Instant::now()));
     }
     watched.said.extend(std::mem::take(&mut watched.lines).rest());
-    let end = watched.end.unwrap_or(if timed_out { End::TimedOut } else { End::Vanished });
-    Heard { lines: watched.said, end, timed_out }
+    let end = watched.end.unwrap_or(if timed_out { End::TimedOut } else { End::EndedEarly });
+    Received { lines: watched.said, end, timed_out }
 }
 
 /// What was seen of a guest so far.

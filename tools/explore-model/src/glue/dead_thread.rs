@@ -3,7 +3,7 @@
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
 use asphodel_core::proc::usage::Usage;
-use asphodel_core::thread::remains::{FreeStack, OffStack};
+use asphodel_core::thread::refs::{FreeStack, OffStack};
 
 use super::table::{self, For};
 use super::{adopt, handle, wait_queue};
@@ -14,8 +14,8 @@ use crate::world::queue::QueueId;
 use crate::world::thread::{Place, Thread};
 use crate::world::{World, add};
 
-/// Buries `thread`.
-pub(crate) async fn bury(w: &World, index: u32) {
+/// Finishes the dead `thread`.
+pub(crate) async fn finish_dead_thread(w: &World, index: u32) {
     let thread = w.thread(index);
     let process = w.process(thread.process.get());
     w.counts.lwps.set(w.counts.lwps.get() + 1);
@@ -25,37 +25,37 @@ pub(crate) async fn bury(w: &World, index: u32) {
     if !w.has(Bug::WordBeforeSwitch) {
         announce(w, thread).await;
     }
-    w.at(What::KeepCorpse, index).await;
-    let kept = process.gate.is_ending_lwps() && !thread.master.get();
+    w.at(What::KeepDeadLwp, index).await;
+    let kept = process.gate.is_ending_lwps() && !thread.exit_owner.get();
     if kept {
-        keep_corpse(w, process, thread).await;
-        if !w.has(Bug::WakerWithoutHold) {
-            table::hold(w, process, For::Look).await;
+        keep_dead_lwp(w, process, thread).await;
+        if !w.has(Bug::WakerWithoutRef) {
+            table::get_ref(w, process, For::Look).await;
         }
     }
     if kept {
         retire_pinned(w, thread, OffStack::assert()).await;
-    } else if !w.has(Bug::StackFreedByLeaver) || thread.master.get() {
+    } else if !w.has(Bug::StackFreedByLeaver) || thread.exit_owner.get() {
         retire(w, thread, OffStack::assert()).await;
     }
     wake_joiners(w, thread).await;
-    if thread.master.get() {
+    if thread.exit_owner.get() {
         handle::revoke(w, thread).await;
     }
-    if w.has(Bug::ProcessHoldFirst) && !kept {
+    if w.has(Bug::ProcessRefFirst) && !kept {
         thread.seen.disowned.set(true);
-        table::release(w, process, For::Record).await;
+        table::put(w, process, For::Record).await;
     }
-    if !w.has(Bug::ZombieBeforeSwitch) || !thread.master.get() {
+    if !w.has(Bug::ZombieBeforeSwitch) || !thread.exit_owner.get() {
         off_cpu(w, process, thread).await;
     }
     if w.has(Bug::FoldedLate) {
         fold(w, process, thread).await;
     }
     if !kept {
-        release(w, thread).await;
-    } else if !w.has(Bug::WakerWithoutHold) {
-        table::release(w, process, For::Look).await;
+        put_thread(w, thread).await;
+    } else if !w.has(Bug::WakerWithoutRef) {
+        table::put(w, process, For::Look).await;
     }
 }
 
@@ -79,17 +79,19 @@ pub(crate) async fn off_cpu(w: &World, process: &Process, thread: &Thread) {
     match process.gate.off_cpu() {
         OffCpu::Nothing => {}
         OffCpu::WakeLast => {
-            let due = &process.alone.due;
+            let due = &process.siblings_gone.due;
             due.set(due.get() + 1);
-            wait_queue::wake_all(w, QueueId::Alone(process.slot)).await;
+            wait_queue::wake_all(w, QueueId::SiblingsGone(process.slot)).await;
             w.expect(process.pid() == pid && process.seen.in_use.get(), "I5", || {
-                format!("the master of {pid} is woken in a record that is another's")
+                format!("the exit owner of {pid} is woken in a record that is another's")
             });
             due.set(due.get().saturating_sub(1));
         }
         OffCpu::Publish => {
             w.counts.lives.set(w.counts.lives.get() + 1);
-            w.expect(thread.seen.off_cpu.get(), "I2", || format!("{pid} is a zombie, and its master runs"));
+            w.expect(thread.seen.off_cpu.get(), "I2", || {
+                format!("{pid} is a zombie, and its exit owner runs")
+            });
             adopt::publish(w, process).await;
         }
     }
@@ -107,28 +109,28 @@ pub(crate) async fn announce(w: &World, thread: &Thread) {
     }
 }
 
-/// Puts a corpse whose stack must wait on its process's list, which takes over the LWP's own pin and hold.
-async fn keep_corpse(w: &World, process: &Process, thread: &Thread) {
-    w.at(What::KeepCorpse, thread.index).await;
-    thread.next_corpse.set(process.corpses.replace(thread.index));
+/// Puts a dead LWP whose stack must wait on its process's list, which takes over the LWP's own pin and reference.
+async fn keep_dead_lwp(w: &World, process: &Process, thread: &Thread) {
+    w.at(What::KeepDeadLwp, thread.index).await;
+    thread.next_dead_lwp.set(process.dead_lwps.replace(thread.index));
 }
 
 /// Frees all LWPs on the list: the caller is the only LWP left.
-pub(crate) async fn free_corpses(w: &World, process: &Process) {
-    w.at(What::FreeCorpses, process.slot).await;
-    let mut next = process.corpses.replace(NIL);
+pub(crate) async fn free_dead_lwps(w: &World, process: &Process) {
+    w.at(What::FreeDeadLwps, process.slot).await;
+    let mut next = process.dead_lwps.replace(NIL);
     while next != NIL {
         let thread = w.thread(next);
-        next = thread.next_corpse.get();
-        unpin(w, thread).await;
-        release(w, thread).await;
+        next = thread.next_dead_lwp.get();
+        unpin_stack(w, thread).await;
+        put_thread(w, thread).await;
     }
 }
 
 /// Wakes LWPs that wait in a join. Without a lock if nobody can.
 async fn wake_joiners(w: &World, thread: &Thread) {
     w.at(What::Retire, thread.index).await;
-    if thread.remains.counts().0 > 1 {
+    if thread.refs.counts().0 > 1 {
         wait_queue::wake_all(w, QueueId::Joiners(thread.index)).await;
     }
     thread.joiners.due.set(0);
@@ -139,7 +141,7 @@ pub(crate) async fn retire(w: &World, thread: &Thread, proof: OffStack) {
     w.at(What::Retire, thread.index).await;
     thread.joiners.due.set(1);
     thread.seen.pins.set(thread.seen.pins.get() - 1);
-    let duty = thread.remains.retire(proof);
+    let duty = thread.refs.retire(proof);
     if let Some(duty) = duty {
         free_stack(w, thread, duty);
     }
@@ -149,15 +151,15 @@ pub(crate) async fn retire(w: &World, thread: &Thread, proof: OffStack) {
 async fn retire_pinned(w: &World, thread: &Thread, proof: OffStack) {
     w.at(What::Retire, thread.index).await;
     thread.joiners.due.set(1);
-    thread.remains.retire_pinned(proof);
+    thread.refs.retire_pinned(proof);
 }
 
 /// Gives a pin on a stack back.
-pub(crate) async fn unpin(w: &World, thread: &Thread) {
+pub(crate) async fn unpin_stack(w: &World, thread: &Thread) {
     w.at(What::Unpin, thread.index).await;
     let counted = add(&thread.seen.pins, -1);
     w.expect(counted, "I12", || format!("a pin on thread {} was given back twice", thread.index));
-    if let Some(duty) = thread.remains.unpin() {
+    if let Some(duty) = thread.refs.unpin() {
         free_stack(w, thread, duty);
     }
 }
@@ -179,16 +181,16 @@ fn free_stack(w: &World, thread: &Thread, _duty: FreeStack) {
     w.stacks.give(thread.stack.get());
 }
 
-/// Gives a hold on a thread's record back.
-pub(crate) async fn release(w: &World, thread: &Thread) {
-    w.at(What::ReleaseLwp, thread.index).await;
-    let counted = add(&thread.seen.holds, -1);
-    w.expect(counted, "I12", || format!("a hold on thread {} was given back twice", thread.index));
-    let Some(_duty) = thread.remains.release() else { return };
+/// Gives a reference to a thread's record back.
+pub(crate) async fn put_thread(w: &World, thread: &Thread) {
+    w.at(What::PutThread, thread.index).await;
+    let counted = add(&thread.seen.refs, -1);
+    w.expect(counted, "I12", || format!("a reference to thread {} was given back twice", thread.index));
+    let Some(_duty) = thread.refs.put() else { return };
     let process = w.process(thread.process.get());
     free_record(w, thread);
     if !thread.seen.disowned.get() {
-        table::release(w, process, For::Record).await;
+        table::put(w, process, For::Record).await;
     }
 }
 
@@ -203,8 +205,8 @@ fn free_record(w: &World, thread: &Thread) {
     let place = seen.place.get();
     let gone = place == Place::Nowhere || (place == Place::InHand && !seen.off_cpu.get());
     w.expect(gone, "I4", || format!("thread {index} is freed where it is {place:?}"));
-    w.expect(seen.holds.get() == 0 && seen.pins.get() == 0, "I4", || {
-        format!("thread {index} is freed with {} holds, {} pins", seen.holds.get(), seen.pins.get())
+    w.expect(seen.refs.get() == 0 && seen.pins.get() == 0, "I4", || {
+        format!("thread {index} is freed with {} references, {} pins", seen.refs.get(), seen.pins.get())
     });
     let listed = thread.is_waiting() || thread.is_queued() || thread.timer.is_armed();
     w.expect(!listed, "I4", || format!("thread {index} is freed in a wait queue, run queue or timer queue"));

@@ -9,7 +9,7 @@ use crate::board;
 use crate::cpu::{Cpu, mask};
 use crate::mem::{arena, heap};
 use crate::proc::table::PROCESSES;
-use crate::sync::service::Service;
+use crate::sync::service::KernelSection;
 use crate::thread::{THREADS, Thread, lazy, stack};
 
 /// One CPU, as `cpus` shows it.
@@ -20,7 +20,7 @@ pub struct CpuReport {
     /// Whether it takes part. If not, all figures are zero.
     pub online: bool,
     /// Whether it takes no more work.
-    pub parked: bool,
+    pub inactive: bool,
     /// Context switches.
     pub switches: u64,
     /// Interrupts taken, messages included.
@@ -59,7 +59,7 @@ pub struct MemoryReport {
 /// Every CPU of the board, those that did not come up included. Not a snapshot. Thread context; allocates.
 #[must_use]
 pub fn cpu_reports() -> Vec<CpuReport> {
-    let _service = Service::enter();
+    let _section = KernelSection::enter();
     (0..board::info().cpus.len() as u32).map(cpu_report).collect()
 }
 
@@ -67,7 +67,7 @@ fn cpu_report(index: u32) -> CpuReport {
     let nothing = CpuReport {
         index,
         online: false,
-        parked: false,
+        inactive: false,
         switches: 0,
         interrupts: 0,
         messages: 0,
@@ -79,7 +79,7 @@ fn cpu_report(index: u32) -> CpuReport {
     let idle = THREADS.get(cpu.idle.get());
     CpuReport {
         online: true,
-        parked: cpu.parked.get() != 0,
+        inactive: cpu.inactive.get() != 0,
         switches: cpu.statistics.switches.get(),
         interrupts: cpu.statistics.interrupts.get(),
         messages: cpu.statistics.messages.get(),
@@ -100,9 +100,9 @@ pub(super) fn running_ticks(thread: &Thread) -> u64 {
 /// Whose LWP runs on `cpu`, if one does.
 fn running_process(cpu: &Cpu) -> Option<(Pid, &'static str)> {
     let slot = THREADS.get(cpu.current.get()).lwp.process.get();
-    let pid = PROCESSES.hold_slot(slot).filter(|_| slot != 0)?.pid();
+    let pid = PROCESSES.find_slot(slot).filter(|_| slot != 0)?.pid();
     // By its pid: a record that is just being filled is not to be looked into.
-    PROCESSES.find(pid).map(|process| (pid, process.name(&process.crew.lock())))
+    PROCESSES.find(pid).map(|process| (pid, process.name(&process.lwps.lock())))
 }
 
 /// Memory now. Not a snapshot. Any context.

@@ -4,16 +4,16 @@
 //! released its memory and before anything else that may take time (D18, T78, T79). Clearing the flag and waking belong
 //! to one caller: the flag is cleared with a release, and the caller that cleared it wakes the spawner (R23). The
 //! spawner keeps a reference to the child's record across the wait; a reference keeps no process from dying, so there
-//! is no circular wait. Model: `tests/loom_loan.rs`.
+//! is no circular wait. Model: `tests/loom_vfork.rs`.
 
 use crate::shim::atomic::{AtomicBool, Ordering};
 use crate::shim::const_unless_loom;
 
 /// Whether a process uses memory that its spawner waits for.
 #[derive(Debug)]
-pub struct Loan(AtomicBool);
+pub struct VforkWait(AtomicBool);
 
-impl Loan {
+impl VforkWait {
     const_unless_loom! {
         /// No vfork is in progress.
         pub fn new() -> Self {
@@ -28,8 +28,8 @@ impl Loan {
 
     /// Returns whether the child still uses the memory: the condition of the spawner's wait.
     #[inline]
-    pub fn is_lent(&self) -> bool {
-        // Acquire: pairs with `give_back`, so that the spawner sees all that the child did with the memory.
+    pub fn in_progress(&self) -> bool {
+        // Acquire: pairs with `done`, so that the spawner sees all that the child did with the memory.
         self.0.load(Ordering::Acquire)
     }
 
@@ -37,13 +37,13 @@ impl Loan {
     /// spawner.
     #[inline]
     #[must_use = "the spawner sleeps for ever if it is not woken"]
-    pub fn give_back(&self) -> bool {
+    pub fn done(&self) -> bool {
         // A load suffices first, because only the last LWP of the process calls this.
         self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Release)
     }
 }
 
-impl Default for Loan {
+impl Default for VforkWait {
     fn default() -> Self {
         Self::new()
     }
@@ -54,11 +54,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_lent_is_given_back_once() {
-        let loan = Loan::new();
-        assert!(!loan.is_lent() && !loan.give_back());
-        loan.set(true);
-        assert!(loan.is_lent() && loan.give_back());
-        assert!(!loan.is_lent() && !loan.give_back());
+    fn a_vfork_is_done_once() {
+        let vfork_wait = VforkWait::new();
+        assert!(!vfork_wait.in_progress() && !vfork_wait.done());
+        vfork_wait.set(true);
+        assert!(vfork_wait.in_progress() && vfork_wait.done());
+        assert!(!vfork_wait.in_progress() && !vfork_wait.done());
     }
 }

@@ -1,4 +1,4 @@
-//! Killing an LWP that computes and never calls the kernel, on the real `Doom` and `Running`.
+//! Killing an LWP that computes and never calls the kernel, on the real `KillFlag` and `Running`.
 //!
 //! A CPU that continues with the LWP publishes that, and then tests the LWP's kill flag once: the kill point after a
 //! switch. From then on only an interrupt brings the LWP to a kill point; an LWP that is never interrupted computes for
@@ -6,7 +6,7 @@
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R46 CPU-bound victim | `r46_doom_meets_switch`, `r46_doom_meets_migration` | looked for before it is doomed; no fence at the switch; no fence in the killer; said after the kill point; the CPU's number said after the switch |
+//! | R46 CPU-bound victim | `r46_kill_meets_switch`, `r46_kill_meets_migration` | looked for before it has a kill pending; no fence at the switch; no fence in the killer; said after the kill point; the CPU's number said after the switch |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -14,7 +14,7 @@ mod models;
 
 use std::sync::Arc;
 
-use asphodel_core::thread::doom::{Doom, Running, doom};
+use asphodel_core::thread::kill_flag::{KillFlag, Running, post_kill};
 use asphodel_core::thread::park::Park;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
@@ -31,7 +31,7 @@ struct Cpu {
 
 struct Machine {
     cpus: [Cpu; 2],
-    doomed: Doom,
+    kill_flag: KillFlag,
     park: Park,
     /// The CPU that the victim ran on last.
     cpu: AtomicUsize,
@@ -43,7 +43,7 @@ impl Machine {
     fn new(running: [u32; 2]) -> Arc<Self> {
         Arc::new(Self {
             cpus: running.map(|thread| Cpu { running: Running::new(thread), message: Bell::new() }),
-            doomed: Doom::new(),
+            kill_flag: KillFlag::new(),
             park: Park::new(),
             cpu: AtomicUsize::new(0),
             queued: Bell::new(),
@@ -59,7 +59,7 @@ impl Machine {
 
     /// The kill point after the switch, and then those at interrupts.
     fn compute(&self, cpu: usize) {
-        while !self.doomed.is_set() {
+        while !self.kill_flag.is_set() {
             self.cpus[cpu].message.wait();
         }
     }
@@ -74,12 +74,12 @@ impl Machine {
 }
 
 fn kill(machine: &Machine) {
-    let _runnable = doom(&machine.doomed, &machine.park);
+    let _runnable = post_kill(&machine.kill_flag, &machine.park);
     machine.interrupt();
 }
 
 /// CPU 0 continues with the victim, by `run`, while another CPU kills it.
-fn doom_meets_switch(run: fn(&Machine), kill: fn(&Machine)) {
+fn kill_meets_switch(run: fn(&Machine), kill: fn(&Machine)) {
     let machine = Machine::new([IDLE, IDLE]);
     let killer = machine.clone();
     let killing = thread::spawn(move || kill(&killer));
@@ -89,17 +89,17 @@ fn doom_meets_switch(run: fn(&Machine), kill: fn(&Machine)) {
 
 /// T35: it is found without a tick.
 #[test]
-fn r46_doom_meets_switch() {
-    check(3, || doom_meets_switch(|machine| machine.run_victim(0), kill));
+fn r46_kill_meets_switch() {
+    check(3, || kill_meets_switch(|machine| machine.run_victim(0), kill));
 }
 
 #[test]
-fn r46_seeded_looked_for_before_it_is_doomed() {
+fn r46_seeded_looked_for_before_it_is_killed() {
     const BUG: fn(&Machine) = |machine| {
         machine.interrupt();
-        let _runnable = doom(&machine.doomed, &machine.park);
+        let _runnable = post_kill(&machine.kill_flag, &machine.park);
     };
-    catches("deadlock", || doom_meets_switch(|machine| machine.run_victim(0), BUG));
+    catches("deadlock", || kill_meets_switch(|machine| machine.run_victim(0), BUG));
 }
 
 #[test]
@@ -108,33 +108,33 @@ fn r46_seeded_no_fence_at_the_switch() {
         machine.cpus[0].running.start_with(VICTIM);
         machine.compute(0);
     };
-    catches("deadlock", || doom_meets_switch(BUG, kill));
+    catches("deadlock", || kill_meets_switch(BUG, kill));
 }
 
 #[test]
 fn r46_seeded_no_fence_in_the_killer() {
     const BUG: fn(&Machine) = |machine| {
-        machine.doomed.set();
+        machine.kill_flag.set();
         machine.interrupt();
     };
-    catches("deadlock", || doom_meets_switch(|machine| machine.run_victim(0), BUG));
+    catches("deadlock", || kill_meets_switch(|machine| machine.run_victim(0), BUG));
 }
 
 #[test]
 fn r46_seeded_said_after_the_kill_point() {
     const BUG: fn(&Machine) = |machine| {
-        let doomed = machine.doomed.is_set();
+        let kill_pending = machine.kill_flag.is_set();
         machine.cpus[0].running.switch_to(VICTIM);
-        if !doomed {
+        if !kill_pending {
             machine.cpus[0].message.wait();
             machine.compute(0);
         }
     };
-    catches("deadlock", || doom_meets_switch(BUG, kill));
+    catches("deadlock", || kill_meets_switch(BUG, kill));
 }
 
 /// The victim runs on CPU 0, is preempted there and continues on CPU 1, by `run`; a killer looks for it meanwhile.
-fn doom_meets_migration(run: fn(&Machine)) {
+fn kill_meets_migration(run: fn(&Machine)) {
     let machine = Machine::new([VICTIM, IDLE]);
     let (killer, other) = (machine.clone(), machine.clone());
     let killing = thread::spawn(move || kill(&killer));
@@ -149,8 +149,8 @@ fn doom_meets_migration(run: fn(&Machine)) {
 }
 
 #[test]
-fn r46_doom_meets_migration() {
-    check(3, || doom_meets_migration(|machine| machine.run_victim(1)));
+fn r46_kill_meets_migration() {
+    check(3, || kill_meets_migration(|machine| machine.run_victim(1)));
 }
 
 #[test]
@@ -159,15 +159,15 @@ fn r46_seeded_the_cpu_said_after_the_switch() {
         machine.cpus[1].running.switch_to(VICTIM);
         machine.compute_and_say();
     };
-    catches("deadlock", || doom_meets_migration(BUG));
+    catches("deadlock", || kill_meets_migration(BUG));
 }
 
 impl Machine {
     /// (seeded) The kill point comes before the victim's CPU is published.
     fn compute_and_say(&self) {
-        let doomed = self.doomed.is_set();
+        let kill_pending = self.kill_flag.is_set();
         self.cpu.store(1, Relaxed);
-        if !doomed {
+        if !kill_pending {
             self.cpus[1].message.wait();
         }
     }

@@ -1,5 +1,5 @@
-//! T175: the kill of a subtree races with a member that spawns; on the real `Culls`. Whatever the order of the slots in
-//! the table, the child has been killed in the end.
+//! T175: the kill of a subtree races with a member that spawns; on the real `SubtreeKills`. Whatever the order of the
+//! slots in the table, the child has been killed in the end.
 //!
 //! | property | test | seeded bug that must be caught |
 //! |---|---|---|
@@ -12,13 +12,13 @@ mod models;
 
 use std::sync::Arc;
 
-use asphodel_core::proc::cull::Culls;
+use asphodel_core::proc::subtree_kill::SubtreeKills;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use loom::thread;
 use models::{catches, check};
 
 struct Subtree {
-    culls: Culls,
+    subtree_kills: SubtreeKills,
     /// The child can be found in the table.
     born: AtomicBool,
     child_told: AtomicBool,
@@ -47,52 +47,52 @@ impl Subtree {
         }
     }
 
-    fn cull(&self, child_first: bool) {
-        self.culls.begin();
+    fn kill(&self, child_first: bool) {
+        self.subtree_kills.begin();
         self.walk(child_first);
-        self.culls.end();
+        self.subtree_kills.end();
     }
 
     fn spawn(&self) {
         self.born.store(true, Ordering::Release);
-        if self.culls.is_any_after_birth() || self.spawner_told.load(Ordering::Relaxed) != 0 {
+        if self.subtree_kills.is_any_after_spawn() || self.spawner_told.load(Ordering::Relaxed) != 0 {
             self.tell_child();
         }
     }
 }
 
-fn meet(cull: fn(&Subtree, bool), spawn: fn(&Subtree), child_first: bool) {
+fn meet(kill: fn(&Subtree, bool), spawn: fn(&Subtree), child_first: bool) {
     let subtree = Arc::new(Subtree {
-        culls: Culls::new(),
+        subtree_kills: SubtreeKills::new(),
         born: AtomicBool::new(false),
         child_told: AtomicBool::new(false),
         spawner_told: AtomicU32::new(0),
     });
     let spawner = subtree.clone();
     let spawning = thread::spawn(move || spawn(&spawner));
-    cull(&subtree, child_first);
+    kill(&subtree, child_first);
     spawning.join().expect("the spawner goes on");
     assert!(subtree.child_told.load(Ordering::Relaxed), "T175: a survivor");
 }
 
 #[test]
 fn t175_no_child_slips_through() {
-    check(3, || meet(Subtree::cull, Subtree::spawn, true));
-    check(3, || meet(Subtree::cull, Subtree::spawn, false));
+    check(3, || meet(Subtree::kill, Subtree::spawn, true));
+    check(3, || meet(Subtree::kill, Subtree::spawn, false));
 }
 
 #[test]
 fn t175_seeded_looks_before_birth() {
     catches("T175", || {
         let spawn: fn(&Subtree) = |subtree| {
-            let seen =
-                subtree.culls.is_any_after_birth() || subtree.spawner_told.load(Ordering::Relaxed) != 0;
+            let seen = subtree.subtree_kills.is_any_after_spawn()
+                || subtree.spawner_told.load(Ordering::Relaxed) != 0;
             subtree.born.store(true, Ordering::Release);
             if seen {
                 subtree.tell_child();
             }
         };
-        meet(Subtree::cull, spawn, true);
+        meet(Subtree::kill, spawn, true);
     });
 }
 
@@ -101,11 +101,11 @@ fn t175_seeded_own_fate_not_looked_at() {
     catches("T175", || {
         let spawn: fn(&Subtree) = |subtree| {
             subtree.born.store(true, Ordering::Release);
-            if subtree.culls.is_any_after_birth() {
+            if subtree.subtree_kills.is_any_after_spawn() {
                 subtree.tell_child();
             }
         };
-        meet(Subtree::cull, spawn, true);
+        meet(Subtree::kill, spawn, true);
     });
 }
 

@@ -1,17 +1,17 @@
-//! R2, kept corpses: an LWP that dies in its process's exit leaves its stack to the master, since a sibling may still
-//! borrow from it (DESIGN, decision 10); on the real `Gate` and `Remains`.
+//! R2, kept stacks: an LWP that dies in its process's exit leaves its stack to the exit owner, because a sibling may
+//! still borrow from it (DESIGN, decision 10); on the real `Gate` and `RecordRefs`.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | listed after the LWP has been counted off its CPU |
 //! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | given back at once |
-//! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | pinned without a hold |
-//! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | unpinned without a hold |
+//! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | pinned without a reference |
+//! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | unpinned without a reference |
 //!
-//! The master, when it is alone, finds every corpse and frees each stack once; nobody uses a stack after that.
+//! The exit owner, when it is alone, finds every dead LWP and frees each stack once; no LWP uses a stack after that.
 //!
-//! And a handle that another process holds: the master revokes it while the holder pins the stack or lets it go. The
-//! record, which says whose the stack is, outlives every pin.
+//! And a handle that another process references: the exit owner revokes it while the holder pins the stack or lets it
+//! go. The record, which says whose the stack is, outlives every pin.
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -20,7 +20,7 @@ mod models;
 use std::sync::Arc;
 
 use asphodel_core::proc::gate::{Gate, OffCpu};
-use asphodel_core::thread::remains::{FreeStack, OffStack, Remains};
+use asphodel_core::thread::refs::{FreeStack, OffStack, RecordRefs};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -29,16 +29,16 @@ use models::{Bell, catches, check};
 const NOBODY: u32 = u32::MAX;
 
 struct Lwp {
-    remains: Remains,
+    refs: RecordRefs,
     stack: UnsafeCell<u32>,
     next: AtomicU32,
 }
 
-/// A master, which is not in `siblings`, and two siblings; the second borrows from the stack of the first.
+/// An exit owner, which is not in `siblings`, and two siblings; the second borrows from the stack of the first.
 struct Process {
     gate: Gate,
     alone: Bell,
-    corpses: AtomicU32,
+    dead_lwps: AtomicU32,
     siblings: [Lwp; 2],
 }
 
@@ -46,16 +46,21 @@ impl Process {
     fn new() -> Arc<Self> {
         let gate = Gate::new();
         (0..2).for_each(|_| gate.create().expect("a new process accepts LWPs"));
-        let lwp = || Lwp { remains: Remains::new(), stack: UnsafeCell::new(0), next: AtomicU32::new(NOBODY) };
-        Arc::new(Self { gate, alone: Bell::new(), corpses: AtomicU32::new(NOBODY), siblings: [lwp(), lwp()] })
+        let lwp = || Lwp { refs: RecordRefs::new(), stack: UnsafeCell::new(0), next: AtomicU32::new(NOBODY) };
+        Arc::new(Self {
+            gate,
+            alone: Bell::new(),
+            dead_lwps: AtomicU32::new(NOBODY),
+            siblings: [lwp(), lwp()],
+        })
     }
 
-    /// The kernel's `keep_corpse`.
+    /// The kernel's `keep_dead_lwp`.
     fn list(&self, sibling: u32) {
-        let mut head = self.corpses.load(Ordering::Relaxed);
+        let mut head = self.dead_lwps.load(Ordering::Relaxed);
         loop {
             self.siblings[sibling as usize].next.store(head, Ordering::Relaxed);
-            match self.corpses.compare_exchange(head, sibling, Ordering::Release, Ordering::Relaxed) {
+            match self.dead_lwps.compare_exchange(head, sibling, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -79,22 +84,22 @@ impl Process {
         self.siblings[sibling as usize].stack.with_mut(|stack| unsafe { *stack += 1 });
     }
 
-    /// The context after a sibling's last switch, as it should be.
-    fn bury(&self, sibling: u32) {
+    /// The context after a sibling's last switch, without a bug.
+    fn finish_dead_thread(&self, sibling: u32) {
         self.list(sibling);
-        self.siblings[sibling as usize].remains.retire_pinned(OffStack::assert());
+        self.siblings[sibling as usize].refs.retire_pinned(OffStack::assert());
         self.off_cpu();
     }
 
-    /// The master: waits, and frees what it finds. How many stacks that were.
+    /// The exit owner waits, and frees the stacks that it finds; returns how many.
     fn finish(&self) -> u32 {
         while !self.gate.is_last_present() {
             self.alone.wait();
         }
         let mut freed = 0;
-        let mut next = self.corpses.load(Ordering::Acquire);
+        let mut next = self.dead_lwps.load(Ordering::Acquire);
         while next != NOBODY {
-            if self.siblings[next as usize].remains.unpin().is_some() {
+            if self.siblings[next as usize].refs.unpin().is_some() {
                 self.free(next);
                 freed += 1;
             }
@@ -104,16 +109,16 @@ impl Process {
     }
 }
 
-fn exit(bury: fn(&Process, u32)) {
+fn exit(finish_dead_thread: fn(&Process, u32)) {
     let process = Process::new();
-    let _master = process.gate.exit();
+    let _exit_owner = process.gate.exit();
     let siblings: Vec<_> = (0..2)
         .map(|sibling| {
             let process = process.clone();
             thread::spawn(move || {
                 process.run();
-                let _departure = process.gate.leave();
-                bury(&process, sibling);
+                let _thread_exit = process.gate.thread_exit();
+                finish_dead_thread(&process, sibling);
             })
         })
         .collect();
@@ -124,14 +129,14 @@ fn exit(bury: fn(&Process, u32)) {
 
 #[test]
 fn r02_kept_stacks_go_with_the_last_sibling() {
-    check(2, || exit(Process::bury));
+    check(2, || exit(Process::finish_dead_thread));
 }
 
 #[test]
 fn r02_seeded_listed_after_being_counted_off() {
     catches("I4", || {
         exit(|process, sibling| {
-            process.siblings[sibling as usize].remains.retire_pinned(OffStack::assert());
+            process.siblings[sibling as usize].refs.retire_pinned(OffStack::assert());
             process.off_cpu();
             process.list(sibling);
         });
@@ -142,7 +147,7 @@ fn r02_seeded_listed_after_being_counted_off() {
 fn r02_seeded_given_back_at_once() {
     catches("Causality violation", || {
         exit(|process, sibling| {
-            if process.siblings[sibling as usize].remains.retire(OffStack::assert()).is_some() {
+            if process.siblings[sibling as usize].refs.retire(OffStack::assert()).is_some() {
                 process.free(sibling);
             }
             process.off_cpu();
@@ -159,7 +164,7 @@ const OWNER: u32 = 1;
 
 /// An LWP whose handle is held by another process.
 struct Foreign {
-    remains: Remains,
+    refs: RecordRefs,
     key: AtomicU32,
     /// Whose stack it is; 0 when the record is free.
     process: UnsafeCell<u32>,
@@ -177,13 +182,13 @@ impl Foreign {
     }
 
     fn unpin(&self) {
-        if let Some(duty) = self.remains.unpin() {
+        if let Some(duty) = self.refs.unpin() {
             self.free_stack(duty);
         }
     }
 
-    fn release(&self) {
-        if self.remains.release().is_some() {
+    fn put(&self) {
+        if self.refs.put().is_some() {
             // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
             self.process.with_mut(|process| unsafe { *process = 0 });
         }
@@ -191,7 +196,7 @@ impl Foreign {
 
     /// The LWP retires, and its process ends.
     fn end(&self) {
-        if let Some(duty) = self.remains.retire(OffStack::assert()) {
+        if let Some(duty) = self.refs.retire(OffStack::assert()) {
             self.free_stack(duty);
         }
         let key = self.key.swap(0, Ordering::AcqRel);
@@ -199,9 +204,9 @@ impl Foreign {
             self.unpin();
         }
         if key != 0 {
-            self.release();
+            self.put();
         }
-        self.release();
+        self.put();
     }
 
     fn change_key(&self, from: u32, to: u32) -> bool {
@@ -209,7 +214,7 @@ impl Foreign {
     }
 
     fn pin(&self) -> bool {
-        self.remains.try_pin() && {
+        self.refs.try_pin() && {
             let ours = self.change_key(KEY, KEY | PINNED);
             if !ours {
                 self.unpin();
@@ -228,23 +233,23 @@ impl Foreign {
 
     /// The kernel's `while_held`.
     fn while_held(&self, act: fn(&Self) -> bool) -> bool {
-        if !self.remains.try_hold() {
+        if !self.refs.try_get() {
             return false;
         }
         let done = self.key.load(Ordering::Acquire) & KEY != 0 && act(self);
-        self.release();
+        self.put();
         done
     }
 }
 
 fn pin_meets_end(pin: fn(&Foreign) -> bool, drop_pin: fn(&Foreign) -> bool) {
     let lwp = Foreign {
-        remains: Remains::free(),
+        refs: RecordRefs::free(),
         key: AtomicU32::new(KEY),
         process: UnsafeCell::new(OWNER),
         stack: UnsafeCell::new(0),
     };
-    lwp.remains.occupy_held();
+    lwp.refs.occupy_shared();
     let lwp = Arc::new(lwp);
     let foreign = lwp.clone();
     let holder = thread::spawn(move || {
@@ -254,7 +259,7 @@ fn pin_meets_end(pin: fn(&Foreign) -> bool, drop_pin: fn(&Foreign) -> bool) {
     });
     lwp.end();
     holder.join().expect("the holder returns");
-    assert_eq!(lwp.remains.counts(), (0, 0));
+    assert_eq!(lwp.refs.counts(), (0, 0));
     // SAFETY: loom checks that nobody writes them meanwhile; the pointers are valid inside the closures.
     let end = unsafe { (lwp.process.with(|process| *process), lwp.stack.with(|stack| *stack)) };
     assert_eq!(end, (0, 1), "I4: freed once");

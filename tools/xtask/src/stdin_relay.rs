@@ -16,12 +16,12 @@ const WAITING: usize = 256;
 /// The threads that type. While this value lives the guest's line stays open, also after the end of input:
 /// closing it would be a hang-up, and it is the guest that decides when it ends.
 #[derive(Debug)]
-pub(crate) struct Typing {
+pub(crate) struct StdinRelay {
     gate: Sender<()>,
     _writer: JoinHandle<ChildStdin>,
 }
 
-impl Typing {
+impl StdinRelay {
     /// Starts reading standard input. With `raw` it is a terminal's keys, and `quit` is called when the user asks
     /// for the machine to end.
     pub(crate) fn start(guest: ChildStdin, raw: bool, quit: impl FnOnce() + Send + 'static) -> Self {
