@@ -110,12 +110,12 @@ pub unsafe fn poison_stack(address: usize) {
     }
 }
 
-/// The rounds of a race: as many as fit into two seconds, or into more with the boot argument `rounds=PERCENT` (the
-/// 10^5 and 10^6 rounds of a long run). At least one; how many there were is printed.
+/// Returns the rounds of a race: as many as fit into one second, or into more with the boot argument `rounds=PERCENT`
+/// (the 10^5 and 10^6 rounds of a long run). At least one; how many there were is printed.
 #[must_use]
 pub fn race_rounds() -> RaceRounds {
     let now = now_ns();
-    RaceRounds { begun: 0, started_at: now, ends_at: now + rounds(2_000) * 1_000_000 }
+    RaceRounds { begun: 0, started_at: now, ends_at: now + rounds(1_000) * 1_000_000 }
 }
 
 /// How long a race with [`race_rounds`] may take, in milliseconds.
