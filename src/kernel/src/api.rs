@@ -22,34 +22,34 @@ pub use crate::board::{Readings, readings as board_readings};
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::payload::autorun;
-pub use crate::proc::arena::MemoryChoice;
-pub use crate::proc::exec::exec;
-pub use crate::proc::exit::extexit;
-pub use crate::proc::files;
-pub use crate::proc::handle::{LwpHandle, StackPin};
-pub use crate::proc::hooks::{
-    ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
-};
-pub use crate::proc::kill::{kill, kill_lwp, killpg, sigwait};
-pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
-pub use crate::proc::lwp_info::{LwpReport, LwpState, lwps};
-pub use crate::proc::process_info::{
+pub use crate::proc::info::lwp_info::{LwpReport, LwpState, lwps};
+pub use crate::proc::info::process_info::{
     Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
 };
-pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
-pub use crate::proc::reaper::{
+pub use crate::proc::info::rusage::{
+    RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
+};
+pub use crate::proc::info::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
+pub use crate::proc::info::trace::{exit_records, exit_trace};
+pub use crate::proc::info::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
+pub use crate::proc::life::exec::exec;
+pub use crate::proc::life::exit::extexit;
+pub use crate::proc::life::handle::{LwpHandle, StackPin};
+pub use crate::proc::life::hooks::{
+    ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
+};
+pub use crate::proc::life::kill::{kill, kill_lwp, killpg, sigwait};
+pub use crate::proc::life::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
+pub use crate::proc::life::reaper::{
     P_PID, ProcCtl, ReaperKill, ReaperScope, ReaperStatus, procctl, reaper_acquire, reaper_kill,
     reaper_release, reaper_status,
 };
-pub use crate::proc::run::{JoinHandle, lwp_run};
-pub use crate::proc::rusage::{
-    RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
-};
-pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
-pub use crate::proc::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
-pub use crate::proc::trace::{exit_records, exit_trace};
-pub use crate::proc::wait::{Report, wait4};
-pub use crate::proc::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
+pub use crate::proc::life::run::{JoinHandle, lwp_run};
+pub use crate::proc::life::spawn::{Group, SpawnAttributes, spawn};
+pub use crate::proc::life::wait::{Report, wait4};
+pub use crate::proc::state::arena::MemoryChoice;
+pub use crate::proc::state::files;
+pub use crate::proc::state::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::random::fill as fill_random;
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
 pub use crate::sync::futex::{futex_wait, futex_wake};
@@ -66,8 +66,8 @@ use asphodel_core::shim::atomic::Ordering;
 
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
-use crate::proc::lwp::current_process;
-use crate::proc::table::PROCESSES;
+use crate::proc::life::lwp::current_process;
+use crate::proc::state::table::PROCESSES;
 use crate::sched::{active, ready, switch};
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;
@@ -84,7 +84,7 @@ pub const EXTEXIT_SETINT: u32 = 1;
 /// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
 pub fn exit(code: i32) -> ! {
     let _section = KernelSection::enter();
-    crate::proc::exit::exit_process(Status::exited(code))
+    crate::proc::life::exit::exit_process(Status::exited(code))
 }
 
 /// The calling process's pid.

@@ -22,8 +22,8 @@ pub use crate::arch::exploration::{Observer, figures, is_explored, quietly, say,
 use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::mask;
-use crate::proc::reaper;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::life::reaper;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
 
@@ -296,7 +296,7 @@ impl fmt::Debug for ProcessView {
             self.children(),
             process.leader.get(),
             self.gate(),
-            crate::proc::trace::record(process).latest().map_or("none", |step| step.step.name()),
+            crate::proc::info::trace::record(process).latest().map_or("none", |step| step.step.name()),
         )
     }
 }

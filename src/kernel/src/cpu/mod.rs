@@ -145,7 +145,7 @@ pub struct Cpu {
     pub(crate) ready: AtomicU32,
     /// Sleeping threads' deadlines.
     pub(crate) timers: InterruptLock<TimerQueue>,
-    /// The last processes that were reaped here; see `proc::trace`.
+    /// The last processes that were reaped here; see `proc::info::trace`.
     pub(crate) exits: InterruptLock<ExitRing>,
 }
 

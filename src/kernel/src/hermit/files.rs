@@ -8,7 +8,7 @@ use asphodel_core::time::scale::NANOSECONDS;
 use super::symbol::Symbol;
 use super::{entered, failure, outcome};
 use crate::input;
-use crate::proc::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
+use crate::proc::state::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
 use crate::time::{self, sleep};
 
 pub(super) const SYMBOLS: &[Symbol] = &[

@@ -7,7 +7,7 @@ use super::symbol::Symbol;
 use super::threads::Threads;
 use super::{entered, tls};
 use crate::mem::program::Image;
-use crate::proc::exit;
+use crate::proc::life::exit;
 use crate::sync::service::KernelSection;
 
 pub(super) const SYMBOLS: &[Symbol] = &[

@@ -19,7 +19,7 @@ use super::{entered, failure};
 use crate::arch::lock::InterruptLock;
 use crate::cpu::mask;
 use crate::mem::fallible;
-use crate::proc::lwp::{self, LwpAttributes};
+use crate::proc::life::lwp::{self, LwpAttributes};
 use crate::sched::switch;
 use crate::sync::channel;
 use crate::sync::service::KernelSection;

@@ -18,11 +18,11 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{mmu, observe};
 use crate::mem::{self, stack};
-use crate::proc::lwp::{self, current_process};
-use crate::proc::table::Process;
-use crate::proc::{
-    adopt, arena, dead_thread, files, handle, hooks, kill, spawn, task_group, trace, watchdog,
-};
+use crate::proc::info::{trace, watchdog};
+use crate::proc::life::lwp::{self, current_process};
+use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, spawn, task_group};
+use crate::proc::state::table::Process;
+use crate::proc::state::{arena, files};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::WaitOptions;
 use crate::sync::{channel, token};

@@ -17,7 +17,7 @@ use crate::arch::fp::{self, FpState};
 use crate::arch::{TrapFrame, observe};
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
-use crate::proc::{exit, lwp};
+use crate::proc::life::{exit, lwp};
 use crate::sched::interrupt;
 use crate::sync::service;
 use crate::thread::Thread;

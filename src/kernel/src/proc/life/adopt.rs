@@ -10,9 +10,10 @@ use asphodel_core::proc::family::Received;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 
-use crate::proc::kill;
-use crate::proc::table::{INIT, PROCESSES, Process, ProcessRef};
-use crate::proc::{wait, watchdog};
+use crate::proc::info::watchdog;
+use crate::proc::life::kill;
+use crate::proc::life::wait;
+use crate::proc::state::table::{INIT, PROCESSES, Process, ProcessRef};
 
 /// Children that are moved under one acquisition of the two locks.
 const BATCH: usize = 16;

@@ -18,11 +18,11 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::{counter, daif, observe};
 use crate::cpu::Cpu;
 use crate::mem;
-use crate::proc::arena::{self, MemoryChoice};
-use crate::proc::lwp::{self, current_process};
-use crate::proc::program::{Arguments, Program};
-use crate::proc::table::{PROCESSES, Process, ProcessRef};
-use crate::proc::{adopt, exit, kill, reaper, task_group};
+use crate::proc::life::lwp::{self, current_process};
+use crate::proc::life::{adopt, exit, kill, reaper, task_group};
+use crate::proc::state::arena::{self, MemoryChoice};
+use crate::proc::state::program::{Arguments, Program};
+use crate::proc::state::table::{PROCESSES, Process, ProcessRef};
 use crate::sched::ready;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::WaitOptions;
@@ -115,7 +115,7 @@ pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) ->
 
 /// The process has stopped using the memory it shares with its spawner: wakes the spawner if it waits for that (T78,
 /// D18). Called by its only LWP; never blocks.
-pub(super) fn vfork_done(process: &Process) {
+pub(in crate::proc) fn vfork_done(process: &Process) {
     if process.vfork_wait.done() {
         process.vfork_queue.wake_all();
     }
@@ -237,7 +237,7 @@ fn make_first_lwp(
 
 /// Minimal bytes of stack of the first LWP of a loaded program, its pages mapped as they are touched: the usual size
 /// for such programs.
-pub(super) const LOADED_STACK: usize = 8 << 20;
+pub(in crate::proc) const LOADED_STACK: usize = 8 << 20;
 
 /// Returns the attributes of the first LWP of `program`.
 fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttributes {
@@ -248,12 +248,12 @@ fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttribut
 }
 
 /// Refuses a program whose name would be freed with the caller's arena, because the name is shown long after.
-pub(super) fn check_program(program: &Program) -> Result<(), Errno> {
+pub(in crate::proc) fn check_program(program: &Program) -> Result<(), Errno> {
     if mem::arena::contains(program.name.as_ptr() as usize) { Err(Errno::EFAULT) } else { Ok(()) }
 }
 
 /// Returns the words joined by zero bytes, in one piece of memory.
-pub(super) fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
+pub(in crate::proc) fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
     if words.is_empty() {
         return Ok(None);
     }
@@ -276,7 +276,7 @@ pub(super) fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
 }
 
 /// Entry of every first LWP: calls the program, whose result is the exit code.
-pub(super) fn run_program(_argument: usize) -> usize {
+pub(in crate::proc) fn run_program(_argument: usize) -> usize {
     let process = current_process();
     let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
     let code = (process.program().entry)(&arguments);

@@ -112,10 +112,10 @@ impl<'a> Arguments<'a> {
 macro_rules! program {
     ($name:literal, $entry:path) => {
         const _: () = {
-            #[$crate::linkme::distributed_slice($crate::proc::program::PROGRAMS)]
+            #[$crate::linkme::distributed_slice($crate::proc::state::program::PROGRAMS)]
             #[linkme(crate = $crate::linkme)]
-            static PROGRAM: $crate::proc::program::Program =
-                $crate::proc::program::Program::new($name, $entry);
+            static PROGRAM: $crate::proc::state::program::Program =
+                $crate::proc::state::program::Program::new($name, $entry);
         };
     };
 }

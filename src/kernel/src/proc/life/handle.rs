@@ -15,8 +15,8 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::daif;
 use crate::cpu::Cpu;
-use crate::proc::dead_thread;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::life::dead_thread;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::switch;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult, sleep_queued};

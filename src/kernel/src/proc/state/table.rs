@@ -18,7 +18,7 @@ use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
 use crate::mem::slab::Slab;
 
-pub(crate) use crate::proc::record::Process;
+pub(crate) use crate::proc::state::record::Process;
 
 /// Slot of process 1, which every chain of reapers ends with.
 pub(crate) const INIT: u32 = Pid::INIT.slot();

@@ -17,9 +17,10 @@ use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::{Options, Selector};
 
 use crate::arch::observe;
-use crate::proc::lwp::current_process;
-use crate::proc::table::{PROCESSES, Process};
-use crate::proc::{arena, trace};
+use crate::proc::info::trace;
+use crate::proc::life::lwp::current_process;
+use crate::proc::state::arena;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::channel::is_killed;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult};

@@ -20,8 +20,8 @@ use asphodel_core::trace::Step;
 
 use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
-use crate::proc::table::{PROCESSES, Process};
-use crate::proc::{adopt, handle};
+use crate::proc::life::{adopt, handle};
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::ready;
 use crate::sync::channel;
 use crate::thread::{Held, THREADS, Thread};
