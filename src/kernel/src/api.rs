@@ -66,8 +66,8 @@ use asphodel_core::shim::atomic::Ordering;
 
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
-use crate::proc::life::lwp::current_process;
 use crate::proc::state::table::PROCESSES;
+use crate::proc::state::table::current_process;
 use crate::sched::{active, ready, switch};
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;

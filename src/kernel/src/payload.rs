@@ -22,9 +22,9 @@ use crate::hermit::{start, symbols};
 use crate::mem::fallible;
 use crate::mem::program::Image;
 use crate::println;
-use crate::proc::life::lwp::current_process;
 use crate::proc::state::files;
 use crate::proc::state::program::{self, Arguments, Program};
+use crate::proc::state::table::current_process;
 
 /// Where programs are.
 const PROGRAMS: &str = "bin/";

@@ -9,8 +9,8 @@ use super::process::Process;
 use super::tls::Block;
 use crate::mem::{arena, fallible};
 use crate::println;
-use crate::proc::life::lwp::current_process;
 use crate::proc::state::program::Arguments;
+use crate::proc::state::table::current_process;
 
 /// A loaded program's entry: `runtime_entry` of Rust's `std`. Words and environment are C strings, in lists that end with
 /// null, and stay for ever.

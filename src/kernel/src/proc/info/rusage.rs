@@ -9,7 +9,7 @@ use asphodel_core::proc::usage::Usage;
 use crate::arch::daif;
 use crate::proc::info::process_info;
 use crate::proc::info::stats::running_ticks;
-use crate::proc::life::lwp::current_process;
+use crate::proc::state::table::current_process;
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;
 

@@ -14,8 +14,7 @@ use asphodel_core::signal::{Default, Signal};
 
 use crate::arch::lock::InterruptLock;
 use crate::proc::life::kill;
-use crate::proc::life::lwp::current_process;
-use crate::proc::state::table::{PROCESSES, Process, ProcessRef};
+use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
 use crate::sync::service::KernelSection;
 
 /// `idtype` of [`procctl`]: the number is a pid. The only one there is.

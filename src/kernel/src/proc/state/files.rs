@@ -15,7 +15,7 @@ use asphodel_core::fs::{TableNumber, Tree};
 
 use crate::arch::layout::PAGE_SIZE;
 use crate::mem::heap;
-use crate::proc::life::lwp::current_process;
+use crate::proc::state::table::current_process;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::Mutex;
 use crate::sync::service::KernelSection;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `record` | what stands in a record, and which code may use it |
 //! | `table` | pids, look-ups, references to records |
+//! | `lwp_record` | references to records of LWPs, pins on their stacks |
 //! | `program` | named entry points |
 //! | `arena` | which processes use an arena, and when it is freed |
 //! | `memory` | what memory a process is charged with |
@@ -12,6 +13,7 @@
 
 pub(crate) mod arena;
 pub mod files;
+pub(crate) mod lwp_record;
 pub(crate) mod memory;
 pub mod program;
 pub(crate) mod record;
