@@ -137,7 +137,7 @@ pub fn gettid() -> u32 {
     Thread::current().lwp.list_entry.tid()
 }
 
-/// Whether the calling process's children are reaped by themselves when they end (PS_NOCLDWAIT).
+/// Sets whether the calling process's children are reaped automatically when they end (PS_NOCLDWAIT).
 pub fn set_auto_reap(on: bool) {
     let _section = KernelSection::enter();
     current_process().auto_reap.store(on, Ordering::Relaxed);
