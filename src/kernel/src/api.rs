@@ -87,7 +87,7 @@ pub fn exit(code: i32) -> ! {
     crate::proc::exit::exit_process(Status::exited(code))
 }
 
-/// The calling process's pid.
+/// Returns the calling process's pid.
 ///
 /// ```
 /// # #![no_std]
@@ -106,20 +106,20 @@ pub fn getpid() -> Pid {
     current_process().pid()
 }
 
-/// The pid of the calling process's parent; 0 for process 1.
+/// Returns the pid of the calling process's parent; 0 for process 1.
 #[must_use]
 pub fn getppid() -> Pid {
     let _section = KernelSection::enter();
     PROCESSES.find_slot(current_process().family.parent()).map_or(Pid::NONE, |parent| parent.pid())
 }
 
-/// The number of the calling process's group.
+/// Returns the number of the calling process's group.
 #[must_use]
 pub fn getpgrp() -> Pid {
     current_process().family.group()
 }
 
-/// The number of the group of `pid`; 0 is the calling process. Zombies have one, too. Thread context.
+/// Returns the number of the group of `pid`; 0 means the calling process. Zombies also have one. Thread context.
 ///
 /// # Errors
 /// `ESRCH`: no such process, or it has been reaped.
@@ -131,7 +131,7 @@ pub fn getpgid(pid: Pid) -> Result<Pid, Errno> {
     PROCESSES.find(pid).map(|process| process.family.group()).ok_or(Errno::ESRCH)
 }
 
-/// The calling LWP's number in its process, 1 for the first.
+/// Returns the calling LWP's number in its process, 1 for the first.
 #[must_use]
 pub fn gettid() -> u32 {
     Thread::current().lwp.list_entry.tid()
@@ -160,7 +160,7 @@ pub fn set_affinity(allowed: CpuMask) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     Thread::current().set_affinity(allowed);
-    // A yield migrates a thread that may not run where it is.
+    // A yield migrates a thread that may not run on its present CPU.
     switch::yield_now();
     Ok(())
 }
@@ -173,7 +173,8 @@ pub fn set_priority(priority: Priority) {
     ready::check_preemption();
 }
 
-/// The CPU the caller runs on; out of date at once unless it is restricted to one, or preemption is disabled.
+/// Returns the CPU that the caller runs on; out of date at once unless the caller is restricted to one, or preemption
+/// is disabled.
 #[must_use]
 pub fn cpu_index() -> u32 {
     Thread::current().cpu.get()
@@ -198,7 +199,7 @@ pub fn cpu_activate(index: u32) -> Result<(), Errno> {
     active::activate(index)
 }
 
-/// CPUs that are online.
+/// Returns the CPUs that are online.
 #[must_use]
 pub fn cpus_online() -> CpuMask {
     mask::online()
@@ -209,7 +210,7 @@ pub fn cpus() -> impl Iterator<Item = &'static Cpu> {
     Cpu::all()
 }
 
-/// Frames of memory: total and free bytes, and heap bytes in use.
+/// Returns the total and free bytes of memory frames, and the heap bytes in use.
 #[must_use]
 pub fn memory() -> (u64, u64, u64) {
     let frames = crate::thread::lazy::frames();
@@ -217,7 +218,7 @@ pub fn memory() -> (u64, u64, u64) {
     (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)
 }
 
-/// The value of a boot argument `key=value`.
+/// Returns the value of a boot argument `key=value`.
 #[must_use]
 pub fn boot_argument(key: &str) -> Option<&'static str> {
     crate::board::boot_argument(key)
