@@ -1,7 +1,7 @@
 //! QEMU's `virt` machine.
 //!
-//! It always passes a device tree, which says everything but the UART's clock in a form that is worth
-//! reading. Facts from `hw/arm/virt.c` and QEMU's documentation of the machine.
+//! It always passes a device tree, which describes everything but the UART's clock in a usable form. The facts are from
+//! `hw/arm/virt.c` and QEMU's documentation of the machine.
 
 use asphodel::board::{BOARDS, Board, BoardInfo, Readings};
 use linkme::distributed_slice;
@@ -10,7 +10,7 @@ use linkme::distributed_slice;
 static QEMU_VIRT: Board = Board {
     name: "QEMU virt",
     compatible: &["linux,dummy-virt"],
-    // How much memory there is, and which interrupt controller, is known from the device tree alone.
+    // The size of the memory, and the kind of interrupt controller, are known from the device tree alone.
     claim: |_| None,
     complete,
     connect_console: |_| {},
@@ -20,8 +20,8 @@ static QEMU_VIRT: Board = Board {
 };
 
 const UART: u64 = 0x0900_0000;
-/// The fixed clock `apb-pclk`. The emulated line has no speed, but the driver then programs the UART
-/// as it does on a board.
+/// The fixed clock `apb-pclk`. The emulated line has no speed, but with a clock the driver programs the UART as it does
+/// on a board.
 const UART_CLOCK_HZ: u32 = 24_000_000;
 
 fn complete(info: &mut BoardInfo) {

@@ -1,7 +1,7 @@
-//! The GPIO block, as far as the console needs it: which pins UART0 is connected to.
+//! The GPIO block, as far as the console needs it: the pins that UART0 is connected to.
 //!
-//! Used once, at boot. Register and field names of BCM2711 ARM Peripherals, chapter 5; the fields are those of the pins that
-//! are used.
+//! Used once, at boot. The names of registers and fields are those of BCM2711 ARM Peripherals, chapter 5; the fields
+//! are those of the pins that are used.
 
 use asphodel::arch::mmu;
 use tock_registers::interfaces::ReadWriteable;
@@ -12,17 +12,17 @@ const BASE: u64 = 0xfe20_0000;
 
 register_bitfields! {
     u32,
-    /// GPIO Function Select 1: what each of the pins 10 to 19 does.
+    /// GPIO Function Select 1: the function of each of the pins 10 to 19.
     GPFSEL1 [
         FSEL15 OFFSET(15) NUMBITS(3) [Input = 0b000, Alternate0 = 0b100],
         FSEL14 OFFSET(12) NUMBITS(3) [Input = 0b000, Alternate0 = 0b100]
     ],
-    /// GPIO Function Select 3: what each of the pins 30 to 39 does.
+    /// GPIO Function Select 3: the function of each of the pins 30 to 39.
     GPFSEL3 [
         FSEL33 OFFSET(9) NUMBITS(3) [Input = 0b000],
         FSEL32 OFFSET(6) NUMBITS(3) [Input = 0b000]
     ],
-    /// GPIO Pull-up / Pull-down Register 0: what each of the input pins 0 to 15 reads while nothing drives it.
+    /// GPIO Pull-up / Pull-down Register 0: the level of each of the input pins 0 to 15 while it is not driven.
     GPIO_PUP_PDN_CNTRL_REG0 [
         GPIO_PUP_PDN_CNTRL15 OFFSET(30) NUMBITS(2) [NoResistor = 0b00, PullUp = 0b01, PullDown = 0b10],
         GPIO_PUP_PDN_CNTRL14 OFFSET(28) NUMBITS(2) [NoResistor = 0b00, PullUp = 0b01, PullDown = 0b10]
@@ -42,17 +42,17 @@ register_structs! {
     }
 }
 
-/// Makes GPIO14 and GPIO15 (pins 8 and 10 of the header) TXD and RXD of UART0, and takes GPIO32 and
-/// GPIO33 from it, which lead to the Bluetooth module: both inputs would be one wire otherwise.
+/// Makes GPIO14 and GPIO15 (pins 8 and 10 of the header) TXD and RXD of UART0, and disconnects GPIO32 and GPIO33, which
+/// lead to the Bluetooth module, because the two inputs would otherwise be joined.
 pub(crate) fn connect_uart0_to_header() {
     use GPIO_PUP_PDN_CNTRL_REG0::{GPIO_PUP_PDN_CNTRL14, GPIO_PUP_PDN_CNTRL15};
-    // Where the block cannot be mapped, the UART cannot either, which its driver reports.
+    // If the block cannot be mapped, the UART cannot either, and its driver reports that.
     let Some(registers) = mmu::map_device(BASE, size_of::<Gpio>()) else { return };
     // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses the block.
     let gpio = unsafe { registers.cast::<Gpio>().as_ref() };
 
     gpio.gpfsel3.modify(GPFSEL3::FSEL32::Input + GPFSEL3::FSEL33::Input);
-    // An open receive line must idle high, or it would be one long break.
+    // An open receive line must idle high, because a low one reads as a break that does not end.
     gpio.gpio_pup_pdn_cntrl_reg0.modify(GPIO_PUP_PDN_CNTRL14::NoResistor + GPIO_PUP_PDN_CNTRL15::PullUp);
     gpio.gpfsel1.modify(GPFSEL1::FSEL14::Alternate0 + GPFSEL1::FSEL15::Alternate0);
 }

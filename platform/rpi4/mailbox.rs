@@ -1,8 +1,8 @@
-//! The mailbox: asking the VideoCore's firmware.
+//! The mailbox, by which the CPUs put questions to the VideoCore's firmware.
 //!
-//! Owns the mailbox's registers and the one message in memory that the firmware reads and answers in; `core::property` says
-//! what is in it. Thread context; blocks while another LWP asks. An answer takes some ten microseconds, and is waited for
-//! where it is asked for; a firmware that does not answer is given up.
+//! Owns the mailbox's registers and the one message in memory that the firmware reads and answers in; `core::property`
+//! decides its contents. Thread context; blocks while another LWP uses it. An answer takes some ten microseconds, for
+//! which the caller spins; the wait for firmware that does not answer is limited.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
@@ -18,16 +18,16 @@ const BASE: u64 = 0xfe00_b880;
 
 register_bitfields! {
     u32,
-    /// A word in either mailbox: upper bits of an address, and the channel that says what lies there.
+    /// A word in either mailbox: upper bits of an address, and the channel, which gives the meaning of what lies there.
     MAIL [
         DATA OFFSET(4) NUMBITS(28) [],
         CHANNEL OFFSET(0) NUMBITS(4) [PropertyToVideoCore = 8]
     ],
-    /// What a mailbox holds.
+    /// State of a mailbox.
     STATUS [
-        /// No word can be put.
+        /// No word can be sent.
         FULL OFFSET(31) NUMBITS(1) [],
-        /// No word can be taken.
+        /// No word can be received.
         EMPTY OFFSET(30) NUMBITS(1) []
     ]
 }
@@ -36,7 +36,7 @@ register_structs! {
     /// The registers: mailbox 0 leads to the CPUs, mailbox 1 to the VideoCore. No manual describes them; the names are those of
     /// the firmware's interface (`MAIL0_RD`, `MAIL0_STA`, `MAIL1_WRT`, `MAIL1_STA`).
     Registers {
-        /// The next word for the CPUs. Reading takes it.
+        /// The next word for the CPUs. Reading it removes it from the mailbox.
         (0x00 => mail0_rd: ReadOnly<u32, MAIL::Register>),
         (0x04 => _reserved0),
         (0x18 => mail0_sta: ReadOnly<u32, STATUS::Register>),
@@ -49,30 +49,30 @@ register_structs! {
     }
 }
 
-/// Added to a physical address of the first gibibyte: how the VideoCore sees it past its own cache.
+/// Added to a physical address of the first gibibyte, gives the VideoCore's address of it past its own cache.
 const UNCACHED: u32 = 0xc000_0000;
 
-/// How long the firmware may take.
+/// The time within which the firmware must answer.
 const PATIENCE_MS: u64 = 50;
 
 /// The message, on cache lines of its own.
 #[repr(C, align(64))]
 struct Shared(UnsafeCell<Message>);
 
-// SAFETY: used by the holder of `MAILBOX` alone, and by the firmware while that waits.
+// SAFETY: only the holder of `MAILBOX` uses it, and the firmware while the holder waits.
 unsafe impl Sync for Shared {}
 
 static SHARED: Shared = Shared(UnsafeCell::new([0; 16]));
 
-/// The registers, once somebody has asked.
+/// The registers, after the first question.
 static MAILBOX: Mutex<Option<Mailbox>> = Mutex::new(None);
 
 struct Mailbox(&'static Registers);
 
-// SAFETY: the registers are a device mapping, valid on every CPU, and used by the holder of `MAILBOX` alone.
+// SAFETY: the registers are a device mapping, valid on every CPU, and only the holder of `MAILBOX` uses them.
 unsafe impl Send for Mailbox {}
 
-/// What the firmware answers; `None`: nothing, or it does not know.
+/// Returns the firmware's answer; `None` if it does not answer, or does not know the question.
 pub(super) fn ask(question: Question) -> Option<u32> {
     let mut mailbox = MAILBOX.lock();
     if mailbox.is_none() {
@@ -87,25 +87,27 @@ impl Mailbox {
     fn exchange(&mut self, question: Question) -> Option<u32> {
         let message = NonNull::from(&SHARED.0).cast::<Message>();
         let address = u32::try_from(mmu::physical_of_image(message.addr().get())).ok()?;
-        // Beyond the first gibibyte the VideoCore sees nothing; a multiple of 16, since the lower bits are the channel.
+        // The VideoCore cannot reach memory beyond the first gibibyte. The address is a multiple of 16, because the
+        // lower bits are the channel.
         let address = Some(address).filter(|address| *address < 1 << 30)? | UNCACHED;
-        // SAFETY: the mailbox is this caller's, and the firmware has no message.
+        // SAFETY: the mailbox belongs to this caller, and the firmware has no message.
         unsafe { message.write(question.message()) };
-        // The firmware reads and writes memory past the CPUs' caches (BCM2711 ARM Peripherals, 1.2): what was written must be
-        // there before it looks, and no line of it may be written back later, over the answer (Arm ARM, section "A64 Cache
-        // maintenance instructions"). The barrier at the end of this orders it before the register write, too.
-        // SAFETY: the message, mapped.
+        // The firmware reads and writes memory past the CPUs' caches (BCM2711 ARM Peripherals, 1.2): what was written
+        // must be in memory before the firmware reads it, and no line of it may be written back later, over the answer
+        // (Arm ARM, section "A64 Cache maintenance instructions"). The barrier at the end also orders it before the
+        // register write.
+        // SAFETY: the message is mapped.
         unsafe { cache::drop_lines(message.as_ptr()) };
         let data = MAIL::DATA.val(address >> MAIL::DATA.shift);
         self.transact((data + MAIL::CHANNEL::PropertyToVideoCore).into())?;
-        // A line that was fetched meanwhile, by speculation, has what was there before the answer.
+        // A line that was fetched meanwhile, by speculation, holds the contents from before the answer.
         // SAFETY: as above.
         unsafe { cache::drop_lines(message.as_ptr()) };
-        // SAFETY: the firmware has answered and is done with it.
+        // SAFETY: the firmware has answered and does not use the message any more.
         question.answer(&unsafe { message.read_volatile() })
     }
 
-    /// Puts the word, and takes words until it has come back.
+    /// Sends the word, and receives words until it has come back.
     fn transact(&mut self, word: u32) -> Option<()> {
         let deadline = counter::now() + counter::frequency() * PATIENCE_MS / 1000;
         wait(deadline, || !self.0.mail1_sta.is_set(STATUS::FULL))?;
@@ -115,7 +117,7 @@ impl Mailbox {
             if self.0.mail0_rd.get() == word {
                 return Some(());
             }
-            // An answer that came too late for an earlier question.
+            // This is a late answer to an earlier question.
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Raspberry Pi 4 Model B, and QEMU's `raspi4b` machine.
 //!
-//! The firmware passes a device tree, QEMU does only with `-dtb`. Without one the machine is known by
-//! the address the image is loaded to, and described here. Addresses are those of the CPU in "low
-//! peripheral" mode, which `config.txt` asks for (BCM2711 ARM Peripherals, 1.2). Interrupt numbers are
-//! the manual's VideoCore interrupts + 96, as GIC numbers (6.3 there).
+//! The firmware passes a device tree, QEMU only with `-dtb`. Without one the machine is recognized by the address that
+//! the image was loaded to, and described here. Addresses are those of the CPU in "low peripheral" mode, which
+//! `config.txt` selects (BCM2711 ARM Peripherals, 1.2). Interrupt numbers are the manual's VideoCore interrupts + 96,
+//! as GIC numbers (6.3 there).
 
 mod gpio;
 mod mailbox;
@@ -26,8 +26,8 @@ static RASPBERRY_PI_4: Board = Board {
     last_resort_uart: None,
 };
 
-/// Where loaders put a 64-bit kernel: the older address, which QEMU uses and `config.txt` asks for, and
-/// the newer firmware's own.
+/// Where loaders put a 64-bit kernel: the older address, which QEMU uses and `config.txt` selects, and that of newer
+/// firmware.
 const LOAD_ADDRESSES: [u64; 2] = [0x8_0000, 0x20_0000];
 
 const UART0: u64 = 0xfe20_1000;
@@ -44,7 +44,7 @@ const SPIN_TABLE: [u64; 3] = [0xe0, 0xe8, 0xf0];
 /// The stub itself, the spin table and the list of tags lie in the first page.
 const FIRMWARE: Region = Region { base: 0, size: 0x1000 };
 
-/// End of the RAM of the first gibibyte that is the CPUs': the rest is the VideoCore's, 64 MiB as
+/// End of the part of the first gibibyte's RAM that the CPUs may use: the rest belongs to the VideoCore, 64 MiB as
 /// `gpu_mem` in `config.txt` says.
 const LOW_RAM_END: u64 = 0x3c00_0000;
 const HIGH_RAM: u64 = 0x4000_0000;
@@ -55,7 +55,7 @@ fn claim(entry: &Entry<'_>) -> Option<BoardInfo> {
     LOAD_ADDRESSES.contains(&entry.load_address).then(|| describe(entry))
 }
 
-/// The board as far as it is the same for all sizes of memory; of memory what is known to be there.
+/// Describes the board as far as it is the same for all sizes of memory; of memory, only what certainly exists.
 fn describe(entry: &Entry<'_>) -> BoardInfo {
     let tags = entry.atags.unwrap_or_default();
     let boot = CpuInfo { mpidr: entry.boot_mpidr, start: StartMethod::Boot };
@@ -77,7 +77,7 @@ fn describe(entry: &Entry<'_>) -> BoardInfo {
     info
 }
 
-/// The smallest board's RAM, and what the list of tags says there is above its first gibibyte.
+/// Returns the smallest board's RAM, and what the list of tags reports above its first gibibyte.
 fn memory<const N: usize>(tags: &Atags<'_>) -> heapless::Vec<Region, N> {
     let high_end = tags.memory_end.unwrap_or(0).min(RAM_LIMIT);
     let low = Region { base: 0, size: LOW_RAM_END };
@@ -85,7 +85,7 @@ fn memory<const N: usize>(tags: &Atags<'_>) -> heapless::Vec<Region, N> {
     [low, high].into_iter().filter(|region| region.size != 0).collect()
 }
 
-/// The device tree leaves the UART's clock to a driver that asks the firmware.
+/// Adds the UART's clock, which the device tree leaves to a driver that asks the firmware.
 fn complete(info: &mut BoardInfo) {
     if info.uart.base == UART0 {
         info.uart.clock_hz = Some(UART0_CLOCK_HZ);
@@ -95,14 +95,14 @@ fn complete(info: &mut BoardInfo) {
     }
 }
 
-/// The firmware leaves UART0 with the Bluetooth module.
+/// Connects UART0 to the header, because the firmware leaves it with the Bluetooth module.
 fn connect_console(info: &BoardInfo) {
     if info.uart.base == UART0 {
         gpio::connect_uart0_to_header();
     }
 }
 
-/// What the firmware knows: it keeps the clocks.
+/// Returns what the firmware reports, because it manages the clocks.
 fn readings() -> Readings {
     let ask = mailbox::ask;
     Readings {

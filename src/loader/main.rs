@@ -1,6 +1,6 @@
-//! The chain loader: an image that takes another one over the serial line and starts it in its own place.
+//! The chain loader: an image that receives another one over the serial line and starts it in place of itself.
 //!
-//! Nothing of it but the kernel's early boot: it branches off before there is a scheduler or a second CPU.
+//! Of the kernel it uses only early boot, because it branches off before there is a scheduler or a second CPU.
 #![no_std]
 #![no_main]
 

@@ -22,34 +22,34 @@ pub use crate::board::{Readings, readings as board_readings};
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::payload::autorun;
-pub use crate::proc::arena::MemoryChoice;
-pub use crate::proc::exec::exec;
-pub use crate::proc::exit::extexit;
-pub use crate::proc::files;
-pub use crate::proc::handle::{LwpHandle, StackPin};
-pub use crate::proc::hooks::{
-    ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
-};
-pub use crate::proc::kill::{kill, kill_lwp, killpg, sigwait};
-pub use crate::proc::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
-pub use crate::proc::lwp_info::{LwpReport, LwpState, lwps};
-pub use crate::proc::process_info::{
+pub use crate::proc::info::lwp_info::{LwpReport, LwpState, lwps};
+pub use crate::proc::info::process_info::{
     Census, ProcessReport, State, TenantReport, census, process, processes, tenant,
 };
-pub use crate::proc::program::{Arguments, Program, all as programs, find as find_program};
-pub use crate::proc::reaper::{
+pub use crate::proc::info::rusage::{
+    RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
+};
+pub use crate::proc::info::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
+pub use crate::proc::info::trace::{exit_records, exit_trace};
+pub use crate::proc::info::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
+pub use crate::proc::life::exec::exec;
+pub use crate::proc::life::exit::extexit;
+pub use crate::proc::life::handle::{LwpHandle, StackPin};
+pub use crate::proc::life::hooks::{
+    ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
+};
+pub use crate::proc::life::kill::{kill, kill_lwp, killpg, sigwait};
+pub use crate::proc::life::lwp::{Entry, LwpAttributes, spawn_lwp as lwp_spawn};
+pub use crate::proc::life::reaper::{
     P_PID, ProcCtl, ReaperKill, ReaperScope, ReaperStatus, procctl, reaper_acquire, reaper_kill,
     reaper_release, reaper_status,
 };
-pub use crate::proc::run::{JoinHandle, lwp_run};
-pub use crate::proc::rusage::{
-    RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD, children_usage, getrusage, usage,
-};
-pub use crate::proc::spawn::{Group, SpawnAttributes, spawn};
-pub use crate::proc::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
-pub use crate::proc::trace::{exit_records, exit_trace};
-pub use crate::proc::wait::{Report, wait4};
-pub use crate::proc::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
+pub use crate::proc::life::run::{JoinHandle, lwp_run};
+pub use crate::proc::life::spawn::{Group, SpawnAttributes, spawn};
+pub use crate::proc::life::wait::{Report, wait4};
+pub use crate::proc::state::arena::MemoryChoice;
+pub use crate::proc::state::files;
+pub use crate::proc::state::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::random::fill as fill_random;
 pub use crate::sync::channel::{Registration, register, tsleep, wakeup, wakeup_one};
 pub use crate::sync::futex::{futex_wait, futex_wake};
@@ -66,8 +66,8 @@ use asphodel_core::shim::atomic::Ordering;
 
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
-use crate::proc::lwp::current_process;
-use crate::proc::table::PROCESSES;
+use crate::proc::state::table::PROCESSES;
+use crate::proc::state::table::current_process;
 use crate::sched::{active, ready, switch};
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;
@@ -84,10 +84,10 @@ pub const EXTEXIT_SETINT: u32 = 1;
 /// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
 pub fn exit(code: i32) -> ! {
     let _section = KernelSection::enter();
-    crate::proc::exit::exit_process(Status::exited(code))
+    crate::proc::life::exit::exit_process(Status::exited(code))
 }
 
-/// The calling process's pid.
+/// Returns the calling process's pid.
 ///
 /// ```
 /// # #![no_std]
@@ -106,20 +106,20 @@ pub fn getpid() -> Pid {
     current_process().pid()
 }
 
-/// The pid of the calling process's parent; 0 for process 1.
+/// Returns the pid of the calling process's parent; 0 for process 1.
 #[must_use]
 pub fn getppid() -> Pid {
     let _section = KernelSection::enter();
     PROCESSES.find_slot(current_process().family.parent()).map_or(Pid::NONE, |parent| parent.pid())
 }
 
-/// The number of the calling process's group.
+/// Returns the number of the calling process's group.
 #[must_use]
 pub fn getpgrp() -> Pid {
     current_process().family.group()
 }
 
-/// The number of the group of `pid`; 0 is the calling process. Zombies have one, too. Thread context.
+/// Returns the number of the group of `pid`; 0 means the calling process. Zombies also have one. Thread context.
 ///
 /// # Errors
 /// `ESRCH`: no such process, or it has been reaped.
@@ -131,13 +131,13 @@ pub fn getpgid(pid: Pid) -> Result<Pid, Errno> {
     PROCESSES.find(pid).map(|process| process.family.group()).ok_or(Errno::ESRCH)
 }
 
-/// The calling LWP's number in its process, 1 for the first.
+/// Returns the calling LWP's number in its process, 1 for the first.
 #[must_use]
 pub fn gettid() -> u32 {
     Thread::current().lwp.list_entry.tid()
 }
 
-/// Whether the calling process's children are reaped by themselves when they end (PS_NOCLDWAIT).
+/// Sets whether the calling process's children are reaped automatically when they end (PS_NOCLDWAIT).
 pub fn set_auto_reap(on: bool) {
     let _section = KernelSection::enter();
     current_process().auto_reap.store(on, Ordering::Relaxed);
@@ -160,7 +160,7 @@ pub fn set_affinity(allowed: CpuMask) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     Thread::current().set_affinity(allowed);
-    // A yield migrates a thread that may not run where it is.
+    // A yield migrates a thread that may not run on its present CPU.
     switch::yield_now();
     Ok(())
 }
@@ -173,7 +173,8 @@ pub fn set_priority(priority: Priority) {
     ready::check_preemption();
 }
 
-/// The CPU the caller runs on; out of date at once unless it is restricted to one, or preemption is disabled.
+/// Returns the CPU that the caller runs on; out of date at once unless the caller is restricted to one, or preemption
+/// is disabled.
 #[must_use]
 pub fn cpu_index() -> u32 {
     Thread::current().cpu.get()
@@ -198,7 +199,7 @@ pub fn cpu_activate(index: u32) -> Result<(), Errno> {
     active::activate(index)
 }
 
-/// CPUs that are online.
+/// Returns the CPUs that are online.
 #[must_use]
 pub fn cpus_online() -> CpuMask {
     mask::online()
@@ -209,7 +210,7 @@ pub fn cpus() -> impl Iterator<Item = &'static Cpu> {
     Cpu::all()
 }
 
-/// Frames of memory: total and free bytes, and heap bytes in use.
+/// Returns the total and free bytes of memory frames, and the heap bytes in use.
 #[must_use]
 pub fn memory() -> (u64, u64, u64) {
     let frames = crate::thread::lazy::frames();
@@ -217,7 +218,7 @@ pub fn memory() -> (u64, u64, u64) {
     (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)
 }
 
-/// The value of a boot argument `key=value`.
+/// Returns the value of a boot argument `key=value`.
 #[must_use]
 pub fn boot_argument(key: &str) -> Option<&'static str> {
     crate::board::boot_argument(key)

@@ -1,8 +1,8 @@
-//! The chain loader: takes an image over the serial line and starts it in this one's place.
+//! The chain loader: receives an image over the serial line and starts it in place of this one.
 //!
-//! For an image of its own (`src/loader`), which registers it by [`chain_loader!`](crate::chain_loader). It runs in the
-//! place of everything after early boot: on the boot CPU alone, interrupts masked, the console's receiver polled. What
-//! comes and what is answered is decided by `core::transfer`.
+//! It is for an image of its own (`src/loader`), which registers it by [`chain_loader!`](crate::chain_loader). It
+//! replaces everything after early boot: it runs on the boot CPU alone, with interrupts masked, and polls the console's
+//! receiver. `core::transfer` decides what is accepted and what is answered.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::ops::Range;
@@ -18,12 +18,12 @@ use crate::drivers::pl011;
 use crate::mem::frames;
 use crate::{board, println};
 
-/// What is done after early boot instead of everything else. At most one.
+/// The function that replaces everything after early boot. There is at most one.
 #[doc(hidden)]
 #[distributed_slice]
 pub static LOADER: [fn() -> !];
 
-/// Makes the image that says it a chain loader: it takes another image over the serial line and becomes that.
+/// Makes the image that invokes it a chain loader, which receives another image over the serial line and starts that.
 #[macro_export]
 macro_rules! chain_loader {
     () => {
@@ -33,37 +33,40 @@ macro_rules! chain_loader {
     };
 }
 
-/// What the boot loader has passed in `x0`.
+/// What the boot loader passed in `x0`.
 static ARGUMENT: AtomicU64 = AtomicU64::new(0);
 
-/// Keeps what the boot loader has passed, for the next image. For the boot code.
+/// Records what the boot loader passed, for the next image. Called by the boot code.
 pub(crate) fn set_argument(argument: u64) {
-    // Relaxed: written and read by the boot CPU.
+    // Relaxed: the boot CPU alone writes and reads it.
     ARGUMENT.store(argument, Ordering::Relaxed);
 }
 
-/// The line is quiet when no byte has come for so long: more than the pauses of USB adapters inside a frame.
+/// The line counts as quiet after this time without a byte, which is more than the pauses of USB adapters inside a
+/// frame.
 const QUIET_MS: u64 = 100;
 
-/// The line gets its first speed again when no frame has come for so long: before a host gives up to announce anew.
+/// The line returns to its first speed after this time without a frame: before a host gives up in order to announce
+/// again.
 const FALL_BACK_MS: u64 = 1000;
 
-/// Until the image is started on a line that has another speed than the image will give it: the host must have changed back.
+/// The delay before the image is started on a line whose speed differs from the one that the image will set: the host
+/// must have changed back.
 const CHANGE_MS: u64 = 300;
 
-/// Memory that is set aside, a power of two: for the way and for the image as it comes.
+/// Memory that is reserved, a power of two: for the handover and for the image as it arrives.
 const BLOCK: usize = 64 << 20;
 
-/// Bytes of the block that the way takes.
+/// Bytes of the block that the handover takes.
 const SCRATCH: usize = SCRATCH_PAGES * PAGE_SIZE;
 
-/// Most memory that an image may have once it runs, zeros included: the block lies outside of it.
+/// Most memory that an image may have once it runs, zeros included: the block lies outside it.
 const ROOM: u64 = BLOCK as u64;
 
-/// Times that the last reply is sent: nobody repeats it if it is lost.
+/// How often the last reply is sent, because the host cannot ask for it again if it is lost.
 const FAREWELLS: usize = 3;
 
-/// Waits for an image and starts it. On the boot CPU, in the place of what follows early boot.
+/// Waits for an image and starts it. Called on the boot CPU, in place of what follows early boot.
 pub fn run() -> ! {
     println!("asphodel loader: waiting for an image");
     let mut decoder = Decoder::new();
@@ -75,7 +78,7 @@ pub fn run() -> ! {
         if receiver.speed() != speed {
             pl011::flush();
             speed = receiver.speed();
-            // Asked before it was agreed on: see `can_talk`.
+            // The speed was checked before it was agreed on, see `can_talk`.
             let _ = pl011::set_speed(speed.unwrap_or(pl011::BAUD_RATE));
         }
         let frame = match pl011::read() {
@@ -128,12 +131,12 @@ struct Staging {
 impl Staging {
     fn new() -> Option<Self> {
         let start = block_outside(&destination(ROOM))?;
-        // SAFETY: just taken, in the linear map.
+        // SAFETY: the block was just allocated and is in the linear map.
         unsafe { core::ptr::write_bytes(mmu::linear(start), 0, BLOCK) };
         Some(Self { start })
     }
 
-    /// Goes on with the image.
+    /// Hands the machine over to the image.
     fn start(self, length: usize) -> ! {
         let image = Move {
             source: self.start + SCRATCH as u64,
@@ -142,8 +145,8 @@ impl Staging {
             argument: ARGUMENT.load(Ordering::Relaxed),
         };
         // SAFETY: (1) no other CPU has been started, interrupts are masked since boot, and no driver has a device write
-        // to memory; (2) the block is RAM of this loader alone and outside of `ROOM`, in which the destination lies;
-        // (3) that is RAM, too: see `can_start`.
+        // to memory; (2) the block is RAM of this loader alone and outside `ROOM`, in which the destination lies; (3)
+        // the destination is RAM, too, see `can_start`.
         unsafe { handover::enter(&image, self.start) }
     }
 }
@@ -159,7 +162,7 @@ impl transfer::Board for Staging {
 
     fn bytes(&mut self) -> &mut [u8] {
         let start = self.start + SCRATCH as u64;
-        // SAFETY: the block is this loader's alone, in the linear map, and was zeroed.
+        // SAFETY: the block belongs to this loader alone, is in the linear map, and was zeroed.
         unsafe { core::slice::from_raw_parts_mut(mmu::linear(start), BLOCK - SCRATCH) }
     }
 
@@ -175,14 +178,14 @@ impl transfer::Board for Staging {
     }
 }
 
-/// Where an image of so many bytes of memory is to run: where this one was put.
+/// Returns where an image that takes `size` bytes of memory is to run: where this one was put.
 fn destination(size: u64) -> Range<u64> {
     let start = mmu::image_range().start;
     start..start.saturating_add(size)
 }
 
-/// A block of frames that lies outside a range no longer than itself; it meets the first two blocks that are given at most,
-/// which are kept meanwhile.
+/// Returns a block of frames that lies outside a range no longer than itself. At most the first two blocks that the
+/// allocator returns overlap the range; they are kept meanwhile.
 fn block_outside(range: &Range<u64>) -> Option<u64> {
     let start = frames::allocate(BLOCK / PAGE_SIZE)?;
     if start >= range.end || start + BLOCK as u64 <= range.start {

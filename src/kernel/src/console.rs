@@ -1,16 +1,15 @@
-//! `print!` and `println!`: the kernel's words on the console.
+//! `print!` and `println!`: the kernel's messages on the console.
 //!
-//! Owns nothing but the way from formatting to the UART: a line is formatted on the caller's stack
-//! first and sent in one piece, so that lines of different CPUs do not interleave and no formatting
-//! code runs while the UART's lock is held. May be used in any context but a fatal one; that one
-//! has [`emergency`].
+//! A line is formatted on the caller's stack first and sent in one piece, so that lines of different CPUs do not
+//! interleave and no formatting code runs while the UART's lock is held. It may be used in any context but a fatal one,
+//! which has [`emergency`].
 
 use core::fmt::{self, Write};
 
 use crate::drivers::pl011::{self, Transmitter};
 
-/// Bytes that are collected before the UART is taken. A longer text takes it then, and keeps it to
-/// its end.
+/// Bytes that are collected before the UART is taken. A longer text takes the UART at that point, and keeps it to its
+/// end.
 const LINE_LENGTH: usize = 160;
 
 /// A text on its way to the UART.
@@ -29,7 +28,8 @@ impl Line {
         self.length += 1;
     }
 
-    /// Adds bytes; a terminal needs both parts of a line end, and the line discipline of programs is not at work here.
+    /// Adds bytes. A line end becomes two bytes, as a terminal needs, because the line discipline of programs is not
+    /// used here.
     fn push_all(&mut self, bytes: impl Iterator<Item = u8>) {
         for byte in bytes {
             if byte == b'\n' {
@@ -56,13 +56,12 @@ impl Write for Line {
 /// Sends formatted text in one piece; what the macros expand to.
 pub fn print(arguments: fmt::Arguments<'_>) {
     let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
-    // The writer itself never fails; what a value's own formatting makes of itself is printed as far
-    // as it came.
+    // The writer itself never fails; if a value's own formatting fails, the text is printed as far as it was formatted.
     let _ = line.write_fmt(arguments);
     line.send();
 }
 
-/// Sends bytes in one piece, as they are but for line ends: what programs write.
+/// Sends bytes in one piece, unchanged except for line ends: the output of programs.
 pub fn write(bytes: &[u8]) {
     let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
     line.push_all(bytes.iter().copied());

@@ -25,7 +25,7 @@ struct Input {
 static INPUT: InterruptLock<Input> = InterruptLock::new(Input { ring: Deque::new(), paused: false });
 static ARRIVED: WaitQueue = WaitQueue::new();
 
-/// Lets bytes arrive. Once, on the boot CPU.
+/// Starts to receive bytes. Called once, on the boot CPU.
 pub(crate) fn start(number: u32) {
     if number == 0 {
         return;
@@ -86,9 +86,9 @@ fn read_until(deadline: u64) -> Option<u8> {
     if woken == WaitResult::Ready { byte } else { None }
 }
 
-/// Waits for bytes and takes as many as there are and as `buffer` has room for: at least one, but for an end. A byte of
-/// which `is_end` says so is taken, and ends what is read; at the beginning it leaves nothing. `None`: the caller is
-/// being killed. The buffer is memory that is there. Thread context; blocks.
+/// Waits for bytes and takes as many as there are and as `buffer` has room for: at least one, except at an end. A byte
+/// for which `is_end` holds is taken, and ends what is read; as the first byte it leaves the buffer empty. `None`: the
+/// caller is being killed. The buffer must be mapped. Thread context; blocks.
 pub(crate) fn read_some(buffer: &mut [u8], is_end: impl Fn(u8) -> bool) -> Option<usize> {
     let _section = KernelSection::enter();
     let mut count = 0;
@@ -109,12 +109,12 @@ pub(crate) fn read_some(buffer: &mut [u8], is_end: impl Fn(u8) -> bool) -> Optio
     (woken == WaitResult::Ready).then_some(count)
 }
 
-/// Whether there is a byte to be read. Any context.
+/// Returns whether there is a byte to be read. Any context.
 pub(crate) fn has_some() -> bool {
     !INPUT.lock().ring.is_empty()
 }
 
-/// Waits until there is a byte, or until `deadline`; whether there is one. Thread context; blocks.
+/// Waits until there is a byte, or until `deadline`; returns whether there is one. Thread context; blocks.
 pub(crate) fn wait_for_some(deadline: u64) -> bool {
     let _section = KernelSection::enter();
     ARRIVED.wait_in(WaitOptions::killable(Reason::Input).until(deadline), has_some) == WaitResult::Ready

@@ -1,13 +1,13 @@
 //! Rust panics: the language's way up from any layer.
 //!
-//! A panic of an LWP ends its process (`proc::fault`); any other one is fatal to the system. May be entered in any
-//! context, with any lock held.
+//! A panic of an LWP ends its process (`proc::life::fault`); any other one is fatal to the system. May be entered in
+//! any context, with any lock held.
 
 use core::panic::PanicInfo;
 
 use crate::arch::backtrace::Backtrace;
 use crate::arch::daif;
-use crate::proc::fault;
+use crate::proc::life::fault;
 use crate::shutdown;
 
 #[panic_handler]

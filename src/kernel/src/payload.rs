@@ -1,7 +1,7 @@
 //! The payload: what was appended to the image, a tar archive with programs to load and files.
 //!
-//! `cargo xtask` makes it; `arch::mmu` says where it lies. Read once, before process 1 is started. Members that are no
-//! regular files only keep programs on pages; the others:
+//! `cargo xtask` makes it; `arch::mmu` returns where it lies. It is read once, before process 1 is started. Members
+//! that are not regular files only align programs to pages; the others are:
 //!
 //! | name | what |
 //! |---|---|
@@ -22,11 +22,11 @@ use crate::hermit::{start, symbols};
 use crate::mem::fallible;
 use crate::mem::program::Image;
 use crate::println;
-use crate::proc::files;
-use crate::proc::lwp::current_process;
-use crate::proc::program::{self, Arguments, Program};
+use crate::proc::state::files;
+use crate::proc::state::program::{self, Arguments, Program};
+use crate::proc::state::table::current_process;
 
-/// Where programs are.
+/// The prefix of the names of programs.
 const PROGRAMS: &str = "bin/";
 
 static AUTORUN: Once<&'static str> = Once::new();
@@ -37,7 +37,7 @@ pub fn autorun() -> Option<&'static str> {
     AUTORUN.get().copied()
 }
 
-/// Reads the payload, if there is one, and says what is wrong with it. Once, in thread context.
+/// Reads the payload, if there is one, and reports its errors. Called once, in thread context.
 ///
 /// # Errors
 /// `ENOMEM`.
@@ -53,7 +53,7 @@ pub(crate) fn read() -> Result<(), Errno> {
             return Ok(());
         }
     };
-    // What a loader has put there was written as data.
+    // The loader has written the programs as data.
     cache::forget_instructions();
     let mut programs = Vec::new();
     for entry in archive.entries() {
@@ -79,7 +79,7 @@ pub(crate) fn read() -> Result<(), Errno> {
             }
             Err(refusal) => {
                 println!("asphodel: program {name} cannot be loaded: {refusal}");
-                // A linked program of that name is not what was meant.
+                // A linked program of the same name must not run instead.
                 Program::new(name, not_loadable)
             }
         });
@@ -88,16 +88,16 @@ pub(crate) fn read() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Exit code of a program that is there but cannot be run, as of shells.
+/// Exit code of a program that exists but cannot be run, as of shells.
 const NOT_RUNNABLE: i32 = 126;
 
-/// What runs in the place of a program that could not be loaded; why was said at boot.
+/// Runs in place of a program that could not be loaded; the reason was printed at boot.
 fn not_loadable(_: &Arguments<'_>) -> i32 {
     println!("{}: it could not be loaded", current_process().program().name);
     NOT_RUNNABLE
 }
 
-/// Hands the text of a member on, or says that it is none.
+/// Passes the text of a member on, or reports that it is not text.
 fn set_text(name: &str, data: &'static [u8], set: impl FnOnce(&'static str)) {
     match core::str::from_utf8(data) {
         Ok(text) => set(text),
@@ -105,12 +105,12 @@ fn set_text(name: &str, data: &'static [u8], set: impl FnOnce(&'static str)) {
     }
 }
 
-/// All of it.
+/// Returns all of it.
 fn bytes() -> &'static [u8] {
     let range = mmu::payload_range();
     if range.is_empty() {
         return &[];
     }
-    // SAFETY: mapped read-only for good, and taken out of the memory that is handed out.
+    // SAFETY: mapped read-only for good, and not part of the memory that the allocators get.
     unsafe { core::slice::from_raw_parts(mmu::linear(range.start), (range.end - range.start) as usize) }
 }

@@ -1,14 +1,14 @@
 //! Random bytes: one generator for the whole system.
 //!
-//! ChaCha20, which takes a new key out of its own output after every call, so that what was drawn before cannot be
-//! found out later. Its first key is the SHA-256 of all that is known at boot:
+//! It is ChaCha20, which takes a new key out of its own output after every call, so that earlier output cannot be
+//! computed later. Its first key is the SHA-256 of everything that is known at boot:
 //!
 //! - what the loader has drawn for this boot: `rng-seed` and `kaslr-seed` of the device tree (QEMU's `virt`, the Pi's
 //!   firmware). This alone makes it strong;
-//! - the counter, the date, and how long some memory accesses took. A board that passes no device tree (QEMU's `raspi4b`)
-//!   has nothing else: good enough for hash tables, not for keys.
+//! - the counter, the date, and the duration of some memory accesses. A board that passes no device tree (QEMU's
+//!   `raspi4b`) has nothing else, which suffices for hash tables but not for keys.
 //!
-//! With the boot argument `seed=N`, which is there to repeat a run exactly, the key is made from N alone.
+//! With the boot argument `seed=N`, which serves to repeat a run exactly, the key is made from N alone.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -22,12 +22,12 @@ use crate::time::realtime;
 
 /// Most bytes that are drawn at once, with interrupts masked.
 const CHUNK: usize = 256;
-/// How often the time of a memory access is taken.
+/// Number of memory accesses whose duration is measured.
 const SAMPLES: usize = 256;
 
 static GENERATOR: Once<InterruptLock<ChaCha20Rng>> = Once::new();
 
-/// Makes the first key. Once, on the boot CPU.
+/// Makes the first key. Called once, on the boot CPU.
 pub(crate) fn init(board: &BoardInfo) {
     let mut key = Sha256::new();
     match board::boot_argument("seed") {
@@ -43,7 +43,7 @@ pub(crate) fn init(board: &BoardInfo) {
     GENERATOR.call_once(|| InterruptLock::new(ChaCha20Rng::from_seed(key.finalize().into())));
 }
 
-/// Fills `bytes` with random ones. Any context that may take a spin lock; never blocks.
+/// Fills `bytes` with random bytes. Any context that may take a spin lock; never blocks.
 ///
 /// # Panics
 /// Before the system has started.

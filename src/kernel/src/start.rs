@@ -1,4 +1,4 @@
-//! From the machine's being set up to process 1: scheduler, other CPUs, kernel threads.
+//! From the set-up of the machine to process 1: scheduler, other CPUs, kernel threads.
 //!
 //! The boot context of each CPU becomes its idle thread. The rest is done by a kernel thread (`bring_up`): it starts
 //! the other CPUs, waits for them, and starts process 1.
@@ -16,7 +16,9 @@ use crate::board::{self, BoardInfo};
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
-use crate::proc::{dead_thread, exit, fault, files, memory, program, spawn, watchdog};
+use crate::proc::info::watchdog;
+use crate::proc::life::{dead_thread, exit, fault, spawn};
+use crate::proc::state::{files, memory, program};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
@@ -58,7 +60,7 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     idle::run(cpu)
 }
 
-/// Entered by every other CPU on its own stack, interrupts masked.
+/// Entered by every other CPU on its own stack, with interrupts masked.
 pub(crate) fn secondary_cpu(index: usize) -> ! {
     static ONE_AT_A_TIME: InterruptLock<()> = InterruptLock::new(());
     let interface = {
@@ -103,12 +105,13 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     if let Err(error) = ready {
         shutdown::fatal(format_args!("the system cannot be started: {error}"));
     }
-    // It stays, because a thread that ends is freed a while later, and the first leak check would see that.
+    // This thread does not end, because a thread that ends is freed a while later, and the first leak check would
+    // notice that.
     work::callout::serve()
 }
 
-/// Waits until all CPUs that were `started` are online, as long as some come: an emulator with fewer cores than CPUs
-/// takes its time.
+/// Waits until all CPUs that were `started` are online, as long as more of them come up, because an emulator with fewer
+/// cores than CPUs is slow.
 fn wait_for_secondaries(started: u32) {
     let mut arrived = 0;
     while arrived < started {

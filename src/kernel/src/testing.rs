@@ -1,9 +1,9 @@
-//! What an observer of the whole system may see of the kernel's tables, and how it is registered. For tests and
-//! explorers; no interface for programs.
+//! The view that an observer of the whole system has of the kernel's tables, and its registration. It is for tests and
+//! explorers, and is not an interface for programs.
 //!
-//! Everything here only looks. A view is right at the moment it is asked, if nothing else goes on meanwhile: under
-//! exploration for an observer, which is called between two steps. What a lock guards is answered by `None` while somebody
-//! holds the lock.
+//! Everything here only reads. A view is right at the moment at which it is taken if nothing else runs meanwhile, as
+//! for an observer under exploration, which is called between two steps. For data that a lock guards the result is
+//! `None` while the lock is held.
 
 use core::fmt;
 
@@ -22,12 +22,12 @@ pub use crate::arch::exploration::{Observer, figures, is_explored, quietly, say,
 use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::mask;
-use crate::proc::reaper;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::life::reaper;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
 
-/// What `look` sees behind a lock that is free.
+/// Returns what `look` computes from the value of a lock that is free.
 fn peek<T, R>(lock: &InterruptLock<T>, look: impl FnOnce(&T) -> R) -> Option<R> {
     lock.try_lock().map(|value| look(&value))
 }
@@ -36,116 +36,116 @@ fn peek<T, R>(lock: &InterruptLock<T>, look: impl FnOnce(&T) -> R) -> Option<R> 
 #[derive(Clone, Copy)]
 pub struct ThreadView(&'static Thread);
 
-/// How many thread records have ever been handed out: indices from 1 on, below this.
+/// Returns the number of thread records that have ever been used: their indices are from 1 on, below this.
 #[must_use]
 pub fn threads() -> u32 {
     THREADS.len()
 }
 
-/// Thread record `index`.
+/// Returns thread record `index`.
 #[must_use]
 pub fn thread(index: u32) -> ThreadView {
     ThreadView(THREADS.get(index))
 }
 
 impl ThreadView {
-    /// Its index.
+    /// Returns its index.
     #[must_use]
     pub fn index(self) -> u32 {
         self.0.index
     }
 
-    /// Slot of its process; 0: none.
+    /// Returns the slot of its process; 0 if it has none.
     #[must_use]
     pub fn process(self) -> u32 {
         self.0.lwp.process.get()
     }
 
-    /// References to the record, and pins of its stack.
+    /// Returns the references to the record, and pins of its stack.
     #[must_use]
     pub fn counts(self) -> (u32, u32) {
         self.0.refs.counts()
     }
 
-    /// Whether anybody has a reference to the record.
+    /// Returns whether there are references to the record.
     #[must_use]
     pub fn is_in_use(self) -> bool {
         self.counts().0 != 0
     }
 
-    /// Whether it is listed in a wait queue.
+    /// Returns whether it is listed in a wait queue.
     #[must_use]
     pub fn is_waiting(self) -> bool {
         self.0.is_waiting()
     }
 
-    /// Whether it is listed in a run queue.
+    /// Returns whether it is listed in a run queue.
     #[must_use]
     pub fn is_queued(self) -> bool {
         self.0.is_queued()
     }
 
-    /// Whether a deadline is armed for it.
+    /// Returns whether a deadline is armed for it.
     #[must_use]
     pub fn has_timer(self) -> bool {
         self.0.timer.is_armed()
     }
 
-    /// How it sleeps, if it does.
+    /// Returns how it sleeps, if it does.
     #[must_use]
     pub fn sleeping(self) -> Option<Sleep> {
         self.0.park.sleeping()
     }
 
-    /// Whether it sleeps in a way that a kill ends.
+    /// Returns whether it sleeps in a way that a kill ends.
     #[must_use]
     pub fn is_killable(self) -> bool {
         self.sleeping() == Some(Sleep::Killable)
     }
 
-    /// Whether it has been told to die.
+    /// Returns whether it has a kill pending.
     #[must_use]
     pub fn is_kill_pending(self) -> bool {
         self.0.kill_flag.is_set()
     }
 
-    /// Whether it was elected to end its process.
+    /// Returns whether it was elected to end its process.
     #[must_use]
     pub fn is_exit_owner(self) -> bool {
         self.0.lwp.exit_owner.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody waits in a join of it.
+    /// Returns whether a thread waits in a join of it.
     #[must_use]
     pub fn has_joiners(self) -> Option<bool> {
         peek(&self.0.lwp.joiners, |joiners| !joiners.is_empty())
     }
 
-    /// Tokens that it has.
+    /// Returns the number of tokens that it owns.
     #[must_use]
     pub fn tokens(self) -> u32 {
         self.0.token_count.get()
     }
 
-    /// The CPU it runs on, or was on last.
+    /// Returns the CPU that it runs on, or ran on last.
     #[must_use]
     pub fn cpu(self) -> u32 {
         self.0.cpu.get()
     }
 
-    /// The CPUs it may run on.
+    /// Returns the CPUs that it may run on.
     #[must_use]
     pub fn affinity(self) -> CpuMask {
         self.0.affinity()
     }
 
-    /// Counter value when it left its CPU last.
+    /// Returns the counter value when it left its CPU last.
     #[must_use]
     pub fn left_at(self) -> u64 {
         self.0.left_at.get()
     }
 
-    /// Ticks of CPU time that were not added to its process's account yet.
+    /// Returns the ticks of CPU time that were not added to its process's account yet.
     #[must_use]
     pub fn cpu_ticks(self) -> u64 {
         self.0.usage.read().cpu_ticks
@@ -182,50 +182,50 @@ impl fmt::Debug for ThreadView {
 #[derive(Clone, Copy)]
 pub struct ProcessView(&'static Process);
 
-/// How many process records have ever been handed out: slots from 1 on, below this.
+/// Returns the number of process records that have ever been used: their slots are from 1 on, below this.
 #[must_use]
 pub fn processes() -> u32 {
     PROCESSES.len()
 }
 
-/// The process record in `slot`.
+/// Returns the process record in `slot`.
 #[must_use]
 pub fn process(slot: u32) -> ProcessView {
     ProcessView(PROCESSES.get(slot))
 }
 
 impl ProcessView {
-    /// Its pid.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(self) -> Pid {
         self.0.pid()
     }
 
-    /// Slot of its parent.
+    /// Returns the slot of its parent.
     #[must_use]
     pub fn parent(self) -> u32 {
         self.0.family.parent()
     }
 
-    /// Its gate.
+    /// Returns a snapshot of its gate.
     #[must_use]
     pub fn gate(self) -> GateView {
         self.0.gate.view()
     }
 
-    /// Children it has.
+    /// Returns the number of its children.
     #[must_use]
     pub fn children(self) -> Option<u32> {
         peek(&self.0.children, |children| children.len())
     }
 
-    /// Whether it has neither LWPs nor handles of LWPs.
+    /// Returns whether it has neither LWPs nor handles of LWPs.
     #[must_use]
     pub fn has_no_lwps(self) -> Option<bool> {
         peek(&self.0.lwps, |lwps| lwps.is_empty() && lwps.has_no_exited())
     }
 
-    /// Whether it has LWPs in its list that have no kill pending, and are not the exit owner.
+    /// Returns whether it has LWPs in its list that have no kill pending, and are not the exit owner.
     #[must_use]
     pub fn has_unkilled_lwps(self) -> Option<bool> {
         peek(&self.0.lwps, |lwps| {
@@ -233,31 +233,31 @@ impl ProcessView {
         })
     }
 
-    /// Whether there are processes of its task group that it leads.
+    /// Returns whether it leads a task group that has other processes.
     #[must_use]
     pub fn has_peers(self) -> Option<bool> {
         peek(&self.0.peers, |peers| !peers.is_empty())
     }
 
-    /// Whether another process leads its task group.
+    /// Returns whether another process leads its task group.
     #[must_use]
     pub fn is_peer(self) -> bool {
         self.0.leader.get() != 0
     }
 
-    /// Whether its spawner waits for memory that they share.
+    /// Returns whether its spawner waits for memory that they share.
     #[must_use]
     pub fn in_progress(self) -> bool {
         self.0.vfork_wait.in_progress()
     }
 
-    /// Whether stacks of dead LWPs wait for its last one.
+    /// Returns whether stacks of dead LWPs are kept for its last LWP.
     #[must_use]
     pub fn has_dead_lwps(self) -> bool {
         self.0.dead_lwps.load(Ordering::Relaxed) != NIL
     }
 
-    /// Whether threads are in its wait queues, those that are being changed left out.
+    /// Returns whether threads are in its wait queues, except those that are being changed.
     #[must_use]
     pub fn has_sleepers(self) -> bool {
         let process = self.0;
@@ -266,7 +266,7 @@ impl ProcessView {
             .any(|queue| queue.has_sleepers() == Some(true))
     }
 
-    /// What its tenant has, if it founded one: processes, LWPs, bytes.
+    /// Returns the usage of its tenant, if it founded one: processes, LWPs, bytes.
     #[must_use]
     pub fn ledger(self) -> Option<[u64; 3]> {
         let process = self.0;
@@ -275,7 +275,7 @@ impl ProcessView {
         })
     }
 
-    /// Ticks of CPU time of the children it has reaped.
+    /// Returns the ticks of CPU time of the children that it has reaped.
     #[must_use]
     pub fn children_ticks(self) -> u64 {
         self.0.children_usage.read().cpu_ticks
@@ -296,25 +296,25 @@ impl fmt::Debug for ProcessView {
             self.children(),
             process.leader.get(),
             self.gate(),
-            crate::proc::trace::record(process).latest().map_or("none", |step| step.step.name()),
+            crate::proc::info::trace::record(process).latest().map_or("none", |step| step.step.name()),
         )
     }
 }
 
-/// What goes on on a CPU.
+/// The state of a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuView {
     /// Its index.
     pub index: u32,
     /// The thread whose context is on it.
     pub thread: ThreadView,
-    /// Where that one's stack ends now.
+    /// The current stack pointer of that thread.
     pub stack_pointer: usize,
-    /// Whether it waits for an interrupt, and none is pending.
+    /// `true` if it waits for an interrupt, and none is pending.
     pub is_idle: bool,
 }
 
-/// The CPUs that schedule. Under exploration only: else none.
+/// Returns the CPUs that schedule. Only under exploration; otherwise there are none.
 pub fn cpus() -> impl Iterator<Item = CpuView> {
     (0..crate::cpu::MAX_CPUS).filter_map(|index| {
         let standing = exploration::standing(index)?;
@@ -328,19 +328,19 @@ pub fn cpus() -> impl Iterator<Item = CpuView> {
     })
 }
 
-/// The CPUs that take work: those that are online and not deactivated.
+/// Returns the CPUs that take work: those that are online and not deactivated.
 #[must_use]
 pub fn open_cpus() -> CpuMask {
     mask::active()
 }
 
-/// Kills of subtrees that are under way.
+/// Returns the number of kills of subtrees that are under way.
 #[must_use]
 pub fn active_subtree_kills() -> Option<usize> {
     reaper::active_subtree_kills()
 }
 
-/// Queues of channels with somebody in them.
+/// Returns the number of queues of channels that have waiters.
 #[must_use]
 pub fn channels_in_use() -> usize {
     channel::queues_in_use()

@@ -1,13 +1,13 @@
-//! The kinds of faults that the layers above tell apart, the same on both machines.
+//! The kinds of faults that the layers above distinguish, the same on both machines.
 
-/// Kinds of faults that a program can be ended for, as far as its waiter is told different things.
+/// The kinds of faults that end a program, as far as they are reported to its waiter differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// Access or jump to an address so low that it must be a null pointer.
     NullAccess,
     /// Access to the unmapped addresses below a stack: the stack has overflowed.
     StackOverflow,
-    /// Load or store that the address does not allow.
+    /// Load or store that the permissions of the address do not allow.
     DataAbort,
     /// Jump to an address that cannot be executed.
     PrefetchAbort,
@@ -21,6 +21,6 @@ pub enum FaultKind {
     FloatingPoint,
     /// Memory reported an error of its own (external abort, parity).
     Bus,
-    /// Anything else: never expected.
+    /// Anything else; never expected.
     Unexpected,
 }

@@ -1,6 +1,6 @@
-//! What the layers above do about interrupts and exceptions, registered at boot and called by both machines.
+//! The handlers of interrupts and exceptions in the layers above, registered at boot and called by both machines.
 //!
-//! This is the only way up from `arch`. The hooks are called by the exception entries alone.
+//! This is the only way up from `arch`. Only the exception entries call the hooks.
 
 use asphodel_core::shim::atomic::{AtomicPtr, Ordering};
 use core::fmt;
@@ -9,30 +9,30 @@ use core::ptr::null_mut;
 use super::machine::Fault;
 use super::machine::frame::TrapFrame;
 
-/// What the kernel does about exceptions from threads.
+/// The kernel's handlers of exceptions from threads.
 ///
 /// All but `preempt` run on the exception stack with interrupts masked, and must not block.
 pub(crate) struct Hooks {
-    /// An interrupt. `true` asks for the thread to be preempted.
+    /// Handles an interrupt. Returns `true` if the thread is to be preempted.
     pub(crate) irq: fn(&mut TrapFrame) -> bool,
-    /// A synchronous exception. May edit the frame: the thread goes on with what is in it.
+    /// Handles a synchronous exception. May edit the frame: the thread continues with what is in it.
     pub(crate) fault: fn(&mut TrapFrame, &Fault),
-    /// An interrupted thread is to be preempted, and its stack has nothing mapped at an address that is needed for that.
-    /// Maps it, if it is a page that may be mapped now.
+    /// Called when an interrupted thread is to be preempted, and its stack has nothing mapped at an address that is
+    /// needed for that. Maps the page, if it may be mapped now.
     pub(crate) room: fn(&TrapFrame, usize) -> Room,
-    /// The thread used a floating-point register while the machine traps them. As `fault`.
+    /// Called when the thread has used a floating-point register while the machine traps them. Context as for `fault`.
     pub(crate) fp: fn(&mut TrapFrame),
-    /// Called on the interrupted thread's own stack, interrupts masked, after `irq` returned `true`.
-    /// Returns when the thread is to go on, on whatever CPU.
+    /// Called on the interrupted thread's own stack, with interrupts masked, after `irq` returned `true`. Returns when
+    /// the thread is to continue, on whatever CPU.
     pub(crate) preempt: fn(),
 }
 
-/// What [`Hooks::room`] found.
+/// Result of [`Hooks::room`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// It is mapped now.
+    /// The page is mapped now.
     Mapped,
-    /// It would be, if there were memory.
+    /// The page could be mapped, but there is no memory.
     OutOfMemory,
     /// The stack ends there.
     None,
@@ -42,32 +42,32 @@ static HOOKS: AtomicPtr<Hooks> = AtomicPtr::new(null_mut());
 
 /// Registers the hooks. Called once, on the boot CPU, before interrupts are first unmasked.
 pub(crate) fn set_hooks(hooks: &'static Hooks) {
-    // Release: a CPU that sees the pointer sees the table behind it.
+    // Release: a CPU that sees the pointer sees the table that it points to.
     HOOKS.store(core::ptr::from_ref(hooks).cast_mut(), Ordering::Release);
 }
 
-/// The hooks, once they are registered.
+/// Returns the hooks, once they are registered.
 #[inline(always)]
 pub(super) fn hooks() -> Option<&'static Hooks> {
     // SAFETY: null, or made from a `&'static Hooks` by `set_hooks`.
     unsafe { HOOKS.load(Ordering::Acquire).as_ref() }
 }
 
-/// Ends the system with a report.
+/// A function that ends the system with a report.
 type Fatal = fn(fmt::Arguments<'_>) -> !;
 
 static FATAL: AtomicPtr<()> = AtomicPtr::new(null_mut());
 
-/// Registers what ends the system with a report. Called once, as the first step of boot.
+/// Registers the function that ends the system with a report. Called once, as the first step of boot.
 pub(crate) fn set_fatal(fatal: Fatal) {
     FATAL.store(fatal as *mut (), Ordering::Release);
 }
 
-/// Ends the system over an exception that no hook can handle. Any context.
+/// Ends the system because of an exception that no hook can handle. Any context.
 pub(super) fn fatal(report: fmt::Arguments<'_>) -> ! {
     let registered = FATAL.load(Ordering::Acquire);
     assert!(!registered.is_null(), "the first step of boot registers it");
-    // SAFETY: not null, so `set_fatal` made it from a function of this very type.
+    // SAFETY: the pointer is not null, so `set_fatal` made it from a function of this very type.
     let fatal: Fatal = unsafe { core::mem::transmute(registered) };
     fatal(report)
 }

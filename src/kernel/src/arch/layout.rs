@@ -1,4 +1,4 @@
-//! What lies where in the kernel's addresses: constants and arithmetic, no state.
+//! The layout of the kernel's addresses: constants and arithmetic, no state.
 //!
 //! One space of 39 bits that begins at [`LINEAR_BASE`], which the machine chooses. On aarch64 it is the upper half, under
 //! TTBR1, and the lower half is never mapped once boot is over:
@@ -33,10 +33,10 @@ pub const DEVICE_WINDOW: Range<usize> = LINEAR_BASE + 0x20_0000_0000..ARENAS_WIN
 pub const ARENAS_WINDOW: Range<usize> = LINEAR_BASE + 0x24_0000_0000..STACKS_BASE;
 /// Bytes of addresses that one arena has: 512 MiB.
 pub const ARENA_SIZE: usize = 1 << 29;
-/// How many slots there are.
+/// Number of slots.
 pub const ARENA_COUNT: usize = (ARENAS_WINDOW.end - ARENAS_WINDOW.start) / ARENA_SIZE;
 
-/// Where the arena in `slot` begins.
+/// Returns where the arena in `slot` begins.
 pub const fn arena_base(slot: usize) -> usize {
     ARENAS_WINDOW.start + slot * ARENA_SIZE
 }
@@ -55,7 +55,7 @@ pub const RECORDS_WINDOW: Range<usize> = LINEAR_BASE + 0x7c_0000_0000..LINEAR_BA
 /// Bytes of addresses that one table has: 1 GiB.
 const RECORD_TABLE_SIZE: usize = 1 << 30;
 
-/// Where table `number` begins.
+/// Returns where table `number` begins.
 pub const fn record_table(number: usize) -> usize {
     let start = RECORDS_WINDOW.start + number * RECORD_TABLE_SIZE;
     assert!(start + RECORD_TABLE_SIZE <= RECORDS_WINDOW.end, "there is no such table");
@@ -80,7 +80,7 @@ pub struct StackSlot {
 }
 
 impl StackSlot {
-    /// The slot around `address`, guard included; `None` outside the stacks window.
+    /// Returns the slot around `address`, guard included; `None` outside the stacks window.
     pub const fn containing(address: usize) -> Option<Self> {
         if address < STACKS_WINDOW.start || address >= STACKS_WINDOW.end {
             return None;
@@ -91,12 +91,12 @@ impl StackSlot {
         Some(Self { class, index })
     }
 
-    /// Size of the slot's stack in bytes.
+    /// Returns the size of the slot's stack in bytes.
     pub const fn stack_size(self) -> usize {
         1 << (self.class + STACK_MIN_SHIFT)
     }
 
-    /// Lowest address of the slot's stack: the addresses of the same size below it are its guard.
+    /// Returns the lowest address of the slot's stack: the addresses of the same size below it are its guard.
     pub const fn stack_bottom(self) -> usize {
         STACKS_WINDOW.start
             + (self.class << STACK_CLASS_SHIFT)
@@ -104,13 +104,13 @@ impl StackSlot {
             + self.stack_size()
     }
 
-    /// How many slots a class has.
+    /// Returns the number of slots of a class.
     pub const fn count(class: usize) -> usize {
         1 << (STACK_CLASS_SHIFT - (class + STACK_MIN_SHIFT + 1))
     }
 }
 
-/// Whether `address` lies in the guard below some stack of the stacks window.
+/// Returns whether `address` lies in the guard below some stack of the stacks window.
 pub const fn is_stack_guard(address: usize) -> bool {
     match StackSlot::containing(address) {
         Some(slot) => address < slot.stack_bottom(),

@@ -1,9 +1,8 @@
 //! A spin lock that masks interrupts while it is held: the lock of the lowest layers.
 //!
-//! For data that interrupt handlers, the exception path and all CPUs share, and for no more than a
-//! few hundred instructions. May be taken in any context; must not be taken twice by one CPU, and
-//! nothing may block or switch threads while it is held. It knows nothing of preemption: with
-//! interrupts masked there is none.
+//! It is for data that interrupt handlers, the exception path and all CPUs share, and for no more than a few hundred
+//! instructions. It may be taken in any context. A CPU must not take it twice, and must not block or switch threads
+//! while it holds it. The lock does not disable preemption, because there is none with interrupts masked.
 
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -11,7 +10,7 @@ use core::ops::{Deref, DerefMut};
 use super::machine::{SpinMutex, SpinMutexGuard};
 use super::{cpu, daif};
 
-/// Tells `spin` how this system waits: by `yield`, see [`cpu::relax`].
+/// Makes `spin` wait as this system does: by `yield`, see [`cpu::relax`].
 #[derive(Debug)]
 pub struct Yield;
 
@@ -22,24 +21,24 @@ impl spin::RelaxStrategy for Yield {
     }
 }
 
-/// A value that is reached only with interrupts masked and by one CPU at a time.
+/// A value that is accessed only with interrupts masked and by one CPU at a time.
 ///
-/// Whoever tries first when it is free gets it. First come first served would be fairer on a board, but under an
-/// emulator the CPU whose turn it is may not be running: all others would wait for the host to schedule that one, at
-/// every turn anew, and crawl (tens of milliseconds for each turn, on a busy host).
+/// The first CPU that tries when the lock is free gets it. A ticket lock would be fairer on a board, but under an
+/// emulator the CPU whose turn it is may not be running: all others would wait for the host to schedule it, at every
+/// turn again (tens of milliseconds for each turn, on a busy host).
 #[derive(Debug)]
 pub struct InterruptLock<T>(SpinMutex<T, Yield>);
 
-/// The right to use the value of an [`InterruptLock`]; gives it back when dropped.
+/// The right to use the value of an [`InterruptLock`]; releases the lock when it is dropped.
 ///
-/// Guards are to be dropped in the reverse order of their making, or interrupts come back too early.
+/// Guards must be dropped in the reverse order of their creation, or interrupts are unmasked too early.
 pub struct Guard<'a, T> {
-    // Fields are dropped in this order: the lock is free before interrupts come back.
+    // Fields are dropped in this order: the lock is free before interrupts are unmasked.
     value: SpinMutexGuard<'a, T, Yield>,
     _interrupts: Masked,
 }
 
-/// Interrupts masked for as long as it lives. Not `Send`: the state belongs to one CPU.
+/// Keeps interrupts masked until it is dropped. Not `Send`, because the state belongs to one CPU.
 struct Masked(daif::Saved, PhantomData<*const ()>);
 
 impl Drop for Masked {
@@ -50,7 +49,7 @@ impl Drop for Masked {
 }
 
 impl<T> InterruptLock<T> {
-    /// A free lock around `value`.
+    /// Creates a free lock around `value`.
     pub const fn new(value: T) -> Self {
         Self(SpinMutex::new(value))
     }
@@ -62,7 +61,7 @@ impl<T> InterruptLock<T> {
         Guard { value: self.0.lock(), _interrupts: interrupts }
     }
 
-    /// Waits for the lock where interrupts are masked already, and stay so while it is held.
+    /// Waits for the lock where interrupts are masked already, and stay masked while it is held.
     #[inline]
     pub(crate) fn lock_masked(&self) -> SpinMutexGuard<'_, T, Yield> {
         debug_assert!(daif::masked(), "an interrupt could find the lock held by its own CPU");

@@ -1,9 +1,9 @@
-//! The processor: what the rest of the kernel may use of the machine it runs on, said once.
+//! The processor: what the rest of the kernel may use of the machine that it runs on.
 //!
 //! There are two machines. `aarch64` is the product: boot assembly, exception vectors, page tables. `hosted` is a Linux
 //! process, whose CPUs are host threads or, under exploration, contexts of one host thread that a seed schedules. This
-//! file is the door between them and the kernel: both have every item that is listed here, and no other item of theirs
-//! can be reached. Only here and in `drivers` is there assembly or access to memory-mapped registers.
+//! file is the interface between them and the kernel: both have every item that is listed here, and no other item of
+//! theirs can be reached. Only here and in `drivers` is there assembly or access to memory-mapped registers.
 
 #[cfg_attr(target_os = "none", path = "aarch64/mod.rs")]
 #[cfg_attr(not(target_os = "none"), path = "hosted/mod.rs")]
@@ -15,7 +15,7 @@ pub mod layout;
 pub mod lock;
 
 pub use machine::frame::TrapFrame;
-/// Says what happens: nothing at all in an image for a board.
+/// Reports an event to the observer; does nothing in an image for a board.
 pub(crate) use machine::observe::observe;
 
 /// Stack walking.
@@ -23,7 +23,7 @@ pub mod backtrace {
     pub use super::machine::backtrace::Backtrace;
 }
 
-/// Starting CPUs: their stacks, and how each gets into the kernel.
+/// Starting CPUs: their stacks, and how each of them enters the kernel.
 pub mod boot {
     #[cfg(target_os = "none")]
     pub(crate) use super::machine::boot::secondary_entry_physical;
@@ -54,12 +54,12 @@ pub mod daif {
     pub use super::machine::daif::{Saved, mask, mask_for_good, masked, restore, take_pending, unmask};
 }
 
-/// What the machine was entered with.
+/// How the machine was entered.
 pub(crate) mod entry {
     pub(crate) use super::machine::entry::{level, set_level};
 }
 
-/// Exceptions: what they mean, and the report of one.
+/// Exceptions: their decoding, and the report of one.
 pub mod exception {
     pub use super::fault_kind::FaultKind;
     pub(crate) use super::hooks::set_fatal;
@@ -80,7 +80,7 @@ pub(crate) mod fp {
     pub(crate) use super::machine::fp::{FpState, disable, enable};
 }
 
-/// Leaving for another image.
+/// Handing the machine over to another image.
 pub(crate) mod handover {
     pub(crate) use super::machine::handover::{Move, PIECE, SCRATCH_PAGES, enter};
 }
@@ -108,7 +108,7 @@ pub(crate) mod switch {
     pub(crate) use super::machine::switch::{SavedContext, abandon, prepare, restart, resume, switch};
 }
 
-/// What the drivers of the hosted machine are made of.
+/// What the drivers of the hosted machine are built on.
 #[cfg(not(target_os = "none"))]
 pub(crate) mod host {
     pub(crate) use super::machine::entry::{entropy, exit, is_explored, tell_figures, words, write};

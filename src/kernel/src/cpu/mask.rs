@@ -1,4 +1,4 @@
-//! Which CPUs are online, and which are idle.
+//! The sets of CPUs that are online, and that are idle.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
@@ -8,19 +8,19 @@ static ONLINE: AtomicU64 = AtomicU64::new(0);
 static INACTIVE: AtomicU64 = AtomicU64::new(0);
 static IDLE: AtomicU64 = AtomicU64::new(0);
 
-/// CPUs that schedule. Any context.
+/// Returns the CPUs that schedule. Any context.
 #[inline]
 pub fn online() -> CpuMask {
     CpuMask::from_bits(ONLINE.load(Ordering::Relaxed))
 }
 
-/// CPUs that take work: online and not deactivated. Any context.
+/// Returns the CPUs that take work: online and not deactivated. Any context.
 #[inline]
 pub fn active() -> CpuMask {
     CpuMask::from_bits(ONLINE.load(Ordering::Relaxed) & !INACTIVE.load(Ordering::Relaxed))
 }
 
-/// CPU `index` takes no more work, or takes work again. See `sched::active`.
+/// Records that CPU `index` takes no more work, or takes work again. See `sched::active`.
 pub(crate) fn set_inactive(index: u32, inactive: bool) {
     let bit = CpuMask::one(index).bits();
     if inactive {
@@ -30,18 +30,18 @@ pub(crate) fn set_inactive(index: u32, inactive: bool) {
     }
 }
 
-/// CPUs that are idle and take work. Out of date as soon as it is read. Any context.
+/// Returns the CPUs that are idle and take work. Out of date as soon as it is read. Any context.
 #[inline]
 pub fn idle() -> CpuMask {
     CpuMask::from_bits(IDLE.load(Ordering::Relaxed))
 }
 
-/// CPU `index` schedules from now on.
+/// Records that CPU `index` schedules from now on.
 pub(crate) fn set_online(index: u32) {
     ONLINE.fetch_or(CpuMask::one(index).bits(), Ordering::SeqCst);
 }
 
-/// CPU `index` is idle, or has work again. Called by that CPU.
+/// Records that CPU `index` is idle, or has work again. Called by that CPU.
 #[inline]
 pub(crate) fn set_idle(index: u32, idle: bool) {
     let bit = CpuMask::one(index).bits();

@@ -27,7 +27,7 @@ use crate::arch::{cpu, daif};
 use crate::mem::slab::Magazine;
 use crate::mem::stack::Stack;
 
-/// Most CPUs: what one 64-bit mask can name.
+/// Most CPUs: the bits of one mask.
 pub const MAX_CPUS: usize = 64;
 /// Stacks of the default size that one CPU keeps for reuse (T104).
 pub const STACK_CACHE: usize = 64;
@@ -35,7 +35,7 @@ pub const STACK_CACHE: usize = 64;
 pub(crate) const LAZY_STACK_CACHE: usize = 16;
 /// The number of exits that one CPU records.
 pub(crate) const EXITS: usize = 64;
-/// "No deadline": later than any.
+/// The deadline of a timer that is not armed: later than any.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The action of the context that runs next for the one that ran before.
@@ -68,19 +68,19 @@ pub struct Statistics {
     pub interrupts: Cell64,
     /// Interrupts from other CPUs.
     pub messages: Cell64,
-    /// Threads this CPU gave to idle ones.
+    /// Threads that this CPU moved to idle ones.
     pub given: Cell64,
-    /// Thread records put into use, by this CPU.
+    /// Thread records that this CPU has put into use.
     pub threads_taken: Cell64,
-    /// Thread records given back, by this CPU.
+    /// Thread records that this CPU has released.
     pub threads_returned: Cell64,
-    /// Stacks taken back, by this CPU.
+    /// Stacks that this CPU has taken back.
     pub stacks_returned: Cell64,
-    /// Stacks given to threads, by this CPU, that came from its cache.
+    /// Stacks that this CPU has assigned to threads from its cache.
     pub stacks_reused: Cell64,
-    /// Stacks given to threads, by this CPU, that were mapped for them.
+    /// Stacks that this CPU has mapped for threads.
     pub stacks_mapped: Cell64,
-    /// Stacks that the cache had no room for.
+    /// Stacks for which the cache had no room.
     pub stacks_dropped: Cell64,
     /// Lazy stacks that this CPU keeps, ...
     pub lazy_stacks: Cell32,
@@ -91,7 +91,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Stacks given to threads, by this CPU.
+    /// Returns the number of stacks that this CPU has assigned to threads.
     pub fn stacks_taken(&self) -> u64 {
         self.stacks_reused.get().wrapping_add(self.stacks_mapped.get())
     }
@@ -109,7 +109,7 @@ pub struct Cpu {
     private: UnsafeCell<Private>,
     /// The thread that runs.
     pub(crate) current: Running,
-    /// A better thread, or an equal one whose turn it is, waits: switch at the next opportunity.
+    /// Set when a better thread, or an equal one whose turn it is, waits: switch at the next opportunity.
     pub(crate) reschedule: Cell32,
     /// Counter value of the last switch: since when `current` runs.
     pub(crate) switched_at: Cell64,
@@ -121,14 +121,14 @@ pub struct Cpu {
     pub(crate) share_at: Cell64,
     /// The present setting of the timer hardware.
     pub(crate) armed: Cell64,
-    /// Whether, and how, scheduling is perturbed by a seed.
+    /// How scheduling is perturbed by a seed, if it is.
     pub(crate) perturb: Perturb,
     /// How used-up turns end.
     pub(crate) turns: Turns,
     /// Its index, if threads that were on it stay on it; no CPU's where scheduling is perturbed, or the CPU is
     /// inactive.
     pub(crate) home: Cell32,
-    /// Whether it gives its threads away; see `sched::active`.
+    /// Not 0 if it moves its threads to other CPUs; see `sched::active`.
     pub(crate) inactive: Cell32,
     /// Frames for pages of lazy stacks; see `thread::lazy`.
     pub(crate) reserve: FrameReserve,
@@ -145,7 +145,7 @@ pub struct Cpu {
     pub(crate) ready: AtomicU32,
     /// Sleeping threads' deadlines.
     pub(crate) timers: InterruptLock<TimerQueue>,
-    /// The last processes that were reaped here; see `proc::trace`.
+    /// The last processes that were reaped here; see `proc::info::trace`.
     pub(crate) exits: InterruptLock<ExitRing>,
 }
 
@@ -220,7 +220,7 @@ impl Cpu {
         unsafe { &*(cpu::cpu_pointer() as *const Self) }
     }
 
-    /// CPU `index`, if it has come up.
+    /// Returns CPU `index`, if it has come up.
     #[inline]
     pub fn get(index: u32) -> Option<&'static Self> {
         let pointer = CPUS.get(index as usize)?.load(Ordering::Acquire);
@@ -228,7 +228,7 @@ impl Cpu {
         unsafe { pointer.as_ref() }
     }
 
-    /// All CPUs that have come up.
+    /// Returns all CPUs that have come up.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         (0..MAX_CPUS as u32).filter_map(Self::get)
     }
@@ -240,7 +240,7 @@ impl Cpu {
     /// borrow of it: nothing in `f` calls a function that takes one.
     #[inline(always)]
     pub(crate) unsafe fn with_private<R>(&self, f: impl FnOnce(&mut Private) -> R) -> R {
-        // SAFETY: the caller's promise makes this the only reference.
+        // SAFETY: the caller guarantees that this is the only reference.
         f(unsafe { &mut *self.private.get() })
     }
 }

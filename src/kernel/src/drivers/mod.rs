@@ -1,10 +1,10 @@
 //! Device drivers: what the kernel itself needs to run, no more.
 //!
-//! Above `arch`, below everything else. Only here and in `arch` are device registers touched; every
-//! driver maps its own registers once, at boot, and says in its file which context may call what.
+//! Above `arch`, below everything else. Only here and in `arch` are device registers accessed. Every driver maps its
+//! own registers once, at boot, and documents which context may call which function.
 //!
-//! The second door between the two machines (see `arch`): `aarch64` has the drivers of real devices, `hosted` makes the
-//! same functions out of what the host offers.
+//! Like `arch`, this module separates the two machines: `aarch64` has the drivers of real devices, `hosted` implements
+//! the same functions by calls to the host.
 
 #[cfg_attr(target_os = "none", path = "aarch64/mod.rs")]
 #[cfg_attr(not(target_os = "none"), path = "hosted/mod.rs")]
@@ -30,12 +30,12 @@ pub mod power {
     pub use super::machine::power::{init, off, restart};
 }
 
-/// The clock that knows the date.
+/// The clock that has the date.
 pub mod rtc {
     pub(crate) use super::machine::rtc::read;
 }
 
-/// Files of the host, for an image under test that the host has allowed to read them.
+/// Files of the host, for an image under test that the host allows to read them.
 pub mod semihosting {
     pub use super::machine::semihosting::read_file;
 }
@@ -49,15 +49,15 @@ use crate::board::{self, BoardInfo};
 
 /// Sets up all drivers, the console first, and this CPU's side of the interrupt controller.
 ///
-/// Once, on the boot CPU, with the final page tables and interrupts masked. Needs no allocator.
+/// Called once, on the boot CPU, with the final page tables and interrupts masked. Needs no allocator.
 ///
 /// # Panics
 ///
-/// If the interrupt controller cannot be used: nothing works without.
+/// If the interrupt controller cannot be used, because the system cannot run without it.
 pub(crate) fn init(info: &BoardInfo) {
     power::init(&info.power, board::boot_argument("end") == Some("restart"));
     board::connect_console();
-    // Without a console there is nobody to tell of it. The system may do its work all the same.
+    // Without a console there is no place to report to, but the system may still do its work.
     let _ = pl011::init(&info.uart);
     if let Err(error) = gic::init(&info.gic, &info.cpus).and_then(|()| gic::init_cpu(0)) {
         panic!("{error}");

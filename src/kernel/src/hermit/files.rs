@@ -8,7 +8,7 @@ use asphodel_core::time::scale::NANOSECONDS;
 use super::symbol::Symbol;
 use super::{entered, failure, outcome};
 use crate::input;
-use crate::proc::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
+use crate::proc::state::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
 use crate::time::{self, sleep};
 
 pub(super) const SYMBOLS: &[Symbol] = &[
@@ -42,7 +42,7 @@ fn number(result: Result<usize, Errno>) -> isize {
 
 /// A path that a program gave.
 unsafe fn path<'a>(path: *const c_char) -> Result<&'a str, Errno> {
-    // SAFETY: a C string, says the caller.
+    // SAFETY: the caller guarantees that it is a C string.
     unsafe { CStr::from_ptr(path) }.to_str().map_err(|_| Errno::EINVAL)
 }
 
@@ -67,7 +67,7 @@ unsafe extern "C" fn open(name: *const c_char, flags: c_int, _mode: c_int) -> c_
         truncate: has(TRUNCATE),
         directory: has(DIRECTORY),
     };
-    // SAFETY: a C string, says the caller.
+    // SAFETY: the caller guarantees that it is a C string.
     match unsafe { path(name) }.and_then(|path| files::open(path, flags)) {
         Ok(descriptor) => descriptor,
         Err(error) => failure(error),
@@ -92,19 +92,19 @@ unsafe fn buffer<'a>(start: *mut u8, length: usize) -> &'a mut [u8] {
     if length == 0 {
         return &mut [];
     }
-    // SAFETY: the buffer is so long, and nobody else's meanwhile, says the caller.
+    // SAFETY: the caller guarantees that the buffer has that length and no other user meanwhile.
     unsafe { core::slice::from_raw_parts_mut(start, length) }
 }
 
 unsafe extern "C" fn read(descriptor: c_int, start: *mut u8, length: usize) -> isize {
     entered();
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     number(files::read(descriptor, unsafe { buffer(start, length) }))
 }
 
 unsafe extern "C" fn write(descriptor: c_int, start: *const u8, length: usize) -> isize {
     entered();
-    // SAFETY: the bytes are there, says the caller; they are only read.
+    // SAFETY: the caller guarantees that the bytes are readable; they are only read.
     number(files::write(descriptor, unsafe { buffer(start.cast_mut(), length) }))
 }
 
@@ -129,7 +129,7 @@ unsafe fn each_vector(
     }
     let mut sum = 0;
     for index in 0..count {
-        // SAFETY: the list is so long, says the caller, and what it names are buffers.
+        // SAFETY: the caller guarantees that the list has that length, and that its elements describe buffers.
         let bytes = unsafe { buffer((*list.add(index)).start, (*list.add(index)).length) };
         if bytes.is_empty() {
             continue;
@@ -150,13 +150,13 @@ unsafe fn each_vector(
 
 unsafe extern "C" fn readv(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
     entered();
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     number(unsafe { each_vector(list, count, |bytes| files::read(descriptor, bytes)) })
 }
 
 unsafe extern "C" fn writev(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
     entered();
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     number(unsafe { each_vector(list, count, |bytes| files::write(descriptor, bytes)) })
 }
 
@@ -216,16 +216,16 @@ impl StatBuffer {
 
 unsafe fn tell(buffer: *mut StatBuffer, told: Result<StatBuffer, Errno>) -> c_int {
     outcome(told.map(|told| {
-        // SAFETY: there is room for it, says the caller.
+        // SAFETY: the caller guarantees that there is room for it.
         unsafe { buffer.write(told) };
     }))
 }
 
 unsafe extern "C" fn stat(name: *const c_char, buffer: *mut StatBuffer) -> c_int {
     entered();
-    // SAFETY: a C string, says the caller.
+    // SAFETY: the caller guarantees that it is a C string.
     let told = unsafe { path(name) }.and_then(files::stat).map(|stat| StatBuffer::of(&stat));
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     unsafe { tell(buffer, told) }
 }
 
@@ -235,25 +235,25 @@ unsafe extern "C" fn fstat(descriptor: c_int, buffer: *mut StatBuffer) -> c_int 
         Object::Console => Ok(StatBuffer { mode: IS_CHARACTERS | 0o666, links: 1, ..StatBuffer::default() }),
         Object::Inode(inode) => files::stat_inode(inode).map(|stat| StatBuffer::of(&stat)),
     });
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     unsafe { tell(buffer, told) }
 }
 
 unsafe extern "C" fn unlink(name: *const c_char) -> c_int {
     entered();
-    // SAFETY: a C string, says the caller.
+    // SAFETY: the caller guarantees that it is a C string.
     outcome(unsafe { path(name) }.and_then(files::unlink))
 }
 
 unsafe extern "C" fn mkdir(name: *const c_char, _mode: u32) -> c_int {
     entered();
-    // SAFETY: a C string, says the caller.
+    // SAFETY: the caller guarantees that it is a C string.
     outcome(unsafe { path(name) }.and_then(files::make_directory))
 }
 
 unsafe extern "C" fn rmdir(name: *const c_char) -> c_int {
     entered();
-    // SAFETY: a C string, says the caller.
+    // SAFETY: the caller guarantees that it is a C string.
     outcome(unsafe { path(name) }.and_then(files::remove_directory))
 }
 
@@ -283,7 +283,7 @@ fn write_entry(room: &mut [u8], name: &str, inode: Inode, kind: Kind, next: usiz
 /// `std` takes a result without a byte for a failure.
 unsafe extern "C" fn getdents64(descriptor: c_int, start: *mut u8, length: usize) -> i64 {
     entered();
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     let room = unsafe { buffer(start, length) };
     files::touch(room);
     let mut used = 0;
@@ -336,7 +336,7 @@ unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_in
     entered();
     let entries = match count {
         0 => &mut [][..],
-        // SAFETY: the list is so long, says the caller.
+        // SAFETY: the caller guarantees that the list has that length.
         _ => unsafe { core::slice::from_raw_parts_mut(list, count) },
     };
     let nanoseconds = u64::try_from(milliseconds).ok().map(|time| time.saturating_mul(1_000_000));
@@ -350,7 +350,7 @@ unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_in
         let deadline = nanoseconds.map_or(u64::MAX, time::deadline_after);
         return look(entries, input::wait_for_some(deadline));
     }
-    // TIMED: the caller has requested no event that could occur, and the time is its own.
+    // TIMED: the caller has requested no event that could occur, and has chosen the time.
     let _slept = sleep::sleep(nanoseconds.unwrap_or(u64::MAX));
     0
 }

@@ -1,4 +1,4 @@
-//! Futexes: what `std`'s mutexes, condition variables, parking and the rest are made of.
+//! Futexes, on which `std` builds mutexes, condition variables, parking and the rest.
 
 use core::sync::atomic::AtomicU32;
 
@@ -18,7 +18,8 @@ pub(super) const SYMBOLS: &[Symbol] = &[
 /// Flag: the time is a duration, not a value of the monotonic clock.
 const RELATIVE: u32 = 1;
 
-/// Sleeps while the word at `address` is `expected`; for ever without a time. May return early. Killable; blocks.
+/// Sleeps while the word at `address` is `expected`; without a time limit if there is none. May return early. Killable;
+/// blocks.
 ///
 /// `-EAGAIN`: it is not. `-ETIMEDOUT`. `-EINVAL`: the time is invalid, or the flags are unknown.
 unsafe extern "C" fn futex_wait(
@@ -28,7 +29,7 @@ unsafe extern "C" fn futex_wait(
     flags: u32,
 ) -> i32 {
     entered();
-    // SAFETY: null or a time, says the caller.
+    // SAFETY: the caller guarantees that it is null or points to a time.
     let time = unsafe { timeout.as_ref() };
     let nanoseconds = match time.map(Timespec::nanoseconds) {
         Some(None) => return failure(Errno::EINVAL),
@@ -39,7 +40,7 @@ unsafe extern "C" fn futex_wait(
     if flags & !RELATIVE != 0 {
         return failure(Errno::EINVAL);
     }
-    // SAFETY: an aligned word that is only accessed atomically, says the caller.
+    // SAFETY: the caller guarantees an aligned word that is only accessed atomically.
     let word = unsafe { AtomicU32::from_ptr(address) };
     match futex::futex_wait(word, expected, nanoseconds) {
         Ok(()) => 0,
@@ -47,7 +48,8 @@ unsafe extern "C" fn futex_wait(
     }
 }
 
-/// Wakes up to `count` threads that sleep on the word at `address`, which need not exist any more; returns how many.
+/// Wakes up to `count` threads that sleep on the word at `address`, which need not exist any more; returns their
+/// number.
 extern "C" fn futex_wake(address: *mut u32, count: i32) -> i32 {
     entered();
     let count = u32::try_from(count).unwrap_or(0);

@@ -1,6 +1,6 @@
-//! Heap: a program's own, in its process's arena.
+//! The heap of a program, in its process's arena.
 //!
-//! All of it is program code: it allocates where `mem::heap` allocates for programs.
+//! All of this is program code: it allocates where `mem::heap` allocates for programs.
 
 use core::alloc::Layout;
 
@@ -28,7 +28,7 @@ unsafe extern "C" fn realloc(block: *mut u8, size: usize, align: usize, new_size
     entered();
     match Layout::from_size_align(size, align) {
         Ok(layout) if new_size > 0 && Layout::from_size_align(new_size, align).is_ok() => {
-            // SAFETY: `malloc` or this function gave the block for that layout, says the caller.
+            // SAFETY: the caller guarantees that `malloc` or this function returned the block for that layout.
             unsafe { alloc::alloc::realloc(block, layout, new_size) }
         }
         _ => core::ptr::null_mut(),

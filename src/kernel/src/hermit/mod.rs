@@ -2,7 +2,7 @@
 //!
 //! A loaded program refers to the kernel by the names of these functions ([`symbols`]), and is started in a way of its
 //! own ([`start`]). It runs like any other: at EL1, in the one address space, as a process whose threads are LWPs.
-//! Beside `api`, and like that made of the layers below; called by loaded programs only.
+//! It stands beside `api`, and like that uses the layers below; only loaded programs call it.
 //!
 //! The functions take their arguments from `std`: a pointer is trusted, as it is in `api`. On failure they return a
 //! negative error number, one of Linux's, unless they document otherwise, and store it for `sys_get_errno`. Each begins

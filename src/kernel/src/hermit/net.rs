@@ -1,4 +1,4 @@
-//! The network, which does not exist: sockets cannot be made, so that no other function has one to work on.
+//! The network, which does not exist: a socket cannot be created, so that no other function has one to work on.
 
 use core::ffi::c_int;
 
@@ -26,19 +26,19 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_freeaddrinfo", free_addresses as *const ()),
 ];
 
-/// A socket cannot be made, of whatever family.
+/// Refuses to create a socket, of whatever family.
 extern "C" fn no_network() -> c_int {
     entered();
     failure(Errno::EAFNOSUPPORT)
 }
 
-/// No descriptor is a socket.
+/// Fails, because no descriptor is a socket.
 extern "C" fn no_socket() -> c_int {
     entered();
     failure(Errno::ENOTSOCK)
 }
 
-/// As [`no_socket`], for functions that return a number of bytes.
+/// Same as [`no_socket`], for functions that return a number of bytes.
 extern "C" fn no_bytes() -> isize {
     entered();
     failure(Errno::ENOTSOCK) as isize
@@ -47,13 +47,13 @@ extern "C" fn no_bytes() -> isize {
 /// The result of getaddrinfo without a resolver (EAI_FAIL).
 const NOBODY_TO_ASK: c_int = 4;
 
-/// No name is known.
+/// Fails, because no name can be resolved.
 extern "C" fn no_name() -> c_int {
     entered();
     NOBODY_TO_ASK
 }
 
-/// Frees a list of addresses, of which there is none.
+/// Does nothing: there is never a list of addresses to free.
 extern "C" fn free_addresses() {
     entered();
 }

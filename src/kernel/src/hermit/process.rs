@@ -1,4 +1,4 @@
-//! The process: its end, and what its LWPs share.
+//! The process: its end, and the data that its LWPs share.
 
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
@@ -7,7 +7,7 @@ use super::symbol::Symbol;
 use super::threads::Threads;
 use super::{entered, tls};
 use crate::mem::program::Image;
-use crate::proc::exit;
+use crate::proc::life::exit;
 use crate::sync::service::KernelSection;
 
 pub(super) const SYMBOLS: &[Symbol] = &[
@@ -34,7 +34,7 @@ impl Process {
     }
 }
 
-/// Ends the process, whichever LWP calls (exit(3)). Its parent sees the low 8 bits.
+/// Ends the process, whichever LWP calls it (exit(3)). Its parent sees the low 8 bits.
 extern "C" fn exit(code: i32) -> ! {
     entered();
     let _section = KernelSection::enter();
@@ -48,7 +48,7 @@ extern "C" fn abort() -> ! {
     exit::exit_process(Status::signaled(Signal::ABRT))
 }
 
-/// The error of the running LWP's last call that failed; 0: none has.
+/// Returns the error of the running LWP's last call that failed; 0 if none has.
 extern "C" fn get_errno() -> i32 {
     entered();
     tls::errno()

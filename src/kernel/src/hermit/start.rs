@@ -9,11 +9,11 @@ use super::process::Process;
 use super::tls::Block;
 use crate::mem::{arena, fallible};
 use crate::println;
-use crate::proc::lwp::current_process;
-use crate::proc::program::Arguments;
+use crate::proc::state::program::Arguments;
+use crate::proc::state::table::current_process;
 
-/// A loaded program's entry: `runtime_entry` of Rust's `std`. Words and environment are C strings, in lists that end with
-/// null, and stay for ever.
+/// A loaded program's entry: `runtime_entry` of Rust's `std`. Words and environment are C strings, in lists that end
+/// with null, and are never freed.
 type Entry = extern "C" fn(c_int, *const *const c_char, *const *const c_char) -> !;
 
 /// Exit code of a program that cannot be started: `EX_OSERR` of sysexits(3).
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
     let Some(block) = Block::new(shared) else { return refuse(name) };
     block.enter();
     core::mem::forget(block);
-    // SAFETY: the plan has found the entry to lie in the program's text, which is mapped at `base`.
+    // SAFETY: the plan has checked that the entry lies in the program's text, which is mapped at `base`.
     let entry = unsafe { core::mem::transmute::<usize, Entry>(base + image.entry()) };
     entry(words.count, words.list, environment.list)
 }
@@ -64,7 +64,7 @@ struct Strings {
 }
 
 impl Strings {
-    /// A copy of these words; `None` if there is no memory.
+    /// Returns a copy of these words; `None` if there is no memory.
     fn new<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
         let (count, length) =
             words.clone().fold((0, 0), |(count, length), word| (count + 1, length + word.len() + 1));
@@ -72,7 +72,7 @@ impl Strings {
         bytes.try_reserve_exact(length).ok()?;
         list.try_reserve_exact(count + 1).ok()?;
         for word in words {
-            // The reserved room is enough, so the bytes do not move any more.
+            // The reserved room suffices, so the bytes do not move any more.
             list.push(bytes.as_ptr().wrapping_add(bytes.len()).cast::<c_char>());
             bytes.extend_from_slice(word.as_bytes());
             bytes.push(0);

@@ -1,6 +1,6 @@
-//! A function of this folder, as loaded programs know it. Each file has a list of its own; `symbols` has all of them.
+//! A function of this folder that loaded programs may call. Each file has a list of its own; `symbols` has all of them.
 
-/// A function that loaded programs may ask for.
+/// A function that loaded programs may call.
 pub(super) struct Symbol {
     /// Its name.
     pub(super) name: &'static str,
@@ -8,11 +8,11 @@ pub(super) struct Symbol {
     pub(super) address: *const (),
 }
 
-// SAFETY: an address of code, which is the same for everybody.
+// SAFETY: an address of code, which is the same for all users.
 unsafe impl Sync for Symbol {}
 
 impl Symbol {
-    /// The function at `address`, under `name`.
+    /// Creates the entry of the function at `address`, under `name`.
     pub(super) const fn new(name: &'static str, address: *const ()) -> Self {
         Self { name, address }
     }

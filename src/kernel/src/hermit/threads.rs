@@ -1,8 +1,8 @@
 //! Threads of loaded programs: LWPs with thread-local storage.
 //!
 //! A program never reports that a thread will not be joined, so nothing may be kept of one that has ended: the table
-//! contains those that have not. Threads have numbers of their own, assigned before they run, so that one that ends at
-//! once is not missed.
+//! contains those that have not. Threads have numbers of their own, which are assigned before they run, so that one
+//! that ends at once is not missed.
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::ffi::c_void;
@@ -19,7 +19,7 @@ use super::{entered, failure};
 use crate::arch::lock::InterruptLock;
 use crate::cpu::mask;
 use crate::mem::fallible;
-use crate::proc::lwp::{self, LwpAttributes};
+use crate::proc::life::lwp::{self, LwpAttributes};
 use crate::sched::switch;
 use crate::sync::channel;
 use crate::sync::service::KernelSection;
@@ -35,7 +35,7 @@ pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_available_parallelism", available_parallelism as *const ()),
 ];
 
-/// Least bytes of a thread's stack, whatever is requested: room for a probe of the stack, and as much again.
+/// Minimum size of a thread's stack in bytes, whatever is requested: room for a probe of the stack, and as much again.
 const LEAST_STACK: usize = 64 * 1024;
 
 /// Threads that have not ended.
@@ -46,7 +46,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// None.
+    /// Creates an empty table.
     pub(super) const fn new() -> Self {
         Self { alive: InterruptLock::new(HashTable::new()), last: AtomicU32::new(0) }
     }
@@ -57,7 +57,7 @@ impl Threads {
             let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             let mut alive = self.alive.lock();
             alive.try_reserve(1, hash).ok()?;
-            // After four milliards of threads some may still exist.
+            // After 2^32 threads some may still exist.
             if number != 0 && alive.find(hash(&number), |other| *other == number).is_none() {
                 alive.insert_unique(hash(&number), number, hash);
                 return Some(number);
@@ -77,7 +77,7 @@ impl Threads {
         self.alive.lock().find(hash(&number), |other| *other == number).is_some()
     }
 
-    /// The channel of a join; only a key.
+    /// Returns the channel of a join, which is only a key.
     fn channel(&self, number: u32) -> usize {
         (core::ptr::from_ref(self) as usize).wrapping_add(number as usize)
     }
@@ -122,12 +122,12 @@ extern "C" fn spawn2(
     let started = fallible::boxed(start).ok_or(Errno::ENOMEM).and_then(|start| {
         let start = Box::into_raw(start);
         lwp::spawn_lwp(run, start as usize, &attributes).inspect_err(|_| {
-            // SAFETY: made above, and nobody got it.
+            // SAFETY: made above, and passed to no other owner.
             drop(unsafe { Box::from_raw(start) });
         })
     });
     match started {
-        // Nothing is kept of it.
+        // The program keeps no handle of it.
         Ok(handle) => {
             handle.detach();
             number
@@ -170,7 +170,7 @@ extern "C" fn join(number: u32) -> i32 {
     0
 }
 
-/// Sleeps for at least so many microseconds. Killable; blocks.
+/// Sleeps for at least that many microseconds. Killable; blocks.
 extern "C" fn usleep(microseconds: u64) {
     entered();
     // TIMED: the program asked for a sleep of this length.

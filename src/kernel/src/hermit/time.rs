@@ -39,7 +39,7 @@ unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
         _ => return failure(Errno::EINVAL),
     };
     let (seconds, nanoseconds) = ((now / NANOSECONDS) as i64, (now % NANOSECONDS) as i32);
-    // SAFETY: there is room for a time, says the caller.
+    // SAFETY: the caller guarantees that there is room for a time.
     unsafe { time.write(Timespec { seconds, nanoseconds }) };
     0
 }

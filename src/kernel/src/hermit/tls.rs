@@ -1,7 +1,7 @@
 //! Thread-local storage: a block for each LWP of a loaded program, in its process's arena.
 //!
-//! The layout is decided by `asphodel_core::program::tls`. The two words that the thread pointer names are the
-//! implementation's own (IHI 0056, 5.6): here, the process's shared data, and the last error.
+//! `asphodel_core::program::tls` decides the layout. The two words that the thread pointer points to belong to the
+//! implementation (IHI 0056, 5.6): here they are the process's shared data, and the last error.
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::arch::cpu;
 use crate::thread::Thread;
 
-/// The control block that the thread pointer names.
+/// The control block that the thread pointer points to.
 #[repr(C)]
 struct ControlBlock {
     process: &'static Process,
@@ -22,7 +22,8 @@ struct ControlBlock {
 
 const _: () = assert!(size_of::<ControlBlock>() == CONTROL_BLOCK);
 
-/// The block of one LWP. Dropped by that LWP, or by its creator that gave up; a killed LWP's is freed with the arena.
+/// The block of one LWP. It is dropped by that LWP, or by its creator if that could not create the LWP; a killed LWP's
+/// is freed with the arena.
 #[derive(Debug)]
 pub(super) struct Block {
     start: NonNull<u8>,
@@ -35,11 +36,11 @@ impl Block {
     pub(super) fn new(process: &'static Process) -> Option<Self> {
         let Template { initial, initial_size, offset, size, align } = *process.image.tls();
         let layout = Layout::from_size_align(size, align).ok()?;
-        // SAFETY: the layout has a control block at least.
+        // SAFETY: the layout contains at least a control block.
         let start = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
         let initial = (process.base + initial as usize) as *const u8;
-        // SAFETY: the control block and the initial contents lie one behind the other inside the layout; the latter's
-        // origin lies in the program, says the plan, and nobody writes there.
+        // SAFETY: the control block and the initial contents lie one behind the other inside the layout; the plan
+        // guarantees that the latter's origin lies in the program, and it is not written.
         unsafe {
             start.cast::<ControlBlock>().write(ControlBlock { process, errno: Cell::new(0) });
             start.add(offset).as_ptr().copy_from_nonoverlapping(initial, initial_size);
@@ -47,7 +48,7 @@ impl Block {
         Some(Self { start, layout })
     }
 
-    /// Makes it that of the running LWP.
+    /// Makes it the block of the running LWP.
     pub(super) fn enter(&self) {
         let thread = Thread::current();
         // In this order, because from here on a switch saves the register, which is still 0.

@@ -7,7 +7,7 @@
 //! time, and no CPU waits for another process's. May be used in any context; never blocks. Lock order: an arena -> the
 //! depot of stacks -> page tables -> frames -> heap.
 //!
-//! Which processes use an arena, and when it is freed, is decided by the layer of processes (`proc::arena`).
+//! Which processes use an arena, and when it is freed, is decided by the layer of processes (`proc::state::arena`).
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::alloc::Layout;

@@ -5,60 +5,14 @@
 //! reaped and the last reference is dropped. exit-wait: DragonFly's `kern_exit.c`, with the defects of that design
 //! corrected.
 //!
-//! | file | what it owns |
+//! | folder | what it has |
 //! |---|---|
-//! | `record` | what stands in a record, and who may touch it |
-//! | `table` | pids, look-ups, references to records |
-//! | `program` | named entry points |
-//! | `spawn` | making a process |
-//! | `lwp` | making LWPs, and their way to the end |
-//! | `run` | closures as LWPs |
-//! | `handle` | LWPs as their siblings hold them |
-//! | `dead_thread` | what is done for an LWP once its stack is out of use |
-//! | `exec` | another program for the same process |
-//! | `exit` | the exit owner's work |
-//! | `kill` | killing LWPs; signals |
-//! | `wait` | wait4 |
-//! | `adopt` | children of the dead |
-//! | `task_group` | leaders and peers |
-//! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's death |
-//! | `hooks` | process_exit handlers, at_exit hooks |
-//! | `fault` | faults and panics of programs |
-//! | `files` | files, descriptors, the console |
-//! | `arena` | who uses which arena, and when it goes |
-//! | `tenant` | processes that share a quota |
-//! | `memory` | what memory a process is charged with |
-//! | `trace` | records of the last exits |
-//! | `rusage` | getrusage |
-//! | `lwps` | looks at LWPs from outside |
-//! | `watchdog` | reports exits that take too long |
-//! | `report` | looks at processes from outside: ps |
-//! | `stats` | looks at the machine: cpus, free |
+//! | `life` | what happens to processes and LWPs: creation, exec, signals, exit, reaping |
+//! | `info` | what can be seen of them: reports, usage, traces, the watchdog |
+//! | `state` | what they consist of: records, the table, memory, files |
+//!
+//! `life` uses both others, because an exit is traced and watched, and `info` uses `state`.
 
-pub(crate) mod adopt;
-pub(crate) mod arena;
-pub(crate) mod dead_thread;
-pub(crate) mod exec;
-pub(crate) mod exit;
-pub(crate) mod fault;
-pub mod files;
-pub(crate) mod handle;
-pub(crate) mod hooks;
-pub(crate) mod kill;
-pub(crate) mod lwp;
-pub mod lwp_info;
-pub(crate) mod memory;
-pub mod process_info;
-pub mod program;
-pub mod reaper;
-pub(crate) mod record;
-pub(crate) mod run;
-pub(crate) mod rusage;
-pub(crate) mod spawn;
-pub mod stats;
-pub(crate) mod table;
-pub(crate) mod task_group;
-pub(crate) mod tenant;
-pub mod trace;
-pub(crate) mod wait;
-pub mod watchdog;
+pub mod info;
+pub(crate) mod life;
+pub mod state;

@@ -1,9 +1,9 @@
 //! Pages of lazy stacks: the source of their frames when one is touched.
 //!
 //! A touch of a page that is not mapped, by its LWP or one that borrows from it, by the program or the kernel, takes a
-//! data abort, and the handler maps it (`proc::fault`). Where interrupts are unmasked no spin lock is held, so the
-//! frame comes from the frame allocator, with some for pages around it. Where they are masked the interrupted code may
-//! hold any lock: the frame comes from the CPU's own reserve, and an interrupt, taken as soon as they are unmasked,
+//! data abort, and the handler maps it (`proc::life::fault`). Where interrupts are unmasked no spin lock is held, so
+//! the frame comes from the frame allocator, with some for pages around it. Where they are masked the interrupted code
+//! may hold any lock: the frame comes from the CPU's own reserve, and an interrupt, taken as soon as they are unmasked,
 //! refills that. In a service the reserve is used, too, when there is no memory, because no error can be returned.
 //! Program code gets none of it.
 

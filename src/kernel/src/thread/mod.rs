@@ -138,7 +138,7 @@ pub(crate) struct LwpPart {
     pub(crate) process: Cell32,
     /// Its number in its process, and its list of the LWP list. Guarded by the LWP list's lock.
     pub(crate) list_entry: LwpEntry,
-    /// Key of its handle, 0: none; see `proc::handle`.
+    /// Key of its handle, 0: none; see `proc::life::handle`.
     pub(crate) handle: AtomicU64,
     /// Threads that wait for its end.
     pub(crate) joiners: InterruptLock<Waiters>,
@@ -150,7 +150,7 @@ pub(crate) struct LwpPart {
     /// Where to store `set_value` when it is off its stack (extexit SETINT); 0: nowhere.
     pub(crate) set_address: AtomicUsize,
     pub(crate) set_value: Cell32,
-    /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::dead_thread`.
+    /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::life::dead_thread`.
     pub(crate) next_dead_lwp: Cell32,
     pub(crate) entry: Cell64,
     pub(crate) argument: Cell64,

@@ -1,8 +1,8 @@
 //! Stack walking by frame pointers.
 //!
-//! Everything is compiled with frame pointers: x29 points to a pair of the caller's x29 and the return
-//! address. The walk touches only addresses that the MMU confirms, so it may be made from a corrupt
-//! state, and in any context. Only raw addresses are printed; the host has the symbols.
+//! Everything is compiled with frame pointers: x29 points to a pair of the caller's x29 and the return address. The
+//! walk touches only addresses that the MMU confirms, so it may be made from a corrupt state, and in any context. Only
+//! raw addresses are printed, because the host has the symbols.
 
 use core::arch::asm;
 use core::fmt;
@@ -18,13 +18,13 @@ const MAX_FRAMES: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct Backtrace {
     pc: Option<u64>,
-    /// Where the innermost function returns to, in case it has not stored it yet.
+    /// The return address of the innermost function, in case it has not been stored yet.
     link: Option<u64>,
     frame_pointer: u64,
 }
 
 impl Backtrace {
-    /// The callers of the calling function.
+    /// Returns the callers of the calling function.
     #[inline(always)]
     pub fn here() -> Self {
         let frame_pointer: u64;
@@ -33,17 +33,17 @@ impl Backtrace {
         Self { pc: None, link: None, frame_pointer }
     }
 
-    /// The context that an exception has interrupted.
+    /// Returns the backtrace of the context that an exception has interrupted.
     pub fn of_frame(frame: &TrapFrame) -> Self {
         Self { pc: Some(frame.elr), link: Some(frame.x[30]), frame_pointer: frame.frame_pointer() }
     }
 
-    /// A context that is not running: its program counter and its frame pointer.
+    /// Returns the backtrace of a context that is not running, from its program counter and frame pointer.
     pub fn of_context(pc: u64, frame_pointer: u64) -> Self {
         Self { pc: Some(pc), link: None, frame_pointer }
     }
 
-    /// The return addresses on the stack, innermost first.
+    /// Returns the return addresses on the stack, innermost first.
     pub fn return_addresses(&self) -> impl Iterator<Item = u64> {
         let mut frame_pointer = self.frame_pointer;
         core::iter::from_fn(move || {
@@ -55,15 +55,16 @@ impl Backtrace {
     }
 }
 
-/// The pair at `address`; `None` where there is none to be read.
+/// Returns the pair at `address`; `None` if it cannot be read.
 fn read_record(address: u64) -> Option<[u64; 2]> {
     let address = usize::try_from(address).ok()?;
     let possible = address >= LINEAR_BASE && !DEVICE_WINDOW.contains(&address) && address.is_multiple_of(16);
     if !possible || !mmu::is_readable(address) {
         return None;
     }
-    // SAFETY: (1) mapped as normal memory: the MMU has just said so and the device window is excluded;
-    // (2) 16-byte aligned, so within that page; (3) volatile, because another CPU may be writing there.
+    // SAFETY: (1) the address is mapped as normal memory: the MMU has just confirmed it, and the device window is
+    // excluded; (2) it is 16-byte aligned, so the pair lies within that page; (3) the read is volatile, because another
+    // CPU may be writing there.
     Some(unsafe { (address as *const [u64; 2]).read_volatile() })
 }
 
@@ -75,8 +76,8 @@ impl fmt::Display for Backtrace {
             write!(out, " {pc:#x}")?;
         }
         let mut addresses = self.return_addresses().peekable();
-        // In a leaf function, or before a function has made its frame, the caller is in x30 alone. Where
-        // x30 is the innermost stored address as well, or a leftover of a call, it says nothing new.
+        // In a leaf function, or before a function has made its frame, the caller is in x30 alone. If x30 is also the
+        // innermost stored address, or is left over from an earlier call, it adds nothing.
         if let Some(link) = self.link
             && link >= crate::arch::layout::IMAGE_BASE as u64
             && addresses.peek() != Some(&link)

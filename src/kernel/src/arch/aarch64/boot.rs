@@ -1,4 +1,4 @@
-//! Starting CPUs: what the boot page needs to be told, and what it comes back to.
+//! Starting CPUs: what the boot page must know, and where it returns to.
 //!
 //! Owns the contexts of the other CPUs, which each of them finds by its affinity with its MMU off, and the
 //! changes of page tables and stacks that a CPU makes once on its way to the scheduler.
@@ -17,12 +17,12 @@ pub(super) const FIRST_STACK_SIZE: usize = 3 * STACK_SIZE;
 /// Most CPUs that can be prepared.
 pub(super) const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
 
-/// What a CPU needs to know when it is started: found by its affinity, with the MMU off.
+/// What a CPU needs to know when it is started; it finds the entry by its affinity, with the MMU off.
 ///
-/// A cache line each, so that cleaning one for the reader does not touch another.
+/// Each entry has a cache line of its own, so that cleaning one for its reader does not touch another.
 #[repr(C, align(64))]
 pub(super) struct Context {
-    /// Affinity of the CPU, plus one: 0 is nobody.
+    /// Affinity of the CPU, plus one; 0 means that the entry is unused.
     pub(super) key: u64,
     pub(super) index: u64,
     /// 0 until the CPU may be started.
@@ -41,21 +41,21 @@ pub(super) static CONTEXTS: Contexts = Contexts(UnsafeCell::new(
     [const { Context { key: 0, index: 0, stack_top: 0, exception_stack_top: 0, table: 0 } }; MAX_CPUS],
 ));
 
-/// The stacks of one CPU, given away to it for good: the addresses above them.
+/// The stacks of one CPU, handed over to it for good, as the addresses above them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BootStacks {
-    /// Of the stack it boots on, which becomes its idle thread's.
+    /// Top of the stack that it boots on, which becomes its idle thread's.
     pub(crate) top: usize,
-    /// Of the stack it takes exceptions on.
+    /// Top of the stack that it takes exceptions on.
     pub(crate) exception_top: usize,
 }
 
-/// Physical address at which the other CPUs are to be started, by PSCI or by a spin table.
+/// Returns the physical address at which the other CPUs are to be started, by PSCI or by a spin table.
 pub(crate) fn secondary_entry_physical() -> u64 {
     mmu::physical_of_image(entry::secondary as *const () as usize)
 }
 
-/// Tells which affinity the CPU of that index has. For the boot code, once for each CPU, before
+/// Records the affinity of the CPU with that index. Called by the boot code, once for each CPU, before
 /// [`prepare_secondary`]. CPUs beyond [`MAX_CPUS`] are ignored.
 pub(crate) fn set_affinity(index: usize, affinity: u64) {
     with_context(index, |context| {
@@ -64,11 +64,11 @@ pub(crate) fn set_affinity(index: usize, affinity: u64) {
     });
 }
 
-/// Gives a CPU its stacks, made by `stacks`, and writes down where it finds them, for a reader without caches.
+/// Hands a CPU its stacks, which `stacks` makes, and records them where it finds them with its caches off.
 ///
-/// Returns the argument to start it with; `None` if the index is unknown or memory is short. What the
-/// argument is does not matter to the started CPU, which finds its context by its affinity: a spin
-/// table passes no argument. For thread context; a second call for the same CPU makes no new stacks.
+/// Returns the argument to start it with; `None` if the index is unknown or memory is short. The started CPU does not
+/// depend on the argument, because it finds its context by its affinity: a spin table passes no argument. Thread
+/// context; a second call for the same CPU makes no new stacks.
 pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
     with_context(index, |context| {
         if context.key == 0 {
@@ -80,8 +80,8 @@ pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<Bo
             context.table = mmu::root_table();
             context.stack_top = stacks.top as u64;
         }
-        // A CPU that is started has its caches off and reads past this one's (Arm ARM, section "Behavior of caches at
-        // reset"), so what was written must be in memory. It writes nothing there: no line has to be dropped.
+        // A CPU that is started has its caches off and does not see this CPU's (Arm ARM, section "Behavior of caches at
+        // reset"), so what was written must be in memory. It writes nothing there, so no line must be dropped.
         // SAFETY: a reference points to an object.
         unsafe { cache::clean(from_ref(context)) };
         Some(mmu::physical_of_image(from_ref(context) as usize))
@@ -93,17 +93,16 @@ fn with_context<T>(index: usize, change: impl FnOnce(&mut Context) -> T) -> Opti
     static WRITER: InterruptLock<()> = InterruptLock::new(());
     let _writer = WRITER.lock();
     // Lock order: contexts -> stack slots.
-    // SAFETY: (1) one CPU at a time comes here, and `change` does not call back; (2) CPUs that are being
-    // started read with the MMU off, what was written and cleaned before.
+    // SAFETY: (1) the lock admits one CPU at a time, and `change` does not call back; (2) CPUs that are being started
+    // read with the MMU off what was written and cleaned before.
     let contexts = unsafe { &mut *CONTEXTS.0.get() };
     contexts.get_mut(index).map(change)
 }
 
 /// Changes this CPU from one set of high tables to another one that maps the running code alike.
 ///
-/// # Safety
-/// `table` must be the physical address of a root table that maps the kernel image and the current
-/// stack as they are mapped now, and the boot identity map must still be in TTBR0. Interrupts masked.
+/// `table` must be the physical address of a root table that maps the kernel image and the current stack as they are
+/// mapped now, and the boot identity map must still be in TTBR0. Interrupts must be masked.
 pub(super) unsafe fn replace_high_table(table: u64) {
     let entry = mmu::physical_of_image(entry::replace_high_table as *const () as usize);
     // SAFETY: the entry lies in the boot page, which the identity map has executable; it uses the
@@ -136,10 +135,10 @@ pub(super) fn disable_low_half() {
 /// Calls `next` on another stack of this CPU, and exceptions on another exception stack, for good.
 ///
 /// # Safety
-/// In EL1t, interrupts masked; nothing may point into the old stacks any more.
+/// The CPU must be in EL1t with interrupts masked, and nothing may point into the old stacks any more.
 pub(crate) unsafe fn continue_on_stacks(stacks: BootStacks, next: extern "C" fn() -> !) -> ! {
-    // SAFETY: the stacks are mapped and given away for good; of the old ones nothing is used any more, since
-    // `next` does not return. Outside an exception SP_EL1 is not in use.
+    // SAFETY: the stacks are mapped and belong to this CPU for good; the old ones are not used any more, because `next`
+    // does not return. Outside an exception SP_EL1 is not in use.
     unsafe {
         asm!(
             "msr spsel, #1",
@@ -157,11 +156,11 @@ pub(crate) unsafe fn continue_on_stacks(stacks: BootStacks, next: extern "C" fn(
     }
 }
 
-/// The first Rust on a CPU that was started by this system, on its own stack, with the final tables.
+/// The first Rust function on a CPU that this system has started, on its own stack, with the final tables.
 pub(super) extern "C" fn secondary_start(index: usize) -> ! {
     disable_low_half();
     unsafe extern "C" {
-        /// Where the kernel goes on (`boot`), interrupts masked.
+        /// Where the kernel continues (`boot`), with interrupts masked.
         safe fn kernel_secondary(index: usize) -> !;
     }
     kernel_secondary(index)

@@ -1,9 +1,9 @@
 //! The page tables that the MMU is turned on with, built by code that runs with the MMU off.
 //!
-//! Part of the boot page, see `entry`. The tables map: the boot page where it was loaded (low half), the
-//! image at its link address, each part with its final permissions, and as linear map the gibibytes that
-//! hold the image and the device tree. The first of these stays in use: the other CPUs turn their MMUs on
-//! with it, and the boot CPU stands on it while it changes to the final tables.
+//! Part of the boot page, see `entry`. The tables map: the boot page where it was loaded (low half), the image at its
+//! link address, each part with its final permissions, and as linear map the gibibytes that hold the image and the
+//! device tree. The identity map stays in use: the other CPUs turn their MMUs on with it, and the boot CPU uses it
+//! while it changes to the final tables.
 
 use core::arch::global_asm;
 

@@ -1,7 +1,7 @@
-//! Cache maintenance, for memory that somebody reads or has written past the caches.
+//! Cache maintenance, for memory that is read or was written past the caches.
 //!
-//! A CPU with its MMU off, as firmware holds it in a spin table, sees memory only. May be called in
-//! any context; does not change what is in memory for anyone whose caches are on.
+//! A CPU with its MMU off, as firmware holds it in a spin table, sees memory only. The functions may be called in any
+//! context, and do not change what a CPU with its caches on sees.
 
 use core::arch::asm;
 
@@ -16,7 +16,7 @@ const SHORTEST_LINE: usize = 16;
 ///
 /// `start` must point to a mapped object.
 pub unsafe fn clean<T>(start: *const T) {
-    // SAFETY: promised by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { clean_range(start.addr(), size_of::<T>()) }
 }
 
@@ -28,30 +28,31 @@ pub unsafe fn clean<T>(start: *const T) {
 pub(super) unsafe fn clean_range(start: usize, length: usize) {
     let first = start & !(SHORTEST_LINE - 1);
     for address in (first..start + length).step_by(SHORTEST_LINE) {
-        // SAFETY: cleaning changes no data, and the address is mapped, says the caller.
+        // SAFETY: cleaning changes no data, and the caller guarantees that the address is mapped.
         unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
     }
     barrier::dsb(barrier::SY);
 }
 
-/// Writes the object at `start` back to memory and drops its lines, and waits until that is done: a device may write it now,
-/// and what it has written is read.
+/// Writes the object at `start` back to memory, drops its lines, and waits until that is done. A device may write it
+/// then, and what the device has written is read.
 ///
 /// # Safety
 ///
-/// `start` must point to a mapped object, and nothing else that anybody writes may lie on its lines while a device does.
+/// `start` must point to a mapped object, and nothing that is written meanwhile may lie on its lines while a device
+/// writes.
 pub unsafe fn drop_lines<T>(start: *const T) {
     let first = start.addr() & !(SHORTEST_LINE - 1);
     for address in (first..start.addr() + size_of::<T>()).step_by(SHORTEST_LINE) {
-        // SAFETY: what is written back is what everybody sees already, and the address is mapped, says the caller.
+        // SAFETY: all CPUs see already what is written back, and the caller guarantees that the address is mapped.
         unsafe { asm!("dc civac, {}", in(reg) address, options(nostack, preserves_flags)) };
     }
     barrier::dsb(barrier::SY);
 }
 
-/// Has all CPUs fetch instructions anew: what a loader has written as data may be executed from here on. Its writes went
-/// past the data caches, or were cleaned by it, before the image was entered (arm64 boot protocol).
+/// Makes all CPUs fetch instructions again: what a loader has written as data may be executed afterwards. Its writes
+/// went past the data caches, or it has cleaned them, before the image was entered (arm64 boot protocol).
 pub fn forget_instructions() {
-    // SAFETY: has no effect but on the speed of the next fetches.
+    // SAFETY: this affects only the speed of the next fetches.
     unsafe { asm!("ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }

@@ -1,7 +1,7 @@
 //! Single instructions and identity registers of the CPU that executes the call.
 //!
-//! May be called in any context. What a register *means* (current thread, per-CPU data) is decided by
-//! the layers above; this module only carries it.
+//! All functions may be called in any context. What a register *means* (current thread, per-CPU data) is decided by the
+//! layers above; this module only reads and writes it.
 
 use core::arch::asm;
 
@@ -10,10 +10,10 @@ use aarch64_cpu::registers::{MPIDR_EL1, Readable, TPIDR_EL0, TPIDR_EL1, TPIDRRO_
 /// The affinity fields Aff3, Aff2, Aff1 and Aff0 of MPIDR_EL1 (Arm ARM D19.2.104).
 pub(super) const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
 
-/// One turn of a spin loop: `yield`.
+/// Spends one iteration of a spin loop: `yield`.
 ///
-/// Not `core::hint::spin_loop`, which is an `isb` on this architecture and keeps an emulator from
-/// running the CPU that is being waited for.
+/// This is not `core::hint::spin_loop`, because that is an `isb` on this architecture and keeps an emulator from
+/// running the CPU that the loop waits for.
 #[inline(always)]
 pub fn relax() {
     // SAFETY: a hint without effect on memory. Without `nomem`, a loop around it reads memory anew.
@@ -23,18 +23,18 @@ pub fn relax() {
 /// Stack that a kernel service may need from where it is entered, in bytes.
 const SERVICE_ROOM: usize = 3072;
 
-/// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack overflow
-/// ends the program and not the system.
+/// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack
+/// overflow ends the program and not the system.
 #[inline(always)]
 pub fn probe_stack() {
     probe::<SERVICE_ROOM>();
 }
 
-/// Stack that a foreign program's call may need for all that the kernel does in it, in bytes.
+/// Stack that a foreign program's call may need for everything that the kernel does in it, in bytes.
 const CALL_ROOM: usize = 16 * 1024;
 
-/// As [`probe_stack`], for 16 KiB: for the entry points of programs that have large, lazy stacks, in program code. No
-/// kernel service that is called from there touches a page that is not mapped yet.
+/// Same as [`probe_stack`], for 16 KiB. Called in program code, by the entry points of programs that have large, lazy
+/// stacks: no kernel service that is called from there touches a page that is not mapped yet.
 #[inline(always)]
 pub fn probe_call_room() {
     probe::<CALL_ROOM>();
@@ -43,7 +43,7 @@ pub fn probe_call_room() {
 #[inline(always)]
 fn probe<const ROOM: usize>() {
     const { assert!(ROOM < 1 << 12 || (ROOM < 1 << 24 && ROOM.is_multiple_of(1 << 12)), "an immediate of `sub`") };
-    // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is thrown away.
+    // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is discarded.
     unsafe {
         asm!("sub {0}, sp, #{room}", "ldr xzr, [{0}]", out(reg) _, room = const ROOM,
              options(nostack, preserves_flags, readonly));
@@ -57,85 +57,86 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
 }
 
-/// The affinity of this CPU, as the device tree's `reg` and PSCI name it.
+/// Returns the affinity of this CPU, as the device tree's `reg` and PSCI name it.
 #[inline]
 pub fn affinity() -> u64 {
     MPIDR_EL1.get() & AFFINITY_MASK
 }
 
-/// A number that names this CPU and is never 0: MPIDR_EL1, whose bit 31 is always set.
+/// Returns a number that identifies this CPU and is never 0: MPIDR_EL1, whose bit 31 is always set.
 #[inline(always)]
 pub fn identity() -> u64 {
     MPIDR_EL1.get()
 }
 
-/// The current thread's pointer (TPIDR_EL1); 0 until there is one.
+/// Returns the current thread's pointer (TPIDR_EL1); 0 until there is one.
 #[inline(always)]
 pub fn thread_pointer() -> u64 {
     TPIDR_EL1.get()
 }
 
-/// Sets the current thread's pointer. For the scheduler, with interrupts masked.
+/// Sets the current thread's pointer. Called by the scheduler, with interrupts masked.
 #[inline(always)]
 pub fn set_thread_pointer(value: u64) {
     TPIDR_EL1.set(value);
 }
 
-/// The pointer to this CPU's own data (TPIDRRO_EL0); 0 until it was set.
+/// Returns the pointer to this CPU's own data (TPIDRRO_EL0); 0 until it was set.
 ///
-/// Stale as soon as the calling thread may be moved to another CPU: mask interrupts or disable
-/// preemption around its use.
+/// It is stale as soon as the calling thread may be moved to another CPU: mask interrupts or disable preemption around
+/// its use.
 #[inline(always)]
 pub fn cpu_pointer() -> u64 {
     TPIDRRO_EL0.get()
 }
 
-/// Sets the pointer to this CPU's own data. Once on each CPU, before its first interrupt.
+/// Sets the pointer to this CPU's own data. Called once on each CPU, before its first interrupt.
 #[inline(always)]
 pub fn set_cpu_pointer(value: u64) {
     TPIDRRO_EL0.set(value);
 }
 
-/// The program's thread-local storage pointer (TPIDR_EL0).
+/// Returns the program's thread-local storage pointer (TPIDR_EL0).
 #[inline(always)]
 pub fn tls_pointer() -> u64 {
     TPIDR_EL0.get()
 }
 
-/// Sets the program's thread-local storage pointer. For the scheduler, as part of a switch.
+/// Sets the program's thread-local storage pointer. Called by the scheduler, as part of a switch.
 #[inline(always)]
 pub fn set_tls_pointer(value: u64) {
     TPIDR_EL0.set(value);
 }
 
-/// Executes an instruction that is permanently undefined: a fault, and nothing else. For programs that test faults.
+/// Executes an instruction that is permanently undefined, which faults and does nothing else. For programs that test
+/// faults.
 #[inline(always)]
 pub fn undefined_instruction() {
     // SAFETY: traps, and does nothing else.
     unsafe { asm!("udf #0", options(nomem, nostack, preserves_flags)) };
 }
 
-/// Executes a breakpoint instruction: a fault, and nothing else. For programs that test faults.
+/// Executes a breakpoint instruction, which faults and does nothing else. For programs that test faults.
 #[inline(always)]
 pub fn breakpoint() {
     // SAFETY: traps, and does nothing else.
     unsafe { asm!("brk #1", options(nomem, nostack, preserves_flags)) };
 }
 
-/// Spends `turns` turns of a loop with the stack pointer lowered by `bytes`, rounded down to a multiple of 16. For programs
-/// that test what an interrupt does there.
+/// Spends `turns` iterations of a loop with the stack pointer lowered by `bytes`, rounded down to a multiple of 16. For
+/// programs that test what an interrupt does there.
 ///
 /// # Safety
-/// The stack has so many bytes, mapped or lazy.
+/// The stack must have that many bytes, mapped or lazy.
 pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
-    // SAFETY: the stack pointer stays inside of the stack, nothing is stored there, and it comes back.
+    // SAFETY: the stack pointer stays inside the stack, nothing is stored there, and it is restored.
     unsafe {
         asm!("sub sp, sp, {bytes}", "2: subs {turns}, {turns}, #1", "b.hi 2b", "add sp, sp, {bytes}",
              bytes = in(reg) bytes & !15, turns = inout(reg) turns => _);
     }
 }
 
-/// Stops this CPU for good, interrupts masked.
+/// Stops this CPU for good, with interrupts masked.
 pub fn halt() -> ! {
     let _forever = super::daif::mask();
     loop {

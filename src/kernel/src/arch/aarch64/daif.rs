@@ -1,13 +1,12 @@
 //! Masking and unmasking of interrupts on the CPU that executes the call.
 //!
-//! Only the I and F bits of PSTATE.DAIF are ever changed: SError (A) stays unmasked from the moment a
-//! CPU has its vectors, debug (D) stays as the boot code left it. Every function is a compiler
-//! barrier as well, so that no memory access moves out of, or into, a masked section. May be called
-//! in any context; none blocks.
+//! Only the I and F bits of PSTATE.DAIF are ever changed: SError (A) stays unmasked from the moment a CPU has its
+//! vectors, debug (D) stays as the boot code left it. Every function is also a compiler barrier, so that no memory
+//! access moves out of, or into, a masked section. All may be called in any context; none blocks.
 
 use core::arch::asm;
 
-/// What [`mask`] found, to be given back to [`restore`] on the same CPU.
+/// The state before [`mask`], to be passed to [`restore`] on the same CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "interrupts stay masked until this is given to `restore`"]
 pub struct Saved(u64);
@@ -16,19 +15,19 @@ pub struct Saved(u64);
 const INTERRUPT_BITS: u64 = 0b11 << 6;
 
 impl Saved {
-    /// The state as a plain number, for interfaces that carry it as one.
+    /// Returns the state as a plain number, for interfaces that carry it as one.
     #[inline(always)]
     pub const fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The state that [`Saved::to_bits`] made a number of.
+    /// Returns the state that [`Saved::to_bits`] converted to a number.
     #[inline(always)]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// Whether interrupts were masked when this state was saved.
+    /// Returns whether interrupts were masked when this state was saved.
     #[inline(always)]
     pub const fn was_masked(self) -> bool {
         self.0 & INTERRUPT_BITS != 0
@@ -45,35 +44,35 @@ pub fn mask() -> Saved {
     Saved(saved)
 }
 
-/// Masks IRQ and FIQ for good: nobody will ask for the state before.
+/// Masks IRQ and FIQ for good, where the state before is not needed.
 #[inline(always)]
 pub fn mask_for_good() {
     // SAFETY: as in `mask`.
     unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
 }
 
-/// Brings back the state that [`mask`] returned on this CPU.
+/// Restores the state that [`mask`] returned on this CPU.
 #[inline(always)]
 pub fn restore(saved: Saved) {
     // SAFETY: the value came from `mask`, so A and D are what they were; a compiler barrier as above.
     unsafe { asm!("msr daif, {}", in(reg) saved.0, options(nostack, preserves_flags)) };
 }
 
-/// Unmasks IRQ and FIQ whatever the state before.
+/// Unmasks IRQ and FIQ, whatever the state before.
 #[inline(always)]
 pub fn unmask() {
-    // SAFETY: interrupt handlers keep memory safety by themselves; a compiler barrier as above.
+    // SAFETY: interrupt handlers keep memory safety themselves; a compiler barrier as above.
     unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
 }
 
 /// Takes the interrupts that are pending, and masks again.
 #[inline(always)]
 pub fn take_pending() {
-    // SAFETY: as for `unmask`. Without the `isb` the CPU need not look for interrupts between the two.
+    // SAFETY: as for `unmask`. Without the `isb` the CPU need not take an interrupt between the two.
     unsafe { asm!("msr daifclr, #3", "isb", "msr daifset, #3", options(nostack, preserves_flags)) };
 }
 
-/// Whether IRQs are masked on this CPU now.
+/// Returns whether IRQs are masked on this CPU now.
 #[inline(always)]
 pub fn masked() -> bool {
     let daif: u64;

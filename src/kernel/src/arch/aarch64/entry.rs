@@ -1,14 +1,14 @@
 //! The boot page: the only code that runs with the MMU off, at whatever physical address it was loaded to.
 //!
-//! Reaches everything relative to its own address. Brings a CPU from EL2 or EL1 to EL1t, turns the MMU and
-//! the caches on, and continues in Rust at the link address. No locks and no atomics are used before that:
-//! exclusives need cacheable memory. `boot_tables` builds what the MMU is turned on with, in the same page.
+//! It reaches everything relative to its own address. It brings a CPU from EL2 or EL1 to EL1t, turns the MMU and the
+//! caches on, and continues in Rust at the link address. It uses no locks and no atomics before that, because
+//! exclusives need cacheable memory. `boot_tables`, in the same page, builds the tables that the MMU is turned on with.
 //!
-//! A CPU that comes from EL2 leaves vectors there that answer nothing but the way back, for the chain loader: what it
-//! starts is to be entered where the loader was.
+//! A CPU that comes from EL2 leaves vectors there whose only service is the way back to EL2. They are for the chain
+//! loader, whose image must be entered at the level at which the loader was.
 //!
-//! Two of its entries are used later: the one for the other CPUs, and the exchange of page tables, which
-//! needs a place that both tables leave alone.
+//! Two of its entries are used later: the entry of the other CPUs, and the exchange of page tables, which must run at
+//! an address that both tables map alike.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::global_asm;
@@ -40,8 +40,8 @@ const HYPERVISOR_CONTROL: u64 = 1 << 31;
 const HYPERVISOR_TRAPS: u64 = 0x33ff;
 /// The exception class of HVC, in ESR_EL2.
 const CLASS_OF_HVC: u64 = 0x16;
-/// The HVC that goes on at EL2, at the physical address in x1, everything else kept: of the range of numbers that the SMC
-/// Calling Convention gives to a hypervisor's maker.
+/// The HVC that continues at EL2, at the physical address in x1, with all other registers kept. Its number is from the
+/// range that the SMC Calling Convention reserves for the maker of a hypervisor.
 pub(super) const STAY_AT_EL2: u64 = 0xc600_0001;
 
 /// SPSR_EL2: EL1t, everything masked.
@@ -50,13 +50,13 @@ const ENTER_EL1T: u64 = 0b1111 << 6 | 0b0100;
 /// The exception level at which the boot CPU was entered.
 static LEVEL: AtomicU64 = AtomicU64::new(1);
 
-/// Keeps the level at which the image was entered. For the boot code, once.
+/// Records the level at which the image was entered. Called once, by the boot code.
 pub(crate) fn set_level(level: u64) {
-    // Relaxed: before there is a second CPU.
+    // Relaxed: there is no second CPU yet.
     LEVEL.store(level, Ordering::Relaxed);
 }
 
-/// The exception level at which the image was entered: 1 or 2. Any context.
+/// Returns the exception level at which the image was entered: 1 or 2. Any context.
 #[must_use]
 pub(crate) fn level() -> u64 {
     LEVEL.load(Ordering::Relaxed)
@@ -89,7 +89,7 @@ global_asm!(
     .ascii  "bootargs"
     .skip   {ARGUMENTS}
 
-// x0: device tree, or nothing of use.
+// x0: device tree, or undefined.
 primary_entry:
     msr     daifset, #0xf
     mov     x19, x0
@@ -98,9 +98,9 @@ primary_entry:
     adrp    x20, image_start
 
     // With the MMU off the zeros and tables go past the caches, as to device memory, and are read by cached accesses
-    // later: mismatched attributes (Arm ARM, section "Mismatched memory attributes"), whose rule is maintenance on both
-    // sides. Dirty lines of an earlier boot stage would be written back over them: out before. Lines that were fetched
-    // meanwhile, by speculation, would hide them: out after.
+    // later: mismatched attributes (Arm ARM, section "Mismatched memory attributes"), which need maintenance on both
+    // sides. Dirty lines of an earlier boot stage would be written back over them, so they are dropped before. Lines
+    // that were fetched meanwhile, by speculation, would hide them, so they are dropped after.
     bl      invalidate_zeroed
     adrp    x0, zero_start
     adrp    x1, zero_end
@@ -126,7 +126,7 @@ primary_entry:
     ldr     x3, =kernel_main
     br      x3
 
-// From any CPU but the first; finds its context by its affinity.
+// Entered by any CPU but the first, which finds its context by its affinity.
 .global secondary_entry
 secondary_entry:
     msr     daifset, #0xf
@@ -164,7 +164,7 @@ park:
 enter_el1:
     mrs     x0, currentel
     cmp     x0, #(2 << 2)
-    b.hi    park                        // EL3: nobody hands over there
+    b.hi    park                        // EL3 is not supported
     ldr     x0, ={CONTROL_OFF}
     msr     sctlr_el1, x0
     b.lo    2f
@@ -189,7 +189,7 @@ enter_el1:
     mrs     x0, mpidr_el1
     msr     vmpidr_el2, x0
     mrs     x0, id_aa64pfr0_el1
-    ubfx    x0, x0, #24, #4             // GIC system registers, where there are any, for EL1 too
+    ubfx    x0, x0, #24, #4             // GIC system registers, if there are any, for EL1 too
     cbz     x0, 1f
     mrs     x0, s3_4_c12_c9_5           // ICC_SRE_EL2
     orr     x0, x0, #1
@@ -249,8 +249,8 @@ enable_mmu:
     msr     daifclr, #4                 // system errors are reported from here on
     ret
 
-// x0: physical address of the new high root table. Called at the identity address, MMU on. Between two
-// tables that map the same addresses in different sizes there must be none, and an empty TLB.
+// x0: physical address of the new high root table. Called at the identity address, MMU on. Two tables that map the same
+// addresses in different sizes need a time without a table between them, and an empty TLB.
 .global replace_high_table
 replace_high_table:
     mrs     x1, tcr_el1
@@ -269,7 +269,7 @@ replace_high_table:
     .ltorg
 .popsection
 
-// EL2's vectors, in the boot page's second half. Only HVC comes there, MMU and caches off, from EL1.
+// EL2's vectors, in the boot page's second half. Only HVC is taken there, from EL1, with MMU and caches off.
 .pushsection .text.boot.hypervisor, "ax"
 hypervisor_vectors:
     .rept   8

@@ -1,7 +1,7 @@
-//! From the vectors to the layers above: dispatch, hooks and the report of what cannot be handled.
+//! From the vectors to the layers above: dispatch, hooks and the report of an exception that cannot be handled.
 //!
-//! The vectors call the `extern "C"` functions at the end of this file on the CPU's exception stack,
-//! interrupts masked. What an interrupt or a fault *means* is decided by the hooks (`arch::hooks`), registered once at
+//! The vectors call the `extern "C"` functions at the end of this file on the CPU's exception stack, with interrupts
+//! masked. What an interrupt or a fault *means* is decided by the hooks (`arch::hooks`), which are registered once at
 //! boot. Before that, and for anything that happens inside a handler, an exception is fatal.
 
 use core::fmt;
@@ -16,15 +16,15 @@ use crate::arch::hooks::{self, Hooks, Room, hooks};
 
 /// Room that is left below the saved frame for `Hooks::preempt` on the interrupted thread's stack.
 ///
-/// Together with the frame less than a page, so that looking at both ends looks at everything.
+/// Together with the frame this is less than a page, so that probing both ends covers all of it.
 const PREEMPTION_ROOM: usize = 2048;
 const _: () = assert!(FRAME_SIZE + PREEMPTION_ROOM < crate::arch::layout::PAGE_SIZE);
 
-/// Where on the interrupted thread's stack its frame is to be put; the fault that it is if the stack has no room.
+/// Returns where on the interrupted thread's stack its frame is to be put, or the fault if the stack has no room.
 fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Fault> {
     let overflow = || Fault::stack_overflow(frame.sp, frame.elr);
     let sp = usize::try_from(frame.sp).map_err(|_| overflow())?;
-    // A program may hold its stack pointer misaligned between two accesses: the copy is aligned anyway.
+    // A program may leave its stack pointer misaligned between two accesses; the copy is aligned anyway.
     let place = sp.checked_sub(FRAME_SIZE).ok_or_else(overflow)? & !15;
     let lowest = place.checked_sub(PREEMPTION_ROOM).ok_or_else(overflow)?;
     for address in [lowest, sp - 1] {
@@ -39,8 +39,8 @@ fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Faul
     Ok(place)
 }
 
-/// A register dump with its cause: several lines, the first saying what happened, the last beginning
-/// with `backtrace:`.
+/// A register dump with its cause: several lines, of which the first says what happened and the last begins with
+/// `backtrace:`.
 pub struct Report<'a> {
     /// The registers at the time of the exception.
     pub frame: &'a TrapFrame,
@@ -58,19 +58,19 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// Ends the system over an interrupt that nobody can handle.
+/// Ends the system because of an interrupt that cannot be handled.
 fn fatal_interrupt(what: &str, frame: &TrapFrame) -> ! {
     let backtrace = Backtrace::of_frame(frame);
     hooks::fatal(format_args!("{what}, at pc {:#x}\n{frame}\n{backtrace}", frame.elr))
 }
 
-/// Ends the system over an exception that nobody can handle.
+/// Ends the system because of an exception that cannot be handled.
 fn fatal(what: &str, frame: &TrapFrame) -> ! {
     let fault = Fault::decode(ESR_EL1.get(), FAR_EL1.get(), frame.elr);
     hooks::fatal(format_args!("{what}: {}", Report { frame, fault: &fault }))
 }
 
-/// The vectors that are only there to be reported, numbered as in `vectors`.
+/// The vectors that are only reported, numbered as in `vectors`.
 const UNEXPECTED: [&str; 6] = [
     "exception inside an exception handler",
     "interrupt inside an exception handler",
@@ -82,7 +82,7 @@ const UNEXPECTED: [&str; 6] = [
 /// Those of them that have no syndrome.
 const UNEXPECTED_INTERRUPTS: core::ops::RangeInclusive<usize> = 1..=2;
 
-/// Vector: synchronous exception in a thread.
+/// Vector: a synchronous exception in a thread.
 pub(super) extern "C" fn synchronous_from_thread(frame: &mut TrapFrame) {
     let Some(hooks) = hooks() else { fatal("exception before the hooks are set", frame) };
     let esr = ESR_EL1.get();
@@ -94,7 +94,7 @@ pub(super) extern "C" fn synchronous_from_thread(frame: &mut TrapFrame) {
     }
 }
 
-/// Vector: interrupt of a thread. Returns where the frame is to be copied for preemption, or 0.
+/// Vector: an interrupt of a thread. Returns where the frame is to be copied for preemption, or 0.
 pub(super) extern "C" fn irq_from_thread(frame: &mut TrapFrame) -> usize {
     let Some(hooks) = hooks() else { fatal_interrupt("interrupt before the hooks are set", frame) };
     if !(hooks.irq)(frame) {

@@ -1,7 +1,6 @@
-//! What a synchronous exception means, in words.
+//! Decoding of a synchronous exception into a kind and words.
 //!
-//! Pure decoding of ESR_EL1 and FAR_EL1 (Arm ARM D19.2.40); used by `exception` and by everything that
-//! reports a fault.
+//! Pure decoding of ESR_EL1 and FAR_EL1 (Arm ARM D19.2.40); used by `exception` and by everything that reports a fault.
 
 use core::fmt;
 
@@ -11,11 +10,11 @@ use crate::arch::layout;
 /// One fault: what happened, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// What to tell the waiter.
+    /// The kind that is reported to the waiter.
     pub kind: FaultKind,
     /// ESR_EL1: the syndrome.
     pub esr: u64,
-    /// The address that was accessed, where [`Fault::has_address`]; not meaningful otherwise.
+    /// The address that was accessed, if [`Fault::has_address`]; not meaningful otherwise.
     pub far: u64,
     /// The instruction that faulted.
     pub pc: u64,
@@ -43,7 +42,7 @@ pub(super) const fn class_of(esr: u64) -> u64 {
     esr >> 26 & 0x3f
 }
 
-/// The status code of an abort without its two bits of translation level (ESR_EL1.ISS.DFSC\[5:2\]).
+/// Returns the status code of an abort without its two bits of translation level (ESR_EL1.ISS.DFSC\[5:2\]).
 const fn status_of(esr: u64) -> u64 {
     esr >> 2 & 0xf
 }
@@ -51,7 +50,7 @@ const STATUS_ADDRESS_SIZE: u64 = 0b0000;
 const STATUS_TRANSLATION: u64 = 0b0001;
 const STATUS_ACCESS_FLAG: u64 = 0b0010;
 const STATUS_PERMISSION: u64 = 0b0011;
-/// The syndrome of a write where nothing is mapped: what the next push would have met.
+/// The syndrome of a write where nothing is mapped: the fault that the next push would have caused.
 const MISSED_WRITE: u64 = CLASS_DATA_ABORT << 26 | 1 << 6 | STATUS_TRANSLATION << 2 | 3;
 /// Whole status code of an alignment fault.
 const STATUS_ALIGNMENT: u64 = 0b10_0001;
@@ -73,27 +72,27 @@ impl Fault {
         Self { kind, esr, far, pc }
     }
 
-    /// The fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
+    /// Returns the fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
     pub fn stack_overflow(sp: u64, pc: u64) -> Self {
         Self { kind: FaultKind::StackOverflow, esr: MISSED_WRITE, far: sp, pc }
     }
 
-    /// The fault of a thread that was interrupted where its stack has no memory, at `address`.
+    /// Returns the fault of a thread that was interrupted where its stack has no memory, at `address`.
     pub fn stack_without_memory(address: u64, pc: u64) -> Self {
         Self { kind: FaultKind::DataAbort, esr: MISSED_WRITE, far: address, pc }
     }
 
-    /// The address that was accessed; meaningful for faults that have one.
+    /// Returns the address that was accessed; meaningful only for faults that have one.
     pub fn address(&self) -> usize {
         self.far as usize
     }
 
-    /// Whether an access met an address where nothing is mapped, and it was no jump.
+    /// Returns whether a data access, not a jump, met an address where nothing is mapped.
     pub fn is_missing_data(&self) -> bool {
         class_of(self.esr) == CLASS_DATA_ABORT && status_of(self.esr) == STATUS_TRANSLATION
     }
 
-    /// Whether [`Fault::far`] holds the address of the access.
+    /// Returns whether [`Fault::far`] holds the address of the access.
     pub fn has_address(&self) -> bool {
         matches!(
             class_of(self.esr),
@@ -101,16 +100,16 @@ impl Fault {
         )
     }
 
-    /// Whether the access was a store (ESR_EL1.ISS.WnR of a data abort).
+    /// Returns whether the access was a store (ESR_EL1.ISS.WnR of a data abort).
     pub fn is_write(&self) -> bool {
         class_of(self.esr) == CLASS_DATA_ABORT && self.esr & 1 << 6 != 0
     }
 }
 
-/// Tells the kinds of aborts apart.
+/// Returns the kind of an abort.
 fn abort_kind(esr: u64, far: u64) -> FaultKind {
     let code = esr & 0x3f;
-    // Bits 5:4 set beyond the first four rows of the table: not a matter of translation or permission.
+    // Bits 5:4 are set beyond the first four rows of the table: this is no fault of translation or permission.
     if code == STATUS_ALIGNMENT {
         return FaultKind::Alignment;
     }
@@ -128,7 +127,7 @@ fn abort_kind(esr: u64, far: u64) -> FaultKind {
     }
 }
 
-/// The cause of an abort, as the table of status codes has it.
+/// Returns the cause of an abort, as the table of status codes has it.
 fn abort_cause(esr: u64) -> &'static str {
     match (status_of(esr), esr & 0x3f) {
         (_, STATUS_ALIGNMENT) => "misaligned access",
@@ -180,7 +179,7 @@ fn class_name(class: u64) -> Option<&'static str> {
         CLASS_FP_ACCESS => "floating-point instruction where there is no floating-point state",
         CLASS_BRANCH_TARGET => "branch to a place that is no branch target",
         CLASS_ILLEGAL_STATE => "illegal execution state",
-        CLASS_SVC => "supervisor call: there is nobody above",
+        CLASS_SVC => "supervisor call: there is no level above",
         CLASS_SYSTEM_REGISTER => "access to a system register that is trapped",
         CLASS_SP_ALIGNMENT => "misaligned stack pointer",
         CLASS_FLOATING_POINT => "floating-point exception",

@@ -1,8 +1,9 @@
 //! Floating-point and SIMD state of LWPs that use it (the kernel itself never does).
 //!
-//! Access traps until an LWP uses a register for the first time; from then on its state is saved and restored at its
-//! switches: d8 to d15 and the control registers when it gives the CPU up by a call (AAPCS64 6.1.2: the rest is dead
-//! then), everything when it was preempted. Used by the scheduler and the trap hook, interrupts masked.
+//! Access traps until an LWP uses a register for the first time. From then on its state is saved and restored at its
+//! switches: d8 to d15 and the control registers when it gives the CPU up by a call, because the rest is not preserved
+//! then (AAPCS64 6.1.2), and everything when it was preempted. Used by the scheduler and the trap hook, with interrupts
+//! masked.
 
 use core::arch::asm;
 
@@ -13,11 +14,11 @@ use aarch64_cpu::registers::{CPACR_EL1, Writeable};
 #[derive(Debug)]
 #[repr(C, align(16))]
 pub(crate) struct FpState {
-    /// q0 to q31 after a preemption; after a voluntary switch only the low halves of q8 to q15 mean anything.
+    /// q0 to q31 after a preemption; after a voluntary switch only the low halves of q8 to q15 are meaningful.
     q: [u128; 32],
     control: u64,
     status: u64,
-    /// Whether all registers were saved.
+    /// `true` if all registers were saved.
     full: bool,
 }
 

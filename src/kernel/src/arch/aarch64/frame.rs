@@ -1,7 +1,7 @@
 //! The register frame that an exception leaves behind.
 //!
-//! Written by `vectors` on the exception stack, read and edited by the exception hooks, loaded again
-//! when the exception returns. The layout is shared with assembly through `offset_of!`.
+//! `vectors` writes it on the exception stack, the exception hooks read and edit it, and it is loaded again when the
+//! exception returns. The layout is shared with assembly through `offset_of!`.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ pub struct TrapFrame {
     pub x: [u64; 31],
     /// The interrupted context's stack pointer.
     pub sp: u64,
-    /// Where the interrupted context goes on (ELR_EL1).
+    /// Where the interrupted context continues (ELR_EL1).
     pub elr: u64,
     /// The interrupted context's PSTATE (SPSR_EL1).
     pub spsr: u64,
@@ -31,43 +31,43 @@ const MODE_EL1T: u64 = 0b0100;
 const IRQ_MASKED: u64 = 1 << 7;
 
 impl TrapFrame {
-    /// Whether the interrupted context was a thread (EL1t), not an exception handler (EL1h).
+    /// Returns whether the interrupted context was a thread (EL1t), not an exception handler (EL1h).
     pub fn from_thread(&self) -> bool {
         self.spsr & MODE_MASK == MODE_EL1T
     }
 
-    /// Whether the interrupted context had IRQs masked.
+    /// Returns whether the interrupted context had IRQs masked.
     pub fn irq_masked(&self) -> bool {
         self.spsr & IRQ_MASKED != 0
     }
 
-    /// Where the interrupted context goes on.
+    /// Returns where the interrupted context continues.
     pub fn pc(&self) -> u64 {
         self.elr
     }
 
-    /// The interrupted context's stack pointer.
+    /// Returns the interrupted context's stack pointer.
     pub fn sp(&self) -> u64 {
         self.sp
     }
 
-    /// Makes the interrupted context go on with another stack pointer.
+    /// Makes the interrupted context continue with another stack pointer.
     pub fn set_sp(&mut self, sp: u64) {
         self.sp = sp;
     }
 
-    /// Aligns the stack pointer as a call needs it: a program may hold it misaligned between two accesses.
+    /// Aligns the stack pointer as a call needs it, because a program may leave it misaligned between two accesses.
     pub fn align_sp(&mut self) {
         self.sp &= !15;
     }
 
-    /// Makes the interrupted context go on at `function(argument)`, on its own stack, interrupts as they were.
+    /// Makes the interrupted context continue at `function(argument)`, on its own stack, with interrupts as they were.
     pub fn redirect(&mut self, function: extern "C" fn(u64) -> !, argument: u64) {
         self.elr = function as *const () as u64;
         self.x[0] = argument;
     }
 
-    /// The interrupted context's frame pointer, x29: the head of its chain of stack frames.
+    /// Returns the interrupted context's frame pointer, x29: the head of its chain of stack frames.
     pub fn frame_pointer(&self) -> u64 {
         self.x[29]
     }

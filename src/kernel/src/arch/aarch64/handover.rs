@@ -1,9 +1,9 @@
-//! Leaving for another image: MMU and caches off, the image copied over this one, and entered.
+//! Handing the machine over to another image: MMU and caches off, the image copied over this one, and entered.
 //!
-//! For the chain loader. The code that copies must not lie where it copies to, so it is copied itself, to a page that the
-//! caller has set aside, together with the tables that map that page at its own address. The image is entered as this one
-//! was, at EL2 if that was so: `entry` has left the way back there. What it has set up at EL2 besides, the next image sets
-//! up anew.
+//! Used by the chain loader. The code that copies must not lie where it copies to, so it is itself copied to a page
+//! that the caller has reserved, together with the tables that map that page at its own address. The image is entered
+//! at the level at which this one was, at EL2 if that was so, because `entry` has left a way back there. What this
+//! image has set up at EL2 besides that, the next image sets up again.
 
 use core::arch::{asm, global_asm};
 
@@ -12,7 +12,7 @@ use super::entry::{self, CONTROL_OFF, NO_LOW_WALKS, STAY_AT_EL2};
 use super::{cache, mmu};
 use crate::arch::layout::PAGE_SIZE;
 
-/// Pages that are needed for the way: the code, and three levels of tables.
+/// Pages that are needed: the code, and three levels of tables.
 pub(crate) const SCRATCH_PAGES: usize = 4;
 
 /// The image is copied in pieces of this many bytes: source and destination must have room for the last one.
@@ -21,13 +21,13 @@ pub(crate) const PIECE: usize = 16;
 /// An image that lies in memory, by physical addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Move {
-    /// Where it lies: a page.
+    /// Where it lies; page-aligned.
     pub(crate) source: u64,
-    /// Where it is to run: a page.
+    /// Where it is to run; page-aligned.
     pub(crate) destination: u64,
-    /// Its bytes, a multiple of [`PIECE`], more than none.
+    /// Its size in bytes, a multiple of [`PIECE`], not 0.
     pub(crate) length: u64,
-    /// What it finds in `x0`.
+    /// The value of `x0` at its entry.
     pub(crate) argument: u64,
 }
 
@@ -57,8 +57,8 @@ handover_start:
     adr     x1, 3f
     hvc     #0
 
-    // The copy goes past the caches, with the MMU off (Arm ARM, section "Mismatched memory attributes"): what they hold for
-    // the destination would be written back over it, or hide it. The source was cleaned by the caller.
+    // The copy goes past the caches, with the MMU off (Arm ARM, section "Mismatched memory attributes"), because what
+    // they hold for the destination would be written back over it, or hide it. The caller has cleaned the source.
 3:  mrs     x4, ctr_el0
     ubfx    x4, x4, #16, #4             // log2 of the shortest data cache line, in words
     mov     x5, #4
@@ -98,16 +98,16 @@ handover_end:
 /// Copies the image to its place and enters it.
 ///
 /// # Safety
-/// Boot CPU, alone: no other CPU has ever been started, interrupts are masked, and no device writes to memory.
-/// `scratch` is the physical address of [`SCRATCH_PAGES`] pages that are the caller's. They and the source are RAM in the
-/// linear map and outside the destination, which is RAM, too.
+/// Must be called on the boot CPU, alone: no other CPU has ever been started, interrupts are masked, and no device
+/// writes to memory. `scratch` is the physical address of [`SCRATCH_PAGES`] pages that belong to the caller. They and
+/// the source are RAM in the linear map and outside the destination, which is RAM, too.
 pub(crate) unsafe fn enter(image: &Move, scratch: u64) -> ! {
     let page = |index: usize| scratch + (index * PAGE_SIZE) as u64;
     let (code, tables) = (page(0), [page(1), page(2), page(3)]);
     let start = (&raw const handover_start).cast::<u8>();
     let length = (&raw const handover_end).addr() - start.addr();
-    // SAFETY: the pages are the caller's to give and mapped; the code is shorter than one. The index of a level has nine
-    // bits, so the descriptors lie in their pages.
+    // SAFETY: the pages belong to the caller and are mapped; the code is shorter than one. The index of a level has
+    // nine bits, so the descriptors lie in their pages.
     unsafe {
         core::ptr::copy_nonoverlapping(start, mmu::linear(code), length);
         for (level, table) in tables.into_iter().enumerate() {
@@ -123,8 +123,9 @@ pub(crate) unsafe fn enter(image: &Move, scratch: u64) -> ! {
         cache::clean_range(mmu::linear(scratch).addr(), SCRATCH_PAGES * PAGE_SIZE);
         cache::clean_range(mmu::linear(image.source).addr(), image.length as usize);
     }
-    // SAFETY: the tables map the code where it lies, and the low half is not in use otherwise. From the branch on nothing
-    // of this image is used: the code needs no stack. That nobody else uses the memory is the caller's promise.
+    // SAFETY: the tables map the code where it lies, and the low half is not in use otherwise. From the branch on
+    // nothing of this image is used, because the code needs no stack. The caller guarantees that the memory has no
+    // other user.
     unsafe {
         asm!(
             "msr daifset, #0xf",

@@ -1,7 +1,7 @@
 //! The address space: the final page tables and everything that is mapped after boot.
 //!
-//! One table for all CPUs, changed under one lock with interrupts masked, never the mappings of the image
-//! or of RAM once it is in use. The functions that only translate may be called in any context, those
+//! There is one table for all CPUs, which is changed under one lock with interrupts masked. The mappings of the image,
+//! and of RAM once it is in use, never change. The functions that only translate may be called in any context, those
 //! that map in any context that may take a spin lock.
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ use crate::arch::lock::InterruptLock;
 
 pub use super::tables::FrameSource;
 
-/// A stretch of physical addresses.
+/// A range of physical addresses.
 pub type PhysicalRange = Range<u64>;
 
 /// Why an address range cannot be mapped.
@@ -50,14 +50,14 @@ const DATA: El1Attributes = NORMAL.union(NEVER_EXECUTE);
 const RODATA: El1Attributes = DATA.union(El1Attributes::READ_ONLY);
 const TEXT: El1Attributes = NORMAL.union(El1Attributes::UXN).union(El1Attributes::READ_ONLY);
 
-/// Where the header of an image says how large that is (arm64 boot protocol).
+/// Where the header of an image holds its size (arm64 boot protocol).
 const HEADER_IMAGE_SIZE: usize = 16;
 /// Bytes that one table of level 3 maps.
 const LEAF_TABLE_SPAN: usize = 2 << 20;
 /// Level of the root table: 39 bits of address, three levels.
 const ROOT_LEVEL: usize = 1;
 
-/// The tables in use and what is still free to be mapped.
+/// The tables in use, and the addresses that are still free for mappings.
 struct AddressSpace {
     mapping: Mapping<Reserve, El1And0>,
     next_device_address: usize,
@@ -75,24 +75,25 @@ unsafe extern "C" {
     safe static image_end: u8;
 }
 
-/// The address of a linker symbol.
+/// Returns the address of a linker symbol.
 fn symbol(symbol: &'static u8) -> usize {
     core::ptr::from_ref(symbol) as usize
 }
 
-/// Says where the image lies. Once, before anything else of this module is used.
+/// Records where the image lies. Called once, before anything else of this module is used.
 pub(crate) fn set_image_physical(base: u64) {
     IMAGE_PHYSICAL.store(base, Ordering::Relaxed);
 }
 
-/// The physical addresses of the whole image, its zeros and boot tables included.
+/// Returns the physical addresses of the whole image, its zeros and boot tables included.
 pub fn image_range() -> PhysicalRange {
     let base = IMAGE_PHYSICAL.load(Ordering::Relaxed);
     base..base + (symbol(&image_end) - IMAGE_BASE) as u64
 }
 
-/// The physical addresses of what was loaded behind the image, in whole pages: empty if nothing was. Whoever puts something
-/// there says so in the header, by a size of the image that is larger than what the linker has computed.
+/// Returns the physical addresses of what was loaded behind the image, in whole pages; empty if nothing was. A tool
+/// that appends something there must set the header's size of the image, which is then larger than the one that the
+/// linker has computed.
 pub fn payload_range() -> PhysicalRange {
     let image = image_range();
     // SAFETY: the header of the arm64 boot protocol, at the beginning of the image.
@@ -101,12 +102,12 @@ pub fn payload_range() -> PhysicalRange {
     image.end..end.max(image.end)
 }
 
-/// Physical address of something in the image, `address` being where it is linked.
+/// Returns the physical address of something in the image that is linked at `address`.
 pub fn physical_of_image(address: usize) -> u64 {
     IMAGE_PHYSICAL.load(Ordering::Relaxed) + (address - IMAGE_BASE) as u64
 }
 
-/// Where physical address `physical` is mapped in the linear map, if it is RAM.
+/// Returns where physical address `physical` is mapped in the linear map, if it is RAM.
 ///
 /// # Panics
 /// If the address is beyond the linear map.
@@ -116,13 +117,13 @@ pub fn linear(physical: u64) -> *mut u8 {
     (LINEAR_BASE + physical as usize) as *mut u8
 }
 
-/// The physical address of an address of the linear map.
+/// Returns the physical address of an address of the linear map.
 #[inline]
 pub fn physical_of_linear(address: *const u8) -> u64 {
     (address as usize - LINEAR_BASE) as u64
 }
 
-/// Where a page table lies: in the image, or in a frame.
+/// Returns where a page table lies: in the image, or in a frame.
 pub(super) fn table_at(physical: u64) -> *mut u8 {
     let image = image_range();
     if image.contains(&physical) {
@@ -132,7 +133,7 @@ pub(super) fn table_at(physical: u64) -> *mut u8 {
     }
 }
 
-/// The reverse of [`table_at`].
+/// Returns the physical address of a table: the reverse of [`table_at`].
 pub(super) fn physical_of_table(address: usize) -> u64 {
     if address >= IMAGE_WINDOW {
         physical_of_image(address)
@@ -141,23 +142,23 @@ pub(super) fn physical_of_table(address: usize) -> u64 {
     }
 }
 
-/// Physical address of the final root table, for TTBR1_EL1 of a CPU that is being started.
+/// Returns the physical address of the final root table, for TTBR1_EL1 of a CPU that is being started.
 pub(super) fn root_table() -> u64 {
     ROOT.load(Ordering::Relaxed)
 }
 
 /// Builds the final tables for that RAM and changes this CPU to them.
 ///
-/// Afterwards all of `memory` is in the linear map, the image's text and constants cannot be written
-/// anywhere, and the low half of the address space is gone.
+/// Afterwards all of `memory` is in the linear map, the image's text and constants cannot be written through any
+/// mapping, and the low half of the address space is unmapped.
 ///
 /// # Panics
 /// If the tables of the image do not suffice for so many regions.
 ///
 /// # Safety
-/// Once, on the boot CPU, on the boot tables, with interrupts masked; `memory` must be nothing but RAM.
+/// Must be called once, on the boot CPU, on the boot tables, with interrupts masked; `memory` must be nothing but RAM.
 pub(crate) unsafe fn install(memory: impl Iterator<Item = PhysicalRange>) {
-    // SAFETY: once, says the caller.
+    // SAFETY: the caller guarantees that this is called once.
     let reserve = unsafe { Reserve::with_first_tables() };
     let mut mapping = Mapping::with_asid_and_va_range(reserve, 0, ROOT_LEVEL, El1And0, VaRange::Upper);
     let mut map = |start: usize, end: usize, physical: u64, attributes: El1Attributes| {
@@ -191,8 +192,8 @@ pub(crate) unsafe fn install(memory: impl Iterator<Item = PhysicalRange>) {
     map(rodata, symbol(&image_end), physical_of_image(rodata), DATA);
 
     let root = mapping.root_address().0 as u64;
-    // SAFETY: the image, with the boot stack in it, is mapped as before; the boot identity map is still
-    // in use; interrupts are masked, says the caller. The stores to the tables come first:
+    // SAFETY: the image, with the boot stack in it, is mapped as before; the boot identity map is still in use; the
+    // caller guarantees that interrupts are masked. The stores to the tables come first:
     unsafe {
         asm!("dsb ishst", options(nostack, preserves_flags));
         boot::replace_high_table(root);
@@ -203,7 +204,7 @@ pub(crate) unsafe fn install(memory: impl Iterator<Item = PhysicalRange>) {
     *SPACE.lock() = Some(AddressSpace { mapping, next_device_address: DEVICE_WINDOW.start });
 }
 
-/// Says where frames for further page tables come from: from here on, mappings are limited by RAM only.
+/// Sets where frames for further page tables come from: from here on, mappings are limited by RAM only.
 pub(crate) fn set_frame_source(source: FrameSource) {
     let mut space = SPACE.lock();
     let space = space.as_mut().expect("the final tables are installed first");
@@ -213,8 +214,8 @@ pub(crate) fn set_frame_source(source: FrameSource) {
 impl AddressSpace {
     /// Maps whole pages. Nothing is changed on an error.
     fn map(&mut self, range: Range<usize>, physical: u64, attributes: El1Attributes) -> Result<(), MapError> {
-        // A table of level 3 for each 2 MiB and one more, since the range need not be aligned; the same for
-        // the level above, whose tables are far larger.
+        // A table of level 3 is needed for each 2 MiB, and one more, since the range need not be aligned. The same
+        // holds for the level above, whose tables span far more.
         let tables = range.len() / LEAF_TABLE_SPAN + 2 + 2;
         if !self.mapping.translation().fill(tables) {
             return Err(MapError::OutOfMemory);
@@ -222,12 +223,12 @@ impl AddressSpace {
         self.write(range, physical, attributes)
     }
 
-    /// Removes mappings, as a whole as they were made: that needs no further tables. None goes, either: who walks them
-    /// without the lock (`arch::leaf`) finds tables where there once were any.
+    /// Removes mappings, as a whole as they were made, because that needs no further tables. No table is freed, either:
+    /// a walk without the lock (`arch::leaf`) relies on finding a table where there once was one.
     fn unmap(&mut self, range: Range<usize>) -> Result<(), MapError> {
         let mut start = range.start;
         while start < range.end {
-            // All that one table maps would take it out of use.
+            // Unmapping everything that one table maps would take the table out of use.
             let step = if leaf::has_table(start) { LEAF_TABLE_SPAN / 2 } else { LEAF_TABLE_SPAN };
             let end = range.end.min(start + step);
             self.write(start..end, 0, El1Attributes::empty())?;
@@ -236,7 +237,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Writes descriptors, and where some were valid, has all CPUs forget them.
+    /// Writes descriptors, and makes all CPUs drop the translations of those that were valid.
     fn write(
         &mut self,
         range: Range<usize>,
@@ -253,7 +254,7 @@ impl AddressSpace {
 
 /// Maps the registers of a device at `physical`, `length` bytes, and returns where.
 ///
-/// The mapping is there for good. `None` if the window or the memory for tables is used up.
+/// The mapping is permanent. Returns `None` if the window or the memory for tables is used up.
 pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
     let mut space = SPACE.lock();
     let space = space.as_mut()?;
@@ -262,13 +263,13 @@ pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
     let start = space.next_device_address;
     let end = start.checked_add(size).filter(|end| *end <= DEVICE_WINDOW.end)?;
     space.map(start..end, physical - offset as u64, DEVICE).ok()?;
-    // A page stays free between two devices: an index that is too large faults.
+    // A page stays free between two devices, so that an index that is too large faults.
     space.next_device_address = end + PAGE_SIZE;
     NonNull::new((start + offset) as *mut u8)
 }
 
-/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks, of the
-/// arenas or of the records.
+/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks, of the arenas or of
+/// the records.
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
@@ -276,8 +277,8 @@ pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), Map
     map_in(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, physical, length, DATA)
 }
 
-/// Maps `length` bytes of the payload at `physical` at `address` in the window of the arenas, to be read, and executed if
-/// `executable`. The same memory may be mapped many times.
+/// Maps `length` bytes of the payload at `physical` at `address` in the window of the arenas, readable, and executable
+/// if `executable`. The same memory may be mapped many times.
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
@@ -315,26 +316,26 @@ fn map_in(
 /// (`arch::leaf`), and makes the tables for that.
 ///
 /// # Errors
-/// See [`MapError`]; some of the marks may be there then.
+/// See [`MapError`]; some of the marks may have been set then.
 pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> {
     let range = checked_range(&[STACKS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
     let mark = El1Attributes::from_bits_retain(lazy_stack::UNMAPPED as usize);
-    // In parts that no entry of a higher level can stand for.
+    // In parts that no single entry of a higher level can cover.
     for start in range.clone().step_by(LEAF_TABLE_SPAN / 2) {
         space.map(start..range.end.min(start + LEAF_TABLE_SPAN / 2), 0, mark)?;
     }
     Ok(())
 }
 
-/// The bits of the descriptor of a page of RAM, besides its address.
+/// Returns the bits of the descriptor of a page of RAM, besides its address.
 pub(super) const fn page_bits() -> u64 {
     DATA.union(El1Attributes::TABLE_OR_PAGE).bits() as u64
 }
 
-/// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no CPU can
-/// reach the memory by these addresses.
+/// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no
+/// CPU can reach the memory by these addresses.
 ///
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of these windows.
@@ -345,7 +346,7 @@ pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
     space.unmap(range)
 }
 
-/// The range, if it consists of pages of one of `windows`.
+/// Returns the range if it consists of pages of one of `windows`.
 fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Result<Range<usize>, MapError> {
     let end = address.checked_add(length).ok_or(MapError::BadRange)?;
     let inside = windows.iter().any(|window| address >= window.start && end <= window.end) && length > 0;
@@ -356,13 +357,13 @@ fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Res
 /// PAR_EL1.F: the translation failed.
 const TRANSLATION_FAILED: u64 = 1;
 
-/// Has the MMU translate an address, for a read or a write; PAR_EL1.
+/// Makes the MMU translate an address, for a read or a write, and returns PAR_EL1.
 macro_rules! translate {
     ($operation:literal, $address:expr) => {{
         let result: u64;
-        // An interrupt between the two instructions might translate something else.
+        // An interrupt between the two instructions might translate another address.
         let saved = daif::mask();
-        // SAFETY: asks the MMU; changes nothing but PAR_EL1.
+        // SAFETY: queries the MMU; changes nothing but PAR_EL1.
         unsafe {
             asm!(
                 concat!("at ", $operation, ", {address}"), "isb", "mrs {result}, par_el1",
@@ -374,17 +375,17 @@ macro_rules! translate {
     }};
 }
 
-/// Whether the byte at `address` can be read now.
+/// Returns whether the byte at `address` can be read now.
 pub fn is_readable(address: usize) -> bool {
     translate!("s1e1r", address) & TRANSLATION_FAILED == 0
 }
 
-/// Whether the byte at `address` can be written now.
+/// Returns whether the byte at `address` can be written now.
 pub fn is_writable(address: usize) -> bool {
     translate!("s1e1w", address) & TRANSLATION_FAILED == 0
 }
 
-/// The physical address behind `address`, if there is one.
+/// Returns the physical address that `address` is mapped to, if any.
 pub fn translate(address: usize) -> Option<u64> {
     let result = translate!("s1e1r", address);
     let offset = address as u64 % PAGE_SIZE as u64;

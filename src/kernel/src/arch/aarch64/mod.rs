@@ -1,6 +1,6 @@
 //! The aarch64 machine: everything that is aarch64 and nothing that is policy.
 //!
-//! Owns the boot assembly, the exception vectors, the page tables and the few instructions that Rust has no words for.
+//! Owns the boot assembly, the exception vectors, the page tables and the few instructions that Rust cannot express.
 //! The layers above reach the functions of these modules through `arch`, which lists them.
 
 pub(super) mod backtrace;

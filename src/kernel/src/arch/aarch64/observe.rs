@@ -4,45 +4,45 @@ use core::fmt;
 
 use asphodel_core::event::Event;
 
-/// Says what happens. Nothing here: the event is not even made.
+/// Reports an event. Does nothing here: the event is not even constructed.
 #[inline(always)]
 pub(crate) fn observe(_event: impl FnOnce() -> Event) {}
 
-/// What an observer wants to be called for.
+/// The functions that an observer registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Observer {
-    /// Something happens.
+    /// Called for each event.
     pub event: fn(&Event),
-    /// A sample.
+    /// Called for each sample.
     pub sample: fn(),
-    /// A violation is about to be reported.
+    /// Called when a violation is about to be reported.
     pub report: fn(),
 }
 
-/// Which thread stands on a CPU.
+/// The thread that is on a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
     /// Address of its record.
     pub thread: usize,
-    /// Where its stack ends now; 0: unknown.
+    /// Its current stack pointer; 0 if it is not known.
     pub stack_pointer: usize,
-    /// Whether the CPU waits for an interrupt, and none is pending.
+    /// `true` if the CPU waits for an interrupt, and none is pending.
     pub is_idle: bool,
 }
 
-/// Registers an observer. `false`: nothing is ever observed here.
+/// Registers an observer. Returns `false`: nothing is ever observed on this machine.
 #[must_use]
 pub fn set_observer(_observer: Observer) -> bool {
     false
 }
 
-/// Whether the machine is being explored.
+/// Returns whether the machine is being explored.
 #[must_use]
 pub fn is_explored() -> bool {
     false
 }
 
-/// Steps of an exploration, and switches between CPUs in it.
+/// Returns the steps of an exploration, and the switches between CPUs in it.
 #[must_use]
 pub fn figures() -> (u64, u64) {
     (0, 0)
@@ -53,16 +53,16 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Which thread stands on CPU `index`: not known here.
+/// Returns the thread on CPU `index`; not known on this machine.
 #[must_use]
 pub fn standing(_index: usize) -> Option<Standing> {
     None
 }
 
-/// Nothing is reported here.
+/// Prints nothing on this machine.
 pub fn say(_line: fmt::Arguments<'_>) {}
 
-/// Ends the system: `what` must not be.
+/// Ends the system because of `what`, which violates an invariant.
 ///
 /// # Panics
 /// Always.

@@ -1,8 +1,8 @@
-//! Where page tables come from, for `aarch64-paging`.
+//! The memory of page tables, for `aarch64-paging`.
 //!
-//! Tables are taken from a reserve, which is filled before the tables are needed: first, while there is
-//! no frame allocator, with pages of the image, then with frames. So a mapping fails before anything is
-//! changed or not at all.
+//! Tables are taken from a reserve, which is filled before the tables are needed: at first, while there is no frame
+//! allocator, with pages of the image, and later with frames. So a mapping fails before anything is changed or not at
+//! all.
 
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ptr::NonNull;
@@ -14,13 +14,13 @@ use heapless::Vec;
 use super::mmu;
 use crate::arch::layout::PAGE_SIZE;
 
-/// How many tables the image brings along: enough for the memory map of a board. Each memory region may
-/// take two of level 2 and two of level 3, the image another six.
+/// Number of tables in the image, which suffices for the memory map of a board. Each memory region may take two of
+/// level 2 and two of level 3, the image another six.
 const FIRST_TABLES: usize = 28;
 /// Most tables that are held in reserve.
 const MAX_RESERVE: usize = 64;
 
-/// Makes one frame available to hold a table; `None` if there is none left.
+/// Makes one frame available to hold a table; returns `None` if there is none left.
 pub type FrameSource = fn() -> Option<u64>;
 
 #[repr(C, align(4096))]
@@ -33,30 +33,30 @@ static FIRST: FirstTables = FirstTables(UnsafeCell::new([[0; PAGE_SIZE]; FIRST_T
 
 /// The reserve: physical addresses of unused tables.
 ///
-/// In cells, because the mapping that owns it lends it out unchangeable; the lock around the mapping is
-/// what keeps CPUs apart.
+/// The fields are cells, because the mapping that owns the reserve lends it out immutably; the lock around the mapping
+/// excludes other CPUs.
 pub(super) struct Reserve {
     tables: RefCell<Vec<u64, MAX_RESERVE>>,
     source: Cell<Option<FrameSource>>,
 }
 
 impl Reserve {
-    /// The reserve with the image's own pages in it.
+    /// Creates the reserve with the image's own pages in it.
     ///
     /// # Safety
-    /// To be called once.
+    /// Must be called once.
     pub(super) unsafe fn with_first_tables() -> Self {
         let first = FIRST.0.get() as usize;
         let pages = (0..FIRST_TABLES).map(|number| mmu::physical_of_image(first + number * PAGE_SIZE));
         Self { tables: RefCell::new(pages.collect()), source: Cell::new(None) }
     }
 
-    /// Tells where further tables come from.
+    /// Sets where further tables come from.
     pub(super) fn set_source(&self, source: FrameSource) {
         self.source.set(Some(source));
     }
 
-    /// Makes sure that the next `count` tables can be had. `false` if memory is short.
+    /// Makes sure that the next `count` tables are available. Returns `false` if memory is short.
     pub(super) fn fill(&self, count: usize) -> bool {
         let mut tables = self.tables.borrow_mut();
         while tables.len() < count {
@@ -76,15 +76,15 @@ impl Translation<El1Attributes> for Reserve {
             self.tables.get_mut().pop().expect("the reserve was filled before the tables were needed");
         let address = PhysicalAddress(physical as usize);
         let table = self.physical_to_virtual(address);
-        // SAFETY: a page that nobody else uses, mapped read-write by the image or the linear map.
+        // SAFETY: a page without another user, mapped read-write by the image or the linear map.
         unsafe { table.cast::<[u64; PAGE_SIZE / 8]>().write([0; PAGE_SIZE / 8]) };
         (table, address)
     }
 
     unsafe fn deallocate_table(&mut self, table: NonNull<PageTable<El1Attributes>>) {
         let physical = mmu::physical_of_table(table.as_ptr() as usize);
-        // A table that does not fit into the reserve is lost: a page, and this happens at most when a
-        // mapping of blocks replaces one of pages.
+        // A table that does not fit into the reserve is lost. That is one page, and it happens at most when a mapping
+        // of blocks replaces one of pages.
         let _kept = self.tables.get_mut().push(physical);
     }
 

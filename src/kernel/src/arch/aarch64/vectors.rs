@@ -1,13 +1,12 @@
 //! The exception vectors (Arm ARM D1.3.1): saving, dispatching, restoring.
 //!
-//! Threads run in EL1t, on SP_EL0; an exception switches to SP_EL1, which is the CPU's own exception
-//! stack. So the overflow of a thread's stack is an ordinary data abort, and a handler never depends on
-//! the interrupted stack. The frame is a `TrapFrame`; all of it is saved and loaded, because hooks
-//! may look at and edit every register.
+//! Threads run in EL1t, on SP_EL0; an exception switches to SP_EL1, which is the CPU's own exception stack. So the
+//! overflow of a thread's stack is an ordinary data abort, and a handler never depends on the interrupted stack. The
+//! frame is a `TrapFrame`; all of it is saved and loaded, because hooks may read and edit every register.
 //!
-//! An exception inside a handler (EL1h) is never handled, only reported. Its entry first makes sure
-//! that the exception stack itself is not what has overflowed: exception stacks are 16 KiB in the upper
-//! half of a 32 KiB slot (`layout::StackSlot`), so bit 14 of any address in them is set.
+//! An exception inside a handler (EL1h) is never handled, only reported. Its entry first checks whether the exception
+//! stack itself has overflowed: exception stacks are 16 KiB in the upper half of a 32 KiB slot (`layout::StackSlot`),
+//! so bit 14 of any address in them is set.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -40,7 +39,7 @@ global_asm!(
     b       \handler
 .endm
 
-// As above, from a handler; `number` tells `unexpected` which vector it was.
+// As above, from a handler; `number` is the vector's, for `unexpected`.
 .macro enter_from_handler number
     .balign 128
     sub     sp, sp, #{FRAME_SIZE}
@@ -104,7 +103,7 @@ exception_vectors:
     enter_from_handler 1
     enter_from_handler 2
     enter_from_handler 3
-    // From EL0, in 64-bit and 32-bit state: there is nobody.
+    // From EL0, in 64-bit and 32-bit state, where nothing runs.
     .rept 8
     enter_reported 4
     .endr
@@ -119,8 +118,8 @@ resume_thread:
     mov     x0, sp
     add     sp, sp, #{FRAME_SIZE}
 
-// Loads everything from the frame at x0, on the exception stack or above it, and goes on with it.
-// Interrupts are masked and nothing here can fault, so a frame below the stack pointer is safe.
+// Loads everything from the frame at x0, on the exception stack or above it, and continues with it. Interrupts are
+// masked and nothing here can fault, so a frame below the stack pointer is safe.
 load_frame:
     ldp     x1, x2, [x0, #{SP}]
     ldr     x3, [x0, #{SPSR}]
@@ -162,7 +161,7 @@ irq_in_thread:
     mov     sp, x0
     bl      {preempt_thread}
 
-    // Any other CPU, perhaps: SP_EL1 is that one's, and empty there too.
+    // This may be another CPU: SP_EL1 is that CPU's own, and empty there too.
     mov     x0, sp
     msr     spsel, #1
     b       load_frame
@@ -174,8 +173,8 @@ enter_unexpected:
     bl      {unexpected}
     b       .
 
-// The exception stack is full: report on the emergency stack, which is one for all CPUs; two of them
-// failing in this way at once spoil each other's report, and nothing else. TPIDR_EL0 is lost.
+// The exception stack is full: report on the emergency stack. There is one for all CPUs, so two of them that fail in
+// this way at once spoil each other's report, and nothing else. TPIDR_EL0 is lost.
 exception_stack_overflow:
     msr     tpidr_el0, x0
     adrp    x0, emergency_stack_top

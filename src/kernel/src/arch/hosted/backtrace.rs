@@ -20,7 +20,7 @@ pub struct Backtrace {
 }
 
 impl Backtrace {
-    /// The callers of the calling function.
+    /// Returns the callers of the calling function.
     #[inline(always)]
     pub fn here() -> Self {
         let frame_pointer: u64;
@@ -34,17 +34,17 @@ impl Backtrace {
         Self { pc: None, frame_pointer }
     }
 
-    /// The context that an exception has interrupted.
+    /// Returns the backtrace of the context that an exception has interrupted.
     pub fn of_frame(frame: &TrapFrame) -> Self {
         Self { pc: Some(frame.pc()), frame_pointer: frame.frame_pointer() }
     }
 
-    /// A context that is not running: its program counter and its frame pointer.
+    /// Returns the backtrace of a context that is not running, from its program counter and frame pointer.
     pub fn of_context(pc: u64, frame_pointer: u64) -> Self {
         Self { pc: Some(pc), frame_pointer }
     }
 
-    /// The return addresses on the stack, innermost first.
+    /// Returns the return addresses on the stack, innermost first.
     pub fn return_addresses(&self) -> impl Iterator<Item = u64> {
         let mut frame_pointer = self.frame_pointer;
         core::iter::from_fn(move || {
@@ -56,14 +56,14 @@ impl Backtrace {
     }
 }
 
-/// The pair at `address`; `None` where there is none to be read.
+/// Returns the pair at `address`; `None` if it cannot be read.
 fn read_record(address: u64) -> Option<[u64; 2]> {
     let address = usize::try_from(address).ok()?;
     if address == 0 || !address.is_multiple_of(16) || !mmu::is_readable(address) {
         return None;
     }
-    // SAFETY: readable, as just asked, and 16-byte aligned, so within one page; volatile, because another CPU may be
-    // writing there.
+    // SAFETY: the address is readable, as was just checked, and 16-byte aligned, so the pair lies within one page; the
+    // read is volatile, because another CPU may be writing there.
     Some(unsafe { (address as *const [u64; 2]).read_volatile() })
 }
 

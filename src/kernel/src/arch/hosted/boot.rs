@@ -1,4 +1,4 @@
-//! Starting CPUs: their stacks, and how each gets into the kernel.
+//! Starting CPUs: their stacks, and how each of them enters the kernel.
 
 use core::arch::asm;
 use core::sync::atomic::Ordering;
@@ -10,19 +10,19 @@ use super::{explore, run};
 /// Size in bytes of a CPU's stack, to start with, and of its exception stack.
 pub(crate) const STACK_SIZE: usize = 256 * 1024;
 
-/// The stacks of one CPU, given away to it for good: the addresses above them.
+/// The stacks of one CPU, handed over to it for good, as the addresses above them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BootStacks {
-    /// Of the stack it boots on, which becomes its idle thread's.
+    /// Top of the stack that it boots on, which becomes its idle thread's.
     pub(crate) top: usize,
-    /// Of the stack it takes exceptions on.
+    /// Top of the stack that it takes exceptions on.
     pub(crate) exception_top: usize,
 }
 
-/// CPUs are named by their index here: nothing to be told.
+/// Does nothing, because CPUs are identified by their index on this machine.
 pub(crate) fn set_affinity(_index: usize, _affinity: u64) {}
 
-/// Gives a CPU its stacks, made by `stacks`, and starts it. Returns its index; `None` if memory is short.
+/// Hands a CPU its stacks, which `stacks` makes, and starts it. Returns its index; `None` if memory is short.
 pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
     let stacks = stacks()?;
     vcpu(index).exception_stack.store(stacks.exception_top, Ordering::Relaxed);
@@ -36,10 +36,10 @@ pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<Bo
     started.then_some(index as u64)
 }
 
-/// The first function of the kernel on a CPU that was started, on its own stack, interrupts masked.
+/// The first function of the kernel on a CPU that was started, on its own stack, with interrupts masked.
 extern "C" fn secondary_start(index: usize) -> ! {
     unsafe extern "C" {
-        /// Where the kernel goes on (`boot`), interrupts masked.
+        /// Where the kernel continues (`boot`), with interrupts masked.
         safe fn kernel_secondary(index: usize) -> !;
     }
     kernel_secondary(index)
@@ -48,24 +48,24 @@ extern "C" fn secondary_start(index: usize) -> ! {
 /// Calls `next` on another stack of this CPU, and exceptions on another exception stack, for good.
 ///
 /// # Safety
-/// Interrupts masked; nothing may point into the old stacks any more.
+/// Interrupts must be masked, and nothing may point into the old stacks any more.
 pub(crate) unsafe fn continue_on_stacks(stacks: BootStacks, next: extern "C" fn() -> !) -> ! {
     extern "C" fn call(next: usize) -> ! {
-        // SAFETY: made of such a function below.
+        // SAFETY: made from such a function below.
         let next: extern "C" fn() -> ! = unsafe { core::mem::transmute(next) };
         next()
     }
     vcpu(INDEX.get() as usize).exception_stack.store(stacks.exception_top, Ordering::Relaxed);
-    // SAFETY: the stacks are mapped and given away for good, says the caller.
+    // SAFETY: the caller guarantees that the stacks are mapped and belong to this CPU for good.
     unsafe { call_on(stacks.top, next as usize, call) }
 }
 
 /// Calls `entry(argument)` on the stack below `top`, for good.
 ///
 /// # Safety
-/// The stack is mapped and nobody else's; of the present one nothing is used any more.
+/// The stack must be mapped and have no other user; the present one must not be used any more.
 pub(super) unsafe fn call_on(top: usize, argument: usize, entry: extern "C" fn(usize) -> !) -> ! {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!("mov rsp, {top}", "xor ebp, ebp", "push rbp", "jmp {entry}",

@@ -1,16 +1,16 @@
-//! Cache maintenance: the host's caches are coherent with everything that reads memory here.
+//! Cache maintenance: nothing to do, because the host's caches are coherent with everything that reads memory.
 
-/// Nothing to be done for the object at `start`.
+/// Does nothing for the object at `start`.
 ///
 /// # Safety
 /// As on a board: `start` must point to a mapped object.
 pub unsafe fn clean<T>(_start: *const T) {}
 
-/// Nothing to be done for the object at `start`.
+/// Does nothing for the object at `start`.
 ///
 /// # Safety
 /// As on a board: `start` must point to a mapped object.
 pub unsafe fn drop_lines<T>(_start: *const T) {}
 
-/// Nothing to be done: no code is loaded here.
+/// Does nothing, because no code is loaded here.
 pub fn forget_instructions() {}

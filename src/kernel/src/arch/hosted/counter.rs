@@ -1,17 +1,17 @@
 //! The counter and this CPU's timer.
 //!
-//! In run mode the host's monotonic clock in nanoseconds and a timer of the host; under exploration the time that the
-//! scheduler of virtual CPUs keeps, of which each step takes a little.
+//! In run mode they are the host's monotonic clock in nanoseconds and a timer of the host; under exploration, the time
+//! that the scheduler of virtual CPUs keeps, which advances a little with each step.
 
 use super::machine::{self, Mode};
 use super::{explore, run};
 
 /// Interrupt number of the timer.
 pub const TIMER_INTERRUPT: u32 = 27;
-/// "No deadline".
+/// The deadline of a timer that is not armed.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// The counter's value in ticks.
+/// Returns the counter's value in ticks.
 #[inline]
 pub fn now() -> u64 {
     match machine::mode() {
@@ -20,7 +20,7 @@ pub fn now() -> u64 {
     }
 }
 
-/// Ticks in a second.
+/// Returns the ticks in a second.
 pub fn frequency() -> u64 {
     match machine::mode() {
         Mode::Explore => explore::FREQUENCY,
@@ -28,7 +28,7 @@ pub fn frequency() -> u64 {
     }
 }
 
-/// Makes this CPU's timer interrupt when the counter reaches `ticks`; at once if it has passed it.
+/// Makes this CPU's timer interrupt when the counter reaches `ticks`, or at once if the counter has passed it.
 #[inline]
 pub fn set_deadline(ticks: u64) {
     let cpu = machine::this();

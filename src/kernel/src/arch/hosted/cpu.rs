@@ -1,4 +1,4 @@
-//! What a CPU does by single instructions on a board.
+//! The operations for which a board has single instructions.
 
 use core::arch::asm;
 
@@ -6,7 +6,7 @@ use super::machine::{self, Mode};
 use super::words::{CPU, INDEX, THREAD, TLS};
 use super::{daif, explore, run};
 
-/// One turn of a spin loop: another CPU goes on first.
+/// Spends one iteration of a spin loop: another CPU runs first.
 #[inline]
 pub fn relax() {
     match machine::mode() {
@@ -25,7 +25,7 @@ pub fn probe_stack() {
     probe::<SERVICE_ROOM>();
 }
 
-/// As [`probe_stack`], for the entry points of programs that have large, lazy stacks.
+/// Same as [`probe_stack`], for the entry points of programs that have large, lazy stacks.
 #[inline(always)]
 pub fn probe_call_room() {
     probe::<{ 2 * SERVICE_ROOM }>();
@@ -33,13 +33,13 @@ pub fn probe_call_room() {
 
 #[inline(always)]
 fn probe<const ROOM: usize>() {
-    // A fault with interrupts masked would end the system, and the service was probed where it was entered.
+    // A fault with interrupts masked would end the system, and the service has probed the stack where it was entered.
     if daif::masked() {
         return;
     }
     let here = 0u8;
     let address = (&raw const here).addr().wrapping_sub(ROOM);
-    // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is thrown away.
+    // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is discarded.
     unsafe { (address as *const u8).read_volatile() };
 }
 
@@ -52,55 +52,56 @@ pub fn wait_for_interrupt() {
     }
 }
 
-/// Which CPU this is.
+/// Returns the index of this CPU.
 #[inline]
 pub fn affinity() -> u64 {
     INDEX.get()
 }
 
-/// A number that names this CPU and is never 0.
+/// Returns a number that identifies this CPU and is never 0.
 #[inline]
 pub fn identity() -> u64 {
     INDEX.get() + 1
 }
 
-/// The current thread's pointer; 0 until there is one.
+/// Returns the current thread's pointer; 0 until there is one.
 #[inline(always)]
 pub fn thread_pointer() -> u64 {
     THREAD.get()
 }
 
-/// Sets the current thread's pointer. For the scheduler, with interrupts masked.
+/// Sets the current thread's pointer. Called by the scheduler, with interrupts masked.
 #[inline(always)]
 pub fn set_thread_pointer(value: u64) {
     THREAD.set(value);
 }
 
-/// The pointer to this CPU's own data; 0 until it was set.
+/// Returns the pointer to this CPU's own data; 0 until it was set.
 #[inline(always)]
 pub fn cpu_pointer() -> u64 {
     CPU.get()
 }
 
-/// Sets the pointer to this CPU's own data. Once on each CPU, before its first interrupt.
+/// Sets the pointer to this CPU's own data. Called once on each CPU, before its first interrupt.
 #[inline(always)]
 pub fn set_cpu_pointer(value: u64) {
     CPU.set(value);
 }
 
-/// The program's thread-local storage pointer.
+/// Returns the program's thread-local storage pointer.
 #[inline(always)]
 pub fn tls_pointer() -> u64 {
     TLS.get()
 }
 
-/// Sets the program's thread-local storage pointer. For the scheduler, as part of a switch.
+/// Sets the program's thread-local storage pointer. Called by the scheduler, as part of a switch.
 #[inline(always)]
 pub fn set_tls_pointer(value: u64) {
     TLS.set(value);
 }
 
-/// Executes an instruction that is permanently undefined: a fault, and nothing else. For programs that test faults.
+/// Executes an instruction that is permanently undefined, which faults and does nothing else. For programs that test
+/// faults.
 #[inline(always)]
 pub fn undefined_instruction() {
     // SAFETY: traps, and does nothing else.
@@ -112,7 +113,7 @@ pub fn undefined_instruction() {
     }
 }
 
-/// Executes a breakpoint instruction: a fault, and nothing else. For programs that test faults.
+/// Executes a breakpoint instruction, which faults and does nothing else. For programs that test faults.
 #[inline(always)]
 pub fn breakpoint() {
     // SAFETY: traps, and does nothing else.
@@ -124,13 +125,13 @@ pub fn breakpoint() {
     }
 }
 
-/// Spends `turns` turns of a loop with the stack pointer lowered by `bytes`, rounded down to a multiple of 16. For programs
-/// that test what an interrupt does there.
+/// Spends `turns` iterations of a loop with the stack pointer lowered by `bytes`, rounded down to a multiple of 16. For
+/// programs that test what an interrupt does there.
 ///
 /// # Safety
-/// The stack has so many bytes, mapped or lazy.
+/// The stack must have that many bytes, mapped or lazy.
 pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
-    // SAFETY: the stack pointer stays inside of the stack, nothing is stored there, and it comes back.
+    // SAFETY: the stack pointer stays inside the stack, nothing is stored there, and it is restored.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!("sub rsp, {bytes}", "2: sub {turns}, 1", "ja 2b", "add rsp, {bytes}",
@@ -141,7 +142,7 @@ pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
     }
 }
 
-/// Stops this CPU for good, interrupts masked.
+/// Stops this CPU for good, with interrupts masked.
 pub fn halt() -> ! {
     daif::mask_for_good();
     machine::this().leave();

@@ -1,27 +1,28 @@
-//! Masking and unmasking of interrupts on the CPU that executes the call: a word that delivery looks at.
+//! Masking and unmasking of interrupts on the CPU that executes the call, by a word that the delivery of interrupts
+//! reads.
 
 use super::machine;
 use super::words::MASKED;
 
-/// What [`mask`] found, to be given back to [`restore`] on the same CPU.
+/// The state before [`mask`], to be passed to [`restore`] on the same CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "interrupts stay masked until this is given to `restore`"]
 pub struct Saved(u64);
 
 impl Saved {
-    /// The state as a plain number, for interfaces that carry it as one. Never 1.
+    /// Returns the state as a plain number, for interfaces that carry it as one. Never 1.
     #[inline(always)]
     pub const fn to_bits(self) -> u64 {
         self.0 << 7
     }
 
-    /// The state that [`Saved::to_bits`] made a number of.
+    /// Returns the state that [`Saved::to_bits`] converted to a number.
     #[inline(always)]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits >> 7)
     }
 
-    /// Whether interrupts were masked when this state was saved.
+    /// Returns whether interrupts were masked when this state was saved.
     #[inline(always)]
     pub const fn was_masked(self) -> bool {
         self.0 != 0
@@ -31,19 +32,19 @@ impl Saved {
 /// Masks interrupts and returns the state before.
 #[inline(always)]
 pub fn mask() -> Saved {
-    // A thread that is moved to another CPU between the two runs there with interrupts unmasked as well.
+    // A thread that is moved to another CPU between the two also runs with interrupts unmasked there.
     let saved = MASKED.get();
     MASKED.set(1);
     Saved(saved)
 }
 
-/// Masks interrupts for good: nobody will ask for the state before.
+/// Masks interrupts for good, where the state before is not needed.
 #[inline(always)]
 pub fn mask_for_good() {
     MASKED.set(1);
 }
 
-/// Brings back the state that [`mask`] returned on this CPU.
+/// Restores the state that [`mask`] returned on this CPU.
 #[inline(always)]
 pub fn restore(saved: Saved) {
     if saved.0 == 0 {
@@ -51,7 +52,7 @@ pub fn restore(saved: Saved) {
     }
 }
 
-/// Unmasks interrupts whatever the state before, and takes those that are pending.
+/// Unmasks interrupts, whatever the state before, and takes those that are pending.
 #[inline(always)]
 pub fn unmask() {
     MASKED.set(0);
@@ -65,7 +66,7 @@ pub fn take_pending() {
     MASKED.set(1);
 }
 
-/// Whether interrupts are masked on this CPU now.
+/// Returns whether interrupts are masked on this CPU now.
 #[inline(always)]
 pub fn masked() -> bool {
     MASKED.get() != 0

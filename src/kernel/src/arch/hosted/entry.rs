@@ -1,6 +1,6 @@
 //! `main` of an image that runs on a host: the words of the command line, and the way into the kernel.
 //!
-//! All words are boot arguments. These are the machine's own:
+//! All words are boot arguments. These belong to the machine itself:
 //!
 //! | word | what |
 //! |---|---|
@@ -21,14 +21,14 @@ use super::machine::{self, Mode};
 use super::{explore, memory, observe, run, signal};
 use crate::arch::layout::PAGE_SIZE;
 
-/// Status of a run that has shown a violation.
+/// Exit status of a run that has found a violation.
 const VIOLATION: i32 = 70;
-/// Status of a host that cannot be the machine: `EX_OSERR` of sysexits(3).
+/// Exit status if the host cannot be the machine: `EX_OSERR` of sysexits(3).
 const NO_MACHINE: i32 = 71;
-/// Status of words that cannot be understood: `EX_USAGE`.
+/// Exit status for words that are not understood: `EX_USAGE`.
 const USAGE: i32 = 64;
 
-/// Longest line of words, in bytes: what a board's boot arguments may be.
+/// Longest line of words in bytes: the limit of a board's boot arguments.
 const LINE: usize = asphodel_core::board::MAX_BOOT_ARGUMENTS;
 
 /// The words, as one line.
@@ -37,23 +37,23 @@ static WORDS: spin::Once<String<LINE>> = spin::Once::new();
 /// The exception level at which the image was entered.
 static LEVEL: AtomicU64 = AtomicU64::new(0);
 
-/// Keeps the level at which the image was entered. For the boot code, once.
+/// Records the level at which the image was entered. Called once, by the boot code.
 pub(crate) fn set_level(level: u64) {
     LEVEL.store(level, Ordering::Relaxed);
 }
 
-/// The exception level at which the image was entered: 0 here. Any context.
+/// Returns the exception level at which the image was entered: 0 here. Any context.
 #[must_use]
 pub(crate) fn level() -> u64 {
     LEVEL.load(Ordering::Relaxed)
 }
 
-/// The words of the command line.
+/// Returns the words of the command line.
 pub(crate) fn words() -> &'static str {
     WORDS.get().map_or("", |line| line.as_str())
 }
 
-/// The value of the word `key=value`, before the words of a program.
+/// Returns the value of the word `key=value` among those before the words of a program.
 fn value(key: &str) -> Option<&'static str> {
     let words = words().split_ascii_whitespace().take_while(|word| *word != "--");
     words.filter_map(|word| word.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
@@ -69,11 +69,11 @@ fn number(key: &str, default: u64) -> u64 {
 
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
-    // SAFETY: the C library passes so many words.
+    // SAFETY: the C library passes this many words.
     let words = unsafe { core::slice::from_raw_parts(words, count as usize) };
     let mut line = String::<LINE>::new();
     for word in words.iter().skip(1) {
-        // SAFETY: each is a string that ends with a zero, and stays.
+        // SAFETY: each is a string that ends with a zero and is never freed.
         let word = unsafe { CStr::from_ptr(*word) }.to_str().unwrap_or("");
         let separator = if line.is_empty() { "" } else { " " };
         if line.push_str(separator).and_then(|()| line.push_str(word)).is_err() {
@@ -87,7 +87,8 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
 /// Makes the machine that the words describe, and enters the kernel as its boot CPU.
 fn enter() -> ! {
     unsafe extern "C" {
-        /// Where the kernel begins (`boot`): what the loader passed, where the image lies, the level it is entered at.
+        /// Where the kernel begins (`boot`), with what the loader passed, where the image lies, and the level it is
+        /// entered at.
         safe fn kernel_main(argument: u64, image: u64, level: u64) -> !;
     }
     let cpus = number("cpus", 4);
@@ -126,13 +127,13 @@ impl Write for Output {
 /// Writes all of `bytes` to a file of the host.
 pub(crate) fn write(file: i32, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        // SAFETY: the bytes are there.
+        // SAFETY: the bytes are readable.
         let count = unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
         match usize::try_from(count) {
             Ok(count) => bytes = &bytes[count..],
             // SAFETY: the address of the calling thread's error number.
             Err(_) if unsafe { *libc::__errno_location() } == libc::EINTR => {}
-            // A pipe that nobody reads: there is nobody to tell.
+            // The reader of a pipe has closed it: there is no place to report that.
             Err(_) => return,
         }
     }
@@ -144,7 +145,7 @@ pub(crate) fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Says why the host cannot be the machine, and ends the process.
+/// Prints why the host cannot be the machine, and ends the process.
 pub(super) fn give_up(why: &str) -> ! {
     give_up_with(NO_MACHINE, format_args!("{why}"))
 }
@@ -159,7 +160,7 @@ pub(super) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(Output(libc::STDOUT_FILENO), "{line}");
 }
 
-/// Says that an exploration has shown a violation.
+/// Reports that an exploration has found a violation.
 pub(super) fn tell_violation(what: fmt::Arguments<'_>) {
     let (steps, switches) = explore::figures();
     let mut out = Output(libc::STDOUT_FILENO);
@@ -167,13 +168,13 @@ pub(super) fn tell_violation(what: fmt::Arguments<'_>) {
     let _ = writeln!(out, "after {steps} points of interleaving and {switches} switches between CPUs");
 }
 
-/// Ends an exploration that has shown a violation, with the words that show it again.
+/// Ends an exploration that has found a violation, after printing the words that reproduce it.
 pub(super) fn end_over_violation() -> ! {
     let _ = writeln!(Output(libc::STDOUT_FILENO), "replay: {}", words());
     exit(VIOLATION)
 }
 
-/// Says what an exploration has done that ends well.
+/// Prints the figures of an exploration that ends without a violation.
 pub(crate) fn tell_figures() {
     if machine::mode() == Mode::Explore {
         let (steps, switches) = explore::figures();
@@ -182,30 +183,30 @@ pub(crate) fn tell_figures() {
     }
 }
 
-/// Random bytes for the first key of the kernel's generator; under exploration none.
+/// Returns random bytes for the first key of the kernel's generator; none under exploration.
 pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::board::MAX_ENTROPY }> {
     let mut bytes = [0; 32];
     if is_explored() {
         return heapless::Vec::new();
     }
-    // SAFETY: the bytes are there to be written.
+    // SAFETY: the bytes are writable.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     bytes[..usize::try_from(count).unwrap_or(0)].iter().copied().collect()
 }
 
-/// Whether the machine is in explore mode.
+/// Returns whether the machine is in explore mode.
 pub(crate) fn is_explored() -> bool {
     machine::mode() == Mode::Explore
 }
 
 const _: () = assert!(PAGE_SIZE == 4096, "the host's pages, too");
 
-/// The unwinder's, which nothing here needs: the library is compiled with unwinding, the kernel is not.
+/// A symbol of the unwinder, which is never called: the library is compiled with unwinding, the kernel is not.
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
-// The C library and the compiler's own, which no crate without `std` asks for.
+// The C library, and the compiler's own, which a crate without `std` does not link by itself.
 #[link(name = "c")]
 #[link(name = "gcc_s")]
 unsafe extern "C" {}

@@ -1,4 +1,4 @@
-//! The report of a fault, as on a board: what happened, the registers that matter, and where from.
+//! The report of a fault, as on a board: its description, the registers that matter, and the backtrace.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use super::backtrace::Backtrace;
 use super::fault::Fault;
 use super::frame::TrapFrame;
 
-/// Several lines, the first saying what happened, the last beginning with `backtrace:`.
+/// Several lines, of which the first says what happened and the last begins with `backtrace:`.
 pub struct Report<'a> {
     /// The registers at the time of the exception.
     pub frame: &'a TrapFrame,

@@ -1,13 +1,14 @@
 //! Explore mode: all CPUs are contexts of one host thread, and a seed decides whose step is next.
 //!
-//! A step is what lies between two points, which are the atomic operations of the kernel and the places where interrupts
-//! are unmasked. At each point another CPU may go on, a CPU may be held up for a while, time may jump, a store may leave a
-//! store buffer, and pending interrupts are taken. The seed lives in *moods* of some hundred to some thousand steps, in
-//! each of which one rule chooses the next CPU: a favourite, any, priorities that drop at random (PCT), or the one that runs
-//! with few changes (delay-bounded). Nothing of the host decides anything: the same seed gives the same run.
+//! A step is what lies between two points, which are the atomic operations of the kernel and the places where
+//! interrupts are unmasked. At each point another CPU may continue, a CPU may be held up for a while, time may jump, a
+//! store may leave a store buffer, and pending interrupts are taken. The run consists of *moods* of some hundred to
+//! some thousand steps, in each of which one rule chooses the next CPU: a favourite, any, priorities that drop at
+//! random (PCT), or the one that runs with few changes (delay-bounded). No decision depends on the host, so the same
+//! seed gives the same run.
 //!
-//! A run does some ten million points a second: a point draws one number, whose bits decide everything that may happen at
-//! it, and what comes seldom (another mood, a sample, the end) is one comparison.
+//! A run does some ten million points a second: a point draws one number, whose bits decide everything that may happen
+//! at it, and rare events (another mood, a sample, the end) take one comparison.
 
 use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
@@ -20,17 +21,17 @@ use super::machine::{self, Vcpu, vcpu, vcpus};
 use super::words::{CPU, INDEX, MASKED, PENDING, THREAD, TLS};
 use super::{observe, switch};
 
-/// Ticks of the counter in a second: a step takes one, so ten nanoseconds.
+/// Ticks of the counter in a second: a step takes one tick, which is ten nanoseconds.
 pub(super) const FREQUENCY: u64 = 100_000_000;
 
-/// What a virtual CPU is while another one runs, and what the scheduler knows of it.
+/// State of a virtual CPU while another one runs, and what the scheduler knows of it.
 pub(super) struct Context {
     stack_pointer: Cell<u64>,
     masked: Cell<u64>,
     thread: Cell<u64>,
     cpu: Cell<u64>,
     tls: Cell<u64>,
-    /// The step before which it does not go on, as long as others can.
+    /// The step before which it does not continue, as long as others can.
     held_until: Cell<u64>,
     priority: Cell<i64>,
 }
@@ -48,7 +49,7 @@ impl Context {
         }
     }
 
-    /// The thread's pointer, and the stack's, of a CPU that does not run.
+    /// Returns the pointers of the thread and of the stack of a CPU that does not run.
     pub(super) fn standing(&self) -> (u64, usize) {
         (self.thread.get(), self.stack_pointer.get() as usize)
     }
@@ -59,11 +60,11 @@ impl Context {
 enum Mood {
     /// One CPU is preferred for a while.
     Favourite,
-    /// Every CPU that can go on is as likely.
+    /// Every CPU that can continue is equally likely.
     Uniform,
-    /// The one of the highest priority; the running one is demoted now and then.
+    /// The one of the highest priority; the running one is demoted from time to time.
     Priorities,
-    /// The running one, with a change now and then.
+    /// The running one, with a change from time to time.
     DelayBounded,
 }
 
@@ -72,7 +73,7 @@ struct Explorer {
     on: Cell<bool>,
     random: Cell<u64>,
     steps: Cell<u64>,
-    /// What the counter is ahead of the steps: time that was jumped over.
+    /// How far the counter is ahead of the steps: time that was jumped over.
     jumped: Cell<u64>,
     switches: Cell<u64>,
     limit: Cell<u64>,
@@ -81,11 +82,11 @@ struct Explorer {
     mood: Cell<Mood>,
     mood_ends: Cell<u64>,
     next_sample: Cell<u64>,
-    /// The first of the end of the mood, the sample and the limit.
+    /// The earliest of the end of the mood, the sample and the limit.
     next_change: Cell<u64>,
     /// A CPU is held up when these bits of a number are all 0.
     holds_up: Cell<u64>,
-    /// For at most 2 to this power steps, exclusive.
+    /// The hold-up lasts for less than 2 to this power steps.
     longest: Cell<u64>,
     buffered: Cell<bool>,
     /// A buffer is drained when these bits of a number are all 0.
@@ -123,25 +124,25 @@ static EXPLORER: Explorer = Explorer {
 /// Steps between two samples of an observer.
 const SAMPLE: u64 = 30_000;
 
-/// Which bits of the number of a point decide what.
+/// The bits of a point's number, and what they decide.
 mod bits {
-    /// Bits that a CPU is chosen by: so many are one number.
+    /// Number of bits that choose a CPU.
     pub(super) const CHOICE: u32 = 14;
-    /// Which CPU is next.
+    /// The next CPU.
     pub(super) const NEXT: u32 = 0;
-    /// Whether there is another CPU next.
+    /// A change to another CPU.
     pub(super) const CHANGE: u32 = 14;
-    /// Whether this CPU is held up: 6 or 8 bits.
+    /// A hold-up of this CPU: 6 or 8 bits.
     pub(super) const HOLD_UP: u32 = 22;
-    /// Whether time jumps: 11 bits.
+    /// A jump of time: 11 bits.
     pub(super) const JUMP: u64 = 2_047 << 30;
-    /// Whether a buffer is drained: 2 or 7 bits.
+    /// The drain of a buffer: 2 or 7 bits.
     pub(super) const DRAIN: u32 = 41;
-    /// Whose, by a number of [`CHOICE`] bits; also how long or how far something goes.
+    /// The CPU whose buffer is drained, by [`CHOICE`] bits; also how long or how far something goes.
     pub(super) const EXTENT: u32 = 48;
 }
 
-/// Starts the scheduler: `seed` decides everything from here on. `buffers`: stores become visible late.
+/// Starts the scheduler: `seed` decides everything from here on. With `buffers`, stores become visible late.
 pub(super) fn start(seed: u64, limit: u64, buffers: bool) {
     let explorer = &EXPLORER;
     explorer.random.set(seed.wrapping_add(77).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -158,11 +159,11 @@ pub(super) fn start(seed: u64, limit: u64, buffers: bool) {
     asphodel_interleave::set_point(point);
 }
 
-/// Seconds of the host's CPU time in which there must be a point.
+/// Seconds of the host's CPU time within which there must be a point.
 const SILENCE: libc::time_t = 20;
 
-/// From here on the run ends as a violation when something computes without ever coming to a point: nothing else could
-/// go on then.
+/// From here on the run ends as a violation when something computes without ever reaching a point, because nothing else
+/// could continue then.
 pub(super) fn watch_for_silence() {
     extern "C" fn look(_signal: libc::c_int) {
         static LAST: AtomicU64 = AtomicU64::new(0);
@@ -173,7 +174,7 @@ pub(super) fn watch_for_silence() {
     }
     let again = libc::timeval { tv_sec: SILENCE, tv_usec: 0 };
     let times = libc::itimerval { it_interval: again, it_value: again };
-    // SAFETY: the handler only looks, or ends the process; both structures are whole.
+    // SAFETY: the handler only reads, or ends the process; both structures are complete.
     unsafe {
         let mut action: libc::sigaction = core::mem::zeroed();
         action.sa_sigaction = look as extern "C" fn(libc::c_int) as usize;
@@ -183,23 +184,23 @@ pub(super) fn watch_for_silence() {
     }
 }
 
-/// The counter.
+/// Returns the counter's value.
 #[inline(always)]
 pub(super) fn now() -> u64 {
     EXPLORER.now()
 }
 
-/// Steps and switches between CPUs so far.
+/// Returns the steps, and the switches between CPUs, so far.
 pub(super) fn figures() -> (u64, u64) {
     (EXPLORER.steps.get(), EXPLORER.switches.get())
 }
 
-/// Whether CPU `index` waits for an interrupt, and none is pending for it.
+/// Returns whether CPU `index` waits for an interrupt, and none is pending for it.
 pub(super) fn is_idle(index: usize) -> bool {
     !EXPLORER.can_go_on(vcpu(index))
 }
 
-/// Runs `work` as one step: for an observer, which is not part of what is explored.
+/// Runs `work` as one step, for an observer, which is not part of what is explored.
 pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let before = EXPLORER.on.replace(false);
     let result = work();
@@ -213,7 +214,7 @@ impl Explorer {
         self.steps.get() + self.jumped.get()
     }
 
-    /// The next number, 64 bits (xorshift64*).
+    /// Returns the next number, 64 bits (xorshift64*).
     #[inline(always)]
     fn random(&self) -> u64 {
         let mut word = self.random.get();
@@ -224,7 +225,7 @@ impl Explorer {
         word.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// A CPU, by the [`bits::CHOICE`] bits of `number` from `shift` on.
+    /// Returns a CPU chosen by the [`bits::CHOICE`] bits of `number` from `shift` on.
     #[inline(always)]
     fn cpu_by(&self, number: u64, shift: u32) -> usize {
         let part = number >> shift & ((1 << bits::CHOICE) - 1);
@@ -244,14 +245,14 @@ impl Explorer {
         cpu.explored.held_until.get() <= self.steps.get() && self.can_go_on(cpu)
     }
 
-    /// The first of the CPUs from `first` on that `may`.
+    /// Returns the first of the CPUs from `first` on for which `may` holds.
     #[inline]
     fn any(&self, first: usize, may: impl Fn(usize) -> bool) -> Option<usize> {
         let count = self.count.get();
         (first..count).chain(0..first).find(|index| may(*index))
     }
 
-    /// What comes seldom: the limit, a sample, another mood.
+    /// Handles the rare events: the limit, a sample, another mood.
     #[cold]
     #[inline(never)]
     fn change(&self) {
@@ -285,7 +286,7 @@ impl Explorer {
             cpu.explored.priority.set((self.random() % 1_000) as i64);
         }
         self.lowest.set(0);
-        // One CPU may not go on for long, wherever it is: the others come to an end without it.
+        // One CPU may not continue for long, wherever it is: the others finish without it.
         let victim = self.random();
         if victim & 1 == 0 {
             let held = self.steps.get() + ((victim >> 1) % 8_000);
@@ -293,7 +294,7 @@ impl Explorer {
         }
     }
 
-    /// The CPU whose step is next, by `number`.
+    /// Returns the CPU whose step is next, by `number`.
     #[inline]
     fn choose(&self, number: u64, may_stay: bool) -> usize {
         let me = self.current.get();
@@ -333,7 +334,7 @@ impl Explorer {
         self.any(self.cpu_by(number, bits::NEXT), |index| self.is_free(index))
     }
 
-    /// Any CPU that can go on, held up or not; if none can, time goes on until one does.
+    /// Returns any CPU that can continue, held up or not; if none can, advances time until one does.
     #[cold]
     #[inline(never)]
     fn choose_any(&self) -> usize {
@@ -360,7 +361,7 @@ impl Explorer {
         machine::this().explored.priority.set(self.lowest.get());
     }
 
-    /// What may happen at a point besides a change of CPU, by `number`.
+    /// Decides, by `number`, what happens at a point besides a change of CPU.
     #[inline(always)]
     fn disturb(&self, number: u64) {
         if number & self.holds_up.get() == 0 {
@@ -383,7 +384,7 @@ impl Explorer {
         }
     }
 
-    /// Goes on with CPU `next`. Returns when this CPU's step comes again.
+    /// Continues with CPU `next`. Returns when it is this CPU's turn again.
     #[inline(always)]
     fn go_on_with(&self, next: usize) {
         if next != self.current.get() {
@@ -405,8 +406,8 @@ impl Explorer {
         old.cpu.set(CPU.get());
         old.tls.set(TLS.get());
         become_cpu(next);
-        // SAFETY: the context of a CPU that does not run was stored here or made by `start_cpu`; only this function goes
-        // on with one, and there is one host thread.
+        // SAFETY: the context of a CPU that does not run was stored here or made by `start_cpu`; only this function
+        // resumes one, and there is one host thread.
         unsafe { switch::switch(old.stack_pointer.as_ptr(), new.stack_pointer.get()) };
     }
 }
@@ -422,7 +423,7 @@ fn become_cpu(index: usize) {
     PENDING.set((&raw const cpu.pending).addr() as u64);
 }
 
-/// A point of interleaving: another CPU may go on here, and an interrupt may come.
+/// A point of interleaving: another CPU may continue here, and an interrupt may be taken.
 pub(super) fn point() {
     let explorer = &EXPLORER;
     if !explorer.on.get() {
@@ -435,7 +436,7 @@ pub(super) fn point() {
     machine::deliver();
 }
 
-/// A turn of a spin loop: this CPU waits for another one, so the others go on first.
+/// An iteration of a spin loop: this CPU waits for another one, so the others continue first.
 pub(super) fn relax() {
     let explorer = &EXPLORER;
     if explorer.on.get() {
@@ -457,15 +458,15 @@ pub(super) fn wait_for_interrupt() {
     cpu.waiting.store(true, Relaxed);
     explorer.step();
     explorer.go_on_with(explorer.choose(explorer.random(), false));
-    // On this CPU again, and `cpu` is still it.
+    // This CPU runs again, and `cpu` still refers to it.
     cpu.waiting.store(false, Relaxed);
 }
 
-/// Makes CPU `index` run from `entry(index)` on the stack below `top`, interrupts masked.
+/// Makes CPU `index` run from `entry(index)` on the stack below `top`, with interrupts masked.
 pub(super) fn start_cpu(index: usize, top: usize, entry: extern "C" fn(usize) -> !) {
     buffer::flush_current();
     let cpu = vcpu(index);
-    // SAFETY: the stack is the CPU's for good.
+    // SAFETY: the stack belongs to the CPU for good.
     let context = unsafe { switch::prepare(top, entry, index) };
     cpu.explored.stack_pointer.set(context);
     cpu.enter();

@@ -1,37 +1,37 @@
-//! What a synchronous signal of the host means, in the words of a board's faults.
+//! Conversion of a synchronous signal of the host to a fault as on a board.
 
 use core::fmt;
 
 use crate::arch::fault_kind::FaultKind;
 use crate::arch::layout;
 
-/// What the code did at an address.
+/// The kind of access to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It loaded from it.
+    /// A load.
     Read,
-    /// It stored to it.
+    /// A store.
     Write,
-    /// It jumped to it.
+    /// A jump.
     Jump,
 }
 
 /// One fault: what happened, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// What to tell the waiter.
+    /// The kind that is reported to the waiter.
     pub kind: FaultKind,
-    /// The address that was accessed and how, where there was an access.
+    /// The address that was accessed and how, if there was an access.
     access: Option<(usize, Access)>,
-    /// Whether nothing is mapped at that address.
+    /// `true` if nothing is mapped at that address.
     missing: bool,
     /// The instruction that faulted.
     pub pc: u64,
 }
 
 impl Fault {
-    /// The fault that the host reports by `signal` at `pc`; `access` is that of a memory fault, `missing` whether nothing
-    /// is mapped there.
+    /// Returns the fault that the host reports by `signal` at `pc`; `access` is that of a memory fault, and `missing`
+    /// says that nothing is mapped there.
     pub(super) fn of_signal(signal: i32, pc: u64, access: (usize, Access), missing: bool) -> Self {
         let kind = match signal {
             libc::SIGILL => FaultKind::Undefined,
@@ -44,28 +44,28 @@ impl Fault {
         Self { kind, access, missing: missing && access.is_some(), pc }
     }
 
-    /// The fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
+    /// Returns the fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
     pub(super) fn stack_overflow(sp: u64, pc: u64) -> Self {
         Self { kind: FaultKind::StackOverflow, access: Some((sp as usize, Access::Write)), missing: true, pc }
     }
 
-    /// The fault of a thread that was interrupted where its stack has no memory, at `address`.
+    /// Returns the fault of a thread that was interrupted where its stack has no memory, at `address`.
     pub(super) fn stack_without_memory(address: usize, pc: u64) -> Self {
         Self { kind: FaultKind::DataAbort, access: Some((address, Access::Write)), missing: true, pc }
     }
 
-    /// The address that was accessed; 0 for faults that have none.
+    /// Returns the address that was accessed; 0 for faults that have none.
     pub fn address(&self) -> usize {
         self.access.map_or(0, |(address, _)| address)
     }
 
-    /// Whether an access met an address where nothing is mapped, and it was no jump.
+    /// Returns whether a data access, not a jump, met an address where nothing is mapped.
     pub fn is_missing_data(&self) -> bool {
         self.missing && self.access.is_some_and(|(_, access)| access != Access::Jump)
     }
 }
 
-/// Tells the kinds of memory faults apart.
+/// Returns the kind of a memory fault.
 fn memory_kind((address, access): (usize, Access)) -> FaultKind {
     if address < layout::NULL_LIMIT {
         FaultKind::NullAccess

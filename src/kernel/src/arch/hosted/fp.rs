@@ -1,7 +1,7 @@
-//! Floating-point state: none to be kept apart.
+//! Floating-point state: this machine keeps none apart.
 //!
-//! A voluntary switch is a call, at which the registers are dead, and a preempted context keeps all of its registers in
-//! the frame that the host has made for the signal.
+//! A voluntary switch is a call, which need not preserve the registers, and a preempted context keeps all of its
+//! registers in the frame that the host has made for the signal.
 
 /// The state of an LWP: nothing.
 #[derive(Debug)]
@@ -13,15 +13,15 @@ impl FpState {
         Self(())
     }
 
-    /// Saves the registers of this CPU: the switch does.
+    /// Does nothing: the switch saves the registers of this CPU.
     pub(crate) fn save(&mut self, _preempted: bool) {}
 
-    /// Loads the registers of this CPU: the switch does.
+    /// Does nothing: the switch loads the registers of this CPU.
     pub(crate) fn restore(&self) {}
 }
 
-/// Lets the running LWP use the registers: it always may.
+/// Does nothing: the running LWP may always use the registers.
 pub(crate) fn enable() {}
 
-/// Makes every use of the registers trap: nothing here needs that.
+/// Does nothing: no use of the registers needs to trap here.
 pub(crate) fn disable() {}

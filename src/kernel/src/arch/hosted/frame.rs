@@ -1,40 +1,40 @@
-//! What the kernel sees of an interrupted context: where it goes on, and its stack. All other registers are in the frame
-//! that the host has made for the signal (`saved`).
+//! The part of an interrupted context that the kernel uses: where it continues, and its stack. All other registers are
+//! in the frame that the host has made for the signal (`saved`).
 
 use core::fmt;
 
-/// The part of an interrupted context that hooks may look at and edit.
+/// The part of an interrupted context that hooks may read and edit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrapFrame {
-    /// Where the interrupted context goes on.
+    /// Where the interrupted context continues.
     pub(super) pc: u64,
     /// Its stack pointer.
     pub(super) sp: u64,
     /// Its frame pointer.
     pub(super) frame_pointer: u64,
-    /// Whether it had interrupts masked.
+    /// `true` if it had interrupts masked.
     pub(super) masked: bool,
-    /// What it is to call instead of going on, and with which argument.
+    /// The function that it is to call instead of continuing, with its argument.
     pub(super) call: Option<(extern "C" fn(u64) -> !, u64)>,
 }
 
 impl TrapFrame {
-    /// Whether the interrupted context had interrupts masked.
+    /// Returns whether the interrupted context had interrupts masked.
     pub fn irq_masked(&self) -> bool {
         self.masked
     }
 
-    /// Where the interrupted context goes on.
+    /// Returns where the interrupted context continues.
     pub fn pc(&self) -> u64 {
         self.pc
     }
 
-    /// The interrupted context's stack pointer.
+    /// Returns the interrupted context's stack pointer.
     pub fn sp(&self) -> u64 {
         self.sp
     }
 
-    /// Makes the interrupted context go on with another stack pointer.
+    /// Makes the interrupted context continue with another stack pointer.
     pub fn set_sp(&mut self, sp: u64) {
         self.sp = sp;
     }
@@ -44,12 +44,12 @@ impl TrapFrame {
         self.sp &= !15;
     }
 
-    /// Makes the interrupted context go on at `function(argument)`, on its own stack, interrupts as they were.
+    /// Makes the interrupted context continue at `function(argument)`, on its own stack, with interrupts as they were.
     pub fn redirect(&mut self, function: extern "C" fn(u64) -> !, argument: u64) {
         self.call = Some((function, argument));
     }
 
-    /// The interrupted context's frame pointer: the head of its chain of stack frames.
+    /// Returns the interrupted context's frame pointer: the head of its chain of stack frames.
     pub fn frame_pointer(&self) -> u64 {
         self.frame_pointer
     }

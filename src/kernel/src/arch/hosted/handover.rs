@@ -1,6 +1,6 @@
-//! Leaving for another image: the hosted machine cannot, as nothing loads images here.
+//! Handing the machine over to another image, which the hosted machine cannot do, because nothing loads images here.
 
-/// Pages that are needed for the way.
+/// Pages that are needed, as on a board.
 pub(crate) const SCRATCH_PAGES: usize = 4;
 
 /// An image is copied in pieces of this many bytes.
@@ -13,13 +13,13 @@ pub(crate) struct Move {
     pub(crate) source: u64,
     /// Where it is to run.
     pub(crate) destination: u64,
-    /// Its bytes.
+    /// Its size in bytes.
     pub(crate) length: u64,
-    /// What it finds as its argument.
+    /// The argument that it is entered with.
     pub(crate) argument: u64,
 }
 
-/// Refuses to start an image: it is one for another machine.
+/// Refuses to start an image, because it is one for another machine.
 ///
 /// # Safety
 /// None; as on a board otherwise.

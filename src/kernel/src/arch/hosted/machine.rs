@@ -1,4 +1,4 @@
-//! The CPUs of the hosted machine: what is pending for each, its deadline, and how interrupts are delivered.
+//! The CPUs of the hosted machine: their pending interrupts, their deadlines, and the delivery of interrupts.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -22,26 +22,26 @@ pub(super) enum Mode {
 
 static EXPLORED: AtomicBool = AtomicBool::new(false);
 
-/// How the CPUs run.
+/// Returns how the CPUs run.
 #[inline(always)]
 pub(super) fn mode() -> Mode {
     if EXPLORED.load(Ordering::Relaxed) { Mode::Explore } else { Mode::Run }
 }
 
-/// Says how the CPUs run. Once, before the kernel is entered.
+/// Sets how the CPUs run. Called once, before the kernel is entered.
 pub(super) fn set_mode(mode: Mode) {
     EXPLORED.store(mode == Mode::Explore, Ordering::Relaxed);
 }
 
-/// How many CPUs there are. Set once, before the kernel is entered.
+/// Number of CPUs. Set once, before the kernel is entered.
 static COUNT: AtomicU8 = AtomicU8::new(1);
 
-/// How many CPUs the machine has, whether they have come up or not.
+/// Returns how many CPUs the machine has, whether they have come up or not.
 pub(crate) fn count() -> usize {
     usize::from(COUNT.load(Ordering::Relaxed))
 }
 
-/// Fixes the number of CPUs.
+/// Sets the number of CPUs.
 pub(super) fn set_count(count: usize) {
     COUNT.store(count as u8, Ordering::Relaxed);
 }
@@ -54,25 +54,25 @@ const DEVICE: u32 = 17;
 
 /// One CPU.
 pub(super) struct Vcpu {
-    /// Pending interrupts, a bit each. The words of the host thread name its address.
+    /// Pending interrupts, a bit each. A word of the host thread holds its address.
     pub(super) pending: AtomicU32,
     /// Counter value at which the timer interrupts.
     deadline: AtomicU64,
-    /// Whether it has been started and has not stopped for good.
+    /// `true` if it has been started and has not stopped for good.
     online: AtomicBool,
-    /// Whether it waits for an interrupt.
+    /// `true` if it waits for an interrupt.
     pub(super) waiting: AtomicBool,
     /// The address above its exception stack.
     pub(super) exception_stack: AtomicUsize,
-    /// Run mode: the host's number of its thread.
+    /// Run mode: the host's thread id.
     pub(super) thread: AtomicI32,
     /// Run mode: the host's timer.
     pub(super) timer: AtomicUsize,
-    /// Explore mode: what the scheduler of virtual CPUs keeps.
+    /// Explore mode: state of the scheduler of virtual CPUs.
     pub(super) explored: explore::Context,
 }
 
-// SAFETY: `explored` is touched in explore mode only, in which there is one host thread; everything else is atomic.
+// SAFETY: `explored` is accessed in explore mode only, in which there is one host thread; everything else is atomic.
 unsafe impl Sync for Vcpu {}
 
 static VCPUS: [Vcpu; MAX_CPUS] = [const {
@@ -88,73 +88,74 @@ static VCPUS: [Vcpu; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
-/// CPU `index`.
+/// Returns CPU `index`.
 #[inline(always)]
 pub(super) fn vcpu(index: usize) -> &'static Vcpu {
     &VCPUS[index]
 }
 
-/// All CPUs of the machine.
+/// Returns all CPUs of the machine.
 #[inline]
 pub(super) fn vcpus() -> &'static [Vcpu] {
     &VCPUS[..count()]
 }
 
-/// The CPU that executes this. Interrupts are masked, or the answer may be out of date at once.
+/// Returns the CPU that executes this. Interrupts must be masked, or the result may be out of date at once.
 #[inline(always)]
 pub(super) fn this() -> &'static Vcpu {
     &VCPUS[INDEX.get() as usize]
 }
 
 impl Vcpu {
-    /// Whether it has been started and has not stopped for good.
+    /// Returns whether it has been started and has not stopped for good.
     #[inline]
     pub(super) fn is_online(&self) -> bool {
         self.online.load(Ordering::Relaxed)
     }
 
-    /// It runs from now on.
+    /// Records that it runs from now on.
     pub(super) fn enter(&self) {
         self.online.store(true, Ordering::Relaxed);
     }
 
-    /// It has stopped for good.
+    /// Records that it has stopped for good.
     pub(super) fn leave(&self) {
         self.online.store(false, Ordering::Relaxed);
     }
 
-    /// Counter value at which its timer interrupts.
+    /// Returns the counter value at which its timer interrupts.
     #[inline]
     pub(super) fn deadline(&self) -> u64 {
         self.deadline.load(Ordering::Relaxed)
     }
 
-    /// Changes the counter value at which its timer interrupts. On that CPU.
+    /// Changes the counter value at which its timer interrupts. Called on that CPU.
     #[inline]
     pub(super) fn set_deadline(&self, ticks: u64) {
         self.deadline.store(ticks, Ordering::Relaxed);
     }
 
-    /// A signal has come, which may be the timer's: if its time is over, its interrupt is pending.
+    /// Called when a signal has come, which may be the timer's: makes the timer's interrupt pending if its deadline has
+    /// passed.
     pub(super) fn look_at_timer(&self) {
         if self.deadline() <= counter::now() {
             self.pending.fetch_or(1 << TIMER, Ordering::SeqCst);
         }
     }
 
-    /// Whether an interrupt is pending for it.
+    /// Returns whether an interrupt is pending for it.
     #[inline]
     pub(super) fn has_pending(&self) -> bool {
         self.pending.load(Ordering::Relaxed) != 0 || self.deadline() <= counter::now()
     }
 }
 
-/// The bit of interrupt `number`.
+/// Returns the bit of interrupt `number`.
 fn bit(number: u32) -> u32 {
     if number < TIMER { 1 << number } else { 1 << (DEVICE + number - FIRST_DEVICE) }
 }
 
-/// Makes interrupt `number` pending for CPU `index`: an SGI or one of a device. Any context.
+/// Makes interrupt `number`, an SGI or a device's, pending for CPU `index`. Any context.
 pub(crate) fn raise(index: usize, number: u32) {
     let cpu = vcpu(index);
     cpu.pending.fetch_or(bit(number), Ordering::SeqCst);
@@ -163,7 +164,7 @@ pub(crate) fn raise(index: usize, number: u32) {
     }
 }
 
-/// Takes the next pending interrupt of the CPU that executes this, and returns its number. Interrupts masked.
+/// Takes the next pending interrupt of the CPU that executes this, and returns its number. Interrupts must be masked.
 pub(crate) fn acknowledge() -> Option<u32> {
     let cpu = this();
     cpu.pending.fetch_and(!(1 << TIMER), Ordering::SeqCst);
@@ -179,7 +180,7 @@ pub(crate) fn acknowledge() -> Option<u32> {
     Some(if first < TIMER { first } else { FIRST_DEVICE + first - DEVICE })
 }
 
-/// Takes what is pending, if interrupts are unmasked. In explore mode a point of interleaving.
+/// Takes the pending interrupts if interrupts are unmasked. In explore mode this is a point of interleaving.
 #[inline(always)]
 pub(super) fn take_pending() {
     match mode() {

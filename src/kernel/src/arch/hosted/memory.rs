@@ -1,7 +1,8 @@
-//! RAM, and the table that says what is mapped where in the kernel's windows.
+//! RAM, and the table of what is mapped where in the kernel's windows.
 //!
-//! RAM is a file in the host's memory, so that a frame can be mapped at several addresses. The table has an entry for each
-//! page of the windows, in the form of an aarch64 descriptor: the frame's address and a bit that says that it is valid.
+//! RAM is a file in the host's memory, so that a frame can be mapped at several addresses. The table has an entry for
+//! each page of the windows, in the form of an aarch64 descriptor: the frame's address and a bit that marks it as
+//! valid.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -22,7 +23,8 @@ static FILE: AtomicI32 = AtomicI32::new(-1);
 static SIZE: AtomicU64 = AtomicU64::new(0);
 static TABLE: AtomicUsize = AtomicUsize::new(0);
 
-/// Makes RAM of `size` bytes, and the table. Once, before the kernel is entered. `false`: the host refuses.
+/// Makes RAM of `size` bytes, and the table. Called once, before the kernel is entered. Returns `false` if the host
+/// refuses.
 pub(super) fn make(size: u64) -> bool {
     // SAFETY: makes a file without a name, and maps it at addresses that nothing else uses.
     let file = unsafe { libc::memfd_create(c"asphodel".as_ptr(), libc::MFD_CLOEXEC) };
@@ -33,7 +35,7 @@ pub(super) fn make(size: u64) -> bool {
     FILE.store(file, Ordering::Relaxed);
     SIZE.store(size, Ordering::Relaxed);
     let entries = (IMAGE_WINDOW - DEVICE_WINDOW.start) / PAGE_SIZE;
-    // SAFETY: asks for addresses of the host's choice, whose pages come when they are touched.
+    // SAFETY: asks for addresses of the host's choice, whose pages are allocated when they are touched.
     let table = unsafe {
         libc::mmap(
             null_mut(),
@@ -51,17 +53,17 @@ pub(super) fn make(size: u64) -> bool {
     map(LINEAR_BASE + RAM_BASE as usize, RAM_BASE, size as usize)
 }
 
-/// Bytes of RAM.
+/// Returns the size of the RAM in bytes.
 pub(crate) fn size() -> u64 {
     SIZE.load(Ordering::Relaxed)
 }
 
-/// Whether `physical` is the address of some RAM.
+/// Returns whether `physical` is the address of some RAM.
 pub(super) fn is_ram(physical: u64) -> bool {
     (RAM_BASE..RAM_BASE + size()).contains(&physical)
 }
 
-/// Maps `length` bytes of RAM at `address`. `false`: it is no RAM, or the host has no memory for it.
+/// Maps `length` bytes of RAM at `address`. Returns `false` if it is not RAM, or the host has no memory for it.
 pub(super) fn map(address: usize, physical: u64, length: usize) -> bool {
     if !is_ram(physical) || !is_ram(physical + length as u64 - 1) {
         return false;
@@ -87,18 +89,18 @@ pub(super) fn unmap(address: usize, length: usize) {
     unsafe { libc::munmap(address as *mut libc::c_void, length) };
 }
 
-/// The entry for `address`; `None` outside of the windows.
+/// Returns the entry for `address`; `None` outside the windows.
 pub(super) fn entry(address: usize) -> Option<&'static Entry> {
     if address < DEVICE_WINDOW.start || address >= IMAGE_WINDOW {
         return None;
     }
     let index = (address - DEVICE_WINDOW.start) / PAGE_SIZE;
     let table = TABLE.load(Ordering::Relaxed) as *const Entry;
-    // SAFETY: the table has an entry for each page of the windows, all zeros at first, and is there for good.
+    // SAFETY: the table has an entry for each page of the windows, all zeros at first, and is never unmapped.
     Some(unsafe { &*table.add(index) })
 }
 
-/// The physical address of the page that a valid entry maps.
+/// Returns the physical address of the page that a valid entry maps.
 pub(super) fn frame_of(entry: u64) -> Option<u64> {
     (entry & VALID == VALID).then_some(entry & FRAME)
 }

@@ -1,6 +1,6 @@
 //! The address space: what the kernel maps, by the host's `mmap`.
 //!
-//! One table for all CPUs, changed under one lock with interrupts masked.
+//! There is one table for all CPUs, which is changed under one lock with interrupts masked.
 
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -14,10 +14,10 @@ use crate::arch::layout::{
 };
 use crate::arch::lock::InterruptLock;
 
-/// A stretch of physical addresses.
+/// A range of physical addresses.
 pub type PhysicalRange = Range<u64>;
 
-/// Makes one frame available to hold a table; `None` if there is none left.
+/// Makes one frame available to hold a table; returns `None` if there is none left.
 pub type FrameSource = fn() -> Option<u64>;
 
 /// Why an address range cannot be mapped.
@@ -31,25 +31,26 @@ pub enum MapError {
 
 static SPACE: InterruptLock<()> = InterruptLock::new(());
 
-/// The image is not in RAM here: nothing to be kept.
+/// Does nothing, because the image is not in RAM here.
 pub(crate) fn set_image_physical(_base: u64) {}
 
-/// The physical addresses that stand for the image: one page at the beginning of RAM, where boot arguments would be.
+/// Returns the physical addresses that stand for the image: one page at the beginning of RAM, where boot arguments
+/// would be.
 pub fn image_range() -> PhysicalRange {
     memory::RAM_BASE..memory::RAM_BASE + PAGE_SIZE as u64
 }
 
-/// Nothing is loaded behind the image here.
+/// Returns an empty range, because nothing is loaded behind the image here.
 pub fn payload_range() -> PhysicalRange {
     image_range().end..image_range().end
 }
 
-/// Something in the image has no physical address here but its own.
+/// Returns `address` itself: something in the image has no other physical address here.
 pub fn physical_of_image(address: usize) -> u64 {
     address as u64
 }
 
-/// Where physical address `physical` is mapped in the linear map, if it is RAM.
+/// Returns where physical address `physical` is mapped in the linear map, if it is RAM.
 ///
 /// # Panics
 /// If the address is beyond the linear map.
@@ -59,28 +60,28 @@ pub fn linear(physical: u64) -> *mut u8 {
     (LINEAR_BASE + physical as usize) as *mut u8
 }
 
-/// The physical address of an address of the linear map.
+/// Returns the physical address of an address of the linear map.
 #[inline]
 pub fn physical_of_linear(address: *const u8) -> u64 {
     (address as usize - LINEAR_BASE) as u64
 }
 
-/// RAM is mapped from the beginning.
+/// Does nothing, because RAM is mapped from the beginning.
 ///
 /// # Safety
 /// None; as on a board otherwise.
 pub(crate) unsafe fn install(_memory: impl Iterator<Item = PhysicalRange>) {}
 
-/// The host has tables of its own.
+/// Does nothing, because the host has tables of its own.
 pub(crate) fn set_frame_source(_source: FrameSource) {}
 
-/// There are no devices here.
+/// Returns `None`, because there are no devices here.
 pub fn map_device(_physical: u64, _length: usize) -> Option<NonNull<u8>> {
     None
 }
 
-/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks, of the
-/// arenas or of the records.
+/// Maps `length` bytes of RAM at `physical` read-write at `address` in the window of the stacks, of the arenas or of
+/// the records.
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
@@ -99,7 +100,7 @@ pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), Map
     Ok(())
 }
 
-/// Nothing can be shared: there is no payload here.
+/// Fails, because there is no payload here that could be shared.
 ///
 /// # Errors
 /// Always.
@@ -126,8 +127,8 @@ pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> 
     Ok(())
 }
 
-/// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no CPU can
-/// reach the memory by these addresses.
+/// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no
+/// CPU can reach the memory by these addresses.
 ///
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of these windows.
@@ -141,7 +142,7 @@ pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
     Ok(())
 }
 
-/// What the entry for `page` holds.
+/// Returns what the entry for `page` holds.
 fn value(page: usize) -> u64 {
     memory::entry(page).map_or(0, |entry| entry.load(Ordering::Relaxed))
 }
@@ -152,7 +153,7 @@ fn set(page: usize, value: u64) {
     }
 }
 
-/// The range, if it consists of pages of one of `windows`.
+/// Returns the range if it consists of pages of one of `windows`.
 fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Result<Range<usize>, MapError> {
     let end = address.checked_add(length).ok_or(MapError::BadRange)?;
     let inside = windows.iter().any(|window| address >= window.start && end <= window.end) && length > 0;
@@ -160,14 +161,15 @@ fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Res
     if inside && aligned { Ok(address..end) } else { Err(MapError::BadRange) }
 }
 
-/// Whether the host can have the page around `address` ready for such accesses, without changing what is in it.
+/// Returns whether the host can make the page around `address` present for such accesses, without changing what is in
+/// it.
 fn populate(address: usize, advice: i32) -> bool {
     let page = address & !(PAGE_SIZE - 1);
     // SAFETY: makes pages present that are mapped, and changes nothing else.
     unsafe { libc::madvise(page as *mut libc::c_void, PAGE_SIZE, advice) == 0 }
 }
 
-/// Whether the byte at `address` can be read now.
+/// Returns whether the byte at `address` can be read now.
 pub fn is_readable(address: usize) -> bool {
     match memory::entry(address) {
         Some(_) => translate(address).is_some(),
@@ -175,7 +177,7 @@ pub fn is_readable(address: usize) -> bool {
     }
 }
 
-/// Whether the byte at `address` can be written now.
+/// Returns whether the byte at `address` can be written now.
 pub fn is_writable(address: usize) -> bool {
     match memory::entry(address) {
         Some(_) => translate(address).is_some(),
@@ -183,7 +185,7 @@ pub fn is_writable(address: usize) -> bool {
     }
 }
 
-/// The physical address behind `address`, if there is one.
+/// Returns the physical address that `address` is mapped to, if any.
 pub fn translate(address: usize) -> Option<u64> {
     let linear =
         LINEAR_BASE + memory::RAM_BASE as usize..LINEAR_BASE + (memory::RAM_BASE + memory::size()) as usize;

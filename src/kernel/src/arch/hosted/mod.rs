@@ -1,8 +1,8 @@
 //! The hosted machine: the kernel as a Linux process, on x86-64 and aarch64.
 //!
-//! The kernel above the two doors, `arch` and `drivers`, is the one that boots on a board: it is entered by the same
-//! symbols, brings its CPUs up itself, and switches between its own stacks, which are mapped with their guards where the
-//! layout says. There are two modes:
+//! The kernel above `arch` and `drivers` is the one that boots on a board: it is entered by the same symbols, brings
+//! its CPUs up itself, and switches between its own stacks, which are mapped with their guards where the layout says.
+//! There are two modes:
 //!
 //! * **run**: each CPU is a host thread and interrupts are signals to it, so a program that never calls the kernel is
 //!   preempted and killed as on a board;

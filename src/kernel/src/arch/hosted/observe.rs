@@ -1,7 +1,7 @@
 //! Events: their trace with the boot argument `trace=events`, and the observer of an exploration.
 //!
-//! An observer sees everything and is no part of what is explored: while it works no other CPU goes on, no interrupt comes,
-//! and no number of the seed is used.
+//! An observer sees everything and is not part of what is explored: while it works, no other CPU continues, no
+//! interrupt is taken, and no number of the seed is used.
 
 use core::cell::Cell;
 use core::fmt::{self, Write as _};
@@ -17,18 +17,18 @@ use super::{counter, explore};
 /// Longest line of a trace.
 const LINE: usize = 200;
 
-/// Whether somebody wants events.
+/// `true` if there is a trace or an observer.
 static OBSERVED: AtomicBool = AtomicBool::new(false);
 static TRACED: AtomicBool = AtomicBool::new(false);
 
-/// What an observer wants to be called for.
+/// The functions that an observer registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Observer {
-    /// Something happens; what the event says is so.
+    /// Called for each event, when what the event says already holds.
     pub event: fn(&Event),
-    /// A sample, every [`explore::SAMPLE`] steps.
+    /// Called for a sample, every [`explore::SAMPLE`] steps.
     pub sample: fn(),
-    /// A violation has been told and the run is about to end: the place to say what the system looks like.
+    /// Called when a violation has been reported and the run is about to end: prints the state of the system.
     pub report: fn(),
 }
 
@@ -39,18 +39,18 @@ unsafe impl Sync for Registered {}
 
 static OBSERVER: Registered = Registered(Cell::new(None));
 
-/// Which thread stands on a CPU.
+/// The thread that is on a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
     /// Address of its record.
     pub thread: usize,
-    /// Where its stack ends now.
+    /// Its current stack pointer.
     pub stack_pointer: usize,
-    /// Whether the CPU waits for an interrupt, and none is pending.
+    /// `true` if the CPU waits for an interrupt, and none is pending.
     pub is_idle: bool,
 }
 
-/// Says what happens. Any context. No point of interleaving.
+/// Reports an event. Any context. This is not a point of interleaving.
 #[inline(always)]
 pub(crate) fn observe(event: impl FnOnce() -> Event) {
     if OBSERVED.load(Ordering::Relaxed) {
@@ -78,25 +78,25 @@ fn tell(event: impl FnOnce() -> Event) {
 
 /// Writes one line, in one piece.
 fn trace(event: &Event) {
-    // By its record's address: what a record is, is known above.
+    // The thread is named by its record's address, because only the layers above know what a record is.
     let thread = THREAD.get();
     let mut line = heapless::String::<LINE>::new();
     let _cut = writeln!(line, "trace: {} cpu{} thread {thread:#x} {event}", counter::now(), INDEX.get());
     entry::write(libc::STDOUT_FILENO, line.as_bytes());
 }
 
-/// Events are traced from here on. Before the kernel is entered.
+/// Starts the trace of events. Called before the kernel is entered.
 pub(super) fn start_trace() {
     TRACED.store(true, Ordering::Relaxed);
     OBSERVED.store(true, Ordering::Relaxed);
 }
 
-/// Fatal errors end the run as violations from here on. Before the kernel is entered, in explore mode.
+/// Makes fatal errors end the run as violations. Called before the kernel is entered, in explore mode.
 pub(super) fn start() {
     OBSERVED.store(true, Ordering::Relaxed);
 }
 
-/// Registers the observer. `false`: the machine is not being explored, nothing will be observed.
+/// Registers the observer. Returns `false` if the machine is not being explored, so that nothing will be observed.
 #[must_use]
 pub fn set_observer(observer: Observer) -> bool {
     if explored() {
@@ -105,31 +105,31 @@ pub fn set_observer(observer: Observer) -> bool {
     explored()
 }
 
-/// Lets the observer look.
+/// Calls the observer for a sample.
 pub(super) fn sample() {
     if let Some(observer) = OBSERVER.0.get() {
         quietly(observer.sample);
     }
 }
 
-/// Whether the machine is being explored.
+/// Returns whether the machine is being explored.
 #[must_use]
 pub fn is_explored() -> bool {
     explored()
 }
 
-/// Points of interleaving so far, and switches between CPUs.
+/// Returns the points of interleaving, and the switches between CPUs, so far.
 #[must_use]
 pub fn figures() -> (u64, u64) {
     explore::figures()
 }
 
-/// Calls `work` as if it took no time: under exploration nothing else goes on meanwhile.
+/// Calls `work` as if it took no time: under exploration nothing else runs meanwhile.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
     if explored() { explore::quietly(work) } else { work() }
 }
 
-/// Which thread stands on CPU `index`. `None`: the CPU has not come up, or is not scheduling yet.
+/// Returns the thread on CPU `index`; `None` if the CPU has not come up, or is not scheduling yet.
 #[must_use]
 pub fn standing(index: usize) -> Option<Standing> {
     if index >= machine::count() || !vcpu(index).is_online() {
@@ -144,16 +144,16 @@ pub fn standing(index: usize) -> Option<Standing> {
     (thread != 0).then_some(Standing { thread: thread as usize, stack_pointer, is_idle })
 }
 
-/// Writes a line, without a lock: for the report of a violation.
+/// Writes a line, without a lock, for the report of a violation.
 pub fn say(line: fmt::Arguments<'_>) {
     entry::say(line);
 }
 
-/// Ends an exploration that has shown a violation: says `what` it is, and how it is shown again.
+/// Ends an exploration that has found a violation: prints `what` it is, and how to reproduce it.
 pub fn violation(what: fmt::Arguments<'_>) -> ! {
     quietly(|| {
         entry::tell_violation(what);
-        // Once: the report may fail, too.
+        // Only once, because the report may fail, too.
         if let Some(observer) = OBSERVER.0.take() {
             (observer.report)();
         }

@@ -1,4 +1,4 @@
-//! Run mode: each CPU a host thread, interrupts are signals to it, timers and waiting are the host's.
+//! Run mode: each CPU is a host thread, interrupts are signals to it, and timers and waiting are the host's.
 
 use core::mem::{MaybeUninit, zeroed};
 use core::ptr::{null, null_mut};
@@ -10,17 +10,17 @@ use super::signal;
 use super::words::{INDEX, MASKED, PENDING};
 use crate::arch::layout::PAGE_SIZE;
 
-/// Ticks of the counter in a second: nanoseconds.
+/// Ticks of the counter in a second, as they are nanoseconds.
 pub(super) const FREQUENCY: u64 = 1_000_000_000;
 
 /// The signal that interrupts a CPU.
 pub(super) const INTERRUPT: i32 = libc::SIGUSR1;
 
-/// The host's monotonic clock in nanoseconds.
+/// Returns the host's monotonic clock in nanoseconds.
 #[inline]
 pub(super) fn now() -> u64 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: `time` is a place for what the call writes; the clock exists on every Linux.
+    // SAFETY: the call writes to `time`; the clock exists on every Linux.
     let time = unsafe {
         libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr());
         time.assume_init()
@@ -35,14 +35,14 @@ fn timespec(nanoseconds: u64) -> libc::timespec {
     }
 }
 
-/// Lets the host run another thread: the CPU that is waited for may be preempted by the host.
+/// Lets the host run another thread, because the CPU that is waited for may be preempted by the host.
 pub(super) fn relax() {
     core::hint::spin_loop();
-    // SAFETY: has no effect but on the host's scheduler.
+    // SAFETY: affects only the host's scheduler.
     unsafe { libc::sched_yield() };
 }
 
-/// Sees to it that `cpu` looks at what is pending for it: wakes it if it waits, else interrupts it.
+/// Makes `cpu` check its pending interrupts: wakes it if it waits, and interrupts it otherwise.
 pub(super) fn interrupt(cpu: &Vcpu) {
     if cpu.waiting.load(Ordering::SeqCst) {
         // SAFETY: a wake-up of the futex at an address that is always mapped.
@@ -56,7 +56,7 @@ pub(super) fn interrupt(cpu: &Vcpu) {
         };
         return;
     }
-    // A host thread that is no CPU has no such word.
+    // A host thread that is not a CPU does not have this word.
     if PENDING.get() == (&raw const cpu.pending).addr() as u64 {
         if MASKED.get() == 0 {
             machine::deliver();
@@ -70,7 +70,7 @@ pub(super) fn interrupt(cpu: &Vcpu) {
     }
 }
 
-/// Waits until an interrupt is pending for this CPU. Interrupts masked.
+/// Waits until an interrupt is pending for this CPU. Interrupts must be masked.
 pub(super) fn wait_for_interrupt() {
     let cpu = machine::this();
     cpu.waiting.store(true, Ordering::SeqCst);
@@ -96,7 +96,7 @@ pub(super) fn wait_for_interrupt() {
     }
     cpu.waiting.store(false, Ordering::SeqCst);
     if !cpu.is_online() {
-        // Stopped for good: nothing is pending for it any more.
+        // Stopped for good: no interrupt becomes pending for it any more.
         // SAFETY: waits for a signal, whose handler returns at once.
         unsafe { libc::pause() };
     }
@@ -109,7 +109,7 @@ pub(super) fn become_cpu(index: usize) {
     INDEX.set(index as u64);
     PENDING.set((&raw const cpu.pending).addr() as u64);
     signal::use_own_stack();
-    // SAFETY: asks for the number of the calling thread.
+    // SAFETY: asks for the id of the calling thread.
     cpu.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
     make_timer(cpu);
     cpu.enter();
@@ -122,7 +122,7 @@ fn make_timer(cpu: &Vcpu) {
     event.sigev_signo = INTERRUPT;
     event.sigev_notify_thread_id = cpu.thread.load(Ordering::Relaxed);
     let mut timer: libc::timer_t = null_mut();
-    // SAFETY: both structures live during the call.
+    // SAFETY: both structures outlast the call.
     let result = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
     assert!(result == 0, "the host gives no timer");
     cpu.timer.store(timer as usize, Ordering::Relaxed);
@@ -142,35 +142,36 @@ pub(super) fn set_timer(cpu: &Vcpu, ticks: u64) {
     unsafe { libc::timer_settime(timer, libc::TIMER_ABSTIME, &raw const time, null_mut()) };
 }
 
-/// What a new host thread is to become.
+/// The CPU that a new host thread becomes.
 struct Start {
     index: usize,
     top: usize,
     entry: extern "C" fn(usize) -> !,
 }
 
-/// Starts a host thread that runs `entry(index)` as CPU `index` on the stack below `top`. `false`: the host refuses.
+/// Starts a host thread that runs `entry(index)` as CPU `index` on the stack below `top`. Returns `false` if the host
+/// refuses.
 pub(super) fn start_cpu(index: usize, top: usize, entry: extern "C" fn(usize) -> !) -> bool {
     static STARTS: [spin::Once<Start>; machine::MAX_CPUS] = [const { spin::Once::new() }; machine::MAX_CPUS];
     extern "C" fn thread(argument: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: a `Start` in a static, as below.
         let start = unsafe { &*argument.cast::<Start>() };
         become_cpu(start.index);
-        // SAFETY: the stack is the CPU's for good, and of the host's stack nothing is used any more.
+        // SAFETY: the stack belongs to the CPU for good, and the host's stack is not used any more.
         unsafe { super::boot::call_on(start.top, start.index, start.entry) }
     }
     let start = STARTS[index].call_once(|| Start { index, top, entry });
     spawn(thread, core::ptr::from_ref(start).cast_mut().cast())
 }
 
-/// Starts a host thread. `false`: the host refuses.
+/// Starts a host thread. Returns `false` if the host refuses.
 pub(crate) fn spawn(
     entry: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
     argument: *mut libc::c_void,
 ) -> bool {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: initialized by the first call before anything else uses it; a size that is a multiple of the page size.
+    // SAFETY: the first call initializes it before any other use; the size is a multiple of the page size.
     unsafe {
         libc::pthread_attr_init(attributes.as_mut_ptr());
         libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), 64 * PAGE_SIZE);

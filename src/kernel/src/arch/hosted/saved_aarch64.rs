@@ -1,8 +1,8 @@
 //! An interrupted context: a copy of what the host has saved for a signal, and the way back to it.
 //!
-//! The copy is what the host's `rt_sigreturn` takes: the signal's description, and the context with the floating-point state
-//! in it (arch/arm64, `struct rt_sigframe`). It may be moved, to the stack of the thread that was interrupted, and be gone
-//! on with by another CPU, which is another host thread.
+//! The copy has the form that the host's `rt_sigreturn` takes: the signal's description, and the context with the
+//! floating-point state in it (arch/arm64, `struct rt_sigframe`). It may be moved to the stack of the thread that was
+//! interrupted, and resumed by another CPU, which is another host thread.
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -31,15 +31,15 @@ pub(super) type Context = libc::ucontext_t;
 pub(super) struct Saved {
     description: [u64; DESCRIPTION / 8],
     context: Context,
-    /// The signal that came.
+    /// The signal that was delivered.
     pub(super) signal: u64,
-    /// The word of the CPU that says whether interrupts were masked.
+    /// The CPU's word for masked interrupts, as it was when the signal came.
     pub(super) masked: u64,
 }
 
 const _: () = assert!(offset_of!(Saved, context) == DESCRIPTION);
 
-/// Bytes that a copy of `context` takes.
+/// Returns the bytes that a copy of `context` takes.
 ///
 /// # Safety
 /// None; as on other hosts otherwise.
@@ -50,10 +50,10 @@ pub(super) unsafe fn size(_context: &Context) -> usize {
 /// Copies `context` to `place`.
 ///
 /// # Safety
-/// The host has made it for a signal whose handler has not returned; [`size`] bytes at `place` are writable, aligned to
-/// [`ALIGNMENT`].
+/// `context` must have been made by the host for a signal whose handler has not returned; [`size`] bytes at `place`
+/// must be writable, aligned to [`ALIGNMENT`].
 pub(super) unsafe fn save(context: &Context, place: *mut Saved, signal: i32) {
-    // SAFETY: the caller's promise; the context is plain data.
+    // SAFETY: the caller's guarantee; the context is plain data.
     unsafe {
         (&raw mut (*place).context).copy_from_nonoverlapping(context, 1);
         (*place).signal = signal as u64;
@@ -63,7 +63,7 @@ pub(super) unsafe fn save(context: &Context, place: *mut Saved, signal: i32) {
     }
 }
 
-/// Makes the context that the host goes on with when the handler returns call `entry(place)` on the stack below `place`.
+/// Makes the context that the host resumes when the handler returns call `entry(place)` on the stack below `place`.
 pub(super) fn divert(context: &mut Context, entry: extern "C" fn(&mut Saved) -> !, place: *mut Saved) {
     let registers = &mut context.uc_mcontext;
     registers.pc = entry as usize as u64;
@@ -73,17 +73,17 @@ pub(super) fn divert(context: &mut Context, entry: extern "C" fn(&mut Saved) -> 
     registers.regs[30] = 0;
 }
 
-/// Where the context goes on.
+/// Returns where the context continues.
 pub(super) fn pc(context: &Context) -> u64 {
     context.uc_mcontext.pc
 }
 
-/// Its stack pointer.
+/// Returns its stack pointer.
 pub(super) fn sp(context: &Context) -> u64 {
     context.uc_mcontext.sp
 }
 
-/// If the context was interrupted on the way back to another one, begins that anew. `true`: that was so.
+/// Restarts the return if the context was interrupted on the way back to another one. Returns `true` if that was so.
 pub(super) fn restart_return(context: &mut Context) -> bool {
     let way = asphodel_return as *const () as u64..asphodel_return_end as *const () as u64;
     let restarts = way.contains(&pc(context));
@@ -94,7 +94,7 @@ pub(super) fn restart_return(context: &mut Context) -> bool {
 }
 
 impl Saved {
-    /// What hooks see of it.
+    /// Returns the part of it that hooks may edit.
     pub(super) fn frame(&self) -> TrapFrame {
         let registers = &self.context.uc_mcontext;
         TrapFrame {
@@ -106,7 +106,7 @@ impl Saved {
         }
     }
 
-    /// What hooks have made of it.
+    /// Applies the changes that hooks have made.
     pub(super) fn apply(&mut self, frame: &TrapFrame) {
         let registers = &mut self.context.uc_mcontext;
         registers.sp = frame.sp;
@@ -117,7 +117,8 @@ impl Saved {
         }
     }
 
-    /// The address of the access that faulted, whether it was a write, whether a jump, and whether nothing is mapped there.
+    /// Returns the address of the access that faulted, whether it was a write, whether it was a jump, and whether
+    /// nothing is mapped there.
     pub(super) fn access(&self) -> (usize, bool, bool, bool) {
         let syndrome = self.syndrome();
         let jumps = syndrome >> 26 & 0x3f == CLASS_PREFETCH_ABORT;
@@ -126,13 +127,13 @@ impl Saved {
         (self.context.uc_mcontext.fault_address as usize, writes, jumps, missing)
     }
 
-    /// The syndrome of a fault, from the records behind the registers; 0 if there is none.
+    /// Returns the syndrome of a fault, from the records behind the registers; 0 if there is none.
     fn syndrome(&self) -> u64 {
         let end = (&raw const self.context).addr() + size_of::<Context>();
         // The records begin 16-byte aligned behind the registers.
         let mut record = ((&raw const self.context.uc_mcontext.pstate).addr() + 8).next_multiple_of(16);
         while record + 16 <= end {
-            // SAFETY: inside the context, of which the records are a part.
+            // SAFETY: the address is inside the context, of which the records are a part.
             let [magic, size] = unsafe { *(record as *const [u32; 2]) };
             match (magic, size) {
                 (0, _) | (_, 0) => break,
@@ -144,7 +145,7 @@ impl Saved {
         0
     }
 
-    /// Bytes that a copy takes.
+    /// Returns the bytes that a copy takes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>()
     }
@@ -152,9 +153,9 @@ impl Saved {
     /// Copies it to `place`.
     ///
     /// # Safety
-    /// [`Saved::size`] bytes there are writable, aligned to [`ALIGNMENT`], and do not overlap it.
+    /// [`Saved::size`] bytes at `place` must be writable, aligned to [`ALIGNMENT`], and must not overlap it.
     pub(super) unsafe fn move_to(&self, place: *mut Self) {
-        // SAFETY: the caller's promise; it is plain data without addresses of its own.
+        // SAFETY: the caller's guarantee; it is plain data without addresses of its own.
         unsafe { place.copy_from_nonoverlapping(self, 1) };
     }
 }
@@ -162,20 +163,20 @@ impl Saved {
 /// Calls `entry(place)` on the stack below `place`, for good.
 ///
 /// # Safety
-/// There is room, and of the present stack nothing is used any more.
+/// There must be room, and the present stack must not be used any more.
 pub(super) unsafe fn call_below(place: *mut Saved, entry: extern "C" fn(&mut Saved) -> !) -> ! {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     unsafe {
         asm!("mov sp, x0", "mov x29, xzr", "mov x30, xzr", "br {entry}",
              entry = in(reg) entry, in("x0") place, options(noreturn))
     }
 }
 
-/// Goes on with a saved context, interrupts as they were when it was interrupted; first takes those that are pending, if
-/// they were unmasked. Interrupts masked.
+/// Resumes a saved context, with interrupts as they were when it was interrupted. If they were unmasked, it first takes
+/// those that are pending. Called with interrupts masked.
 pub(super) fn go_on_with(saved: &mut Saved) -> ! {
     let masked = saved.masked;
-    // SAFETY: the copy is whole, and this is the only one that goes on with it.
+    // SAFETY: the copy is complete, and this is the only one that resumes it.
     unsafe { asphodel_return(saved, masked) }
 }
 
@@ -184,8 +185,8 @@ unsafe extern "C" {
     fn asphodel_return_end();
 }
 
-// A signal that comes between the first instruction and the system call begins it anew (`restart_return`): so nothing that
-// becomes pending meanwhile is left, and the stack for signals is that of the host thread that makes the call.
+// A signal that comes between the first instruction and the system call restarts it (`restart_return`). So no interrupt
+// that becomes pending meanwhile is lost, and the stack for signals is that of the host thread that makes the call.
 global_asm!(
     r#"
     .pushsection .text.asphodel_return, "ax", @progbits

@@ -1,24 +1,26 @@
-//! What a thread's record has of a context that does not run; `switch` has the rest on the context's stack.
+//! The part of a context that does not run which is in the thread's record; `switch` keeps the rest on the context's
+//! stack.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The stack pointer of a context that does not run. Not one of the shim's atomics: `switch` stores past their buffers.
+/// The stack pointer of a context that does not run. It is not an atomic of the shim, because `switch` stores past
+/// their buffers.
 #[derive(Debug)]
 pub(crate) struct SavedContext(AtomicU64);
 
 impl SavedContext {
-    /// Of a thread that has no context yet.
+    /// Creates that of a thread that has no context yet.
     pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Where `switch` stores to.
+    /// Returns where `switch` stores to.
     #[inline(always)]
     pub(crate) fn slot(&self) -> *mut u64 {
         self.0.as_ptr()
     }
 
-    /// What `switch` loads.
+    /// Returns what `switch` loads.
     #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -1,7 +1,8 @@
 //! An interrupted context: a copy of what the host has saved for a signal, and the way back to it.
 //!
-//! The copy is what the host's `rt_sigreturn` takes: the context, and behind it the floating-point state. It may be moved,
-//! to the stack of the thread that was interrupted, and be gone on with by another CPU, which is another host thread.
+//! The copy has the form that the host's `rt_sigreturn` takes: the context, and behind it the floating-point state. It
+//! may be moved to the stack of the thread that was interrupted, and resumed by another CPU, which is another host
+//! thread.
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -12,16 +13,16 @@ use super::words::{MASKED, PENDING, SIGNAL_STACK};
 
 /// Bytes below the stack pointer that belong to the interrupted function (System V ABI, 3.2.2).
 pub(super) const RED_ZONE: usize = 128;
-/// Alignment that the host asks for of the floating-point state.
+/// Alignment that the host requires for the floating-point state.
 pub(super) const ALIGNMENT: usize = 64;
 /// Bytes of the host's context: flags, link, stack, registers, signal mask.
 const CONTEXT: usize = 304;
-/// Where the floating-point state says how large it is, with a magic number before it (arch/x86, `struct _fpx_sw_bytes`).
+/// Where the floating-point state holds its size, with a magic number before it (arch/x86, `struct _fpx_sw_bytes`).
 const STATE_MAGIC: usize = 464;
 const MAGIC: u32 = 0x4650_5853;
-/// Bytes of a floating-point state that does not say it.
+/// Bytes of a floating-point state that does not hold its size.
 const PLAIN_STATE: usize = 512;
-/// EFLAGS.DF: a call needs it clear.
+/// EFLAGS.DF, which must be clear at a call.
 const DIRECTION: i64 = 1 << 10;
 /// Bits of a page fault's error code: the page is there, a write, a fetch.
 const PRESENT: u64 = 1;
@@ -32,9 +33,9 @@ const FETCH: u64 = 1 << 4;
 #[repr(C, align(64))]
 pub(super) struct Saved {
     context: [u64; CONTEXT / 8],
-    /// The signal that came.
+    /// The signal that was delivered.
     pub(super) signal: u64,
-    /// The word of the CPU that says whether interrupts were masked.
+    /// The CPU's word for masked interrupts, as it was when the signal came.
     pub(super) masked: u64,
     /// Bytes of the floating-point state.
     state: u64,
@@ -47,19 +48,19 @@ fn register(context: &Context, number: i32) -> u64 {
     context.uc_mcontext.gregs[number as usize] as u64
 }
 
-/// Bytes that a copy of `context` takes.
+/// Returns the bytes that a copy of `context` takes.
 ///
 /// # Safety
-/// The host has made it for a signal whose handler has not returned.
+/// `context` must have been made by the host for a signal whose handler has not returned.
 pub(super) unsafe fn size(context: &Context) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     size_of::<Saved>() + unsafe { state_size(context.uc_mcontext.fpregs.cast()) }
 }
 
 /// # Safety
-/// `state` is a floating-point state that the host has made.
+/// `state` must be a floating-point state that the host has made.
 unsafe fn state_size(state: *const u8) -> usize {
-    // SAFETY: these bytes are there in every such state.
+    // SAFETY: every such state has these bytes.
     let [magic, size] = unsafe { state.add(STATE_MAGIC).cast::<[u32; 2]>().read_unaligned() };
     if magic == MAGIC { size as usize } else { PLAIN_STATE }
 }
@@ -67,10 +68,10 @@ unsafe fn state_size(state: *const u8) -> usize {
 /// Copies `context` to `place`.
 ///
 /// # Safety
-/// As for [`size`], which says how many bytes at `place` must be writable; aligned to [`ALIGNMENT`].
+/// As for [`size`], which returns how many bytes at `place` must be writable; `place` must be aligned to [`ALIGNMENT`].
 pub(super) unsafe fn save(context: &Context, place: *mut Saved, signal: i32) {
     let state = context.uc_mcontext.fpregs.cast::<u8>().cast_const();
-    // SAFETY: the caller's promise: the host's context is as long, and there is room.
+    // SAFETY: the caller's guarantee: the host's context has that length, and there is room.
     unsafe {
         let bytes = state_size(state);
         core::ptr::from_ref(context).cast::<u8>().copy_to_nonoverlapping(place.cast(), CONTEXT);
@@ -82,7 +83,7 @@ pub(super) unsafe fn save(context: &Context, place: *mut Saved, signal: i32) {
     }
 }
 
-/// Makes the context that the host goes on with when the handler returns call `entry(place)` on the stack below `place`.
+/// Makes the context that the host resumes when the handler returns call `entry(place)` on the stack below `place`.
 pub(super) fn divert(context: &mut Context, entry: extern "C" fn(&mut Saved) -> !, place: *mut Saved) {
     let registers = &mut context.uc_mcontext.gregs;
     registers[libc::REG_RIP as usize] = entry as usize as i64;
@@ -93,17 +94,17 @@ pub(super) fn divert(context: &mut Context, entry: extern "C" fn(&mut Saved) -> 
     registers[libc::REG_EFL as usize] &= !DIRECTION;
 }
 
-/// Where the context goes on.
+/// Returns where the context continues.
 pub(super) fn pc(context: &Context) -> u64 {
     register(context, libc::REG_RIP)
 }
 
-/// Its stack pointer.
+/// Returns its stack pointer.
 pub(super) fn sp(context: &Context) -> u64 {
     register(context, libc::REG_RSP)
 }
 
-/// If the context was interrupted on the way back to another one, begins that anew. `true`: that was so.
+/// Restarts the return if the context was interrupted on the way back to another one. Returns `true` if that was so.
 pub(super) fn restart_return(context: &mut Context) -> bool {
     let way = asphodel_return as *const () as u64..asphodel_return_end as *const () as u64;
     let restarts = way.contains(&pc(context));
@@ -125,14 +126,14 @@ impl Saved {
         unsafe { &mut *(&raw mut self.context).cast::<u8>().add(offset).cast() }
     }
 
-    /// The host finds the floating-point state where it lies now.
+    /// Sets the pointer by which the host finds the floating-point state to where it lies now.
     fn point_to_state(&mut self) {
         let offset = offset_of!(Context, uc_mcontext) + offset_of!(libc::mcontext_t, fpregs);
         let state = (&raw const *self).addr() + size_of::<Self>();
         self.context[offset / 8] = state as u64;
     }
 
-    /// What hooks see of it.
+    /// Returns the part of it that hooks may edit.
     pub(super) fn frame(&self) -> TrapFrame {
         let get = |number: i32| self.libc().gregs[number as usize] as u64;
         TrapFrame {
@@ -144,7 +145,7 @@ impl Saved {
         }
     }
 
-    /// What hooks have made of it.
+    /// Applies the changes that hooks have made.
     pub(super) fn apply(&mut self, frame: &TrapFrame) {
         let registers = self.registers();
         registers[libc::REG_RSP as usize] = frame.sp as i64;
@@ -156,14 +157,15 @@ impl Saved {
         }
     }
 
-    /// The address of the access that faulted, whether it was a write, whether a jump, and whether nothing is mapped there.
+    /// Returns the address of the access that faulted, whether it was a write, whether it was a jump, and whether
+    /// nothing is mapped there.
     pub(super) fn access(&self) -> (usize, bool, bool, bool) {
         let get = |number: i32| self.libc().gregs[number as usize] as u64;
         let error = get(libc::REG_ERR);
         (get(libc::REG_CR2) as usize, error & WRITE != 0, error & FETCH != 0, error & PRESENT == 0)
     }
 
-    /// Bytes that a copy takes.
+    /// Returns the bytes that a copy takes.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + self.state as usize
     }
@@ -171,9 +173,9 @@ impl Saved {
     /// Copies it to `place`.
     ///
     /// # Safety
-    /// [`Saved::size`] bytes there are writable, aligned to [`ALIGNMENT`], and do not overlap it.
+    /// [`Saved::size`] bytes at `place` must be writable, aligned to [`ALIGNMENT`], and must not overlap it.
     pub(super) unsafe fn move_to(&self, place: *mut Self) {
-        // SAFETY: the caller's promise; the state lies behind it.
+        // SAFETY: the caller's guarantee; the state lies behind it.
         unsafe {
             core::ptr::from_ref(self).cast::<u8>().copy_to_nonoverlapping(place.cast(), self.size());
             (*place).point_to_state();
@@ -184,20 +186,20 @@ impl Saved {
 /// Calls `entry(place)` on the stack below `place`, for good.
 ///
 /// # Safety
-/// There is room, and of the present stack nothing is used any more.
+/// There must be room, and the present stack must not be used any more.
 pub(super) unsafe fn call_below(place: *mut Saved, entry: extern "C" fn(&mut Saved) -> !) -> ! {
-    // SAFETY: the caller's promise; the stack pointer is as after a call.
+    // SAFETY: the caller's guarantee; the stack pointer is as after a call.
     unsafe {
         asm!("lea rsp, [rdi - 8]", "xor ebp, ebp", "jmp {entry}",
              entry = in(reg) entry, in("rdi") place, options(noreturn))
     }
 }
 
-/// Goes on with a saved context, interrupts as they were when it was interrupted; first takes those that are pending, if
-/// they were unmasked. Interrupts masked.
+/// Resumes a saved context, with interrupts as they were when it was interrupted. If they were unmasked, it first takes
+/// those that are pending. Called with interrupts masked.
 pub(super) fn go_on_with(saved: &mut Saved) -> ! {
     let masked = saved.masked;
-    // SAFETY: the copy is whole, and this is the only one that goes on with it.
+    // SAFETY: the copy is complete, and this is the only one that resumes it.
     unsafe { asphodel_return(saved, masked) }
 }
 
@@ -206,8 +208,8 @@ unsafe extern "C" {
     fn asphodel_return_end();
 }
 
-// A signal that comes between the first instruction and the system call begins it anew (`restart_return`): so nothing that
-// becomes pending meanwhile is left, and the stack for signals is that of the host thread that makes the call.
+// A signal that comes between the first instruction and the system call restarts it (`restart_return`). So no interrupt
+// that becomes pending meanwhile is lost, and the stack for signals is that of the host thread that makes the call.
 global_asm!(
     r#"
     .pushsection .text.asphodel_return, "ax", @progbits

@@ -1,9 +1,9 @@
 //! Signals of the host: from a handler to the kernel's exception hooks.
 //!
-//! A handler runs on a stack of its host thread's own and does next to nothing: it copies what was interrupted to the
-//! exception stack of its CPU, and makes the host go on there, interrupts masked. From there on it is as on a board: the
-//! hooks run on the exception stack, a preemption on the stack of the thread, and the way back is the host's
-//! `rt_sigreturn`.
+//! A handler runs on a stack of its host thread's own and does very little: it copies the interrupted context to the
+//! exception stack of its CPU, and makes the host continue there, with interrupts masked. From there on everything
+//! happens as on a board: the hooks run on the exception stack, a preemption on the stack of the thread, and the way
+//! back is the host's `rt_sigreturn`.
 
 use core::mem::{MaybeUninit, zeroed};
 use core::ptr::null_mut;
@@ -25,7 +25,7 @@ const PREEMPTION_ROOM: usize = 8 * 1024;
 /// The synchronous signals: faults of the code that runs.
 const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
 
-/// Registers the handlers. Once, before the kernel is entered.
+/// Registers the handlers. Called once, before the kernel is entered.
 pub(super) fn install() {
     for signal in FAULTS.into_iter().chain([run::INTERRUPT]) {
         // SAFETY: all zeros is a value of this plain structure; the handler is of the form that SA_SIGINFO asks for.
@@ -59,10 +59,10 @@ pub(super) fn use_own_stack() {
     SIGNAL_STACK.set(stack.ss_sp.addr() as u64);
 }
 
-/// Blocks the signal that interrupts CPUs for the calling host thread, which is none.
+/// Blocks the signal that interrupts CPUs for the calling host thread, which is not a CPU.
 pub(crate) fn block_interrupts() {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: initialized by the first call.
+    // SAFETY: the first call initializes it.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), run::INTERRUPT);
@@ -70,12 +70,12 @@ pub(crate) fn block_interrupts() {
     }
 }
 
-/// The handler of all signals. On the host thread's stack for signals; no point, and no lock.
+/// The handler of all signals. It runs on the host thread's stack for signals, reaches no point and takes no lock.
 extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the host passes it, for as long as the handler runs.
     let context = unsafe { &mut *context.cast::<Context>() };
     if signal == run::INTERRUPT {
-        // The signal of a timer that expires while another is on its way is merged with that.
+        // The signal of a timer that expires while another is on its way is merged with that one.
         machine::this().look_at_timer();
         if saved::restart_return(context) {
             MASKED.set(1);
@@ -90,9 +90,9 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
         super::entry::give_up("a fault before the machine is set up");
     }
     let sp = saved::sp(context) as usize;
-    // An exception inside a handler of one: below what that has on the stack.
+    // An exception inside a handler of one is put below what that handler has on the stack.
     let above = if (bottom..top).contains(&sp) { sp - RED_ZONE } else { top };
-    // SAFETY: the host's context; the exception stack is mapped, and what is above `above` is left alone.
+    // SAFETY: this is the host's context; the exception stack is mapped, and what is above `above` is not touched.
     unsafe {
         let place = ((above - saved::size(context)) & !(ALIGNMENT - 1)) as *mut Saved;
         saved::save(context, place, signal);
@@ -101,13 +101,13 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     MASKED.set(1);
 }
 
-/// The exception stack of the CPU that executes this: its lowest address, and the address above it.
+/// Returns the exception stack of the CPU that executes this: its lowest address, and the address above it.
 fn exception_stack() -> (usize, usize) {
     let top = machine::vcpu(INDEX.get() as usize).exception_stack.load(Ordering::Relaxed);
     (top.saturating_sub(STACK_SIZE), top)
 }
 
-/// Where a CPU goes on after a signal: on its exception stack, interrupts masked.
+/// Where a CPU continues after a signal: on its exception stack, with interrupts masked.
 extern "C" fn exception(saved: &mut Saved) -> ! {
     let Some(hooks) = hooks() else {
         hooks::fatal(format_args!("exception before the hooks are set\n{}", saved.frame()))
@@ -122,7 +122,8 @@ extern "C" fn exception(saved: &mut Saved) -> ! {
     saved::go_on_with(saved)
 }
 
-/// As [`exception`], for interrupts that became pending on the way back. On the exception stack or the thread's own.
+/// Same as [`exception`], for interrupts that became pending on the way back. On the exception stack or the thread's
+/// own.
 pub(super) extern "C" fn interrupted_again(saved: &mut Saved) -> ! {
     if let Some(hooks) = hooks() {
         interrupt(saved, hooks);
@@ -130,7 +131,8 @@ pub(super) extern "C" fn interrupted_again(saved: &mut Saved) -> ! {
     saved::go_on_with(saved)
 }
 
-/// Takes what is pending. Does not return if the thread is to be preempted and its context is on the exception stack.
+/// Takes the pending interrupts. Does not return if the thread is to be preempted and its context is on the exception
+/// stack.
 fn interrupt(saved: &mut Saved, hooks: &'static Hooks) {
     let mut frame = saved.frame();
     let preempts = (hooks.irq)(&mut frame);
@@ -143,7 +145,7 @@ fn interrupt(saved: &mut Saved, hooks: &'static Hooks) {
         return (hooks.preempt)();
     }
     match place_on_thread_stack(saved, hooks) {
-        // SAFETY: the room was looked at just now, and of the exception stack nothing is used any more.
+        // SAFETY: the room was checked just now, and the exception stack is not used any more.
         Ok(place) => unsafe {
             saved.move_to(place);
             saved::call_below(place, preempt)
@@ -161,11 +163,11 @@ extern "C" fn preempt(saved: &mut Saved) -> ! {
     if let Some(hooks) = hooks() {
         (hooks.preempt)();
     }
-    // Any other CPU, perhaps.
+    // This may be another CPU.
     saved::go_on_with(saved)
 }
 
-/// Where on the interrupted thread's stack its context is to be put; the fault that it is if the stack has no room.
+/// Returns where on the interrupted thread's stack its context is to be put, or the fault if the stack has no room.
 fn place_on_thread_stack(saved: &Saved, hooks: &Hooks) -> Result<*mut Saved, Fault> {
     let frame = saved.frame();
     let overflow = || Fault::stack_overflow(frame.sp, frame.pc);
@@ -184,7 +186,7 @@ fn place_on_thread_stack(saved: &Saved, hooks: &Hooks) -> Result<*mut Saved, Fau
     Ok(place as *mut Saved)
 }
 
-/// What the signal of a saved context means.
+/// Returns the fault that the signal of a saved context stands for.
 fn fault_of(saved: &Saved) -> Fault {
     let (address, writes, jumps, missing) = saved.access();
     let access = match (writes, jumps) {

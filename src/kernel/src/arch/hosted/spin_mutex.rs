@@ -1,7 +1,7 @@
-//! The spin lock under `arch::lock` here: that of the crate `spin`, on the atomics of the shim.
+//! The spin lock under `arch::lock` on this machine: that of the crate `spin`, on the atomics of the shim.
 //!
-//! The crate's own cannot be told which atomics to use, and a lock whose operations are no points of interleaving would
-//! hide the races around it.
+//! The crate's own lock has fixed atomics, and a lock whose operations are no points of interleaving would hide the
+//! races around it.
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -10,23 +10,23 @@ use core::ops::{Deref, DerefMut};
 
 use asphodel_core::shim::atomic::{AtomicBool, Ordering};
 
-/// A value that one CPU at a time can reach; `R` says how to wait.
+/// A value that one CPU at a time can access; `R` is the way to wait.
 pub(crate) struct SpinMutex<T, R> {
     locked: AtomicBool,
     value: UnsafeCell<T>,
     relax: PhantomData<fn() -> R>,
 }
 
-// SAFETY: the value is reached by the holder of the lock alone.
+// SAFETY: only the holder of the lock accesses the value.
 unsafe impl<T: Send, R> Sync for SpinMutex<T, R> {}
 // SAFETY: it owns the value.
 unsafe impl<T: Send, R> Send for SpinMutex<T, R> {}
 
-/// The right to reach the value; gives it back when dropped.
+/// The right to access the value; releases the lock when it is dropped.
 pub(crate) struct SpinMutexGuard<'a, T, R>(&'a SpinMutex<T, R>);
 
 impl<T, R: spin::RelaxStrategy> SpinMutex<T, R> {
-    /// A free lock.
+    /// Creates a free lock.
     pub(crate) const fn new(value: T) -> Self {
         Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value), relax: PhantomData }
     }
@@ -46,7 +46,7 @@ impl<T, R: spin::RelaxStrategy> SpinMutex<T, R> {
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<SpinMutexGuard<'_, T, R>> {
         let taken = self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-        // Lazily: a guard that is made and dropped would free the lock of another holder.
+        // `then`, not `then_some`: a guard that is made and dropped would free the lock of another holder.
         taken.is_ok().then(|| SpinMutexGuard(self))
     }
 }
@@ -69,7 +69,7 @@ impl<T, R> Deref for SpinMutexGuard<'_, T, R> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard is the right to reach it.
+        // SAFETY: the guard is the right to access it.
         unsafe { &*self.0.value.get() }
     }
 }
@@ -77,7 +77,7 @@ impl<T, R> Deref for SpinMutexGuard<'_, T, R> {
 impl<T, R> DerefMut for SpinMutexGuard<'_, T, R> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard is the right to reach it, and borrowed for writing.
+        // SAFETY: the guard is the right to access it, and is borrowed mutably.
         unsafe { &mut *self.0.value.get() }
     }
 }

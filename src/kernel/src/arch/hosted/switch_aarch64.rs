@@ -1,7 +1,8 @@
 //! The context switch and the first entry of a thread.
 //!
-//! A context that does not run is its stack: the registers that a call preserves (AAPCS64 6.1), d8 to d15 among them, on
-//! top, and the stack pointer in the thread's record. Used by the scheduler, and under exploration for virtual CPUs.
+//! A context that does not run consists of its stack, with the registers that a call preserves (AAPCS64 6.1), d8 to d15
+//! among them, on top, and the stack pointer in the thread's record. Used by the scheduler, and under exploration for
+//! virtual CPUs.
 
 use core::arch::{asm, naked_asm};
 
@@ -10,7 +11,7 @@ pub(crate) use super::saved_context::SavedContext;
 /// Bytes of saved registers on the stack of a context that does not run.
 const SAVED: usize = 20 * 8;
 
-/// The instructions that go on with the context whose stack pointer is in a register, except for the last `ret`.
+/// The instructions that resume the context whose stack pointer is in a register, except for the last `ret`.
 macro_rules! load_context {
     ($stack_pointer:literal) => {
         concat!(
@@ -30,13 +31,14 @@ macro_rules! load_context {
     };
 }
 
-/// Saves the running context and goes on with another.
+/// Saves the running context and resumes another.
 ///
-/// Returns when some other context switches back to this one, on whatever CPU.
+/// Returns when another context switches back to this one, on whatever CPU.
 ///
 /// # Safety
-/// Interrupts are masked. `load` came from [`prepare`] or was stored by an earlier `switch` of a context that has not
-/// run since; its stack is mapped and nobody else uses it. `save` stays valid until the context runs again.
+/// Interrupts must be masked. `load` must come from [`prepare`] or have been stored by an earlier `switch` of a context
+/// that has not run since; its stack must be mapped and have no other user. `save` must stay valid until the context
+/// runs again.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn switch(save: *mut u64, load: u64) {
     naked_asm!(
@@ -58,57 +60,57 @@ pub(crate) unsafe extern "C" fn switch(save: *mut u64, load: u64) {
 }
 
 /// Leaves the running context for good: calls `body(argument)` on the stack of a context that does not run, below what
-/// that one has saved there. It is still saved when `body` goes on with it, or with another, by [`resume`].
+/// that one has saved there. That context is still saved when `body` resumes it, or another one, by [`resume`].
 ///
 /// # Safety
-/// Interrupts are masked, and stay so until `resume`. `stack` is as `load` of [`switch`], of a context that no other
-/// CPU goes on with meanwhile. Nobody goes on with the running context.
+/// Interrupts must be masked, and stay so until `resume`. `stack` is as `load` of [`switch`], of a context that no
+/// other CPU resumes meanwhile. The running context must never be resumed.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn abandon(argument: usize, stack: u64, body: extern "C" fn(usize) -> !) -> ! {
     naked_asm!("mov sp, x1", "mov x29, xzr", "mov x30, xzr", "br x2")
 }
 
-/// Goes on with a context, and forgets the running one.
+/// Resumes a context, and discards the running one.
 ///
 /// # Safety
-/// As for [`switch`]; nobody goes on with the running context.
+/// As for [`switch`]; the running context must never be resumed.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn resume(load: u64) -> ! {
     naked_asm!(load_context!("x0"), "ret")
 }
 
-/// Where the first switch to a new thread lands: calls the body with its argument, on the new stack.
+/// Where the first switch to a new thread continues: calls the body with its argument, on the new stack.
 #[unsafe(naked)]
 unsafe extern "C" fn first_entry() {
     // A zero return address and frame pointer end every backtrace here.
     naked_asm!("mov x29, xzr", "mov x30, xzr", "mov x0, x20", "br x19")
 }
 
-/// Goes on with `body` on a stack from its top, and forgets everything below it. Thread context.
+/// Continues with `body` on a stack from its top, and discards everything below it. Thread context.
 ///
 /// # Safety
-/// `top` is the top of the running thread's own stack, and nothing on it is used any more: no reference into it, no
-/// value there that must be dropped.
+/// `top` must be the top of the running thread's own stack, and nothing on it may be used any more: there is no
+/// reference into it, and no value there that must be dropped.
 pub(crate) unsafe fn restart(top: usize, body: extern "C" fn() -> !) -> ! {
-    // SAFETY: the caller's promise; a zero return address and frame pointer end every backtrace at `body`.
+    // SAFETY: the caller's guarantee; a zero return address and frame pointer end every backtrace at `body`.
     unsafe {
         asm!("mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {body}",
              top = in(reg) top, body = in(reg) body, options(noreturn))
     }
 }
 
-/// Lays out a new stack so that the first [`switch`] to it calls `body(argument)` with interrupts masked.
-/// Returns the value for `switch`'s `load`.
+/// Lays out a new stack so that the first [`switch`] to it calls `body(argument)` with interrupts masked. Returns the
+/// value for `switch`'s `load`.
 ///
 /// # Safety
-/// The `SAVED` bytes below `top` are writable memory that nobody else uses; `top` is 16-byte aligned.
+/// The `SAVED` bytes below `top` must be writable memory that has no other user; `top` must be 16-byte aligned.
 pub(crate) unsafe fn prepare(top: usize, body: extern "C" fn(usize) -> !, argument: usize) -> u64 {
     let bottom = (top - SAVED) as *mut u64;
     // x29, x30, x19, x20.
     let values =
         [0, first_entry as unsafe extern "C" fn() as usize as u64, body as usize as u64, argument as u64];
     for (index, value) in values.into_iter().enumerate() {
-        // SAFETY: the caller gives SAVED bytes; the rest may hold anything.
+        // SAFETY: the caller provides SAVED bytes; the rest may have any value.
         unsafe { bottom.add(index).write(value) };
     }
     bottom as u64

@@ -1,14 +1,14 @@
 //! Access to the words of a CPU (`words`).
 //!
-//! It takes several instructions: the address of the storage is read first, and is another host thread's if the thread is
-//! moved in between. So each access is listed in a section of the executable, and the handler of signals begins one anew
-//! that it has interrupted ([`restart`]).
+//! An access takes several instructions: the address of the storage is read first, and is another host thread's if the
+//! thread is moved in between. So each access is listed in a section of the executable, and the handler of signals
+//! restarts one that it has interrupted ([`restart`]).
 
 use core::arch::asm;
 
 use super::words::Word;
 
-/// An access to a word, from the address of the storage on, listed in the section of such accesses.
+/// An access to a word, from reading the address of the storage on, listed in the section of such accesses.
 macro_rules! access {
     ($access:literal) => {
         concat!(
@@ -57,7 +57,8 @@ unsafe extern "C" {
     static END: [i32; 2];
 }
 
-/// Where a context goes on that was interrupted at `pc`: at the beginning of an access that it was in the middle of.
+/// Returns where a context continues that was interrupted at `pc`: at the beginning of the access, if it was inside
+/// one.
 pub(super) fn restart(pc: u64) -> u64 {
     let (mut entry, end) = (&raw const FIRST, &raw const END);
     while entry != end {
@@ -65,11 +66,11 @@ pub(super) fn restart(pc: u64) -> u64 {
         // SAFETY: the section consists of such pairs, from `FIRST` to `END`.
         let [from, to] = unsafe { *entry };
         let (from, to) = (place.wrapping_add_signed(from.into()), (place + 4).wrapping_add_signed(to.into()));
-        // At the last instruction the address may be another host thread's already.
+        // At the last instruction the address may already be another host thread's.
         if from < pc && pc <= to {
             return from;
         }
-        // SAFETY: inside the section, or at its end.
+        // SAFETY: the result is inside the section, or at its end.
         entry = unsafe { entry.add(1) };
     }
     pc

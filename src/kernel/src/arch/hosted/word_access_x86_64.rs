@@ -1,5 +1,5 @@
-//! Access to the words of a CPU (`words`): one instruction relative to FS, so that a thread which is moved to another host
-//! thread in between is no matter.
+//! Access to the words of a CPU (`words`): one instruction relative to FS, so that a thread may be moved to another
+//! host thread before or after it.
 
 use core::arch::asm;
 
@@ -10,7 +10,8 @@ impl<const OFFSET: usize> Word<OFFSET> {
     #[inline(always)]
     pub(super) fn get(self) -> u64 {
         let value;
-        // SAFETY: reads eight bytes of the thread's own storage. A compiler barrier, since it is no `pure` statement.
+        // SAFETY: reads eight bytes of the thread's own storage. A compiler barrier, because the statement is not
+        // `pure`.
         unsafe {
             asm!("mov {}, qword ptr fs:[asphodel_words@TPOFF + {}]", out(reg) value, const OFFSET,
                  options(nostack, preserves_flags));

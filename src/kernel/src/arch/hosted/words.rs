@@ -1,7 +1,7 @@
 //! The registers that each CPU has for the kernel, as words of the host thread's local storage.
 //!
-//! A thread of the kernel may be moved to another CPU, which is another host thread, between any two instructions. No
-//! address of a word is ever kept by the kernel; how one is read and written all the same is `word_access`'s.
+//! A thread of the kernel may be moved to another CPU, which is another host thread, between any two instructions. So
+//! the kernel never keeps an address of a word; `word_access` reads and writes one nevertheless.
 
 use core::arch::global_asm;
 
@@ -19,7 +19,7 @@ asphodel_words:
 "#
 );
 
-/// Which word, by its offset in bytes.
+/// A word, identified by its offset in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word<const OFFSET: usize>;
 
@@ -39,7 +39,7 @@ pub(super) const SIGNAL_STACK: Word<40> = Word;
 pub(super) const PENDING: Word<48> = Word;
 
 impl<const OFFSET: usize> Word<OFFSET> {
-    /// Its offset in bytes, for assembly.
+    /// Returns its offset in bytes, for assembly.
     pub(super) const fn offset(self) -> usize {
         OFFSET
     }

@@ -1,4 +1,4 @@
-//! The drivers of the devices that boards with an aarch64 processor have.
+//! The drivers of the devices on boards with an aarch64 processor.
 
 pub(super) mod gic;
 pub(super) mod pl011;

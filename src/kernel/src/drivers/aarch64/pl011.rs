@@ -1,10 +1,10 @@
 //! The PL011 UART: the system's console.
 //!
-//! Owns the UART's registers. Output is polled: whoever writes waits for room, with interrupts masked
-//! and the transmit lock held, so that what was written is on the line when a crash follows. Input
-//! comes by interrupt: the handler calls [`acknowledge_receive`] and then [`read`]s until there is
-//! nothing. Before [`init`] output is dropped. Register names are those of the PL011 Technical
-//! Reference Manual (Arm DDI 0183); the driver of the registers is the crate `arm-pl011-uart`.
+//! Owns the UART's registers. Output is polled: the writer waits for room, with interrupts masked and the transmit lock
+//! held, so that what was written is on the line when a crash follows. Input comes by interrupt: the handler calls
+//! [`acknowledge_receive`] and then [`read`]s until the FIFO is empty. Before [`init`] output is dropped. Register
+//! names are those of the PL011 Technical Reference Manual (Arm DDI 0183); the driver of the registers is the crate
+//! `arm-pl011-uart`.
 
 use asphodel_core::shim::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::ptr::NonNull;
@@ -24,7 +24,7 @@ pub const BAUD_RATE: u32 = 115_200;
 const LINE: LineConfig =
     LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
 
-/// Bytes that are in the receive FIFO when it interrupts, or fewer that have waited for 32 bit times.
+/// The receive interrupts: the FIFO has reached its level, or fewer bytes have waited for 32 bit times.
 const RECEIVE: Interrupts = Interrupts::RXI.union(Interrupts::RTI);
 
 register_bitfields! {
@@ -39,19 +39,19 @@ register_bitfields! {
     ]
 }
 
-/// Clocks that a bit takes at a divisor of one.
+/// Clocks per bit at a divisor of one.
 const CLOCKS_PER_BIT: u64 = 16;
 
-/// The divisor is counted in these parts of one, which are the steps of UARTFBRD.
+/// The divisor is counted in this fraction of one, which is the step of UARTFBRD.
 const DIVISOR_STEPS: u64 = UARTFBRD::BAUD_DIVFRAC.mask as u64 + 1;
 
 /// The largest divisor: with UARTIBRD at its largest, UARTFBRD must be 0.
 const MAX_DIVISOR: u64 = UARTIBRD::BAUD_DIVINT.mask as u64 * DIVISOR_STEPS;
 
-/// Frequency of the UART's reference clock in Hz, where it is known; 0 otherwise.
+/// Frequency of the UART's reference clock in Hz; 0 if it is not known.
 static CLOCK: AtomicU32 = AtomicU32::new(0);
 
-/// The UART, once it is mapped.
+/// The UART, after it has been mapped.
 static UART: InterruptLock<Option<Uart<'static>>> = InterruptLock::new(None);
 
 /// Virtual address of the registers for the paths that must not wait for the lock; 0 before `init`.
@@ -60,7 +60,7 @@ static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 /// Why the UART cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InitError {
-    /// There is no room for its registers in the device window.
+    /// Its registers do not fit into the device window.
     #[error("the UART's registers cannot be mapped")]
     NotMapped,
     /// The reference clock cannot be divided down to the line's speed.
@@ -68,9 +68,9 @@ pub enum InitError {
     UnfitClock,
 }
 
-/// Maps the UART, sets its speed where its clock is known, and turns both directions on.
+/// Maps the UART, sets its speed if its clock is known, and turns both directions on.
 ///
-/// Once, on the boot CPU, before anything is printed. The board's pins are connected already.
+/// Called once, on the boot CPU, before anything is printed. The board's pins are connected already.
 ///
 /// # Errors
 ///
@@ -79,11 +79,11 @@ pub fn init(info: &UartInfo) -> Result<(), InitError> {
     let registers = mmu::map_device(info.base, size_of::<PL011Registers>())
         .ok_or(InitError::NotMapped)?
         .cast::<PL011Registers>();
-    // SAFETY: `map_device` returned a device mapping of the whole register block that is never
-    // undone. The only others that use the block are the emergency paths below; see `emergency`.
+    // SAFETY: `map_device` returned a device mapping of the whole register block that is never undone. Apart from this,
+    // only the emergency paths below use the block; see `emergency`.
     let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(registers) });
 
-    // Before the receiver is on: a byte that comes in from then on keeps its interrupt pending.
+    // Before the receiver is on, because a byte that comes in from then on keeps its interrupt pending.
     uart.set_interrupt_masks(Interrupts::empty());
     uart.clear_interrupts(Interrupts::all());
     if let Some(clock) = info.clock_hz {
@@ -91,13 +91,13 @@ pub fn init(info: &UartInfo) -> Result<(), InitError> {
         CLOCK.store(clock, Ordering::Relaxed);
     }
     *UART.lock() = Some(uart);
-    // Release: whoever sees the address sees the mapping that was made before.
+    // Release: a CPU that sees the address sees the mapping that was made before.
     REGISTERS.store(registers.as_ptr().addr(), Ordering::Release);
     Ok(())
 }
 
-/// Turns both directions on, with that speed. Waits until the last character has left: before, the control register must
-/// not be changed (TRM 3.3.8).
+/// Turns both directions on, with that speed. Waits until the last character has left, because the control register
+/// must not be changed earlier (TRM 3.3.8).
 fn enable(uart: &mut Uart<'_>, speed: u32, clock: u32) -> Result<(), InitError> {
     while uart.is_busy() {
         cpu::relax();
@@ -105,8 +105,8 @@ fn enable(uart: &mut Uart<'_>, speed: u32, clock: u32) -> Result<(), InitError> 
     uart.enable(LINE, speed, clock).map_err(|_| InitError::UnfitClock)
 }
 
-/// Whether the line can have that speed, in bits per second, within what a receiver bears: its clock is known, sixteen times
-/// as fast at least, and divides well. Any context.
+/// Returns whether the line can have that speed, in bits per second, within the tolerance of a receiver: its clock must
+/// be known, be at least sixteen times as fast, and divide well. Any context.
 #[must_use]
 pub fn can_have_speed(speed: u32) -> bool {
     let steps = u64::from(CLOCK.load(Ordering::Relaxed)) * DIVISOR_STEPS / CLOCKS_PER_BIT;
@@ -118,10 +118,10 @@ pub fn can_have_speed(speed: u32) -> bool {
         && real(divisor).abs_diff(u64::from(speed)) * 50 <= u64::from(speed)
 }
 
-/// Gives the line another speed, in bits per second, once what was written has left. Input that is under way is lost.
+/// Changes the speed of the line, in bits per second, after all output has left. Input that is under way is lost.
 ///
 /// # Errors
-/// If the clock is not known or cannot be divided down to it; the line is as it was.
+/// The clock is not known or cannot be divided down to the speed; the line is not changed.
 pub fn set_speed(speed: u32) -> Result<(), InitError> {
     match (UART.lock().as_mut(), CLOCK.load(Ordering::Relaxed)) {
         (Some(uart), clock @ 1..) if can_have_speed(speed) => enable(uart, speed, clock),
@@ -129,7 +129,7 @@ pub fn set_speed(speed: u32) -> Result<(), InitError> {
     }
 }
 
-/// The right to send; no other CPU's bytes come in between until it is dropped.
+/// The right to send: until it is dropped, no other CPU's bytes come in between.
 ///
 /// Interrupts are masked meanwhile. Must not be held across anything that prints.
 pub struct Transmitter(Guard<'static, Option<Uart<'static>>>);
@@ -140,7 +140,7 @@ pub fn transmitter() -> Transmitter {
 }
 
 impl Transmitter {
-    /// Sends `bytes` as they are, and waits until the last is in the FIFO.
+    /// Sends `bytes` unchanged, and waits until the last is in the FIFO.
     pub fn write(&mut self, bytes: &[u8]) {
         if let Some(uart) = self.0.as_mut() {
             send(uart, bytes);
@@ -157,21 +157,21 @@ fn send(uart: &mut Uart<'_>, bytes: &[u8]) {
     }
 }
 
-/// Sends `bytes` as they are, in one piece. May be called in any context but a fatal one; masks
-/// interrupts for as long as the line takes (87 µs a byte once the FIFO of 16 or 32 is full).
+/// Sends `bytes` unchanged, in one piece. May be called in any context but a fatal one; masks interrupts for as long as
+/// the line takes (87 µs a byte once the FIFO of 16 or 32 is full).
 pub fn write(bytes: &[u8]) {
     transmitter().write(bytes);
 }
 
-/// The next received byte, if there is one. Never waits for the line. Bytes with a framing or parity
-/// error and breaks are left out.
+/// Returns the next received byte, if there is one. Never waits for the line. Bytes with a framing or parity error and
+/// breaks are left out.
 pub fn read() -> Option<u8> {
     let mut guard = UART.lock();
     let uart = guard.as_mut()?;
     loop {
         match uart.read_word() {
             Ok(byte) => return byte,
-            // The byte with the error is taken out of the FIFO by reading it: the loop ends.
+            // Reading the byte with the error removes it from the FIFO, so the loop ends.
             Err(_) => continue,
         }
     }
@@ -180,21 +180,21 @@ pub fn read() -> Option<u8> {
 /// From now on received bytes raise the UART's interrupt at the GIC (which must be enabled there).
 pub fn enable_receive_interrupt() {
     if let Some(uart) = UART.lock().as_mut() {
-        // Level 1/8 for both FIFOs: a receiver that is called early loses nothing at full speed.
+        // Level 1/8 for both FIFOs, because a receiver that is called early loses nothing at full speed.
         uart.set_interrupt_fifo_levels(FifoLevel::Bytes4, FifoLevel::Bytes4);
         uart.set_interrupt_masks(RECEIVE);
     }
 }
 
-/// Received bytes raise no interrupt any more: they wait in the FIFO, and the sender waits if it can.
+/// Stops the interrupts of received bytes: the bytes wait in the FIFO, and the sender waits if it can.
 pub fn disable_receive_interrupt() {
     if let Some(uart) = UART.lock().as_mut() {
         uart.set_interrupt_masks(Interrupts::empty());
     }
 }
 
-/// Takes the receive interrupt back. For its handler, which afterwards reads until there is nothing:
-/// a byte that comes in between raises it again.
+/// Clears the receive interrupt. Called by its handler, which afterwards reads until the FIFO is empty: a byte that
+/// comes in between raises the interrupt again.
 pub fn acknowledge_receive() {
     if let Some(uart) = UART.lock().as_mut() {
         uart.clear_interrupts(RECEIVE);
@@ -204,45 +204,45 @@ pub fn acknowledge_receive() {
 /// How long the emergency paths wait for a CPU that is sending, or for a line that has stopped.
 const PATIENCE_MS: u64 = 100;
 
-/// Sends `bytes` without the lock: for fatal errors, whose CPU may hold it itself. What another CPU
-/// is sending may come in between. Gives up when the line makes no progress.
+/// Sends `bytes` without the lock, for fatal errors, whose CPU may hold it itself. Bytes that another CPU is sending
+/// may come in between. Stops when the line makes no progress.
 pub fn emergency_write(bytes: &[u8]) {
     let Some(uart) = emergency() else { return };
     for byte in bytes {
         if !wait_until(|| !uart.is_tx_fifo_full()) {
             return;
         }
-        // A new handle, because sending needs a unique one; the one above only looks at flags.
+        // This is a new handle, because sending needs a unique one; the one above only reads flags.
         if let Some(mut sender) = emergency() {
             sender.write_word(*byte);
         }
     }
 }
 
-/// Waits until the last bit of everything written has left. For the moment before power goes off.
+/// Waits until the last bit of all output has left. Called before power goes off.
 pub fn flush() {
     if let Some(uart) = emergency() {
         wait_until(|| !uart.is_busy());
     }
 }
 
-/// Lets a CPU that is sending finish its line, if it does so soon. For paths that then use
-/// [`emergency_write`] on a system that may be half dead.
+/// Lets a CPU that is sending finish its line, if it does so soon. For paths that then use [`emergency_write`] on a
+/// system that may have failed in part.
 pub fn settle() {
     wait_until(|| UART.try_lock().is_some());
 }
 
-/// The UART without its lock.
+/// Returns the UART without its lock.
 fn emergency() -> Option<Uart<'static>> {
     // Acquire: pairs with the Release in `init`.
     let registers = NonNull::new(REGISTERS.load(Ordering::Acquire) as *mut PL011Registers)?;
-    // SAFETY: the address is a device mapping that is never undone. Uniqueness is given up knowingly:
-    // the callers only read the flag register, which has no side effect, and write the data
-    // register, a single store that the FIFO takes from anyone. No memory is behind either.
+    // SAFETY: the address is a device mapping that is never undone. Uniqueness is given up knowingly: the callers only
+    // read the flag register, which has no side effect, and write the data register, a single store that the FIFO
+    // accepts from any CPU. Neither access reaches memory.
     Some(Uart::new(unsafe { UniqueMmioPointer::new(registers) }))
 }
 
-/// Waits for `condition`, but not longer than the patience; whether it came true.
+/// Waits until `condition` holds, but not longer than [`PATIENCE_MS`]; returns whether it does.
 fn wait_until(condition: impl Fn() -> bool) -> bool {
     let limit = counter::now() + counter::frequency() * PATIENCE_MS / 1000;
     while !condition() {

@@ -1,10 +1,10 @@
 //! Switching the machine off, and restarting it.
 //!
-//! Owns the way to do it, fixed at boot. All functions but `init` may be called in any context, fatal ones
-//! included: they take no lock and do not allocate.
+//! Owns the method, which is fixed at boot. All functions but `init` may be called in any context, fatal ones included,
+//! because they take no lock and do not allocate.
 //!
-//! With the boot argument `end=restart` the machine restarts where it would be switched off otherwise: a board under test is
-//! back in its loader then, and nobody has to touch its power.
+//! With the boot argument `end=restart` the machine restarts instead of being switched off: a board under test is back
+//! in its loader then, without a manual power cycle.
 
 use asphodel_core::shim::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::fmt;
@@ -26,21 +26,21 @@ const PSCI_HVC: u8 = 1;
 const PSCI_SMC: u8 = 2;
 const WATCHDOG: u8 = 3;
 
-/// Which of the above. Written once, at boot.
+/// The method, one of the above. Written once, at boot.
 static METHOD: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// Virtual address of the watchdog's registers, where that is the method.
+/// Virtual address of the watchdog's registers, if that is the method.
 static WATCHDOG_REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
 register_bitfields! {
     u32,
-    /// What a reset does. As in all three registers, a write without the password in the upper byte is ignored.
+    /// The kind of a reset. As in all three registers, a write without the password in the upper byte is ignored.
     PM_RSTC [
         PASSWORD OFFSET(24) NUMBITS(8) [Key = 0x5a],
-        /// What happens when the watchdog runs out.
+        /// The effect of the watchdog's expiry.
         WRCFG OFFSET(4) NUMBITS(2) [FullReset = 0b10]
     ],
-    /// What the last reset was, and between those bits the six of the partition to boot from.
+    /// The kind of the last reset, and between those bits the six of the partition to boot from.
     PM_RSTS [
         PASSWORD OFFSET(24) NUMBITS(8) [Key = 0x5a],
         PARTITION5 OFFSET(10) NUMBITS(1) [],
@@ -50,7 +50,7 @@ register_bitfields! {
         PARTITION1 OFFSET(2) NUMBITS(1) [],
         PARTITION0 OFFSET(0) NUMBITS(1) []
     ],
-    /// The watchdog.
+    /// The watchdog's timer.
     PM_WDOG [
         PASSWORD OFFSET(24) NUMBITS(8) [Key = 0x5a],
         /// Time left, in steps of about 15 µs.
@@ -70,16 +70,16 @@ register_structs! {
     }
 }
 
-/// What is changed in PM_RSTS.
+/// A change of PM_RSTS.
 type ResetStatus = FieldValue<u32, PM_RSTS::Register>;
 
-/// Long enough for the write to PM_RSTC to follow, short for everything else: 150 µs.
+/// The time until the reset: long enough for the write to PM_RSTC to follow, and short otherwise: 150 µs.
 const WATCHDOG_STEPS: u32 = 10;
 
-/// Whether the end is a restart. Written once, at boot.
+/// `true` if the machine restarts at its end. Written once, at boot.
 static RESTARTS: AtomicBool = AtomicBool::new(false);
 
-/// Fixes the way to switch off, and whether to restart instead. Once, on the boot CPU; before it, [`off`] only halts.
+/// Fixes the method, and whether to restart instead. Called once, on the boot CPU; before it, [`off`] only halts.
 pub fn init(info: &PowerInfo, restarts: bool) {
     let method = match *info {
         PowerInfo::PsciHvc => PSCI_HVC,
@@ -98,8 +98,8 @@ pub fn init(info: &PowerInfo, restarts: bool) {
     RESTARTS.store(restarts, Ordering::Release);
 }
 
-/// The end of everything: switches the machine off, or restarts it where the boot arguments say so. `status` is what the
-/// host reads on the console's last line: 0 for success. Where power cannot be switched off, the CPU halts.
+/// Ends the system: switches the machine off, or restarts it if the boot arguments say so. `status` is what the host
+/// reads on the console's last line: 0 for success. If power cannot be switched off, the CPU halts.
 pub fn off(status: u8) -> ! {
     // Acquire: pairs with the Release in `init`.
     if RESTARTS.load(Ordering::Acquire) {
@@ -109,13 +109,13 @@ pub fn off(status: u8) -> ! {
     switch(psci::system_off::<Hvc>, psci::system_off::<Smc>, Some(partition_halt()))
 }
 
-/// Restarts the machine; `status` is said, too. Where that cannot be done, the CPU halts.
+/// Restarts the machine; `status` is also printed. If that is not possible, the CPU halts.
 pub fn restart(status: u8) -> ! {
     say_last(format_args!("asphodel: restart, status {status}"));
     switch(psci::system_reset::<Hvc>, psci::system_reset::<Smc>, None)
 }
 
-/// The last line, and all before it, is out on the wire afterwards. Interrupts stay masked.
+/// Prints the last line, and waits until it and all before it have been sent. Interrupts stay masked.
 fn say_last(line: fmt::Arguments<'_>) {
     let _for_good = daif::mask();
     pl011::settle();
@@ -132,11 +132,11 @@ fn switch(by_hvc: PsciCall, by_smc: PsciCall, partition: Option<ResetStatus>) ->
         WATCHDOG => run_out_watchdog(partition),
         _ => {}
     }
-    // A call that returns has failed, and the watchdog takes a moment: nothing is left to do here.
+    // A call that returns has failed, and the watchdog takes a moment: there is nothing left to do here.
     cpu::halt()
 }
 
-/// Partition 63, which firmware takes for "stay off".
+/// Returns partition 63, by which the firmware stays off.
 fn partition_halt() -> ResetStatus {
     PM_RSTS::PARTITION0::SET
         + PM_RSTS::PARTITION1::SET
@@ -146,12 +146,12 @@ fn partition_halt() -> ResetStatus {
         + PM_RSTS::PARTITION5::SET
 }
 
-/// Lets the watchdog run out in a moment, with the boot partition changed to `partition` if given.
+/// Lets the watchdog expire shortly, with the boot partition changed to `partition` if one is given.
 fn run_out_watchdog(partition: Option<ResetStatus>) {
     let address = WATCHDOG_REGISTERS.load(Ordering::Relaxed) as *mut PowerManagement;
     let Some(registers) = NonNull::new(address) else { return };
-    // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses
-    // the block, and a second CPU that gets here writes the same values.
+    // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses the block, and a
+    // second CPU that reaches this writes the same values.
     let registers = unsafe { registers.as_ref() };
     if let Some(partition) = partition {
         registers.pm_rsts.modify(PM_RSTS::PASSWORD::Key + partition);

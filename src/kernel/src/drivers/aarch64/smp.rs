@@ -1,8 +1,7 @@
 //! Starting the other CPUs, by PSCI or through firmware's spin table.
 //!
-//! Owns nothing. For the boot code on the boot CPU, in thread context, once the final page tables are
-//! in use. A started CPU arrives at `start::secondary_cpu`; whether and when it does is for the caller
-//! to watch.
+//! The boot code calls it on the boot CPU, in thread context, once the final page tables are in use. A started CPU
+//! arrives at `start::secondary_cpu`; the caller must wait for that.
 
 use aarch64_cpu::asm::{barrier, sev};
 use asphodel_core::board::StartMethod;
@@ -15,31 +14,30 @@ use crate::mem::stack;
 /// Why a CPU was not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StartError {
-    /// The board has no CPU of this index.
+    /// The board has no CPU with this index.
     #[error("there is no such CPU")]
     NoSuchCpu,
     /// It is the CPU that boots.
     #[error("it is running")]
     Running,
-    /// The device tree says nothing, or nothing known, about how to start it.
+    /// The device tree does not say how to start it, or in a way that is not known.
     #[error("its enable-method is not known")]
     UnknownMethod,
     /// There is no memory for its stacks.
     #[error("there is no memory for its stacks")]
     NoMemory,
-    /// Firmware refuses.
+    /// The firmware refuses.
     #[error("{0}")]
     Psci(#[from] psci::Error),
 }
 
 /// Starts CPU `index` of the board's list.
 ///
-/// May be called again for a CPU of a spin table that does not arrive: it changes nothing but wakes
-/// the CPU anew.
+/// It may be called again for a CPU of a spin table that does not arrive: that only wakes the CPU again.
 ///
 /// # Errors
 ///
-/// See [`StartError`]. With none, the CPU is on its way.
+/// See [`StartError`]. Without an error, the CPU is on its way.
 pub fn start(index: usize) -> Result<(), StartError> {
     let cpu = board::info().cpus.get(index).ok_or(StartError::NoSuchCpu)?;
     match cpu.start {
@@ -62,14 +60,14 @@ pub fn start(index: usize) -> Result<(), StartError> {
 /// caches are off.
 fn release(word: u64, entry: u64) {
     let word = mmu::linear(word).cast::<u64>();
-    // SAFETY: the device tree names this word of RAM for this purpose, and firmware's page is reserved,
-    // so that nothing else lies there. Its reader waits for the change; one that is late reads on.
+    // SAFETY: the device tree names this word of RAM for this purpose, and firmware's page is reserved, so that nothing
+    // else lies there. Its reader waits for the change, and reads again if it sees the store late.
     unsafe { word.write_volatile(entry) };
     // Its reader has its MMU off: its accesses are as to device memory and see what is at the point of coherency (Arm
     // ARM, section "Mismatched memory attributes").
     // SAFETY: the object just written.
     unsafe { cache::clean(word) };
-    // An event is remembered by a CPU that is not waiting yet: none is lost.
+    // A CPU that is not waiting yet remembers an event, so none is lost.
     barrier::dsb(barrier::SY);
     sev();
 }

@@ -21,7 +21,7 @@ static HOST: Board = Board {
     last_resort_uart: None,
 };
 
-/// Describes the machine: nothing else can have entered this image.
+/// Describes the machine, because no other can have entered this image.
 fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
     let mut bootargs = String::new();
     add_bootargs(&mut bootargs, host::words());
@@ -32,7 +32,7 @@ fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
     let mut memory = Vec::new();
     memory.push(Region { base: host::RAM_BASE, size: host::ram_size() }).ok()?;
     let mut reserved = Vec::new();
-    // Where the image would be, with boot arguments of its own.
+    // The place where the image would be, with boot arguments of its own.
     reserved.push(Region { base: host::RAM_BASE, size: 0x1000 }).ok()?;
     Some(BoardInfo {
         model: String::try_from("host").ok()?,

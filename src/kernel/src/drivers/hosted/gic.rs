@@ -4,7 +4,7 @@ use asphodel_core::board::{CpuInfo, GicInfo};
 
 use crate::arch::{cpu, host};
 
-/// Why the interrupt controller cannot be used: here it always can.
+/// Why the interrupt controller cannot be used. It always can here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InitError {}
 
@@ -16,7 +16,7 @@ pub struct Ack {
     pub intid: u32,
 }
 
-/// Nothing to be set up.
+/// Does nothing: there is nothing to set up.
 ///
 /// # Errors
 /// None.
@@ -24,7 +24,7 @@ pub fn init(_info: &GicInfo, _cpus: &[CpuInfo]) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Nothing to be set up.
+/// Does nothing: there is nothing to set up.
 ///
 /// # Errors
 /// None.
@@ -32,14 +32,14 @@ pub fn init_cpu(_index: usize) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Private interrupts always reach their CPU.
+/// Does nothing: private interrupts always reach their CPU.
 pub fn enable_private(_intid: u32) {}
 
-/// Shared interrupts always reach the boot CPU.
+/// Does nothing: shared interrupts always reach the boot CPU.
 pub fn enable_shared(_intid: u32, _cpu_index: usize) {}
 
-/// Sends the software generated interrupt `sgi` (0 to 15) to CPU `cpu_index`; to the caller's own CPU, too. What the
-/// caller has stored before is visible to the handler. Any context, no lock.
+/// Sends the software generated interrupt `sgi` (0 to 15) to CPU `cpu_index`, which may be the caller's own. What the
+/// caller has stored before is visible to the handler. Any context; takes no lock.
 #[inline]
 pub fn send_sgi(sgi: u32, cpu_index: usize) {
     host::raise(cpu_index, sgi);
@@ -53,7 +53,7 @@ pub fn send_sgi_all_others(sgi: u32) {
     }
 }
 
-/// Takes the calling CPU's next interrupt; `None` if there is none (any more). Interrupts masked.
+/// Takes the calling CPU's next interrupt; `None` if there is none (any more). Interrupts must be masked.
 #[inline]
 pub fn acknowledge() -> Option<Ack> {
     host::acknowledge().map(|intid| Ack { intid })

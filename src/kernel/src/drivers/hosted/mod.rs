@@ -1,4 +1,4 @@
-//! The drivers of the hosted machine: the same functions as those of real devices, made of what the host offers.
+//! The drivers of the hosted machine: the same functions as those of real devices, implemented by calls to the host.
 
 mod board;
 pub(super) mod gic;

@@ -1,7 +1,7 @@
 //! The console: standard output, and in run mode standard input.
 //!
-//! A host thread of its own reads standard input into a ring and raises the interrupt of a UART. It stops when the ring is
-//! full, so the host keeps what there is no room for.
+//! A host thread of its own reads standard input into a ring and raises the interrupt of a UART. It stops when the ring
+//! is full, so the host keeps the bytes for which there is no room.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -11,25 +11,25 @@ use asphodel_core::board::UartInfo;
 use crate::arch::host;
 use crate::arch::lock::{Guard, InterruptLock};
 
-/// Speed of the line in bits per second, which means nothing here.
+/// Speed of the line in bits per second, which has no effect here.
 pub const BAUD_RATE: u32 = 115_200;
 
-/// Number of the interrupt that says that something was received.
+/// Number of the interrupt of received bytes.
 pub(super) const INTERRUPT: u32 = 33;
 
 /// Bytes of the ring.
 const RING: usize = 256;
 
-/// What was received and not read yet: written by the host thread, read by CPUs under the lock.
+/// Bytes that were received and not read yet: written by the host thread, read by CPUs under the lock.
 static BYTES: [AtomicU8; RING] = [const { AtomicU8::new(0) }; RING];
 static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 static READ: AtomicUsize = AtomicUsize::new(0);
-/// Whether bytes raise the interrupt.
+/// `true` if bytes raise the interrupt.
 static RAISES: AtomicBool = AtomicBool::new(false);
 
 static LINE: InterruptLock<()> = InterruptLock::new(());
 
-/// Why the console cannot be used: here it always can be.
+/// Why the console cannot be used. It always can here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InitError {
     /// The line has one speed only.
@@ -37,7 +37,7 @@ pub enum InitError {
     UnfitClock,
 }
 
-/// Nothing to be set up.
+/// Does nothing: there is nothing to set up.
 ///
 /// # Errors
 /// None.
@@ -45,13 +45,13 @@ pub fn init(_info: &UartInfo) -> Result<(), InitError> {
     Ok(())
 }
 
-/// The line has no other speed.
+/// Returns whether the line has that speed; it has no other.
 #[must_use]
 pub fn can_have_speed(speed: u32) -> bool {
     speed == BAUD_RATE
 }
 
-/// The line has no other speed.
+/// Accepts the line's only speed.
 ///
 /// # Errors
 /// Any other speed.
@@ -59,7 +59,7 @@ pub fn set_speed(speed: u32) -> Result<(), InitError> {
     if can_have_speed(speed) { Ok(()) } else { Err(InitError::UnfitClock) }
 }
 
-/// The right to send; no other CPU's bytes come in between until it is dropped.
+/// The right to send: until it is dropped, no other CPU's bytes come in between.
 pub struct Transmitter(#[expect(dead_code, reason = "held for as long as it lives")] Guard<'static, ()>);
 
 /// Waits for the right to send. May be called in any context but a fatal one.
@@ -68,29 +68,29 @@ pub fn transmitter() -> Transmitter {
 }
 
 impl Transmitter {
-    /// Sends `bytes` as they are.
+    /// Sends `bytes` unchanged.
     pub fn write(&mut self, bytes: &[u8]) {
         emergency_write(bytes);
     }
 }
 
-/// Sends `bytes` as they are, in one piece. May be called in any context but a fatal one.
+/// Sends `bytes` unchanged, in one piece. May be called in any context but a fatal one.
 pub fn write(bytes: &[u8]) {
     transmitter().write(bytes);
 }
 
-/// Sends `bytes` without the lock: for fatal errors.
+/// Sends `bytes` without the lock, for fatal errors.
 pub fn emergency_write(bytes: &[u8]) {
     host::write(libc::STDOUT_FILENO, bytes);
 }
 
-/// Everything written is with the host already.
+/// Does nothing: the host has all output already.
 pub fn flush() {}
 
-/// A CPU that is sending is not waited for: its bytes are with the host at once.
+/// Does nothing: the bytes of a CPU that is sending reach the host at once.
 pub fn settle() {}
 
-/// The next received byte, if there is one.
+/// Returns the next received byte, if there is one.
 pub fn read() -> Option<u8> {
     let _line = LINE.lock();
     let next = READ.load(Ordering::Relaxed);
@@ -102,7 +102,7 @@ pub fn read() -> Option<u8> {
     Some(byte)
 }
 
-/// From now on received bytes raise the interrupt. The first call starts to listen to standard input, in run mode.
+/// Makes received bytes raise the interrupt. The first call starts to read standard input, in run mode.
 pub fn enable_receive_interrupt() {
     static LISTENS: AtomicBool = AtomicBool::new(false);
     RAISES.store(true, Ordering::SeqCst);
@@ -114,20 +114,20 @@ pub fn enable_receive_interrupt() {
     }
 }
 
-/// Received bytes raise no interrupt any more.
+/// Stops the interrupts of received bytes.
 pub fn disable_receive_interrupt() {
     RAISES.store(false, Ordering::SeqCst);
 }
 
-/// Nothing to be taken back: the interrupt is pending once.
+/// Does nothing: the interrupt is pending only once.
 pub fn acknowledge_receive() {}
 
-/// The host thread that reads standard input, to its end.
+/// The host thread that reads standard input to its end.
 extern "C" fn listen(_argument: *mut libc::c_void) -> *mut libc::c_void {
     host::block_interrupts();
     let mut byte = 0u8;
     loop {
-        // SAFETY: room for one byte.
+        // SAFETY: there is room for one byte.
         match unsafe { libc::read(libc::STDIN_FILENO, (&raw mut byte).cast(), 1) } {
             1 => {}
             0 => return null_mut(),
@@ -135,7 +135,7 @@ extern "C" fn listen(_argument: *mut libc::c_void) -> *mut libc::c_void {
         }
         let next = WRITTEN.load(Ordering::Relaxed);
         while next.wrapping_sub(READ.load(Ordering::Acquire)) == RING {
-            // SAFETY: sleeps a millisecond: a program that does not read keeps the rest with the host.
+            // SAFETY: sleeps a millisecond. The host keeps the rest for a program that does not read.
             unsafe { libc::usleep(1_000) };
         }
         BYTES[next % RING].store(byte, Ordering::Relaxed);

@@ -7,15 +7,15 @@ use asphodel_core::board::PowerInfo;
 use crate::arch::host;
 use crate::emergency_println;
 
-/// Whether the end is a restart. Written once, at boot.
+/// `true` if the machine restarts at its end. Written once, at boot.
 static RESTARTS: AtomicBool = AtomicBool::new(false);
 
-/// Keeps whether the end is to be a restart. Once, on the boot CPU.
+/// Records whether the machine restarts at its end. Called once, on the boot CPU.
 pub fn init(_info: &PowerInfo, restarts: bool) {
     RESTARTS.store(restarts, Ordering::Relaxed);
 }
 
-/// The end of everything: the process ends with `status`.
+/// Ends the system: the process ends with `status`.
 pub fn off(status: u8) -> ! {
     if RESTARTS.load(Ordering::Relaxed) {
         restart(status)
@@ -25,7 +25,7 @@ pub fn off(status: u8) -> ! {
     host::exit(i32::from(status))
 }
 
-/// There is nothing that would start the process anew: it ends with `status`.
+/// Ends the process with `status`, because nothing would start it again.
 pub fn restart(status: u8) -> ! {
     host::tell_figures();
     emergency_println!("asphodel: restart, status {status}");

@@ -1,4 +1,4 @@
-//! The clock that knows the date: the host's, but under exploration the same date each time.
+//! The clock that has the date: the host's, but under exploration the same date each time.
 
 use core::ptr::null_mut;
 
@@ -7,7 +7,7 @@ use crate::arch::host;
 /// The date of every exploration.
 const EXPLORED: u32 = 1_000_000_000;
 
-/// Seconds since 1970. Once, at boot.
+/// Returns the seconds since 1970. Called once, at boot.
 pub(crate) fn read(_base: u64) -> Option<u32> {
     if host::is_explored() {
         return Some(EXPLORED);

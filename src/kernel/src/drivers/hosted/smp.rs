@@ -6,13 +6,13 @@ use crate::mem::stack;
 /// Why a CPU was not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StartError {
-    /// The machine has no CPU of this index.
+    /// The machine has no CPU with this index.
     #[error("there is no such CPU")]
     NoSuchCpu,
     /// It is the CPU that boots.
     #[error("it is running")]
     Running,
-    /// There is no memory for its stacks, or the host gives no thread.
+    /// There is no memory for its stacks, or the host starts no thread.
     #[error("there is no memory for its stacks")]
     NoMemory,
 }
@@ -20,7 +20,7 @@ pub enum StartError {
 /// Starts CPU `index`.
 ///
 /// # Errors
-/// See [`StartError`]. With none, the CPU is on its way.
+/// See [`StartError`]. Without an error, the CPU is on its way.
 pub fn start(index: usize) -> Result<(), StartError> {
     match index {
         0 => Err(StartError::Running),

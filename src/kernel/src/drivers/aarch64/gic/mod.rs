@@ -1,11 +1,10 @@
-//! The interrupt controller, GICv2 or GICv3, chosen at boot by what the board has.
+//! The interrupt controller, GICv2 or GICv3, chosen at boot by the board's description.
 //!
-//! Owns the distributor and each CPU's interface to it. Setting up goes through one lock; the three
-//! paths that every interrupt and every message between CPUs takes ([`acknowledge`], [`end`],
-//! [`send_sgi`]) take none: each CPU has its own interface, and what they read is written once, at
-//! boot. All interrupts have one priority (none interrupts another's handler) and belong to the
-//! Non-secure group 1, or to the only group where there is no security. CPUs are named by their index
-//! in the board's list.
+//! Owns the distributor and each CPU's interface to it. Setting up takes one lock; the three paths that every interrupt
+//! and every message between CPUs takes ([`acknowledge`], [`end`], [`send_sgi`]) take none, because each CPU has its
+//! own interface, and what they read is written once, at boot. All interrupts have one priority (none interrupts
+//! another's handler) and belong to the Non-secure group 1, or to the only group if there is no security. CPUs are
+//! identified by their index in the board's list.
 
 mod v2;
 mod v3;
@@ -26,7 +25,7 @@ const LAST_SPECIAL: u32 = 1023;
 /// Priority of every interrupt, in the middle, as all four bytes of a priority register.
 const PRIORITIES: u32 = 0x8080_8080;
 
-/// The controller, once it is set up.
+/// The controller, after it has been set up.
 static CONTROLLER: InterruptLock<Option<Controller>> = InterruptLock::new(None);
 
 /// Virtual address of the GICv2 CPU interface, 0 on a GICv3. Every CPU sees its own registers there.
@@ -35,7 +34,7 @@ static CPU_INTERFACE: AtomicUsize = AtomicUsize::new(0);
 /// Virtual address of the GICv2's register that sends, 0 on a GICv3.
 static SGI_REGISTER: AtomicUsize = AtomicUsize::new(0);
 
-/// For each CPU what names it in the register that sends; 0 for a CPU that has not been set up.
+/// The target field of each CPU in the register that sends; 0 for a CPU that has not been set up.
 static TARGETS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 #[expect(clippy::large_enum_variant, reason = "there is one of it, in a static")]
@@ -47,7 +46,7 @@ enum Controller {
 /// Why the interrupt controller cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InitError {
-    /// There is no room for its registers in the device window.
+    /// Its registers do not fit into the device window.
     #[error("the interrupt controller's registers cannot be mapped")]
     NotMapped,
     /// None of the redistributors serves the CPU.
@@ -64,13 +63,13 @@ pub enum InitError {
 pub struct Ack {
     /// Its number (INTID).
     pub intid: u32,
-    /// What the controller wants back at the end: on a GICv2 an SGI's number with its sender.
+    /// The value that the controller needs at the end: on a GICv2 an SGI's number with its sender.
     raw: u32,
 }
 
 /// Sets up the distributor: every shared interrupt off, idle and level triggered.
 ///
-/// Once, on the boot CPU, before any CPU calls [`init_cpu`]. `cpus` are all CPUs of the board.
+/// Called once, on the boot CPU, before any CPU calls [`init_cpu`]. `cpus` are all CPUs of the board.
 ///
 /// # Errors
 ///
@@ -93,7 +92,7 @@ pub fn init(info: &GicInfo, cpus: &[CpuInfo]) -> Result<(), InitError> {
 
 /// Sets up the calling CPU's private interrupts (all off) and its interface to the controller.
 ///
-/// Once on each CPU, the boot CPU included, with interrupts masked.
+/// Called once on each CPU, the boot CPU included, with interrupts masked.
 ///
 /// # Errors
 ///
@@ -103,7 +102,7 @@ pub fn init_cpu(index: usize) -> Result<(), InitError> {
         Controller::V2(controller) => Ok(controller.init_cpu()),
         Controller::V3(controller) => controller.init_cpu(index),
     })?;
-    // Relaxed: whoever sends to this CPU has been told through something else that it is there.
+    // Relaxed: a CPU that sends to this one has learned by other means that it is up.
     TARGETS[index].store(target, Ordering::Relaxed);
     Ok(())
 }
@@ -132,8 +131,8 @@ fn with_controller<R>(operation: impl FnOnce(&mut Controller) -> R) -> R {
     operation(CONTROLLER.lock().as_mut().expect("the interrupt controller is set up first of all drivers"))
 }
 
-/// Sends the software generated interrupt `sgi` (0 to 15) to CPU `cpu_index`; to the caller's own CPU,
-/// too. What the caller has stored before is visible to the handler. Any context, no lock.
+/// Sends the software generated interrupt `sgi` (0 to 15) to CPU `cpu_index`, which may be the caller's own. What the
+/// caller has stored before is visible to the handler. Any context; takes no lock.
 #[inline]
 pub fn send_sgi(sgi: u32, cpu_index: usize) {
     let target = TARGETS[cpu_index].load(Ordering::Relaxed);
@@ -153,8 +152,8 @@ pub fn send_sgi_all_others(sgi: u32) {
     }
 }
 
-/// Takes the calling CPU's next interrupt; `None` if there is none (any more). For the interrupt
-/// handler, with interrupts masked; no lock. What a sender of an SGI had stored is visible afterwards.
+/// Takes the calling CPU's next interrupt; `None` if there is none (any more). Called by the interrupt handler, with
+/// interrupts masked; takes no lock. What the sender of an SGI had stored is visible afterwards.
 #[inline]
 pub fn acknowledge() -> Option<Ack> {
     let (intid, raw) = match CPU_INTERFACE.load(Ordering::Relaxed) {
@@ -164,8 +163,8 @@ pub fn acknowledge() -> Option<Ack> {
     if (FIRST_SPECIAL..=LAST_SPECIAL).contains(&intid) { None } else { Some(Ack { intid, raw }) }
 }
 
-/// Ends the interrupt: the same one may come again. On the CPU that took it, interrupts masked; no
-/// lock.
+/// Ends the interrupt, so that the same one may come again. Called on the CPU that took it, with interrupts masked;
+/// takes no lock.
 #[inline]
 pub fn end(ack: Ack) {
     match CPU_INTERFACE.load(Ordering::Relaxed) {

@@ -1,21 +1,21 @@
-//! GICv2: GIC-400 and its like, through the crate `arm-gic` and its register blocks.
+//! GICv2, such as GIC-400, through the crate `arm-gic` and its register blocks.
 //!
-//! Used by the parent module only. The crate's GICv2 driver does not fit this system as it is; what
-//! is done differently here, and why (register names of Arm IHI 0048B):
+//! Used by the parent module only. The crate's GICv2 driver does not fit this system as it is. The differences, and
+//! their reasons, are (register names of Arm IHI 0048B):
 //!
-//! * From the Non-secure side the distributor is enabled by bit 0 of `GICD_CTLR`, also where there are
-//!   security extensions; `setup` sets bit 1, which is ignored there.
-//! * Interrupts are always acknowledged and ended through `GICC_IAR` and `GICC_EOIR`, which the crate
-//!   calls group 0: the aliased registers of its group 1 are for Secure software.
-//! * An acknowledged SGI carries its sender in bits 12:10, which are masked off to tell what it is,
-//!   and given back to end it.
-//! * Priorities are written for four interrupts at a time, all equal: the crate's function for one
-//!   sets those of its three neighbours to 0.
-//! * The crate has no way to route a shared interrupt: the byte in `GICD_ITARGETSR` is written here.
-//! * `setup` must run on every CPU, as the CPU interface and the private interrupts are banked, and
-//!   it leaves enabled, pending and active what firmware left so: that is cleared here first.
-//! * The crate acknowledges, ends and sends through `&mut self`. A lock around that would serialise
-//!   the interrupts of all CPUs, so these three are single register accesses here.
+//! * From the Non-secure side the distributor is enabled by bit 0 of `GICD_CTLR`, also with security extensions;
+//!   `setup` sets bit 1, which is ignored there.
+//! * Interrupts are always acknowledged and ended through `GICC_IAR` and `GICC_EOIR`, which the crate calls group 0,
+//!   because the aliased registers of its group 1 are for Secure software.
+//! * An acknowledged SGI carries its sender in bits 12:10, which are masked off to get its number, and are needed to
+//!   end it.
+//! * Priorities are written for four interrupts at a time, all equal, because the crate's function for one sets those
+//!   of its three neighbours to 0.
+//! * The crate has no way to route a shared interrupt, so the byte in `GICD_ITARGETSR` is written here.
+//! * `setup` must run on every CPU, because the CPU interface and the private interrupts are banked, and it leaves
+//!   enabled, pending and active what firmware left so: that is cleared here first.
+//! * The crate acknowledges, ends and sends through `&mut self`. A lock around that would serialize the interrupts of
+//!   all CPUs, so these three are single register accesses here.
 
 use core::ptr::NonNull;
 
@@ -41,9 +41,9 @@ register_bitfields! {
     /// Software Generated Interrupt Register.
     GICD_SGIR [
         TargetListFilter OFFSET(24) NUMBITS(2) [
-            /// To those in the target list.
+            /// To the CPUs in the target list.
             List = 0b00,
-            /// To all but the sender.
+            /// To all CPUs but the sender.
             Others = 0b01
         ],
         CPUTargetList OFFSET(16) NUMBITS(8) [],
@@ -58,7 +58,7 @@ register_bitfields! {
 }
 
 register_structs! {
-    /// The registers of the distributor that the crate's block leaves out or has no access to, and the one that sends
+    /// The registers of the distributor that the crate's block leaves out or gives no access to, and the one that sends
     /// (IHI 0048B, table 4-1).
     Uncovered {
         (0x000 => _reserved0),
@@ -71,10 +71,10 @@ register_structs! {
     }
 }
 
-/// What names all CPUs but the sender in `GICD_SGIR`.
+/// The target of all CPUs but the sender in `GICD_SGIR`.
 pub(super) const ALL_OTHERS: u64 = GICD_SGIR::TargetListFilter::Others.value as u64;
 
-/// The set-up side of a GICv2. The lock around it makes its pointers unique where that matters.
+/// The set-up side of a GICv2. The lock around it makes its pointers unique where that is required.
 pub(super) struct Controller {
     distributor: NonNull<Gicd>,
     cpu_interface: NonNull<Gicc>,
@@ -103,28 +103,28 @@ impl Controller {
         (&raw const self.uncovered().gicd_sgir).addr()
     }
 
-    /// The crate's driver, for the time of one operation.
+    /// Returns the crate's driver for one operation.
     fn driver(&mut self) -> GicV2<'_> {
-        // SAFETY: both are device mappings that are never undone. `&mut self` keeps other set-up away;
-        // the lock-free paths touch only their own CPU's interface and GICD_SGIR, which no operation
-        // of the driver used here reads or writes, but for `setup` on a CPU that takes no interrupts.
+        // SAFETY: both are device mappings that are never undone. `&mut self` excludes other set-up; the lock-free
+        // paths touch only their own CPU's interface and GICD_SGIR, which no operation of the driver used here reads or
+        // writes, except for `setup` on a CPU that takes no interrupts.
         unsafe { GicV2::new(self.distributor.as_ptr(), self.cpu_interface.as_ptr()) }
     }
 
-    /// The distributor's registers, for the time of one operation.
+    /// Returns the distributor's registers for one operation.
     fn distributor(&mut self) -> UniqueMmioPointer<'_, Gicd> {
         // SAFETY: as in `driver`.
         unsafe { UniqueMmioPointer::new(self.distributor) }
     }
 
-    /// The registers of the distributor that the crate has no access to.
+    /// Returns the registers of the distributor that the crate gives no access to.
     fn uncovered(&self) -> &Uncovered {
-        // SAFETY: inside the mapping of the distributor, which is never undone. Of these registers only GICD_SGIR is also
-        // written without the lock, see `send_sgi`.
+        // SAFETY: inside the mapping of the distributor, which is never undone. Of these registers only GICD_SGIR is
+        // also written without the lock, see `send_sgi`.
         unsafe { self.distributor.cast().as_ref() }
     }
 
-    /// Every shared interrupt off, neither pending nor active, level triggered; distributor on.
+    /// Turns every shared interrupt off, neither pending nor active, level triggered, and the distributor on.
     fn init_shared(&mut self) {
         let lines = self.driver().typer().num_irqs() as usize;
         let first = FIRST_SHARED as usize;
@@ -142,7 +142,7 @@ impl Controller {
         self.driver().enable_group0(true);
     }
 
-    /// Sets up the calling CPU; returns its name in `GICD_SGIR`.
+    /// Sets up the calling CPU; returns its target in `GICD_SGIR`.
     pub(super) fn init_cpu(&mut self) -> u64 {
         let mut registers = self.distributor();
         clear_word(registers.reborrow(), 0);
@@ -158,20 +158,20 @@ impl Controller {
         u64::from(GICD_SGIR::CPUTargetList.val(self.own_target().into()).value)
     }
 
-    /// The calling CPU's bit in target lists: what it reads as the target of its private interrupts
-    /// (IHI 0048B, 4.3.12). Not every controller has all eight bytes, and one for a single CPU has none.
+    /// Returns the calling CPU's bit in target lists: what it reads as the target of its private interrupts (IHI 0048B,
+    /// 4.3.12). Not every controller has all eight bytes, and one for a single CPU has none.
     fn own_target(&self) -> u8 {
         let private = &self.uncovered().gicd_itargetsr[..8];
         private.iter().map(Readable::get).find(|bits| *bits != 0).unwrap_or(1)
     }
 
-    /// Enables an interrupt; a private one on the calling CPU.
+    /// Enables an interrupt; a private one for the calling CPU.
     pub(super) fn enable(&mut self, intid: u32) {
         let id = IntId::try_from(intid).expect("the parent module has checked the range");
         self.driver().enable_interrupt(id, true).expect("the device tree names only interrupts that exist");
     }
 
-    /// Enables a shared interrupt for the CPU of that name.
+    /// Enables a shared interrupt for the CPU with that target.
     pub(super) fn enable_shared(&mut self, intid: u32, target: u64) {
         let cpus = GICD_SGIR::CPUTargetList.read(target as u32);
         self.uncovered().gicd_itargetsr[intid as usize].set(cpus as u8);
@@ -200,7 +200,7 @@ fn write_element<const N: usize>(
 /// Sends an SGI: one store.
 #[inline]
 pub(super) fn send_sgi(register: usize, target: u64, sgi: u32) {
-    // What the caller stored comes before the interrupt, seen from any CPU.
+    // What the caller stored becomes visible before the interrupt, on any CPU.
     barrier::dmb(barrier::ISHST);
     let register = register as *const WriteOnly<u32, GICD_SGIR::Register>;
     // SAFETY: `init` stored the address of GICD_SGIR, device memory that stays mapped. The register is
@@ -209,12 +209,12 @@ pub(super) fn send_sgi(register: usize, target: u64, sgi: u32) {
     register.set(target as u32 | GICD_SGIR::SGIINTID.val(sgi).value);
 }
 
-/// Reads `GICC_IAR`: the interrupt's number, and the value to end it with.
+/// Reads `GICC_IAR`; returns the interrupt's number, and the value to end it with.
 #[inline]
 pub(super) fn acknowledge(interface: usize) -> (u32, u32) {
     let mut registers = own_interface(interface);
     let raw = field!(registers, iar).read();
-    // What the sender of an SGI stored before it is not read before this register was.
+    // This register must be read before anything that the sender of an SGI stored.
     barrier::dmb(barrier::ISHLD);
     (GICC_IAR::InterruptID.read(raw), raw)
 }
@@ -226,7 +226,7 @@ pub(super) fn end(interface: usize, raw: u32) {
     field!(registers, eoir).write(raw);
 }
 
-/// The calling CPU's interface.
+/// Returns the calling CPU's interface.
 #[inline]
 fn own_interface(interface: usize) -> UniqueMmioPointer<'static, Gicc> {
     // SAFETY: `init` stored the address of the CPU interface, device memory that stays mapped. Its

@@ -1,10 +1,9 @@
 //! GICv3 (and v4 without its additions), through the crate `arm-gic`.
 //!
-//! Used by the parent module only. Each CPU has a redistributor for its private interrupts; which
-//! one is told by the affinity in its `GICR_TYPER`, not by its place, so the regions are walked once
-//! and each redistributor is given to the crate's driver on its own: its functions for "all
-//! redistributors" would touch those of running CPUs. The CPU interface is a set of system registers,
-//! so no lock is needed for it. Register names of Arm IHI 0069.
+//! Used by the parent module only. Each CPU has a redistributor for its private interrupts. The affinity in its
+//! `GICR_TYPER` identifies it, not its position, so the regions are walked once and each redistributor is passed to the
+//! crate's driver on its own: the driver's functions for "all redistributors" would touch those of running CPUs. The
+//! CPU interface is a set of system registers, so it needs no lock. Register names are those of Arm IHI 0069.
 
 use core::ptr::NonNull;
 
@@ -22,11 +21,11 @@ use crate::arch::{cpu, mmu};
 
 const DISTRIBUTOR_SIZE: usize = 0x1_0000;
 
-/// A redistributor's two frames, and what it takes of its region where it has two more (GICv4).
+/// Size of a redistributor's two frames, and of what it takes of its region if it has two more (GICv4).
 const REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
 const REDISTRIBUTOR_SIZE_V4: u64 = 0x4_0000;
 
-/// `ICC_SGI1R_EL1`: where the interrupt's number lies, and the target "all but me" (IRM).
+/// `ICC_SGI1R_EL1`: the position of the interrupt's number, and the target "all but the sender" (IRM).
 const SGI_SHIFT: u32 = 24;
 pub(super) const ALL_OTHERS: u64 = 1 << 40;
 
@@ -63,13 +62,13 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Maps the redistributors of one region, up to the one that says it is the last.
+    /// Maps the redistributors of one region, up to the one that is marked as the last.
     fn find_redistributors(&mut self, region: &Region) -> Result<(), InitError> {
         let mut base = region.base;
         while base + REDISTRIBUTOR_SIZE <= region.end() {
             let frames: NonNull<GicrSgi> =
                 mmu::map_device(base, REDISTRIBUTOR_SIZE as usize).ok_or(InitError::NotMapped)?.cast();
-            // SAFETY: a device mapping just made and known to nobody else yet.
+            // SAFETY: the device mapping was just made and has no other user yet.
             let redistributor = GicRedistributor::new(unsafe { UniqueMmioPointer::new(frames) });
             let kind = redistributor.typer();
             if let Some(private) = self.cpus.iter_mut().find(|private| private.mpidr == kind.core_mpidr()) {
@@ -89,7 +88,7 @@ impl Controller {
         unsafe { UniqueMmioPointer::new(self.distributor) }
     }
 
-    /// Every shared interrupt off, neither pending nor active, level triggered; distributor on.
+    /// Turns every shared interrupt off, neither pending nor active, level triggered, and the distributor on.
     fn init_shared(&mut self) {
         let mut driver = GicDistributor::new(self.distributor());
         driver.enable_all_interrupts(false);
@@ -108,15 +107,15 @@ impl Controller {
         GicDistributor::new(registers).configure_default_settings();
     }
 
-    /// Sets up the calling CPU; returns its name in `ICC_SGI1R_EL1`.
+    /// Sets up the calling CPU; returns its target in `ICC_SGI1R_EL1`.
     pub(super) fn init_cpu(&mut self, index: usize) -> Result<u64, InitError> {
         let frames = self.cpus[index].redistributor.ok_or(InitError::NoRedistributor(index))?;
-        // SAFETY: device mappings that are never undone; `&mut self` makes the pointers unique. The one
-        // redistributor that the driver is told of is this CPU's.
+        // SAFETY: device mappings that are never undone; `&mut self` makes the pointers unique. The one redistributor
+        // that the driver gets is this CPU's.
         let driver = unsafe { GicV3::new(self.distributor(), frames, 1) };
         let mut driver = driver.map_err(|_| InitError::UnknownLayout(index))?;
         driver.init_cpu(0);
-        let mut redistributor = driver.redistributor(0).expect("the driver was told of one redistributor");
+        let mut redistributor = driver.redistributor(0).expect("the driver has one redistributor");
         redistributor.configure_default_settings();
         GicCpuInterface::set_priority_mask(0xff);
         GicCpuInterface::enable_group1(true);
@@ -146,8 +145,8 @@ fn number(intid: u32) -> IntId {
     IntId::try_from(intid).expect("the parent module has checked the range")
 }
 
-/// A CPU's name in `ICC_SGI1R_EL1` (IHI 0069, 12.2.30): its affinity fields spread out, the lowest one
-/// as a bit in one of sixteen lists of sixteen.
+/// Returns a CPU's target in `ICC_SGI1R_EL1` (IHI 0069, 12.2.30): its affinity fields spread out, the lowest one as a
+/// bit in one of sixteen lists of sixteen.
 const fn target(mpidr: u64) -> u64 {
     let [aff0, aff1, aff2, _, aff3, ..] = mpidr.to_le_bytes();
     (aff3 as u64) << 48
@@ -159,25 +158,25 @@ const fn target(mpidr: u64) -> u64 {
 
 const _: () = assert!(target(0x01_0002_0325) == 0x0001_2002_0003_0020);
 
-/// Sends an SGI: one system register write. The crate's function for it takes the target apart into
-/// fields and has no range of lists; the register's value is ready-made here.
+/// Sends an SGI with one system register write. The crate's function for it takes the target apart into fields and has
+/// no range of lists; here the register's value is prepared in advance.
 #[inline]
 pub(super) fn send_sgi(target: u64, sgi: u32) {
-    // What the caller stored comes before the interrupt, seen from any CPU. A register write is no
-    // memory access: it takes a completed DSB to order them (IHI 0069, 12.1.6).
+    // What the caller stored becomes visible before the interrupt, on any CPU. A register write is not a memory access,
+    // so a completed DSB is needed to order them (IHI 0069, 12.1.6).
     barrier::dsb(barrier::ISHST);
     write_icc_sgi1r_el1(IccSgi1rEl1::from_bits_retain(target | u64::from(sgi) << SGI_SHIFT));
-    // Not before some later instruction, but now.
+    // Makes the interrupt be sent now, not before some later instruction.
     barrier::isb(barrier::SY);
 }
 
-/// Reads `ICC_IAR1_EL1`: the interrupt's number, which is also the value to end it with.
+/// Reads `ICC_IAR1_EL1`; returns the interrupt's number, which is also the value to end it with.
 #[inline]
 pub(super) fn acknowledge() -> (u32, u32) {
     let intid = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)
         .unwrap_or(IntId::SPECIAL_NONE)
         .raw_value();
-    // What the sender of an SGI stored before it is not read before this register was.
+    // This register must be read before anything that the sender of an SGI stored.
     barrier::dsb(barrier::SY);
     (intid, intid)
 }

@@ -17,7 +17,8 @@ use crate::arch::fp::{self, FpState};
 use crate::arch::{TrapFrame, observe};
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
-use crate::proc::{exit, lwp};
+use crate::proc::life::exit;
+use crate::proc::state::table::current_process;
 use crate::sched::interrupt;
 use crate::sync::service;
 use crate::thread::Thread;
@@ -52,7 +53,7 @@ struct Who<'a>(&'a Thread);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let process = lwp::current_process();
+        let process = current_process();
         write!(
             f,
             "asphodel: pid {} tid {} ({})",
@@ -163,7 +164,7 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
 /// The continuation of a faulting LWP.
 extern "C" fn end_by_signal(number: u64) -> ! {
     Thread::current().service_depth.set(1);
-    observe(|| Event::Fault { pid: lwp::current_process().pid() });
+    observe(|| Event::Fault { pid: current_process().pid() });
     let signal = Signal::new(number as i32).unwrap_or(Signal::SEGV);
     exit::exit_process(Status::signaled(signal))
 }
@@ -217,6 +218,6 @@ pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
         crate::arch::backtrace::Backtrace::here()
     );
     thread.service_depth.set(1);
-    observe(|| Event::Fault { pid: lwp::current_process().pid() });
+    observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
 }

@@ -4,7 +4,6 @@
 //! queued, and look-ups do not see it before (D30).
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
@@ -13,23 +12,16 @@ use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
 use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::signal::Signal;
-use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{counter, daif, observe};
 use crate::cpu::Cpu;
-use crate::mem;
-use crate::proc::arena::{self, MemoryChoice};
-use crate::proc::lwp::{self, current_process};
-use crate::proc::program::{Arguments, Program};
-use crate::proc::table::{PROCESSES, Process, ProcessRef};
-use crate::proc::{adopt, exit, kill, reaper, task_group};
+use crate::proc::life::{adopt, exit, kill, lwp, reaper, task_group, vfork};
+use crate::proc::state::arena::{self, MemoryChoice};
+use crate::proc::state::program::{Arguments, LOADED_STACK, Program, join_words};
+use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
 use crate::sched::ready;
 use crate::sync::service::KernelSection;
-use crate::sync::wait_queue::WaitOptions;
 use crate::thread::{Thread, ThreadAttributes};
-
-/// Most bytes of words a program can be started with.
-pub(crate) const MAX_WORDS: usize = 64 * 1024;
 
 /// The group of a new process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -104,21 +96,9 @@ pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) ->
     start(process, caller, attributes)?;
     match borrower {
         None => ready::check_preemption(),
-        Some(child) => {
-            let _back_or_killed = child
-                .vfork_queue
-                .wait_in(WaitOptions::killable(Reason::Vfork), || !child.vfork_wait.in_progress());
-        }
+        Some(child) => vfork::wait_for(&child),
     }
     Ok(pid)
-}
-
-/// The process has stopped using the memory it shares with its spawner: wakes the spawner if it waits for that (T78,
-/// D18). Called by its only LWP; never blocks.
-pub(super) fn vfork_done(process: &Process) {
-    if process.vfork_wait.done() {
-        process.vfork_queue.wake_all();
-    }
 }
 
 /// Starts process 1. Called at boot, before any other process.
@@ -126,7 +106,7 @@ pub(crate) fn spawn_init(program: &Program, words: &[&str]) -> Result<(), Errno>
     let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
-    fill(&process, program, join(words)?, &attributes, process.record().get_ref(), 0);
+    fill(&process, program, join_words(words)?, &attributes, process.record().get_ref(), 0);
     process.domain.acquire().map_err(|_| Errno::EALREADY)?;
     // It is its own parent, because there is no other process. Its end powers the system off, so it is never published.
     start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
@@ -140,8 +120,8 @@ fn prepare(
     caller: &'static Process,
 ) -> Result<ProcessRef, Errno> {
     lwp::check_attributes(&attributes.lwp)?;
-    check_program(program)?;
-    let words = join(words)?;
+    program.check_name()?;
+    let words = join_words(words)?;
     let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
     let founder = match attributes.group {
         Group::New => Some(process.record().get_ref()),
@@ -235,10 +215,6 @@ fn make_first_lwp(
     thread
 }
 
-/// Minimal bytes of stack of the first LWP of a loaded program, its pages mapped as they are touched: the usual size
-/// for such programs.
-pub(super) const LOADED_STACK: usize = 8 << 20;
-
 /// Returns the attributes of the first LWP of `program`.
 fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttributes {
     if !program.is_loadable() {
@@ -247,36 +223,8 @@ fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttribut
     ThreadAttributes { stack_size: attributes.stack_size.max(LOADED_STACK), lazy_stack: true, ..*attributes }
 }
 
-/// Refuses a program whose name would be freed with the caller's arena, because the name is shown long after.
-pub(super) fn check_program(program: &Program) -> Result<(), Errno> {
-    if mem::arena::contains(program.name.as_ptr() as usize) { Err(Errno::EFAULT) } else { Ok(()) }
-}
-
-/// Returns the words joined by zero bytes, in one piece of memory.
-pub(super) fn join(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
-    if words.is_empty() {
-        return Ok(None);
-    }
-    let length = words.iter().map(|word| word.len() + 1).sum::<usize>() - 1;
-    if length > MAX_WORDS {
-        return Err(Errno::E2BIG);
-    }
-    if words.iter().any(|word| word.contains('\0')) {
-        return Err(Errno::EINVAL);
-    }
-    let mut joined = String::new();
-    joined.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
-    for (index, word) in words.iter().enumerate() {
-        if index > 0 {
-            joined.push('\0');
-        }
-        joined.push_str(word);
-    }
-    Ok(Some(joined.into_boxed_str()))
-}
-
 /// Entry of every first LWP: calls the program, whose result is the exit code.
-pub(super) fn run_program(_argument: usize) -> usize {
+pub(in crate::proc) fn run_program(_argument: usize) -> usize {
     let process = current_process();
     let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
     let code = (process.program().entry)(&arguments);

@@ -2,8 +2,8 @@
 //!
 //! RFTHREAD, `p_leader` and `p_peers`. A process that is spawned as a peer joins the task group of its spawner: the
 //! spawner's leader's, or the spawner becomes a leader. What they share beyond their lives is the descriptor table
-//! (`proc::files`); the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There are no
-//! permissions: a leader's exit ends its peers by the kernel's own hand (D15).
+//! (`proc::state::files`); the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There
+//! are no permissions: a leader's exit ends its peers by the kernel's own hand (D15).
 
 use asphodel_core::shim::atomic::Ordering;
 
@@ -12,9 +12,9 @@ use asphodel_core::proc::peers::{PeerLinks, Peering};
 use asphodel_core::signal::Signal;
 use asphodel_core::wait::reason::Reason;
 
-use crate::proc::kill;
-use crate::proc::table::{PROCESSES, Process, Table};
-use crate::proc::watchdog;
+use crate::proc::info::watchdog;
+use crate::proc::life::kill;
+use crate::proc::state::table::{PROCESSES, Process, Table};
 use crate::sync::wait_queue::WaitOptions;
 
 impl Peering for Table {
@@ -28,7 +28,7 @@ impl Peering for Table {
 ///
 /// # Errors
 /// `EAGAIN`: the leader is ending. Nothing has happened.
-pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), Errno> {
+pub(in crate::proc) fn join(process: &Process, spawner: &'static Process) -> Result<(), Errno> {
     let leader = match spawner.leader.get() {
         0 => spawner,
         slot => PROCESSES.get(slot),
@@ -41,7 +41,7 @@ pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), E
 
 /// The process no longer uses its leader's objects: it leaves the group, and the last one wakes a leader that is
 /// ending. Called by its exit owner, or the creator that gave up; never blocks.
-pub(super) fn leave(process: &Process) {
+pub(in crate::proc) fn leave(process: &Process) {
     let slot = process.leader.get();
     if slot == 0 {
         return;
@@ -58,7 +58,7 @@ pub(super) fn leave(process: &Process) {
 
 /// The leader ends: kills all peers, and waits until they have left (T74, E6). Called by the exit owner, whose siblings
 /// are gone; blocks.
-pub(super) fn end_peers(process: &Process) {
+pub(in crate::proc) fn end_peers(process: &Process) {
     // Set by LWPs of this process, all of which are gone, or by peers, of which there is one then.
     if !process.has_led.load(Ordering::Relaxed) {
         return;

@@ -15,16 +15,17 @@ use asphodel_core::event::Event;
 use asphodel_core::list::NIL;
 use asphodel_core::proc::gate::OffCpu;
 use asphodel_core::proc::quota::Resource;
-use asphodel_core::thread::refs::{FreeRecord, FreeStack, OffStack};
+use asphodel_core::thread::refs::OffStack;
 use asphodel_core::trace::Step;
 
-use crate::arch::{daif, observe};
+use crate::arch::observe;
 use crate::cpu::Cpu;
-use crate::proc::table::{PROCESSES, Process};
-use crate::proc::{adopt, handle};
+use crate::proc::life::{adopt, handle};
+use crate::proc::state::lwp_record::{put_shared_thread, put_thread, put_thread_masked, retire, unpin_stack};
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::ready;
 use crate::sync::channel;
-use crate::thread::{Held, THREADS, Thread};
+use crate::thread::{THREADS, Thread};
 
 /// Finishes the dead `thread`. The scheduler's dead-thread hook: interrupts masked, on the CPU it died on.
 pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
@@ -72,14 +73,6 @@ fn finish_sibling(cpu: &'static Cpu, process: &'static Process, thread: &'static
     wake_joiners(cpu, thread);
     finish_off_cpu(process, thread);
     observe(|| Event::LwpCountedOff { pid: process.pid(), thread: thread.index });
-}
-
-/// The LWP is off its stack, which is freed unless it is pinned.
-#[inline(always)]
-fn retire(cpu: &Cpu, process: &Process, thread: &Thread, proof: OffStack) {
-    if let Some(duty) = thread.refs.retire(proof) {
-        free_stack(cpu, process, thread, duty);
-    }
 }
 
 /// One LWP of `process` less is present. Carries out the gate's effect, which is the only wake-up.
@@ -182,81 +175,6 @@ fn wake_joiners(cpu: &'static Cpu, thread: &'static Thread) {
     if thread.refs.counts().0 > 1 {
         ready::wake_all_masked(cpu, &thread.lwp.joiners);
     }
-}
-
-/// Drops a reference to a thread's record; the last one frees the record and then drops its reference to the process.
-/// Any context; never blocks.
-#[inline]
-pub(crate) fn put_thread(thread: &Thread) {
-    let interrupts = daif::mask();
-    put_thread_masked(Cpu::this(), thread);
-    daif::restore(interrupts);
-}
-
-/// As [`put_thread`], interrupts masked, on `cpu`.
-#[inline(always)]
-pub(crate) fn put_thread_masked(cpu: &Cpu, thread: &Thread) {
-    if let Some(duty) = thread.refs.put() {
-        free_record(cpu, thread, duty);
-    }
-}
-
-/// As [`put_thread_masked`], where another reference exists most of the time: short for that case.
-#[inline(always)]
-fn put_shared_thread(cpu: &Cpu, thread: &Thread) {
-    #[cold]
-    #[inline(never)]
-    fn free(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
-        free_record(cpu, thread, duty);
-    }
-    if let Some(duty) = thread.refs.put() {
-        free(cpu, thread, duty);
-    }
-}
-
-#[inline(always)]
-fn free_record(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
-    let process = thread.lwp.process.get();
-    // The exit owner's charge has been undone already.
-    let exit_owner = thread.lwp.exit_owner.load(Ordering::Relaxed);
-    if exit_owner {
-        thread.lwp.exit_owner.store(false, Ordering::Relaxed);
-    }
-    thread.free_record(cpu, duty);
-    if process != 0 {
-        let process = PROCESSES.get(process);
-        if !exit_owner {
-            process.unreserve(Resource::Lwps, 1);
-        }
-        process.put();
-    }
-}
-
-/// Drops a pin on a stack; the last one frees the stack. Any context; never blocks.
-pub(crate) fn unpin_stack(thread: &Thread) {
-    if let Some(duty) = thread.refs.unpin() {
-        let interrupts = daif::mask();
-        free_stack(Cpu::this(), PROCESSES.get(thread.lwp.process.get()), thread, duty);
-        daif::restore(interrupts);
-    }
-}
-
-/// Frees the stack of an LWP of `process`, which was charged with it. Interrupts masked, on `cpu`.
-#[inline(always)]
-fn free_stack(cpu: &Cpu, process: &Process, thread: &Thread, duty: FreeStack) {
-    process.give_memory(thread.stack_size() as u64);
-    thread.free_stack(cpu, duty);
-}
-
-/// Disposes of an LWP of `process` that has never run and is not reachable. Interrupts masked, on `cpu`.
-#[cold]
-pub(crate) fn dispose(cpu: &Cpu, process: &Process, thread: &'static Thread, held: Held) {
-    retire(cpu, process, thread, OffStack::assert());
-    // Not as many as are counted: the holder of a handle of the record's last user may look at it just now.
-    if held == Held::ByHandle {
-        put_thread_masked(cpu, thread);
-    }
-    put_thread_masked(cpu, thread);
 }
 
 #[cold]

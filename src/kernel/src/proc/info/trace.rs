@@ -10,7 +10,7 @@ use asphodel_core::trace::{ExitRecord, Step};
 
 use crate::arch::daif;
 use crate::cpu::{Cpu, EXITS};
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
 use crate::{emergency_println, time};
 

@@ -8,7 +8,7 @@
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::quota::{self, Ledger, NOBODY, Quota, Resource, Tenants};
 
-use crate::proc::table::{PROCESSES, Process, Table};
+use crate::proc::state::table::{PROCESSES, Process, Table};
 
 impl Tenants for Table {
     #[inline(always)]
@@ -20,7 +20,7 @@ impl Tenants for Table {
 impl Process {
     /// Joins the tenant of its spawner, or founds one with a quota of its own inside that. Called by the creator,
     /// before the record is reachable.
-    pub(super) fn join_tenant(&self, spawner: &Self, own: Option<Quota>) {
+    pub(in crate::proc) fn join_tenant(&self, spawner: &Self, own: Option<Quota>) {
         let around = spawner.tenant.get();
         if around != NOBODY {
             PROCESSES.get(around).get_ref().into_raw();
@@ -35,7 +35,7 @@ impl Process {
     }
 
     /// Returns the tenant to whose founder's record this one has a reference, or `NOBODY`.
-    pub(super) fn held_tenant(&self) -> u32 {
+    pub(in crate::proc) fn held_tenant(&self) -> u32 {
         let tenant = self.tenant.get();
         if tenant == self.slot { self.ledger.outer() } else { tenant }
     }
@@ -45,14 +45,14 @@ impl Process {
     /// # Errors
     /// `EAGAIN`, for memory `ENOMEM`: one of them would exceed its limit. None is charged.
     #[inline]
-    pub(super) fn reserve(&self, resource: Resource, amount: u64) -> Result<(), Errno> {
+    pub(in crate::proc) fn reserve(&self, resource: Resource, amount: u64) -> Result<(), Errno> {
         let tenant = self.tenant.get();
         if tenant == NOBODY { Ok(()) } else { reserve(tenant, resource, amount) }
     }
 
     /// Undoes such a charge.
     #[inline]
-    pub(super) fn unreserve(&self, resource: Resource, amount: u64) {
+    pub(in crate::proc) fn unreserve(&self, resource: Resource, amount: u64) {
         let tenant = self.tenant.get();
         if tenant != NOBODY {
             unreserve(tenant, resource, amount);

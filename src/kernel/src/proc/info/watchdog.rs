@@ -15,9 +15,9 @@ use asphodel_core::watchdog::{Arming, judge, limit_seconds};
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{counter, observe};
-use crate::proc::lwp_info::{LwpReport, first_lwp_reports};
-use crate::proc::table::{PROCESSES, Process};
-use crate::proc::trace;
+use crate::proc::info::lwp_info::{LwpReport, first_lwp_reports};
+use crate::proc::info::trace;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
 use crate::work::Task;
 use crate::work::callout::Callout;

@@ -27,8 +27,8 @@ use asphodel_core::trace::{ExitTrace, Step};
 use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
 use crate::mem::slab::Record;
-use crate::proc::program::Program;
-use crate::proc::table::INIT;
+use crate::proc::state::program::Program;
+use crate::proc::state::table::INIT;
 use crate::sync::wait_queue::WaitQueue;
 
 /// A process's record.
@@ -37,7 +37,7 @@ pub(crate) struct Process {
     /// Its slot in the table.
     pub(crate) slot: u32,
     /// References to the record, and the generation of its occupant; see the module's documentation.
-    pub(super) refs: SlotRefs,
+    pub(in crate::proc) refs: SlotRefs,
 
     // Protocols of their own.
     pub(crate) gate: Gate,
@@ -76,7 +76,7 @@ pub(crate) struct Process {
 
     // Written by the exit owner before the process is a zombie, read after.
     pub(crate) status: Cell32,
-    /// The time of each step of its exit; see `proc::trace`.
+    /// The time of each step of its exit; see `proc::info::trace`.
     pub(crate) trace: ExitTrace,
     /// The number of reports of its exit by the watchdog, which alone writes it.
     pub(crate) watch_reports: Cell32,
@@ -84,15 +84,15 @@ pub(crate) struct Process {
     // Accounts.
     pub(crate) usage: Account,
     pub(crate) children_usage: Account,
-    /// Bytes of heap, stacks and arena that it is charged with; see `proc::memory`.
+    /// Bytes of heap, stacks and arena that it is charged with; see `proc::state::memory`.
     pub(crate) memory: AtomicU64,
     pub(crate) started_at: Cell64,
-    /// The arena that its program's memory comes from, 0: none; see `proc::arena`.
+    /// The arena that its program's memory comes from, 0: none; see `proc::state::arena`.
     pub(crate) arena: Cell32,
     /// Its table of descriptors, 0: none yet. Guarded by the lock of all files; its exit owner takes it, too. See
-    /// `proc::files`.
+    /// `proc::state::files`.
     pub(crate) descriptors: Cell32,
-    /// Its tenant, by the slot of the founder; see `proc::tenant`.
+    /// Its tenant, by the slot of the founder; see `proc::state::tenant`.
     pub(crate) tenant: Cell32,
     /// The usage of the tenant that it founded, if it did.
     pub(crate) ledger: Ledger,
@@ -105,13 +105,13 @@ pub(crate) struct Process {
     /// Signal it gets when its parent dies, 0: none.
     pub(crate) death_signal: AtomicU32,
     /// Slot of the process that founded its group, to which it has a reference.
-    pub(super) group_founder: Cell32,
+    pub(in crate::proc) group_founder: Cell32,
     /// The last fatal signal that was sent to the group it founded, below a count of them; see `kill`.
     pub(crate) group_kill: AtomicU64,
     /// The value of its group's `group_kill` that this process has already acted on.
     pub(crate) group_signal_seen: Cell64,
     /// Next in a list of vacant records; see `table`.
-    pub(super) next_vacant: Cell32,
+    pub(in crate::proc) next_vacant: Cell32,
 
     /// Dead LWPs whose stacks wait until no sibling can run, by thread index; see `dead_thread`.
     pub(crate) dead_lwps: AtomicU32,
@@ -185,7 +185,7 @@ impl core::fmt::Debug for Process {
 
 impl Process {
     /// Initializes the record for a new process. It must not be reachable.
-    pub(super) fn reset(&self) {
+    pub(in crate::proc) fn reset(&self) {
         self.born.store(false, Ordering::Relaxed);
         self.gate.reset();
         for word in [&self.fatal, &self.subtree_signal, &self.death_signal] {
@@ -216,7 +216,7 @@ impl Process {
         self.born.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_born(&self) -> bool {
+    pub(in crate::proc) fn is_born(&self) -> bool {
         self.born.load(Ordering::Acquire)
     }
 

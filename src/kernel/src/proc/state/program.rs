@@ -3,10 +3,20 @@
 use core::fmt;
 
 use alloc::boxed::Box;
+use alloc::string::String;
+use asphodel_core::errno::Errno;
 use linkme::distributed_slice;
 use spin::Once;
 
+use crate::mem::arena;
 use crate::mem::program::Image;
+
+/// Most bytes of words a program can be started with.
+pub(crate) const MAX_WORDS: usize = 64 * 1024;
+
+/// Minimal bytes of stack of the first LWP of a loaded program, its pages mapped as they are touched: the usual size
+/// for such programs.
+pub(crate) const LOADED_STACK: usize = 8 << 20;
 
 /// A program that a process can run.
 #[derive(Clone, Copy)]
@@ -39,6 +49,14 @@ impl Program {
     #[must_use]
     pub const fn is_loadable(&self) -> bool {
         self.image.is_some()
+    }
+
+    /// Refuses a program whose name would be freed with the caller's arena, because the name is shown long after.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub(crate) fn check_name(&self) -> Result<(), Errno> {
+        if arena::contains(self.name.as_ptr() as usize) { Err(Errno::EFAULT) } else { Ok(()) }
     }
 
     /// Returns the image to load.
@@ -107,15 +125,41 @@ impl<'a> Arguments<'a> {
     }
 }
 
+/// Returns the words joined by zero bytes, in one piece of memory; `None`: there are none.
+///
+/// # Errors
+/// `E2BIG`: too many bytes. `EINVAL`: a word contains a zero byte. `ENOMEM`.
+pub(crate) fn join_words(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let length = words.iter().map(|word| word.len() + 1).sum::<usize>() - 1;
+    if length > MAX_WORDS {
+        return Err(Errno::E2BIG);
+    }
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err(Errno::EINVAL);
+    }
+    let mut joined = String::new();
+    joined.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            joined.push('\0');
+        }
+        joined.push_str(word);
+    }
+    Ok(Some(joined.into_boxed_str()))
+}
+
 /// Registers a program: `program!("name", entry)`, where `entry` is a `fn(&Arguments) -> i32`.
 #[macro_export]
 macro_rules! program {
     ($name:literal, $entry:path) => {
         const _: () = {
-            #[$crate::linkme::distributed_slice($crate::proc::program::PROGRAMS)]
+            #[$crate::linkme::distributed_slice($crate::proc::state::program::PROGRAMS)]
             #[linkme(crate = $crate::linkme)]
-            static PROGRAM: $crate::proc::program::Program =
-                $crate::proc::program::Program::new($name, $entry);
+            static PROGRAM: $crate::proc::state::program::Program =
+                $crate::proc::state::program::Program::new($name, $entry);
         };
     };
 }

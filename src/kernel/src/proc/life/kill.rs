@@ -18,7 +18,7 @@ use asphodel_core::wait::select::Selector;
 use crate::arch::observe;
 use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sched::{MESSAGE, ready};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
@@ -97,7 +97,7 @@ pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
         0 => None,
         number => Some(Signal::new(number).ok_or(Errno::EINVAL)?),
     };
-    let caller = crate::proc::lwp::current_process();
+    let caller = current_process();
     let reached = match Selector::from_raw(pid.raw(), caller.family.group())? {
         Selector::Process(pid) => PROCESSES.find(pid).is_some_and(|process| {
             send(&process, signal);
@@ -208,7 +208,7 @@ pub(crate) fn end(process: &Process, signal: Signal) {
 /// `ESRCH`: there is no LWP with this number, or it has left (T97).
 pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
     let _section = KernelSection::enter();
-    let process = crate::proc::lwp::current_process();
+    let process = current_process();
     let lwps = process.lwps.lock();
     let found = THREADS.get(lwps.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
     let wake = post_kill(found);
@@ -231,7 +231,7 @@ fn post(process: &Process, signal: Signal) {
 /// `ETIMEDOUT` after `timeout` nanoseconds; `EINTR` if the caller is being killed.
 pub fn sigwait(set: u32, timeout: Option<u64>) -> Result<Signal, Errno> {
     let _section = KernelSection::enter();
-    let process = crate::proc::lwp::current_process();
+    let process = current_process();
     let mut taken = None;
     let take = || {
         taken = process.pending.take(set);

@@ -10,9 +10,10 @@ use asphodel_core::proc::family::Received;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 
-use crate::proc::kill;
-use crate::proc::table::{INIT, PROCESSES, Process, ProcessRef};
-use crate::proc::{wait, watchdog};
+use crate::proc::info::watchdog;
+use crate::proc::life::kill;
+use crate::proc::life::reap;
+use crate::proc::state::table::{INIT, PROCESSES, Process, ProcessRef};
 
 /// Children that are moved under one acquisition of the two locks.
 const BATCH: usize = 16;
@@ -52,7 +53,7 @@ pub(crate) fn publish(process: &'static Process) {
         if let Received::Unwanted(claim) = received {
             // The child's usage is not added to its parent, which has not waited for it (getrusage(2)): process 1 gets
             // it (I11).
-            wait::free_zombie(process, PROCESSES.get(INIT), claim);
+            reap::free_zombie(process, PROCESSES.get(INIT), claim);
             // No wait can reap it: its signal comes when its place is free.
             parent.pending.post(signal);
         }

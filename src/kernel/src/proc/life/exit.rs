@@ -18,11 +18,10 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{mmu, observe};
 use crate::mem::{self, stack};
-use crate::proc::lwp::{self, current_process};
-use crate::proc::table::Process;
-use crate::proc::{
-    adopt, arena, dead_thread, files, handle, hooks, kill, spawn, task_group, trace, watchdog,
-};
+use crate::proc::info::{trace, watchdog};
+use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group, vfork};
+use crate::proc::state::table::{Process, current_process, process_of};
+use crate::proc::state::{arena, files};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::WaitOptions;
 use crate::sync::{channel, token};
@@ -43,7 +42,21 @@ pub(crate) fn exit_process(status: Status) -> ! {
         finish_without_hooks(process);
     }
     match process.gate.exit() {
-        ExitRole::Thread(thread_exit) => lwp::exit_quietly(process, Thread::current(), thread_exit),
+        ExitRole::Thread(thread_exit) => lwp_exit::exit_quietly(process, Thread::current(), thread_exit),
+        ExitRole::Process(exit_owner) => finish(process, exit_owner, status),
+    }
+}
+
+/// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
+#[inline(always)]
+pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
+    thread.preempt_depth.set(0);
+    let process = process_of(thread);
+    if thread.lwp.exit_owner.load(Ordering::Relaxed) {
+        finish_without_hooks(process);
+    }
+    match process.gate.thread_exit() {
+        ExitRole::Thread(thread_exit) => lwp_exit::exit_quietly(process, thread, thread_exit),
         ExitRole::Process(exit_owner) => finish(process, exit_owner, status),
     }
 }
@@ -130,7 +143,7 @@ fn release_resources(process: &'static Process, thread: &'static Thread) -> ! {
     process.mark(Step::MemoryReleased);
     // Nothing that is shared is used any more: a spawner that waits for a vfork continues (D18), and so does a leader
     // (E18).
-    spawn::vfork_done(process);
+    vfork::done(process);
     task_group::leave(process);
     // After the last LWP that could spawn, so the list of children only shrinks (R31).
     adopt::disown_children(process);
@@ -138,7 +151,7 @@ fn release_resources(process: &'static Process, thread: &'static Thread) -> ! {
     process.mark(Step::ChildrenGivenAway);
     process.drop_words();
     process.mark(Step::LastSwitch);
-    lwp::leave_cpu(process, thread)
+    lwp_exit::leave_cpu(process, thread)
 }
 
 /// No program code runs any more, not even a hook: frees the process's memory, unless it is shared (T71).
@@ -157,7 +170,7 @@ pub(crate) fn die_at_kill_point() -> ! {
     let process = current_process();
     match fatal_signal(process) {
         Some(signal) if !process.gate.is_exiting() => exit_process(Status::signaled(signal)),
-        _ => lwp::leave(Thread::current(), Status::exited(0)),
+        _ => exit_lwp(Thread::current(), Status::exited(0)),
     }
 }
 
@@ -166,7 +179,7 @@ pub(crate) fn die_at_kill_point() -> ! {
 #[cold]
 pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, leave: ExitRole) -> ! {
     match leave {
-        ExitRole::Thread(thread_exit) => lwp::exit_quietly(process, thread, thread_exit),
+        ExitRole::Thread(thread_exit) => lwp_exit::exit_quietly(process, thread, thread_exit),
         ExitRole::Process(exit_owner) => {
             let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
             finish(process, exit_owner, status)
@@ -209,7 +222,7 @@ pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
         _ => return Errno::EINVAL,
     }
     if who == EXTEXIT_LWP {
-        lwp::leave(Thread::current(), Status::exited(status))
+        exit_lwp(Thread::current(), Status::exited(status))
     } else {
         exit_process(Status::exited(status))
     }

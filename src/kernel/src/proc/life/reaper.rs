@@ -13,9 +13,8 @@ use asphodel_core::proc::subtree_kill::SubtreeKills;
 use asphodel_core::signal::{Default, Signal};
 
 use crate::arch::lock::InterruptLock;
-use crate::proc::kill;
-use crate::proc::lwp::current_process;
-use crate::proc::table::{PROCESSES, Process, ProcessRef};
+use crate::proc::life::kill;
+use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
 use crate::sync::service::KernelSection;
 
 /// `idtype` of [`procctl`]: the number is a pid. The only one there is.
@@ -285,7 +284,7 @@ pub(crate) fn active_subtree_kills() -> Option<usize> {
 /// `child`, which is findable from here on and does not run yet, was spawned by `spawner`: if a subtree that contains
 /// it is being killed, or the spawner has been killed with one, the child dies before it has run. Never blocks.
 #[inline]
-pub(super) fn inherit_pending_kill(child: &Process, spawner: &Process) {
+pub(in crate::proc) fn inherit_pending_kill(child: &Process, spawner: &Process) {
     // In this order: when a walk is over, it has marked the spawner.
     if SUBTREE_KILLS.is_any_after_spawn() || spawner.subtree_signal.load(Ordering::Relaxed) != 0 {
         kill_child(child, spawner);

@@ -10,8 +10,8 @@ use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
 
 use crate::mem::fallible;
-use crate::proc::handle::LwpHandle;
-use crate::proc::lwp::{LwpAttributes, spawn_lwp};
+use crate::proc::life::handle::LwpHandle;
+use crate::proc::life::lwp::{LwpAttributes, spawn_lwp};
 
 /// The result of a closure that runs in an LWP of its own.
 #[derive(Debug)]

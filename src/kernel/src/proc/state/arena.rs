@@ -16,8 +16,8 @@ use asphodel_core::shim::guarded::Cell32;
 
 use crate::arch::layout::ARENA_COUNT;
 use crate::mem::arena::{self, Number};
-use crate::proc::program::Program;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::program::Program;
+use crate::proc::state::table::{PROCESSES, Process};
 
 /// The source of a process's program memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -51,7 +51,7 @@ fn lease(number: Number) -> &'static Lease {
 ///
 /// # Errors
 /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
-pub(super) fn choose(
+pub(in crate::proc) fn choose(
     process: &'static Process,
     program: &Program,
     choice: MemoryChoice,
@@ -75,7 +75,7 @@ pub(super) fn choose(
 /// `process` will run no program code any more: empties the arena if it was the last user. Called by its exit owner, in
 /// thread context, or by the creator that gave up; never blocks.
 #[inline]
-pub(super) fn retire(process: &Process) {
+pub(in crate::proc) fn retire(process: &Process) {
     let number = process.arena.get();
     if number != 0 {
         retire_user(number);
@@ -84,7 +84,7 @@ pub(super) fn retire(process: &Process) {
 
 /// Called once, when `process`, which has retired, is reaped; any context.
 #[inline]
-pub(super) fn reap(process: &Process) {
+pub(in crate::proc) fn reap(process: &Process) {
     let number = process.arena.get();
     if number != 0 {
         process.arena.set(0);

@@ -1,27 +1,25 @@
-//! LWPs: their creation, and their way to the end.
+//! LWPs: their creation, and the function that each one runs.
 //!
 //! A new LWP is counted by the gate and put into the LWP list in one step under the list's lock, last of all, so that
-//! the exit owner, which takes that lock after its election, finds every LWP (R7, D32). On its way out an LWP leaves
-//! the list, and after that it must not block.
+//! the exit owner, which takes that lock after its election, finds every LWP (R7, D32). When its entry returns, the LWP
+//! exits (`exit`).
 
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 
-use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
-use asphodel_core::proc::gate::{CreateRefused, ExitRole, ThreadExit};
+use asphodel_core::proc::gate::CreateRefused;
 use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 
 use crate::arch::{cpu, daif, observe};
 use crate::cpu::Cpu;
-use crate::mem::inject;
-use crate::proc::handle::LwpHandle;
-use crate::proc::table::{PROCESSES, Process};
-use crate::proc::{dead_thread, exit};
+use crate::proc::life::exit;
+use crate::proc::life::handle::LwpHandle;
+use crate::proc::state::lwp_record;
+use crate::proc::state::table::{Process, current_process, process_of};
 use crate::sched::{ready, switch};
 use crate::sync::service::KernelSection;
-use crate::sync::{channel, token};
 use crate::thread::{Held, THREADS, Thread, ThreadAttributes, stack};
 
 /// The attributes of a new LWP: priority, CPUs, stack size.
@@ -29,18 +27,6 @@ pub type LwpAttributes = ThreadAttributes;
 
 /// An LWP's entry: gets the argument, returns the result for a join.
 pub type Entry = fn(usize) -> usize;
-
-/// Returns the running LWP's process. Called by LWPs only.
-#[inline(always)]
-pub(crate) fn current_process() -> &'static Process {
-    process_of(Thread::current())
-}
-
-/// Returns the process of an LWP.
-#[inline(always)]
-fn process_of(lwp: &Thread) -> &'static Process {
-    PROCESSES.get(lwp.lwp.process.get())
-}
 
 /// The position of a new LWP in its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +72,7 @@ pub(crate) fn create(
         Ok(()) => Ok(thread),
         Err(CreateRefused::Ending | CreateRefused::TooMany) => {
             observe(|| Event::LwpRefused { pid: process.pid(), thread: thread.index });
-            dead_thread::dispose(cpu, process, thread, held);
+            lwp_record::dispose(cpu, process, thread, held);
             Err(Errno::EAGAIN)
         }
     }
@@ -145,7 +131,7 @@ fn run_entry_of(thread: &'static Thread) -> ! {
     enter_kernel(thread);
     thread.lwp.result.store(result as u64, Ordering::Relaxed);
     thread.lwp.returned.store(true, Ordering::Relaxed);
-    leave(thread, Status::exited(0))
+    exit::exit_lwp(thread, Status::exited(0))
 }
 
 /// The edge between `start` and program code: a kill point. An LWP that was killed before it ran dies here.
@@ -165,72 +151,6 @@ fn leave_kernel(thread: &Thread) {
 fn enter_kernel(thread: &Thread) {
     cpu::probe_stack();
     thread.service_depth.set(1);
-}
-
-/// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
-#[inline(always)]
-pub(crate) fn leave(thread: &'static Thread, status: Status) -> ! {
-    thread.preempt_depth.set(0);
-    let process = process_of(thread);
-    if thread.lwp.exit_owner.load(Ordering::Relaxed) {
-        exit::finish_without_hooks(process);
-    }
-    match process.gate.thread_exit() {
-        ExitRole::Thread(thread_exit) => exit_quietly(process, thread, thread_exit),
-        ExitRole::Process(exit_owner) => exit::finish(process, exit_owner, status),
-    }
-}
-
-/// The running LWP exits, and the process continues or is torn down by another LWP.
-#[inline(always)]
-pub(crate) fn exit_quietly(process: &Process, thread: &'static Thread, _duty: ThreadExit) -> ! {
-    token::give_up_all(thread);
-    channel::remove_waiter_final(thread);
-    leave_cpu(process, thread)
-}
-
-/// The end of every LWP: frees everything but its stack and its record, and switches away for good.
-#[inline(always)]
-pub(crate) fn leave_cpu(process: &Process, thread: &'static Thread) -> ! {
-    daif::mask_for_good();
-    remove_from_list(process, thread);
-    drop_fp_and_tls(thread);
-    switch::die(thread)
-}
-
-/// Removes the LWP from the LWP list: its tid names no LWP from here on (T97). Interrupts masked.
-#[inline(always)]
-fn remove_from_list(process: &Process, thread: &Thread) {
-    let mut lwps = process.lwps.lock_masked();
-    // The exit owner's own handle is revoked when it is finished.
-    let listed =
-        thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.exit_owner.load(Ordering::Relaxed);
-    lwps.remove(&THREADS, thread.index, listed);
-    observe(|| Event::LwpExit { pid: process.pid(), thread: thread.index });
-}
-
-/// Frees the running LWP's state of registers that the kernel does not use.
-#[inline(always)]
-pub(crate) fn drop_fp_and_tls(thread: &Thread) {
-    inject::forget_me();
-    if thread.program_registers.get() != 0 {
-        drop_used_registers(thread);
-    }
-}
-
-/// Frees its floating-point state, and leaves the registers as if it had used none.
-#[cold]
-fn drop_used_registers(thread: &Thread) {
-    let fp = thread.fp.swap(core::ptr::null_mut(), Ordering::Relaxed);
-    if !fp.is_null() {
-        crate::arch::fp::disable();
-        // SAFETY: made by `Box::into_raw` at the first use of a floating-point register; this was the only pointer.
-        drop(unsafe { Box::from_raw(fp) });
-    }
-    // In this order, so that a switch in between finds a consistent state.
-    cpu::set_tls_pointer(0);
-    thread.tls.set(0);
-    thread.program_registers.set(0);
 }
 
 /// Creates an LWP in the calling process and lets it run. Thread context; may block for memory only.

@@ -7,9 +7,9 @@ use asphodel_core::errno::Errno;
 use asphodel_core::proc::usage::Usage;
 
 use crate::arch::daif;
-use crate::proc::lwp::current_process;
-use crate::proc::process_info;
-use crate::proc::stats::running_ticks;
+use crate::proc::info::process_info;
+use crate::proc::info::stats::running_ticks;
+use crate::proc::state::table::current_process;
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;
 

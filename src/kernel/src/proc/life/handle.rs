@@ -15,8 +15,8 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::daif;
 use crate::cpu::Cpu;
-use crate::proc::dead_thread;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::lwp_record;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::switch;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult, sleep_queued};
@@ -75,7 +75,7 @@ impl LwpHandle {
             }
             let ours = self.change_key(self.key, self.key | PINNED);
             if !ours {
-                dead_thread::unpin_stack(thread);
+                lwp_record::unpin_stack(thread);
             }
             ours
         })
@@ -94,7 +94,7 @@ impl LwpHandle {
         }
         // Again: only now it cannot become another LWP's.
         let done = !self.is_revoked() && act(thread);
-        dead_thread::put_thread(thread);
+        lwp_record::put_thread(thread);
         done
     }
 
@@ -185,7 +185,7 @@ impl LwpHandle {
         let process = PROCESSES.get(thread.lwp.process.get());
         let interrupts = daif::mask();
         process.lwps.lock_masked().unlist(&THREADS, thread.index);
-        dead_thread::put_thread_masked(Cpu::this(), thread);
+        lwp_record::put_thread_masked(Cpu::this(), thread);
         daif::restore(interrupts);
         true
     }
@@ -211,7 +211,7 @@ impl Drop for StackPin<'_> {
         let _pinned = handle.while_held(|thread| {
             let ours = handle.change_key(handle.key | PINNED, handle.key);
             if ours {
-                dead_thread::unpin_stack(thread);
+                lwp_record::unpin_stack(thread);
             }
             ours
         });
@@ -230,10 +230,10 @@ pub(crate) fn revoke(thread: &Thread) {
 fn revoke_handle(thread: &Thread) {
     let key = thread.lwp.handle.swap(0, Ordering::AcqRel);
     if key & PINNED != 0 {
-        dead_thread::unpin_stack(thread);
+        lwp_record::unpin_stack(thread);
     }
     if key != 0 {
-        dead_thread::put_thread(thread);
+        lwp_record::put_thread(thread);
     }
 }
 
@@ -256,10 +256,10 @@ fn revoke_left(process: &Process) {
         let key = thread.lwp.handle.swap(0, Ordering::AcqRel);
         drop(lwps);
         if key & PINNED != 0 {
-            dead_thread::unpin_stack(thread);
+            lwp_record::unpin_stack(thread);
         }
         if key != 0 {
-            dead_thread::put_thread(thread);
+            lwp_record::put_thread(thread);
         }
     }
 }

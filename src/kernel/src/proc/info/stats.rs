@@ -8,7 +8,7 @@ use crate::arch::layout::PAGE_SIZE;
 use crate::board;
 use crate::cpu::{Cpu, mask};
 use crate::mem::{arena, heap};
-use crate::proc::table::PROCESSES;
+use crate::proc::state::table::PROCESSES;
 use crate::sync::service::KernelSection;
 use crate::thread::{THREADS, Thread, lazy, stack};
 
@@ -92,7 +92,7 @@ fn cpu_report(index: u32) -> CpuReport {
 
 /// Ticks since `thread` was switched to, if it runs now: they are charged to it when it is switched from. A look from
 /// another CPU may come in the middle of a switch and see the last turn twice, or not at all; the next one is right.
-pub(super) fn running_ticks(thread: &Thread) -> u64 {
+pub(in crate::proc) fn running_ticks(thread: &Thread) -> u64 {
     let cpu = Cpu::get(thread.cpu.get()).filter(|cpu| cpu.current.is(thread.index));
     cpu.map_or(0, |cpu| counter::now().saturating_sub(cpu.switched_at.get()))
 }

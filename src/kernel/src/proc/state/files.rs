@@ -15,8 +15,8 @@ use asphodel_core::fs::{TableNumber, Tree};
 
 use crate::arch::layout::PAGE_SIZE;
 use crate::mem::heap;
-use crate::proc::lwp::current_process;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::table::current_process;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::Mutex;
 use crate::sync::service::KernelSection;
 use crate::time::realtime;
@@ -73,7 +73,7 @@ fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> 
 
 /// Drops the process's descriptors. Called by its exit owner; blocks.
 #[inline]
-pub(super) fn leave(process: &Process) {
+pub(in crate::proc) fn leave(process: &Process) {
     let table = process.descriptors.get();
     if table != 0 {
         process.descriptors.set(0);

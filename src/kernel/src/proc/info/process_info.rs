@@ -10,8 +10,8 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::counter;
 use crate::mem;
-use crate::proc::stats::running_ticks;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::info::stats::running_ticks;
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
 use crate::thread::{THREADS, Thread, stack};
 

@@ -12,7 +12,7 @@ use asphodel_core::proc::hooks::{Refused, Registry};
 use asphodel_core::proc::status::Status;
 
 use crate::arch::lock::InterruptLock;
-use crate::proc::watchdog;
+use crate::proc::info::watchdog;
 use crate::sync::service::KernelSection;
 
 /// Most functions of each kind at a time.

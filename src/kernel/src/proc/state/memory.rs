@@ -13,7 +13,7 @@ use asphodel_core::proc::quota::Resource;
 use crate::arch::cpu;
 use crate::mem::charge::{Accounting, Source};
 use crate::mem::heap;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service;
 use crate::thread::Thread;
 
@@ -76,14 +76,14 @@ impl Process {
     /// Adds `bytes` of memory, which its tenants are already charged with. The caller has a reference, or is one of its
     /// LWPs. Any context.
     #[inline]
-    pub(super) fn add_memory(&self, bytes: u64) {
+    pub(in crate::proc) fn add_memory(&self, bytes: u64) {
         let now = self.memory.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
         self.usage.raise_peak(now);
     }
 
     /// Subtracts `bytes` from it and from its tenants. As [`Process::add_memory`].
     #[inline]
-    pub(super) fn give_memory(&self, bytes: u64) {
+    pub(in crate::proc) fn give_memory(&self, bytes: u64) {
         let before = self.memory.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "memory is given back once (I12)");
         self.unreserve(Resource::Memory, bytes);

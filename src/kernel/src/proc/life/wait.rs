@@ -1,25 +1,20 @@
-//! wait4: the choice of a child, and its reaping.
+//! wait4: the choice of a child.
 //!
 //! A zombie is a process whose LWPs are all off their CPUs, so reaping never waits, and a call with WNOHANG never
 //! sleeps (T132, R48). The scan comes before the caller's pending kill is honoured, and a caller that is being killed
 //! leaves its children to others (T137).
 
 use asphodel_core::errno::Errno;
-use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::family::Found;
 use asphodel_core::proc::gate::Claim;
-use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 use asphodel_core::proc::usage::Usage;
-use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::{Options, Selector};
 
-use crate::arch::observe;
-use crate::proc::lwp::current_process;
-use crate::proc::table::{PROCESSES, Process};
-use crate::proc::{arena, trace};
+use crate::proc::life::reap::{free_zombie_with, total};
+use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sync::channel::is_killed;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
@@ -102,30 +97,4 @@ fn look(process: &'static Process, selector: Selector, options: Options) -> Seen
             Seen::Zombie(child, claim)
         }
     }
-}
-
-/// Returns the usage of `process`, with that of its reaped children.
-fn total(process: &Process) -> Usage {
-    process.usage.read().plus(process.children_usage.read())
-}
-
-/// Reaps a claimed zombie that is off its parent's list: its usage is added to the parent, and its pid is free when the
-/// last reference is dropped. Any context; never blocks.
-pub(crate) fn free_zombie(child: &'static Process, parent: &Process, claim: Claim) {
-    free_zombie_with(child, parent, claim, &total(child));
-}
-
-/// As [`free_zombie`], for a caller that knows what the child used.
-#[inline]
-fn free_zombie_with(child: &'static Process, parent: &Process, _claim: Claim, usage: &Usage) {
-    child.mark(Step::Reaped);
-    observe(|| Event::Reaped { pid: child.pid(), heir: parent.slot });
-    parent.children_usage.add(*usage);
-    // Before its pid can name another process, so that a look-up finds the record here or there.
-    trace::keep(child);
-    child.leave_group();
-    child.unreserve(Resource::Processes, 1);
-    arena::reap(child);
-    // The table's reference.
-    child.put();
 }

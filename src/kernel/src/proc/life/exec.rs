@@ -16,12 +16,10 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::{daif, observe, switch};
 use crate::cpu::Cpu;
 use crate::mem::stack::Stack;
-use crate::proc::arena::Fresh;
-use crate::proc::lwp::{self, current_process};
-use crate::proc::program::Program;
-use crate::proc::spawn;
-use crate::proc::table::Process;
-use crate::proc::{dead_thread, exit, handle, kill};
+use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn, vfork};
+use crate::proc::state::arena::Fresh;
+use crate::proc::state::program::{LOADED_STACK, Program, join_words};
+use crate::proc::state::table::{Process, current_process};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{self, WaitOptions, WaitResult};
 use crate::thread::{self, THREADS, Thread};
@@ -44,8 +42,9 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
         return Errno::EBUSY;
     }
     let process = current_process();
-    let prepared = spawn::check_program(program)
-        .and_then(|()| spawn::join(words))
+    let prepared = program
+        .check_name()
+        .and_then(|()| join_words(words))
         .and_then(|words| Fresh::prepare(process, program).map(|memory| (words, memory)))
         .and_then(|(words, memory)| Room::prepare(thread, program).map(|room| (words, memory, room)));
     let (words, memory, room) = match prepared {
@@ -94,11 +93,11 @@ impl Room {
     /// # Errors
     /// `ENOMEM`.
     fn prepare(thread: &Thread, program: &Program) -> Result<Self, Errno> {
-        if !program.is_loadable() || thread.present_stack_size() >= spawn::LOADED_STACK {
+        if !program.is_loadable() || thread.present_stack_size() >= LOADED_STACK {
             return Ok(Self(None));
         }
         let interrupts = daif::mask();
-        let stack = thread::stack::allocate(Cpu::this(), spawn::LOADED_STACK, true);
+        let stack = thread::stack::allocate(Cpu::this(), LOADED_STACK, true);
         daif::restore(interrupts);
         stack.map(|stack| Self(Some(stack))).ok_or(Errno::ENOMEM)
     }
@@ -143,8 +142,8 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     handle::revoke(thread);
     wait_queue::wake_all(&thread.lwp.joiners);
     process.auto_reap.store(false, Ordering::Relaxed);
-    lwp::drop_fp_and_tls(thread);
+    lwp_exit::drop_fp_and_tls(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
-    spawn::vfork_done(process);
+    vfork::done(process);
 }

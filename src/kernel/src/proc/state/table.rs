@@ -17,8 +17,9 @@ use asphodel_core::shim::atomic::Ordering;
 use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
 use crate::mem::slab::Slab;
+use crate::thread::Thread;
 
-pub(crate) use crate::proc::record::Process;
+pub(crate) use crate::proc::state::record::Process;
 
 /// Slot of process 1, which every chain of reapers ends with.
 pub(crate) const INIT: u32 = Pid::INIT.slot();
@@ -82,6 +83,18 @@ impl Drop for ProcessRef {
     fn drop(&mut self) {
         self.0.put();
     }
+}
+
+/// Returns the running LWP's process. Called by LWPs only.
+#[inline(always)]
+pub(crate) fn current_process() -> &'static Process {
+    process_of(Thread::current())
+}
+
+/// Returns the process of an LWP.
+#[inline(always)]
+pub(crate) fn process_of(lwp: &Thread) -> &'static Process {
+    PROCESSES.get(lwp.lwp.process.get())
 }
 
 impl Table {

@@ -10,7 +10,7 @@ use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::reason::Reason;
 
 use crate::cpu::Cpu;
-use crate::proc::table::{PROCESSES, Process};
+use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::{self, KernelSection};
 use crate::thread::{THREADS, Thread};
 
@@ -93,7 +93,9 @@ pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
 }
 
 /// As [`lwps`], but no more than `N` of them; and how many there are. Thread context; never blocks.
-pub(super) fn first_lwp_reports<const N: usize>(process: &Process) -> (heapless::Vec<LwpReport, N>, usize) {
+pub(in crate::proc) fn first_lwp_reports<const N: usize>(
+    process: &Process,
+) -> (heapless::Vec<LwpReport, N>, usize) {
     let lwps = process.lwps.lock();
     let all = lwps.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
     (all.take(N).collect(), lwps.iter(&THREADS).count())

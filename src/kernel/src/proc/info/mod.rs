@@ -1,0 +1,17 @@
+//! What can be seen of processes and LWPs, while they live and after that.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `process_info` | reports on processes: ps; the counts of a leak check |
+//! | `lwp_info` | reports on LWPs: lwps |
+//! | `stats` | reports on the machine: cpus, free |
+//! | `rusage` | getrusage |
+//! | `trace` | records of the last exits |
+//! | `watchdog` | reports exits that take too long |
+
+pub mod lwp_info;
+pub mod process_info;
+pub(crate) mod rusage;
+pub mod stats;
+pub mod trace;
+pub mod watchdog;

@@ -1,0 +1,39 @@
+//! What happens to processes and LWPs, from their creation to their reaping.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `spawn` | making a process |
+//! | `vfork` | spawners that wait for a child to leave their memory |
+//! | `lwp` | making LWPs |
+//! | `run` | closures as LWPs |
+//! | `handle` | LWPs as their siblings hold them |
+//! | `exec` | another program for the same process |
+//! | `kill` | killing LWPs; signals |
+//! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's death |
+//! | `task_group` | leaders and peers |
+//! | `fault` | faults and panics of programs |
+//! | `exit` | the exit owner's work |
+//! | `lwp_exit` | the last steps of every LWP |
+//! | `hooks` | process_exit handlers, at_exit hooks |
+//! | `dead_thread` | what is done for an LWP once its stack is out of use |
+//! | `adopt` | publishing zombies; children of the dead |
+//! | `wait` | wait4 |
+//! | `reap` | the end of a zombie |
+
+pub(crate) mod adopt;
+pub(crate) mod dead_thread;
+pub(crate) mod exec;
+pub(crate) mod exit;
+pub(crate) mod fault;
+pub(crate) mod handle;
+pub(crate) mod hooks;
+pub(crate) mod kill;
+pub(crate) mod lwp;
+pub(crate) mod lwp_exit;
+pub(crate) mod reap;
+pub(crate) mod reaper;
+pub(crate) mod run;
+pub(crate) mod spawn;
+pub(crate) mod task_group;
+pub(crate) mod vfork;
+pub(crate) mod wait;

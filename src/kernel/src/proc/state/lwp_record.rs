@@ -1,0 +1,96 @@
+//! References to the records of LWPs and pins on their stacks: what the last one of each frees.
+//!
+//! The decisions are those of `asphodel_core::thread::refs`. An LWP's record keeps a reference to its process's, which
+//! is dropped last of all (R44, T91). Every function may be called in any context and never blocks.
+
+use asphodel_core::proc::quota::Resource;
+use asphodel_core::shim::atomic::Ordering;
+use asphodel_core::thread::refs::{FreeRecord, FreeStack, OffStack};
+
+use crate::arch::daif;
+use crate::cpu::Cpu;
+use crate::proc::state::table::{PROCESSES, Process};
+use crate::thread::{Held, Thread};
+
+/// The LWP is off its stack, which is freed unless it is pinned.
+#[inline(always)]
+pub(crate) fn retire(cpu: &Cpu, process: &Process, thread: &Thread, proof: OffStack) {
+    if let Some(duty) = thread.refs.retire(proof) {
+        free_stack(cpu, process, thread, duty);
+    }
+}
+
+/// Drops a reference to a thread's record; the last one frees the record and then drops its reference to the process.
+/// Any context; never blocks.
+#[inline]
+pub(crate) fn put_thread(thread: &Thread) {
+    let interrupts = daif::mask();
+    put_thread_masked(Cpu::this(), thread);
+    daif::restore(interrupts);
+}
+
+/// As [`put_thread`], interrupts masked, on `cpu`.
+#[inline(always)]
+pub(crate) fn put_thread_masked(cpu: &Cpu, thread: &Thread) {
+    if let Some(duty) = thread.refs.put() {
+        free_record(cpu, thread, duty);
+    }
+}
+
+/// As [`put_thread_masked`], where another reference exists most of the time: short for that case.
+#[inline(always)]
+pub(crate) fn put_shared_thread(cpu: &Cpu, thread: &Thread) {
+    #[cold]
+    #[inline(never)]
+    fn free(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
+        free_record(cpu, thread, duty);
+    }
+    if let Some(duty) = thread.refs.put() {
+        free(cpu, thread, duty);
+    }
+}
+
+#[inline(always)]
+fn free_record(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
+    let process = thread.lwp.process.get();
+    // The exit owner's charge has been undone already.
+    let exit_owner = thread.lwp.exit_owner.load(Ordering::Relaxed);
+    if exit_owner {
+        thread.lwp.exit_owner.store(false, Ordering::Relaxed);
+    }
+    thread.free_record(cpu, duty);
+    if process != 0 {
+        let process = PROCESSES.get(process);
+        if !exit_owner {
+            process.unreserve(Resource::Lwps, 1);
+        }
+        process.put();
+    }
+}
+
+/// Drops a pin on a stack; the last one frees the stack. Any context; never blocks.
+pub(crate) fn unpin_stack(thread: &Thread) {
+    if let Some(duty) = thread.refs.unpin() {
+        let interrupts = daif::mask();
+        free_stack(Cpu::this(), PROCESSES.get(thread.lwp.process.get()), thread, duty);
+        daif::restore(interrupts);
+    }
+}
+
+/// Frees the stack of an LWP of `process`, which was charged with it. Interrupts masked, on `cpu`.
+#[inline(always)]
+fn free_stack(cpu: &Cpu, process: &Process, thread: &Thread, duty: FreeStack) {
+    process.give_memory(thread.stack_size() as u64);
+    thread.free_stack(cpu, duty);
+}
+
+/// Disposes of an LWP of `process` that has never run and is not reachable. Interrupts masked, on `cpu`.
+#[cold]
+pub(crate) fn dispose(cpu: &Cpu, process: &Process, thread: &'static Thread, held: Held) {
+    retire(cpu, process, thread, OffStack::assert());
+    // Not as many as are counted: the holder of a handle of the record's last user may look at it just now.
+    if held == Held::ByHandle {
+        put_thread_masked(cpu, thread);
+    }
+    put_thread_masked(cpu, thread);
+}
