@@ -111,9 +111,11 @@ pub(crate) mod switch {
 /// What the drivers of the hosted machine are built on.
 #[cfg(not(target_os = "none"))]
 pub(crate) mod host {
-    pub(crate) use super::machine::entry::{entropy, exit, is_explored, tell_figures, words, write};
-    pub(crate) use super::machine::machine::{acknowledge, count as cpu_count, raise};
+    pub(crate) use super::machine::command_line::words;
+    pub(crate) use super::machine::controller::{acknowledge, raise};
+    pub(crate) use super::machine::entry::{entropy, tell_figures};
+    pub(crate) use super::machine::host::{exit, spawn, write};
+    pub(crate) use super::machine::machine::{count as cpu_count, is_explored};
     pub(crate) use super::machine::memory::{RAM_BASE, size as ram_size};
-    pub(crate) use super::machine::run::spawn;
     pub(crate) use super::machine::signal::block_interrupts;
 }

@@ -8,7 +8,7 @@ use core::arch::asm;
 use core::fmt;
 
 use super::frame::TrapFrame;
-use super::mmu;
+use super::translate;
 use crate::arch::layout::{DEVICE_WINDOW, LINEAR_BASE};
 
 /// The longest chain that is followed; a damaged chain may be a ring.
@@ -59,7 +59,7 @@ impl Backtrace {
 fn read_record(address: u64) -> Option<[u64; 2]> {
     let address = usize::try_from(address).ok()?;
     let possible = address >= LINEAR_BASE && !DEVICE_WINDOW.contains(&address) && address.is_multiple_of(16);
-    if !possible || !mmu::is_readable(address) {
+    if !possible || !translate::is_readable(address) {
         return None;
     }
     // SAFETY: (1) the address is mapped as normal memory: the MMU has just confirmed it, and the device window is

@@ -7,7 +7,8 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ptr::from_ref;
 
-use super::{cache, cpu, entry, mmu};
+use super::table_switch::disable_low_half;
+use super::{addresses, cache, cpu, entry};
 use crate::arch::lock::InterruptLock;
 
 /// Size in bytes of a CPU's stack, to start with, and of its exception stack.
@@ -52,7 +53,7 @@ pub(crate) struct BootStacks {
 
 /// Returns the physical address at which the other CPUs are to be started, by PSCI or by a spin table.
 pub(crate) fn secondary_entry_physical() -> u64 {
-    mmu::physical_of_image(entry::secondary as *const () as usize)
+    addresses::physical_of_image(entry::secondary as *const () as usize)
 }
 
 /// Records the affinity of the CPU with that index. Called by the boot code, once for each CPU, before
@@ -77,14 +78,14 @@ pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<Bo
         if context.stack_top == 0 {
             let stacks = stacks()?;
             context.exception_stack_top = stacks.exception_top as u64;
-            context.table = mmu::root_table();
+            context.table = addresses::root_table();
             context.stack_top = stacks.top as u64;
         }
         // A CPU that is started has its caches off and does not see this CPU's (Arm ARM, section "Behavior of caches at
         // reset"), so what was written must be in memory. It writes nothing there, so no line must be dropped.
         // SAFETY: a reference points to an object.
         unsafe { cache::clean(from_ref(context)) };
-        Some(mmu::physical_of_image(from_ref(context) as usize))
+        Some(addresses::physical_of_image(from_ref(context) as usize))
     })?
 }
 
@@ -97,39 +98,6 @@ fn with_context<T>(index: usize, change: impl FnOnce(&mut Context) -> T) -> Opti
     // read with the MMU off what was written and cleaned before.
     let contexts = unsafe { &mut *CONTEXTS.0.get() };
     contexts.get_mut(index).map(change)
-}
-
-/// Changes this CPU from one set of high tables to another one that maps the running code alike.
-///
-/// `table` must be the physical address of a root table that maps the kernel image and the current stack as they are
-/// mapped now, and the boot identity map must still be in TTBR0. Interrupts must be masked.
-pub(super) unsafe fn replace_high_table(table: u64) {
-    let entry = mmu::physical_of_image(entry::replace_high_table as *const () as usize);
-    // SAFETY: the entry lies in the boot page, which the identity map has executable; it uses the
-    // registers named here and no stack. Everything else is the caller's promise.
-    unsafe {
-        asm!("blr {entry}", entry = in(reg) entry, inout("x0") table => _, out("x1") _, out("x2") _,
-             out("x30") _, options(nostack));
-    }
-}
-
-/// Turns walks by TTBR0 off on this CPU: from here on, the low half of the addresses faults.
-pub(super) fn disable_low_half() {
-    // SAFETY: the running code, its stack and its data are in the high half.
-    unsafe {
-        asm!(
-            "mrs {tcr}, tcr_el1",
-            "orr {tcr}, {tcr}, #{EPD0}",
-            "msr tcr_el1, {tcr}",
-            "isb",
-            "tlbi vmalle1",
-            "dsb nsh",
-            "isb",
-            tcr = out(reg) _,
-            EPD0 = const entry::NO_LOW_WALKS,
-            options(nostack)
-        );
-    }
 }
 
 /// Calls `next` on another stack of this CPU, and exceptions on another exception stack, for good.

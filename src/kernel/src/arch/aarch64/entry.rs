@@ -25,8 +25,7 @@ const MEMORY_ATTRIBUTES: u64 = 0xff04;
 /// time. Fields in the order T0SZ, IRGN0, ORGN0, SH0, T1SZ, IRGN1, ORGN1, SH1, TG1.
 const TRANSLATION_CONTROL: u64 =
     25 | 1 << 8 | 1 << 10 | 3 << 12 | 25 << 16 | 1 << 24 | 1 << 26 | 3 << 28 | 2 << 30;
-/// TCR_EL1.EPD0 and EPD1: no walks by TTBR0, by TTBR1.
-pub(super) const NO_LOW_WALKS: u64 = 1 << 7;
+/// TCR_EL1.EPD1: no walks by TTBR1.
 const NO_HIGH_WALKS: u64 = 1 << 23;
 
 /// SCTLR_EL1 with the MMU off: the bits that are RES1 without later extensions.
@@ -66,9 +65,6 @@ unsafe extern "C" {
     /// Where the other CPUs start, at its physical address. Never called.
     #[link_name = "secondary_entry"]
     pub(super) safe fn secondary();
-    /// Changes TTBR1 to x0, at its physical address. Never called as a function.
-    #[link_name = "replace_high_table"]
-    pub(super) safe fn replace_high_table();
 }
 
 global_asm!(

@@ -11,7 +11,7 @@ use aarch64_cpu::registers::{ESR_EL1, FAR_EL1, Readable};
 use super::backtrace::Backtrace;
 use super::fault::{self, Fault, class_of};
 use super::frame::{FRAME_SIZE, TrapFrame};
-use super::mmu;
+use super::translate;
 use crate::arch::hooks::{self, Hooks, Room, hooks};
 
 /// Room that is left below the saved frame for `Hooks::preempt` on the interrupted thread's stack.
@@ -28,7 +28,7 @@ fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Faul
     let place = sp.checked_sub(FRAME_SIZE).ok_or_else(overflow)? & !15;
     let lowest = place.checked_sub(PREEMPTION_ROOM).ok_or_else(overflow)?;
     for address in [lowest, sp - 1] {
-        if !mmu::is_writable(address) {
+        if !translate::is_writable(address) {
             match (hooks.room)(frame, address) {
                 Room::Mapped => {}
                 Room::OutOfMemory => return Err(Fault::stack_without_memory(address as u64, frame.elr)),

@@ -8,7 +8,8 @@
 use core::arch::{asm, global_asm};
 
 use super::boot_tables::TEXT_PAGE;
-use super::entry::{self, CONTROL_OFF, NO_LOW_WALKS, STAY_AT_EL2};
+use super::entry::{self, CONTROL_OFF, STAY_AT_EL2};
+use super::table_switch::NO_LOW_WALKS;
 use super::{cache, mmu};
 use crate::arch::layout::PAGE_SIZE;
 

@@ -9,7 +9,7 @@ use core::arch::asm;
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use asphodel_core::thread::lazy_stack::{self, Entry, Mapped};
 
-use super::mmu;
+use super::{addresses, attributes};
 use crate::arch::layout::{PAGE_SIZE, STACKS_WINDOW};
 
 /// Bits of an address that one level translates, and entries of a table.
@@ -27,7 +27,7 @@ fn entry(address: usize) -> Option<&'static AtomicU64> {
     if !STACKS_WINDOW.contains(&address) {
         return None;
     }
-    let mut table = mmu::root_table();
+    let mut table = addresses::root_table();
     for level in [2, 1] {
         let descriptor = entry_of(table, address, level)?.load(Ordering::Relaxed);
         if descriptor & TABLE != TABLE {
@@ -42,7 +42,7 @@ fn entry(address: usize) -> Option<&'static AtomicU64> {
 fn entry_of(table: u64, address: usize, level: usize) -> Option<&'static AtomicU64> {
     let index = address >> (PAGE_BITS + level * LEVEL_BITS) & ((1 << LEVEL_BITS) - 1);
     let base =
-        core::ptr::NonNull::new(if table == 0 { core::ptr::null_mut() } else { mmu::table_at(table) })?;
+        core::ptr::NonNull::new(if table == 0 { core::ptr::null_mut() } else { addresses::table_at(table) })?;
     // SAFETY: a table has 512 entries and is never used for anything else; every change of an entry in use is a single
     // atomic access.
     Some(unsafe { base.cast::<AtomicU64>().add(index).as_ref() })
@@ -61,8 +61,8 @@ pub(crate) fn look(address: usize) -> Entry {
 /// Maps the page at `address` to `frame`, which belongs to the stack if the result is `Now`. Every access through that
 /// mapping sees the frame's contents. Any context; takes no lock.
 pub(crate) fn map(address: usize, frame: u64) -> Mapped {
-    let mapped =
-        entry(address).map_or(Mapped::Nowhere, |entry| lazy_stack::map(entry, frame | mmu::page_bits()));
+    let mapped = entry(address)
+        .map_or(Mapped::Nowhere, |entry| lazy_stack::map(entry, frame | attributes::page_bits()));
     // Without this, the next walk might not see the new descriptor.
     // SAFETY: barriers.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };

@@ -4,7 +4,6 @@
 //! and of RAM once it is in use, never change. The functions that only translate may be called in any context, those
 //! that map in any context that may take a spin lock.
 
-use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::asm;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -14,18 +13,22 @@ use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El1And0, MemoryRegion, VaRange};
 use asphodel_core::thread::lazy_stack;
 
+use super::addresses::{set_root_table, symbol};
+use super::attributes::{DATA, DEVICE, RODATA, TEXT};
 use super::tables::Reserve;
-use super::{boot, daif, leaf};
+use super::{leaf, table_switch};
 use crate::arch::layout::{
-    ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE,
-    RECORDS_WINDOW, STACKS_WINDOW,
+    ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW,
+    STACKS_WINDOW,
 };
 use crate::arch::lock::InterruptLock;
 
+pub(crate) use super::addresses::set_image_physical;
+pub use super::addresses::{
+    PhysicalRange, image_range, linear, payload_range, physical_of_image, physical_of_linear,
+};
 pub use super::tables::FrameSource;
-
-/// A range of physical addresses.
-pub type PhysicalRange = Range<u64>;
+pub use super::translate::{is_readable, is_writable, translate};
 
 /// Why an address range cannot be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,20 +41,6 @@ pub enum MapError {
     BadRange,
 }
 
-const VALID: El1Attributes = El1Attributes::VALID.union(El1Attributes::ACCESSED);
-const NEVER_EXECUTE: El1Attributes = El1Attributes::PXN.union(El1Attributes::UXN);
-/// Attribute 0 of MAIR_EL1: device memory, nGnRE.
-const DEVICE: El1Attributes =
-    VALID.union(NEVER_EXECUTE).union(El1Attributes::ATTRIBUTE_INDEX_0).union(El1Attributes::OUTER_SHAREABLE);
-/// Attribute 1 of MAIR_EL1: normal memory, write-back.
-const NORMAL: El1Attributes =
-    VALID.union(El1Attributes::ATTRIBUTE_INDEX_1).union(El1Attributes::INNER_SHAREABLE);
-const DATA: El1Attributes = NORMAL.union(NEVER_EXECUTE);
-const RODATA: El1Attributes = DATA.union(El1Attributes::READ_ONLY);
-const TEXT: El1Attributes = NORMAL.union(El1Attributes::UXN).union(El1Attributes::READ_ONLY);
-
-/// Where the header of an image holds its size (arm64 boot protocol).
-const HEADER_IMAGE_SIZE: usize = 16;
 /// Bytes that one table of level 3 maps.
 const LEAF_TABLE_SPAN: usize = 2 << 20;
 /// Level of the root table: 39 bits of address, three levels.
@@ -64,87 +53,10 @@ struct AddressSpace {
 }
 
 static SPACE: InterruptLock<Option<AddressSpace>> = InterruptLock::new(None);
-/// Physical address of the image's first byte.
-static IMAGE_PHYSICAL: AtomicU64 = AtomicU64::new(0);
-/// Physical address of the final root table; 0 before.
-static ROOT: AtomicU64 = AtomicU64::new(0);
-
 unsafe extern "C" {
     safe static text_end: u8;
     safe static rodata_end: u8;
     safe static image_end: u8;
-}
-
-/// Returns the address of a linker symbol.
-fn symbol(symbol: &'static u8) -> usize {
-    core::ptr::from_ref(symbol) as usize
-}
-
-/// Records where the image lies. Called once, before anything else of this module is used.
-pub(crate) fn set_image_physical(base: u64) {
-    IMAGE_PHYSICAL.store(base, Ordering::Relaxed);
-}
-
-/// Returns the physical addresses of the whole image, its zeros and boot tables included.
-pub fn image_range() -> PhysicalRange {
-    let base = IMAGE_PHYSICAL.load(Ordering::Relaxed);
-    base..base + (symbol(&image_end) - IMAGE_BASE) as u64
-}
-
-/// Returns the physical addresses of what was loaded behind the image, in whole pages; empty if nothing was. A tool
-/// that appends something there must set the header's size of the image, which is then larger than the one that the
-/// linker has computed.
-pub fn payload_range() -> PhysicalRange {
-    let image = image_range();
-    // SAFETY: the header of the arm64 boot protocol, at the beginning of the image.
-    let size = unsafe { ((IMAGE_BASE + HEADER_IMAGE_SIZE) as *const u64).read_volatile() };
-    let end = image.start.saturating_add(size).min(LINEAR_LIMIT).next_multiple_of(PAGE_SIZE as u64);
-    image.end..end.max(image.end)
-}
-
-/// Returns the physical address of something in the image that is linked at `address`.
-pub fn physical_of_image(address: usize) -> u64 {
-    IMAGE_PHYSICAL.load(Ordering::Relaxed) + (address - IMAGE_BASE) as u64
-}
-
-/// Returns where physical address `physical` is mapped in the linear map, if it is RAM.
-///
-/// # Panics
-/// If the address is beyond the linear map.
-#[inline]
-pub fn linear(physical: u64) -> *mut u8 {
-    assert!(physical < LINEAR_LIMIT, "physical address beyond the linear map");
-    (LINEAR_BASE + physical as usize) as *mut u8
-}
-
-/// Returns the physical address of an address of the linear map.
-#[inline]
-pub fn physical_of_linear(address: *const u8) -> u64 {
-    (address as usize - LINEAR_BASE) as u64
-}
-
-/// Returns where a page table lies: in the image, or in a frame.
-pub(super) fn table_at(physical: u64) -> *mut u8 {
-    let image = image_range();
-    if image.contains(&physical) {
-        (IMAGE_BASE + (physical - image.start) as usize) as *mut u8
-    } else {
-        linear(physical)
-    }
-}
-
-/// Returns the physical address of a table: the reverse of [`table_at`].
-pub(super) fn physical_of_table(address: usize) -> u64 {
-    if address >= IMAGE_WINDOW {
-        physical_of_image(address)
-    } else {
-        physical_of_linear(address as *const u8)
-    }
-}
-
-/// Returns the physical address of the final root table, for TTBR1_EL1 of a CPU that is being started.
-pub(super) fn root_table() -> u64 {
-    ROOT.load(Ordering::Relaxed)
 }
 
 /// Builds the final tables for that RAM and changes this CPU to them.
@@ -196,11 +108,11 @@ pub(crate) unsafe fn install(memory: impl Iterator<Item = PhysicalRange>) {
     // caller guarantees that interrupts are masked. The stores to the tables come first:
     unsafe {
         asm!("dsb ishst", options(nostack, preserves_flags));
-        boot::replace_high_table(root);
+        table_switch::replace_high_table(root);
     }
-    boot::disable_low_half();
+    table_switch::disable_low_half();
     mapping.mark_active();
-    ROOT.store(root, Ordering::Relaxed);
+    set_root_table(root);
     *SPACE.lock() = Some(AddressSpace { mapping, next_device_address: DEVICE_WINDOW.start });
 }
 
@@ -329,11 +241,6 @@ pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> 
     Ok(())
 }
 
-/// Returns the bits of the descriptor of a page of RAM, besides its address.
-pub(super) const fn page_bits() -> u64 {
-    DATA.union(El1Attributes::TABLE_OR_PAGE).bits() as u64
-}
-
 /// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no
 /// CPU can reach the memory by these addresses.
 ///
@@ -352,42 +259,4 @@ fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Res
     let inside = windows.iter().any(|window| address >= window.start && end <= window.end) && length > 0;
     let aligned = address.is_multiple_of(PAGE_SIZE) && length.is_multiple_of(PAGE_SIZE);
     if inside && aligned { Ok(address..end) } else { Err(MapError::BadRange) }
-}
-
-/// PAR_EL1.F: the translation failed.
-const TRANSLATION_FAILED: u64 = 1;
-
-/// Makes the MMU translate an address, for a read or a write, and returns PAR_EL1.
-macro_rules! translate {
-    ($operation:literal, $address:expr) => {{
-        let result: u64;
-        // An interrupt between the two instructions might translate another address.
-        let saved = daif::mask();
-        // SAFETY: queries the MMU; changes nothing but PAR_EL1.
-        unsafe {
-            asm!(
-                concat!("at ", $operation, ", {address}"), "isb", "mrs {result}, par_el1",
-                address = in(reg) $address, result = out(reg) result, options(nostack, preserves_flags)
-            );
-        }
-        daif::restore(saved);
-        result
-    }};
-}
-
-/// Returns whether the byte at `address` can be read now.
-pub fn is_readable(address: usize) -> bool {
-    translate!("s1e1r", address) & TRANSLATION_FAILED == 0
-}
-
-/// Returns whether the byte at `address` can be written now.
-pub fn is_writable(address: usize) -> bool {
-    translate!("s1e1w", address) & TRANSLATION_FAILED == 0
-}
-
-/// Returns the physical address that `address` is mapped to, if any.
-pub fn translate(address: usize) -> Option<u64> {
-    let result = translate!("s1e1r", address);
-    let offset = address as u64 % PAGE_SIZE as u64;
-    (result & TRANSLATION_FAILED == 0).then_some(result & 0x0000_ffff_ffff_f000 | offset)
 }

@@ -3,6 +3,8 @@
 //! Owns the boot assembly, the exception vectors, the page tables and the few instructions that Rust cannot express.
 //! The layers above reach the functions of these modules through `arch`, which lists them.
 
+mod addresses;
+mod attributes;
 pub(super) mod backtrace;
 pub(super) mod boot;
 mod boot_tables;
@@ -21,7 +23,9 @@ pub(super) mod mmu;
 pub(super) mod observe;
 pub(super) mod space;
 pub(super) mod switch;
+mod table_switch;
 mod tables;
+mod translate;
 mod vectors;
 
 pub use fault::Fault;

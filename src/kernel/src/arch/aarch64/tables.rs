@@ -11,7 +11,7 @@ use aarch64_paging::descriptor::{El1Attributes, PhysicalAddress};
 use aarch64_paging::paging::{PageTable, Translation};
 use heapless::Vec;
 
-use super::mmu;
+use super::addresses;
 use crate::arch::layout::PAGE_SIZE;
 
 /// Number of tables in the image, which suffices for the memory map of a board. Each memory region may take two of
@@ -47,7 +47,7 @@ impl Reserve {
     /// Must be called once.
     pub(super) unsafe fn with_first_tables() -> Self {
         let first = FIRST.0.get() as usize;
-        let pages = (0..FIRST_TABLES).map(|number| mmu::physical_of_image(first + number * PAGE_SIZE));
+        let pages = (0..FIRST_TABLES).map(|number| addresses::physical_of_image(first + number * PAGE_SIZE));
         Self { tables: RefCell::new(pages.collect()), source: Cell::new(None) }
     }
 
@@ -82,14 +82,14 @@ impl Translation<El1Attributes> for Reserve {
     }
 
     unsafe fn deallocate_table(&mut self, table: NonNull<PageTable<El1Attributes>>) {
-        let physical = mmu::physical_of_table(table.as_ptr() as usize);
+        let physical = addresses::physical_of_table(table.as_ptr() as usize);
         // A table that does not fit into the reserve is lost. That is one page, and it happens at most when a mapping
         // of blocks replaces one of pages.
         let _kept = self.tables.get_mut().push(physical);
     }
 
     fn physical_to_virtual(&self, address: PhysicalAddress) -> NonNull<PageTable<El1Attributes>> {
-        let table = mmu::table_at(address.0 as u64);
+        let table = addresses::table_at(address.0 as u64);
         NonNull::new(table.cast()).expect("tables lie in the high half")
     }
 }

@@ -1,14 +1,12 @@
 //! Starting CPUs: their stacks, and how each of them enters the kernel.
 
-use core::arch::asm;
 use core::sync::atomic::Ordering;
 
 use super::machine::{self, Mode, vcpu};
+pub(crate) use super::stack::STACK_SIZE;
+use super::stack::call_on;
 use super::words::INDEX;
 use super::{explore, run};
-
-/// Size in bytes of a CPU's stack, to start with, and of its exception stack.
-pub(crate) const STACK_SIZE: usize = 256 * 1024;
 
 /// The stacks of one CPU, handed over to it for good, as the addresses above them.
 #[derive(Clone, Copy, Debug)]
@@ -58,20 +56,4 @@ pub(crate) unsafe fn continue_on_stacks(stacks: BootStacks, next: extern "C" fn(
     vcpu(INDEX.get() as usize).exception_stack.store(stacks.exception_top, Ordering::Relaxed);
     // SAFETY: the caller guarantees that the stacks are mapped and belong to this CPU for good.
     unsafe { call_on(stacks.top, next as usize, call) }
-}
-
-/// Calls `entry(argument)` on the stack below `top`, for good.
-///
-/// # Safety
-/// The stack must be mapped and have no other user; the present one must not be used any more.
-pub(super) unsafe fn call_on(top: usize, argument: usize, entry: extern "C" fn(usize) -> !) -> ! {
-    // SAFETY: the caller's guarantee.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        asm!("mov rsp, {top}", "xor ebp, ebp", "push rbp", "jmp {entry}",
-             top = in(reg) top, entry = in(reg) entry, in("rdi") argument, options(noreturn));
-        #[cfg(target_arch = "aarch64")]
-        asm!("mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {entry}",
-             top = in(reg) top, entry = in(reg) entry, in("x0") argument, options(noreturn));
-    }
 }

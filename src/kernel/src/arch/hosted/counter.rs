@@ -4,28 +4,20 @@
 //! that the scheduler of virtual CPUs keeps, which advances a little with each step.
 
 use super::machine::{self, Mode};
-use super::{explore, run};
+use super::{clock, run};
 
 /// Interrupt number of the timer.
 pub const TIMER_INTERRUPT: u32 = 27;
-/// The deadline of a timer that is not armed.
-pub(super) const NEVER: u64 = u64::MAX;
 
 /// Returns the counter's value in ticks.
 #[inline]
 pub fn now() -> u64 {
-    match machine::mode() {
-        Mode::Explore => explore::now(),
-        Mode::Run => run::now(),
-    }
+    clock::now()
 }
 
 /// Returns the ticks in a second.
 pub fn frequency() -> u64 {
-    match machine::mode() {
-        Mode::Explore => explore::FREQUENCY,
-        Mode::Run => run::FREQUENCY,
-    }
+    clock::frequency()
 }
 
 /// Makes this CPU's timer interrupt when the counter reaches `ticks`, or at once if the counter has passed it.
@@ -41,5 +33,5 @@ pub fn set_deadline(ticks: u64) {
 /// Turns this CPU's timer off.
 #[inline]
 pub fn disarm() {
-    machine::this().set_deadline(NEVER);
+    machine::this().set_deadline(clock::NEVER);
 }

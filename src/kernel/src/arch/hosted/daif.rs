@@ -1,8 +1,11 @@
 //! Masking and unmasking of interrupts on the CPU that executes the call, by a word that the delivery of interrupts
 //! reads.
 
-use super::machine;
+use core::sync::atomic::Ordering;
+
+use super::machine::{Mode, mode, this};
 use super::words::MASKED;
+use super::{explore, interrupts};
 
 /// The state before [`mask`], to be passed to [`restore`] on the same CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,15 @@ pub fn restore(saved: Saved) {
 #[inline(always)]
 pub fn unmask() {
     MASKED.set(0);
-    machine::take_pending();
+    match mode() {
+        // A point of interleaving, which also takes the pending interrupts.
+        Mode::Explore => explore::point(),
+        Mode::Run => {
+            if this().pending.load(Ordering::Relaxed) != 0 {
+                interrupts::deliver();
+            }
+        }
+    }
 }
 
 /// Takes the interrupts that are pending, and masks again.

@@ -12,27 +12,17 @@
 //! | `buffers=0`, `buffers=1` | explore mode: whether stores may become visible late; without it, odd seeds do |
 
 use core::ffi::{CStr, c_char};
-use core::fmt::{self, Write};
+use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::String;
 
+use super::clock::PROGRESS;
+use super::command_line::{self, LINE, number, value};
+use super::host::{Output, give_up, refuse};
 use super::machine::{self, Mode};
 use super::{explore, memory, observe, run, signal};
 use crate::arch::layout::PAGE_SIZE;
-
-/// Exit status of a run that has found a violation.
-const VIOLATION: i32 = 70;
-/// Exit status if the host cannot be the machine: `EX_OSERR` of sysexits(3).
-const NO_MACHINE: i32 = 71;
-/// Exit status for words that are not understood: `EX_USAGE`.
-const USAGE: i32 = 64;
-
-/// Longest line of words in bytes: the limit of a board's boot arguments.
-const LINE: usize = asphodel_core::board::MAX_BOOT_ARGUMENTS;
-
-/// The words, as one line.
-static WORDS: spin::Once<String<LINE>> = spin::Once::new();
 
 /// The exception level at which the image was entered.
 static LEVEL: AtomicU64 = AtomicU64::new(0);
@@ -48,25 +38,6 @@ pub(crate) fn level() -> u64 {
     LEVEL.load(Ordering::Relaxed)
 }
 
-/// Returns the words of the command line.
-pub(crate) fn words() -> &'static str {
-    WORDS.get().map_or("", |line| line.as_str())
-}
-
-/// Returns the value of the word `key=value` among those before the words of a program.
-fn value(key: &str) -> Option<&'static str> {
-    let words = words().split_ascii_whitespace().take_while(|word| *word != "--");
-    words.filter_map(|word| word.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
-}
-
-fn number(key: &str, default: u64) -> u64 {
-    match value(key).map(str::parse) {
-        None => default,
-        Some(Ok(number)) => number,
-        Some(Err(_)) => give_up_with(USAGE, format_args!("{key}= takes a number")),
-    }
-}
-
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     // SAFETY: the C library passes this many words.
@@ -77,10 +48,10 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
         let word = unsafe { CStr::from_ptr(*word) }.to_str().unwrap_or("");
         let separator = if line.is_empty() { "" } else { " " };
         if line.push_str(separator).and_then(|()| line.push_str(word)).is_err() {
-            give_up_with(USAGE, format_args!("more than {LINE} bytes of words"));
+            refuse(format_args!("more than {LINE} bytes of words"));
         }
     }
-    WORDS.call_once(|| line);
+    command_line::set(line);
     enter()
 }
 
@@ -93,7 +64,7 @@ fn enter() -> ! {
     }
     let cpus = number("cpus", 4);
     if cpus == 0 || cpus as usize > machine::MAX_CPUS {
-        give_up_with(USAGE, format_args!("cpus= takes 1 to {}", machine::MAX_CPUS));
+        refuse(format_args!("cpus= takes 1 to {}", machine::MAX_CPUS));
     }
     machine::set_count(cpus as usize);
     if !memory::make(number("memory", 1024) << 20) {
@@ -114,70 +85,10 @@ fn enter() -> ! {
     kernel_main(0, memory::RAM_BASE, 0)
 }
 
-/// Text that goes to the host's standard output or error.
-struct Output(i32);
-
-impl Write for Output {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(self.0, text.as_bytes());
-        Ok(())
-    }
-}
-
-/// Writes all of `bytes` to a file of the host.
-pub(crate) fn write(file: i32, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        // SAFETY: the bytes are readable.
-        let count = unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
-        match usize::try_from(count) {
-            Ok(count) => bytes = &bytes[count..],
-            // SAFETY: the address of the calling thread's error number.
-            Err(_) if unsafe { *libc::__errno_location() } == libc::EINTR => {}
-            // The reader of a pipe has closed it: there is no place to report that.
-            Err(_) => return,
-        }
-    }
-}
-
-/// Ends the process.
-pub(crate) fn exit(status: i32) -> ! {
-    // SAFETY: ends all threads; nothing of this process is needed any more.
-    unsafe { libc::_exit(status) }
-}
-
-/// Prints why the host cannot be the machine, and ends the process.
-pub(super) fn give_up(why: &str) -> ! {
-    give_up_with(NO_MACHINE, format_args!("{why}"))
-}
-
-fn give_up_with(status: i32, why: fmt::Arguments<'_>) -> ! {
-    let _ = writeln!(Output(libc::STDERR_FILENO), "asphodel: {why}");
-    exit(status)
-}
-
-/// Writes a line to standard output.
-pub(super) fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(Output(libc::STDOUT_FILENO), "{line}");
-}
-
-/// Reports that an exploration has found a violation.
-pub(super) fn tell_violation(what: fmt::Arguments<'_>) {
-    let (steps, switches) = explore::figures();
-    let mut out = Output(libc::STDOUT_FILENO);
-    let _ = writeln!(out, "VIOLATION: {what}");
-    let _ = writeln!(out, "after {steps} points of interleaving and {switches} switches between CPUs");
-}
-
-/// Ends an exploration that has found a violation, after printing the words that reproduce it.
-pub(super) fn end_over_violation() -> ! {
-    let _ = writeln!(Output(libc::STDOUT_FILENO), "replay: {}", words());
-    exit(VIOLATION)
-}
-
 /// Prints the figures of an exploration that ends without a violation.
 pub(crate) fn tell_figures() {
-    if machine::mode() == Mode::Explore {
-        let (steps, switches) = explore::figures();
+    if machine::is_explored() {
+        let (steps, switches) = PROGRESS.figures();
         let mut out = Output(libc::STDOUT_FILENO);
         let _ = writeln!(out, "explored: {steps} points of interleaving, {switches} switches between CPUs");
     }
@@ -186,17 +97,12 @@ pub(crate) fn tell_figures() {
 /// Returns random bytes for the first key of the kernel's generator; none under exploration.
 pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::board::MAX_ENTROPY }> {
     let mut bytes = [0; 32];
-    if is_explored() {
+    if machine::is_explored() {
         return heapless::Vec::new();
     }
     // SAFETY: the bytes are writable.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     bytes[..usize::try_from(count).unwrap_or(0)].iter().copied().collect()
-}
-
-/// Returns whether the machine is in explore mode.
-pub(crate) fn is_explored() -> bool {
-    machine::mode() == Mode::Explore
 }
 
 const _: () = assert!(PAGE_SIZE == 4096, "the host's pages, too");

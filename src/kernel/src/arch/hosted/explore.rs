@@ -16,44 +16,10 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use asphodel_interleave::buffer;
 
-use super::counter::NEVER;
+use super::clock::{NEVER, PROGRESS};
 use super::machine::{self, Vcpu, vcpu, vcpus};
 use super::words::{CPU, INDEX, MASKED, PENDING, THREAD, TLS};
-use super::{observe, switch};
-
-/// Ticks of the counter in a second: a step takes one tick, which is ten nanoseconds.
-pub(super) const FREQUENCY: u64 = 100_000_000;
-
-/// State of a virtual CPU while another one runs, and what the scheduler knows of it.
-pub(super) struct Context {
-    stack_pointer: Cell<u64>,
-    masked: Cell<u64>,
-    thread: Cell<u64>,
-    cpu: Cell<u64>,
-    tls: Cell<u64>,
-    /// The step before which it does not continue, as long as others can.
-    held_until: Cell<u64>,
-    priority: Cell<i64>,
-}
-
-impl Context {
-    pub(super) const fn new() -> Self {
-        Self {
-            stack_pointer: Cell::new(0),
-            masked: Cell::new(1),
-            thread: Cell::new(0),
-            cpu: Cell::new(0),
-            tls: Cell::new(0),
-            held_until: Cell::new(0),
-            priority: Cell::new(0),
-        }
-    }
-
-    /// Returns the pointers of the thread and of the stack of a CPU that does not run.
-    pub(super) fn standing(&self) -> (u64, usize) {
-        (self.thread.get(), self.stack_pointer.get() as usize)
-    }
-}
+use super::{interrupts, observe, switch};
 
 /// The rule by which the next CPU is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +38,6 @@ enum Mood {
 struct Explorer {
     on: Cell<bool>,
     random: Cell<u64>,
-    steps: Cell<u64>,
-    /// How far the counter is ahead of the steps: time that was jumped over.
-    jumped: Cell<u64>,
-    switches: Cell<u64>,
     limit: Cell<u64>,
     count: Cell<usize>,
     current: Cell<usize>,
@@ -102,9 +64,6 @@ unsafe impl Sync for Explorer {}
 static EXPLORER: Explorer = Explorer {
     on: Cell::new(false),
     random: Cell::new(1),
-    steps: Cell::new(0),
-    jumped: Cell::new(1),
-    switches: Cell::new(0),
     limit: Cell::new(u64::MAX),
     count: Cell::new(1),
     current: Cell::new(0),
@@ -167,7 +126,7 @@ const SILENCE: libc::time_t = 20;
 pub(super) fn watch_for_silence() {
     extern "C" fn look(_signal: libc::c_int) {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let steps = EXPLORER.steps.get();
+        let steps = PROGRESS.steps.get();
         if LAST.swap(steps, Relaxed) == steps {
             observe::violation(format_args!("silence: {SILENCE} s of CPU time without a point"));
         }
@@ -184,17 +143,6 @@ pub(super) fn watch_for_silence() {
     }
 }
 
-/// Returns the counter's value.
-#[inline(always)]
-pub(super) fn now() -> u64 {
-    EXPLORER.now()
-}
-
-/// Returns the steps, and the switches between CPUs, so far.
-pub(super) fn figures() -> (u64, u64) {
-    (EXPLORER.steps.get(), EXPLORER.switches.get())
-}
-
 /// Returns whether CPU `index` waits for an interrupt, and none is pending for it.
 pub(super) fn is_idle(index: usize) -> bool {
     !EXPLORER.can_go_on(vcpu(index))
@@ -209,11 +157,6 @@ pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Explorer {
-    #[inline(always)]
-    fn now(&self) -> u64 {
-        self.steps.get() + self.jumped.get()
-    }
-
     /// Returns the next number, 64 bits (xorshift64*).
     #[inline(always)]
     fn random(&self) -> u64 {
@@ -235,14 +178,14 @@ impl Explorer {
     #[inline]
     fn can_go_on(&self, cpu: &Vcpu) -> bool {
         let works =
-            !cpu.waiting.load(Relaxed) || cpu.pending.load(Relaxed) != 0 || cpu.deadline() <= self.now();
+            !cpu.waiting.load(Relaxed) || cpu.pending.load(Relaxed) != 0 || cpu.deadline() <= PROGRESS.now();
         works && cpu.is_online()
     }
 
     #[inline]
     fn is_free(&self, index: usize) -> bool {
         let cpu = vcpu(index);
-        cpu.explored.held_until.get() <= self.steps.get() && self.can_go_on(cpu)
+        cpu.explored.held_until.get() <= PROGRESS.steps.get() && self.can_go_on(cpu)
     }
 
     /// Returns the first of the CPUs from `first` on for which `may` holds.
@@ -256,7 +199,7 @@ impl Explorer {
     #[cold]
     #[inline(never)]
     fn change(&self) {
-        let step = self.steps.get();
+        let step = PROGRESS.steps.get();
         if step > self.limit.get() {
             self.limit.set(u64::MAX);
             observe::violation(format_args!("no end: the limit of points is reached"));
@@ -274,7 +217,7 @@ impl Explorer {
 
     fn change_mood(&self) {
         let number = self.random();
-        self.mood_ends.set(self.steps.get() + 300 + number % 8_000);
+        self.mood_ends.set(PROGRESS.steps.get() + 300 + number % 8_000);
         let mood = [Mood::Favourite, Mood::Uniform, Mood::Priorities, Mood::DelayBounded];
         self.mood.set(mood[(number >> 40) as usize % mood.len()]);
         let nervous = matches!(self.mood.get(), Mood::Favourite | Mood::Uniform);
@@ -289,7 +232,7 @@ impl Explorer {
         // One CPU may not continue for long, wherever it is: the others finish without it.
         let victim = self.random();
         if victim & 1 == 0 {
-            let held = self.steps.get() + ((victim >> 1) % 8_000);
+            let held = PROGRESS.steps.get() + ((victim >> 1) % 8_000);
             vcpu(self.cpu_by(victim, bits::EXTENT)).explored.held_until.set(held);
         }
     }
@@ -298,7 +241,7 @@ impl Explorer {
     #[inline]
     fn choose(&self, number: u64, may_stay: bool) -> usize {
         let me = self.current.get();
-        let stays = may_stay && vcpu(me).explored.held_until.get() <= self.steps.get();
+        let stays = may_stay && vcpu(me).explored.held_until.get() <= PROGRESS.steps.get();
         let chance = number >> bits::CHANGE & 127;
         let chosen = match self.mood.get() {
             Mood::Favourite => self.choose_favourite(number, chance),
@@ -322,9 +265,9 @@ impl Explorer {
 
     #[inline]
     fn choose_favourite(&self, number: u64, chance: u64) -> Option<usize> {
-        if self.steps.get() >= self.favourite_until.get() {
+        if PROGRESS.steps.get() >= self.favourite_until.get() {
             let other = self.random();
-            self.favourite_until.set(self.steps.get() + 1 + other % 200);
+            self.favourite_until.set(PROGRESS.steps.get() + 1 + other % 200);
             self.favourite.set(self.cpu_by(other, bits::EXTENT));
         }
         let favourite = self.favourite.get();
@@ -351,8 +294,8 @@ impl Explorer {
                     "at rest: every CPU waits for an interrupt, and no timer is armed"
                 ));
             }
-            let now = self.now();
-            self.jumped.set(self.jumped.get() + next.max(now) - now);
+            let now = PROGRESS.now();
+            PROGRESS.jumped.set(PROGRESS.jumped.get() + next.max(now) - now);
         }
     }
 
@@ -365,11 +308,11 @@ impl Explorer {
     #[inline(always)]
     fn disturb(&self, number: u64) {
         if number & self.holds_up.get() == 0 {
-            let held = self.steps.get() + (1 << ((number >> bits::EXTENT) % self.longest.get()));
+            let held = PROGRESS.steps.get() + (1 << ((number >> bits::EXTENT) % self.longest.get()));
             vcpu(self.current.get()).explored.held_until.set(held);
         }
         if number & bits::JUMP == 0 {
-            self.jumped.set(self.jumped.get() + self.random() % 600_000);
+            PROGRESS.jumped.set(PROGRESS.jumped.get() + self.random() % 600_000);
         }
         if self.buffered.get() && number & self.drains.get() == 0 {
             buffer::drain_one(self.cpu_by(number, bits::EXTENT));
@@ -378,8 +321,8 @@ impl Explorer {
 
     #[inline(always)]
     fn step(&self) {
-        self.steps.set(self.steps.get() + 1);
-        if self.steps.get() >= self.next_change.get() {
+        PROGRESS.steps.set(PROGRESS.steps.get() + 1);
+        if PROGRESS.steps.get() >= self.next_change.get() {
             self.change();
         }
     }
@@ -395,7 +338,7 @@ impl Explorer {
     #[inline(never)]
     fn switch_to(&self, next: usize) {
         let me = self.current.get();
-        self.switches.set(self.switches.get() + 1);
+        PROGRESS.switches.set(PROGRESS.switches.get() + 1);
         self.current.set(next);
         if self.buffered.get() {
             buffer::set_current(next);
@@ -433,7 +376,7 @@ pub(super) fn point() {
     let number = explorer.random();
     explorer.disturb(number);
     explorer.go_on_with(explorer.choose(number, true));
-    machine::deliver();
+    interrupts::deliver();
 }
 
 /// An iteration of a spin loop: this CPU waits for another one, so the others continue first.
@@ -441,7 +384,7 @@ pub(super) fn relax() {
     let explorer = &EXPLORER;
     if explorer.on.get() {
         explorer.demote();
-        let held = explorer.steps.get() + 2 + explorer.random() % 30;
+        let held = PROGRESS.steps.get() + 2 + explorer.random() % 30;
         machine::this().explored.held_until.set(held);
     }
     point();
@@ -452,7 +395,7 @@ pub(super) fn wait_for_interrupt() {
     let explorer = &EXPLORER;
     buffer::flush_current();
     let cpu = machine::this();
-    if cpu.is_online() && cpu.has_pending() {
+    if cpu.is_online() && interrupts::is_pending(cpu) {
         return;
     }
     cpu.waiting.store(true, Relaxed);

@@ -1,12 +1,9 @@
-//! The CPUs of the hosted machine: their pending interrupts, their deadlines, and the delivery of interrupts.
+//! The CPUs of the hosted machine: what is pending for each of them, and their deadlines.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::counter::NEVER;
-use super::frame::TrapFrame;
-use super::words::{INDEX, MASKED};
-use super::{counter, daif, explore, run};
-use crate::arch::hooks::hooks;
+use super::context::Context;
+use super::words::INDEX;
 
 /// Most CPUs.
 pub(super) const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
@@ -33,6 +30,12 @@ pub(super) fn set_mode(mode: Mode) {
     EXPLORED.store(mode == Mode::Explore, Ordering::Relaxed);
 }
 
+/// Returns whether the machine is in explore mode.
+#[inline(always)]
+pub(crate) fn is_explored() -> bool {
+    mode() == Mode::Explore
+}
+
 /// Number of CPUs. Set once, before the kernel is entered.
 static COUNT: AtomicU8 = AtomicU8::new(1);
 
@@ -47,10 +50,10 @@ pub(super) fn set_count(count: usize) {
 }
 
 /// The pending bit of the timer; the lower ones are those of SGIs, the others those of devices.
-const TIMER: u32 = 16;
-/// The first device interrupt's number, and its bit.
-const FIRST_DEVICE: u32 = 32;
-const DEVICE: u32 = 17;
+pub(super) const TIMER: u32 = 16;
+
+/// The deadline before the timer is first armed.
+const UNARMED: u64 = u64::MAX;
 
 /// One CPU.
 pub(super) struct Vcpu {
@@ -69,7 +72,7 @@ pub(super) struct Vcpu {
     /// Run mode: the host's timer.
     pub(super) timer: AtomicUsize,
     /// Explore mode: state of the scheduler of virtual CPUs.
-    pub(super) explored: explore::Context,
+    pub(super) explored: Context,
 }
 
 // SAFETY: `explored` is accessed in explore mode only, in which there is one host thread; everything else is atomic.
@@ -78,13 +81,13 @@ unsafe impl Sync for Vcpu {}
 static VCPUS: [Vcpu; MAX_CPUS] = [const {
     Vcpu {
         pending: AtomicU32::new(0),
-        deadline: AtomicU64::new(NEVER),
+        deadline: AtomicU64::new(UNARMED),
         online: AtomicBool::new(false),
         waiting: AtomicBool::new(false),
         exception_stack: AtomicUsize::new(0),
         thread: AtomicI32::new(0),
         timer: AtomicUsize::new(0),
-        explored: explore::Context::new(),
+        explored: Context::new(),
     }
 }; MAX_CPUS];
 
@@ -133,80 +136,5 @@ impl Vcpu {
     #[inline]
     pub(super) fn set_deadline(&self, ticks: u64) {
         self.deadline.store(ticks, Ordering::Relaxed);
-    }
-
-    /// Called when a signal has come, which may be the timer's: makes the timer's interrupt pending if its deadline has
-    /// passed.
-    pub(super) fn look_at_timer(&self) {
-        if self.deadline() <= counter::now() {
-            self.pending.fetch_or(1 << TIMER, Ordering::SeqCst);
-        }
-    }
-
-    /// Returns whether an interrupt is pending for it.
-    #[inline]
-    pub(super) fn has_pending(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) != 0 || self.deadline() <= counter::now()
-    }
-}
-
-/// Returns the bit of interrupt `number`.
-fn bit(number: u32) -> u32 {
-    if number < TIMER { 1 << number } else { 1 << (DEVICE + number - FIRST_DEVICE) }
-}
-
-/// Makes interrupt `number`, an SGI or a device's, pending for CPU `index`. Any context.
-pub(crate) fn raise(index: usize, number: u32) {
-    let cpu = vcpu(index);
-    cpu.pending.fetch_or(bit(number), Ordering::SeqCst);
-    if mode() == Mode::Run {
-        run::interrupt(cpu);
-    }
-}
-
-/// Takes the next pending interrupt of the CPU that executes this, and returns its number. Interrupts must be masked.
-pub(crate) fn acknowledge() -> Option<u32> {
-    let cpu = this();
-    cpu.pending.fetch_and(!(1 << TIMER), Ordering::SeqCst);
-    if cpu.deadline() <= counter::now() {
-        return Some(counter::TIMER_INTERRUPT);
-    }
-    let pending = cpu.pending.load(Ordering::SeqCst);
-    if pending == 0 {
-        return None;
-    }
-    let first = pending.trailing_zeros();
-    cpu.pending.fetch_and(!(1 << first), Ordering::SeqCst);
-    Some(if first < TIMER { first } else { FIRST_DEVICE + first - DEVICE })
-}
-
-/// Takes the pending interrupts if interrupts are unmasked. In explore mode this is a point of interleaving.
-#[inline(always)]
-pub(super) fn take_pending() {
-    match mode() {
-        Mode::Explore => explore::point(),
-        Mode::Run => {
-            if this().pending.load(Ordering::Relaxed) != 0 {
-                deliver();
-            }
-        }
-    }
-}
-
-/// Takes the interrupts that are pending for this CPU by a call, on the stack of the context that is interrupted.
-pub(super) fn deliver() {
-    while !daif::masked() && this().has_pending() {
-        MASKED.set(1);
-        let Some(hooks) = hooks() else { return };
-        let mut frame = TrapFrame::default();
-        let preempts = (hooks.irq)(&mut frame);
-        if let Some((function, argument)) = frame.call {
-            MASKED.set(0);
-            function(argument)
-        }
-        if preempts {
-            (hooks.preempt)();
-        }
-        MASKED.set(0);
     }
 }

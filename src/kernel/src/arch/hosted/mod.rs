@@ -11,8 +11,10 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `entry` | `main`: the words of the command line, and the way into the kernel |
-//! | `machine` | the CPUs: what is pending, their deadlines, delivery of interrupts |
+//! | `entry` | `main`, and the way into the kernel |
+//! | `command_line`, `host` | the words of the command line; output, host threads, the end of the process |
+//! | `machine`, `clock` | the CPUs: what is pending, their deadlines; the time |
+//! | `interrupts`, `controller` | how interrupts are taken; how they become pending and are acknowledged |
 //! | `explore` | explore mode: the scheduler of virtual CPUs |
 //! | `observe` | events: their trace, and the observer of an exploration |
 //! | `run` | run mode: host threads, timers, waiting |
@@ -24,6 +26,10 @@
 pub(super) mod backtrace;
 pub(super) mod boot;
 pub(super) mod cache;
+mod clock;
+pub(super) mod command_line;
+mod context;
+pub(super) mod controller;
 pub(super) mod counter;
 pub(super) mod cpu;
 pub(super) mod daif;
@@ -34,6 +40,8 @@ mod fault;
 pub(super) mod fp;
 pub(super) mod frame;
 pub(super) mod handover;
+pub(super) mod host;
+mod interrupts;
 pub(super) mod leaf;
 pub(super) mod machine;
 pub(super) mod memory;
@@ -47,6 +55,7 @@ mod saved_context;
 pub(super) mod signal;
 pub(super) mod space;
 mod spin_mutex;
+pub(super) mod stack;
 #[cfg_attr(target_arch = "x86_64", path = "switch_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "switch_aarch64.rs")]
 pub(super) mod switch;

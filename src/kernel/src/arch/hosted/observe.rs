@@ -9,10 +9,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use asphodel_core::event::Event;
 
-use super::entry::{self, is_explored as explored};
-use super::machine::{self, vcpu};
+use super::clock::PROGRESS;
+use super::host::Output;
+use super::machine::{self, is_explored as explored, vcpu};
 use super::words::{INDEX, THREAD};
-use super::{counter, explore};
+use super::{clock, command_line, explore, host};
+
+/// Exit status of a run that has found a violation.
+const VIOLATION: i32 = 70;
 
 /// Longest line of a trace.
 const LINE: usize = 200;
@@ -81,8 +85,8 @@ fn trace(event: &Event) {
     // The thread is named by its record's address, because only the layers above know what a record is.
     let thread = THREAD.get();
     let mut line = heapless::String::<LINE>::new();
-    let _cut = writeln!(line, "trace: {} cpu{} thread {thread:#x} {event}", counter::now(), INDEX.get());
-    entry::write(libc::STDOUT_FILENO, line.as_bytes());
+    let _cut = writeln!(line, "trace: {} cpu{} thread {thread:#x} {event}", clock::now(), INDEX.get());
+    host::write(libc::STDOUT_FILENO, line.as_bytes());
 }
 
 /// Starts the trace of events. Called before the kernel is entered.
@@ -121,7 +125,7 @@ pub fn is_explored() -> bool {
 /// Returns the points of interleaving, and the switches between CPUs, so far.
 #[must_use]
 pub fn figures() -> (u64, u64) {
-    explore::figures()
+    PROGRESS.figures()
 }
 
 /// Calls `work` as if it took no time: under exploration nothing else runs meanwhile.
@@ -146,17 +150,31 @@ pub fn standing(index: usize) -> Option<Standing> {
 
 /// Writes a line, without a lock, for the report of a violation.
 pub fn say(line: fmt::Arguments<'_>) {
-    entry::say(line);
+    host::say(line);
 }
 
 /// Ends an exploration that has found a violation: prints `what` it is, and how to reproduce it.
 pub fn violation(what: fmt::Arguments<'_>) -> ! {
     quietly(|| {
-        entry::tell_violation(what);
+        tell_violation(what);
         // Only once, because the report may fail, too.
         if let Some(observer) = OBSERVER.0.take() {
             (observer.report)();
         }
-        entry::end_over_violation()
+        end_over_violation()
     })
+}
+
+/// Reports that an exploration has found a violation.
+fn tell_violation(what: fmt::Arguments<'_>) {
+    let (steps, switches) = PROGRESS.figures();
+    let mut out = Output(libc::STDOUT_FILENO);
+    let _ = writeln!(out, "VIOLATION: {what}");
+    let _ = writeln!(out, "after {steps} points of interleaving and {switches} switches between CPUs");
+}
+
+/// Ends an exploration that has found a violation, after printing the words that reproduce it.
+fn end_over_violation() -> ! {
+    let _ = writeln!(Output(libc::STDOUT_FILENO), "replay: {}", command_line::words());
+    host::exit(VIOLATION)
 }

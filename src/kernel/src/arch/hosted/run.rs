@@ -1,39 +1,15 @@
 //! Run mode: each CPU is a host thread, interrupts are signals to it, and timers and waiting are the host's.
 
-use core::mem::{MaybeUninit, zeroed};
+use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::Ordering;
 
-use super::counter::NEVER;
+use super::clock::{NEVER, host_now, timespec};
+use super::host::INTERRUPT;
 use super::machine::{self, Vcpu, vcpu};
-use super::signal;
+use super::stack::{self, call_on};
 use super::words::{INDEX, MASKED, PENDING};
-use crate::arch::layout::PAGE_SIZE;
-
-/// Ticks of the counter in a second, as they are nanoseconds.
-pub(super) const FREQUENCY: u64 = 1_000_000_000;
-
-/// The signal that interrupts a CPU.
-pub(super) const INTERRUPT: i32 = libc::SIGUSR1;
-
-/// Returns the host's monotonic clock in nanoseconds.
-#[inline]
-pub(super) fn now() -> u64 {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call writes to `time`; the clock exists on every Linux.
-    let time = unsafe {
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr());
-        time.assume_init()
-    };
-    time.tv_sec as u64 * FREQUENCY + time.tv_nsec as u64
-}
-
-fn timespec(nanoseconds: u64) -> libc::timespec {
-    libc::timespec {
-        tv_sec: (nanoseconds / FREQUENCY) as libc::time_t,
-        tv_nsec: (nanoseconds % FREQUENCY) as libc::c_long,
-    }
-}
+use super::{host, interrupts};
 
 /// Lets the host run another thread, because the CPU that is waited for may be preempted by the host.
 pub(super) fn relax() {
@@ -59,7 +35,7 @@ pub(super) fn interrupt(cpu: &Vcpu) {
     // A host thread that is not a CPU does not have this word.
     if PENDING.get() == (&raw const cpu.pending).addr() as u64 {
         if MASKED.get() == 0 {
-            machine::deliver();
+            interrupts::deliver();
         }
         return;
     }
@@ -76,7 +52,7 @@ pub(super) fn wait_for_interrupt() {
     cpu.waiting.store(true, Ordering::SeqCst);
     loop {
         let deadline = cpu.deadline();
-        if !cpu.is_online() || cpu.pending.load(Ordering::SeqCst) != 0 || deadline <= now() {
+        if !cpu.is_online() || cpu.pending.load(Ordering::SeqCst) != 0 || deadline <= host_now() {
             break;
         }
         let until = timespec(deadline);
@@ -108,7 +84,7 @@ pub(super) fn become_cpu(index: usize) {
     MASKED.set(1);
     INDEX.set(index as u64);
     PENDING.set((&raw const cpu.pending).addr() as u64);
-    signal::use_own_stack();
+    stack::use_own_signal_stack();
     // SAFETY: asks for the id of the calling thread.
     cpu.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
     make_timer(cpu);
@@ -158,23 +134,8 @@ pub(super) fn start_cpu(index: usize, top: usize, entry: extern "C" fn(usize) ->
         let start = unsafe { &*argument.cast::<Start>() };
         become_cpu(start.index);
         // SAFETY: the stack belongs to the CPU for good, and the host's stack is not used any more.
-        unsafe { super::boot::call_on(start.top, start.index, start.entry) }
+        unsafe { call_on(start.top, start.index, start.entry) }
     }
     let start = STARTS[index].call_once(|| Start { index, top, entry });
-    spawn(thread, core::ptr::from_ref(start).cast_mut().cast())
-}
-
-/// Starts a host thread. Returns `false` if the host refuses.
-pub(crate) fn spawn(
-    entry: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
-    argument: *mut libc::c_void,
-) -> bool {
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the first call initializes it before any other use; the size is a multiple of the page size.
-    unsafe {
-        libc::pthread_attr_init(attributes.as_mut_ptr());
-        libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), 64 * PAGE_SIZE);
-        libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), entry, argument) == 0
-    }
+    host::spawn(thread, core::ptr::from_ref(start).cast_mut().cast())
 }

@@ -9,15 +9,13 @@ use core::mem::{MaybeUninit, zeroed};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
-use super::boot::STACK_SIZE;
 use super::fault::{Access, Fault};
+use super::host::{INTERRUPT, give_up};
 use super::saved::{self, ALIGNMENT, Context, RED_ZONE, Saved};
-use super::words::{INDEX, MASKED, SIGNAL_STACK};
-use super::{machine, mmu, run};
+use super::stack::STACK_SIZE;
+use super::words::{INDEX, MASKED};
+use super::{interrupts, machine, mmu};
 use crate::arch::hooks::{self, Hooks, Room, hooks};
-
-/// Bytes of a host thread's stack for signals: the host puts all registers there.
-const SIGNAL_STACK_SIZE: usize = 64 * 1024;
 
 /// Room that is left below the saved context for `Hooks::preempt` on the interrupted thread's stack.
 const PREEMPTION_ROOM: usize = 8 * 1024;
@@ -27,7 +25,7 @@ const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFP
 
 /// Registers the handlers. Called once, before the kernel is entered.
 pub(super) fn install() {
-    for signal in FAULTS.into_iter().chain([run::INTERRUPT]) {
+    for signal in FAULTS.into_iter().chain([INTERRUPT]) {
         // SAFETY: all zeros is a value of this plain structure; the handler is of the form that SA_SIGINFO asks for.
         unsafe {
             let mut action: libc::sigaction = zeroed();
@@ -39,33 +37,13 @@ pub(super) fn install() {
     }
 }
 
-/// Gives the calling host thread a stack for signals.
-pub(super) fn use_own_stack() {
-    // SAFETY: asks for addresses of the host's choice, which stay mapped.
-    let stack = unsafe {
-        libc::mmap(
-            null_mut(),
-            SIGNAL_STACK_SIZE,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    assert!(stack != libc::MAP_FAILED, "the host has no memory for a stack");
-    let stack = libc::stack_t { ss_sp: stack, ss_flags: 0, ss_size: SIGNAL_STACK_SIZE };
-    // SAFETY: the memory was mapped for this.
-    unsafe { libc::sigaltstack(&raw const stack, null_mut()) };
-    SIGNAL_STACK.set(stack.ss_sp.addr() as u64);
-}
-
 /// Blocks the signal that interrupts CPUs for the calling host thread, which is not a CPU.
 pub(crate) fn block_interrupts() {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first call initializes it.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), run::INTERRUPT);
+        libc::sigaddset(set.as_mut_ptr(), INTERRUPT);
         libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), null_mut());
     }
 }
@@ -74,9 +52,9 @@ pub(crate) fn block_interrupts() {
 extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the host passes it, for as long as the handler runs.
     let context = unsafe { &mut *context.cast::<Context>() };
-    if signal == run::INTERRUPT {
+    if signal == INTERRUPT {
         // The signal of a timer that expires while another is on its way is merged with that one.
-        machine::this().look_at_timer();
+        interrupts::check_timer(machine::this());
         if saved::restart_return(context) {
             MASKED.set(1);
             return;
@@ -87,7 +65,7 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     }
     let (bottom, top) = exception_stack();
     if top == 0 {
-        super::entry::give_up("a fault before the machine is set up");
+        give_up("a fault before the machine is set up");
     }
     let sp = saved::sp(context) as usize;
     // An exception inside a handler of one is put below what that handler has on the stack.
@@ -112,7 +90,7 @@ extern "C" fn exception(saved: &mut Saved) -> ! {
     let Some(hooks) = hooks() else {
         hooks::fatal(format_args!("exception before the hooks are set\n{}", saved.frame()))
     };
-    if saved.signal as i32 == run::INTERRUPT {
+    if saved.signal as i32 == INTERRUPT {
         interrupt(saved, hooks);
     } else {
         let (mut frame, fault) = (saved.frame(), fault_of(saved));
