@@ -42,7 +42,7 @@ fn free() -> u64 {
     memory().1 + memory_report().stacks_cached_bytes
 }
 
-/// Whether `before` bytes are free again, sooner or later.
+/// Returns whether `before` bytes are free again, sooner or later.
 fn comes_back(before: u64) -> bool {
     within(300_000_000, || free() >= before)
 }

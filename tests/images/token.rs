@@ -15,7 +15,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Whether LWP `tid` of this process waits for a token.
+/// Returns whether LWP `tid` of this process waits for a token.
 fn is_asleep(tid: u32) -> bool {
     lwps(getpid()).iter().any(|lwp| lwp.tid == tid && lwp.waits_for == Some(WaitReason::Token))
 }
