@@ -1,4 +1,4 @@
-//! Cases of other systems' suites: LWPs that are made, joined, detached and killed.
+//! Cases of other systems' suites: LWPs that are created, joined, detached and killed.
 //! A-h08 to A-h15, A-h18 to A-h20, A-h22 to A-h27, A-o03.
 //!
 //! A thread of those cases is an LWP here. A handle is a value: a join and a detach consume it, so that a second one

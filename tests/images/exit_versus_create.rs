@@ -1,6 +1,6 @@
 //! LWPs are created while the process ends: none survives, nothing is left. T40, T41, T42.
 //!
-//! The requirement speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! The requirement calls for 10^5 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]

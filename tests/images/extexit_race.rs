@@ -1,6 +1,6 @@
 //! Many LWPs leave at once, and the word of extexit is stored when the LWP's stack is out of use. T11, T16, T17, T18.
 //!
-//! The requirements speak of 10^5 to 10^6 rounds; see `asphodel_test::race_rounds`.
+//! The requirements call for 10^5 to 10^6 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]

@@ -1,6 +1,6 @@
 //! An LWP is reported as ended only when its stack is out of use. T84, T86, T87, T88.
 //!
-//! The requirements speak of 10^6 rounds; see `asphodel_test::race_rounds`.
+//! The requirements call for 10^6 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
