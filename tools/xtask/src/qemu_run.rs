@@ -197,7 +197,7 @@ pub(crate) struct Received {
     pub(crate) lines: Vec<String>,
     /// How it ended.
     pub(crate) end: End,
-    /// Whether listening ended while the line was open.
+    /// `true` if listening ended while the line was open.
     pub(crate) timed_out: bool,
 }
 

@@ -11,7 +11,7 @@ const ESCAPE: u8 = 0x01;
 /// How the terminal was before it was made raw; kept here so that every way out can put it back.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Whether standard input is a terminal.
+/// Returns whether standard input is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }
@@ -57,7 +57,7 @@ pub(crate) fn restore() {
 pub(crate) struct Keys {
     /// What goes to the guest.
     pub(crate) typed: Vec<u8>,
-    /// Whether the machine is to be ended.
+    /// `true` if the machine is to be ended.
     pub(crate) quit: bool,
 }
 

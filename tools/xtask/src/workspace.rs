@@ -86,7 +86,7 @@ impl Workspace {
     }
 }
 
-/// Whether `directory` holds this package.
+/// Returns whether `directory` holds this package.
 fn is_own_package(directory: &Path) -> bool {
     directory.ends_with("tools/xtask") && directory.join("src/workspace.rs").is_file()
 }

@@ -163,8 +163,8 @@ fn mount_point(mounts: &str, number: &str, path: &str) -> Option<String> {
     })
 }
 
-/// Whether the device can be taken out: what says so itself, cards in the slots of SD controllers, which do not, and files
-/// that stand for a device.
+/// Returns whether the device can be taken out: what says so itself, cards in the slots of SD controllers, which do
+/// not, and files that stand for a device.
 fn is_removable(directory: &Path) -> bool {
     is(&directory.join("removable"), "1")
         || is(&directory.join("device/type"), "SD")
@@ -189,7 +189,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Whether a file says just that.
+/// Returns whether a file says just that.
 fn is(file: &Path, what: &str) -> bool {
     text(file).as_deref() == Some(what)
 }

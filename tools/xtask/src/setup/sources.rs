@@ -8,7 +8,7 @@ use deb822_fast::{Deb822, Paragraph};
 /// One file of package sources, as found on the machine.
 #[derive(Clone, Debug)]
 pub(super) struct SourceFile {
-    /// Whether it is of the `.sources` form; the other is one line a source.
+    /// `true` if it is of the `.sources` form; the other is one line a source.
     pub(super) deb822: bool,
     /// Its text.
     pub(super) text: String,
@@ -34,7 +34,7 @@ pub(super) struct Derived {
     pub(super) text: String,
 }
 
-/// Whether any source already serves `suite`.
+/// Returns whether any source already serves `suite`.
 pub(super) fn serves(files: &[SourceFile], suite: &str) -> bool {
     files.iter().any(|file| {
         if file.deb822 {
@@ -65,7 +65,7 @@ fn paragraphs(text: &str) -> Vec<Paragraph> {
     parsed.map(|file| file.iter().cloned().collect()).unwrap_or_default()
 }
 
-/// Whether a stanza is switched on, is for binary packages, and names `suite`.
+/// Returns whether a stanza is switched on, is for binary packages, and names `suite`.
 fn paragraph_serves(paragraph: &Paragraph, suite: &str) -> bool {
     let has = |field: &str, word: &str| {
         paragraph.get(field).is_some_and(|value| value.split_whitespace().any(|found| found == word))

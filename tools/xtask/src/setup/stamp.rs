@@ -44,7 +44,7 @@ impl Mark {
         Some(Self { path: path.to_path_buf(), length: metadata.len(), modified_s: modified.as_secs() })
     }
 
-    /// Whether the file is still as it was.
+    /// Returns whether the file is still as it was.
     fn holds(&self) -> bool {
         Self::of(&self.path).as_ref() == Some(self)
     }
@@ -72,7 +72,7 @@ pub(super) fn load(workspace: &Workspace) -> Option<Environment> {
         .then_some(Environment { qemu: stamp.qemu.path, toolchain: stamp.toolchain })
 }
 
-/// Whether the toolchain's library is still there.
+/// Returns whether the toolchain's library is still there.
 fn library_holds(toolchain: &Toolchain) -> bool {
     let rustlib = toolchain.sysroot.join("lib/rustlib");
     match toolchain.library {

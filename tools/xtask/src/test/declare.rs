@@ -83,9 +83,9 @@ pub(crate) struct Declaration {
     pub(crate) not_host: Option<String>,
     /// Programs for `std` that it loads.
     pub(crate) programs: Vec<String>,
-    /// Whether its clock counts instructions.
+    /// `true` if its clock counts instructions.
     pub(crate) counts_instructions: bool,
-    /// Whether it is about races.
+    /// `true` if it is about races.
     pub(crate) race: bool,
     /// Its long run.
     pub(crate) soak: Option<Soak>,

@@ -80,7 +80,7 @@ pub(crate) fn of_manifest(workspace: &Workspace, manifest: &Path) -> anyhow::Res
     Ok(images)
 }
 
-/// Whether an image is measured, not tested.
+/// Returns whether an image is measured, not tested.
 fn is_bench(image: &TestImage) -> bool {
     image.name.starts_with(BENCH_PREFIX)
 }
@@ -113,7 +113,7 @@ fn binaries(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestIm
     Ok(images)
 }
 
-/// Whether the binaries of a package are test images.
+/// Returns whether the binaries of a package are test images.
 fn has_tests(package: &cargo_metadata::Package) -> bool {
     package.dependencies.iter().any(|dependency| dependency.name == TEST_LIBRARY)
 }
@@ -173,7 +173,7 @@ impl Filter {
         }
     }
 
-    /// Whether it picks tests inside images.
+    /// Returns whether it picks tests inside images.
     pub(crate) fn is_inside_images(&self) -> bool {
         self.test.is_some()
     }

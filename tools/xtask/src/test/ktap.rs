@@ -105,7 +105,7 @@ fn read_totals(text: &str) -> Option<Totals> {
     Some(totals)
 }
 
-/// Whether a verdict is a pass.
+/// Returns whether a verdict is a pass.
 fn read_verdict(text: &str) -> Option<bool> {
     match text.trim() {
         "PASS" => Some(true),

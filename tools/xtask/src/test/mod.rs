@@ -163,7 +163,7 @@ fn selected_images(
     filter.select(images)
 }
 
-/// Whether the tests that run on the host are asked for: with a machine, another crate or a test inside images
+/// Returns whether the tests that run on the host are asked for: with a machine, another crate or a test inside images
 /// chosen, only images are.
 fn wants_host_tests(arguments: &Arguments, filter: &Filter) -> bool {
     arguments.machine.is_empty()
@@ -172,12 +172,12 @@ fn wants_host_tests(arguments: &Arguments, filter: &Filter) -> bool {
         && !filter.is_inside_images()
 }
 
-/// Whether the tests of the boot card are asked for.
+/// Returns whether the tests of the boot card are asked for.
 fn wants_card_tests(arguments: &Arguments) -> bool {
     wants(arguments, card::MACHINE, card::NAME)
 }
 
-/// Whether the tests of the chain loader are asked for.
+/// Returns whether the tests of the chain loader are asked for.
 fn wants_serial_tests(arguments: &Arguments) -> bool {
     wants(arguments, board::trial::MACHINE, board::trial::NAME)
 }
@@ -188,7 +188,7 @@ fn machines_to_restart(arguments: &Arguments) -> Vec<Machine> {
     machines.into_iter().filter(|machine| wants(arguments, *machine, reboot::NAME)).collect()
 }
 
-/// Whether tests of this name are asked for, which are booted on one machine.
+/// Returns whether tests of this name are asked for, which are booted on one machine.
 fn wants(arguments: &Arguments, on: Machine, name: &str) -> bool {
     let filter = arguments.filter.as_deref();
     let machine = arguments.machine.is_empty() || arguments.machine.contains(&on);

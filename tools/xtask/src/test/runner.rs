@@ -50,7 +50,7 @@ pub(super) struct Job<'a> {
     pub(super) boot: Boot,
     /// How much machine time it may take.
     pub(super) deadline: Duration,
-    /// Whether only some of its tests run.
+    /// `true` if only some of its tests run.
     pub(super) filtered: bool,
 }
 

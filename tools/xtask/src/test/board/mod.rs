@@ -96,7 +96,7 @@ struct Job<'a> {
     /// Boot arguments besides the one that every image gets.
     words: String,
     deadline: Duration,
-    /// Whether only some of its tests run.
+    /// `true` if only some of its tests run.
     filtered: bool,
 }
 

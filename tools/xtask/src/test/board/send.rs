@@ -165,7 +165,7 @@ fn take_farewells(line: &Line, decoder: &mut Decoder, text: &mut Vec<u8>) -> any
     Ok(())
 }
 
-/// Whether a text has the first line of a kernel.
+/// Returns whether a text has the first line of a kernel.
 fn has_banner(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     text.lines().any(|line| line.starts_with("asphodel ") && !line.starts_with("asphodel loader"))

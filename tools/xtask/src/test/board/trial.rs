@@ -126,7 +126,7 @@ fn send_all(
     Ok(suites)
 }
 
-/// Whether every image says that it was entered at that exception level.
+/// Returns whether every image says that it was entered at that exception level.
 fn all_entered_at(level: u64, suites: &[Suite]) -> bool {
     let end = format!("entered at EL{level}");
     let banner = |line: &str| line.starts_with("asphodel ") && line.ends_with(&end);
