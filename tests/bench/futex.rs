@@ -1,4 +1,4 @@
-//! Bench: futexes. A round trip of two LWPs, and wake-ups for which nobody waits, however many wait for other words.
+//! Bench: futexes. A round trip of two LWPs, and wake-ups of a word without waiters, however many wait for other words.
 #![no_std]
 #![no_main]
 
@@ -30,20 +30,20 @@ fn rows() {
     }
 }
 
-/// A unit more, and a wake-up of whoever may sleep for it.
+/// Adds a unit, and wakes an LWP that may sleep for it.
 fn post(word: &AtomicU32) {
     word.store(1, Ordering::Release);
     futex_wake(word.as_ptr() as usize, 1);
 }
 
-/// Takes the unit, asleep until there is one.
+/// Takes the unit, and sleeps until there is one.
 fn take(word: &AtomicU32) {
     while word.swap(0, Ordering::Acquire) == 0 {
         let _woken_or_changed = futex_wait(word, 0, None);
     }
 }
 
-/// Ping and pong on one CPU: two switches.
+/// Measures a round trip of two LWPs on one CPU: two switches.
 fn round_trips() {
     let body = || {
         while !STOP.load(Ordering::Relaxed) {
@@ -59,10 +59,10 @@ fn round_trips() {
     row("futex.round_trip", || repeat(OPERATIONS, round_trip));
     STOP.store(true, Ordering::Relaxed);
     round_trip();
-    other.join().expect("nobody kills it");
+    other.join().expect("it is not killed");
 }
 
-/// Nobody waits for this word.
+/// Measures a wake-up of a word for which no LWP waits.
 fn wake_none() -> Interval {
     pinned(0, || {
         repeat(OPERATIONS, || {
@@ -71,7 +71,7 @@ fn wake_none() -> Interval {
     })
 }
 
-/// The same while a thousand sleep, each on a word of its own.
+/// Measures the same while a thousand LWPs sleep, each on a word of its own.
 fn others_asleep() {
     let sleeper = |word: &'static AtomicU32| {
         lwp_run(move || take(word), &on_cpu(0)).expect("there is memory for an LWP")
@@ -81,6 +81,6 @@ fn others_asleep() {
     row("futex.wake_none_of_1000", wake_none);
     ELSEWHERE.iter().for_each(post);
     for other in others {
-        other.join().expect("nobody kills it");
+        other.join().expect("it is not killed");
     }
 }

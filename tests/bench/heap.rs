@@ -1,4 +1,4 @@
-//! Bench: a block of memory, from the heap that all share and from an arena.
+//! Bench: a block of memory, from the shared heap and from an arena.
 #![no_std]
 #![no_main]
 extern crate alloc;

@@ -1,4 +1,4 @@
-//! Bench: the life of an LWP.
+//! Bench: the cost of an LWP from its creation to its join.
 #![no_std]
 #![no_main]
 
@@ -17,7 +17,7 @@ const OPERATIONS: u64 = 200;
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
-/// Nobody ever posts.
+/// This semaphore is never posted.
 static NEVER: Semaphore = Semaphore::new(0);
 
 fn rows() {
@@ -27,13 +27,13 @@ fn rows() {
     live_ratio();
 }
 
-/// One after another: create, run, exit, join.
+/// Creates, runs, ends and joins LWPs one after another.
 fn create_exit_join() -> Interval {
     let attributes = LwpAttributes::default();
     repeat(OPERATIONS, || one_life(&attributes))
 }
 
-/// The same, restricted to this CPU.
+/// Same, restricted to this CPU.
 fn create_exit_join_here() -> Interval {
     let attributes = on_cpu(cpu_index());
     repeat(OPERATIONS, || one_life(&attributes))
@@ -43,10 +43,10 @@ fn create_exit_join_here() -> Interval {
 fn one_life(attributes: &LwpAttributes) {
     let lwp = lwp_spawn(|argument| argument + 1, 41, attributes).expect("there is memory for an LWP");
     let result = lwp.join();
-    debug_assert_eq!(result, Ok(Some(42)), "nobody kills it");
+    debug_assert_eq!(result, Ok(Some(42)), "it is not killed");
 }
 
-/// The same with many LWPs of the process asleep, against with few.
+/// Same with many LWPs of the process asleep, against with few.
 fn live_ratio() {
     let name = "lwp.live_10000_ratio";
     if !bench::selected(name) {
@@ -65,7 +65,7 @@ fn live_ratio() {
             );
             drop(lwp.expect("there is memory for so many LWPs"));
         }
-        // Long enough for all of them to go to sleep.
+        // This is long enough for all of them to go to sleep.
         let _later = sleep(100_000_000);
     };
     asleep(FEW);
@@ -75,8 +75,8 @@ fn live_ratio() {
     report(name, with_many * 1000 / with_few, "ratio");
 }
 
-/// From an LWP's call of exit (here: its return from its entry) to the next LWP of the CPU, which finds the stack in
-/// the cache: the context that runs next puts it there before anything else.
+/// Measures from an LWP's call of exit (here its return from its entry) to the next LWP of the CPU, which finds the
+/// stack in the cache, because the context that runs next puts it there before anything else.
 fn exit_to_stack_cached() -> Interval {
     static LEFT_AT: AtomicU64 = AtomicU64::new(0);
     let stacks_returned = || {

@@ -1,4 +1,4 @@
-//! Bench: the life of a process.
+//! Bench: the cost of a process from its creation to its end.
 #![no_std]
 #![no_main]
 
@@ -17,21 +17,21 @@ bench_image!(rows);
 
 const OPERATIONS: u64 = 100;
 const SIGKILL: i32 = 9;
-/// Long enough for everybody to go to sleep who is about to.
+/// This is long enough for all LWPs that are about to sleep to do so.
 const SETTLE_NANOSECONDS: u64 = 10_000_000;
-/// How long a turn of one of the emulator's CPUs may be.
+/// Maximum length of a turn of one of the emulator's CPUs.
 const BEAT_NANOSECONDS: u64 = 10_000;
 
 /// Ends at once.
 static NOTHING: Program = Program::new("nothing", |_| 0);
 /// Has as many LWPs as its number says, all asleep.
 static SLEEPERS: Program = Program::new("sleepers", sleepers);
-/// Tells when it exits.
+/// Reports when it exits.
 static LEAVER: Program = Program::new("leaver", leaver);
 /// Spawns, waits, and again, as often as its number says.
 static PARENT: Program = Program::new("parent", parent);
 
-/// Nobody ever posts.
+/// This semaphore is never posted.
 static NEVER: Semaphore = Semaphore::new(0);
 static READY: Semaphore = Semaphore::new(0);
 /// A unit for each parent that is to begin.
@@ -55,7 +55,7 @@ fn rows() {
     }
 }
 
-/// One after another: spawn, run, exit, wait.
+/// Spawns, runs, ends and waits for processes one after another.
 #[inline(always)]
 fn one_life() {
     let pid = start(&NOTHING, &SpawnAttributes::default());
@@ -71,7 +71,7 @@ fn reap(pid: Pid) {
     assert!(matches!(report, Ok(Some(report)) if report.pid == pid), "the child can be waited for");
 }
 
-/// Kill a process whose LWPs all sleep, and wait for its end.
+/// Kills a process whose LWPs all sleep, and waits for its end.
 fn kill_sleepers(count: u64) -> Interval {
     let pid = start(&SLEEPERS, &SpawnAttributes { number: count as usize, ..SpawnAttributes::default() });
     let _ready = READY.wait();
@@ -99,7 +99,7 @@ fn sleepers(arguments: &Arguments<'_>) -> i32 {
     0
 }
 
-/// From a child's call of exit on CPU `cpu` to its parent's return from wait4, in which it slept.
+/// Measures from a child's call of exit on CPU `cpu` to its parent's return from wait4, in which it slept.
 fn exit_to_parent(cpu: u32) -> Interval {
     let mut sum = Interval { ticks: 0, operations: 0 };
     for _ in 0..20 {
@@ -113,18 +113,18 @@ fn exit_to_parent(cpu: u32) -> Interval {
 }
 
 fn leaver(_: &Arguments<'_>) -> i32 {
-    // The parent sleeps when this one goes on.
+    // The parent sleeps when this LWP continues.
     let _settled = sleep(SETTLE_NANOSECONDS);
     LEFT_AT.store(bench_begin(), Ordering::Relaxed);
     exit(0)
 }
 
-/// Each CPU has a parent of its own, and all are busy: instructions of all CPUs, spinning included, for one life. What
-/// it costs more than with one CPU is the price of sharing.
+/// Each CPU has a parent of its own, and all are busy. The result is the instructions of all CPUs, spinning included,
+/// for one process. What it costs more than with one CPU is the price of sharing.
 ///
-/// The emulator lets its CPUs take turns, and a turn ends when a timer is due: an LWP with a short sleep, over and
-/// over, keeps the turns about as long as a few lives, so that the CPUs meet in the middle of everything, and also with
-/// locks held. What that LWP takes itself is in the figure, too.
+/// The emulator lets its CPUs take turns, and a turn ends when a timer expires. An LWP that sleeps briefly, over and
+/// over, keeps the turns about as long as a few processes take, so that the CPUs meet at any point, also with locks
+/// held. The result includes the cost of that LWP itself.
 fn all_cpus() -> Interval {
     const LIVES: u64 = 300;
     let cpus = bench::cpus();
@@ -146,7 +146,7 @@ fn all_cpus() -> Interval {
     }
     let interval = since(begin, LIVES * u64::from(cpus));
     STOP.store(true, Ordering::Relaxed);
-    metronome.expect("there is memory for an LWP").join().expect("nobody kills it");
+    metronome.expect("there is memory for an LWP").join().expect("it is not killed");
     for pid in parents {
         reap(pid);
     }

@@ -23,7 +23,7 @@ fn rows() {
     });
 }
 
-/// A yield of each of two LWPs in turn: two switches.
+/// Measures a yield of each of two LWPs in turn: two switches.
 fn yielding() {
     let other = partner(|| {
         while !STOP.load(Ordering::Relaxed) {
@@ -36,11 +36,11 @@ fn yielding() {
         interval
     });
     STOP.store(true, Ordering::Relaxed);
-    other.join().expect("nobody kills it");
+    other.join().expect("it is not killed");
     STOP.store(false, Ordering::Relaxed);
 }
 
-/// Ping and pong: two switches.
+/// Measures a round trip by semaphores: two switches.
 fn semaphores() {
     let other = partner(|| {
         while !STOP.load(Ordering::Relaxed) {
@@ -55,7 +55,7 @@ fn semaphores() {
     row("switch.semaphore_round_trip", || repeat(OPERATIONS, round_trip));
     STOP.store(true, Ordering::Relaxed);
     round_trip();
-    other.join().expect("nobody kills it");
+    other.join().expect("it is not killed");
 }
 
 fn partner(body: fn()) -> JoinHandle<()> {

@@ -1,4 +1,4 @@
-//! Bench: what nobody contends for, and a round trip between two CPUs.
+//! Bench: uncontended synchronization, and a round trip between two CPUs.
 #![no_std]
 #![no_main]
 
@@ -30,7 +30,7 @@ fn rows() {
     });
 }
 
-/// Ping on one CPU, pong on the other.
+/// Measures a round trip between an LWP on one CPU and one on the other.
 fn other_cpu() {
     let body = || {
         while !STOP.load(Ordering::Relaxed) {
@@ -46,5 +46,5 @@ fn other_cpu() {
     row("semaphore.other_cpu_round_trip", || repeat(OPERATIONS, round_trip));
     STOP.store(true, Ordering::Relaxed);
     round_trip();
-    other.join().expect("nobody kills it");
+    other.join().expect("it is not killed");
 }

@@ -1,4 +1,4 @@
-//! Bench: interrupts, and what a deadline takes until somebody runs.
+//! Bench: interrupts, and the cost of a deadline until a thread runs because of it.
 #![no_std]
 #![no_main]
 
@@ -14,7 +14,7 @@ bench_image!(rows);
 const SLEEP_NANOSECONDS: u64 = 20_000;
 const SAMPLES: u64 = 20;
 
-/// When the spinning LWP last looked at the counter.
+/// When the spinning LWP last read the counter.
 static LOOKED_AT: AtomicU64 = AtomicU64::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
 static SEMAPHORE: Semaphore = Semaphore::new(0);
@@ -26,7 +26,8 @@ fn rows() {
     });
 }
 
-/// From the last instructions of a running LWP, which the timer interrupts, to the return of a better one from sleep.
+/// Measures from the last instructions of a running LWP, which the timer interrupts, to the return of a better one from
+/// sleep.
 fn timer_to_wakeup() {
     let attributes = LwpAttributes { priority: Priority::LOWEST, ..on_cpu(0) };
     let spin = || {
@@ -45,12 +46,13 @@ fn timer_to_wakeup() {
         sum
     });
     STOP.store(true, Ordering::Relaxed);
-    spinner.join().expect("nobody kills it");
+    spinner.join().expect("it is not killed");
 }
 
-/// What a running LWP loses to a timer interrupt that makes nobody run: entry, acknowledge, handler, end, return.
+/// Measures what a running LWP loses to a timer interrupt that wakes no thread: entry, acknowledge, handler, end,
+/// return.
 ///
-/// The timer is left set by a wait that ended before its deadline.
+/// The timer stays set after a wait that ended before its deadline.
 fn interrupt_round_trip() {
     row("interrupt.round_trip", || {
         let mut sum = Interval { ticks: 0, operations: 0 };
@@ -71,10 +73,10 @@ fn leave_a_deadline() {
     let better = LwpAttributes { priority: Priority::KERNEL, ..on_cpu(0) };
     let waiter = lwp_run(waiter, &better).expect("there is memory for an LWP");
     SEMAPHORE.post();
-    waiter.join().expect("nobody kills it");
+    waiter.join().expect("it is not killed");
 }
 
-/// The longest time between two looks at the counter, less the shortest one.
+/// Returns the longest time between two readings of the counter, less the shortest one.
 fn longest_gap(nanoseconds: u64) -> u64 {
     let (mut longest, mut shortest) = (0, u64::MAX);
     let begin = counter::now();

@@ -19,7 +19,7 @@ static SLEEPER: Program = Program::new("sleeper", |_| {
     let _never = NEVER.wait();
     0
 });
-/// Nobody ever posts.
+/// This semaphore is never posted.
 static NEVER: Semaphore = Semaphore::new(0);
 
 fn rows() {
@@ -31,7 +31,7 @@ fn rows() {
     }
     let mut victims = heapless::Vec::<Pid, { ZOMBIES * (ROUNDS + 1) }>::new();
     children(MANY - 1, |pid| {
-        // When there is room for no more, there are enough.
+        // If there is no room for another one, there are enough.
         let _full = victims.push(pid);
     });
     row("wait.nohang_miss_10000", miss);
@@ -44,7 +44,7 @@ fn rows() {
     });
 }
 
-/// Starts sleeping children, and gives them the time to go to sleep.
+/// Starts sleeping children, and leaves them the time to go to sleep.
 fn children(count: usize, mut started: impl FnMut(Pid)) {
     for _ in 0..count {
         started(
@@ -54,7 +54,7 @@ fn children(count: usize, mut started: impl FnMut(Pid)) {
     let _asleep = sleep(100_000_000);
 }
 
-/// No child has ended.
+/// Measures a wait when no child has ended.
 fn miss() -> Interval {
     repeat(OPERATIONS, || {
         let report = wait4(-1, WNOHANG);
@@ -62,7 +62,7 @@ fn miss() -> Interval {
     })
 }
 
-/// Some child has ended.
+/// Measures a wait when some child has ended.
 fn reap() {
     let report = wait4(-1, 0);
     debug_assert!(matches!(report, Ok(Some(_))), "a child has ended");

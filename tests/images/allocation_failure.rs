@@ -1,5 +1,5 @@
-//! Every attempt to get memory may fail, one after the other: the operation says so and leaves nothing behind, or the
-//! process dies of it alone. T196, T183.
+//! Every attempt to get memory may fail, one after the other: the operation fails and leaves nothing behind, or only
+//! the process that made it ends. T196, T183.
 #![no_std]
 #![no_main]
 extern crate alloc;
@@ -24,29 +24,29 @@ asphodel_test::image!();
 /// More attempts than any operation makes.
 const MANY: u64 = 200;
 
-/// Waits until everything is as it was: the last steps of a dead LWP may be under way.
+/// Waits until everything is as it was, because the last steps of a dead LWP may be under way.
 #[track_caller]
 fn assert_settled(before: Census) {
     eventually("everything is as before", || census() == before);
 }
 
-/// Does `operation` with its first attempt to get memory failing, then with its second, until none fails any more. It
-/// must say `ENOMEM` or `EAGAIN` and leave nothing, or succeed, when `undo` gets its result. Returns how many attempts
-/// failed. `before`: the counts when nothing goes on.
+/// Performs `operation` with its first attempt to get memory failing, then with its second, until none fails any more.
+/// It must fail with `ENOMEM` or `EAGAIN` and leave nothing, or succeed, in which case `undo` gets its result. Returns
+/// how many attempts failed. `before`: the counts when nothing else runs.
 #[track_caller]
 fn fail_each<T>(
     before: Census,
     mut operation: impl FnMut() -> Result<T, Errno>,
     mut undo: impl FnMut(T),
 ) -> u64 {
-    // Once for what stays: records, stacks, page tables.
+    // Performs it once for what stays: records, stacks, page tables.
     undo(operation().expect("it can be done at all"));
     for attempt in 0..MANY {
         inject_allocation_failure(attempt);
         let outcome = operation();
         let failed = injection_stop();
         match outcome {
-            // Some failures have a way around them.
+            // Some failures have an alternative.
             Ok(done) => undo(done),
             Err(error) => {
                 assert!(failed, "attempt {attempt} did not fail: {error}");
@@ -61,8 +61,8 @@ fn fail_each<T>(
     panic!("more attempts than there can be")
 }
 
-/// Has a child do something with its first attempt to get memory failing, and so on. `judge` is told how it ended, and
-/// whether an attempt failed. Returns how many did.
+/// Makes a child perform something with its first attempt to get memory failing, and so on. `judge` gets how the child
+/// ended, and whether an attempt failed. Returns how many did.
 #[track_caller]
 fn fail_each_in_a_child(
     before: Census,
@@ -88,7 +88,7 @@ fn fail_each_in_a_child(
     panic!("more attempts than there can be")
 }
 
-/// Arms what the number says. First thing in a child.
+/// Arms the failure that the number selects. Called first in a child.
 fn arm(arguments: &Arguments<'_>) {
     inject_allocation_failure(arguments.number() as u64);
 }
@@ -127,7 +127,7 @@ test!(t196_spawn, {
 });
 
 test!(
-    /// In a tenant that has room for just one more: a refusal gives the place back.
+    /// In a tenant that has room for just one more: a refusal releases the place.
     t196_spawn_in_a_tenant,
     {
         let quota = Quota { processes: 2, lwps: 2, ..Quota::UNLIMITED };
@@ -165,7 +165,8 @@ test!(t196_lwp_run, {
 });
 
 test!(
-    /// A program's own allocations: null where it asks, SIGABRT where it does not; from the heap and from an arena.
+    /// A program's own allocations, from the heap and from an arena: null where it checks for that, SIGABRT where it
+    /// does not.
     t196_a_programs_own_allocations,
     {
         let before = census();
@@ -194,8 +195,8 @@ test!(
 );
 
 test!(
-    /// The ways out need no memory: an exit, with words to store and LWPs to end; a signal; a panic; exec, but for its
-    /// words and its arena.
+    /// The ways to end need no memory: an exit, with words to store and LWPs to end; a signal; a panic. Neither does
+    /// exec, except for its words and its arena.
     t196_the_ways_out,
     {
         let before = census();
@@ -235,7 +236,7 @@ test!(
         fn execs(arguments: &Arguments<'_>) -> i32 {
             arm(arguments);
             let error = exec(&Program::new("next", |_| 7), &["some", "words"], 0);
-            // It was refused, and nothing has happened: once more.
+            // It was refused, and nothing has happened, so it is tried again.
             assert!(injection_stop() && error == Errno::ENOMEM, "{error}");
             inject_allocation_failure(MANY);
             let error = exec(&Program::new("next", |_| 8), &["some", "words"], 0);
@@ -302,8 +303,8 @@ test!(
 );
 
 test!(
-    /// A heap that a program has used up to the last byte: others are told, nothing dies but who does not ask, and what
-    /// the allocators need for themselves is there.
+    /// A heap that a program has used up to the last byte: other programs get an error, only those that do not check
+    /// for one end, and the allocators have what they need for themselves.
     t196_a_heap_that_is_full,
     deadline_ms = 60_000,
     {
@@ -318,7 +319,7 @@ test!(
                     blocks.push(block);
                 }
             }
-            // With nothing left.
+            // With no memory left.
             for _ in 0..3 {
                 let large = LwpAttributes { stack_size: 1 << 20, ..LwpAttributes::default() };
                 let [a, b] = [(); 2].map(|()| lwp_spawn(return_at_once, 7, &large));

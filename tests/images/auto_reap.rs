@@ -17,7 +17,7 @@ asphodel_test::image!();
 
 static GO: Semaphore = Semaphore::new(0);
 
-/// A child that ends when it may.
+/// Spawns a child that ends when it may.
 fn spawn_waiting() -> asphodel::api::Pid {
     spawn_child(
         |_| {
@@ -28,7 +28,7 @@ fn spawn_waiting() -> asphodel::api::Pid {
     )
 }
 
-/// Waits for any child in an LWP of its own: 0 for ECHILD, else the pid.
+/// Waits for any child in an LWP of its own: the result is 0 for ECHILD, else the pid.
 fn start_waiter() -> asphodel::api::LwpHandle {
     let wait = |_| match wait4(-1, 0) {
         Ok(report) => report.map_or(usize::MAX, |report| report.pid.raw() as usize),
@@ -42,8 +42,8 @@ fn await_sleeping_waiter() {
 }
 
 test!(
-    /// T163, R22: the last child dies while an LWP sleeps in wait4: ECHILD. Its usage is not the parent's, who has not
-    /// waited for it.
+    /// T163, R22: the last child ends while an LWP sleeps in wait4: ECHILD. Its usage is not added to the parent's,
+    /// because the parent has not waited for it.
     t163_the_last_child_dies_during_a_wait,
     {
         set_auto_reap(true);
@@ -57,7 +57,7 @@ test!(
 );
 
 test!(
-    /// T163: the same many times, with the child's death anywhere around the parent's going to sleep.
+    /// T163: the same many times, with the child's end at any moment around the parent's going to sleep.
     t163_a_race_of_death_and_wait,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -76,7 +76,7 @@ test!(
 );
 
 test!(
-    /// T164: one of two children dies: the wait goes on.
+    /// T164: one of two children ends: the wait continues.
     t164_one_of_two_children_dies,
     {
         static SECOND: Semaphore = Semaphore::new(0);
@@ -102,7 +102,7 @@ test!(
 );
 
 test!(
-    /// T163: what was a zombie before stays one; children do not inherit the wish.
+    /// T163: a zombie from before stays one; children do not inherit the setting.
     t163_zombies_from_before_stay,
     {
         let zombie = spawn_child(|_| 7, 0);
@@ -125,7 +125,7 @@ test!(
 );
 
 test!(
-    /// T162, D19: a child of the clone class is reaped like any other: nobody would ever wait for it.
+    /// T162, D19: a child of the clone class is reaped like any other, because no wait would ever select it.
     t162_children_of_the_clone_class_too,
     {
         set_auto_reap(true);
@@ -133,6 +133,6 @@ test!(
         let pid = spawn(&Program::new("child", |_| 3), &[], &attributes).expect("a child can be spawned");
         assert_eq!(wait4(-1, WLINUXCLONE), Err(Errno::ECHILD), "when it has gone");
         assert_eq!(state_of(pid), None);
-        assert_eq!(sigwait(!0, None), Ok(Signal::USR1), "its parent is told");
+        assert_eq!(sigwait(!0, None), Ok(Signal::USR1), "its parent is notified");
     }
 );

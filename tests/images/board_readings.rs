@@ -1,5 +1,5 @@
-//! What a board tells of itself, and that its pins were connected: on a Raspberry Pi by its firmware and its registers,
-//! on an emulated board, which has neither, nothing.
+//! What a board reports about itself, and that its pins were connected: on a Raspberry Pi by its firmware and its
+//! registers; an emulated board, which has neither, reports nothing.
 #![no_std]
 #![no_main]
 
@@ -64,7 +64,7 @@ test!(the_console_has_its_pins, {
     const GPIO: u64 = 0xfe20_0000;
     let registers = mmu::map_device(GPIO, 0x100).expect("there is room for a device").cast::<u32>();
     let read = |offset: usize| {
-        // SAFETY: mapped above; function and pull registers have no effects when they are read.
+        // SAFETY: mapped above; reading function and pull registers has no effects.
         unsafe { registers.add(offset / 4).read_volatile() }
     };
     let function = |pin: usize| read(pin / 10 * 4) >> (pin % 10 * 3) & 0b111;

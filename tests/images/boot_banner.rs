@@ -1,4 +1,4 @@
-//! The system comes up, whatever board it finds itself on: memory, clock, boot arguments, and process 1.
+//! The system comes up on every board: memory, clock, boot arguments, and process 1.
 #![no_std]
 #![no_main]
 

@@ -11,7 +11,7 @@ use asphodel_test::{await_asleep, eventually, test};
 asphodel_test::image!();
 
 const MILLISECOND: u64 = 1_000_000;
-/// Later than any test goes on.
+/// Later than the end of any test.
 const AN_HOUR: u64 = 3_600_000 * MILLISECOND;
 
 test!(it_is_called_once_and_not_early, {
@@ -45,7 +45,7 @@ test!(the_last_arming_counts, {
     CALLOUT.arm(MILLISECOND).expect("it can be armed anew, for earlier");
     eventually("it is called", || CALLS.load(Ordering::Acquire) == 1);
     CALLOUT.arm(MILLISECOND).expect("it can be armed");
-    // Perhaps called before that: then once more after an hour.
+    // It may have been called before that: then it is called once more after an hour.
     CALLOUT.arm(AN_HOUR).expect("it can be armed anew, for later");
     let calls = CALLS.load(Ordering::Acquire);
     let _timed_out = sleep(10 * MILLISECOND);
@@ -113,7 +113,7 @@ test!(one_that_arms_itself_goes_on_until_cancelled, {
     );
     CALLOUT.arm(0).expect("it can be armed");
     eventually("it is called again and again", || CALLS.load(Ordering::Acquire) >= 5);
-    // Once, also when a call is under way that arms it anew.
+    // Once, also when a call is under way that arms it again.
     let _armed = CALLOUT.cancel();
     let calls = CALLS.load(Ordering::Acquire);
     let _timed_out = sleep(5 * MILLISECOND);

@@ -1,4 +1,4 @@
-//! The end of a child is told to its parent by a signal. T166, T167. And who is not told: T170.
+//! A signal notifies the parent of the end of a child. T166, T167. And processes that are not notified: T170.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -14,7 +14,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Long enough for a signal that is not to come.
+/// This is long enough for a signal that must not come.
 const A_WHILE: Option<u64> = Some(5_000_000);
 const EVERY_SIGNAL: u32 = u32::MAX;
 
@@ -38,7 +38,7 @@ test!(
 );
 
 test!(
-    /// T166, R49: several children, one signal at least, and no more than children; no death is forgotten.
+    /// T166, R49: several children, at least one signal, and no more than children; the end of no child is lost.
     t166_signals_may_coalesce,
     {
         let zombies: [Pid; 5] = core::array::from_fn(|_| spawn_child(|_| 0, 0));
@@ -52,8 +52,8 @@ test!(
 );
 
 test!(
-    /// T166: a child that has been reaped has been signalled: no signal comes for it afterwards, which would be taken for
-    /// the next child's.
+    /// T166: the signal of a child is sent before it can be reaped: none comes for it afterwards, which would be taken
+    /// for that of the next child.
     t166_no_signal_comes_after_the_reaping,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -70,7 +70,7 @@ test!(
 );
 
 test!(
-    /// T166: the signal that the child was spawned with; such a child is seen with WLINUXCLONE only.
+    /// T166: the signal that the child was spawned with; only WLINUXCLONE selects such a child.
     t166_another_exit_signal,
     {
         let pid = spawn_with(&SpawnAttributes { exit_signal: Signal::USR1, ..SpawnAttributes::default() });
@@ -83,7 +83,7 @@ test!(
 );
 
 test!(
-    /// T166: process 1 gets SIGCHLD, whatever the child was spawned with: it reaps such a child as any other.
+    /// T166: process 1 gets SIGCHLD, whatever the child was spawned with, and reaps such a child like any other.
     t166_init_gets_sigchld,
     {
         static CHILD: AtomicI32 = AtomicI32::new(0);
@@ -129,14 +129,15 @@ test!(
         assert_eq!(kill(pid, 0), Ok(()), "it can be named");
         GO.post();
         eventually("process 1 has reaped it", || state_of(pid).is_none());
-        assert_eq!(sigwait(EVERY_SIGNAL, A_WHILE), Err(Errno::ETIMEDOUT), "the spawner is told nothing");
+        assert_eq!(sigwait(EVERY_SIGNAL, A_WHILE), Err(Errno::ETIMEDOUT), "the spawner is not notified");
         let ends_at_once = spawn_with(&attributes);
         eventually("process 1 has reaped it", || state_of(ends_at_once).is_none());
     }
 );
 
 test!(
-    /// T167: any other exit signal than SIGCHLD and SIGUSR1 is SIGCHLD, and the child is of the normal class.
+    /// T167: any exit signal other than SIGCHLD and SIGUSR1 is treated as SIGCHLD, and the child is of the normal
+    /// class.
     t167_other_exit_signals,
     {
         for exit_signal in [Signal::TERM, Signal::KILL, Signal::WINCH, Signal::STOP, Signal::USR2] {

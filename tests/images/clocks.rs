@@ -1,4 +1,5 @@
-//! The clocks, and random bytes: the wall clock goes with the counter and can be set; what is drawn never comes again.
+//! The clocks, and random bytes: the wall clock advances with the counter and can be set; random bytes are never
+//! repeated.
 #![no_std]
 #![no_main]
 
@@ -14,11 +15,11 @@ use asphodel_test::{cpus, on_cpu, test};
 asphodel_test::image!();
 
 const SECOND: u64 = 1_000_000_000;
-/// 2025-01-01: no clock of a machine that this runs on is older.
+/// 2025-01-01: the clock of every machine that this runs on is later.
 const LONG_AGO: u64 = 1_735_689_600 * SECOND;
 
 test!(
-    /// A board with a clock knows the date, others count from 1970.
+    /// A board with a clock has the date, others count from 1970.
     the_date,
     {
         let before = now_ns();
@@ -32,7 +33,7 @@ test!(
 );
 
 test!(the_wall_clock_goes_with_the_counter_and_can_be_set, {
-    /// What the wall clock has in front of the counter: between these two, however long the looks are apart.
+    /// Returns bounds of the wall clock's lead over the counter, which hold however long the readings are apart.
     fn ahead() -> (i64, i64) {
         let before = now_ns();
         let wall = realtime_ns();
@@ -51,7 +52,7 @@ test!(the_wall_clock_goes_with_the_counter_and_can_be_set, {
 });
 
 test!(
-    /// On all CPUs at once, in pieces of every size.
+    /// On all CPUs at once, in requests of every size.
     random_bytes_never_come_again,
     {
         static DRAWN: AtomicU32 = AtomicU32::new(0);
@@ -70,7 +71,7 @@ test!(
         });
         let mut all = BTreeSet::new();
         for lwp in lwps {
-            for bytes in lwp.join().expect("nobody kills it").expect("it returns") {
+            for bytes in lwp.join().expect("it is not killed").expect("it returns") {
                 assert!(all.insert(bytes), "two LWPs drew the same");
             }
         }

@@ -1,4 +1,4 @@
-//! Condition variables: the mutex is released while one waits and held again afterwards.
+//! Condition variables: the mutex is released during a wait and held again afterwards.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Cases of other systems' suites: what a parent is told of an exit, and how processes of several LWPs end.
-//! A-a01, A-a03, A-a04, A-a18 to A-a21, A-a23, A-h01 to A-h07, A-h21.
+//! Cases of other systems' suites: the report of an exit to the parent, and how processes of several LWPs end. A-a01,
+//! A-a03, A-a04, A-a18 to A-a21, A-a23, A-h01 to A-h07, A-h21.
 //!
 //! Where those cases fork, the child's part is an entry function here; where they share memory, a static.
 #![no_std]
@@ -80,7 +80,7 @@ test!(
 );
 
 test!(
-    /// A-a19: what spawn returns, what the child calls itself, and what wait reports is one pid.
+    /// A-a19: the pid that spawn returns, the child's own, and the one that wait reports are the same.
     a19_one_pid_for_all,
     {
         static OWN: AtomicI32 = AtomicI32::new(0);
@@ -97,7 +97,7 @@ test!(
 );
 
 test!(
-    /// A-a20: a thousand children, one after the other: no refusal, no slot lost.
+    /// A-a20: a thousand children, one after the other: none is refused, and no slot is lost.
     a20_a_thousand_in_sequence,
     deadline_ms = 30_000,
     {
@@ -110,7 +110,7 @@ test!(
 );
 
 test!(
-    /// A-a21: three return 14: the first and the last by pid, the one between as any.
+    /// A-a21: three return 14: the first and the last are waited for by pid, the one between as any child.
     a21_first_last_any,
     {
         let children = [0; 3].map(|_| spawn_child(exits, 14));
@@ -124,7 +124,7 @@ test!(
 );
 
 test!(
-    /// A-a23: a process of several LWPs spawns: the new one has one.
+    /// A-a23: a process of several LWPs spawns: the new process has one.
     a23_a_child_has_one_lwp,
     {
         static LWPS: AtomicU32 = AtomicU32::new(0);
@@ -147,8 +147,8 @@ test!(
 );
 
 test!(
-    /// A-h01, I2: an LWP on each CPU counts; another one exits right after having made them. Once the process is seen to
-    /// be a zombie, no count changes any more: no LWP is left on a CPU.
+    /// A-h01, I2: an LWP on each CPU counts; another one exits right after it has created them. Once the process is
+    /// reported as a zombie, no count changes any more, because no LWP is left on a CPU.
     h01_no_lwp_survives_an_exit,
     deadline_ms = 30_000,
     {
@@ -171,7 +171,7 @@ test!(
                 yield_now();
             }
             let seen = read();
-            // One of them waits as long as the case asks for.
+            // In one round they wait as long as the case requires.
             let _ = sleep(if round == 0 { 100_000_000 } else { 200_000 });
             assert_eq!(read(), seen);
             let report = wait_exit(pid);
@@ -201,7 +201,7 @@ test!(
 );
 
 test!(
-    /// A-h03: one LWP exits while the other sleeps for an hour, either way round.
+    /// A-h03: one LWP exits while the other sleeps for an hour, both ways round.
     h03_exit_while_the_other_sleeps,
     {
         fn sleep_an_hour(_: usize) -> usize {
@@ -244,7 +244,8 @@ test!(
 );
 
 test!(
-    /// A-h05: the first LWP has left, another one sleeps: the process takes a signal that is ignored, and dies by SIGKILL.
+    /// A-h05: the first LWP has left, another one sleeps: the process takes a signal that is ignored, and is ended by
+    /// SIGKILL.
     h05_a_process_without_its_first_lwp_is_there,
     {
         let pid = spawn_child(
@@ -263,8 +264,8 @@ test!(
 );
 
 test!(
-    /// A-h06: the first LWP has left, two go on: no report and no SIGCHLD before they end, both right after. (SIGCHLD
-    /// stands for the event of the case.) A-h21: the wait returns when they have finished.
+    /// A-h06: the first LWP has left, two continue: no report and no SIGCHLD before they end, both right after.
+    /// (SIGCHLD stands for the event of the case.) A-h21: the wait returns when they have finished.
     h06_no_report_before_the_last_lwp,
     {
         static GO: Semaphore = Semaphore::new(0);
@@ -326,7 +327,8 @@ test!(
 );
 
 test!(
-    /// D31: siblings that an exit ends are not killed by a signal, and the process has exited, not been killed.
+    /// D31: siblings that an exit ends are not counted as killed by a signal, and the process has exited, not been
+    /// killed.
     d31_siblings_of_an_exit_are_no_victims_of_a_signal,
     {
         let pid = spawn_child(

@@ -1,8 +1,8 @@
-//! Cases of other systems' suites: signals to processes, groups and everybody.
-//! A-a14, A-a16, A-a17, A-b05 to A-b07, A-b09, A-b10, A-b14, A-e09 to A-e11, A-e14, A-e16, A-h17, A-l01, A-l02.
+//! Cases of other systems' suites: signals to processes, to groups and to all. A-a14, A-a16, A-a17, A-b05 to A-b07,
+//! A-b09, A-b10, A-b14, A-e09 to A-e11, A-e14, A-e16, A-h17, A-l01, A-l02.
 //!
-//! There are no handlers yet: where a case catches a signal, an LWP takes one that is ignored by default with sigwait
-//! here. Groups are chosen at spawn.
+//! There are no handlers yet: where a case catches a signal, an LWP here takes one that is ignored by default with
+//! sigwait. Groups are chosen at spawn.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Signals that end a process by default, and those of them that tell of a fault.
+/// Signals that end a process by default, and those of them that report a fault.
 const FATAL: [i32; 21] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 30, 31];
 const CORE_CLASS: [i32; 9] = [3, 4, 5, 6, 7, 8, 10, 11, 12];
 /// The signal that is sent where it is to be caught.
@@ -42,7 +42,7 @@ fn catch() {
     CAUGHT.fetch_add(1, Ordering::AcqRel);
 }
 
-/// Whether [`WINCH`] is pending for the caller; takes it.
+/// Returns whether [`WINCH`] is pending for the caller; takes it.
 fn has_caught() -> bool {
     sigwait(Signal::WINCH.bit(), Some(0)).is_ok()
 }
@@ -58,8 +58,8 @@ fn group(founder: Pid) -> Pid {
 }
 
 test!(
-    /// A-a14: a child sends itself each signal that is fatal by default: that is what its parent is told, with the core
-    /// bit where the signal tells of a fault.
+    /// A-a14: a child sends itself each signal that is fatal by default: its parent gets a report of that signal, with
+    /// the core bit if the signal reports a fault.
     a14_every_fatal_signal,
     {
         for signal in FATAL {
@@ -101,7 +101,7 @@ test!(
 
 test!(
     /// A-a17: a zombie takes SIGTERM, 0 and SIGKILL, with success; its status stays. So does a zombie that is the
-    /// founder of a group with a living member, and whom the group's signal does not reach.
+    /// founder of a group with a running member, and that the group's signal does not reach.
     a17_a_zombie_takes_everything,
     {
         for code in [42, 0] {
@@ -122,7 +122,7 @@ test!(
 );
 
 test!(
-    /// A-b05: no such signal, whoever it is for. A-b06: no such process. A-b07: a reaped child is none.
+    /// A-b05: no such signal, whatever the target. A-b06: no such process. A-b07: a reaped child does not exist.
     b05_b06_b07_errors,
     {
         let child = spawn_child(sleeps, 0);
@@ -157,7 +157,7 @@ test!(
 );
 
 test!(
-    /// A-b10: signal 0 to oneself, to one's group, and to nobody: only a look.
+    /// A-b10: signal 0 to oneself, to one's group, and to a pid that does not exist: it only checks.
     b10_signal_0,
     {
         assert_eq!(kill(getpid(), 0), Ok(()));
@@ -184,8 +184,8 @@ test!(
 );
 
 test!(
-    /// A-e09: a signal to the caller's group reaches its members, a grandchild and the caller among them, and no
-    /// outsider.
+    /// A-e09: a signal to the caller's group reaches its members, including a grandchild and the caller, and no other
+    /// process.
     e09_to_the_own_group,
     {
         static READY: AtomicU32 = AtomicU32::new(0);
@@ -240,7 +240,7 @@ fn members(group: Pid) -> usize {
 }
 
 test!(
-    /// A-e10: SIGKILL to a group from inside: everybody dies by it, the leader as well.
+    /// A-e10: SIGKILL to a group from inside ends all its members, the leader as well.
     e10_a_group_kills_itself,
     {
         for number in [0, 1] {
@@ -268,7 +268,7 @@ test!(
 );
 
 test!(
-    /// A-e14: a zombie is the only member of its group: there is nobody to signal (policy P1); its status stays.
+    /// A-e14: a zombie is the only member of its group: there is no process to signal (policy P1); its status stays.
     e14_a_group_of_a_zombie,
     {
         let child = spawn_in(Group::New, |_| 21);
@@ -301,7 +301,7 @@ test!(
 );
 
 test!(
-    /// A-h17: a process whose LWPs compute on every CPU does not stop others, and dies by SIGKILL.
+    /// A-h17: a process whose LWPs compute on every CPU does not stop others, and is ended by SIGKILL.
     h17_a_spinning_process,
     {
         static STEPS: AtomicU64 = AtomicU64::new(0);
@@ -334,8 +334,8 @@ test!(
 );
 
 test!(
-    /// A-l01: a group of sleepers gets SIGTERM; its parent reaps as many deaths by SIGTERM. (In the case the parent is a
-    /// member and catches it; here it stands outside.)
+    /// A-l01: a group of sleepers gets SIGTERM; its parent reaps as many ends by SIGTERM. (In the case the parent is a
+    /// member and catches it; here it is not a member.)
     l01_a_group_of_sleepers,
     {
         const MEMBERS: usize = 40;
@@ -386,7 +386,7 @@ test!(
 );
 
 test!(
-    /// A group whose members spawn all the time is killed: none is left, also of those that were being spawned
+    /// A group whose members spawn all the time is killed: no member is left, not even one that was being spawned
     /// (RFPGLOCK).
     a_group_that_spawns_is_killed_whole,
     deadline_ms = RACE_DEADLINE_MS,

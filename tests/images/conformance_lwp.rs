@@ -1,4 +1,4 @@
-//! Cases of other systems' suites: LWPs that are made, joined, detached and killed.
+//! Cases of other systems' suites: LWPs that are created, joined, detached and killed.
 //! A-h08 to A-h15, A-h18 to A-h20, A-h22 to A-h27, A-o03.
 //!
 //! A thread of those cases is an LWP here. A handle is a value: a join and a detach consume it, so that a second one
@@ -40,7 +40,7 @@ fn lwps() -> u32 {
 
 test!(
     /// A-h08: the value of an entry that returns reaches the join; an LWP that leaves by extexit has stored its value,
-    /// has none for the join, and does not come back.
+    /// has none for the join, and does not return.
     h08_values,
     {
         static WORD: AtomicU32 = AtomicU32::new(0);
@@ -61,7 +61,8 @@ test!(
 );
 
 test!(
-    /// A-h09: a join of oneself: EDEADLK; 25 LWPs, each with its own value; an LWP that has been joined is nobody.
+    /// A-h09: a join of oneself: EDEADLK; 25 LWPs, each with its own value; the number of an LWP that has been joined
+    /// is unused.
     h09_join,
     {
         static OWN: Mutex<Option<LwpHandle>> = Mutex::new(None);
@@ -88,8 +89,8 @@ test!(
 );
 
 test!(
-    /// A-h10: a join with a time limit: of one that runs, ETIMEDOUT (the case: EAGAIN); without waiting, EBUSY; of one that
-    /// has ended, ends by itself meanwhile, or is killed by another one meanwhile: success.
+    /// A-h10: a join with a time limit: of one that runs, ETIMEDOUT (the case: EAGAIN); without waiting, EBUSY; of one
+    /// that has ended, ends by itself meanwhile, or is killed by another one meanwhile: success.
     h10_joins_with_a_limit,
     {
         const LONG: u64 = 3_600_000_000_000;
@@ -116,7 +117,7 @@ test!(
 );
 
 test!(
-    /// A-h11: the target gives way, reads the clock and ends: the join returns when it has really gone, not before.
+    /// A-h11: the target yields, reads the clock and ends: the join returns when it has really ended, not before.
     h11_a_join_is_after_the_end,
     {
         for round in 0..50 {
@@ -136,7 +137,7 @@ test!(
 );
 
 test!(
-    /// A-h12: the number an LWP has for itself is the one its maker got; once it has been joined, nobody has it.
+    /// A-h12: an LWP's own number is the one that its creator got; once it has been joined, the number is unused.
     h12_one_number,
     {
         let lwp = start(|_| gettid() as usize, 0);
@@ -175,8 +176,8 @@ test!(
 );
 
 test!(
-    /// A-h14: a hundred times: a join after the end, one before it, a detach before the end and after it, and a chain in
-    /// which each LWP joins the one made before it.
+    /// A-h14: a hundred times: a join after the end, one before it, a detach before the end and after it, and a chain
+    /// in which each LWP joins the one created before it.
     h14_a_hundred_times,
     deadline_ms = 30_000,
     {
@@ -212,7 +213,7 @@ test!(
 );
 
 test!(
-    /// A-h15: 256 LWPs are there at once and all end, again and again: none is lost.
+    /// A-h15: 256 LWPs exist at once and all end, again and again: none is lost.
     h15_256_at_a_time,
     deadline_ms = 30_000,
     {
@@ -238,8 +239,8 @@ test!(
 );
 
 test!(
-    /// A-h18: the first of two LWPs that wait for a semaphore, a mutex, a condition variable, a wait queue and a channel is
-    /// killed: it leaves the queue and never runs again, and what comes next goes to the second.
+    /// A-h18: the first of two LWPs that wait for a semaphore, a mutex, a condition variable, a wait queue and a
+    /// channel is killed: it leaves the queue and never runs again, and the next wake-up goes to the second.
     h18_killed_in_a_queue,
     {
         static UNITS: Semaphore = Semaphore::new(0);
@@ -289,8 +290,8 @@ test!(
 );
 
 test!(
-    /// A-h19: letting go of a living LWP does not end it; a second kill does no harm, and after the end there is nobody to
-    /// kill.
+    /// A-h19: detaching a running LWP does not end it; a second kill has no effect, and after the end there is nothing
+    /// to kill.
     h19_release_and_kill_twice,
     {
         static STEPS: AtomicU64 = AtomicU64::new(0);
@@ -309,14 +310,15 @@ test!(
         let second = kill_lwp(tid);
         assert!(matches!(second, Ok(()) | Err(Errno::ESRCH)), "{second:?}");
         eventually("it has ended", || lwps() == 1);
-        // It is no longer counted from its last decision on; its number names it until it is out of the list of LWPs.
+        // It is not counted any more from its last decision on; its number stays valid until it is out of the list of
+        // LWPs.
         eventually("its number names nobody", || kill_lwp(tid) == Err(Errno::ESRCH));
         assert_eq!(lwps(), 1);
     }
 );
 
 test!(
-    /// A-h20: pairs of which one kills the other and then ends itself, for a long time: no more than two pairs are there at
+    /// A-h20: pairs of which one kills the other and then ends itself, for a long time: no more than two pairs exist at
     /// once, and there is room for the next.
     h20_pairs_that_kill_each_other,
     deadline_ms = 30_000,
@@ -338,8 +340,8 @@ test!(
 );
 
 test!(
-    /// A-h22: killed before it has run: its entry never runs; while it sleeps; twice; by itself; and a whole process from
-    /// a call-out, later. None runs on.
+    /// A-h22: killed before it has run: its entry never runs; while it sleeps; twice; by itself; and a whole process
+    /// from a call-out, later. None continues.
     h22_kills_at_odd_moments,
     {
         static RAN: AtomicU32 = AtomicU32::new(0);
@@ -347,7 +349,7 @@ test!(
             RAN.fetch_add(1, Ordering::AcqRel);
             0
         }
-        // It cannot run before the caller sleeps: one CPU, a better priority.
+        // It cannot run before the caller sleeps, because there is one CPU and the caller has a better priority.
         set_affinity(CpuMask::one(0)).expect("it is online");
         set_priority(Priority::HIGHEST);
         let unborn = lwp_spawn(runs, 0, &on_cpu(0)).expect("an LWP can be made");
@@ -382,7 +384,7 @@ test!(
 );
 
 test!(
-    /// A-h23: what the LWP's closure owns, and what it made, has been dropped when the join returns.
+    /// A-h23: what the LWP's closure owns, and what it created, has been dropped when the join returns.
     h23_destructors_have_run,
     {
         static DROPPED: AtomicU32 = AtomicU32::new(0);
@@ -430,8 +432,8 @@ test!(
 );
 
 test!(
-    /// A-h25: a detach does not end a living LWP, and frees what is left of a dead one. A second one does not compile: it
-    /// would have to be of a handle that is gone.
+    /// A-h25: a detach does not end a running LWP, and frees what is left of a dead one. A second one does not compile,
+    /// because the handle has been consumed.
     h25_detach,
     {
         static GO: Semaphore = Semaphore::new(0);
@@ -458,8 +460,8 @@ test!(
 );
 
 test!(
-    /// A-h26: a kill of an LWP that computes, of one that sleeps, and of one that must not be killed now: the killer does
-    /// not wait, and the last one dies when it may. A dead one: ESRCH.
+    /// A-h26: a kill of an LWP that computes, of one that sleeps, and of one that must not be killed now: the killer
+    /// does not wait, and the last one ends when it may. A kill of a dead one: ESRCH.
     h26_kills_do_not_wait,
     {
         static MUTEX: Mutex<()> = Mutex::new(());
@@ -494,7 +496,7 @@ test!(
 );
 
 test!(
-    /// A-h27: create and join in a long loop: memory, records and stacks stay what they are.
+    /// A-h27: create and join in a long loop: the numbers of memory, records and stacks do not grow.
     h27_a_long_loop,
     deadline_ms = 30_000,
     {
@@ -504,8 +506,8 @@ test!(
             }
         };
         let before = census();
-        // A join tells that an LWP has ended, not that it has been freed: what is left of the last one goes a moment
-        // later.
+        // A join returns when an LWP has ended, not when it has been freed: what is left of the last one is freed a
+        // moment later.
         let all_back = || eventually("everything has come back", || census() == before);
         run(100);
         all_back();
@@ -513,14 +515,14 @@ test!(
         run(rounds(5000) as usize);
         all_back();
         let (_, free_after, heap_after) = memory();
-        // Each CPU may have filled its cache of stacks meanwhile, and what those and records are mapped with.
+        // Each CPU may have filled its cache of stacks meanwhile, and mapped memory for those and for records.
         assert!(free_after + (4 << 20) >= free, "{free} {free_after}");
         assert_eq!(heap_after, heap);
     }
 );
 
 test!(
-    /// A-o03: LWPs hop from CPU to CPU, and are killed on their way: all can be joined, and every CPU works on.
+    /// A-o03: LWPs move from CPU to CPU, and are killed on their way: all can be joined, and every CPU keeps working.
     o03_killed_while_they_hop,
     deadline_ms = 30_000,
     {

@@ -1,6 +1,6 @@
 //! Cases of other systems' suites: many LWPs and many processes. A-l03 to A-l06.
 //!
-//! Those that run for a minute run as long as a race here; see `asphodel_test::race_rounds`.
+//! Cases that run for a minute take as long as a race here; see `asphodel_test::race_rounds`.
 #![no_std]
 #![no_main]
 
@@ -21,7 +21,7 @@ use asphodel_test::{
 asphodel_test::image!();
 
 test!(
-    /// A-l03: LWPs are created, end, are killed, and meet at a mutex, a condition variable and a semaphore, all the time:
+    /// A-l03: LWPs are created, end, are killed, and use a mutex, a condition variable and a semaphore, all the time:
     /// no failure, nothing left.
     l03_everything_lwps_do,
     deadline_ms = RACE_DEADLINE_MS,
@@ -65,7 +65,7 @@ test!(
 );
 
 test!(
-    /// A-l04: a tree of LWPs, each of which makes and joins its branches: 1 + 4 + 16 + 64 + 256.
+    /// A-l04: a tree of LWPs, each of which creates and joins its branches: 1 + 4 + 16 + 64 + 256.
     l04_a_tree_of_lwps,
     deadline_ms = 30_000,
     {
@@ -86,7 +86,7 @@ test!(
 );
 
 test!(
-    /// A-l05: many processes of many LWPs, which end in their own way: all are reaped, all LWPs were there.
+    /// A-l05: many processes of many LWPs, which end in different ways: all are reaped, and all LWPs have run.
     l05_many_processes_of_many_lwps,
     deadline_ms = 30_000,
     {
@@ -120,7 +120,7 @@ test!(
 );
 
 test!(
-    /// A-l06: ten children with ten children each, every one of which reaps its own: 110 waits, and nothing for process 1.
+    /// A-l06: ten children with ten children each, all of which reap their own: 110 waits, and nothing for process 1.
     l06_ten_times_ten,
     {
         static REAPED: AtomicU32 = AtomicU32::new(0);

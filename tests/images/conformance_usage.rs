@@ -1,7 +1,7 @@
 //! Cases of other systems' suites: resource usage of processes, their children and their LWPs.
 //! A-b13, A-i01 to A-i04, A-i06 to A-i08.
 //!
-//! The times are shorter than in those cases, but long against what else runs.
+//! The times are shorter than in those cases, but long against anything else that runs.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +17,10 @@ use asphodel_test::{
 asphodel_test::image!();
 
 const MILLISECOND: u64 = 1_000_000;
-/// What is computed where the cases compute for seconds.
+/// The time that is computed where the cases compute for seconds.
 const LONG: u64 = 50 * MILLISECOND;
 
-/// Computes until the calling LWP has used so many nanoseconds more.
+/// Computes until the calling LWP has used that many nanoseconds more.
 fn burn(nanoseconds: usize) -> usize {
     let begun = cpu_time(RUSAGE_THREAD);
     while cpu_time(RUSAGE_THREAD) - begun < nanoseconds as u64 {
@@ -45,7 +45,7 @@ fn burns(arguments: &Arguments<'_>) -> i32 {
 }
 
 test!(
-    /// A-b13: there is no such account.
+    /// A-b13: an account that does not exist.
     b13_nobodys_account,
     {
         for who in [-2, 2, 100, i32::MIN, i32::MAX] {
@@ -55,8 +55,8 @@ test!(
 );
 
 test!(
-    /// A-i01: a child computes and exits with 21: the report has its time. A-i02: and so has the account of the children.
-    /// The clock says that it can have been that long.
+    /// A-i01: a child computes and exits with 21: the report contains its time. A-i02: so does the account of the
+    /// children. By the clock it can have been that long.
     i01_i02_a_child_that_was_waited_for,
     {
         let (begun, before) = (now_ns(), cpu_time(RUSAGE_CHILDREN));
@@ -76,7 +76,7 @@ test!(
     {
         wait_exit(spawn_child(burns, 0));
         burn(LONG as usize);
-        // What has hardly begun can have used no more than the time since it was made.
+        // What has hardly begun can have used no more than the time since its creation.
         static MADE_AT: AtomicU64 = AtomicU64::new(0);
         let age = || now_ns() - MADE_AT.load(Ordering::Acquire);
         let looks = |_: &Arguments<'_>| {
@@ -111,8 +111,8 @@ test!(
 );
 
 test!(
-    /// Children that are reaped by themselves (PS_NOCLDWAIT) are never in the parent's account: it has not waited for
-    /// them. I11: process 1 has them in its own.
+    /// Children that are reaped automatically (PS_NOCLDWAIT) are never in the parent's account, because it has not
+    /// waited for them. I11: they are in process 1's.
     auto_reaped_children_are_not_counted,
     {
         set_auto_reap(true);
@@ -123,7 +123,7 @@ test!(
 );
 
 test!(
-    /// A-i07: looked at again and again during a computation, the time never goes back, and never grows by more than the
+    /// A-i07: in repeated readings during a computation, the time never decreases, and never grows by more than the
     /// clock does.
     i07_time_goes_on_steadily,
     {
@@ -134,7 +134,7 @@ test!(
             let next = getrusage(RUSAGE_SELF).expect("there is such an account").cpu_ticks;
             let after = now_ticks();
             assert!(next >= used, "from {used} to {next}");
-            // `clock` is from before the last look: what lies between the two looks is less than this.
+            // `clock` is from before the last reading: the time between the two readings is less than this.
             assert!(clock == 0 || next - used <= after - clock, "from {used} to {next}, {clock} to {after}");
             (clock, used) = (before, next);
         }

@@ -1,5 +1,5 @@
-//! Cases of other systems' suites: which child wait4 reports, when, and its errors.
-//! A-a02, A-a05 to A-a13, A-a24, A-b01 to A-b04, A-b08, A-c01 to A-c05, A-e15, A-f01, A-f05, A-f06, A-h16.
+//! Cases of other systems' suites: which child wait4 reports, when, and its errors. A-a02, A-a05 to A-a13, A-a24, A-b01
+//! to A-b04, A-b08, A-c01 to A-c05, A-e15, A-f01, A-f05, A-f06, A-h16.
 //!
 //! Where those cases fork, the child's part is an entry function here; where they share memory or pipes, a static.
 #![no_std]
@@ -18,7 +18,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Lets one child that waits for it go on.
+/// Lets one child that waits for it continue.
 static GO: Semaphore = Semaphore::new(0);
 
 /// Exits with its number.
@@ -38,7 +38,7 @@ fn spawn_in_group(entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
     spawn(&Program::new("child", entry), &[], &attributes).expect("a child can be spawned")
 }
 
-/// Waits for `selector`: pid and exit code.
+/// Waits for `selector`: returns pid and exit code.
 fn wait(selector: i32) -> Result<(Pid, Option<u8>), Errno> {
     let report = wait4(selector, 0)?.expect("a wait without WNOHANG reports");
     Ok((report.pid, report.status.code()))
@@ -60,7 +60,7 @@ test!(
 );
 
 test!(
-    /// A-a05: two children, waited for by their pids, in the order of their births. A-a06: and the other way round.
+    /// A-a05: two children, waited for by their pids, in the order of their creation. A-a06: the same in reverse.
     a05_a06_by_pid_in_either_order,
     {
         for order in [[0, 1], [1, 0]] {
@@ -73,7 +73,7 @@ test!(
 );
 
 test!(
-    /// A-a07: the child has been dead for a while: reported at once, by pid and for any, the status intact.
+    /// A-a07: the child ended some time ago: it is reported at once, by pid and for any, with the status intact.
     a07_long_after_the_exit,
     {
         for any in [false, true] {
@@ -116,7 +116,7 @@ test!(
 );
 
 test!(
-    /// A-a10: 25 children: the middle one by its pid; again: ECHILD; the others are still there.
+    /// A-a10: 25 children: the middle one by its pid; again: ECHILD; the others still exist.
     a10_the_middle_one_of_25,
     {
         let children: [Pid; 25] = core::array::from_fn(|number| spawn_child(exits, number));
@@ -146,7 +146,7 @@ test!(
 );
 
 test!(
-    /// A-a12: a child in its own group: not by the next group's number, but by its own.
+    /// A-a12: a child in its own group is not found by the next group's number, but by its own.
     a12_by_group,
     {
         let child = spawn_in_group(exits, 5);
@@ -156,7 +156,7 @@ test!(
 );
 
 test!(
-    /// A-a13: a living child; pids of others, process 1 among them: ECHILD. The child is there afterwards.
+    /// A-a13: a running child; pids of others, process 1 among them: ECHILD. The child still exists afterwards.
     a13_not_by_another_pid,
     {
         let child = spawn_child(exits_later, 6);
@@ -169,8 +169,8 @@ test!(
 );
 
 test!(
-    /// A-a24: an ordinary child, and two that share with their parent (a peer, and one made as by vfork), all of which send
-    /// SIGCHLD: a wait for any child finds all.
+    /// A-a24: an ordinary child, and two that share with their parent (a peer, and one created as by vfork), all of
+    /// which send SIGCHLD: a wait for any child finds all.
     a24_ordinary_and_sharing_children,
     {
         let sharing = |peer, vfork| {
@@ -187,7 +187,7 @@ test!(
 );
 
 test!(
-    /// A-b01: no children: every wait is refused at once. A-b02: with WNOHANG, too, and it is never 0.
+    /// A-b01: no children: every wait is refused at once. A-b02: with WNOHANG, too, and the result is never 0.
     b01_b02_no_children,
     {
         for selector in [-1, 0, 1, 2, 4711, getpid().raw(), -2, -getpid().raw()] {
@@ -199,7 +199,7 @@ test!(
 );
 
 test!(
-    /// A-b03: a pid that never was one, with a child and without.
+    /// A-b03: a pid that was never used, with a child and without.
     b03_a_pid_that_never_was,
     {
         assert_eq!(wait(0x7fff_fff1), Err(Errno::ECHILD));
@@ -210,7 +210,7 @@ test!(
 );
 
 test!(
-    /// A-b04: all option bits, and each that has no meaning: EINVAL, and the living child does not notice.
+    /// A-b04: all option bits, and each that has no meaning: EINVAL, without an effect on the running child.
     b04_option_bits_without_meaning,
     {
         let child = spawn_child(exits_later, 2);
@@ -226,7 +226,7 @@ test!(
 );
 
 test!(
-    /// A-b08: a zombie in its parent's group: its pid takes a signal, and names no group.
+    /// A-b08: a zombie in its parent's group: its pid takes a signal, but is no group's number.
     b08_a_zombie_names_no_group,
     {
         let child = spawn_child(exits, 9);
@@ -239,7 +239,7 @@ test!(
 );
 
 test!(
-    /// A-c01: a living child: nothing to tell, so nothing is told (the case looks at a status word: here there is none).
+    /// A-c01: a running child: there is nothing to report (the case checks a status word, which does not exist here).
     /// After SIGTERM: its pid and the signal.
     c01_nothing_and_then_a_signal,
     {
@@ -254,8 +254,8 @@ test!(
 );
 
 test!(
-    /// A-c02: a living child, WNOHANG: nothing; released, and waited for asleep. A-c03: a zombie, WNOHANG: at once.
-    /// A-c04: living children, WNOHANG with WUNTRACED: nothing.
+    /// A-c02: a running child, WNOHANG: nothing; released, and waited for asleep. A-c03: a zombie, WNOHANG: at once.
+    /// A-c04: running children, WNOHANG with WUNTRACED: nothing.
     c02_c03_c04_without_sleep,
     {
         let children = [7, 8].map(|number| spawn_child(exits_later, number));
@@ -276,7 +276,7 @@ test!(
 );
 
 test!(
-    /// A-c05: an ordinary child is none for WLINUXCLONE; a plain wait reports it.
+    /// A-c05: WLINUXCLONE does not select an ordinary child; a plain wait reports it.
     c05_an_ordinary_child_is_no_clone,
     {
         let child = spawn_child(exits, 4);
@@ -287,7 +287,7 @@ test!(
 );
 
 test!(
-    /// A-e15: spawned and reaped many times: the pid of the one that was just reaped is not the next one's.
+    /// A-e15: spawned and reaped many times: the pid that was just reaped is not the next one's.
     e15_no_pid_twice_in_a_row,
     {
         let mut last = Pid::NONE;
@@ -301,7 +301,7 @@ test!(
 );
 
 test!(
-    /// A-f01: PS_NOCLDWAIT: the child is gone, then ECHILD.
+    /// A-f01: PS_NOCLDWAIT: the child does not exist any more, then ECHILD.
     f01_auto_reap,
     {
         static ENDED: AtomicBool = AtomicBool::new(false);
@@ -319,8 +319,8 @@ test!(
 );
 
 test!(
-    /// A-f05: a child that exits, and one that is killed: with PS_NOCLDWAIT no zombie, ECHILD, and SIGCHLD all the same;
-    /// without, a zombie.
+    /// A-f05: a child that exits, and one that is killed: with PS_NOCLDWAIT no zombie, ECHILD, and SIGCHLD
+    /// nevertheless; without, a zombie.
     f05_auto_reap_and_the_notification,
     {
         for auto_reap in [true, false] {
@@ -347,7 +347,7 @@ test!(
 );
 
 test!(
-    /// A-f06: PS_NOCLDWAIT is not inherited: a child that will be reaped by itself reaps its own.
+    /// A-f06: PS_NOCLDWAIT is not inherited: a child that will be reaped automatically reaps its own.
     f06_auto_reap_is_not_inherited,
     {
         static CODE: AtomicI32 = AtomicI32::new(0);
@@ -368,7 +368,7 @@ test!(
 );
 
 test!(
-    /// A-h16: one LWP spawns, another one waits: children are the process's.
+    /// A-h16: one LWP spawns, another one waits: children belong to the process.
     h16_children_belong_to_the_process,
     {
         static CHILD: AtomicU64 = AtomicU64::new(0);

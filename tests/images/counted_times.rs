@@ -1,4 +1,4 @@
-//! How long things take, counted in instructions of all CPUs together: the wall clock of an emulator is no measure, for its
+//! Durations, counted in instructions of all CPUs together: the wall clock of an emulator is no measure, because its
 //! host may be busy. T35, T36, T45, T103, T133.
 //!
 //! A nanosecond of the clock is an instruction here; on a board it is a nanosecond, and nothing else runs there.
@@ -26,7 +26,7 @@ asphodel_test::image!();
 /// 10 ms, a tick of BSD.
 const TICK: u64 = 10_000_000;
 
-/// How long a child whose second LWP computes on `cpu`, and whose first runs on CPU 0, takes to end.
+/// Returns how long a child whose second LWP computes on `cpu`, and whose first runs on CPU 0, takes to end.
 fn time_to_end_a_loop(cpu: u32) -> u64 {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     static EXIT_AT: AtomicU64 = AtomicU64::new(0);
@@ -77,8 +77,8 @@ test!(
 );
 
 test!(
-    /// T133, D5: from the child's last look at the clock to the parent's first, the parent asleep: never a tick, and far
-    /// less.
+    /// T133, D5: from the child's last reading of the clock to the parent's first, with the parent asleep: never a
+    /// tick, and far less.
     t133_the_parent_runs_at_once,
     {
         static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
@@ -101,13 +101,13 @@ test!(
 );
 
 test!(
-    /// T103: what is done for a dead LWP does not depend on how many others there are, dead and held or alive. That it does
-    /// not block is checked in every sleep: it runs with preemption disabled, where a sleep is the end.
+    /// T103: the work for a dead LWP does not depend on the number of others, dead and referenced or running. Every
+    /// sleep checks that it does not block: it runs with preemption disabled, where a sleep ends the system.
     t103_disposal_takes_constant_time,
     deadline_ms = 30_000,
     {
         const OTHERS: usize = 1000;
-        /// The median of the lives of an LWP that ends at once.
+        /// Returns the median of the times from creation to join of an LWP that ends at once.
         fn life() -> u64 {
             let mut lives: [u64; 201] = core::array::from_fn(|_| {
                 let begun = now_ns();
@@ -137,7 +137,7 @@ test!(
 /// When the process of [`exit_takes`] calls exit.
 static EXIT_AT: AtomicU64 = AtomicU64::new(0);
 
-/// How long the exit of a process of so many LWPs takes, half of which sleep and half compute.
+/// Returns how long the exit of a process of `lwps` LWPs takes, of which half sleep and half compute.
 fn exit_takes(lwps: usize) -> u64 {
     let child = |arguments: &Arguments<'_>| {
         let half = arguments.number() as u32 / 2;
@@ -145,7 +145,7 @@ fn exit_takes(lwps: usize) -> u64 {
             drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
         }
         eventually("they sleep", || process(getpid()).is_some_and(|report| report.sleeping == half));
-        // Or it would have its turn when each of the others has had its own.
+        // Otherwise it would have its turn only after each of the others.
         set_priority(Priority::HIGHEST);
         for number in 0..half {
             drop(lwp_spawn(spin_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
@@ -161,8 +161,9 @@ fn exit_takes(lwps: usize) -> u64 {
 }
 
 test!(
-    /// T45: ten thousand LWPs, half asleep, half computing: the exit takes less than a second, and for each of them about
-    /// as long as for each of a quarter of them; if each looked at all others, it would take sixteen times as long.
+    /// T45: ten thousand LWPs, half asleep, half computing: the exit takes less than a second, and for each of them
+    /// about as long as for each of a quarter of them; if each examined all others, it would take sixteen times as
+    /// long.
     t045_ten_thousand_lwps,
     deadline_ms = 120_000,
     {

@@ -1,4 +1,4 @@
-//! A CPU can be deactivated: it takes no more work, gives away what it has, and leaves no dead LWP behind. T197.
+//! A CPU can be deactivated: it takes no more work, moves its threads away, and leaves no dead LWP behind. T197.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -28,7 +28,7 @@ fn runs_nobody(cpu: u32) -> bool {
 }
 
 test!(
-    /// What cannot be deactivated, or activated, is refused; the last CPU stays open.
+    /// Bad requests for deactivation and activation are refused; the last CPU stays active.
     bad_requests,
     {
         assert_eq!(cpu_deactivate(63), Err(Errno::EINVAL));
@@ -46,7 +46,8 @@ test!(
 );
 
 test!(
-    /// LWPs that compute on the CPU go on elsewhere at once; nobody new comes; who sleeps on it wakes up elsewhere.
+    /// LWPs that compute on the CPU continue elsewhere at once; no new one arrives; one that sleeps on it wakes up
+    /// elsewhere.
     everybody_leaves,
     {
         let victim = victim();
@@ -71,7 +72,7 @@ test!(
                 eventually("all are there", || ARRIVED.load(Ordering::Acquire) == 4);
                 let _ = sleep(5_000_000);
                 assert_eq!(cpu_deactivate(victim), Ok(()));
-                eventually("the CPU runs nobody", || runs_nobody(victim));
+                eventually("the CPU runs no LWP", || runs_nobody(victim));
                 for _ in 0..4 {
                     GO.post();
                 }
@@ -93,7 +94,7 @@ test!(
 );
 
 test!(
-    /// An LWP that may run there only goes on, and is nobody's problem.
+    /// An LWP that may run there only continues, and disturbs no other.
     who_may_run_there_only_stays,
     {
         let victim = victim();
@@ -121,8 +122,8 @@ test!(
 );
 
 test!(
-    /// T197: LWPs and processes die on a CPU at the very moment when it is deactivated: all are disposed of, nobody
-    /// hangs, and it can be used again.
+    /// T197: LWPs and processes end on a CPU at the very moment when it is deactivated: all are disposed of, none
+    /// hangs, and the CPU can be used again.
     t197_deaths_on_a_cpu_that_parks,
     deadline_ms = RACE_DEADLINE_MS,
     {

@@ -1,4 +1,4 @@
-//! A process goes on with another program: one LWP asks, all others die. T27, T28, T29, R38.
+//! A process continues with another program: one LWP calls exec, all others end. T27, T28, T29, R38.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -24,8 +24,8 @@ fn start_lwps(count: u32, entry: fn(usize) -> usize, argument: usize) {
 }
 
 test!(
-    /// T27: of five LWPs four die, asleep and computing; the caller goes on in the new program as LWP 1, which is an
-    /// ordinary process: it has its words, makes and joins LWPs, spawns and waits, and exits.
+    /// T27: of five LWPs four end, asleep and computing; the caller continues in the new program as LWP 1. The process
+    /// is an ordinary one: it has its words, creates and joins LWPs, spawns and waits, and exits.
     t027_the_caller_goes_on_alone,
     {
         static BEFORE: AtomicI32 = AtomicI32::new(0);
@@ -57,7 +57,7 @@ test!(
 );
 
 test!(
-    /// A program gets its words as they were given: none, empty ones, and such with blanks, from spawn and from exec.
+    /// A program gets its words unchanged: none, empty ones, and words with blanks, from spawn and from exec.
     words_arrive_as_they_are,
     {
         const CASES: [&[&str]; 5] = [&[], &[""], &["", ""], &["a", "", "b c"], &["", "z"]];
@@ -80,7 +80,7 @@ test!(
 );
 
 test!(
-    /// T27: an LWP that is not the first may ask; its own first LWP dies like any other.
+    /// T27: an LWP that is not the first may call exec; the first LWP then ends like any other.
     t027_not_only_the_first_lwp_may_ask,
     {
         fn ask(_: usize) -> usize {
@@ -126,8 +126,8 @@ test!(
 );
 
 test!(
-    /// The handle of an LWP that goes on with another program is held by another process: a join of it ends then, since
-    /// the LWP that the handle was made for is no more.
+    /// Another process holds the handle of an LWP that continues with another program: a join of it ends then, because
+    /// the LWP of the handle does not exist any more.
     a_join_from_outside_ends,
     {
         static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);
@@ -162,7 +162,7 @@ test!(
 );
 
 test!(
-    /// Bad input, and guards that the caller still holds, are refused; nothing has happened.
+    /// Bad input, and a call by an LWP that still holds guards, are refused; nothing has happened.
     what_cannot_be_is_refused,
     {
         let pid = spawn_child(
@@ -206,7 +206,7 @@ test!(
 );
 
 test!(
-    /// PS_NOCLDWAIT does not outlive the program that asked for it; its children do.
+    /// PS_NOCLDWAIT does not outlast the program that set it; its children do.
     children_are_kept_and_waited_for,
     {
         static CHILD: AtomicI32 = AtomicI32::new(0);
@@ -230,13 +230,13 @@ test!(
     }
 );
 
-/// What the LWPs of a race do when all are at the line.
+/// The LWPs of a race act when all are at the line.
 static LINE: StartLine = StartLine::new();
 
 fn replace_at_the_line(_: usize) -> usize {
     LINE.cross(2);
     let error = exec(&Program::new("winner", winner), &[], 0);
-    // Told to die while it waited: it does at the edge of the service.
+    // It got a kill pending while it waited, and ends when it leaves the service.
     panic!("exec came back: {error}");
 }
 
@@ -271,7 +271,7 @@ test!(
 );
 
 test!(
-    /// T28: exec and a fatal signal at once: the process dies by the signal, whatever program it runs then.
+    /// T28: exec and a fatal signal at once: the process ends by the signal, whatever program it runs then.
     t028_exec_meets_a_kill,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -290,7 +290,7 @@ test!(
 );
 
 test!(
-    /// T29: two LWPs ask at once: one wins, the other one's LWP dies.
+    /// T29: two LWPs call exec at once: one wins, the other one ends.
     t029_two_ask_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -305,15 +305,16 @@ test!(
             );
             let report = wait_exit(pid);
             assert_exited(report.status, 7);
-            // The loser, the winner, and the LWP that the winner's program made.
+            // The loser, the winner, and the LWP that the winner's program created.
             assert_eq!(report.usage.lwps, 3);
         }
     }
 );
 
 test!(
-    /// T29: the LWP that was first is killed alone before its new program runs, while another one asks: no LWP is left
-    /// that could go on, so the process ends as if its last LWP had left. The exit hook is called once for each.
+    /// T29: the LWP that was first is killed alone before its new program runs, while another one calls exec: no LWP is
+    /// left that could continue, so the process ends as if its last LWP had left. The exit hook is called once for
+    /// each.
     t029_the_first_is_killed_alone,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -321,7 +322,7 @@ test!(
         fn hook(_: Pid, _: asphodel::api::Status) {
             CALLS.fetch_add(1, Ordering::AcqRel);
         }
-        // Words take time to be joined, before the question who is first.
+        // Joining the words takes time, before the decision which LWP is first.
         const WORD: &str = match core::str::from_utf8(&[b'w'; 4095]) {
             Ok(word) => word,
             Err(_) => panic!("it is ASCII"),
@@ -330,14 +331,14 @@ test!(
             let error = exec(&Program::new("seventh", |_| 7), &[WORD; 16], 0);
             panic!("exec came back: {error}");
         }
-        /// The first LWP calls exec now.
+        /// Set when the first LWP calls exec.
         static ASKS: AtomicBool = AtomicBool::new(false);
         fn kill_the_first(pause: usize) -> usize {
             while !ASKS.load(Ordering::Acquire) {
                 core::hint::spin_loop();
             }
             asphodel_test::dawdle(pause);
-            // It may be gone already, with all others.
+            // It may have ended already, with all others.
             let _killed = kill_lwp(1);
             replace_by_seventh()
         }
@@ -391,7 +392,7 @@ test!(
             panic!("exec came back: {error}");
         });
         let pid = spawn(&program, &[], &Default::default()).expect("a child can be spawned");
-        // Not any sleep: a kill before exec would end both LWPs at once.
+        // Not just any sleep: a kill before exec would end both LWPs at once.
         eventually("exec waits", || lwps(pid).iter().any(|lwp| lwp.waits_for == Some(WaitReason::SingleThreading)));
         kill(pid, i32::from(Signal::TERM.number())).expect("it is there");
         eventually("the kill has begun", || state_of(pid) == Some(State::Exiting));

@@ -1,4 +1,4 @@
-//! What exit tells the parent: the low 8 bits of the code. T1, T2, T3.
+//! The exit code as the parent gets it: the low 8 bits of the code. T1, T2, T3.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -42,7 +42,7 @@ test!(
 );
 
 test!(
-    /// T1: what the entry function returns is the exit code.
+    /// T1: the return value of the entry function is the exit code.
     t001_returning_from_the_entry_exits,
     {
         for code in [0, 1, 7] {
@@ -67,7 +67,7 @@ test!(
 );
 
 test!(
-    /// T1: spawn, the child itself and wait4 name the same pid, and the status waits for the parent.
+    /// T1: spawn, the child itself and wait4 return the same pid, and the status waits for the parent.
     t001_everybody_names_the_same_pid,
     {
         static SEEN: AtomicI32 = AtomicI32::new(0);

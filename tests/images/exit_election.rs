@@ -1,4 +1,4 @@
-//! Many LWPs end their process at once: one of them does, once. T21 to T25, T30, T31, T46.
+//! Many LWPs end their process at once: one of them is the exit owner, once. T21 to T25, T30, T31, T46.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -15,7 +15,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// `number` LWPs of a child exit when all are there, with 1, 2, and so on.
+/// `number` LWPs of a child exit when all have arrived, with 1, 2, and so on.
 fn exit_together(number: usize) -> ! {
     static LINE: StartLine = StartLine::new();
     fn member(argument: usize) -> usize {
@@ -105,8 +105,8 @@ test!(
 );
 
 test!(
-    /// T23: LWPs that hold a token each exit at once: the losers' tokens go back like the winner's, and the exit hook was
-    /// called once, for all of them.
+    /// T23: LWPs that hold a token each exit at once: the losers' tokens are released like the winner's, and the exit
+    /// hook was called once, for all of them.
     t023_losers_give_back_what_they_have,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -137,7 +137,7 @@ test!(
             );
             assert!(wait_exit(pid).status.code().is_some());
             assert_eq!(u64::from(CALLS.load(Ordering::Acquire)), round);
-            // Whoever was killed before it took its token has not counted.
+            // An LWP that was killed before it took its token has not counted.
             let taken: u32 = TOKENS.iter().map(|token| token.with(|held| held.access(|count| *count))).sum();
             assert!(u64::from(taken) >= round);
         }
@@ -179,8 +179,8 @@ test!(
 );
 
 test!(
-    /// T30: what a process has besides its LWPs, here the words it was started with, goes once, whoever of those that exit
-    /// at once is first, and whoever still reads them.
+    /// T30: what a process has besides its LWPs, here the words it was started with, is freed once, whichever of the
+    /// LWPs that exit at once is first, and whichever still reads them.
     t030_words_go_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -200,8 +200,8 @@ test!(
 );
 
 test!(
-    /// T31, R40: an LWP panics, which tells what has happened, as a core dump does elsewhere, and others exit meanwhile:
-    /// the process ends by one or the other.
+    /// T31, R40: an LWP panics, which prints a report, as a core dump does elsewhere, and others exit meanwhile: the
+    /// process ends by one or the other.
     t031_a_panic_and_an_exit,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -239,14 +239,15 @@ test!(
 );
 
 test!(
-    /// T46: an LWP is killed by a sibling, by its process's exit and by a signal from outside, all at once: it ends once.
+    /// T46: an LWP is killed by a sibling, by its process's exit and by a signal from outside, all at once: it ends
+    /// once.
     t046_killed_from_all_sides,
     deadline_ms = RACE_DEADLINE_MS,
     {
         static LINE: StartLine = StartLine::new();
         fn kills(tid: usize) -> usize {
             LINE.cross(2);
-            // It may have gone already.
+            // It may have ended already.
             let _ = kill_lwp(tid as u32);
             sleep_for_ever(0)
         }
@@ -266,7 +267,7 @@ test!(
                 },
                 0,
             );
-            // Not at the line: whoever wakes the others there may be killed before it has woken all.
+            // Not at the line, because the LWP that wakes the others there may be killed before it has woken all.
             while LINE.arrived() < 2 {
                 yield_now();
             }

@@ -8,7 +8,7 @@ use asphodel_test::{assert_exited, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
-/// What was called, a digit each.
+/// The calls so far, a digit each.
 static ORDER: AtomicUsize = AtomicUsize::new(0);
 static STATUS: AtomicU32 = AtomicU32::new(0);
 
@@ -26,7 +26,7 @@ fn hook(_: Pid, _: Status) {
 }
 
 test!(
-    /// T50, T51: handlers first, by priority and then by turn of coming; all see the status.
+    /// T50, T51: handlers first, by priority and then in the order of their registration; all see the status.
     t050_handlers_come_before_hooks,
     {
         assert_eq!(at_exit(hook), Ok(()));
@@ -67,7 +67,7 @@ test!(
 );
 
 test!(
-    /// There is room for so many handlers, and then ENOMEM.
+    /// A limited number of handlers fits, and then registration fails with ENOMEM.
     handlers_are_limited,
     {
         for argument in 0..MAX_HOOKS {

@@ -2,8 +2,8 @@
 //! T183; A-m01 to A-m04.
 //! race: yes
 //!
-//! Hooks are the kernel's, as at_exit(9): they are called for every process, also for those that end while they are
-//! registered for another one's sake. There are no descriptors yet that a hook could find closed.
+//! Hooks are the kernel's, as at_exit(9): they are called for every process, also for those that end while the hooks
+//! are registered for another one. There are no descriptors yet that a hook could find closed.
 #![no_std]
 #![no_main]
 
@@ -23,7 +23,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// How often each of [`HOOKS`] was called since the last look.
+/// How often each of [`HOOKS`] was called since the last reading.
 static CALLS: [AtomicU32; MAX_HOOKS] = [const { AtomicU32::new(0) }; MAX_HOOKS];
 /// See [`take_order`].
 static ORDER: Mutex<heapless::Vec<u8, 256>> = Mutex::new(heapless::Vec::new());
@@ -33,12 +33,12 @@ fn hook<const NUMBER: usize>(_: Pid, _: Status) {
     let _full = ORDER.lock().push(NUMBER as u8);
 }
 
-/// Hooks that the compiler takes for different functions.
+/// Hooks that are different functions for the compiler.
 macro_rules! hooks {
     ($($number:literal)*) => { [$(hook::<$number>),*] };
 }
 
-/// As many different hooks as there may be.
+/// The maximum number of different hooks.
 const HOOKS: [Hook; MAX_HOOKS] = hooks!(
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
     32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
@@ -48,13 +48,13 @@ fn take_calls() -> [u32; MAX_HOOKS] {
     CALLS.each_ref().map(|calls| calls.swap(0, Ordering::AcqRel))
 }
 
-/// The hooks in the order of their calls since the last look. No guard is held where a test may fail: the hooks are
-/// called for its own end, too.
+/// Returns the hooks in the order of their calls since the last reading. No guard is held where a test may fail,
+/// because the hooks are called for its own end, too.
 fn take_order() -> heapless::Vec<u8, 256> {
     core::mem::take(&mut *ORDER.lock())
 }
 
-/// Forgets what earlier tests have called.
+/// Discards what earlier tests have called.
 fn forget() {
     let _calls = (take_calls(), take_order());
 }
@@ -65,8 +65,8 @@ fn leave() -> ! {
 }
 
 test!(
-    /// T48: three hooks, in the order of their registration, once each, by the LWP that ends the process, which is the
-    /// only one by then.
+    /// T48: three hooks are called in the order of their registration, once each, by the LWP that ends the process,
+    /// which is the only one by then.
     t048_in_order_once_by_the_exit_owner,
     {
         static TID: AtomicU32 = AtomicU32::new(0);
@@ -102,14 +102,14 @@ test!(
 );
 
 test!(
-    /// T49: what the process has on its heap, and in its statics, is there for a hook, which can allocate itself.
+    /// T49: what the process has on its heap, and in its statics, is usable for a hook, which can allocate itself.
     t049_memory_is_usable,
     {
         static OWNED: AtomicPtr<[u64; 64]> = AtomicPtr::new(core::ptr::null_mut());
         static SUM: AtomicU64 = AtomicU64::new(0);
         fn looks(_: Pid, _: Status) {
             let owned = OWNED.swap(core::ptr::null_mut(), Ordering::AcqRel);
-            // SAFETY: made by the process that ends, for this hook.
+            // SAFETY: created by the process that ends, for this hook.
             let owned = unsafe { Box::from_raw(owned) };
             let copy = Box::new(owned.iter().sum::<u64>());
             SUM.store(*copy, Ordering::Release);
@@ -129,7 +129,7 @@ test!(
 );
 
 test!(
-    /// T51: a hook gets the status that the parent will be told, of an exit, a fault and a kill.
+    /// T51: a hook gets the status that the parent will get, of an exit, a fault and a kill.
     t051_the_status_is_known,
     {
         static WORD: AtomicU32 = AtomicU32::new(0);
@@ -154,7 +154,7 @@ test!(
 );
 
 test!(
-    /// T52: a hook sleeps: the exit takes as long, and others go on, also on the same CPU.
+    /// T52: a hook sleeps: the exit takes as long, and others continue, also on the same CPU.
     t052_a_hook_that_sleeps,
     {
         const LONG: u64 = 20_000_000;
@@ -200,7 +200,8 @@ test!(
 );
 
 test!(
-    /// T181: removal of a stranger, and of a known one, which is never called again; the others stay in order.
+    /// T181: removal of an unknown hook, and of a registered one, which is never called again; the others stay in
+    /// order.
     t181_a_removed_hook_is_not_called,
     {
         forget();
@@ -250,7 +251,7 @@ test!(
 );
 
 test!(
-    /// T183: there is no memory for one more: ENOMEM, and those that are registered stay so.
+    /// T183: there is no room for one more: ENOMEM, and those that are registered stay so.
     t183_no_room,
     {
         forget();
@@ -266,7 +267,7 @@ test!(
 
 test!(
     /// A-m01: 32 hooks, half of them registered by a hook that runs: first registered, first called (policy P5), each
-    /// once, those that come while the hooks are called as well.
+    /// once, including those that are registered while the hooks are called.
     m01_hooks_in_order,
     {
         forget();

@@ -1,7 +1,8 @@
 //! The exit of a process ends all its LWPs, whatever they do.
 //!
-//! not shown: T37, T38 and T39, for there are no stopped LWPs, signal masks and handlers yet; a kill from outside, an
-//! LWP that waits for all signals, and one that takes them in a loop come closest. T32 is shown without stopped LWPs.
+//! not shown: T37, T38 and T39, because there are no stopped LWPs, signal masks and handlers yet; a kill from outside,
+//! an LWP that waits for all signals, and one that takes them in a loop come closest. T32 is shown without stopped
+//! LWPs.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -21,7 +22,7 @@ asphodel_test::image!();
 type Entry = fn(usize) -> usize;
 
 /// Sleeps with a mutex, or waits for it. The holder's sleep returns when it is killed, so that the mutex is freed; it
-/// dies then.
+/// ends then.
 fn hold_or_wait(_: usize) -> usize {
     static HELD: Mutex<()> = Mutex::new(());
     static NEVER: Semaphore = Semaphore::new(0);
@@ -31,14 +32,15 @@ fn hold_or_wait(_: usize) -> usize {
     panic!("a killed LWP came back from a service");
 }
 
-/// Starts LWPs that do all there is to do: run, wait for a CPU, and sleep in every way.
+/// Starts LWPs in every state: they run, wait for a CPU, and sleep in every way.
 fn start_menagerie() -> u64 {
     let entries: [Entry; 8] = [
         spin_for_ever,
-        // On the same CPU: one of the two is runnable and does not run.
+        // On the same CPU, so that one of the two is runnable and does not run.
         spin_for_ever,
         sleep_for_ever,
-        // Anew if its time is over before the exit comes; killed, it must not come back, or the exit would not end.
+        // It sleeps again if its time is over before the exit comes; killed, it must not return, or the exit would not
+        // end.
         |_| loop {
             sleep_uninterruptible(50_000_000);
         },
@@ -66,7 +68,7 @@ fn end_grandchildren() {
 }
 
 test!(
-    /// T32: LWPs in every state, one more just made; one exits: all are gone. Of running, runnable and sleeping ones.
+    /// T32: LWPs in every state, and one just created; one exits: all end, whether running, runnable or sleeping.
     t032_exit_ends_lwps_in_every_state,
     {
         let pid = spawn_child(
@@ -131,7 +133,7 @@ test!(
 );
 
 test!(
-    /// The sibling has every signal to itself.
+    /// The sibling waits for every signal.
     waiting_for_all_signals_does_not_help,
     {
         let pid = spawn_child(
@@ -147,7 +149,7 @@ test!(
 );
 
 test!(
-    /// The sibling takes signals in a loop, and they keep coming.
+    /// The sibling takes signals in a loop, and more keep coming.
     taking_signals_in_a_loop_does_not_help,
     {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
@@ -173,7 +175,7 @@ test!(
 );
 
 test!(
-    /// T34, R47: the sibling sleeps so that no kill ends it: the exit waits, and tells for whom.
+    /// T34, R47: the sibling sleeps so that no kill ends it: the exit waits, and reports what for.
     t034_exit_waits_for_an_uninterruptible_sleep,
     {
         static EVENT: Semaphore = Semaphore::new(0);
@@ -199,7 +201,7 @@ test!(
     }
 );
 
-/// Waits until only the caller of its process's LWPs does not sleep: it looks from outside, by a child.
+/// Waits until only the caller of its process's LWPs does not sleep: a child checks that from outside.
 fn await_sleeping_lwps() {
     let parent = getpid().raw() as usize;
     let watcher = spawn_child(

@@ -1,4 +1,4 @@
-//! A process with a thousand LWPs ends, and all of them are gone. T44; T45, ten thousand, is in `counted_times.rs`.
+//! A process with a thousand LWPs ends, and all of them are freed. T44; T45, ten thousand, is in `counted_times.rs`.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ asphodel_test::image!();
 
 const LWPS: u32 = 1000;
 
-/// Makes the LWPs, a third of which have run before the process goes on.
+/// Creates the LWPs, a third of which have run before the process continues.
 fn populate() {
     static STARTED: AtomicU32 = AtomicU32::new(0);
     static NEVER: Semaphore = Semaphore::new(0);
@@ -29,7 +29,7 @@ fn populate() {
     eventually("a third of the LWPs have run", || STARTED.load(Ordering::Acquire) > LWPS / 3);
 }
 
-/// Runs `child` and checks that it takes its LWPs with it: `end` brings it to an end and says so.
+/// Runs `child` and checks that it ends with all its LWPs: `end` brings it to an end and checks its status.
 fn check(child: fn(&asphodel::api::Arguments<'_>) -> i32, end: fn(asphodel::api::Pid)) {
     let before = census();
     let pid = spawn_child(child, 0);
@@ -38,7 +38,7 @@ fn check(child: fn(&asphodel::api::Arguments<'_>) -> i32, end: fn(asphodel::api:
 }
 
 test!(
-    /// T44: all records and stacks are freed, by an exit and by a kill; memory is what it was.
+    /// T44: all records and stacks are freed, by an exit and by a kill; free memory is what it was.
     t044_a_thousand_lwps_are_freed,
     deadline_ms = 30_000,
     {
@@ -63,7 +63,7 @@ test!(
             assert_signaled(wait_exit(pid).status, asphodel::api::Signal::KILL);
         });
         check(exits, |pid| assert_exited(wait_exit(pid).status, 1));
-        // Stacks that a CPU keeps for reuse may be with another one now: as many as fit into all caches.
+        // Stacks that a CPU keeps for reuse may be kept by another one now: as many as fit into all caches.
         let kept = u64::from(cpus()) * 32 * SMALL_STACK as u64;
         assert!(memory().1 + kept >= free, "free before {free}, now {}", memory().1);
     }

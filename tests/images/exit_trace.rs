@@ -1,6 +1,6 @@
 //! The trace of an exit: every step with its time, the longest one, one record for each process. T194, T69.
 //!
-//! Which step took longest must not depend on when the host lets the emulator run.
+//! Which step takes longest must not depend on when the host lets the emulator run.
 //! clock: instructions
 #![no_std]
 #![no_main]
@@ -17,28 +17,28 @@ asphodel_test::image!();
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// The steps that have been done.
+/// Returns the steps that have been done.
 fn steps(record: &ExitRecord) -> heapless::Vec<Step, { Step::ALL.len() }> {
     record.steps().map(|done| done.step).collect()
 }
 
-/// How long `step` took, in nanoseconds.
+/// Returns how long `step` took, in nanoseconds.
 fn took(record: &ExitRecord, step: Step) -> u64 {
     let done = record.steps().find(|done| done.step == step);
     scale().nanoseconds(done.expect("the step was done").took)
 }
 
 fn trace_of(pid: Pid) -> ExitRecord {
-    exit_trace(pid).expect("somebody remembers the exit")
+    exit_trace(pid).expect("the exit is recorded")
 }
 
-/// How many records of `pid` are kept.
+/// Returns how many records of `pid` are kept.
 fn records_of(pid: Pid) -> usize {
     exit_records().iter().filter(|record| record.pid == pid).count()
 }
 
 test!(
-    /// T194: a reaped process has left all steps, in their order.
+    /// T194: a reaped process has recorded all steps, in their order.
     t194_every_step_is_there_in_order,
     {
         let pid = spawn_child(|_| 7, 0);
@@ -53,7 +53,7 @@ test!(
 );
 
 test!(
-    /// T194: the longest step is found: a hook that takes its time.
+    /// T194: the longest step is found: a slow hook.
     t194_a_slow_hook_is_the_longest_step,
     {
         fn hook(_: Pid, _: Status) {
@@ -70,7 +70,7 @@ test!(
 );
 
 test!(
-    /// T194: a hook that panics has been left when it is, and the steps before it keep their times.
+    /// T194: a hook that panics ends its step at the panic, and the steps before it keep their times.
     t194_a_hook_that_panics_counts_as_long_as_it_ran,
     {
         fn hook(_: Pid, _: Status) {
@@ -88,7 +88,8 @@ test!(
 );
 
 test!(
-    /// T194: a sibling that no kill wakes makes "alone" the longest step; meanwhile the trace tells how far it is.
+    /// T194: a sibling that no kill wakes makes "alone" the longest step; meanwhile the trace contains the steps so
+    /// far.
     t194_a_slow_sibling_is_the_longest_step,
     {
         static EVENT: Semaphore = Semaphore::new(0);
@@ -119,7 +120,7 @@ test!(
 );
 
 test!(
-    /// T194: a zombie's trace ends with its parent's being told; reaping adds the last step.
+    /// T194: a zombie's trace ends with the notification of its parent; reaping adds the last step.
     t194_a_zombie_and_the_same_one_reaped,
     {
         let pid = spawn_child(|_| 0, 0);
@@ -138,7 +139,7 @@ test!(
 );
 
 test!(
-    /// T194: who does not end has no trace; nor has a number that names nobody.
+    /// T194: a process that does not end has no trace; nor has a pid that is not used.
     t194_the_living_have_no_trace,
     {
         let pid = spawn_child(|_| sleep_for_ever(0) as i32, 0);
@@ -174,14 +175,14 @@ test!(
         }
         let newest = exit_records()[0];
         for cpu in 0..cpus() {
-            lwp_spawn(return_at_once, 0, &on_cpu(cpu)).expect("there is memory").join().expect("nobody kills it");
+            lwp_spawn(return_at_once, 0, &on_cpu(cpu)).expect("there is memory").join().expect("it is not killed");
         }
         assert_eq!(exit_records()[0], newest);
     }
 );
 
 test!(
-    /// T194, D19: a child that is reaped on the spot has all steps, too.
+    /// T194, D19: a child that is reaped automatically has all steps, too.
     t194_who_is_reaped_by_itself_leaves_a_record,
     {
         set_auto_reap(true);
@@ -194,7 +195,7 @@ test!(
 );
 
 test!(
-    /// T194: looks at the records while processes end on all CPUs see no record twice, nor one that is torn.
+    /// T194: readings of the records while processes end on all CPUs find no record twice, and none that is torn.
     t194_looks_meet_exits,
     deadline_ms = 30_000,
     {

@@ -1,6 +1,6 @@
-//! LWPs are made while the process ends: none survives, nothing is left. T40, T41, T42.
+//! LWPs are created while the process ends: none survives, nothing is left. T40, T41, T42.
 //!
-//! The requirement speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! The requirement calls for 10^5 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -18,12 +18,12 @@ asphodel_test::image!();
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// Makes LWPs until it dies: some that end by themselves, some that sleep, some that compute.
+/// Creates LWPs until it is killed: some that end by themselves, some that sleep, some that compute.
 fn create_for_ever(cpu: usize) -> usize {
     let entries = [return_at_once, sleep_for_ever, spin_for_ever];
     for number in 0.. {
         let entry = entries[(number + cpu) % entries.len()];
-        // Bounded, so that a slow exit does not let thousands of loops pile up.
+        // Bounded, so that a slow exit does not let thousands of loops accumulate.
         if process(getpid()).is_some_and(|report| report.lwps < 20) {
             match lwp_spawn(entry, 0, &on_cpu((cpu + number) as u32 % cpus())) {
                 Ok(_handle) => drop(MADE.fetch_add(1, Ordering::AcqRel)),
@@ -35,7 +35,7 @@ fn create_for_ever(cpu: usize) -> usize {
     0
 }
 
-/// Starts a creator on each CPU and lets them come to work.
+/// Starts a creator on each CPU and waits until they have started to work.
 fn start_creators(wanted: u32) {
     MADE.store(0, Ordering::Relaxed);
     for cpu in 0..cpus() {
@@ -89,7 +89,7 @@ test!(
 );
 
 test!(
-    /// T41: an LWP that holds a mutex, and so is not killed yet, sees lwp_spawn refused once the exit has begun.
+    /// T41: for an LWP that holds a mutex, and so is not killed yet, lwp_spawn is refused once the exit has begun.
     t041_creation_after_the_election_is_refused,
     {
         static READY: AtomicBool = AtomicBool::new(false);
@@ -122,7 +122,7 @@ test!(
 );
 
 test!(
-    /// T42, R9: siblings leave by themselves while the exit goes through them.
+    /// T42, R9: siblings leave by themselves while the exit walks the list.
     t042_siblings_leave_during_the_walk,
     deadline_ms = RACE_DEADLINE_MS,
     {

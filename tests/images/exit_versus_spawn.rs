@@ -1,4 +1,5 @@
-//! Processes are spawned while their parent exits, and looked at while they are made: none is ever half there. T47.
+//! Processes are spawned while their parent exits, and read while they are created: none is ever seen half created.
+//! T47.
 //! race: yes
 //!
 //! Those that outlive their parent are reaped by process 1, which is the test runner here.
@@ -17,7 +18,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Processes that the spawners have made, and those that came to their end.
+/// Processes that the spawners have created, and those that have ended.
 static MADE: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 
@@ -28,7 +29,7 @@ fn counts(_: &Arguments<'_>) -> i32 {
     0
 }
 
-/// Spawns children until its process is gone; reaps what it can.
+/// Spawns children until its process ends; reaps what it can.
 fn spawns(_: usize) -> usize {
     loop {
         spawn_child(counts, 0);
@@ -38,14 +39,14 @@ fn spawns(_: usize) -> usize {
     }
 }
 
-/// Processes besides process 1 and the caller.
+/// Returns the processes besides process 1 and the caller.
 fn others() -> usize {
     processes().len() - 2
 }
 
 test!(
-    /// T47, R31: siblings are inside spawn when the exit starts: each child is there, and is process 1's when it outlives
-    /// its parent, or is not there at all.
+    /// T47, R31: siblings are inside spawn when the exit starts: each child exists, and is process 1's when it outlives
+    /// its parent, or does not exist at all.
     t047_exit_while_siblings_spawn,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -67,14 +68,14 @@ test!(
             assert_exited(wait_exit(pid).status, 3);
         }
         eventually("process 1 has reaped the orphans", || others() == 0);
-        // A spawner may have died between the birth and the count.
+        // A spawner may have been killed between the creation and the count.
         assert!(ENDED.load(Ordering::Acquire) >= MADE.load(Ordering::Acquire));
     }
 );
 
 test!(
-    /// D30: whoever walks the processes while some are made and end meets none that is half made: each has a name, a parent
-    /// and a group, and is what its pid says.
+    /// D30: a walk over the processes while some are created and end finds none that is half created: each has a name,
+    /// a parent and a group, and matches its pid.
     d30_no_half_made_process_is_seen,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -97,7 +98,7 @@ test!(
             for seen in processes() {
                 assert!(seen.name == "child" || seen.pid == Pid::INIT || seen.pid == getpid(), "{seen:?}");
                 assert!(seen.group.is_valid() && seen.lwps <= 4, "{seen:?}");
-                // It may have gone meanwhile; if not, it is the same.
+                // It may have ended meanwhile; if not, it is the same.
                 assert!(process(seen.pid).is_none_or(|again| again.pid == seen.pid && again.group == seen.group));
                 assert!(matches!(kill(seen.pid, 0), Ok(()) | Err(Errno::ESRCH)));
             }

@@ -1,6 +1,6 @@
-//! The watchdog tells of exits that take too long: which process, which LWP, what it waits for. T195, R47, D38.
+//! The watchdog reports exits that take too long: which process, which LWP, what it waits for. T195, R47, D38.
 //!
-//! What is too long by the wall clock depends on the host.
+//! How much is too long by the wall clock depends on the host.
 //! append: watchdog=1
 //! clock: instructions
 #![no_std]
@@ -19,18 +19,18 @@ asphodel_test::image!();
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Report `number` of the exit of `pid`, once it has been told.
+/// Returns report `number` of the exit of `pid`, once it has been made.
 fn await_report(pid: Pid, number: u32) -> WatchdogReport {
     let look = || watchdog_report().filter(|report| (report.exit.pid, report.number) == (pid, number));
     eventually("the exit is reported", || look().is_some());
-    look().expect("nobody else is stuck")
+    look().expect("no other process is stuck")
 }
 
 fn await_end(pid: Pid) {
-    eventually("its end is told", || watchdog_ended().is_some_and(|exit| exit.pid == pid));
+    eventually("its end is reported", || watchdog_ended().is_some_and(|exit| exit.pid == pid));
 }
 
-/// The LWP `tid`, which is named.
+/// Returns the LWP `tid`, which the report contains.
 fn lwp(report: &WatchdogReport, tid: u32) -> LwpReport {
     *report.lwps.iter().find(|lwp| lwp.tid == tid).expect("the LWP is named")
 }
@@ -76,7 +76,7 @@ test!(
 );
 
 test!(
-    /// T195: a sleep that ends by itself, later than the watchdog likes.
+    /// T195: a sleep that ends by itself, later than the watchdog's limit.
     t195_a_long_uninterruptible_sleep,
     {
         let pid = spawn_child(
@@ -144,7 +144,7 @@ test!(
 );
 
 test!(
-    /// T195: an LWP that computes with a guard held runs, and where.
+    /// T195: an LWP that computes with a guard held is reported as running, and where.
     t195_a_guard_that_is_held_in_a_loop,
     {
         static GUARDED: AtomicBool = AtomicBool::new(false);
@@ -177,7 +177,7 @@ test!(
 );
 
 test!(
-    /// T195: two at once are both reported, though one timer serves both.
+    /// T195: two exits at once are both reported, although one timer serves both.
     t195_the_second_one_is_not_missed,
     {
         static EVENT: Semaphore = Semaphore::new(0);
@@ -206,7 +206,7 @@ test!(
 );
 
 test!(
-    /// T195: nothing is told of exits that are quick, though each has somebody to wait for and a hook to call.
+    /// T195: exits that are quick are not reported, although each has an LWP to wait for and a hook to call.
     t195_quick_exits_are_not_reported,
     {
         fn hook(_: Pid, _: Status) {}
@@ -227,7 +227,7 @@ test!(
         for round in 0..50 {
             assert_exited(wait_exit(quick(round)).status, 0);
         }
-        // Longer than the limit: the timer has fired since.
+        // This is longer than the limit, so the timer has expired since.
         let _ = sleep(2 * SECOND);
         assert_eq!(rm_at_exit(hook), 1);
         assert_eq!(reported(), before);

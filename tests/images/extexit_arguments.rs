@@ -21,7 +21,7 @@ fn lwps() -> u32 {
 }
 
 test!(
-    /// T4: bad who; the word is not stored, nobody ends.
+    /// T4: bad who; the word is not stored, and no LWP ends.
     t004_bad_who,
     {
         let mut word = 1;
@@ -89,7 +89,7 @@ test!(
 );
 
 test!(
-    /// T7: without SETINT the address is not looked at.
+    /// T7: without SETINT the address is not checked.
     t007_address_is_ignored_without_setint,
     {
         let pid = spawn_child(

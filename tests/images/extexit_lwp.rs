@@ -26,7 +26,7 @@ fn leave(status: i32, word: Option<&AtomicI32>) -> ! {
 }
 
 test!(
-    /// T9: one of two leaves, the other goes on.
+    /// T9: one of two leaves, the other continues.
     t009_one_of_two_leaves,
     {
         let handle = lwp_spawn(|_| leave(3, None), 0, &Default::default()).expect("an LWP can be made");
@@ -37,7 +37,7 @@ test!(
 );
 
 test!(
-    /// T10: the word becomes what the leaver said.
+    /// T10: the word becomes the value of the leaving LWP.
     t010_the_word_is_stored,
     {
         static WORD: AtomicI32 = AtomicI32::new(0);
@@ -57,7 +57,7 @@ test!(
 );
 
 test!(
-    /// T13: as T12, and the word is stored, in memory that the parent sees.
+    /// T13: as T12, and the word is stored, in memory that the parent shares.
     t013_last_lwp_leaves_with_a_word,
     {
         static WORD: AtomicI32 = AtomicI32::new(0);
@@ -98,7 +98,7 @@ test!(
         static TURN: AtomicU32 = AtomicU32::new(0);
         static CHANGED: WaitQueue = WaitQueue::new();
         fn member(number: usize) -> usize {
-            // The leaver before has been counted out when the number of LWPs says so.
+            // The LWP before has been counted out when the number of LWPs says so.
             let _ = CHANGED.wait(|| TURN.load(Ordering::Acquire) == number as u32);
             eventually("those before have left", || lwps() == LEAVERS - number as u32);
             TURN.store(number as u32 + 1, Ordering::Release);
@@ -119,7 +119,7 @@ test!(
 );
 
 test!(
-    /// T20: the first LWP leaves while another runs: the process goes on, and is no news to its parent.
+    /// T20: the first LWP leaves while another runs: the process continues, and its parent is not notified.
     t020_first_lwp_leaves,
     {
         static GO: Semaphore = Semaphore::new(0);

@@ -1,6 +1,6 @@
-//! Many LWPs leave at once, and the word of extexit comes when the leaver's stack is out of use. T11, T16, T17, T18.
+//! Many LWPs leave at once, and the word of extexit is stored when the LWP's stack is out of use. T11, T16, T17, T18.
 //!
-//! The requirements speak of 10^5 to 10^6 rounds; see `asphodel_test::race_rounds`.
+//! The requirements call for 10^5 to 10^6 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -26,7 +26,7 @@ fn leave_with_word(status: usize) -> usize {
 }
 
 test!(
-    /// T11, D40: whoever sees the word may do with the leaver's stack as it likes: here it is overwritten at once.
+    /// T11, D40: an LWP that sees the word may use the leaving LWP's stack in any way: here it is overwritten at once.
     t011_the_word_comes_after_the_last_use_of_the_stack,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -53,7 +53,8 @@ test!(
 );
 
 test!(
-    /// T18: who sleeps on the word is woken up by the leaver's end; there is no timeout that could do it.
+    /// T18: an LWP that sleeps on the word is woken by the end of the leaving one; there is no timeout that could do
+    /// it.
     t018_a_sleeper_on_the_word_is_woken,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -72,7 +73,7 @@ test!(
     }
 );
 
-/// What a child of the races below does: `number` LWPs leave when all are there, each with its own status.
+/// A child of the races below: `number` LWPs leave when all have arrived, each with its own status.
 fn leave_together(number: usize) -> ! {
     static LINE: StartLine = StartLine::new();
     fn member(argument: usize) -> usize {
@@ -106,8 +107,8 @@ test!(
 );
 
 test!(
-    /// T17: as T16, with leavers held up on their way. Nothing on that way blocks here, but they can be preempted up to
-    /// the last switch: there are more of them than CPUs, and LWPs of a higher priority come in all the time.
+    /// T17: as T16, with leaving LWPs held up on their way. Nothing on that way blocks here, but they can be preempted
+    /// up to the last switch: there are more of them than CPUs, and LWPs of a higher priority wake up all the time.
     t017_all_leave_at_once_and_are_held_up,
     deadline_ms = RACE_DEADLINE_MS,
     {

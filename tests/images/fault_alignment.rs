@@ -1,5 +1,5 @@
 //! Misaligned program counters and exclusive accesses end their process with SIGBUS; an ordinary access that is not
-//! aligned works. (A misaligned stack pointer faults on a board only: QEMU does not look at it.)
+//! aligned works. (A misaligned stack pointer faults on a board only, because QEMU does not check it.)
 //! machine: not host (what must be aligned is aarch64's to say)
 #![no_std]
 #![no_main]
@@ -14,7 +14,7 @@ asphodel_test::image!();
 static DATA: [u64; 4] = [0x0807_0605_0403_0201, 0x100f_0e0d_0c0b_0a09, 0, 0];
 
 fn exclusive(_arguments: &Arguments<'_>) -> i32 {
-    // SAFETY: reads data that is there; the misalignment faults.
+    // SAFETY: reads data that exists; the misalignment faults.
     unsafe { asm!("ldxr {0}, [{0}]", inout(reg) (&raw const DATA as usize + 1) => _) };
     0
 }

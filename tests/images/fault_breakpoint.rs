@@ -1,4 +1,4 @@
-//! A breakpoint instruction ends its process with SIGTRAP: nobody debugs it.
+//! A breakpoint instruction ends its process with SIGTRAP, because there is no debugger.
 #![no_std]
 #![no_main]
 

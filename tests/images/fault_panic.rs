@@ -1,4 +1,4 @@
-//! A panic ends its process with SIGABRT, whichever LWP it is in, and tells nobody else.
+//! A panic ends its process with SIGABRT, whichever LWP it is in, and affects no other process.
 #![no_std]
 #![no_main]
 
@@ -31,7 +31,7 @@ test!(what_the_language_checks, {
 });
 
 test!(memory_that_is_not_there, {
-    // Looked at, or the compiler would leave the allocation out.
+    // The length is read, or the compiler would leave the allocation out.
     aborts(|_| black_box(alloc::vec::Vec::<u8>::with_capacity(black_box(1 << 45))).len() as i32);
 });
 
@@ -44,7 +44,7 @@ fn compute_for_ever(argument: usize) -> usize {
     argument
 }
 
-// By `lwp_spawn`, which needs no heap: what a killed process owns stays allocated.
+// By `lwp_spawn`, which needs no heap, because what a killed process owns stays allocated.
 test!(an_lwp_takes_its_siblings_along, {
     aborts(|_| {
         for _ in 0..8 {
@@ -60,7 +60,7 @@ test!(an_lwp_takes_its_siblings_along, {
 });
 
 test!(
-    /// A-o04: fatal on all CPUs at the same time: each process ends, the system goes on.
+    /// A-o04: fatal on all CPUs at the same time: each process ends, the system continues.
     panics_on_all_cpus_at_once,
     {
         let children: heapless::Vec<_, 128> =

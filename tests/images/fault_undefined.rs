@@ -14,7 +14,7 @@ asphodel_test::image!();
 macro_rules! ends_by_sigill {
     ($instruction:literal) => {{
         fn entry(_arguments: &Arguments<'_>) -> i32 {
-            // SAFETY: it is to fault; if it does not, the test says so.
+            // SAFETY: it is expected to fault; if it does not, the test reports it.
             unsafe { asm!($instruction, out("x0") _) };
             0
         }

@@ -1,5 +1,5 @@
-//! Files and descriptors of processes: what the kernel adds to the rules of `asphodel_core::fs`, which are tested there.
-//! T54, T74, T75.
+//! Files and descriptors of processes: what the kernel adds to the rules of `asphodel_core::fs`, which are tested
+//! there. T54, T74, T75.
 #![no_std]
 #![no_main]
 
@@ -69,7 +69,7 @@ test!(files_outlive_processes, {
     files::remove_directory("/kept").expect("it is empty");
 });
 
-/// Opens files and leaves them open, for whatever end.
+/// Opens files and leaves them open when it ends.
 fn opens_many(arguments: &Arguments<'_>) -> i32 {
     for _ in 0..40 {
         files::open("/many", NEW).expect("there is room");
@@ -83,7 +83,7 @@ fn opens_many(arguments: &Arguments<'_>) -> i32 {
 }
 
 test!(
-    /// T75: whatever end a process comes to, its descriptors are closed, and what has no name goes with them.
+    /// T75: however a process ends, its descriptors are closed, and files without a name are removed with them.
     t075_every_end_closes,
     {
         let before = files::figures();
@@ -141,7 +141,7 @@ test!(
 );
 
 test!(
-    /// A leader that has opened nothing yet shares what it is going to have, too.
+    /// Peers of a leader that has opened nothing yet also share what it opens later.
     t074_peers_of_a_leader_without_a_table,
     {
         fn leader(_: &Arguments<'_>) -> i32 {
@@ -179,7 +179,7 @@ test!(nobody_else_has_them, {
 });
 
 test!(
-    /// Memory that is not there ends the program that hands it over, and nobody else: all others use files as before.
+    /// A buffer that is not mapped ends the program that passes it, and no other: all others use files as before.
     bad_buffers_take_no_lock_with_them,
     {
         for reads in [false, true] {
@@ -187,7 +187,7 @@ test!(
                 |arguments| {
                     let file = files::open("/bad", NEW).expect("there is room");
                     let nowhere = core::hint::black_box(4096 as *mut u8);
-                    // SAFETY: none: that is the point.
+                    // SAFETY: none, which is what is tested.
                     let bytes = unsafe { core::slice::from_raw_parts_mut(nowhere, 100) };
                     let _never = if arguments.number() == 1 { files::read(file, bytes) } else { files::write(file, bytes) };
                     0
@@ -201,7 +201,7 @@ test!(
 );
 
 test!(
-    /// On all CPUs at once: everybody's files are their own, and nothing is left.
+    /// On all CPUs at once: the files of each process are its own, and nothing is left.
     many_at_once,
     deadline_ms = 30_000,
     {

@@ -1,6 +1,6 @@
-//! Floating-point and SIMD registers belong to the LWP: all of them over a preemption, d8 to d15 and the control
-//! register over a call, on whatever CPU it goes on. The registers are used in assembly: the image itself is built
-//! without them.
+//! Floating-point and SIMD registers belong to the LWP: all of them across a preemption, d8 to d15 and the control
+//! register across a call, on whatever CPU it continues. The registers are used in assembly, because the image itself
+//! is built without them.
 //! machine: not host (the registers are those of aarch64, and the host keeps the state)
 #![no_std]
 #![no_main]
@@ -24,7 +24,7 @@ const CONTROL: u64 = 1 << 22 | 1 << 24;
 /// Cumulative inexact and underflow: bits of FPSR.
 const STATUS: u64 = 1 << 4 | 1 << 3;
 
-/// A value for each register that no other LWP has in any.
+/// A value for each register that no other LWP has in any of its own.
 fn pattern(lwp: u64, round: u64) -> Registers {
     let word = |register: u64, half: u64| lwp << 48 | round << 16 | register << 8 | half;
     core::array::from_fn(|register| {
@@ -81,7 +81,7 @@ fn load(registers: &Registers) {
 
 fn store() -> Registers {
     let mut registers = [0; 32];
-    // SAFETY: writes 512 bytes that are there.
+    // SAFETY: writes 512 bytes that are mapped.
     unsafe {
         asm!(".arch_extension fp", ".arch_extension simd", all_registers!("stp"), r = in(reg) &mut registers);
     };
@@ -100,7 +100,7 @@ fn control() -> (u64, u64) {
     (control, status)
 }
 
-/// The low halves of q8 to q15: all that a call has to keep.
+/// Returns the low halves of q8 to q15: all that a call must preserve.
 fn kept(registers: &Registers) -> [u64; 8] {
     core::array::from_fn(|index| registers[8 + index] as u64)
 }
@@ -116,8 +116,8 @@ test!(the_first_use_finds_zeros, {
 });
 
 test!(
-    /// Memory for the state fails: nobody could be told, so the process dies as of any allocation that fails. The state does
-    /// not come from the arena.
+    /// Memory for the state fails: there is no call that could return an error, so the process ends as by any
+    /// allocation that fails. The state is not allocated from the arena.
     t196_the_first_use_without_memory,
     {
         fn computes(arguments: &Arguments<'_>) -> i32 {
@@ -142,7 +142,8 @@ test!(
     }
 );
 
-// Two on each CPU that call nothing while they look: whatever changes their registers is a preemption.
+// Two on each CPU that make no calls while they check, so that a change of their registers can only come from a
+// preemption.
 test!(all_registers_survive_preemption, deadline_ms = 60_000, {
     const TURNS: u32 = 6;
     static LAST: [AtomicU32; 64] = [const { AtomicU32::new(u32::MAX) }; 64];
@@ -156,7 +157,7 @@ test!(all_registers_survive_preemption, deadline_ms = 60_000, {
             load(&registers);
             set_control(CONTROL, STATUS);
             for _ in 0..1000 {
-                // Somebody else has run in between: one switch more.
+                // Another LWP has run in between: one switch more.
                 if last.swap(lwp, Ordering::Relaxed) != lwp {
                     switches.fetch_add(1, Ordering::Relaxed);
                 }
@@ -215,7 +216,7 @@ test!(they_move_with_the_lwp, deadline_ms = 30_000, {
     }
 });
 
-// Arithmetic in one LWP, while another one that uses no such register comes in between.
+// Arithmetic in one LWP, while another one that uses no such register runs in between.
 test!(whoever_uses_none_does_not_matter, {
     let plain = || {
         for _ in 0..200 {

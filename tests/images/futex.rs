@@ -1,4 +1,4 @@
-//! Futexes: sleeping for as long as a word has a value; nobody is woken who waits for another word, and no wake-up is lost.
+//! Futexes: sleeping while a word has a value; a wake-up reaches only LWPs that wait for its word, and none is lost.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -47,11 +47,11 @@ test!(a_time_is_waited_for, {
         assert_eq!(futex_wait(&word, 0, Some(time)), Err(Errno::ETIMEDOUT));
         assert!(now_ns() - start >= time);
     }
-    assert_eq!(futex_wake(word.as_ptr() as usize, 1), 0, "nobody is left in the queue");
+    assert_eq!(futex_wake(word.as_ptr() as usize, 1), 0, "no waiter is left in the queue");
 });
 
 test!(
-    /// As many as are asked for, those first that came first, and only those of the word.
+    /// As many are woken as requested, in the order of their arrival, and only those of the word.
     a_wake_up_counts,
     {
         static WORDS: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
@@ -80,7 +80,7 @@ test!(
 );
 
 test!(
-    /// A thousand that sleep on words of their own: each wake-up finds its own.
+    /// A thousand LWPs sleep on words of their own: each wake-up finds its own.
     a_thousand_words,
     deadline_ms = 60_000,
     {
@@ -96,7 +96,7 @@ test!(
     }
 );
 
-/// A mutex as `std` makes them: 0 free, 1 locked, 2 locked and somebody may sleep.
+/// A mutex as `std` implements it: 0 free, 1 locked, 2 locked with a possible sleeper.
 struct Lock(AtomicU32);
 
 impl Lock {
@@ -117,7 +117,7 @@ impl Lock {
 }
 
 test!(
-    /// No wake-up is lost between the comparison and the sleep: or the last ones would sleep for ever.
+    /// No wake-up is lost between the comparison and the sleep, or the last ones would sleep for ever.
     a_mutex_of_it_excludes_and_never_sleeps_for_ever,
     deadline_ms = 60_000,
     {
@@ -127,7 +127,7 @@ test!(
         let body = move || {
             for _ in 0..turns {
                 LOCK.lock();
-                // Not atomic: somebody else in here would be seen.
+                // Not atomic, so another LWP inside would be noticed.
                 let seen = COUNT.load(Ordering::Relaxed);
                 COUNT.store(core::hint::black_box(seen) + 1, Ordering::Relaxed);
                 LOCK.unlock();
@@ -143,7 +143,7 @@ test!(
 );
 
 test!(
-    /// Timeouts and wake-ups at the same time: whoever takes one says so, and nobody both.
+    /// Timeouts and wake-ups at the same time: each LWP reports one of them, and none reports both.
     a_wake_up_or_a_timeout,
     deadline_ms = 60_000,
     {
@@ -153,7 +153,7 @@ test!(
             let lwp = lwp_run(sleeper, &on_cpu(1 % cpus())).expect("there is room");
             let _ = sleep((round as u64 % 7) * 15_000);
             let woken = futex_wake(WORD.as_ptr() as usize, 1);
-            let outcome = lwp.join().expect("nobody kills it").expect("it returns");
+            let outcome = lwp.join().expect("it is not killed").expect("it returns");
             let expected = if woken == 1 { Ok(()) } else { Err(Errno::ETIMEDOUT) };
             assert_eq!(outcome, expected);
         }
@@ -161,7 +161,7 @@ test!(
 );
 
 test!(
-    /// Those who are killed in it leave nothing behind, and take no wake-up with them.
+    /// LWPs that are killed in it leave nothing behind, and consume no wake-up.
     the_killed_leave_nothing,
     deadline_ms = 30_000,
     {
@@ -174,7 +174,7 @@ test!(
                 drop(waiting);
                 0
             });
-            // What it has allocated goes with it.
+            // What it has allocated is freed with it.
             let attributes = SpawnAttributes { memory: MemoryChoice::Isolated, ..SpawnAttributes::default() };
             let child = spawn(&program, &[], &attributes).expect("there is room");
             eventually("all sleep", || lwps(child).iter().filter(|lwp| lwp.waits_for.is_some()).count() == 65);
@@ -188,12 +188,12 @@ test!(
 );
 
 test!(
-    /// A word that is not there ends the program that asks, as any access does.
+    /// A word that is not mapped ends the program that passes it, as any access does.
     a_word_that_is_not_there,
     {
         let child = spawn_child(
             |_| {
-                // SAFETY: none: that is the point.
+                // SAFETY: none, which is what is tested.
                 let word = unsafe { AtomicU32::from_ptr(core::hint::black_box(64) as *mut u32) };
                 i32::from(futex_wait(word, 0, None).is_ok())
             },

@@ -8,10 +8,10 @@ use asphodel_test::{on_cpu, test};
 
 asphodel_test::image!();
 
-/// Time that is watched, in nanoseconds; a tick of 100 Hz would come fifty times in it.
+/// The observed time, in nanoseconds, in which a tick of 100 Hz would come fifty times.
 const WATCHED: u64 = 500_000_000;
 /// Interrupts that a CPU may take in that time: a timer that was set before and finds nothing due, a message of a CPU
-/// that looks for work, and, on one CPU, the end of the sleep.
+/// that asks for work, and, on one CPU, the end of the sleep.
 const FEW: u64 = 5;
 
 fn interrupts() -> [u64; 64] {
@@ -23,7 +23,7 @@ fn interrupts() -> [u64; 64] {
 }
 
 test!(an_idle_system_is_left_alone, {
-    // What the beginning of the test has set off is over first.
+    // What the beginning of the test has caused is over first.
     let _timed_out = sleep(50_000_000);
     let before = interrupts();
     assert_eq!(sleep(WATCHED), WaitResult::TimedOut);

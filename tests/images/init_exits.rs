@@ -1,5 +1,5 @@
-//! Process 1 exits: the system says with what, and powers off with that. Nothing has been torn down before: no hook has
-//! run, its other LWP and its child were alive. T19, R50.
+//! Process 1 exits: the system reports its status, and powers off with it. Nothing has been torn down before: no hook
+//! has run, its other LWP and its child were still running. T19, R50.
 //! expect: init-ends 7
 #![no_std]
 #![no_main]
@@ -8,7 +8,7 @@ use asphodel_test::{on_cpu, platform as _, sleep_for_ever, spawn_child};
 
 asphodel::program!("init", init);
 
-/// Would be the first step of a teardown.
+/// This would be the first step of a teardown.
 fn hook(pid: Pid, _: Status) {
     println!("pid {pid} is torn down");
     power_off(1)

@@ -1,5 +1,4 @@
-//! Process 1 takes no fatal signal, and ends with its last LWP: the status of that one is the system's. T19,
-//! A-g10 (policy P10).
+//! Process 1 takes no fatal signal, and ends with its last LWP, whose status is the system's. T19, A-g10 (policy P10).
 //! expect: init-ends 9
 #![no_std]
 #![no_main]
@@ -27,7 +26,7 @@ fn init(_: &Arguments<'_>) -> i32 {
     for signal in [9, 15, 6] {
         assert_eq!(kill(Pid::INIT, signal), Ok(()));
     }
-    // There is no stopping yet: refused, for process 1 like for any other.
+    // Stopping does not exist yet: refused, for process 1 like for any other.
     assert_eq!(kill(Pid::INIT, 17), Err(Errno::EOPNOTSUPP));
     drop(lwp_spawn(last, 0, &on_cpu(1 % cpus())).expect("an LWP can be made"));
     leave(1)

@@ -1,4 +1,4 @@
-//! An LWP of process 1 panics: the system says so, and powers off with 128 + SIGABRT. T19.
+//! An LWP of process 1 panics: the system reports it, and powers off with 128 + SIGABRT. T19.
 //! expect: init-ends 134
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
-//! Process 1 sleeps until it is told by SIGCHLD, and does nothing else: it is told of a zombie that it inherits, which
-//! nobody else announces. T160, D20.
+//! Process 1 sleeps until SIGCHLD notifies it, and does nothing else: it is notified of a zombie that it inherits, for
+//! which no other signal is sent. T160, D20.
 //! expect: init-ends 0
 #![no_std]
 #![no_main]
@@ -22,7 +22,7 @@ fn leaves_a_zombie(_: &Arguments<'_>) -> i32 {
     6
 }
 
-/// Has a child that leaves a zombie, and stays: what comes to process 1 is the orphan's doing alone.
+/// Has a child that leaves a zombie, and does not end: a signal to process 1 is caused by the orphan alone.
 fn stays(_: &Arguments<'_>) -> i32 {
     let child = spawn_child(leaves_a_zombie, 0);
     let report = wait4(child.raw(), 0).expect("it is a child").expect("it ends");

@@ -1,4 +1,4 @@
-//! After every kind of death, on every CPU, many at a time: the system does what it did before.
+//! After every kind of fatal end, on every CPU, many at a time, the system works as before.
 #![no_std]
 #![no_main]
 
@@ -19,7 +19,7 @@ fn recurse(depth: usize) -> usize {
     if depth == usize::MAX { 0 } else { recurse(black_box(depth + 1)) + frame[depth % 16] }
 }
 
-/// A program that does what it should not, and the signal that tells.
+/// A program with an error, and the signal that reports it.
 type Death = (fn(&Arguments<'_>) -> i32, Signal);
 
 const DEATHS: [Death; 7] = [

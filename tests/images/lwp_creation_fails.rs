@@ -1,4 +1,4 @@
-//! An LWP or a process that cannot be made leaves nothing behind. T96.
+//! An LWP or a process that cannot be created leaves nothing behind. T96.
 #![no_std]
 #![no_main]
 use asphodel::api::{
@@ -9,7 +9,7 @@ use asphodel_test::{return_at_once, test};
 
 asphodel_test::image!();
 
-/// Attributes that cannot be fulfilled, and the error that tells so.
+/// Attributes that cannot be satisfied, and the error that reports that.
 fn impossible() -> [(LwpAttributes, Errno); 3] {
     let usual = LwpAttributes::default();
     [
@@ -20,7 +20,7 @@ fn impossible() -> [(LwpAttributes, Errno); 3] {
 }
 
 test!(
-    /// T96: LWPs. The counts are back at once, and the next one can be made.
+    /// T96: LWPs. The counts are restored at once, and the next one can be created.
     t096_failed_lwp_creation,
     {
         let before = census();

@@ -1,6 +1,6 @@
-//! "It has ended" is true only when the LWP's stack is out of use. T84, T86, T87, T88.
+//! An LWP is reported as ended only when its stack is out of use. T84, T86, T87, T88.
 //!
-//! The requirements speak of 10^6 rounds; see `asphodel_test::race_rounds`.
+//! The requirements call for 10^6 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -14,7 +14,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Rounds of: an LWP ends on one CPU, and whoever sees it on another overwrites its stack at once.
+/// Each round, an LWP ends on one CPU, and another that sees it on another CPU overwrites its stack at once.
 fn poison_what_has_ended() {
     static STACK: AtomicUsize = AtomicUsize::new(0);
     static PINNED: Semaphore = Semaphore::new(0);
@@ -57,8 +57,8 @@ test!(
 );
 
 test!(
-    /// T87, R2: stacks go from the dead to the living on all CPUs at once; each LWP fills its own and finds nothing
-    /// changed after it has given way.
+    /// T87, R2: stacks of dead LWPs are reused by new ones on all CPUs at once; each LWP fills its own and finds
+    /// nothing changed after it has yielded.
     t087_no_stack_has_two_users,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -129,7 +129,7 @@ test!(
             0,
         );
         for _ in race_rounds() {
-            let report = process(pid).expect("nobody has reaped it");
+            let report = process(pid).expect("it has not been reaped");
             assert_eq!((report.parent, report.name), (getpid(), "child"));
             assert!(report.lwps >= 1);
             yield_now();

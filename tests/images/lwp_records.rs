@@ -1,5 +1,5 @@
-//! The record and the stack of a dead LWP stay as long as somebody holds them, and not longer. T82, T83, T85, T91, T97,
-//! T98.
+//! The record and the stack of a dead LWP stay as long as there is a reference, and not longer. T82, T83, T85, T91,
+//! T97, T98.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -19,10 +19,11 @@ fn start(entry: fn(usize) -> usize, argument: usize) -> LwpHandle {
 }
 
 test!(
-    /// T82, D4: what a handle tells stays true after the LWP's end. T83: with the handle the record goes, at once.
+    /// T82, D4: what a handle reports stays true after the LWP's end. T83: the record is freed with the handle, at
+    /// once.
     t082_t083_the_record_goes_with_the_last_reference,
     {
-        // On one CPU an LWP has been disposed of before another one runs: the counts are exact.
+        // On one CPU an LWP has been disposed of before another one runs, so the counts are exact.
         set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
         for end in [return_at_once, |_| extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()) as usize] {
             let before = census();
@@ -38,7 +39,7 @@ test!(
 );
 
 test!(
-    /// T85: a pin keeps the stack: it can be written to, and goes back when the pin does.
+    /// T85: a pin keeps the stack: it can be written to, and is freed when the pin is dropped.
     t085_a_pinned_stack_stays,
     {
         let before = census();
@@ -89,7 +90,7 @@ test!(
 );
 
 test!(
-    /// T82: handles of a killed process are nobody's any more, and keep neither records nor stacks nor the pid.
+    /// T82: handles of a killed process are invalid, and keep neither records nor stacks nor the pid.
     t082_handles_die_with_their_process,
     {
         let before = census();
@@ -111,7 +112,7 @@ test!(
 );
 
 test!(
-    /// T82: the handle of an LWP whose process has ended tells that it has ended, whoever has the record now.
+    /// T82: the handle of an LWP whose process has ended reports that it has ended, whoever owns the record now.
     t082_a_handle_that_outlives_its_process,
     {
         static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);
@@ -140,8 +141,8 @@ test!(
 );
 
 test!(
-    /// T85: a holder in another process pins stacks again and again while the LWPs' process ends: each pin is refused or
-    /// given back, and no record or stack is lost.
+    /// T85: a holder in another process pins stacks again and again while the LWPs' process ends: each pin is refused
+    /// or released, and no record or stack is lost.
     t085_a_pin_from_outside_meets_the_end,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -153,7 +154,7 @@ test!(
         for _ in race_rounds() {
             let pid = spawn_child(
                 |_| {
-                    // Beside the holder, not behind it.
+                    // On another CPU than the holder, not behind it.
                     set_affinity(on_cpu(1 % cpus()).affinity).expect("the CPU is online");
                     *HANDLES.lock() = (0..LWPS).map(|_| start(return_at_once, 0)).collect();
                     0
@@ -183,7 +184,8 @@ test!(
 );
 
 test!(
-    /// T91, D39: a process can be reaped, and its pid name nobody, only when all its LWPs have been folded into it.
+    /// T91, D39: a process can be reaped, and its pid is unused, only when the usage of all its LWPs has been added to
+    /// it.
     t091_the_process_outlives_its_lwps,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -209,7 +211,7 @@ test!(
 );
 
 test!(
-    /// T97: the number of a dead LWP names nobody. T98: and is not used again.
+    /// T97: the number of a dead LWP is unused. T98: and is not used again.
     t097_t098_the_number_of_a_dead_lwp,
     {
         let mut last = 1;

@@ -1,4 +1,4 @@
-//! A look at LWPs from outside: what each waits for, and since when; who runs, and where. R47, D35, T34.
+//! Reports of LWPs from outside: what each waits for, and since when; which runs, and where. R47, D35, T34.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ asphodel_test::image!();
 
 const HOUR: u64 = 3_600_000_000_000;
 
-/// The only LWP of `pid` that is `wanted`, once there is one.
+/// Returns the only LWP of `pid` that is `wanted`, once there is one.
 fn find(what: &str, pid: Pid, wanted: impl Fn(&LwpReport) -> bool) -> LwpReport {
     let look = || lwps(pid).into_iter().find(|lwp| wanted(lwp));
     eventually(what, || look().is_some());
@@ -29,7 +29,7 @@ fn end(pid: Pid) {
     assert_signaled(wait_exit(pid).status, Signal::KILL);
 }
 
-/// A way to sleep, and what the look is to say of it.
+/// A way to sleep, and the reason that the report must give.
 type Wait = (fn(usize) -> usize, WaitReason);
 
 static NEVER: Semaphore = Semaphore::new(0);
@@ -39,7 +39,7 @@ static NOTIFIED: Condvar = Condvar::new();
 static TOKEN: Token<()> = Token::new(());
 static QUEUE: WaitQueue = WaitQueue::new();
 
-/// All that a kill ends.
+/// All waits that a kill ends.
 const KILLABLE: [Wait; 9] = [
     (|_| sleep(HOUR) as usize, WaitReason::Sleep),
     (|_| NEVER.wait() as usize, WaitReason::Semaphore),
@@ -62,7 +62,7 @@ fn wait_for_notification(_: usize) -> usize {
 }
 
 test!(
-    /// D35: each kind of wait tells what it is for, and since when.
+    /// D35: each kind of wait reports what it is for, and since when.
     d35_every_killable_wait_has_its_reason,
     {
         for (wait, reason) in KILLABLE {
@@ -89,30 +89,30 @@ test!(
     }
 );
 
-/// Children of children: process 1 has them now.
+/// Returns children of children, which process 1 has now.
 fn orphans() -> heapless::Vec<Pid, 16> {
     let theirs =
         |process: &asphodel::api::ProcessReport| process.group == getpid() && process.pid != getpid();
     asphodel::api::processes().iter().filter(|process| theirs(process)).map(|process| process.pid).collect()
 }
 
-/// An LWP of the test's own process, which ends when it has done `entry`.
+/// Starts an LWP of the test's own process, which ends when it has run `entry`.
 fn start(entry: fn(usize) -> usize) -> LwpHandle {
     lwp_spawn(entry, 0, &on_cpu(1 % cpus())).expect("there is memory")
 }
 
-/// What `lwp`, of the test's own process, is found to do.
+/// Checks the report of `lwp`, of the test's own process.
 fn expect(lwp: &LwpHandle, reason: WaitReason, state: LwpState) {
     let found = |report: &LwpReport| report.tid == lwp.tid() && report.waits_for == Some(reason);
     assert_eq!(find(reason.name(), getpid(), found).state, state, "{reason}");
 }
 
 test!(
-    /// R47: waits that no kill ends are told from those that one does.
+    /// R47: waits that no kill ends are distinguished from those that one does.
     r47_uninterruptible_waits_are_told_apart,
     {
         fn inside_a_guard(_: usize) -> usize {
-            // This wait must not be given up: the guard would never be dropped.
+            // This wait must not end early, or the guard would never be dropped.
             let _first = FREE_LOCK.lock();
             drop(LOCK.lock());
             0
@@ -144,7 +144,7 @@ test!(
 );
 
 test!(
-    /// R47: who waits for a token, while its holder runs.
+    /// R47: an LWP that waits for a token, while the token's holder runs.
     r47_a_token_that_another_one_holds,
     {
         static WAITER: AtomicUsize = AtomicUsize::new(0);
@@ -154,7 +154,7 @@ test!(
                 TOKEN.with(|_held| WAITER.store(1, Ordering::Relaxed));
                 0
             });
-            // Nothing here blocks: that would give the token away.
+            // Nothing here blocks, because that would release the token.
             while !lwps(getpid()).iter().any(waits) {
                 assert_eq!(WAITER.load(Ordering::Relaxed), 0);
                 yield_now();
@@ -165,7 +165,7 @@ test!(
     }
 );
 
-/// A process whose second LWP sleeps so that no kill ends it; the first goes on with `next`.
+/// A process whose second LWP sleeps so that no kill ends it; the first continues with `next`.
 fn with_a_sibling_that_sleeps(next: fn() -> i32) -> i32 {
     drop(start(|_| {
         NEVER.wait_uninterruptible();
@@ -176,7 +176,7 @@ fn with_a_sibling_that_sleeps(next: fn() -> i32) -> i32 {
 }
 
 test!(
-    /// T34, D35: the exit owner's wait for its siblings, and that of exec, are different ones, and told.
+    /// T34, D35: the exit owner's wait for its siblings, and that of exec, are different reasons, and reported as such.
     t34_the_exit_owner_waits_for_its_siblings,
     {
         let exits = spawn_child(|_| with_a_sibling_that_sleeps(|| exit(3)), 0);
@@ -202,7 +202,7 @@ test!(
 );
 
 test!(
-    /// R47: an LWP that runs is seen to, in its program or in a service, and where.
+    /// R47: an LWP that runs is reported as running, in its program or in a service, and where.
     r47_who_runs_is_seen_to_run,
     {
         static ENOUGH: AtomicBool = AtomicBool::new(false);

@@ -1,6 +1,6 @@
-//! A dead LWP leaves nothing in the kernel's queues, and nobody wakes it. T89, T90.
+//! A dead LWP leaves nothing in the kernel's queues, and no wake-up reaches it. T89, T90.
 //!
-//! Also: tokens of an LWP that ends while it holds them go back.
+//! Also: tokens of an LWP that ends while it holds them are released.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -23,7 +23,7 @@ fn leave() -> ! {
 }
 
 test!(
-    /// T89, R4: registered on a channel, never asleep, gone.
+    /// T89, R4: an LWP registers on a channel, never sleeps, and ends.
     t089_an_lwp_that_leaves_while_registered,
     {
         static CHANNEL: u32 = 0;
@@ -35,7 +35,7 @@ test!(
             };
             let handle = lwp_spawn(leaver, channel, &on_cpu(round % cpus())).expect("an LWP can be made");
             assert_eq!(handle.join(), Ok(None));
-            // The record is used again: by an LWP that sleeps on the channel itself.
+            // The record is used again, by an LWP that sleeps on the channel itself.
             let sleeper = |channel| usize::from(tsleep(channel, None) == asphodel::api::WaitResult::Ready);
             let handle = lwp_spawn(sleeper, channel, &on_cpu(round % cpus())).expect("an LWP can be made");
             let mut woken = 0;
@@ -44,13 +44,13 @@ test!(
                 woken > 0
             });
             assert_eq!((woken, handle.join()), (1, Ok(Some(1))));
-            assert_eq!(wakeup(channel), 0, "nobody is left");
+            assert_eq!(wakeup(channel), 0, "no waiter is left");
         }
     }
 );
 
 test!(
-    /// T89: killed in a wait queue, and in a semaphore's.
+    /// T89: an LWP is killed in a wait queue, and in a semaphore's.
     t089_a_killed_sleeper_leaves_its_queue,
     {
         static QUEUE: WaitQueue = WaitQueue::new();
@@ -66,13 +66,13 @@ test!(
         assert!(QUEUE.is_empty());
         assert_eq!(QUEUE.wake_all(), 0);
         SEMAPHORE.post();
-        assert!(SEMAPHORE.try_wait(), "the unit went to nobody");
+        assert!(SEMAPHORE.try_wait(), "the unit was not lost");
     }
 );
 
 test!(
-    /// T90, T92, R37: a wake-up, a kill and a timeout meet at one sleeper; its record is used again at once. A channel is
-    /// all that an LWP registers events with here.
+    /// T90, T92, R37: a wake-up, a kill and a timeout reach one sleeper at once; its record is used again at once. A
+    /// channel is the only thing here by which an LWP registers for events.
     t090_late_wake_ups_are_ignored,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -93,7 +93,7 @@ test!(
             };
             let timeout = (round % 64) as usize * 1000;
             let handle = lwp_spawn(sleeper, timeout, &on_cpu(round as u32 % cpus())).expect("an LWP can be made");
-            // It may have gone already.
+            // It may have ended already.
             let _ = kill_lwp(handle.tid());
             assert!(handle.join().is_ok());
         }
@@ -106,7 +106,7 @@ test!(
 static TOKEN: Token<u32> = Token::new(0);
 
 test!(
-    /// A holder that exits, leaves, or panics inside `with` takes no token with it, and its record is clean.
+    /// A holder that exits, leaves, or panics inside `with` keeps no token, and its record is clean.
     tokens_of_the_dead_go_back,
     {
         type Entry = fn(&asphodel::api::Arguments<'_>) -> i32;
@@ -124,7 +124,7 @@ test!(
             TOKEN.with(|held| held.access(|value| *value += 1));
         }
         TOKEN.with(|held| held.access(|value| assert_eq!(*value, 4)));
-        // Blocks, with the records that the dead have left.
+        // It blocks, with the records that dead LWPs have left.
         for _ in 0..40 {
             let _ = lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("an LWP can be made").join();
         }
@@ -132,7 +132,7 @@ test!(
 );
 
 test!(
-    /// An LWP that was told to die while it had preemption disabled dies when it enables it (kill point (c), R46).
+    /// An LWP that got a kill pending while it had preemption disabled ends when it enables it (kill point (c), R46).
     a_kill_under_disabled_preemption_is_honoured,
     {
         if cpus() == 1 {
@@ -155,7 +155,7 @@ test!(
             core::hint::spin_loop();
         }
         kill_lwp(handle.tid()).expect("it runs");
-        // Longer than the interrupt takes.
+        // This is longer than the interrupt takes.
         let _ = sleep(5_000_000);
         KILLED.store(true, Ordering::Release);
         assert_eq!(handle.join(), Ok(None));

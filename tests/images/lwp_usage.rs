@@ -1,4 +1,4 @@
-//! What departed LWPs have used is the process's, once. T93, T94, T95.
+//! The usage of departed LWPs is counted in the process's, once. T93, T94, T95.
 #![no_std]
 #![no_main]
 use asphodel::api::{
@@ -9,7 +9,7 @@ use asphodel_test::{assert_exited, cpus, on_cpu, spawn_child, spin_until_off_cpu
 
 asphodel_test::image!();
 
-/// Computes until the calling LWP has used so many nanoseconds of CPU time; gives what it has used.
+/// Computes until the calling LWP has used that many nanoseconds of CPU time; returns what it has used.
 fn burn(least: usize) -> usize {
     loop {
         let used = nanoseconds(getrusage(RUSAGE_THREAD).expect("there is such an account")) as usize;
@@ -27,7 +27,7 @@ fn nanoseconds(usage: Usage) -> u64 {
 const MILLISECOND: usize = 1_000_000;
 
 test!(
-    /// T93: switches of an LWP that has gone, and its being one.
+    /// T93: the switches of a departed LWP are counted, and the LWP itself.
     t093_counters_of_a_departed_lwp,
     {
         static UNITS: Semaphore = Semaphore::new(0);
@@ -56,7 +56,7 @@ test!(
             let handle = lwp_spawn(burn, 2 * MILLISECOND, &on_cpu(number % cpus())).expect("an LWP can be made");
             burnt += handle.join().expect("it has ended").expect("it returned") as u64;
         }
-        // The caller's own time counts when it has switched.
+        // The caller's own time counts after it has switched.
         yield_now();
         let used = nanoseconds(usage().since(before));
         let elapsed = now_ns() - begun;
@@ -67,7 +67,7 @@ test!(
 );
 
 test!(
-    /// T94: LWPs that run side by side: the sum, whatever the number of CPUs.
+    /// T94: LWPs that run in parallel: the sum, whatever the number of CPUs.
     t094_cpu_time_of_parallel_lwps,
     {
         let begun = now_ns();
@@ -90,8 +90,8 @@ test!(
 );
 
 test!(
-    /// T95, D22: the last LWP's time is not counted twice, by an exit or by a return, nor in its parent's account: all on one
-    /// CPU, parent and child cannot have used more than the clock says.
+    /// T95, D22: the last LWP's time is not counted twice, by an exit or by a return, nor in its parent's account: all
+    /// on one CPU, parent and child cannot have used more than the clock's time.
     t095_the_last_lwp_counts_once,
     {
         let exits = |_: &Arguments<'_>| {

@@ -1,4 +1,4 @@
-//! What cannot be written at the address of the image cannot be written where the linear map has it, either.
+//! What cannot be written at the address of the image cannot be written in the linear map, either.
 //! machine: not host (the image has one address there)
 #![no_std]
 #![no_main]
@@ -11,10 +11,10 @@ asphodel_test::image!();
 
 static READ_ONLY: [u32; 4] = [1, 2, 3, 4];
 
-/// Stores what is there to the other address of `address`, which must end the child that does so.
+/// Stores the present value to the other address of `address`, which must end the child that does so.
 fn write_elsewhere(address: usize) -> i32 {
     let place = mmu::linear(mmu::physical_of_image(address)).cast::<u32>();
-    // SAFETY: not at all: it is to fault. If it does not, it changes nothing, so that the test can say so.
+    // SAFETY: none: it is expected to fault. If it does not, it changes nothing, so that the test can report it.
     unsafe { place.write_volatile(place.read_volatile()) };
     0
 }

@@ -1,4 +1,4 @@
-//! An isolated process's memory is its own, and is given back whole when it ends, however it ends. T71, T72, T13, T104.
+//! An isolated process's memory is its own, and is freed as a whole when it ends, however it ends. T71, T72, T13, T104.
 #![no_std]
 #![no_main]
 extern crate alloc;
@@ -30,12 +30,12 @@ fn isolate(entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
     try_isolate(entry, number, None).expect("an isolated process can be made")
 }
 
-/// On any CPU, or on the only one.
+/// Returns attributes for any CPU, or for the only one.
 fn on_cpu_of_caller() -> LwpAttributes {
     if PINNED.load(Ordering::Relaxed) { on_cpu(0) } else { LwpAttributes::default() }
 }
 
-/// Whether all is to happen on one CPU.
+/// `true` if everything is to happen on one CPU.
 static PINNED: AtomicBool = AtomicBool::new(false);
 
 fn try_isolate(entry: fn(&Arguments<'_>) -> i32, number: usize, quota: Option<Quota>) -> Result<Pid, Errno> {
@@ -49,17 +49,17 @@ fn try_isolate(entry: fn(&Arguments<'_>) -> i32, number: usize, quota: Option<Qu
     spawn(&Program::new("isolated", entry), &["some", "words"], &attributes)
 }
 
-/// Frames that nobody has, in bytes.
+/// Returns the free frames, in bytes.
 fn free_frames() -> u64 {
     memory_report().free
 }
 
-/// The caller's arena, in bytes.
+/// Returns the size of the caller's arena, in bytes.
 fn my_arena() -> u64 {
     process(getpid()).and_then(|report| report.arena).expect("the caller is isolated")
 }
 
-/// Owns a good deal, and forgets it.
+/// Allocates much, and leaks it.
 fn litter(bytes: usize) {
     let mut map = BTreeMap::new();
     for number in 0..100_usize {
@@ -98,7 +98,7 @@ test!(
 );
 
 test!(
-    /// Blocks of all sizes and alignments are what they should be, whichever LWP frees them.
+    /// Blocks of all sizes and alignments are valid, whichever LWP frees them.
     blocks_are_sound,
     {
         fn churn(_: &Arguments<'_>) -> i32 {
@@ -130,14 +130,14 @@ test!(
 );
 
 test!(
-    /// T71: free memory rises while the zombie waits to be reaped. T72: afterwards everything is as it was.
+    /// T71: free memory increases while the zombie waits to be reaped. T72: afterwards everything is as it was.
     t071_t072_the_arena_goes_before_the_zombie_is_reaped,
     {
         fn owns(_: &Arguments<'_>) -> i32 {
             litter(8 * MIB);
             sleep_for_ever(0) as i32
         }
-        // All on one CPU, where a stack that was used is the next to be.
+        // All on one CPU, where a stack that was used is the next to be used.
         set_affinity(CpuMask::one(0)).expect("it is online");
         PINNED.store(true, Ordering::Relaxed);
         // Page tables of the first arena's addresses stay.
@@ -170,7 +170,8 @@ static SHELF: Mutex<usize> = Mutex::new(0);
 static LOOSE: Token<usize> = Token::new(0);
 
 test!(
-    /// Killed while its LWPs sleep, compute, allocate, or hold guards: nothing is left, and nothing is said beforehand.
+    /// Killed while its LWPs sleep, compute, allocate, or hold guards: nothing is left, and the kill is not noticed in
+    /// advance.
     killed_processes_leave_nothing,
     deadline_ms = 60_000,
     {
@@ -219,7 +220,7 @@ test!(
 );
 
 test!(
-    /// Its own exit, a panic, a fault: the same.
+    /// The same by its own exit, a panic, a fault.
     no_end_leaves_anything,
     {
         let before = census();
@@ -242,7 +243,7 @@ test!(
             (
                 |_| {
                     litter(MIB);
-                    // SAFETY: it faults, which is the point.
+                    // SAFETY: it faults, which is what is tested.
                     unsafe { core::ptr::null::<i32>().read_volatile() }
                 },
                 Some(Signal::SEGV),
@@ -265,13 +266,14 @@ test!(
 );
 
 test!(
-    /// An arena that cannot grow gives null, and the process goes on: its own addresses, all memory, or a quota.
+    /// An arena that cannot grow gives null, and the process continues: its own addresses, all memory, or a quota is
+    /// exhausted.
     an_arena_that_cannot_grow,
     {
         fn greedy(_: &Arguments<'_>) -> i32 {
             let keep = black_box(Box::new(7));
             let mut block = Vec::<u8>::new();
-            // As much as a program of a suite needed, with which an arena of 256 MiB was full.
+            // A program of a suite needed this much, with which an arena of 256 MiB was full.
             assert_eq!(block.try_reserve_exact(400 * MIB), Ok(()));
             assert!(Vec::<u8>::new().try_reserve_exact(200 * MIB).is_err());
             assert!(Vec::<u8>::new().try_reserve_exact(usize::MAX / 4).is_err());
@@ -310,11 +312,11 @@ test!(
 );
 
 test!(
-    /// T104: when frames run out for an arena, stacks that are kept for reuse are given back first; then it gets null.
+    /// T104: when frames run out for an arena, stacks that are kept for reuse are freed first; then the result is null.
     t104_an_arena_under_memory_pressure,
     deadline_ms = 120_000,
     {
-        /// Takes what there is, and keeps it.
+        /// Allocates all memory, and keeps it.
         fn hoards(_: &Arguments<'_>) -> i32 {
             loop {
                 let mut block = Vec::<u8>::new();
@@ -351,7 +353,7 @@ test!(
         }
         assert!(memory_report().stacks_cached <= kept_by_cpus, "{}", memory_report().stacks_cached);
         assert!(HOARDED.load(Ordering::Relaxed) > 64 * MIB as u64);
-        // What needs no more frames goes on; what does is told so: a process, where no stack is kept by this CPU.
+        // What needs no more frames continues; what does fails, such as a process when this CPU keeps no stack.
         match spawn(&Program::new("child", |_| 7), &[], &SpawnAttributes::default()) {
             Ok(pid) => assert_exited(wait_exit(pid).status, 7),
             Err(error) => assert_eq!(error, Errno::ENOMEM),
@@ -366,8 +368,8 @@ test!(
 );
 
 test!(
-    /// T13: the word that the last LWP leaves is stored before its memory goes, and its waiter elsewhere is woken;
-    /// wherever it lies.
+    /// T13: the word that the last LWP stores is stored before its memory is freed, and its waiter elsewhere is woken,
+    /// wherever the word lies.
     t013_a_word_in_the_arena,
     {
         static SEEN: AtomicI32 = AtomicI32::new(0);
@@ -408,7 +410,7 @@ test!(
 );
 
 test!(
-    /// exec: the old program's arena goes, the new one has a fresh one; round after round.
+    /// exec: the old program's arena is freed, the new one has a fresh one; round after round.
     exec_gives_the_old_programs_memory_back,
     {
         fn again(arguments: &Arguments<'_>) -> i32 {
@@ -423,7 +425,7 @@ test!(
             }
             await_asleep(3);
             assert!(memory_report().arenas < 4 * MIB as u64);
-            // In the arena, which is gone when the new program starts.
+            // In the arena, which is freed when the new program starts.
             let program = Box::new(Program::new("again", again));
             let error = exec(&program, &[&String::from("word")], left - 1);
             panic!("{error}")
@@ -471,7 +473,7 @@ test!(
 );
 
 test!(
-    /// A process that is not isolated leaves its memory, as ever.
+    /// A process that is not isolated leaves its memory allocated, as always.
     the_usual_process_is_as_it_was,
     {
         fn keeps(_: &Arguments<'_>) -> i32 {

@@ -1,4 +1,5 @@
-//! A process's report tells the most memory it had at a time: heap and stacks, its own or a reaped descendant's.
+//! A process's report contains the most memory that it had at a time: heap and stacks, its own or a reaped
+//! descendant's.
 #![no_std]
 #![no_main]
 extern crate alloc;
@@ -15,16 +16,16 @@ asphodel_test::image!();
 
 const STACK: u64 = SMALL_STACK as u64;
 const MIB: usize = 1 << 20;
-/// What a program may allocate without saying so.
+/// Memory that a program may allocate unnoticed.
 const LITTLE: u64 = 4096;
 
-/// Has `bytes` of heap for a moment.
+/// Allocates `bytes` of heap for a moment.
 fn touch(bytes: usize) {
     let block = Vec::<u8>::with_capacity(bytes);
     core::hint::black_box(block.as_ptr());
 }
 
-/// Has so many bytes of heap as its number says, twice in turn, and then half as many.
+/// Allocates as many bytes of heap as its number says, twice in turn, and then half as many.
 fn allocate(arguments: &Arguments<'_>) -> i32 {
     let bytes = arguments.number();
     touch(bytes);
@@ -47,7 +48,7 @@ test!(the_most_at_a_time_is_told, {
 });
 
 test!(
-    /// The stacks that LWPs have at the same time, of any size; and each is given back.
+    /// The stacks that LWPs have at the same time, of any size, are counted; and each is freed.
     stacks_count,
     {
         fn many(_: &Arguments<'_>) -> i32 {
@@ -75,7 +76,7 @@ test!(
 );
 
 test!(
-    /// As BSD's ru_maxrss: of a process and those that it has reaped, the highest; peaks are not added.
+    /// As BSD's ru_maxrss: of a process and those that it has reaped, the highest is reported; peaks are not added.
     a_descendants_peak_is_told,
     {
         fn parent(arguments: &Arguments<'_>) -> i32 {
@@ -96,7 +97,8 @@ test!(
 );
 
 test!(
-    /// Also of a process that was killed while it had its memory: that stays, and the leak check is told.
+    /// The same for a process that was killed while it had its memory, which stays allocated, so that the leak check
+    /// expects it.
     a_killed_process_tells_its_peak,
     {
         fn keep(arguments: &Arguments<'_>) -> i32 {

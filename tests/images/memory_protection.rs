@@ -1,4 +1,5 @@
-//! W^X, and nothing where nothing belongs: each forbidden access ends its process with SIGSEGV, and hurts nobody.
+//! W^X, and nothing is mapped where nothing belongs: each forbidden access ends its process with SIGSEGV, and affects
+//! no other.
 #![no_std]
 #![no_main]
 
@@ -18,7 +19,7 @@ static READ_ONLY: [u32; 4] = [0xd65f_03c0; 4];
 static mut WRITABLE: [u32; 4] = [0xd65f_03c0; 4];
 
 fn write(address: usize) {
-    // SAFETY: not at all: it is to fault. If it does not, it changes nothing, so that the test can say so.
+    // SAFETY: none: it is expected to fault. If it does not, it changes nothing, so that the test can report it.
     unsafe {
         let place = address as *mut u32;
         let same = place.read_volatile();
@@ -27,12 +28,12 @@ fn write(address: usize) {
 }
 
 fn read(address: usize) {
-    // SAFETY: not at all: it is to fault, and a read hurts nobody.
+    // SAFETY: none: it is expected to fault, and a read does no harm.
     black_box(unsafe { (address as *const u32).read_volatile() });
 }
 
 fn jump(address: usize) {
-    // SAFETY: not at all: it is to fault. There is a `ret` there, if anything.
+    // SAFETY: none: it is expected to fault. There is a `ret` there, if anything.
     let place = unsafe { core::mem::transmute::<usize, extern "C" fn()>(address) };
     black_box(place)();
 }
@@ -71,7 +72,7 @@ test!(data_cannot_be_executed, {
     });
 });
 
-// The heap block is made here: what a killed process owns stays allocated.
+// The heap block is allocated here, because what a killed process owns stays allocated.
 test!(the_heap_cannot_be_executed, {
     let block = Box::new([0xd65f_03c0_u32; 4]);
     let attributes =
@@ -88,7 +89,7 @@ test!(null_is_nothing, {
     ends!(read(black_box(0)));
     ends!(write(black_box(8)));
     ends!(jump(black_box(0)));
-    // A field far into something that is not there.
+    // A field at a large offset in something that does not exist.
     ends!(read(black_box(0xfff0)));
 });
 
@@ -105,7 +106,7 @@ test!(the_low_half_is_empty, {
     ] {
         must_end(access);
     }
-    // Not an address at all.
+    // This is not a valid address.
     ends!(read(black_box(0x00f0_0000_0000_0000)));
 });
 

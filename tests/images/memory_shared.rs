@@ -1,4 +1,4 @@
-//! Processes that share an arena: it is given back once, after the last of them, in whichever order they end. T73.
+//! Processes that share an arena: it is freed once, after the last of them, in whichever order they end. T73.
 #![no_std]
 #![no_main]
 extern crate alloc;
@@ -30,13 +30,13 @@ fn arena_of(pid: Pid) -> u64 {
     process(pid).and_then(|report| report.arena).expect("it has an arena")
 }
 
-/// What the parent has put there for its children.
+/// What the parent has stored for its children.
 static SHARED: AtomicPtr<u64> = AtomicPtr::new(core::ptr::null_mut());
 static CHILD: AtomicI32 = AtomicI32::new(0);
 static END: AtomicU32 = AtomicU32::new(0);
 static ENDS: WaitQueue = WaitQueue::new();
 
-/// Ends when told to.
+/// Ends when requested.
 fn wait_for_end(who: u32) {
     let _killed = ENDS.wait(|| END.load(Ordering::Relaxed) & who != 0);
 }
@@ -49,7 +49,7 @@ fn tell_to_end(who: u32) {
 const PARENT: u32 = 1;
 const CHILDREN: u32 = 2;
 
-/// Owns 4 MiB, and starts a process that shares its memory.
+/// Allocates 4 MiB, and starts a process that shares its memory.
 fn parent(_: &Arguments<'_>) -> i32 {
     core::mem::forget(black_box(Vec::<u8>::with_capacity(4 * MIB)));
     SHARED.store(Box::into_raw(Box::new(42)), Ordering::Release);
@@ -60,14 +60,14 @@ fn parent(_: &Arguments<'_>) -> i32 {
 
 fn child(_: &Arguments<'_>) -> i32 {
     wait_for_end(CHILDREN);
-    // Its parent may be gone; the memory is there.
-    // SAFETY: made by `parent` for its children to see, in memory that they share.
+    // Its parent may have ended; the memory stays.
+    // SAFETY: created by `parent` for its children to read, in memory that they share.
     let seen = unsafe { SHARED.load(Ordering::Acquire).read_volatile() };
     let more = black_box(Box::new(seen));
     i32::from(*more != 42)
 }
 
-/// Starts the two.
+/// Starts both.
 fn start_both() -> (Pid, Pid) {
     CHILD.store(0, Ordering::Relaxed);
     END.store(0, Ordering::Relaxed);
@@ -117,14 +117,14 @@ test!(
         assert!(arena_of(elder) >= 4 * MIB as u64, "the parent still uses it");
         tell_to_end(PARENT);
         await_zombie(elder);
-        assert_eq!(memory_report().arenas, 0, "nobody uses it");
+        assert_eq!(memory_report().arenas, 0, "it is not used");
         assert_exited(wait_exit(elder).status, 0);
         eventually("all is as before", || census() == before);
     }
 );
 
 test!(
-    /// T73: both are killed at the same time, round after round; and a child that is just being made is there or not.
+    /// T73: both are killed at the same time, round after round; a child that is just being created exists or does not.
     t073_both_end_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -150,7 +150,7 @@ test!(
 );
 
 test!(
-    /// Without an arena there is none to share.
+    /// Without an arena there is nothing to share.
     a_child_of_the_usual_process,
     {
         let pid = start(MemoryChoice::SameAsParent, |_| i32::from(process(getpid()).is_some_and(|me| me.arena.is_some())), 0);
@@ -159,7 +159,7 @@ test!(
 );
 
 test!(
-    /// exec leaves a shared arena to the others, and has one of its own.
+    /// exec leaves a shared arena to the others, and creates one of its own.
     exec_leaves_a_shared_arena,
     {
         fn next(_: &Arguments<'_>) -> i32 {
@@ -183,8 +183,8 @@ test!(
 );
 
 test!(
-    /// The process that an arena was made for pays for it as long as it is there, whoever makes it grow; so does its
-    /// tenant, and no longer.
+    /// The process that an arena was created for is charged for it as long as it exists, whichever process makes it
+    /// grow; so is its tenant, and no longer.
     its_founder_pays,
     {
         fn tenant_of_two(_: &Arguments<'_>) -> i32 {

@@ -1,4 +1,4 @@
-//! Sleeping mutexes: one holder at a time, who may sleep; they do not die with a holder that is killed.
+//! Sleeping mutexes: one holder at a time, which may sleep; they are not lost with a holder that is killed.
 #![no_std]
 #![no_main]
 
@@ -19,7 +19,7 @@ test!(increments_are_not_lost, deadline_ms = 30_000, {
         let body = move || {
             for round in 0..rounds {
                 let mut pair = COUNT.lock();
-                assert_eq!(pair.0, pair.1, "somebody else is between the two");
+                assert_eq!(pair.0, pair.1, "another LWP is between the two");
                 pair.0 += 1;
                 if (round + me) % 64 == 0 {
                     yield_now();
@@ -63,7 +63,7 @@ test!(a_trial_does_not_wait_and_does_no_harm, {
 });
 
 test!(
-    /// T43: a holder in program code: it dies when it has given the mutex back, not before.
+    /// T43: a holder in program code ends when it has released the mutex, not before.
     a_killed_holder_gives_it_back_first,
     {
         static MUTEX: Mutex<u32> = Mutex::new(0);

@@ -1,6 +1,6 @@
-//! Children of the dead go to process 1, which reaps them. T158, T159, T168. Process 1 is the test runner here.
+//! Orphans are adopted by process 1, which reaps them. T158, T159, T168. Process 1 is the test runner here.
 //!
-//! T168 speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! T168 calls for 10^5 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -18,7 +18,8 @@ use asphodel_test::{
 asphodel_test::image!();
 
 test!(
-    /// T158, A-g09: children that live on have process 1 as their parent; the grandparent cannot wait for them.
+    /// T158, A-g09: children that are still running have process 1 as their parent; the grandparent cannot wait for
+    /// them.
     t158_living_children_go_to_init,
     {
         static GO: Semaphore = Semaphore::new(0);
@@ -53,7 +54,7 @@ test!(
     }
 );
 
-/// Processes that there are besides process 1 and the caller.
+/// Returns the processes besides process 1 and the caller.
 fn others() -> usize {
     processes().len() - 2
 }
@@ -116,7 +117,7 @@ test!(
 );
 
 test!(
-    /// T158, A-g06: a parent that is killed leaves its children to process 1, too.
+    /// T158, A-g06: a parent that is killed also leaves its children to process 1.
     t158_a_killed_parent,
     {
         static CHILD: AtomicI32 = AtomicI32::new(0);

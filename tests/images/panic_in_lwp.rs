@@ -108,7 +108,7 @@ test!(
 );
 
 test!(
-    /// T198: in an exit hook: the process ends all the same, and its children are not lost.
+    /// T198: in an exit hook: the process ends nevertheless, and its children are not lost.
     t198_a_panic_in_an_exit_hook,
     {
         static CALLS: AtomicU32 = AtomicU32::new(0);

@@ -1,4 +1,4 @@
-//! Pids: of zombies, of the reaped, and used again. T135, T136.
+//! Pids: of zombies, of reaped processes, and reuse. T135, T136.
 #![no_std]
 #![no_main]
 use asphodel::api::{Errno, Pid, Signal, WNOHANG, kill, processes, wait4};
@@ -10,7 +10,7 @@ use asphodel_test::{
 asphodel_test::image!();
 
 test!(
-    /// T136, A-n06: a zombie takes any signal without effect; after the reap there is nobody.
+    /// T136, A-n06: a zombie takes any signal without effect; after the reap there is no such process.
     t136_kill_of_a_zombie,
     {
         let pid = spawn_child(|_| 42, 0);
@@ -26,7 +26,7 @@ test!(
 );
 
 test!(
-    /// T136: what never was a process, and what is no signal.
+    /// T136: a pid that was never used, and a number that is no signal.
     t136_kill_of_nobody,
     {
         for raw in [0x7fff_ffff, 0x1234, i32::MIN] {
@@ -43,7 +43,8 @@ test!(
 );
 
 test!(
-    /// T135: a zombie's pid is not given to anybody, and can be given, in its next life, when it has been reaped.
+    /// T135: a zombie's pid is not used for another process, and can be used again, with the next generation, when it
+    /// has been reaped.
     t135_a_zombie_keeps_its_pid,
     {
         let zombie = spawn_child(|_| 1, 0);
@@ -67,7 +68,7 @@ test!(
 );
 
 test!(
-    /// T135: a long run of short lives needs no more slots than one, or a few.
+    /// T135: a long run of short-lived processes needs no more slots than one, or a few.
     t135_pids_do_not_run_out,
     deadline_ms = 30_000,
     {

@@ -39,7 +39,7 @@ fn sleeper(_: &Arguments<'_>) -> i32 {
     sleep_for_ever(0) as i32
 }
 
-/// Processes and LWPs that the caller's tenant is charged with.
+/// Checks the processes and LWPs that the caller's tenant is charged with.
 #[track_caller]
 fn assert_used(processes: u32, lwps: u32) {
     // An LWP's record is disposed of by the context that runs after it.
@@ -84,7 +84,7 @@ test!(
 );
 
 test!(
-    /// Descendants of any degree count, and so do those whose parents have died: the tenant is not left by adoption.
+    /// Descendants of any degree count, and so do those whose parents have ended: adoption does not change the tenant.
     t081_descendants_count,
     {
         fn chain(arguments: &Arguments<'_>) -> i32 {
@@ -95,7 +95,7 @@ test!(
             0
         }
         let founder = found(THREE, |_| {
-            // Two generations: the younger one sleeps and is an orphan when the elder has been reaped.
+            // Two generations: the younger one sleeps and is an orphan when the older one has been reaped.
             assert_exited(wait_exit(spawn_child(chain, 1)).status, 0);
             assert_used(2, 2);
             assert!(try_child(sleeper).is_ok());
@@ -104,7 +104,7 @@ test!(
         }, 0);
         let founder = founder.expect("there is room");
         assert_exited(wait_exit(founder).status, 0);
-        // The founder is gone, and its tenant is not before the last member is.
+        // The founder has ended, but its tenant lasts until the last member has.
         for left in [2, 1] {
             let member = member_of(founder).expect("the tenant has a member");
             assert_eq!(tenant(member).map(|tenant| tenant.used.processes), Some(left));
@@ -121,7 +121,7 @@ fn member_of(founder: Pid) -> Option<Pid> {
 }
 
 test!(
-    /// Not reaped by itself (PS_NOCLDWAIT), by process 1, and with the founder's own end: everything is given back.
+    /// Reaped automatically (PS_NOCLDWAIT), by process 1, and with the founder's own end: everything is released.
     t081_places_come_back_whoever_reaps,
     {
         run(THREE, |_| {
@@ -143,7 +143,7 @@ test!(
 );
 
 test!(
-    /// LWPs: the first one of a process, too; until their records are disposed of.
+    /// LWPs, including the first one of a process, are charged until their records are disposed of.
     lwps_are_charged_until_disposed_of,
     {
         run(Quota { lwps: 4, ..Quota::UNLIMITED }, |_| {
@@ -152,7 +152,7 @@ test!(
             for handle in &handles {
                 handle.wait().expect("it ends");
             }
-            // All have ended, but their records are held.
+            // All have ended, but there are references to their records.
             let before = census();
             for _ in 0..100 {
                 assert_eq!(start().err(), Some(Errno::EAGAIN));
@@ -174,8 +174,8 @@ test!(
 );
 
 test!(
-    /// T81: whoever has reaped a child has its places again, that of its last LWP, too, whose record another CPU may not have
-    /// freed yet.
+    /// T81: a process that has reaped a child has its places again, including that of its last LWP, whose record
+    /// another CPU may not have freed yet.
     t081_a_reaped_childs_places_are_free_at_once,
     {
         run(Quota { processes: 2, lwps: 2, ..Quota::UNLIMITED }, |_| {
@@ -195,7 +195,7 @@ test!(
 );
 
 test!(
-    /// Memory: stacks are refused with ENOMEM, heap by a null pointer; what is given back can be had again.
+    /// Memory: stacks are refused with ENOMEM, heap by a null pointer; what is freed can be allocated again.
     memory_is_limited,
     {
         run(Quota { memory: 4 * STACK + STACK / 2, ..Quota::UNLIMITED }, |_| {
@@ -225,7 +225,7 @@ test!(
 );
 
 test!(
-    /// A program that asks for memory without asking whether there is any dies of it alone.
+    /// Only a program that allocates without checking for failure ends by it.
     an_allocation_over_the_limit_panics,
     {
         let founder = found(
@@ -289,8 +289,8 @@ test!(
 );
 
 test!(
-    /// A chain of tenants, each inside the one before, whose founders have all been reaped but for the last, is given
-    /// back from the inside out when that one is.
+    /// A chain of tenants, each inside the one before, whose founders have all been reaped but for the last, is
+    /// released from the inside out when that one is.
     a_deep_nest_is_given_back,
     deadline_ms = 30_000,
     {
@@ -316,7 +316,7 @@ test!(
 /// The last process of the chain.
 static INNERMOST: AtomicI32 = AtomicI32::new(0);
 
-/// How many children the racing LWPs have made in this round.
+/// How many children the racing LWPs have created in this round.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 test!(
@@ -354,7 +354,8 @@ test!(
 );
 
 test!(
-    /// Members of another group, of any class, and their killer outside: the tenant is where it was spawned.
+    /// Members of another group, of any class, and their killer outside: the tenant is the one in which they were
+    /// spawned.
     a_group_is_no_tenant,
     {
         run(THREE, |_| {

@@ -1,5 +1,5 @@
-//! What is done for dead LWPs, on all CPUs: everything, once, and without anybody's waiting for anybody. T99 to T102,
-//! T105, T106; T103 is in `counted_times.rs`.
+//! The work for dead LWPs, on all CPUs: everything is done, once, and without any thread waiting for another. T99 to
+//! T102, T105, T106; T103 is in `counted_times.rs`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -14,7 +14,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Stacks given out and taken back so far, by all CPUs.
+/// Returns the stacks that all CPUs have assigned and taken back so far.
 fn stacks() -> (u64, u64) {
     api::cpus().fold((0, 0), |(taken, returned), cpu| {
         let figures = &cpu.statistics;
@@ -25,7 +25,7 @@ fn stacks() -> (u64, u64) {
 const PER_CPU: u32 = 4;
 
 test!(
-    /// T99: LWPs die on all CPUs at the same time: as many stacks come back as were given out.
+    /// T99: LWPs end on all CPUs at the same time: as many stacks are taken back as were assigned.
     t099_deaths_on_all_cpus,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -49,7 +49,7 @@ test!(
 );
 
 test!(
-    /// T100: LWPs die on one CPU, one right after the other, so that each comes while the last one is disposed of.
+    /// T100: LWPs end on one CPU, one right after the other, so that each ends while the last one is disposed of.
     t100_deaths_one_after_the_other,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -62,14 +62,14 @@ test!(
             for handle in handles {
                 assert_eq!(handle.join(), Ok(Some(0)));
             }
-            // The last join was woken by the one that disposes of the LWP, before it was done.
+            // The last join was woken by the context that disposes of the LWP, before it was done.
             eventually("all are disposed of", || census() == counts);
         }
     }
 );
 
 test!(
-    /// T101, D8: the first dead LWP of a CPU is held, with its stack; the others of that CPU go.
+    /// T101, D8: the first dead LWP of a CPU is referenced, with its stack; the others of that CPU are freed.
     t101_a_held_dead_lwp_delays_nobody,
     {
         for cpu in 0..cpus() {
@@ -91,8 +91,8 @@ test!(
 );
 
 test!(
-    /// T105: an LWP can die on each CPU there is, first thing. T106: a CPU that goes idle has disposed of it.
-    /// T197: so nothing is left behind on a CPU that parks right after the death.
+    /// T105: an LWP can end on each CPU, as its first action. T106: a CPU that becomes idle has disposed of it. T197:
+    /// so nothing is left behind on a CPU that is deactivated right after the end.
     t105_t106_a_cpu_goes_idle_without_dead_lwps,
     {
         for cpu in 0..cpus() {
@@ -104,8 +104,8 @@ test!(
     }
 );
 
-/// Sums of all CPUs: how often stacks were moved between a CPU's cache and what all share, and interrupts that CPUs sent
-/// each other.
+/// Returns sums of all CPUs: how often stacks were moved between a CPU's cache and what all share, and interrupts that
+/// CPUs sent each other.
 fn shared_work() -> (u64, u64) {
     api::cpus().fold((0, 0), |(moves, messages), cpu| {
         let figures = &cpu.statistics;
@@ -114,8 +114,8 @@ fn shared_work() -> (u64, u64) {
 }
 
 test!(
-    /// T102, D7: hundreds of LWPs of one CPU die together: what the CPUs share is touched once for each batch of stacks
-    /// that one CPU cannot keep, and no other CPU is interrupted for it.
+    /// T102, D7: hundreds of LWPs of one CPU end together: shared data is touched once for each batch of stacks that
+    /// one CPU cannot keep, and no other CPU is interrupted for it.
     t102_shared_work_is_done_in_batches,
     deadline_ms = 30_000,
     {
@@ -140,7 +140,7 @@ test!(
         let messages = messages - BEFORE.1.load(Ordering::Acquire);
         api::println!("# {LWPS} deaths: {moves} moves of up to {BATCH} stacks, {messages} messages");
         assert!(moves <= u64::from(LWPS) / BATCH + 2, "{moves} moves");
-        // Those of idle CPUs that look for work while there is some are not for the dead.
+        // The messages of idle CPUs that ask for work while there is some are not caused by the dead LWPs.
         assert!(messages < u64::from(LWPS) / 10, "{messages} messages");
     }
 );

@@ -1,5 +1,5 @@
-//! Reapers below process 1: whose orphans go to whom, and the killing of a whole domain. T160, T171, T172, T173, T174,
-//! T175. External cases A-g01, A-g02, A-g03, A-g04, A-g05, A-g07, A-g08.
+//! Reapers below process 1: which reaper adopts which orphans, and the killing of a whole domain. T160, T171, T172,
+//! T173, T174, T175. External cases A-g01, A-g02, A-g03, A-g04, A-g05, A-g07, A-g08.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -19,7 +19,7 @@ asphodel_test::image!();
 
 const KILL: i32 = 9;
 
-/// A pid that one process tells another.
+/// A pid that one process passes to another.
 struct Told(AtomicI32);
 
 impl Told {
@@ -32,7 +32,7 @@ impl Told {
     }
 
     fn get(&self) -> Pid {
-        eventually("a pid is told", || self.0.load(Ordering::Acquire) != 0);
+        eventually("a pid is passed", || self.0.load(Ordering::Acquire) != 0);
         Pid::from_raw(self.0.load(Ordering::Acquire))
     }
 }
@@ -51,8 +51,8 @@ fn in_child(body: fn(&Arguments<'_>) -> i32) {
 }
 
 test!(
-    /// T171: acquire twice EALREADY; release without acquire ENOTCONN; another idtype, another process EINVAL; status
-    /// without a buffer is fine.
+    /// T171: a second acquire: EALREADY; a release without acquire: ENOTCONN; another idtype, another process: EINVAL;
+    /// status without a buffer is accepted.
     t171_bad_requests,
     {
         in_child(|_| {
@@ -73,7 +73,7 @@ test!(
 );
 
 test!(
-    /// A-g03: what the status says, before, with children and grandchildren, and after.
+    /// A-g03: the status, before, with children and grandchildren, and after.
     a_g03_status,
     {
         in_child(|_| {
@@ -162,7 +162,7 @@ test!(
 );
 
 test!(
-    /// T160, A-g02: a reaper that waits by SIGCHLD alone learns of its child, and of a zombie that it adopts.
+    /// T160, A-g02: a reaper that waits by SIGCHLD alone is notified of its child, and of a zombie that it adopts.
     t160_the_reaper_is_told_of_dead_orphans,
     {
         in_child(|_| {
@@ -184,7 +184,7 @@ test!(
             let mut codes = 0;
             while codes != 5 {
                 assert_eq!(sigwait(chld, None), Ok(Signal::CHLD));
-                // Signals of a kind do not queue: all that there are (R49).
+                // Signals of a kind do not queue, so all that there are (R49).
                 while let Ok(Some(report)) = wait4(-1, asphodel::api::WNOHANG) {
                     codes += i32::from(report.status.code().expect("it has exited"));
                 }
@@ -194,7 +194,7 @@ test!(
     }
 );
 
-/// A reaper in a reaper, whose child's child is an orphan-to-be: tells the pids of both.
+/// A reaper in a reaper, whose child's child will be an orphan: passes the pids of both.
 static INNER: Told = Told::new();
 static ORPHAN: Told = Told::new();
 static STEP: AtomicU32 = AtomicU32::new(0);
@@ -204,8 +204,8 @@ fn await_step(step: u32) {
 }
 
 test!(
-    /// T172: the inner reaper dies: its children, adopted ones too, go to the outer one; and so do later orphans of
-    /// its former domain.
+    /// T172: the inner reaper ends: its children, adopted ones too, go to the outer one; and so do later orphans of its
+    /// former domain.
     t172_the_outer_reaper_takes_over,
     {
         in_child(|_| {
@@ -242,7 +242,8 @@ test!(
 );
 
 test!(
-    /// T173: a reaper that has released the role keeps the children it has; later orphans go to the next outer one.
+    /// T173: a reaper that has released the role keeps the children that it has; later orphans go to the next outer
+    /// one.
     t173_released,
     {
         in_child(|_| {
@@ -268,7 +269,7 @@ test!(
                 },
                 0,
             );
-            // The second is told after the release, and that after the end of the first one's maker.
+            // The second is passed after the release, and that after the end of the first one's creator.
             let (second, first) = (SECOND.get(), FIRST.get());
             assert_eq!(parent_of(first), Some(inner), "existing children stay");
             eventually("the second orphan is adopted", || parent_of(second) == Some(getpid()));
@@ -282,7 +283,7 @@ test!(
 );
 
 test!(
-    /// T174, A-g08: the signal on a parent's death: comes with the adoption; is not inherited; 0 takes it back; what is
+    /// T174, A-g08: the signal on a parent's end comes with the adoption; it is not inherited; 0 turns it off; what is
     /// no signal is refused.
     t174_parent_death_signal,
     {
@@ -334,8 +335,8 @@ test!(
 );
 
 test!(
-    /// A-g07: what no signal is, and 0, are refused; nobody there: ESRCH; children only; one branch only, its orphans
-    /// included.
+    /// A-g07: a number that is no signal, and 0, are refused; no such process: ESRCH; children only; one branch only,
+    /// its orphans included.
     a_g07_whom_a_reaper_kills,
     {
         in_child(|_| {
@@ -367,7 +368,7 @@ test!(
 );
 
 test!(
-    /// A-g07: children only: when they die their own children come to the reaper, which are not killed for that.
+    /// A-g07: children only: when they end the reaper adopts their own children, which are not killed by that.
     a_g07_those_inherited_meanwhile_are_not_meant,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -448,8 +449,8 @@ fn leaf(_: &Arguments<'_>) -> i32 {
 }
 
 test!(
-    /// T175: members spawn as fast as they can while the reaper kills its domain: one call ends them all, whoever was
-    /// being spawned.
+    /// T175: members spawn as fast as they can while the reaper kills its domain: one call ends them all, including
+    /// those that were being spawned.
     t175_no_survivor,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -464,7 +465,7 @@ test!(
                     dawdle(arguments.number());
                     let killed = reaper_kill(KILL, ReaperScope::All).expect("there are some");
                     assert!(killed > 0);
-                    // Nobody lives who has not been told: all come in, and then there is none.
+                    // No member without the kill pending is left: all are adopted, and then there is none.
                     let mut reaped = 0;
                     while let Ok(Some(_)) = wait4(-1, 0) {
                         reaped += 1;

@@ -1,4 +1,4 @@
-//! An LWP runs on the CPUs that it is allowed, and no other, and moves when that changes.
+//! An LWP runs only on the CPUs that it is allowed, and moves when those change.
 #![no_std]
 #![no_main]
 

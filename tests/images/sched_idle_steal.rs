@@ -1,4 +1,4 @@
-//! Work spreads to idle CPUs, however it came to be in one place.
+//! Work spreads to idle CPUs, however it accumulated on one.
 #![no_std]
 #![no_main]
 
@@ -33,7 +33,7 @@ test!(new_lwps_go_where_nothing_runs, {
     start_and_join(&LwpAttributes::default(), || compute_until_everywhere(&SEEN));
 });
 
-// They are bound to one CPU at first, and let loose while they wait there.
+// They are bound to one CPU at first, and released while they wait there.
 test!(work_that_piles_up_is_taken, {
     static SEEN: AtomicU64 = AtomicU64::new(0);
     let body = || {

@@ -1,6 +1,6 @@
 //! No runnable LWP starves behind others of its priority: late arrivals have their turn, and a stream of arrivals does
-//! not keep one out that was there before. Turns are counted, which by the wall clock may pass while the emulator does not
-//! run.
+//! not keep one out that was there before. Turns are counted, because by the wall clock they may pass while the
+//! emulator does not run.
 //! clock: instructions
 #![no_std]
 #![no_main]
@@ -23,7 +23,7 @@ impl Turns {
         Self { count: AtomicU32::new(0), last: AtomicU32::new(u32::MAX) }
     }
 
-    /// LWP `me` runs.
+    /// Counts that LWP `me` runs.
     fn tick(&self, me: u32) {
         if self.last.swap(me, Ordering::Relaxed) != me {
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +68,7 @@ test!(a_late_arrival_has_the_next_turn, {
     }
 });
 
-// Two LWPs of the same priority start new ones for ever; the one that only computes goes on having turns.
+// Two LWPs of the same priority start new ones without end; the one that only computes keeps having turns.
 test!(a_stream_of_arrivals_starves_nobody, {
     static TURNS: Turns = Turns::new();
     static DONE: AtomicBool = AtomicBool::new(false);

@@ -1,5 +1,5 @@
-//! Threads that never sleep do not fall into step: whoever takes from what another one makes finds something some time,
-//! however many they are, and a surplus of threads is not always on the same CPU.
+//! Threads that never sleep do not run in lockstep: each one that consumes what another produces finds something at
+//! some time, however many they are, and a surplus of threads is not always on the same CPU.
 #![no_std]
 #![no_main]
 
@@ -14,7 +14,8 @@ asphodel_test::image!();
 const TAKERS: usize = 8;
 
 test!(
-    /// One makes, eight take; a strict round robin lets only the one that runs just after the maker find anything.
+    /// One produces, eight consume; a strict round robin lets only the one that runs just after the producer find
+    /// anything.
     everybody_finds_something,
     deadline_ms = 60_000,
     {
@@ -34,7 +35,7 @@ test!(
             lwp_run(move || take(number), &LwpAttributes::default()).expect("there is room")
         });
         while TAKEN.iter().any(|taken| taken.load(Ordering::Relaxed) == 0) {
-            // Never so much that a taker could not empty it in a turn.
+            // Never so much that a consumer could not empty it in a turn.
             if STOCK.load(Ordering::Relaxed) < 100 {
                 STOCK.fetch_add(1, Ordering::AcqRel);
             }

@@ -1,4 +1,4 @@
-//! The timer's interrupt takes the CPU from an LWP that computes and calls nothing.
+//! The timer's interrupt preempts an LWP that computes and makes no calls.
 #![no_std]
 #![no_main]
 
@@ -10,14 +10,14 @@ use asphodel_test::{on_cpu, test};
 
 asphodel_test::image!();
 
-/// Computes until `flag` is up.
+/// Computes until `flag` is set.
 fn spin_until(flag: &AtomicBool) {
     while !flag.load(Ordering::Relaxed) {
         arch::cpu::relax();
     }
 }
 
-// They share a CPU: the second one runs only if the first is made to stop.
+// They share a CPU, so the second one runs only if the first is preempted.
 test!(an_equal_has_its_turn, {
     static FLAG: AtomicBool = AtomicBool::new(false);
     let spinner = lwp_run(|| spin_until(&FLAG), &on_cpu(0)).expect("an LWP can be made");
@@ -45,7 +45,7 @@ test!(a_better_one_that_slept_takes_over, {
     assert!(usage().involuntary_switches > 0, "{:?}", usage());
 });
 
-/// Sleeps a millisecond at a time, and once more after `flag` is up.
+/// Sleeps a millisecond at a time, and once more after `flag` is set.
 fn spin_until_slept(flag: &AtomicBool) {
     let mut seen = false;
     while !seen {
@@ -54,7 +54,7 @@ fn spin_until_slept(flag: &AtomicBool) {
     }
 }
 
-// Every CPU's timer does it, not only that of the one that booted.
+// Every CPU's timer does it, not only that of the boot CPU.
 test!(on_every_cpu, {
     static FLAGS: [AtomicBool; 64] = [const { AtomicBool::new(false) }; 64];
     for cpu in 0..asphodel_test::cpus() {

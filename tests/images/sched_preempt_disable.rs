@@ -1,4 +1,5 @@
-//! While preemption is disabled no other LWP runs on the CPU, but interrupts do; what was due runs right afterwards.
+//! While preemption is disabled no other LWP runs on the CPU, but interrupts do; a switch that was due happens right
+//! afterwards.
 #![no_std]
 #![no_main]
 
@@ -62,7 +63,8 @@ test!(interrupts_are_taken_meanwhile, {
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
     let interrupts =
         || cpus().find(|cpu| cpu.index == 0).expect("CPU 0 is there").statistics.interrupts.get();
-    // A deadline on this CPU that comes while preemption is disabled: later, if it has come before on a busy host.
+    // A deadline on this CPU that expires while preemption is disabled: a later one, if it expired before on a busy
+    // host.
     let mut time = 5_000_000;
     let mut came_in_time = false;
     while !came_in_time {

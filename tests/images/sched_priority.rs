@@ -1,4 +1,4 @@
-//! A better priority runs first, at once, and for as long as it likes; a worse one runs when no better one can.
+//! A better priority runs first, at once, and for as long as it wants; a worse one runs when no better one can.
 #![no_std]
 #![no_main]
 
@@ -12,12 +12,12 @@ use asphodel_test::{eventually, on_cpu, test};
 
 asphodel_test::image!();
 
-/// An LWP at `level` on CPU 0.
+/// Returns attributes of an LWP at `level` on CPU 0.
 fn at(level: u8) -> LwpAttributes {
     LwpAttributes { priority: Priority::new(level).expect("a level below 32"), ..on_cpu(0) }
 }
 
-/// The calling LWP, too.
+/// Moves the calling LWP to that level, too.
 fn become_level(level: u8) {
     let attributes = at(level);
     set_affinity(attributes.affinity).expect("CPU 0 is online");

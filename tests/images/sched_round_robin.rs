@@ -1,5 +1,5 @@
-//! LWPs of one priority on one CPU take turns, those that yield and those that never do. Turns are counted, which by the wall
-//! clock may pass while the emulator does not run.
+//! LWPs of one priority on one CPU take turns, those that yield and those that never do. Turns are counted, because by
+//! the wall clock they may pass while the emulator does not run.
 //! clock: instructions
 #![no_std]
 #![no_main]
@@ -13,7 +13,7 @@ asphodel_test::image!();
 
 const LWPS: usize = 3;
 
-/// The calling LWP, from here on on CPU 0, runs before all that it makes, until it blocks.
+/// Makes the calling LWP, which is on CPU 0 from here on, run before all that it creates, until it blocks.
 fn conduct() -> LwpAttributes {
     let attributes = on_cpu(0);
     set_affinity(attributes.affinity).expect("CPU 0 is online");
@@ -21,7 +21,7 @@ fn conduct() -> LwpAttributes {
     attributes
 }
 
-// Nobody can be ahead of another by more than a turn; a turn that the end of a slice takes away adds one.
+// None can be ahead of another by more than a turn; a turn that the end of a slice takes away adds one.
 test!(those_that_yield_alternate, {
     static TURNS: [AtomicU64; LWPS] = [const { AtomicU64::new(0) }; LWPS];
     static AHEAD: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! Shows that the runner tells a test that fails, and goes on with the next.
+//! The runner reports a test that fails, and continues with the next.
 //!
 //! expect: fail returns_an_error
 //! expect: fail exits_with_a_code

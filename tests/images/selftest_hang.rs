@@ -1,4 +1,4 @@
-//! Shows that the runner ends a test that does not end by itself, wherever it hangs, and goes on with the next.
+//! The runner ends a test that does not end by itself, wherever it hangs, and continues with the next.
 //!
 //! expect: hang computes_for_ever
 //! expect: hang sleeps_for_ever

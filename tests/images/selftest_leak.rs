@@ -1,4 +1,4 @@
-//! Shows that the runner tells a test that leaves something behind, and goes on with the next.
+//! The runner reports a test that leaves something behind, and continues with the next.
 //!
 //! expect: leak leaves_heap_behind
 //! expect: leak leaves_an_orphan

@@ -1,4 +1,4 @@
-//! Shows that the runner tells a test that panics or faults, and goes on with the next.
+//! The runner reports a test that panics or faults, and continues with the next.
 //!
 //! expect: panic asserts_what_is_not_so
 //! expect: panic reads_through_null
@@ -18,7 +18,7 @@ test!(asserts_what_is_not_so, {
 
 test!(reads_through_null, {
     let null = core::hint::black_box(core::ptr::null::<u32>());
-    // SAFETY: not at all: it is to fault, and nothing is there to be hurt.
+    // SAFETY: none: it is expected to fault, and there is nothing that it could damage.
     let _never = unsafe { null.read_volatile() };
 });
 

@@ -1,5 +1,5 @@
-//! Shows that the host tells a system that hangs as a whole: every CPU computes for ever with interrupts masked, so
-//! that nothing is left that could give a verdict.
+//! The host reports a system that hangs as a whole: every CPU computes for ever with interrupts masked, so that nothing
+//! is left that could give a verdict.
 //!
 //! expect: no-verdict
 //! deadline: 4

@@ -1,4 +1,4 @@
-//! Shows that the runner gives an image up, and says so, when a test that hangs cannot even be killed.
+//! The runner gives an image up, and reports that, when a test that hangs cannot even be killed.
 //!
 //! expect: hang sleeps_so_that_no_kill_ends_it
 #![no_std]

@@ -1,4 +1,4 @@
-//! Counting semaphores: units are neither lost nor doubled, and go to the one that waits longest.
+//! Counting semaphores: units are neither lost nor duplicated, and go to the thread that has waited longest.
 #![no_std]
 #![no_main]
 
@@ -51,7 +51,7 @@ test!(first_come_first_served, {
     });
     for (number, lwp) in (0..).zip(lwps) {
         SEMAPHORE.post();
-        // Handed over: whoever comes now is too late.
+        // The unit was handed over: a later attempt is too late.
         assert!(!SEMAPHORE.try_wait());
         assert_eq!(lwp.join(), Ok(Some(number)));
     }
@@ -76,7 +76,7 @@ test!(ping_and_pong, deadline_ms = 30_000, {
     assert!(!PING.try_wait() && !PONG.try_wait());
 });
 
-// Four that take and time out, against one that gives: each unit is taken once.
+// Four threads that take and time out, against one that posts: each unit is taken once.
 test!(units_survive_races_with_timeouts, deadline_ms = 30_000, {
     static SEMAPHORE: Semaphore = Semaphore::new(0);
     static TAKEN: AtomicU32 = AtomicU32::new(0);
@@ -111,7 +111,7 @@ test!(a_killed_waiter_takes_no_unit_with_it, {
     assert!(SEMAPHORE.try_wait());
 });
 
-// A unit is given to one that has been told to die, but has not come to run since: the next one has it.
+// A unit is given to an LWP with a kill pending that has not run since: the next one gets it.
 test!(the_dead_take_no_unit, {
     static SEMAPHORE: Semaphore = Semaphore::new(0);
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");

@@ -1,4 +1,4 @@
-//! Sleeps with deadlines in nanoseconds: never too short, in the order of their ends, and no end that is too far away.
+//! Sleeps with deadlines in nanoseconds: never too short, ended in order, and with no limit on the deadline.
 #![no_std]
 #![no_main]
 
@@ -41,7 +41,7 @@ test!(a_deadline_beyond_all_time_is_none, {
     DONE.store(1, Ordering::Relaxed);
     QUEUE.wake_all();
     assert_eq!(patient.join(), Ok(Some(WaitResult::Ready)));
-    // A sleep, too, ends for a kill only.
+    // A sleep also ends only by a kill.
     let child = spawn_child(|_| i32::from(sleep(u64::MAX) == WaitResult::TimedOut), 0);
     await_sleeping(child);
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
@@ -63,14 +63,14 @@ fn sleepers(_arguments: &Arguments<'_>) -> i32 {
             let _timed_out = sleep(end.saturating_sub(now_ns()));
             ORDER[WOKEN.fetch_add(1, Ordering::Relaxed)].store(place.into(), Ordering::Relaxed);
         };
-        // Of two that the host has let oversleep, the earlier one goes first, and no slice comes in between.
+        // Of two that oversleep because of the host, the earlier one goes first, and no slice ends in between.
         let priority = Priority::new(20 - place).expect("a level below 32");
         lwp_run(body, &LwpAttributes { priority, ..on_cpu(0) }).expect("an LWP can be made")
     });
     i32::from(lwps.map(|lwp| lwp.join() == Ok(Some(()))) != [true; SLEEPERS])
 }
 
-/// Lets them sleep; `false`: it took them so long to fall asleep that the order of their deadlines is not known.
+/// Lets them sleep. Returns `false` if they took so long to fall asleep that the order of their deadlines is not known.
 fn round(spacing: u64) -> bool {
     WOKEN.store(0, Ordering::Relaxed);
     SPACING.store(spacing, Ordering::Relaxed);
@@ -82,7 +82,8 @@ fn round(spacing: u64) -> bool {
         let asleep = report.state == State::Sleeping && report.lwps == SLEEPERS as u32 + 1;
         asleep || report.state == State::Zombie
     });
-    // Each computed how long to sleep after the start, and slept before the end: its deadline is that exact.
+    // Each computed how long to sleep after the start, and slept before the end, so its deadline is exact to that
+    // extent.
     let exact = now_ns() - start < spacing;
     assert_exited(wait_exit(child).status, 0);
     exact

@@ -1,4 +1,4 @@
-//! All CPUs that the device tree names come up, run threads, and do so at the same time.
+//! All CPUs in the device tree come up, run threads, and do so at the same time.
 #![no_std]
 #![no_main]
 
@@ -29,7 +29,7 @@ test!(every_cpu_runs_what_is_bound_to_it, {
     }
 });
 
-// Each CPU waits, without a call that could let another one run there, until all have come.
+// Each CPU waits, without a call that could let another LWP run there, until all have arrived.
 test!(
     /// A-o06: an LWP on each CPU, all of which wait for each other without sleeping.
     all_cpus_run_at_the_same_time,

@@ -1,4 +1,4 @@
-//! A stack that died on a CPU is used again there; each CPU keeps a bounded number. T104.
+//! The stack of an LWP that ended on a CPU is reused there; each CPU keeps a bounded number. T104.
 #![no_std]
 #![no_main]
 extern crate alloc;
@@ -13,7 +13,7 @@ use asphodel_test::{SMALL_STACK, cpus, eventually, on_cpu, return_at_once, sleep
 
 asphodel_test::image!();
 
-/// Bytes of the largest stack there is.
+/// Bytes of the largest stack.
 const MAX_STACK: usize = 16 * 1024 * 1024;
 
 fn start(attributes: &LwpAttributes) -> LwpHandle {
@@ -21,7 +21,7 @@ fn start(attributes: &LwpAttributes) -> LwpHandle {
 }
 
 test!(
-    /// T104: made and dead on one CPU: the stack is reused, all but the first few times.
+    /// T104: LWPs are created and end on one CPU: the stack is reused, except for the first few times.
     t104_stacks_are_reused_on_their_cpu,
     {
         for cpu in 0..cpus() {
@@ -37,11 +37,11 @@ test!(
     }
 );
 
-/// Most stacks that a CPU keeps for itself, and all of them together.
+/// Most stacks that a CPU keeps for itself, and most of all of them together.
 const OF_A_CPU: u64 = 64;
 const OF_ALL: u64 = 16 * 1024;
 
-/// Free stacks that are kept for reuse now.
+/// Returns the number of free stacks that are kept for reuse now.
 fn kept() -> u64 {
     memory_report().stacks_cached
 }
@@ -76,7 +76,7 @@ test!(
 );
 
 test!(
-    /// T104: when memory is short, the stacks that all CPUs share are given back first.
+    /// T104: when memory is short, the stacks that all CPUs share are freed first.
     t104_the_cache_is_trimmed_under_memory_pressure,
     {
         crowd(1000);

@@ -1,5 +1,5 @@
-//! A stack lies between addresses that are not mapped: whoever leaves it, at either end, ends its process with SIGSEGV,
-//! and everything else goes on.
+//! A stack lies between addresses that are not mapped: an LWP that leaves it, at either end, ends its process with
+//! SIGSEGV, and everything else continues.
 #![no_std]
 #![no_main]
 
@@ -48,7 +48,7 @@ test!(overflows_on_all_cpus_at_once, {
     }
 });
 
-/// Recurses without end, with a kernel service at each level: the overflow comes inside the kernel.
+/// Recurses without end, with a kernel service at each level, so that the overflow happens inside the kernel.
 fn overflow_in_a_service(service: fn()) -> u64 {
     service();
     let frame = black_box([0_u64; 4]);
@@ -82,17 +82,17 @@ test!(others_go_on, {
     assert_signaled(wait_exit(sleeper).status, Signal::KILL);
 });
 
-/// Where the look at the stack began, and the last address that could be read.
+/// Where the reading of the stack began, and the last address that could be read.
 static START: AtomicUsize = AtomicUsize::new(0);
 static LAST: AtomicUsize = AtomicUsize::new(0);
 
-/// Reads on from its own stack upwards (number 1) or downwards (number 0) for ever.
+/// Reads from its own stack upwards (number 1) or downwards (number 0) without end.
 fn look_around(arguments: &Arguments<'_>) -> i32 {
     let local = black_box(0_u64);
     let mut address = &raw const local as usize;
     START.store(address, Ordering::Relaxed);
     loop {
-        // SAFETY: only a read; where nothing is mapped it faults, which is what this is about.
+        // SAFETY: only a read; where nothing is mapped it faults, which is what is tested.
         black_box(unsafe { (address as *const u64).read_volatile() });
         LAST.store(address, Ordering::Relaxed);
         address = if arguments.number() == 1 { address + 8 } else { address - 8 };

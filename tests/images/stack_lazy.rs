@@ -1,5 +1,6 @@
-//! Lazy stacks: memory only for pages that were touched, by whomever, in programs and in the kernel; the guard stays a
-//! guard; nothing is left when the LWPs are gone; a page that there is no memory for ends its process alone.
+//! Lazy stacks: memory only for pages that were touched, by any thread, in programs and in the kernel; the guard stays
+//! a guard; nothing is left when the LWPs have ended; only the process ends that touches a page for which there is no
+//! memory.
 //! race: yes
 //! deadline: 120
 #![no_std]
@@ -37,17 +38,17 @@ fn lazy(size: usize) -> LwpAttributes {
     LwpAttributes { affinity: CpuMask::ALL, ..lazy_on(0, size) }
 }
 
-/// Bytes that nobody has, stacks that are kept for reuse included.
+/// Returns the free bytes, including stacks that are kept for reuse.
 fn free() -> u64 {
     memory().1 + memory_report().stacks_cached_bytes
 }
 
-/// Whether `before` bytes are free again, sooner or later.
+/// Returns whether `before` bytes are free again, after some time.
 fn comes_back(before: u64) -> bool {
     within(300_000_000, || free() >= before)
 }
 
-/// Does `work` until it leaves as much free as it found: the first times, page tables and records may grow.
+/// Performs `work` until it leaves as much free as it found, because at first page tables and records may grow.
 #[track_caller]
 fn assert_nothing_lost(mut before: u64, work: impl Fn()) {
     for _ in 0..6 {
@@ -61,7 +62,7 @@ fn assert_nothing_lost(mut before: u64, work: impl Fn()) {
     panic!("each time something is lost");
 }
 
-/// Has so many LWPs at a time, which all end then.
+/// Has `number` LWPs at a time, which all end then.
 fn crowd(number: u32, attributes: &LwpAttributes) {
     static GO: Semaphore = Semaphore::new(0);
     let counts = census();
@@ -75,8 +76,8 @@ fn crowd(number: u32, attributes: &LwpAttributes) {
     eventually("all are disposed of", || census() == counts);
 }
 
-/// Makes what stays, page tables, records and the stacks kept for reuse, as large as it gets, so that what is free
-/// before and after can be compared; does `work` for the first time. Returns what is free.
+/// Makes what stays, page tables, records and the stacks kept for reuse, as large as it gets, so that the free memory
+/// before and after can be compared; performs `work` for the first time. Returns what is free.
 fn warm_up(work: impl Fn()) -> u64 {
     crowd(600, &LwpAttributes::default());
     for size in [32 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB, MIB] {
@@ -102,7 +103,7 @@ fn use_stack(kibibytes: usize) -> usize {
     below + usize::from(black_box(&frame)[kibibytes % 64])
 }
 
-/// All of a stack of `size` bytes but for some room.
+/// Uses all of a stack of `size` bytes but for some room.
 fn use_all(size: usize) {
     let kibibytes = (size - ROOM) / KIB;
     assert_eq!(use_stack(kibibytes), kibibytes);
@@ -202,7 +203,7 @@ test!(
 );
 
 test!(on_all_cpus_under_preemption, {
-    // In a child, with which those end that disturb.
+    // In a child, with which the LWPs end that disturb.
     fn recurse_everywhere(_: &Arguments<'_>) -> i32 {
         disturb_all_cpus(40_000, 7_000);
         for _ in 0..rounds(10) {
@@ -223,15 +224,15 @@ test!(on_all_cpus_under_preemption, {
 });
 
 test!(
-    /// Moves the stack pointer down by much without touching anything, and is preempted there: both ends of what
-    /// preemption needs may be missing.
+    /// Moves the stack pointer far down without touching anything, and is preempted there: both ends of what preemption
+    /// needs may be unmapped.
     preempted_where_nothing_is_mapped,
     {
     fn hover(_: usize) -> usize {
         for step in 1..200_usize {
             let (bytes, start) = (step * 4096 - 64 * (step % 64), now_ns());
             while now_ns() - start < 190_000 {
-                // SAFETY: the stack has so many bytes.
+                // SAFETY: the stack has that many bytes.
                 unsafe { cpu::with_lowered_stack(bytes, 1000) };
             }
         }
@@ -257,7 +258,7 @@ fn recurse(depth: usize) -> usize {
     if depth == usize::MAX { 0 } else { recurse(black_box(depth + 1)) + frame[depth % 16] }
 }
 
-/// As [`recurse`], with a kernel service at each level: the overflow comes inside the kernel.
+/// Same as [`recurse`], with a kernel service at each level, so that the overflow happens inside the kernel.
 #[inline(never)]
 fn recurse_in_services(depth: usize) -> usize {
     drop(black_box(alloc::boxed::Box::new(depth)));
@@ -266,7 +267,7 @@ fn recurse_in_services(depth: usize) -> usize {
     if depth == usize::MAX { 0 } else { recurse_in_services(black_box(depth + 1)) + frame[depth % 16] }
 }
 
-/// As [`recurse_in_services`], without memory but the stack's.
+/// Same as [`recurse_in_services`], without memory except the stack's.
 #[inline(never)]
 fn recurse_in_yields(depth: usize) -> usize {
     yield_now();
@@ -287,7 +288,7 @@ test!(an_overflow_is_an_overflow, {
             assert_signaled(wait_exit(child).status, Signal::SEGV);
         }
     };
-    // What a killed LWP had on the heap stays there, but frames do not.
+    // What a killed LWP had on the heap stays allocated, but frames do not.
     let before = warm_up(all);
     assert_nothing_lost(before, all);
 });
@@ -322,10 +323,10 @@ test!(
                 assert_eq!(usize::from(byte), part + 1, "at {offset}");
             }
             if offset > BYTES - 32 * KIB {
-                // It has had its memory from the beginning, with whatever was there.
+                // It has had its memory from the beginning, with whatever contents.
                 continue;
             }
-            // SAFETY: as above; a page is zero where nobody has written.
+            // SAFETY: as above; a page that was never written is zero.
             assert_eq!(unsafe { ((address + offset + 900) as *const u8).read_volatile() }, 0, "at {offset}");
         }
     }
@@ -371,7 +372,7 @@ test!(
 );
 
 test!(the_killed_leave_no_frame, {
-    /// Runs down its stack and up again for ever.
+    /// Recurses down its stack and returns again without end.
     fn swing(_: usize) -> usize {
         loop {
             use_all(256 * KIB);
@@ -397,7 +398,7 @@ test!(the_killed_leave_no_frame, {
             kill(child, i32::from(Signal::KILL.number())).expect("it is there");
             assert_signaled(wait_exit(child).status, Signal::KILL);
         }
-        // And alone, in a process that goes on.
+        // And alone, in a process that continues.
         for body in STATES {
             let lwp = lwp_spawn(body, 0, &lazy(256 * KIB)).expect("an LWP can be made");
             let _ = sleep(1_000_000);
@@ -410,7 +411,7 @@ test!(the_killed_leave_no_frame, {
 });
 
 test!(
-    /// All memory is used up by lazy stacks: the process that wants more ends, and nobody else.
+    /// All memory is used up by lazy stacks: only the process that needs more ends.
     without_memory_its_process_ends,
     deadline_ms = 40_000,
     {
@@ -424,7 +425,7 @@ test!(
         for cpu in 0..cpus() {
             drop(lwp_spawn(grow_for_ever, arguments.number(), &lazy_on(cpu, 64 * MIB)).expect("an LWP can be made"));
         }
-        // All but a little goes at once, which takes less time; by stacks that have one page table each.
+        // All but a little is allocated at once, which takes less time; by stacks that have one page table each.
         for shift in (18..21).rev() {
             let eager = LwpAttributes { stack_size: 1 << shift, ..LwpAttributes::default() };
             while let Ok(lwp) = lwp_spawn(sleep_for_ever, 0, &eager) {
@@ -445,7 +446,7 @@ test!(
         let attributes = SpawnAttributes { memory: MemoryChoice::Isolated, ..SpawnAttributes::default() };
         for number in 0..2 {
             HUNGRY.store(0, Ordering::Relaxed);
-            // LWPs that were killed before they could use their unit have given it back.
+            // LWPs that were killed before they could use their unit have returned it.
             while GO.try_wait() {}
             let attributes = SpawnAttributes { number, ..attributes };
             let hog = spawn(&Program::new("hog", hog), &[], &attributes).expect("it can be spawned");

@@ -1,4 +1,4 @@
-//! Stacks have the size that attributes ask for, for LWPs and for processes; what cannot be had is refused.
+//! Stacks have the size that the attributes request, for LWPs and for processes; what is not available is refused.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! How programs for Rust's `std` end, whatever their threads are doing: killed, by an exit, by a panic; nothing of them is
-//! left, and others go on.
+//! How programs for Rust's `std` end, whatever their threads are doing: killed, by an exit, by a panic; nothing of them
+//! is left, and others continue.
 //! programs: blocked threads locks hello
 //! deadline: 180
 #![no_std]
@@ -13,9 +13,9 @@ use asphodel_test::{assert_exited, assert_signaled, eventually, rounds, spawn_ch
 
 asphodel_test::image!();
 
-/// LWPs of `blocked`: its threads, and its first.
+/// LWPs of `blocked`: its threads, and its first LWP.
 const LWPS: usize = 65;
-/// Of these compute.
+/// How many of these compute.
 const BUSY: usize = 8;
 
 fn start(name: &str, words: &[&str]) -> Pid {
@@ -24,7 +24,7 @@ fn start(name: &str, words: &[&str]) -> Pid {
     spawn(program, words, &attributes).expect("it can be started")
 }
 
-/// Waits until all of `blocked` are where they stay.
+/// Waits until all LWPs of `blocked` are where they stay.
 fn await_blocked(pid: Pid) {
     eventually("all threads wait or compute", || {
         let lwps = lwps(pid);
@@ -32,7 +32,7 @@ fn await_blocked(pid: Pid) {
     });
 }
 
-/// Does `work`, and all that it has made is gone: records, stacks, heap, arenas, descriptors.
+/// Performs `work`, and checks that all that it has created is freed: records, stacks, heap, arenas, descriptors.
 fn leaving_nothing(work: impl Fn()) {
     let (before, open) = (census(), files::figures());
     work();
@@ -64,7 +64,7 @@ test!(an_exit_with_sixty_four_threads, deadline_ms = 60_000, {
 });
 
 test!(
-    /// A panic ends its process, and no other one: those that run beside it do not notice.
+    /// A panic ends its process, and no other: those that run at the same time are not affected.
     a_panic_beside_others,
     deadline_ms = 60_000,
     {
@@ -82,7 +82,7 @@ test!(
     }
 );
 
-/// The status of that very child.
+/// Returns the status of that very child.
 fn wait_for(pid: Pid) -> asphodel::api::Status {
     let report = asphodel::api::wait4(pid.raw(), 0).expect("it is a child").expect("it has ended");
     assert_eq!(report.pid, pid);
@@ -106,7 +106,7 @@ test!(
 );
 
 test!(
-    /// A linked program goes on with a loaded one, which has a stack and memory of its own kind then.
+    /// A linked program continues with a loaded one, which has a stack and memory of its own kind then.
     exec_of_a_loaded_program,
     {
         leaving_nothing(|| {

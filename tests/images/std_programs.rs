@@ -1,5 +1,5 @@
-//! Unmodified programs for Rust's `std`, loaded from behind the image: each tests what it is about itself, and all that
-//! it had is gone when it has ended. The programs are those of `tests/std`.
+//! Unmodified programs for Rust's `std`, loaded from behind the image: each tests its own subject, and all that it had
+//! is freed when it has ended. The programs are those of `tests/std`.
 //! programs: hello words threads crowd locks clocks maps locals
 //! programs: panics aborts code overflows paths sockets
 //! deadline: 180

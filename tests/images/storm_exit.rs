@@ -1,9 +1,9 @@
-//! A storm of lives and deaths on all CPUs: LWPs of several processes spawn, exit, kill, wait, leave, replace their
-//! programs, register hooks and look at everybody, by chance. T191, T192, T198, I6, I13.
+//! A storm of creations and exits on all CPUs: LWPs of several processes spawn, exit, kill, wait, leave, replace their
+//! programs, register hooks and read reports of all others, by chance. T191, T192, T198, I6, I13.
 //!
-//! What becomes of each child is known beforehand and checked; each process that ends calls the exit hooks once and is
-//! reported once; in the end everything that can be counted is back where it was (the leak check). A run in CI is short;
-//! the long one has a million LWP lives and a hundred thousand process lives. `storm=N` makes the same choices again.
+//! The outcome of each child is known in advance and checked; each process that ends calls the exit hooks once and is
+//! reported once; in the end all counts are back where they were (the leak check). A run in CI is short; the long one
+//! has a million LWPs and a hundred thousand processes. `storm=N` makes the same choices again.
 //! race: yes
 //! deadline: 120
 //! soak: lives=1000000
@@ -24,13 +24,13 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// LWP lives of a short run; a tenth as many process lives.
+/// LWPs of a short run; a tenth as many processes.
 const LIVES: u64 = 20_000;
 /// Most LWPs of a child besides its first.
 const MOST_LWPS: u64 = 18;
 /// Exit code of a process that outlives its parent.
 const ORPHAN: u8 = 211;
-/// How long a storm may take, in milliseconds: the long run's, generously.
+/// How long a storm may take, in milliseconds: generous for the long run.
 const DEADLINE_MS: u64 = 3_500_000;
 
 /// LWPs and processes that have ended and were reported.
@@ -40,7 +40,7 @@ static PROCESSES: AtomicU64 = AtomicU64::new(0);
 static HOOKS: AtomicU64 = AtomicU64::new(0);
 /// When the storm ends.
 static TARGET: AtomicU64 = AtomicU64::new(0);
-/// One child in so many faults; 0: none.
+/// One child in so many faults; 0 means none.
 static FAULTS: AtomicU64 = AtomicU64::new(0);
 /// Where leaving LWPs have their word stored.
 static WORD: AtomicI32 = AtomicI32::new(0);
@@ -65,7 +65,7 @@ enum Way {
     Overflows,
 }
 
-/// Ways that are not faults, and ways in all.
+/// Number of ways that are not faults, and number of all.
 const ORDERLY: u64 = 11;
 const WAYS: [Way; 14] = [
     Way::Exits,
@@ -84,7 +84,7 @@ const WAYS: [Way; 14] = [
     Way::Overflows,
 ];
 
-/// What a child is to do, in the number that it is started with.
+/// The actions of a child, in the number that it is started with.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     way: Way,
@@ -129,7 +129,7 @@ impl Plan {
         [Signal::KILL, Signal::TERM, Signal::HUP, Signal::USR1][self.salt as usize % 4]
     }
 
-    /// What its parent will be told.
+    /// Returns the status that its parent will get.
     fn status(self) -> Status {
         match self.way {
             Way::IsKilled | Way::KillsItself => Status::signaled(self.signal()),
@@ -145,7 +145,7 @@ fn extexit_now(how: u32, code: u8, word: *mut i32) -> ! {
     panic!("extexit came back: {error}");
 }
 
-/// What an LWP of a child does that is not to matter: it ends by itself, or is killed.
+/// An LWP of a child whose actions must not affect the outcome: it ends by itself, or is killed.
 fn bystander(number: usize) -> usize {
     static MUTEX: Mutex<u32> = Mutex::new(0);
     match number % 8 {
@@ -161,7 +161,7 @@ fn bystander(number: usize) -> usize {
             let _ = sleep(20_000);
         },
         6 => loop {
-            // A sibling that makes siblings.
+            // A sibling that creates siblings.
             match lwp_spawn(return_at_once, 0, &on_cpu(number as u32 / 8 % cpus())) {
                 Ok(lwp) => drop(lwp.join()),
                 Err(_ending) => yield_now(),
@@ -210,14 +210,14 @@ fn child(arguments: &Arguments<'_>) -> i32 {
             Way::AllLeave | Way::AllExit => arguments.number(),
             _ => (plan.salt + index * 7) as usize,
         };
-        // Refused when it is ending already.
+        // It is refused when the process is ending already.
         let _lwp = lwp_spawn(entry, number, &on_cpu((plan.salt + index) as u32 % cpus()));
     }
     dawdle(plan.salt as usize % 2_000);
     finish(plan, arguments.number())
 }
 
-/// How the first LWP of a child goes on.
+/// The rest of the first LWP of a child.
 fn finish(plan: Plan, number: usize) -> i32 {
     let code = i32::from(plan.code);
     match plan.way {
@@ -260,7 +260,7 @@ fn finish(plan: Plan, number: usize) -> i32 {
     }
 }
 
-/// Children of a child, which come to its parent, a reaper, and are in that one's group.
+/// Children of a child, which its parent, a reaper, adopts, and which are in that one's group.
 fn relatives(plan: Plan, peer: bool) {
     let group = Group::Join(asphodel::api::getppid());
     let attributes =
@@ -268,7 +268,7 @@ fn relatives(plan: Plan, peer: bool) {
     let program = Program::new("relative", |arguments: &Arguments<'_>| {
         dawdle(arguments.number() % 3_000);
         if arguments.number().is_multiple_of(3) {
-            // The peers of a leader are killed; orphans have somebody to wake them.
+            // The peers of a leader are killed; orphans are woken by another process.
             let _ = sleep(50_000);
         }
         i32::from(ORPHAN)
@@ -300,7 +300,7 @@ fn one_life(dice: &Dice) {
     let pid = spawn(&Program::new("child", child), &[], &attributes).expect("there is memory for a process");
     if plan.way == Way::IsKilled {
         dawdle(dice.below(20_000) as usize);
-        kill(pid, i32::from(plan.signal().number())).expect("nobody else reaps it");
+        kill(pid, i32::from(plan.signal().number())).expect("no other process reaps it");
     }
     if dice.one_in(4) {
         while wait4(pid.raw(), WNOHANG).inspect(|report| {
@@ -320,7 +320,7 @@ fn check(plan: Plan, report: &Report) {
     count(report);
 }
 
-/// Reaps one relative that has come to this process, if there is one. `false`: there is none left at all.
+/// Reaps one relative that this process has adopted, if there is one. Returns `false` if there is none left at all.
 fn reap_relative(options: u32) -> bool {
     match wait4(0, options) {
         Ok(Some(report)) => {
@@ -339,7 +339,7 @@ fn flicker(_: Pid, _: Status) {
     yield_now();
 }
 
-/// An LWP of a conductor: lives until the storm is over.
+/// An LWP of a conductor, which runs until the storm is over.
 fn conduct(seed: usize) -> usize {
     let dice = Dice::new(seed as u64);
     while !is_over() {
@@ -354,7 +354,7 @@ fn conduct(seed: usize) -> usize {
                 let _unknown = rm_at_exit(flicker);
             }
             3 if dice.one_in(8) => {
-                // A look at everybody, who may be gone a moment later.
+                // A report of every process, which may have ended a moment later.
                 for process in processes() {
                     core::hint::black_box(lwps(process.pid));
                 }
@@ -380,7 +380,7 @@ fn conductor(arguments: &Arguments<'_>) -> i32 {
     0
 }
 
-/// A storm of `lives` LWP lives in which one child in `faults` faults.
+/// A storm of `lives` LWPs in which one child in `faults` faults.
 fn storm(lives: u64, faults: u64) {
     fn hook(_: Pid, _: Status) {
         HOOKS.fetch_add(1, Ordering::Relaxed);
@@ -409,7 +409,7 @@ fn storm(lives: u64, faults: u64) {
             let (lwps, processes) = (LWPS.load(Ordering::Relaxed), PROCESSES.load(Ordering::Relaxed));
             println!("storm: {lwps} LWP lives, {processes} process lives after {seconds} s");
         }
-        // A conductor that has failed an assertion is not coming back.
+        // A conductor that has failed an assertion does not return.
         if let Ok(Some(report)) = wait4(-1, WNOHANG) {
             assert!(is_over() && report.status == Status::exited(0), "a conductor {}", report.status);
             count(&report);
@@ -443,7 +443,7 @@ test!(
 );
 
 test!(
-    /// T198, T192: panics, forbidden accesses and stack overflows in the middle of it: the storm goes on.
+    /// T198, T192: panics, forbidden accesses and stack overflows in the middle of it: the storm continues.
     t198_storm_with_faults,
     deadline_ms = DEADLINE_MS,
     {

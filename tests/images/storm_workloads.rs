@@ -1,8 +1,9 @@
 //! The workloads of the explorer as storms: the same programs on real CPUs. T10, T27, T41, T74, T78, T85, T158, T161, T166,
 //! T175, T191, T192, R7, R8, R13, R17.
 //!
-//! Each test runs rounds of one workload for some seconds; what was promised is checked by the workload itself, and the runner
-//! finds whatever is left behind: processes, LWPs, stacks, single bytes of the heap. `storm=N` makes the same choices again.
+//! Each test runs rounds of one workload for some seconds; the workload itself checks the kernel's guarantees, and the
+//! runner finds everything that is left behind: processes, LWPs, stacks, single bytes of the heap. `storm=N` makes the
+//! same choices again.
 //! deadline: 180
 //! soak: rounds=3000
 //! soak-deadline: 3600
@@ -15,7 +16,7 @@ use asphodel_workloads::{find, leave_no_heap, round};
 
 asphodel_test::image!();
 
-/// Rounds of the workload `name`, as many as there is time for.
+/// Runs rounds of the workload `name`, as many as there is time for.
 fn storm(name: &str) {
     let workload = find(name).expect("there is such a workload");
     let seed = asphodel_test::Dice::storm_seed();
@@ -83,7 +84,7 @@ test!(
 );
 
 test!(
-    /// A token that is free, and one that waits for it.
+    /// A token that is free, and an LWP that waits for it.
     token,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -101,7 +102,7 @@ test!(
 );
 
 test!(
-    /// T10, T27, T74, T78, T158, T161, T166, R17: what single calls promise.
+    /// T10, T27, T74, T78, T158, T161, T166, R17: the guarantees of single calls.
     t161_promises,
     deadline_ms = RACE_DEADLINE_MS,
     {

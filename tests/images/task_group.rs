@@ -30,7 +30,8 @@ fn spinner(_: &Arguments<'_>) -> i32 {
     spin_for_ever(0) as i32
 }
 
-/// Processes named `name` that run their program, or could: a peer that has left its group may still be ending.
+/// Returns the number of processes named `name` that run their program, or could: a peer that has left its group may
+/// still be ending.
 fn alive(name: &str) -> usize {
     let alive = |state| matches!(state, State::Running | State::Sleeping);
     processes().iter().filter(|process| process.name == name && alive(process.state)).count()
@@ -38,7 +39,7 @@ fn alive(name: &str) -> usize {
 
 test!(
     /// T74: the leader exits: its peers, asleep and computing, on all CPUs, are killed first; when it is a zombie none
-    /// of them lives.
+    /// of them is left.
     t074_peers_die_with_their_leader,
     {
         let leader = spawn_child(
@@ -58,7 +59,7 @@ test!(
 );
 
 test!(
-    /// T74: a peer that cannot be killed at once, because it holds a guard, keeps its leader from being a zombie.
+    /// T74: a peer that cannot be killed at once, because it holds a guard, keeps its leader from becoming a zombie.
     t074_the_leader_waits_for_the_last_peer,
     {
         static LOCKED: AtomicBool = AtomicBool::new(false);
@@ -90,8 +91,8 @@ test!(
 );
 
 test!(
-    /// T75: a peer ends, by itself and killed: its leader and the other peers live, and the leader waits for it as for
-    /// any child.
+    /// T75: a peer ends, by itself and killed: its leader and the other peers continue, and the leader waits for it as
+    /// for any child.
     t075_a_peer_ends_alone,
     {
         let leader = spawn_child(
@@ -112,7 +113,7 @@ test!(
 );
 
 test!(
-    /// A peer's peer is in the same group: it dies with the leader, not with the peer that has spawned it.
+    /// A peer's peer is in the same group: it ends with the leader, not with the peer that has spawned it.
     a_peers_peer_has_the_same_leader,
     {
         static GRANDCHILD: AtomicI32 = AtomicI32::new(0);
@@ -187,7 +188,7 @@ test!(
 
 test!(
     /// T76, R28: peers exit at the same time, on all CPUs, while the leader exits, too, and while one of them spawns
-    /// another: a spawn into a group that is closed says EAGAIN. All end, nothing is left.
+    /// another: a spawn into a group that is closed returns EAGAIN. All end, nothing is left.
     t076_all_exit_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -228,7 +229,7 @@ test!(
 );
 
 test!(
-    /// A peer of the leader's is its child as well: getppid, ECHILD for strangers.
+    /// A peer of the leader is also its child: getppid, ECHILD for others.
     a_peer_is_a_child,
     {
         let me = getpid();

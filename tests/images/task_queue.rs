@@ -1,4 +1,4 @@
-//! Deferred work: runs on the CPU that asked for it, in order, and once more when asked for while it runs (T100).
+//! Deferred work: it runs on the CPU that requested it, in order, and once more when requested while it runs (T100).
 #![no_std]
 #![no_main]
 
@@ -34,7 +34,7 @@ test!(tasks_of_a_cpu_run_in_order, {
     FIRST.enqueue();
     for place in [2, 0, 3, 1] {
         TASKS[place].enqueue();
-        // A second time while it waits in the queue is the same time.
+        // A second request while it waits in the queue has no effect.
         TASKS[place].enqueue();
     }
     assert_eq!(ORDER.load(Ordering::Acquire), 0, "a task may block");
@@ -93,7 +93,7 @@ test!(a_drain_waits_for_the_run, {
     assert_eq!(drainer.join(), Ok(Some(true)));
 });
 
-// What was posted before an enqueue is seen by a run after it, whoever enqueues, and wherever.
+// A run after an enqueue sees what was posted before it, whichever thread enqueues, and wherever.
 test!(no_request_is_lost, deadline_ms = 30_000, {
     static POSTED: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
     static SEEN: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];

@@ -1,4 +1,5 @@
-//! Serializing tokens: one holder at a time for as long as it runs; released while it sleeps; no order, no deadlock.
+//! Serializing tokens: one holder at a time for as long as it runs; released while it sleeps; no lock order, no
+//! deadlock.
 #![no_std]
 #![no_main]
 
@@ -15,7 +16,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Whether LWP `tid` of this process waits for a token.
+/// Returns whether LWP `tid` of this process waits for a token.
 fn is_asleep(tid: u32) -> bool {
     lwps(getpid()).iter().any(|lwp| lwp.tid == tid && lwp.waits_for == Some(WaitReason::Token))
 }
@@ -28,7 +29,7 @@ test!(increments_are_not_lost, deadline_ms = 30_000, {
             for _ in 0..rounds {
                 COUNT.with(|held| {
                     held.access(|pair| {
-                        assert_eq!(pair.0, pair.1, "somebody else is between the two");
+                        assert_eq!(pair.0, pair.1, "another LWP is between the two");
                         pair.0 += 1;
                         pair.1 += 1;
                     });
@@ -43,7 +44,7 @@ test!(increments_are_not_lost, deadline_ms = 30_000, {
     assert_eq!(COUNT.with(|held| held.access(|pair| *pair)), (4 * rounds, 4 * rounds));
 });
 
-// Over preemptions and yields the token stays: only a sleep gives it away.
+// The token is kept across preemptions and yields: only a sleep releases it.
 test!(a_holder_that_runs_keeps_it, {
     static TOKEN: Token<u32> = Token::new(0);
     static HELD: AtomicBool = AtomicBool::new(false);
@@ -78,7 +79,7 @@ test!(a_holder_that_sleeps_lets_others_in, {
             &LwpAttributes::default(),
         )
         .expect("an LWP can be made");
-        // The join sleeps; the token is back when it returns, and the value has changed.
+        // The join sleeps; the token is reacquired when it returns, and the value has changed.
         assert_eq!(other.join(), Ok(Some(1)));
         assert_eq!(held.access(|value| *value), 2);
     });
@@ -90,7 +91,7 @@ test!(the_same_one_again_is_the_same, {
     let other = TOKEN.with(|outer| {
         outer.access(|value| *value += 1);
         TOKEN.with(|inner| inner.access(|value| *value += 1));
-        // Still held: the inner one has not given it back.
+        // It is still held, because the inner section has not released it.
         let other = lwp_run(
             || TOKEN.with(|held| held.access(|value| OTHER.store(*value, Ordering::Relaxed))),
             &LwpAttributes::default(),
@@ -139,7 +140,7 @@ test!(opposite_orders_do_not_deadlock, deadline_ms = 40_000, {
     }
 });
 
-// Each of many philosophers needs two of the tokens; all of them together at last.
+// Each of many philosophers needs two of the tokens; in the end one needs all of them together.
 test!(several_are_taken_back_together, deadline_ms = 40_000, {
     static TOKENS: [Token<u64>; 5] = [const { Token::new(0) }; 5];
     let rounds = rounds(100);
@@ -169,15 +170,15 @@ test!(several_are_taken_back_together, deadline_ms = 40_000, {
     }
 });
 
-// One of two tokens comes free while the other one is held: it goes to the one who wants no more than that, although
-// another one, who wants both, was there first.
+// One of two tokens becomes free while the other one is held: it goes to the LWP that waits for no more than that,
+// although another one, which waits for both, was there first.
 test!(a_free_one_is_not_kept_from_its_waiter, {
     static FIRST: Token<u32> = Token::new(0);
     static SECOND: Token<u32> = Token::new(0);
     static HELD: AtomicU32 = AtomicU32::new(0);
     static GIVE_BACK: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
     static SERVED: AtomicBool = AtomicBool::new(false);
-    // Runs all the time: only a sleep would give the token away.
+    // Runs all the time, because only a sleep would release the token.
     fn hold(token: &'static Token<u32>, until: &'static AtomicBool) -> JoinHandle<()> {
         let before = HELD.load(Ordering::Relaxed);
         let body = move || {

@@ -1,4 +1,4 @@
-//! `tsleep` and `wakeup`: sleeping on an address, of which only those on the same one are woken.
+//! `tsleep` and `wakeup`: sleeping on an address; a wake-up reaches only sleepers on the same one.
 #![no_std]
 #![no_main]
 
@@ -33,12 +33,12 @@ test!(each_address_has_sleepers_of_its_own, {
         })
         .collect();
     await_asleep(CHANNELS as u32);
-    assert_eq!(wakeup(PLACES.as_ptr() as usize + CHANNELS * 4), 0, "nobody sleeps there");
+    assert_eq!(wakeup(PLACES.as_ptr() as usize + CHANNELS * 4), 0, "no LWP sleeps there");
     for (place, sleeper) in sleepers.into_iter().enumerate() {
         assert_eq!(wakeup(address(place)), 1);
         assert_eq!(sleeper.join(), Ok(Some(WaitResult::Ready)));
         let woken = PLACES.iter().filter(|place| place.load(Ordering::Relaxed) == 1).count();
-        assert_eq!(woken, place + 1, "nobody else was woken");
+        assert_eq!(woken, place + 1, "no other LWP was woken");
     }
 });
 
@@ -74,13 +74,13 @@ test!(a_timeout_is_not_early, {
     assert_eq!(wakeup(channel), 0);
 });
 
-// tsleep_interlock: between the registration and the sleep nothing is missed.
+// tsleep_interlock: between the registration and the sleep no wake-up is lost.
 test!(a_wake_up_after_the_registration_counts, {
     let channel = 16;
     let registration = register(channel);
     assert_eq!(wakeup(channel), 1);
     assert_eq!(registration.sleep(None), WaitResult::Ready);
-    // One that is given back is none.
+    // A registration that is dropped has no effect.
     drop(register(channel));
     assert_eq!(wakeup(channel), 0);
 });
@@ -99,7 +99,7 @@ fn sleeper(channel: usize) -> LwpHandle {
 static REGISTERED: AtomicU32 = AtomicU32::new(0);
 static GO: AtomicU32 = AtomicU32::new(0);
 
-/// Registers on `channel`, and goes on when a wake-up has come.
+/// Registers on `channel`, and continues when a wake-up has come.
 fn register_and_linger(channel: usize) -> Registration {
     let registration = register(channel);
     REGISTERED.store(1, Ordering::Relaxed);
@@ -109,8 +109,8 @@ fn register_and_linger(channel: usize) -> Registration {
     registration
 }
 
-/// Two LWPs on one channel: the first runs `entry`, which registers, lingers, and does not sleep; the second sleeps. One
-/// wake-up comes for whichever it is: the second must have it.
+/// Two LWPs on one channel: the first runs `entry`, which registers, lingers, and does not sleep; the second sleeps.
+/// There is one wake-up, for whichever it selects: the second must get it.
 fn the_sleeper_has_it(channel: usize, entry: fn(usize) -> usize) {
     REGISTERED.store(0, Ordering::Relaxed);
     GO.store(0, Ordering::Relaxed);
@@ -123,7 +123,7 @@ fn the_sleeper_has_it(channel: usize, entry: fn(usize) -> usize) {
     first.wait().expect("it ends");
 }
 
-// The first one finds what it looked for.
+// The first one finds its condition true.
 test!(one_who_does_not_sleep_takes_no_wake_up, {
     the_sleeper_has_it(24, |channel| {
         drop(register_and_linger(channel));
@@ -139,7 +139,7 @@ test!(one_who_ends_takes_no_wake_up, {
     });
 });
 
-// The first one sleeps; it has been told to die, but has not come to run since, when it is chosen.
+// The first one sleeps; it has a kill pending, but has not run since, when it is selected.
 test!(one_who_is_killed_takes_no_wake_up, {
     set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
     let [first, second] = [40, 40].map(sleeper);

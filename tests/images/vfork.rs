@@ -1,4 +1,4 @@
-//! A spawner that waits until its child has stopped using the memory they share. T78, T79, R23, D18.
+//! A spawner that waits until its child has stopped using the memory that they share. T78, T79, R23, D18.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -15,7 +15,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Starts `entry` on CPU `cpu` and waits until it has given back what it borrows.
+/// Starts `entry` on CPU `cpu` and waits until it has stopped using the shared memory.
 fn borrow(entry: fn(&Arguments<'_>) -> i32, number: usize, cpu: u32) -> Pid {
     let attributes =
         SpawnAttributes { vfork: true, number, lwp: on_cpu(cpu % cpus()), ..SpawnAttributes::default() };
@@ -23,7 +23,7 @@ fn borrow(entry: fn(&Arguments<'_>) -> i32, number: usize, cpu: u32) -> Pid {
 }
 
 test!(
-    /// T78: the spawner goes on after the child's exit, not before.
+    /// T78: the spawner continues after the child's exit, not before.
     t078_the_spawner_waits_for_the_exit,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -46,7 +46,7 @@ test!(
 );
 
 test!(
-    /// T78: ... or after the child has replaced its program, which goes on by itself.
+    /// T78: ... or after the child has replaced its program, which continues by itself.
     t078_the_spawner_waits_for_exec,
     {
         static GO: AtomicBool = AtomicBool::new(false);
@@ -73,8 +73,8 @@ test!(
 );
 
 test!(
-    /// T79: an exit hook that takes its time delays the spawner, who must not go on before the memory is out of use,
-    /// and nobody waits in a circle.
+    /// T79: a slow exit hook delays the spawner, which must not continue before the memory is out of use, and there is
+    /// no circle of waits.
     t079_a_slow_exit,
     {
         static DONE: AtomicBool = AtomicBool::new(false);
@@ -119,7 +119,7 @@ test!(
 );
 
 test!(
-    /// The waiting spawner can be killed; the child goes on as an orphan.
+    /// The waiting spawner can be killed; the child continues as an orphan.
     a_waiting_spawner_can_be_killed,
     {
         static CHILD: AtomicU32 = AtomicU32::new(0);

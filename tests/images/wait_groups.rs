@@ -1,5 +1,5 @@
-//! wait4 of process groups. T113, T114. Groups are numbers only so far: there is no setpgid, so that a later change of
-//! the caller's group (T113) cannot be shown; that the number is read once is tested in `core::wait::select`.
+//! wait4 of process groups. T113, T114. Groups are only numbers so far: there is no setpgid, so that a later change of
+//! the caller's group (T113) cannot be tested; a test in `core::wait::select` covers that the number is read once.
 #![no_std]
 #![no_main]
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +23,13 @@ fn exits(arguments: &Arguments<'_>) -> i32 {
     arguments.number() as i32
 }
 
-/// What a wait without sleep for `selector` finds.
+/// Returns what a wait without sleep for `selector` finds.
 fn look(selector: i32) -> Result<Option<Pid>, Errno> {
     wait4(selector, WNOHANG).map(|report| report.map(|report| report.pid))
 }
 
 test!(
-    /// T113: 0 means the caller's group; children in others do not count, dead or alive.
+    /// T113: 0 means the caller's group; children in others do not count, running or dead.
     t113_the_callers_group,
     {
         let other = spawn_in(Group::New, exits, 1);
@@ -44,7 +44,7 @@ test!(
 );
 
 test!(
-    /// T114: a group by its number, founder and members, zombies and living ones; the neighbour's is another one.
+    /// T114: a group by its number: founder and members, zombies and running ones; the neighbour's is another one.
     t114_a_group_by_number,
     {
         static GO: Semaphore = Semaphore::new(0);
@@ -60,7 +60,7 @@ test!(
         }
         assert_eq!(look(-(founder.raw() + 1000)), Err(Errno::ECHILD));
         assert_eq!(look(-founder.raw()), Ok(Some(founder)));
-        // The group goes on without its founder, and the member is alive.
+        // The group continues without its founder, and the member is running.
         assert_eq!(look(-founder.raw()), Ok(None));
         GO.post();
         let report = wait4(-founder.raw(), 0).expect("a member is left").expect("wait4 without WNOHANG reports");
@@ -71,7 +71,7 @@ test!(
 );
 
 test!(
-    /// T114: a founder's pid is no group's number while it is in another group.
+    /// T114: a founder's pid is no group's number while the founder is in another group.
     t114_a_pid_is_not_a_group,
     {
         let child = spawn_in(Group::Inherit, exits, 6);
@@ -102,7 +102,7 @@ test!(
             assert_ne!(pid.slot(), founder.slot());
             wait_exit(pid);
         }
-        // And it can still be joined.
+        // It can still be joined.
         let late = spawn_in(Group::Join(founder), exits, 7);
         assert_eq!(wait4(-founder.raw(), 0).map(|report| report.map(|report| report.pid)), Ok(Some(late)));
         STAY.store(false, Ordering::Release);

@@ -1,6 +1,6 @@
-//! Many LWPs of one parent wait for many children that die at random. T130.
+//! Many LWPs of one parent wait for many children that end at random. T130.
 //!
-//! The requirement speaks of 10^5 rounds; see `asphodel_test::race_rounds`.
+//! The requirement calls for 10^5 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -18,7 +18,7 @@ const CHILDREN: usize = 12;
 static REPORTED: AtomicU64 = AtomicU64::new(0);
 static TWICE: AtomicU32 = AtomicU32::new(0);
 
-/// Waits until there is nobody left; every second time with a look before the sleep. Returns the number of reports.
+/// Waits until there is no child left; every second time with a check before the sleep. Returns the number of reports.
 fn collect(number: usize) -> usize {
     let mut reports = 0;
     loop {

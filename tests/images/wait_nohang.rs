@@ -1,4 +1,4 @@
-//! wait4 with WNOHANG: never sleeps, reports nobody twice. T108, T132, T134.
+//! wait4 with WNOHANG: it never sleeps, and reports no child twice. T108, T132, T134.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -17,7 +17,7 @@ asphodel_test::image!();
 static GO: Semaphore = Semaphore::new(0);
 
 test!(
-    /// T108: the child runs: nothing to report; later there is.
+    /// T108: the child runs: there is nothing to report; later there is.
     t108_the_child_runs,
     {
         let pid = spawn_child(
@@ -42,8 +42,8 @@ test!(
 );
 
 test!(
-    /// T132, R48, D25: the child is exiting and waits for one of its LWPs. The call is made with preemption disabled, where a
-    /// sleep would be the end of the caller.
+    /// T132, R48, D25: the child is exiting and waits for one of its LWPs. The call is made with preemption disabled,
+    /// where a sleep would end the caller.
     t132_the_child_is_dying,
     {
         static EVENT: Semaphore = Semaphore::new(0);
@@ -77,7 +77,7 @@ test!(
 );
 
 test!(
-    /// T134: one LWP looks all the time, another one sleeps in wait4: each child is reported to one of them.
+    /// T134: one LWP polls all the time, another one sleeps in wait4: each child is reported to one of them.
     t134_a_looker_and_a_sleeper,
     deadline_ms = RACE_DEADLINE_MS,
     {

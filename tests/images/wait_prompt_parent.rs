@@ -1,6 +1,6 @@
-//! A parent that is better than all runs as soon as its child is a zombie, whatever else runs on its CPU.
+//! A parent with the best priority runs as soon as its child is a zombie, whatever else runs on its CPU.
 //!
-//! The zombie is published by the context that runs after the child's last switch; that context must give way.
+//! The zombie is published by the context that runs after the child's last switch; that context must yield.
 #![no_std]
 #![no_main]
 use asphodel::api::{
@@ -23,8 +23,8 @@ test!(it_does_not_wait_behind_a_burner, {
     set_affinity(here.affinity).expect("cpu0 is online");
     set_priority(Priority::new(20).expect("there are 32 levels"));
     let attributes = SpawnAttributes { lwp: here, ..SpawnAttributes::default() };
-    // The burner never ends its turn by itself and the child is behind it at first: a turn of the round robin later
-    // the child has exited, and the parent must run although the burner could.
+    // The burner never ends its turn by itself and the child is behind it at first: a turn of the round robin later the
+    // child has exited, and the parent must run although the burner could.
     let burner = spawn(&BURNER, &[], &attributes).expect("there is room");
     for _ in 0..10 {
         let child = spawn(&CHILD, &[], &attributes).expect("there is room");

@@ -1,4 +1,4 @@
-//! Wait queues: the condition is what counts, wake-ups find the thread that waits longest, and none is lost.
+//! Wait queues: the condition decides, wake-ups find the thread that has waited longest, and none is lost.
 #![no_std]
 #![no_main]
 
@@ -90,7 +90,7 @@ test!(a_stray_wake_up_is_slept_over, {
     assert_eq!(waiter.join(), Ok(Some(WaitResult::Ready)));
 });
 
-// Two threads, on two CPUs where there are two, hand a number to and fro: a lost wake-up would stop them.
+// Two threads, on two CPUs if there are two, pass a number to and fro: a lost wake-up would stop them.
 test!(no_wake_up_is_lost, deadline_ms = 40_000, {
     static QUEUES: [WaitQueue; 2] = [const { WaitQueue::new() }; 2];
     static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -111,7 +111,7 @@ test!(no_wake_up_is_lost, deadline_ms = 40_000, {
     }
 });
 
-// Wake-ups and time-outs race: a waiter that was woken is never told that it timed out, and none is left behind.
+// Wake-ups and time-outs race: a waiter that was woken never gets a time-out, and none is left behind.
 test!(wake_ups_race_with_timeouts, deadline_ms = 40_000, {
     static QUEUE: WaitQueue = WaitQueue::new();
     static GIVEN: AtomicU32 = AtomicU32::new(0);

@@ -26,7 +26,7 @@ fn waits(arguments: &Arguments<'_>) -> i32 {
 }
 
 test!(
-    /// T107: no children, whatever is asked for.
+    /// T107: no children, whatever is selected.
     t107_no_children,
     {
         for selector in [-1, 0, 1, getpid().raw(), -getpid().raw(), i32::MAX, -i32::MAX] {
@@ -38,7 +38,7 @@ test!(
 );
 
 test!(
-    /// T109: an unknown bit, without children and with one, which it does not touch.
+    /// T109: an unknown bit, without children and with one, which is not affected.
     t109_unknown_options,
     {
         let check = || {
@@ -57,7 +57,7 @@ test!(
 );
 
 test!(
-    /// T110, T116: pids of strangers, although there is a child; it can be reaped afterwards.
+    /// T110, T116: pids of other processes, although there is a child; it can be reaped afterwards.
     t110_not_a_child,
     {
         let pid = spawn_child(exits, 5);
@@ -73,7 +73,7 @@ test!(
 );
 
 test!(
-    /// T111: a grandchild, alive.
+    /// T111: a grandchild, running.
     t111_a_grandchild,
     {
         static GRANDCHILD: AtomicI32 = AtomicI32::new(0);
@@ -94,7 +94,7 @@ test!(
 );
 
 test!(
-    /// T112, T117: any child; each wait another one, and then ECHILD. Half of them die before the waits, half later.
+    /// T112, T117: any child; each wait another one, and then ECHILD. Half of them end before the waits, half later.
     t112_t117_any_child_once_each,
     {
         let early: [Pid; 8] = core::array::from_fn(|number| spawn_child(exits, number));
@@ -116,7 +116,7 @@ test!(
 );
 
 test!(
-    /// T118, D36: the order is that of their deaths, whatever that of their births.
+    /// T118, D36: the order is that of their ends, not that of their creation.
     t118_first_dead_first_reported,
     {
         let pids: [Pid; 5] = core::array::from_fn(|number| {
@@ -151,7 +151,8 @@ test!(
 );
 
 test!(
-    /// T112: by pid, not the first one to die, while others live and are dead. T119: nobody has to look at the report.
+    /// T112: by pid, not the first one to end, while others are running and are zombies. T119: the report need not be
+    /// read.
     t112_t119_one_of_many,
     {
         let pids: [Pid; 25] = core::array::from_fn(|number| match number {

@@ -1,6 +1,6 @@
-//! wait4 asleep: what wakes it, and what does not. T128, T129, T131, T137; T133 is in `counted_times.rs`.
+//! wait4 asleep: the events that wake it, and those that do not. T128, T129, T131, T137; T133 is in `counted_times.rs`.
 //!
-//! T131 speaks of 10^6 rounds; see `asphodel_test::race_rounds`.
+//! T131 calls for 10^6 rounds; see `asphodel_test::race_rounds`.
 //! race: yes
 #![no_std]
 #![no_main]
@@ -33,7 +33,7 @@ fn await_sleepers(sleeping: u32) {
     eventually("the waiters sleep", || process(getpid()).is_some_and(|report| report.sleeping == sleeping));
 }
 
-/// Waits for any child: its pid, or 0 and the error.
+/// Waits for any child: returns its pid, or 0 and the error.
 fn wait_for_any(_: usize) -> usize {
     match wait4(-1, 0) {
         Ok(report) => report.map_or(0, |report| report.pid.raw() as usize),
@@ -45,7 +45,7 @@ fn wait_for_any(_: usize) -> usize {
 }
 
 test!(
-    /// T128: signals that nobody waits for, and the death of another child, do not end the wait for this one.
+    /// T128: signals for which no LWP waits, and the end of another child, do not end the wait for this one.
     t128_unrelated_wake_ups,
     {
         let wanted = spawn_waiting(5);
@@ -90,7 +90,8 @@ test!(
 );
 
 test!(
-    /// T131, R17, D13: the child dies while the parent goes to sleep: on another CPU, a little earlier or later each time.
+    /// T131, R17, D13: the child ends while the parent goes to sleep: on another CPU, a little earlier or later each
+    /// time.
     t131_no_wake_up_is_lost,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -133,7 +134,7 @@ test!(
 );
 
 test!(
-    /// T137: the same at the moment the child dies: either the killed one has reaped it, or it is still there.
+    /// T137: the same at the moment when the child ends: either the killed one has reaped it, or it is still there.
     t137_a_waiter_is_killed_as_the_child_dies,
     deadline_ms = RACE_DEADLINE_MS,
     {
@@ -155,7 +156,7 @@ test!(
                 Ok(report) => {
                     assert!(report.is_some() && !REAPED.load(Ordering::Acquire), "reported twice");
                 }
-                // Reaped by the waiter, which may have died on its way out of the call.
+                // It was reaped by the waiter, which may have been killed on its way out of the call.
                 Err(error) => assert_eq!(error, Errno::ECHILD),
             }
         }

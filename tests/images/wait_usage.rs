@@ -1,4 +1,4 @@
-//! What a child has used, with its reaped children, goes to its parent. T121, T122.
+//! The usage of a child and of its reaped children is added to its parent's. T121, T122.
 #![no_std]
 #![no_main]
 use asphodel::api::{Arguments, Usage, children_usage, lwp_spawn, usage, wait4};
@@ -8,7 +8,7 @@ use asphodel_test::{
 
 asphodel_test::image!();
 
-/// Computes a little, with so many LWPs besides the first.
+/// Computes a little, with that many LWPs besides the first.
 fn work(lwps: usize) {
     for _ in 0..lwps {
         let handle = lwp_spawn(return_at_once, 0, &on_cpu(0)).expect("an LWP can be made");
@@ -16,7 +16,7 @@ fn work(lwps: usize) {
     }
 }
 
-/// Works, has a child work, and reaps it; so on to the depth of its number.
+/// Computes, has a child do the same, and reaps it; recursively to the depth of its number.
 fn descend(arguments: &Arguments<'_>) -> i32 {
     let depth = arguments.number();
     work(depth);
@@ -34,7 +34,7 @@ test!(
     {
         let report = wait_exit(spawn_child(descend, 3));
         assert_exited(report.status, 0);
-        // Depth 3, 2, 1, 0: each as many LWPs as its depth, and its first.
+        // Depth 3, 2, 1, 0: each has as many LWPs as its depth, and its first.
         assert_eq!(report.usage.lwps, 4 + 3 + 2 + 1);
         assert!(report.usage.cpu_ticks > 0 && report.usage.voluntary_switches > 0);
     }
@@ -53,7 +53,7 @@ test!(
 );
 
 test!(
-    /// T122: the caller's "children" account grows by exactly what is reported, and its own not at all by it.
+    /// T122: the caller's "children" account grows by exactly what is reported, and its own is not changed by it.
     t122_the_account_grows_by_the_report,
     {
         assert_eq!(children_usage(), Usage::default());

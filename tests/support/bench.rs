@@ -1,10 +1,10 @@
-//! Bench images: what a benchmark needs besides the thing it measures.
+//! Support for bench images.
 //!
 //! A bench image runs under an emulator whose counter ticks once for each executed instruction, of all CPUs together,
 //! and skips the time in which all of them sleep. A row is measured in rounds; a round is a closure that does a number
-//! of operations and returns what they took as an [`Interval`]. After a round to warm up, the median of [`ROUNDS`]
-//! rounds is printed as `bench NAME CPUS VALUE UNIT`. Rows may be selected by the boot argument `filter=PATTERN`.
-//! Used by the images' own programs, in thread context.
+//! of operations and returns their cost as an [`Interval`]. After a round to warm up, the median of [`ROUNDS`] rounds
+//! is printed as `bench NAME CPUS VALUE UNIT`. Rows may be selected by the boot argument `filter=PATTERN`. The images'
+//! own programs use it, in thread context.
 
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -20,7 +20,7 @@ pub const ROUNDS: usize = 11;
 /// The rate at which one tick of the counter is one instruction.
 const ONE_INSTRUCTION_PER_TICK: u64 = 1_000_000_000;
 
-/// What some operations took.
+/// The cost of some operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
     /// Ticks of the counter: instructions of all CPUs.
@@ -30,13 +30,14 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Thousandths of a tick for one operation.
+    /// Returns thousandths of a tick for one operation.
     fn thousandths(self) -> u64 {
         self.ticks * 1000 / self.operations
     }
 }
 
-/// The counter when something begins. A function of its own, so that a trace of the emulator shows it.
+/// Returns the counter at the beginning of an interval. It is a function of its own, so that a trace of the emulator
+/// contains it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_begin() -> u64 {
@@ -44,7 +45,7 @@ pub extern "C" fn bench_begin() -> u64 {
     counter::now()
 }
 
-/// The counter when something has ended; see [`bench_begin`].
+/// Returns the counter at the end of an interval; see [`bench_begin`].
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_end() -> u64 {
@@ -53,14 +54,14 @@ pub extern "C" fn bench_end() -> u64 {
     now
 }
 
-/// What the two readings take by themselves.
+/// Returns the cost of the two readings themselves.
 #[must_use]
 pub fn overhead() -> u64 {
     let begin = bench_begin();
     bench_end() - begin
 }
 
-/// Times `work`, which does `operations`.
+/// Measures `work`, which does `operations`.
 #[inline(always)]
 pub fn time(operations: u64, work: impl FnOnce()) -> Interval {
     let begin = bench_begin();
@@ -68,14 +69,14 @@ pub fn time(operations: u64, work: impl FnOnce()) -> Interval {
     since(begin, operations)
 }
 
-/// What has been done since `begin`, a value of [`bench_begin`].
+/// Returns the interval since `begin`, a value of [`bench_begin`].
 #[inline(always)]
 pub fn since(begin: u64, operations: u64) -> Interval {
     let end = bench_end();
     Interval { ticks: (end - begin).saturating_sub(overhead()), operations }
 }
 
-/// Times `operations` calls of `operation`.
+/// Measures `operations` calls of `operation`.
 #[inline(always)]
 pub fn repeat(operations: u64, mut operation: impl FnMut()) -> Interval {
     time(operations, || {
@@ -85,7 +86,7 @@ pub fn repeat(operations: u64, mut operation: impl FnMut()) -> Interval {
     })
 }
 
-/// Whether the row is to be measured.
+/// Returns whether the row is to be measured.
 #[must_use]
 pub fn selected(name: &str) -> bool {
     boot_argument("filter").is_none_or(|pattern| name.contains(pattern))
@@ -98,7 +99,7 @@ pub fn row(name: &str, round: impl FnMut() -> Interval) {
     }
 }
 
-/// The median of [`ROUNDS`] rounds after one to warm up, in thousandths of a tick for one operation.
+/// Returns the median of [`ROUNDS`] rounds after one to warm up, in thousandths of a tick for one operation.
 pub fn median(mut round: impl FnMut() -> Interval) -> u64 {
     let _warm_up = round();
     let mut values: [u64; ROUNDS] = core::array::from_fn(|_| round().thousandths());
@@ -106,24 +107,24 @@ pub fn median(mut round: impl FnMut() -> Interval) -> u64 {
     values[ROUNDS / 2]
 }
 
-/// Prints a row; `thousandths` of `unit`.
+/// Prints a row of `thousandths` of `unit`.
 pub fn report(name: &str, thousandths: u64, unit: &str) {
     println!("bench {name} {} {}.{:03} {unit}", cpus(), thousandths / 1000, thousandths % 1000);
 }
 
-/// CPUs that are online.
+/// Returns the number of CPUs that are online.
 #[must_use]
 pub fn cpus() -> u32 {
     cpus_online().bits().count_ones()
 }
 
-/// Attributes of an LWP that stays on one CPU.
+/// Returns attributes of an LWP that stays on one CPU.
 #[must_use]
 pub fn on_cpu(cpu: u32) -> LwpAttributes {
     LwpAttributes { affinity: CpuMask::one(cpu), ..LwpAttributes::default() }
 }
 
-/// Attributes of a process whose first LWP stays on one CPU.
+/// Returns attributes of a process whose first LWP stays on one CPU.
 #[must_use]
 pub fn process_on_cpu(cpu: u32) -> SpawnAttributes {
     SpawnAttributes { lwp: on_cpu(cpu), ..SpawnAttributes::default() }
@@ -132,7 +133,7 @@ pub fn process_on_cpu(cpu: u32) -> SpawnAttributes {
 /// Runs `work` with the calling LWP on one CPU.
 ///
 /// # Panics
-/// When there is no such CPU.
+/// If there is no such CPU.
 pub fn pinned<T>(cpu: u32, work: impl FnOnce() -> T) -> T {
     set_affinity(CpuMask::one(cpu)).expect("the CPU is online");
     let result = work();
@@ -143,10 +144,10 @@ pub fn pinned<T>(cpu: u32, work: impl FnOnce() -> T) -> T {
 /// Counter value when process 1 had printed its first line.
 static BOOTED: AtomicU64 = AtomicU64::new(0);
 
-/// The row `boot.to_init_ms`: from the first instruction to process 1's first line.
+/// Prints the row `boot.to_init_ms`: from the first instruction to process 1's first line.
 pub fn report_boot() {
     if selected("boot.to_init_ms") {
-        // A tick is a nanosecond: a thousandth of a millisecond is a thousand ticks.
+        // A tick is a nanosecond, so a thousandth of a millisecond is a thousand ticks.
         report("boot.to_init_ms", BOOTED.load(Ordering::Relaxed) / 1000, "ms");
     }
 }

@@ -1,8 +1,8 @@
-//! Helpers for tests. All are to be called by LWPs, and those that wait block.
+//! Helpers for tests. All must be called by LWPs, and those that wait block.
 //!
 //! A test never relies on how long something takes: it waits for a condition ([`eventually`]), and the deadline of the
-//! test is the only limit. What a test measures it counts: operations, or instructions (`//! clock: instructions`). A state
-//! that another LWP brings about is read after a wait for it, never right away.
+//! test is the only limit. What a test measures it counts: operations, or instructions (`//! clock: instructions`). A
+//! state that another LWP produces is read after a wait for it, never right away.
 
 use asphodel::api::{
     Arguments, CpuMask, Event, Group, LwpAttributes, LwpState, Pid, Program, Report, Signal, SpawnAttributes,
@@ -12,9 +12,9 @@ use asphodel::api::{
 use crate::deadline;
 use crate::machine_time::Limit;
 
-/// How long to sleep between two looks at a condition, in nanoseconds.
+/// The sleep between two checks of a condition, in nanoseconds.
 const LOOK_EVERY: u64 = 1_000_000;
-/// How long before the end of the test a wait gives up, so that it can say what did not come, in nanoseconds.
+/// A wait gives up this long before the end of the test, so that it can report what did not happen, in nanoseconds.
 const MARGIN: u64 = 300_000_000;
 
 /// Starts `entry` in a new process of the caller's group; `number` is its [`Arguments::number`].
@@ -29,7 +29,7 @@ pub fn spawn_child(entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
 /// Waits for the end of the child `pid` and reaps it.
 ///
 /// # Panics
-/// If it is no child of the caller.
+/// If it is not a child of the caller.
 pub fn wait_exit(pid: Pid) -> Report {
     let report =
         wait4(pid.raw(), 0).expect("the child can be waited for").expect("a wait without WNOHANG reports");
@@ -40,7 +40,7 @@ pub fn wait_exit(pid: Pid) -> Report {
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// If it does not before the test's deadline; says `what`.
+/// If it does not before the test's deadline; the message contains `what`.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
@@ -49,7 +49,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether `condition` comes to hold within so many nanoseconds of machine time.
+/// Returns whether `condition` becomes true within that many nanoseconds of machine time.
 #[must_use]
 pub fn within(nanoseconds: u64, mut condition: impl FnMut() -> bool) -> bool {
     let limit = Limit::new();
@@ -63,7 +63,7 @@ pub fn within(nanoseconds: u64, mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// What `pid` does; `None` once it has been reaped.
+/// Returns the report of `pid`; `None` once it has been reaped.
 #[must_use]
 pub fn state_of(pid: Pid) -> Option<State> {
     process(pid).map(|report| report.state)
@@ -81,19 +81,19 @@ pub fn await_sleeping(pid: Pid) {
     eventually("the process sleeps", || state_of(pid) == Some(State::Sleeping));
 }
 
-/// Number of CPUs that are online.
+/// Returns the number of CPUs that are online.
 #[must_use]
 pub fn cpus() -> u32 {
     cpus_online().bits().count_ones()
 }
 
-/// Attributes of an LWP that runs on CPU `index` only.
+/// Returns attributes of an LWP that runs on CPU `index` only.
 #[must_use]
 pub fn on_cpu(index: u32) -> LwpAttributes {
     LwpAttributes { affinity: CpuMask::one(index), ..LwpAttributes::default() }
 }
 
-/// `count` repetitions, scaled by the boot argument `rounds=PERCENT`; at least one.
+/// Returns `count` repetitions, scaled by the boot argument `rounds=PERCENT`; at least one.
 #[must_use]
 pub fn rounds(count: u64) -> u64 {
     let percent = boot_argument("rounds").and_then(|text| text.parse().ok()).unwrap_or(100);
@@ -106,7 +106,7 @@ pub fn assert_exited(status: Status, code: u8) {
     assert_eq!(status.event(), Event::Exited(code), "status {:#x}", status.word());
 }
 
-/// Asserts that `status` is a death by `signal`.
+/// Asserts that `status` is an end by `signal`.
 #[track_caller]
 pub fn assert_signaled(status: Status, signal: Signal) {
     assert_eq!(status.signal(), Some(signal), "{status}, status {:#x}", status.word());
@@ -120,8 +120,9 @@ pub fn await_asleep(count: u32) {
     });
 }
 
-/// Waits until the LWP `tid` of the calling process sleeps and has left its CPU, so that the switch is counted: what
-/// [`asphodel::api::process`] says is true earlier, when it still may find that it need not sleep. Does not switch.
+/// Waits until the LWP `tid` of the calling process sleeps and has left its CPU, so that the switch is counted. The
+/// report of [`asphodel::api::process`] says so earlier, when the LWP may still find that it need not sleep. Does not
+/// switch.
 pub fn spin_until_off_cpu(tid: u32) {
     while !lwps(getpid()).iter().any(|lwp| lwp.tid == tid && lwp.state == LwpState::Sleeping) {
         core::hint::spin_loop();

@@ -1,7 +1,7 @@
-//! The end of a test that does not end: killed by a call-out, while the runner sleeps in its wait.
+//! The end of a test that does not end by itself: a call-out kills it, while the runner sleeps in its wait.
 //!
-//! Deadlines are in machine time ([`machine_time`](crate::machine_time)). A call-out comes by the counter, and so on a busy
-//! host too early: it then arms itself anew for what is left.
+//! Deadlines are in machine time ([`machine_time`](crate::machine_time)). A call-out expires by the counter, and so on
+//! a busy host too early: it then arms itself again for the rest.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -12,51 +12,52 @@ use asphodel::api::{Callout, Pid, ProcessReport, Signal, State, kill, processes}
 use crate::machine_time::Limit;
 use crate::{report, runner};
 
-/// How long a killed test may take to be gone, in nanoseconds, before the whole image is given up.
+/// How long a killed test may take to end, in nanoseconds, before the whole image is given up.
 const PATIENCE: u64 = 5_000_000_000;
-/// How long to wait at least before another look at the machine time, in nanoseconds: it is told anew about that often.
+/// Minimum time between two readings of the machine time, in nanoseconds: the host updates it about that often.
 const LOOK_EVERY: u64 = 50_000_000;
 
 static TEST: AtomicI32 = AtomicI32::new(0);
 static EXPIRED: AtomicBool = AtomicBool::new(false);
-/// What the test may take.
+/// The limit of the test.
 static TEST_LIMIT: Limit = Limit::new();
-/// What all that it has left may take.
+/// The limit of everything that it has left behind.
 static GRACE: Limit = Limit::new();
-/// What they may take to be gone once they are killed.
+/// The limit of their end after they are killed.
 static LAST: Limit = Limit::new();
 static KILL_TEST: Callout = Callout::new(kill_test, 0);
 static KILL_ALL: Callout = Callout::new(kill_all, 0);
 static GIVE_UP: Callout = Callout::new(give_up, 0);
 
-/// The next test has `nanoseconds` from now on. Its process is not there yet: it may ask at once how much is left.
+/// Starts the limit of the next test: `nanoseconds` from now on. Its process does not exist yet, but may ask at once
+/// for the rest.
 pub(crate) fn begin(nanoseconds: u64) {
     TEST_LIMIT.start(nanoseconds);
 }
 
-/// The test's process is `pid`.
+/// Records that the test's process is `pid`.
 pub(crate) fn start(pid: Pid) {
     TEST.store(pid.raw(), Ordering::Relaxed);
     watch(&TEST_LIMIT, &KILL_TEST);
 }
 
-/// Whether the running test has its end by its deadline before it, and more than `nanoseconds` of it.
+/// Returns whether the running test's deadline is more than `nanoseconds` away.
 pub(crate) fn is_far(nanoseconds: u64) -> bool {
     TEST_LIMIT.left(nanoseconds).is_some()
 }
 
-/// The test has ended. `true`: it had to be killed.
+/// Stops the limit when the test has ended. Returns `true` if it had to be killed.
 pub(crate) fn stop() -> bool {
     end(&KILL_TEST)
 }
 
-/// Every process but the runner's has `nanoseconds` from now on to end by itself.
+/// Leaves every process but the runner's `nanoseconds` from now on to end by itself.
 pub(crate) fn start_for_all(nanoseconds: u64) {
     GRACE.start(nanoseconds);
     watch(&GRACE, &KILL_ALL);
 }
 
-/// All have ended. `true`: some had to be killed.
+/// Stops that limit when all have ended. Returns `true` if some had to be killed.
 pub(crate) fn stop_for_all() -> bool {
     end(&KILL_ALL)
 }
@@ -68,7 +69,7 @@ fn watch(limit: &Limit, callout: &'static Callout) {
 }
 
 fn end(callout: &'static Callout) -> bool {
-    // In this order: the first arms the second.
+    // In this order, because the first arms the second.
     callout.cancel();
     GIVE_UP.cancel();
     EXPIRED.load(Ordering::Relaxed)
@@ -78,7 +79,7 @@ fn arm(callout: &'static Callout, nanoseconds: u64) {
     callout.arm(nanoseconds).expect("there is memory for the runner's three call-outs");
 }
 
-/// Whether `limit` is over; if it is not, `callout` comes again when it may be.
+/// Returns whether `limit` has expired; if it has not, arms `callout` for when it may have.
 fn is_over(limit: &Limit, callout: &'static Callout) -> bool {
     let left = limit.left(0);
     if let Some(left) = left {
@@ -87,7 +88,7 @@ fn is_over(limit: &Limit, callout: &'static Callout) -> bool {
     left.is_none()
 }
 
-/// The image is given up unless what is killed now is gone soon.
+/// Makes the image end unless what is killed now ends soon.
 fn expect_the_end() {
     LAST.start(PATIENCE);
     arm(&GIVE_UP, PATIENCE);
@@ -99,7 +100,7 @@ fn kill_test(_argument: usize) {
     }
     EXPIRED.store(true, Ordering::Relaxed);
     expect_the_end();
-    // It may have ended meanwhile: its pid then names nobody.
+    // It may have ended meanwhile: its pid is then unused.
     let _ = kill(Pid::from_raw(TEST.load(Ordering::Relaxed)), i32::from(Signal::KILL.number()));
 }
 
@@ -115,7 +116,7 @@ fn kill_all(_argument: usize) {
     }
 }
 
-/// The test has been killed and is still there: whatever comes next could not be trusted.
+/// Called when the test has been killed and still exists: the results of later tests could not be trusted.
 fn give_up(_argument: usize) {
     if !is_over(&LAST, &GIVE_UP) {
         return;
@@ -126,7 +127,7 @@ fn give_up(_argument: usize) {
     runner::give_up();
 }
 
-/// All processes but the runner's that have not ended.
+/// Returns all processes but the runner's that have not ended.
 fn alive() -> Vec<ProcessReport> {
     let mut processes = processes();
     processes.retain(|process| process.pid != Pid::INIT && process.state != State::Zombie);

@@ -1,7 +1,7 @@
-//! Test images: each test a function that runs in a process of its own, reported as KTAP on the console.
+//! Test images: each test is a function that runs in a process of its own, reported as KTAP on the console.
 //!
 //! ```ignore
-//! //! What the image shows.
+//! //! What the image tests.
 //! #![no_std]
 //! #![no_main]
 //! use asphodel_test::test;
@@ -15,21 +15,21 @@
 //!
 //! An image is linked with the kernel and the boards; its process 1 is the [`runner`], which runs the tests in the
 //! order of the source and powers the system off with 0 if all passed, else with 1. A test fails if it panics, faults,
-//! returns an error, is still running at its deadline, or leaves anything behind: processes, LWPs, stacks, heap.
-//! What the host reads is described in [`runner`] and [`report`].
+//! returns an error, is still running at its deadline, or leaves anything behind: processes, LWPs, stacks, heap. What
+//! the host reads is described in [`runner`] and [`report`].
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `registry` | the list of tests, and the macros that fill it |
 //! | `runner` | process 1: runs one test after the other |
-//! | `deadline` | the end of a test that does not end |
+//! | `deadline` | the end of a test that does not end by itself |
 //! | `machine_time` | the time that deadlines count |
 //! | `report` | every line of the protocol |
-//! | `current` | what the running test and the runner tell each other |
+//! | `current` | state shared between the running test and the runner |
 //! | `check` | helpers for tests |
-//! | `race` | things that are to happen at the same time |
-//! | `dice` | numbers by chance that can be had again |
-//! | `bench` | what bench images need besides |
+//! | `race` | events that are to happen at the same time |
+//! | `dice` | reproducible random numbers |
+//! | `bench` | support for bench images |
 #![no_std]
 
 extern crate alloc;
@@ -57,7 +57,7 @@ pub use race::{
 };
 pub use registry::{DEADLINE_MS, Outcome, Test};
 
-/// Bytes of the smallest stack, which an LWP has that asks for no other.
+/// Bytes of the smallest stack, which an LWP gets that requests no other.
 pub const SMALL_STACK: usize = 1 << asphodel::arch::layout::STACK_MIN_SHIFT;
 
 #[doc(hidden)]

@@ -1,10 +1,11 @@
 //! Machine time in a test image: the time in which the machine's CPUs could run. Every deadline counts it.
 //!
-//! On a board that is the counter's time. The counter of an emulated machine goes with the wall clock of its host, which
-//! may have let other programs run; the host then gives the boot argument `machine-time=FILE` and keeps the file up to
-//! date to within some 50 ms (`tools/xtask/src/machine_time.rs`). It is read by semihosting, which the argument also says
-//! is on. Machine time never goes faster than the counter, so a deadline is read from the counter until that has come to
-//! it, and the host is asked only then. Used by the runner, its call-outs and the helpers for tests, in thread context.
+//! On a board that is the counter's time. The counter of an emulated machine follows the wall clock of its host, which
+//! may have run other programs; the host then passes the boot argument `machine-time=FILE` and keeps the file up to
+//! date to within some 50 ms (`tools/xtask/src/machine_time.rs`). The file is read by semihosting, which is on if the
+//! argument is given. Machine time never advances faster than the counter, so a deadline is read from the counter until
+//! that has reached it, and only then from the host. The runner, its call-outs and the helpers for tests use it, in
+//! thread context.
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +13,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use asphodel::api::{boot_argument, now_ns};
 use asphodel::drivers::semihosting;
 
-/// The longest path that the host may give, with the zero at its end.
+/// The longest path that the host may pass, with the zero at its end.
 const LONGEST_PATH: usize = 256;
 /// Digits of the number in the file.
 const DIGITS: usize = 20;
 
-/// Machine time that something may take. One at a time: what starts it anew ends the last one.
+/// An amount of machine time. There is one limit at a time: starting it again ends the previous one.
 #[derive(Debug)]
 pub(crate) struct Limit {
     /// When it was started, by the counter and in machine time, in nanoseconds.
@@ -28,19 +29,20 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// One that is over.
+    /// Creates one that has expired.
     pub(crate) const fn new() -> Self {
         Self { counter: AtomicU64::new(0), machine: AtomicU64::new(0), length: AtomicU64::new(0) }
     }
 
-    /// From now on it is so many nanoseconds long.
+    /// Starts it, for that many nanoseconds from now on.
     pub(crate) fn start(&self, nanoseconds: u64) {
         self.length.store(nanoseconds, Ordering::Relaxed);
         self.machine.store(machine_time(), Ordering::Relaxed);
         self.counter.store(now_ns(), Ordering::Relaxed);
     }
 
-    /// Nanoseconds of machine time that are left, at least; `None` when it is over, or will be in `early` nanoseconds.
+    /// Returns a lower bound of the nanoseconds of machine time that are left; `None` if it has expired, or will have
+    /// in `early` nanoseconds.
     pub(crate) fn left(&self, early: u64) -> Option<u64> {
         let length = self.length.load(Ordering::Relaxed).saturating_sub(early);
         let counted = now_ns() - self.counter.load(Ordering::Relaxed);
@@ -52,14 +54,14 @@ impl Limit {
     }
 }
 
-/// Machine time so far, in nanoseconds.
+/// Returns the machine time so far, in nanoseconds.
 fn machine_time() -> u64 {
     boot_argument("machine-time").map_or_else(now_ns, |path| {
         told_by_the_host(path).expect("the host keeps the machine time in the file that it has named")
     })
 }
 
-/// The number in the host's file.
+/// Returns the number in the host's file.
 fn told_by_the_host(path: &str) -> Option<u64> {
     let mut terminated = [0; LONGEST_PATH];
     terminated.get_mut(..path.len())?.copy_from_slice(path.as_bytes());

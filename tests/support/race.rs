@@ -1,4 +1,4 @@
-//! Making things happen at the same time, and parking LWPs that are to be killed.
+//! Making events happen at the same time, and parking LWPs that are to be killed.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,10 +6,11 @@ use asphodel::api::{LwpAttributes, Priority, WaitQueue, lwp_spawn, now_ns, print
 
 use crate::check::{cpus, on_cpu, rounds};
 
-/// How often an LWP looks before it goes to sleep: an emulator may have fewer cores than the machine it emulates.
+/// How often an LWP polls before it goes to sleep, because an emulator may have fewer cores than the machine that it
+/// emulates.
 const LOOKS: u32 = 200;
 
-/// A line that a number of LWPs cross together: each waits until all have come.
+/// A barrier that a number of LWPs cross together: each waits until all have arrived.
 #[derive(Debug)]
 pub struct StartLine {
     arrived: AtomicU32,
@@ -17,18 +18,18 @@ pub struct StartLine {
 }
 
 impl StartLine {
-    /// Nobody has come.
+    /// Creates one at which none has arrived.
     #[must_use]
     pub const fn new() -> Self {
         Self { arrived: AtomicU32::new(0), sleepers: WaitQueue::new() }
     }
 
-    /// For the next race. Nobody waits.
+    /// Resets it for the next race. No LWP may wait at it.
     pub fn reset(&self) {
         self.arrived.store(0, Ordering::Relaxed);
     }
 
-    /// Comes to the line and goes on when `runners` have.
+    /// Arrives at the barrier, and continues when `runners` LWPs have.
     pub fn cross(&self, runners: u32) {
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == runners {
             self.sleepers.wake_all();
@@ -43,7 +44,7 @@ impl StartLine {
         let _ = self.sleepers.wait(|| self.arrived() >= runners);
     }
 
-    /// How many have come.
+    /// Returns how many have arrived.
     pub fn arrived(&self) -> u32 {
         self.arrived.load(Ordering::Acquire)
     }
@@ -55,7 +56,7 @@ impl Default for StartLine {
     }
 }
 
-/// Sleeps until the LWP is killed. An entry for [`asphodel::api::lwp_spawn`], which never returns.
+/// Sleeps until the LWP is killed. This is an entry for [`asphodel::api::lwp_spawn`], which never returns.
 pub fn sleep_for_ever(_argument: usize) -> usize {
     static NEVER: WaitQueue = WaitQueue::new();
     loop {
@@ -70,8 +71,8 @@ pub fn spin_for_ever(_argument: usize) -> usize {
     }
 }
 
-/// Starts on each CPU an LWP of the highest priority that sleeps and wakes for ever: on CPU `n`, `first + n * step`
-/// nanoseconds at a time.
+/// Starts on each CPU an LWP of the highest priority that sleeps and wakes without end: on CPU `n`, for `first + n *
+/// step` nanoseconds at a time.
 pub fn disturb_all_cpus(first: usize, step: usize) {
     fn disturb(nanoseconds: usize) -> usize {
         loop {
@@ -84,7 +85,7 @@ pub fn disturb_all_cpus(first: usize, step: usize) {
     }
 }
 
-/// Passes a little time, so many loops, without the kernel: to hit other moments in each round of a race.
+/// Spends a little time, measured in loops, without the kernel, so that each round of a race meets other moments.
 pub fn dawdle(loops: usize) {
     for index in 0..loops {
         core::hint::black_box(index);
@@ -99,19 +100,19 @@ pub fn return_at_once(argument: usize) -> usize {
 /// Overwrites the default-size stack that `address` lies in.
 ///
 /// # Safety
-/// The stack is mapped and nobody uses it.
+/// The stack must be mapped and must have no user.
 pub unsafe fn poison_stack(address: usize) {
     const SIZE: usize = crate::SMALL_STACK;
     // Stacks are aligned to their size.
     let bottom = (address & !(SIZE - 1)) as *mut u64;
     for offset in 0..SIZE / size_of::<u64>() {
-        // SAFETY: inside the stack, which is the caller's by its promise.
+        // SAFETY: the address is inside the stack, which the caller guarantees to be unused.
         unsafe { bottom.add(offset).write_volatile(0xdead_dead_dead_dead) };
     }
 }
 
 /// Returns the rounds of a race: as many as fit into one second, or into more with the boot argument `rounds=PERCENT`
-/// (the 10^5 and 10^6 rounds of a long run). At least one; how many there were is printed.
+/// (the 10^5 and 10^6 rounds of a long run). There is at least one; their number is printed.
 #[must_use]
 pub fn race_rounds() -> RaceRounds {
     let now = now_ns();

@@ -5,7 +5,8 @@ use core::fmt::Debug;
 use asphodel::api::println;
 use linkme::distributed_slice;
 
-/// How long a test may take unless it says otherwise, in milliseconds of machine time. Generous: an emulator is slow.
+/// How long a test may take if it has no other deadline, in milliseconds of machine time. It is generous, because an
+/// emulator is slow.
 pub const DEADLINE_MS: u64 = 10_000;
 
 /// A test: made by [`test!`](crate::test).
@@ -13,21 +14,21 @@ pub const DEADLINE_MS: u64 = 10_000;
 pub struct Test {
     /// The name of its function.
     pub name: &'static str,
-    /// Where it is in the source: tests run in this order.
+    /// Where it is in the source, because tests run in this order.
     pub place: (&'static str, u32),
     /// How long it may take, in milliseconds of machine time.
     pub deadline_ms: u64,
-    /// What it does; `false`: it has said why it failed.
+    /// Its code; returns `false` after it has reported why it failed.
     pub body: fn() -> bool,
 }
 
-/// All tests of the image, in no order.
+/// All tests of the image, in arbitrary order.
 #[distributed_slice]
 pub static TESTS: [Test];
 
-/// What a test's function may return.
+/// The type that a test's function may return.
 pub trait Outcome {
-    /// Whether it is a success; if not, says on the console what it is.
+    /// Returns whether it is a success; prints on the console what it is if not.
     fn succeeded(self) -> bool;
 }
 
@@ -49,7 +50,7 @@ impl<E: Debug> Outcome for Result<(), E> {
     }
 }
 
-/// Makes the binary a test image. Once in each image, which is `no_std` and `no_main`.
+/// Makes the binary a test image. Used once in each image, which is `no_std` and `no_main`.
 #[macro_export]
 macro_rules! image {
     () => {
@@ -58,8 +59,8 @@ macro_rules! image {
     };
 }
 
-/// Registers a test: `test!(name, { body })`. In front of the body there may be `deadline_ms = N`, and behind the name
-/// `-> Result<(), Error>` for a body that uses `?`.
+/// Registers a test: `test!(name, { body })`. Before the body there may be `deadline_ms = N`, and after the name `->
+/// Result<(), Error>` for a body that uses `?`.
 #[macro_export]
 macro_rules! test {
     ($(#[$meta:meta])* $name:ident $(-> $result:ty)?, $body:block) => {

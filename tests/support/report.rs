@@ -14,7 +14,7 @@
 //! asphodel-test: FAIL
 //! ```
 //!
-//! Whatever tests print stands in between; a reason is one line, and stands before its result.
+//! The output of tests stands in between; a reason is one line, and stands before its result.
 
 use core::fmt;
 
@@ -22,7 +22,7 @@ use asphodel::api::{Census, ProcessReport, println};
 
 use crate::registry::Test;
 
-/// How a test came out.
+/// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It passed.
@@ -44,32 +44,32 @@ pub struct Totals {
     pub skipped: usize,
 }
 
-/// The first two lines.
+/// Prints the first two lines.
 pub(crate) fn plan(tests: usize) {
     println!("KTAP version 1\n1..{tests}");
 }
 
-/// `test` is about to run.
+/// Reports that `test` is about to run.
 pub(crate) fn begin(number: usize, test: &Test) {
     println!("# run {number} {} (deadline_ms={})", test.name, test.deadline_ms);
 }
 
-/// Why the test that runs has failed.
+/// Reports why the running test has failed.
 pub(crate) fn reason(reason: fmt::Arguments<'_>) {
     println!("# reason: {reason}");
 }
 
-/// What a test left behind that has failed for another reason.
+/// Reports what a test left behind that has failed for another reason.
 pub(crate) fn left_behind(leak: &Leak) {
     println!("# left behind: {leak}");
 }
 
-/// A process that outlived its test is killed.
+/// Reports that a process outlived its test and is killed.
 pub(crate) fn orphan(process: &ProcessReport) {
     println!("# orphan: pid {} ({}), {:?}, {} LWPs", process.pid, process.name, process.state, process.lwps);
 }
 
-/// A process has been killed and does not end.
+/// Reports that a process has been killed and does not end.
 pub(crate) fn stuck(process: &ProcessReport) {
     let ProcessReport { pid, name, state, lwps, .. } = process;
     match process.waits_for {
@@ -80,7 +80,7 @@ pub(crate) fn stuck(process: &ProcessReport) {
     }
 }
 
-/// The result of a test.
+/// Reports the result of a test.
 pub(crate) fn result(number: usize, name: &str, verdict: Verdict, skip_reason: &str) {
     match verdict {
         Verdict::Pass => println!("ok {number} {name}"),
@@ -99,7 +99,7 @@ impl Totals {
         }
     }
 
-    /// The last two lines. Returns the status with which the system is to power off.
+    /// Prints the last two lines. Returns the status with which the system is to power off.
     pub(crate) fn close(self) -> u8 {
         let Self { passed, failed, skipped } = self;
         let verdict = if failed == 0 { "PASS" } else { "FAIL" };
@@ -108,7 +108,7 @@ impl Totals {
     }
 }
 
-/// What there is more (or less) after a test than before.
+/// The difference of the counts after a test and before it.
 pub(crate) struct Leak {
     pub(crate) before: Census,
     pub(crate) after: Census,

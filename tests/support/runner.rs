@@ -1,8 +1,8 @@
 //! Process 1 of a test image: runs one test after the other, each in a process of its own, in its own group.
 //!
-//! Like any process 1 it reaps what it inherits. When the test itself has been reaped, its orphans have a moment to
-//! end by themselves; then they are killed, and the test has leaked. Last, everything that can be counted must be back
-//! to where it was.
+//! Like any process 1 it reaps what it inherits. When the test itself has been reaped, its orphans have some time to
+//! end by themselves; then they are killed, and the test has leaked. Finally, all counts must return to their values
+//! from before.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,18 +18,18 @@ use crate::deadline;
 use crate::registry::{TESTS, Test};
 use crate::report::{self, Leak, Totals, Verdict};
 
-/// How long orphans may take to end by themselves, and counts to come back, in nanoseconds of machine time. A test that leaks nothing
-/// never waits that long.
+/// How long orphans may take to end by themselves, and counts to return, in nanoseconds of machine time. A test that
+/// leaks nothing never waits that long.
 const GRACE: u64 = 1_000_000_000;
 
 static TOTALS: Mutex<Totals> = Mutex::new(Totals { passed: 0, failed: 0, skipped: 0 });
-/// Number of the test that runs, from 1 on, and its place in [`TESTS`].
+/// Number of the running test, from 1 on, and its place in [`TESTS`].
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-/// The test that ran has told its reason: there is one for each failure.
+/// Set when the running test has reported its reason, because there is one for each failure.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Entry of process 1.
+/// The entry of process 1.
 pub fn run(_arguments: &Arguments<'_>) -> i32 {
     println!("init: pid 1");
     let tests = selected(boot_argument("filter").unwrap_or(""));
@@ -49,7 +49,7 @@ pub fn run(_arguments: &Arguments<'_>) -> i32 {
     power_off(totals.close())
 }
 
-/// A test cannot be ended: the image ends here, and says so. On a kernel thread.
+/// Ends the image, with a report, because a test cannot be ended. Called on a kernel thread.
 pub(crate) fn give_up() {
     let name = TESTS[RUNNING.load(Ordering::Relaxed)].name;
     fail(format_args!("timed out: it was killed and does not end"));
@@ -60,7 +60,7 @@ pub(crate) fn give_up() {
     power_off(totals.close())
 }
 
-/// Places in [`TESTS`] of those whose name contains `filter`, in the order of the source.
+/// Returns the places in [`TESTS`] of those whose name contains `filter`, in the order of the source.
 fn selected(filter: &str) -> Vec<usize> {
     let mut indices: Vec<usize> =
         (0..TESTS.len()).filter(|index| TESTS[*index].name.contains(filter)).collect();
@@ -68,7 +68,7 @@ fn selected(filter: &str) -> Vec<usize> {
     indices
 }
 
-/// Runs one test and says why it failed, if it did.
+/// Runs one test and reports why it failed, if it did.
 fn run_test(index: usize, test: &'static Test) -> Verdict {
     current::begin();
     let mut before = census();
@@ -84,7 +84,7 @@ fn run_test(index: usize, test: &'static Test) -> Verdict {
     let expired = deadline::stop();
     let own =
         if expired { fail(format_args!("timed out after {} ms", test.deadline_ms)) } else { judge(status) };
-    // A test that was killed, or failed half-way, cannot be expected to have seen to its children.
+    // A test that was killed, or failed half-way, cannot be expected to have ended its children.
     let orphaned = reap_orphans(if own == Verdict::Fail { 0 } else { GRACE });
     before.heap += current::left_heap();
     let leak = Leak { before, after: settled(before, own) };
@@ -100,12 +100,12 @@ fn run_test(index: usize, test: &'static Test) -> Verdict {
     own
 }
 
-/// Entry of a test's process.
+/// The entry of a test's process.
 fn enter(arguments: &Arguments<'_>) -> i32 {
     i32::from(!(TESTS[arguments.number()].body)())
 }
 
-/// Tells the reason of a failure.
+/// Reports the reason of a failure.
 fn fail(reason: core::fmt::Arguments<'_>) -> Verdict {
     if !TOLD.swap(true, Ordering::Relaxed) {
         report::reason(reason);
@@ -113,7 +113,7 @@ fn fail(reason: core::fmt::Arguments<'_>) -> Verdict {
     Verdict::Fail
 }
 
-/// What a test's own status says.
+/// Returns the verdict that a test's own status stands for.
 fn judge(status: Status) -> Verdict {
     match (status.event(), status.signal()) {
         (Event::Exited(0), _) => Verdict::Pass,
@@ -124,7 +124,7 @@ fn judge(status: Status) -> Verdict {
     }
 }
 
-/// Reaps whatever ends, until `pid` has; returns its status.
+/// Reaps all processes that end, until `pid` has; returns its status.
 fn reap_until(pid: Pid) -> Status {
     loop {
         match wait4(-1, 0) {
@@ -135,23 +135,24 @@ fn reap_until(pid: Pid) -> Status {
     }
 }
 
-/// Reaps all that the test left, which has `grace` nanoseconds to end by itself. `true`: some had to be killed.
+/// Reaps all that the test left, which has `grace` nanoseconds to end by itself. Returns `true` if some had to be
+/// killed.
 fn reap_orphans(grace: u64) -> bool {
     if !any_children() {
         return false;
     }
     deadline::start_for_all(grace);
-    // Those made with another exit signal, and without a parent from the start, are seen with the option only.
+    // Those created with another exit signal, and without a parent from the start, are found with the option only.
     while reap(0) || reap(WLINUXCLONE) {}
     deadline::stop_for_all()
 }
 
-/// Waits for a child and reaps it. `false`: there is none.
+/// Waits for a child and reaps it. Returns `false` if there is none.
 fn reap(options: u32) -> bool {
     wait4(-1, options).is_ok()
 }
 
-/// Whether the runner has inherited anything that is not dead.
+/// Returns whether the runner has inherited any process that has not ended.
 fn any_children() -> bool {
     let left = |options| while matches!(wait4(-1, options | asphodel::api::WNOHANG), Ok(Some(_))) {};
     left(0);
@@ -160,13 +161,13 @@ fn any_children() -> bool {
     has(0) || has(WLINUXCLONE)
 }
 
-/// The counts, once they are what they were, or after a moment: an LWP that nobody waits for may just be leaving its
-/// CPU.
+/// Returns the counts as soon as they have their values from before, or after a moment, because an LWP that is never
+/// joined may just be leaving its CPU.
 fn settled(before: Census, own: Verdict) -> Census {
     let mut after = census();
     let _in_time = within(GRACE, || {
         after = census();
-        // A test that was killed has left its heap: nothing to wait for.
+        // A test that was killed has left its heap, for which there is no point in waiting.
         let heap = if own == Verdict::Fail { after.heap } else { before.heap };
         after == (Census { heap, ..before })
     });

@@ -1,4 +1,4 @@
-//! What actors do: one of the services of the kernel, at random.
+//! The actions of actors: each is one of the services of the kernel, at random.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ use crate::bombs::forever;
 use crate::common::{Dice, attributes, check, may_spawn, priority, recent, remember, some_cpus, step, steps};
 use crate::{deferred, handles};
 
-/// A kind of thing to do.
+/// A kind of action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Action {
@@ -93,7 +93,7 @@ const ACTIONS: [Action; 37] = {
         Memory,
     ]
 };
-/// How many kinds there are.
+/// Number of kinds.
 const KINDS: u64 = Action::Memory as u64 + 1;
 
 /// The kinds that are allowed in this round, a bit each.
@@ -107,10 +107,10 @@ fn is_allowed(action: Action) -> bool {
     ALLOWED.load(Ordering::Relaxed) & bit(action) != 0
 }
 
-/// Whether reports are made at all.
+/// `true` if reports are made at all.
 static REPORTS: AtomicBool = AtomicBool::new(true);
 
-/// From here on no reports are made: they are vectors, which belong to the program, and stay when it is killed.
+/// Stops the reports from here on, because they are vectors, which belong to the program, and stay when it is killed.
 pub fn leave_no_heap() {
     REPORTS.store(false, Ordering::Relaxed);
 }
@@ -121,23 +121,23 @@ fn allow(bits: u64) {
     ALLOWED.store(bits, Ordering::Relaxed);
 }
 
-/// Everything, but handles in other processes, which bar exec; and either looks or narrow quotas.
+/// Allows everything except handles in other processes, which prevent exec; and either reports or narrow quotas.
 pub(crate) fn allow_all(dice: &mut Dice) {
     let looks = if dice.one_in(2) { 0 } else { bit(Action::Look) };
     allow(!bit(Action::ForeignHandle) & !looks);
 }
 
-/// Whether quotas may be so narrow that a program's own allocations fail: what others report needs memory.
+/// Returns whether quotas may be so narrow that a program's own allocations fail, because reports need memory.
 pub(crate) fn may_be_poor() -> bool {
     !is_allowed(Action::Look)
 }
 
-/// Only these.
+/// Allows only these.
 pub(crate) fn allow_only(actions: &[Action]) {
     allow(actions.iter().fold(0, |bits, action| bits | bit(*action)));
 }
 
-/// Spawning, LWPs, and some others by chance.
+/// Allows spawning, LWPs, and some others by chance.
 pub(crate) fn allow_some(dice: &mut Dice) {
     let mut bits = bit(Action::Spawn) | bit(Action::Lwp);
     for _ in 0..3 + dice.below(6) {
@@ -171,7 +171,7 @@ const KILL: i32 = Signal::KILL.number() as i32;
 const TERM: i32 = Signal::TERM.number() as i32;
 const CHLD: i32 = Signal::CHLD.number() as i32;
 
-/// The round is over: nothing may be left in anything.
+/// Checks, when the round is over, that everything is empty.
 pub(crate) fn settle() {
     for hook in [hook_sleeps as api::Hook, hook_spawns, hook_yields] {
         api::rm_at_exit(hook);
@@ -183,17 +183,17 @@ pub(crate) fn settle() {
     deferred::settle();
     while SEMAPHORE.try_wait() {}
     for (index, lock) in LOCKS.iter().enumerate() {
-        check!(lock.try_lock().is_some(), "mutex {index} is held by nobody");
-        check!(INSIDE[index].load(Ordering::Relaxed) == 0, "an LWP died inside mutex {index}");
+        check!(lock.try_lock().is_some(), "mutex {index} is still held");
+        check!(INSIDE[index].load(Ordering::Relaxed) == 0, "an LWP ended inside mutex {index}");
     }
     INSIDE.iter().for_each(|inside| inside.store(0, Ordering::Relaxed));
-    check!(QUEUE.is_empty(), "somebody is left in a queue");
+    check!(QUEUE.is_empty(), "a waiter is left in a queue");
     for name in 0..FILES {
         let _was_there = files::unlink(path(name));
     }
 }
 
-/// Does one thing.
+/// Performs one action.
 pub(crate) fn do_one(actor: &mut Actor) {
     steps(actor.dice.below(6));
     let action = actor.dice.pick(&ACTIONS);
@@ -235,7 +235,7 @@ pub(crate) fn do_one(actor: &mut Actor) {
     }
 }
 
-/// The things that LWPs meet at.
+/// Uses what LWPs synchronize by.
 fn synchronise(action: Action, dice: &mut Dice) {
     match action {
         Action::Semaphore => match dice.below(4) {
@@ -402,7 +402,7 @@ fn reaper(dice: &mut Dice) {
 
 fn affinity(dice: &mut Dice) {
     let allowed = some_cpus(dice);
-    // A CPU that is parked may be left by those that may run there only.
+    // LWPs that may run there only stay on a CPU that is deactivated.
     if api::set_affinity(allowed).is_ok() && !is_allowed(Action::ParkCpu) {
         for _ in 0..3 {
             step();
@@ -417,14 +417,14 @@ fn park(dice: &mut Dice) {
     let _result = if dice.one_in(2) { api::cpu_deactivate(cpu) } else { api::cpu_activate(cpu) };
 }
 
-/// What the kernel says of the caller and its tenant.
+/// Reads what the kernel reports about the caller and its tenant.
 fn memory(dice: &mut Dice) {
     let _figures = api::getrusage(api::RUSAGE_SELF);
     steps(dice.below(3));
     let _tenant = api::tenant(api::getpid());
 }
 
-/// A section in which one may be at a time.
+/// A section that one LWP at a time may enter.
 fn section(dice: &mut Dice, index: usize, may_sleep: bool) {
     check!(INSIDE[index].fetch_add(1, Ordering::Relaxed) == 0, "two are inside {index}");
     steps(dice.below(6));
@@ -523,14 +523,14 @@ fn hook(dice: &mut Dice) {
     }
 }
 
-/// Files that there are.
+/// Number of files.
 const FILES: usize = 3;
 
 fn path(index: usize) -> &'static str {
     ["/a", "/b", "/c"][index]
 }
 
-/// Opens a file and does something with it; the descriptors stay open for the end of the process, perhaps.
+/// Opens a file and does something with it; the descriptors may stay open until the end of the process.
 fn file(dice: &mut Dice) {
     let name = path(dice.index(FILES));
     let flags = OpenFlags {
@@ -558,7 +558,7 @@ fn file(dice: &mut Dice) {
     }
 }
 
-/// A look at others, who may be gone a moment later.
+/// Reads a report of other processes, which may be gone a moment later.
 fn look(dice: &mut Dice) {
     match dice.below(5) {
         0 => {

@@ -14,7 +14,7 @@ pub(crate) static ACTOR: Program = Program::new("actor", run);
 
 /// Handles that an actor keeps at a time.
 const MOST_HANDLES: usize = 8;
-/// How deep in its seed the depth stands.
+/// The position of the depth in a seed.
 const DEPTH: u32 = 56;
 /// Actors deeper than that spawn no more.
 pub(crate) const DEEPEST: u64 = 3;
@@ -23,11 +23,11 @@ pub(crate) const DEEPEST: u64 = 3;
 #[derive(Debug)]
 pub(crate) struct Actor {
     pub(crate) dice: Dice,
-    /// How far it is from the root.
+    /// Its distance from the root.
     pub(crate) depth: u64,
-    /// Whether it is the process's first LWP.
+    /// `true` if it is the process's first LWP.
     pub(crate) is_first: bool,
-    /// Handles of its LWPs, with what they return.
+    /// Handles of its LWPs, with their results.
     pub(crate) mine: heapless::Vec<(LwpHandle, usize), MOST_HANDLES>,
 }
 
@@ -37,12 +37,12 @@ impl Actor {
         Self { dice: Dice::new(number), depth: number >> DEPTH & 15, is_first, mine: heapless::Vec::new() }
     }
 
-    /// The seed of a child or an LWP.
+    /// Returns the seed of a child or an LWP.
     pub(crate) fn seed(&mut self, depth: u64) -> usize {
         self.dice.seed() | (depth.min(9) << DEPTH) as usize
     }
 
-    /// Does `count` things, and joins in the end what it has, perhaps.
+    /// Performs `count` actions, and may join at the end the LWPs whose handles it has.
     fn act(&mut self, count: u64) {
         for _ in 0..count {
             actions::do_one(self);
@@ -57,7 +57,7 @@ impl Actor {
         }
     }
 
-    /// What a child is to be like: everything that can be said.
+    /// Returns attributes of a child: everything that can be chosen.
     pub(crate) fn child_attributes(&mut self) -> SpawnAttributes {
         let number = self.seed(self.depth + 1);
         let dice = &mut self.dice;
@@ -91,7 +91,7 @@ impl Actor {
     }
 }
 
-/// A join gives what the LWP has returned, if it was not killed.
+/// Joins an LWP, which gives its result unless it was killed.
 pub(crate) fn join(handle: LwpHandle, result: usize) {
     if let Ok(Some(joined)) = handle.join() {
         check!(joined == result, "a join gave {joined}, not {result}");
@@ -113,7 +113,7 @@ pub(crate) fn lwp(number: usize) -> usize {
     number ^ 0x55
 }
 
-/// Starts some trees, and looks at them for a while.
+/// Starts some trees, and observes them for a while.
 fn trees(dice: &mut Dice) -> Roots {
     let mut roots = Roots::new();
     for _ in 0..2 + dice.below(4) {
@@ -132,19 +132,19 @@ fn trees(dice: &mut Dice) -> Roots {
     roots
 }
 
-/// Starts a round in which everything is done.
+/// Starts a round in which every kind of action is allowed.
 pub(crate) fn everything(dice: &mut Dice) -> Roots {
     actions::allow_all(dice);
     trees(dice)
 }
 
-/// Starts a round in which a few kinds of things are done.
+/// Starts a round in which a few kinds of actions are allowed.
 pub(crate) fn a_few_things(dice: &mut Dice) -> Roots {
     actions::allow_some(dice);
     trees(dice)
 }
 
-/// Starts a round with much to do with files.
+/// Starts a round with many actions on files.
 pub(crate) fn files(dice: &mut Dice) -> Roots {
     actions::allow_only(&[
         Action::Spawn,

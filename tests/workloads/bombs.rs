@@ -1,5 +1,5 @@
-//! Bombs: a tree of members that never end by themselves and spawn more of their kind is killed once, by its group or its
-//! domain; nobody may be left. T175.
+//! Bombs: a tree of members that never end by themselves and spawn more of their kind is killed once, by its group or
+//! its domain; no member may be left. T175.
 
 use core::sync::atomic::AtomicU32;
 
@@ -11,7 +11,7 @@ use asphodel::api::{
 use crate::Roots;
 use crate::common::{DONE, Dice, child, let_loose, may_spawn, root, step, steps};
 
-/// A channel on which nobody is woken.
+/// A channel that is never woken.
 const NEVER: usize = 0x3000;
 
 /// Starts a round.
@@ -78,7 +78,7 @@ fn bomb(arguments: &Arguments<'_>) -> i32 {
     forever(arguments.number()) as i32
 }
 
-/// Starts a bomb and kills it once, at any moment.
+/// Starts a bomb and kills it once, at a random moment.
 fn kill_once(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     let _acquired = reaper_acquire();
@@ -94,7 +94,7 @@ fn kill_once(arguments: &Arguments<'_>) -> i32 {
         }
     }
     let (kill, term) = (i32::from(Signal::KILL.number()), i32::from(Signal::TERM.number()));
-    // Perhaps nobody is left.
+    // There may be no member left.
     let _result = match how {
         0 | 1 => killpg(pid, kill),
         2 => reaper_kill(kill, ReaperScope::All).map(drop),

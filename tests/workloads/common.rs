@@ -1,4 +1,4 @@
-//! What all workloads have in common: dice, points, checks, attributes.
+//! What all workloads share: dice, points, checks, attributes.
 
 use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -9,24 +9,24 @@ use asphodel::api::{
 };
 use asphodel_core::shim::atomic::AtomicU32 as Point;
 
-/// Exit code of a root that has done what it was to do.
+/// Exit code of a root that has completed its work.
 pub(crate) const DONE: u8 = 1;
 
-/// Priorities that LWPs have.
+/// Priorities of LWPs.
 const LEVELS: [u32; 3] = [4, 12, 20];
 
-/// Numbers by chance (splitmix64). Each LWP has its own.
+/// Random numbers (splitmix64). Each LWP has its own.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// The sequence of `seed`.
+    /// Returns the sequence of `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
@@ -35,47 +35,47 @@ impl Dice {
         word ^ (word >> 31)
     }
 
-    /// A number below `limit`, which is not 0.
+    /// Returns a number below `limit`, which must not be 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.number() % limit
     }
 
-    /// True once in `times`.
+    /// Returns `true` once in `times`.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// One of `choices`.
+    /// Returns one of `choices`.
     pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// An index below `limit`.
+    /// Returns an index below `limit`.
     pub(crate) fn index(&mut self, limit: usize) -> usize {
         self.below(limit as u64) as usize
     }
 
-    /// The seed of another process's or LWP's dice, which leaves the highest byte free.
+    /// Returns the seed of another process's or LWP's dice, which leaves the highest byte free.
     pub(crate) fn seed(&mut self) -> usize {
         (self.number() >> 8) as usize
     }
 }
 
-/// A place where anything may happen meanwhile: under exploration a point of interleaving.
+/// A place at which others may run: under exploration a point of interleaving.
 #[inline]
 pub fn step() {
     static NOTHING: Point = Point::new(0);
     let _nothing = NOTHING.load(Ordering::Relaxed);
 }
 
-/// So many of them.
+/// Passes `count` of them.
 pub(crate) fn steps(count: u64) {
     for _ in 0..count {
         step();
     }
 }
 
-/// Computes for so long.
+/// Computes for that long.
 pub(crate) fn compute(nanoseconds: u64) {
     let begun = now_ns();
     while now_ns() - begun < nanoseconds {
@@ -83,7 +83,7 @@ pub(crate) fn compute(nanoseconds: u64) {
     }
 }
 
-/// Sleeps until `condition` holds, for a few seconds: a condition that needs no other wake-up.
+/// Sleeps until `condition` holds, for a few seconds, because the condition has no wake-up of its own.
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
     for _ in 0..500 {
         if condition() {
@@ -96,20 +96,20 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) {
 /// Checks that have failed in this round.
 static FAILURES: AtomicU32 = AtomicU32::new(0);
 
-/// Checks that have failed in this round, wherever.
+/// Returns the number of checks that have failed in this round, in any process.
 #[must_use]
 pub fn failures() -> u32 {
     FAILURES.load(Ordering::Relaxed)
 }
 
-/// A check has failed: the LWP's process ends, and the round fails whatever becomes of that.
+/// Reports that a check has failed: the LWP's process ends, and the round fails in any case.
 pub(crate) fn fail(what: fmt::Arguments<'_>) -> ! {
     FAILURES.fetch_add(1, Ordering::Relaxed);
     println!("workload: {what}");
     panic!("{what}")
 }
 
-/// Checks a promise.
+/// Checks a guarantee.
 macro_rules! check {
     ($condition:expr, $($why:tt)+) => {
         if !$condition {
@@ -119,7 +119,7 @@ macro_rules! check {
 }
 pub(crate) use check;
 
-/// Processes that the round may still spawn where no quota stops it.
+/// Processes that the round may still spawn, unless a quota limits it.
 static BUDGET: AtomicI32 = AtomicI32::new(0);
 /// Pids of the round, some of which may be those of processes that have ended.
 static PIDS: [AtomicI32; 16] = [const { AtomicI32::new(0) }; 16];
@@ -130,27 +130,28 @@ pub(crate) fn reset() {
     PIDS.iter().for_each(|pid| pid.store(0, Ordering::Relaxed));
 }
 
-/// Forgets what the round has remembered.
+/// Clears the pids that the round has recorded.
 pub(crate) fn recall() {
     BUDGET.store(0, Ordering::Relaxed);
 }
 
-/// Whether one more process may be spawned.
+/// Returns whether one more process may be spawned.
 pub(crate) fn may_spawn() -> bool {
     BUDGET.fetch_sub(1, Ordering::Relaxed) > 0
 }
 
-/// Remembers a pid for others.
+/// Records a pid for others.
 pub(crate) fn remember(dice: &mut Dice, pid: Pid) {
     PIDS[dice.index(PIDS.len())].store(pid.raw(), Ordering::Relaxed);
 }
 
-/// A pid that somebody remembered; 0: none.
+/// Returns a pid that was recorded; 0 if there is none.
 pub(crate) fn recent(dice: &mut Dice) -> Pid {
     Pid::from_raw(PIDS[dice.index(PIDS.len())].load(Ordering::Relaxed))
 }
 
-/// Starts a root of the round, with `number`, in a group of its own. In most rounds a quota bounds what is alive.
+/// Starts a root of the round, with `number`, in a group of its own. In most rounds a quota limits the number of
+/// processes.
 pub(crate) fn root(dice: &mut Dice, entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
     let limited = !dice.one_in(4);
     BUDGET.store(if limited { 400 } else { 40 }, Ordering::Relaxed);
@@ -160,13 +161,13 @@ pub(crate) fn root(dice: &mut Dice, entry: fn(&Arguments<'_>) -> i32, number: us
     spawn(&Program::new("root", entry), &[], &attributes).expect("there is room for a root")
 }
 
-/// A child that does what `entry` does with `number`.
+/// Spawns a child that runs `entry` with `number`.
 pub(crate) fn child(entry: fn(&Arguments<'_>) -> i32, number: usize, attributes: &SpawnAttributes) -> Pid {
     let attributes = SpawnAttributes { number, ..*attributes };
     spawn(&Program::new("child", entry), &[], &attributes).expect("there is room for a child")
 }
 
-/// Reaps the child `pid`, which ends; what a shell would show of its status.
+/// Reaps the child `pid`, which ends; returns its status as a shell would print it.
 pub(crate) fn reap(pid: Pid) -> u8 {
     match wait4(pid.raw(), 0) {
         Ok(Some(ended)) => {
@@ -177,29 +178,29 @@ pub(crate) fn reap(pid: Pid) -> u8 {
     }
 }
 
-/// An LWP that nobody has a handle of.
+/// Creates an LWP without keeping a handle of it.
 pub(crate) fn let_loose(entry: fn(usize) -> usize, number: usize) {
     if let Ok(handle) = lwp_spawn(entry, number, &LwpAttributes::default()) {
         core::mem::forget(handle);
     }
 }
 
-/// An LWP that must be there.
+/// Creates an LWP that is needed.
 pub(crate) fn lwp(entry: fn(usize) -> usize, number: usize, attributes: &LwpAttributes) -> LwpHandle {
     lwp_spawn(entry, number, attributes).expect("there is room for an LWP")
 }
 
-/// One of the priorities.
+/// Returns one of the priorities.
 pub(crate) fn priority(dice: &mut Dice) -> Priority {
     Priority::from_level(dice.pick(&LEVELS))
 }
 
-/// Any set of the first four CPUs.
+/// Returns any set of the first four CPUs.
 pub(crate) fn some_cpus(dice: &mut Dice) -> CpuMask {
     CpuMask::from_bits(1 + dice.below(15))
 }
 
-/// An LWP that may run on some CPUs only, or has another priority, now and then.
+/// Returns attributes of an LWP that sometimes may run on some CPUs only, or has another priority.
 pub(crate) fn attributes(dice: &mut Dice) -> LwpAttributes {
     let mut attributes = LwpAttributes::default();
     if dice.one_in(4) {
@@ -211,7 +212,8 @@ pub(crate) fn attributes(dice: &mut Dice) -> LwpAttributes {
     attributes
 }
 
-/// An LWP that runs on one CPU that is there, or has another priority, now and then: it can be made for certain.
+/// Returns attributes of an LWP that sometimes runs on one existing CPU, or has another priority: its creation cannot
+/// fail.
 pub(crate) fn sure_attributes(dice: &mut Dice) -> LwpAttributes {
     let mut attributes = LwpAttributes::default();
     if dice.one_in(3) {

@@ -8,7 +8,7 @@ use crate::common::{DONE, Dice, check, child, let_loose, reap, root, step, steps
 
 /// Exit code of a breeder.
 const BRED: u8 = 7;
-/// What a shell shows of one that was killed.
+/// The status, as a shell prints it, of one that was killed.
 const KILLED: u8 = 128 + 9;
 
 /// Starts a round.

@@ -1,5 +1,5 @@
-//! Deferred work: call-outs and tasks, counted strictly. One that was cancelled neither runs nor will; one that was enqueued
-//! runs after.
+//! Deferred work: call-outs and tasks, counted strictly. One that was cancelled neither runs nor will run; one that was
+//! enqueued runs afterwards.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,7 +16,7 @@ static CALLOUTS: [Callout; 3] =
 static RAN: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 static RUNNING: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
-/// The task and the call-out that the strict part has for itself.
+/// The task and the call-out that only the strict part uses.
 const OWN: usize = 2;
 
 /// Starts a round.
@@ -25,7 +25,7 @@ pub(crate) fn start(dice: &mut Dice) -> Roots {
     Roots::from_iter([root(dice, works, seed)])
 }
 
-/// Nothing is armed or queued afterwards.
+/// Checks that nothing is armed or queued afterwards.
 pub(crate) fn settle() {
     for callout in &CALLOUTS {
         callout.cancel();
@@ -35,7 +35,7 @@ pub(crate) fn settle() {
     }
 }
 
-/// Does something to a task or a call-out that all share.
+/// Does something with a task or a call-out that all share.
 pub(crate) fn anything(dice: &mut Dice) {
     match dice.below(5) {
         0 | 1 => TASKS[dice.index(3)].enqueue(),

@@ -1,12 +1,12 @@
-//! Handles across processes: LWPs leave their handles to other processes, which join, pin and drop them while the process
-//! that they are of ends. T85.
+//! Handles across processes: LWPs leave their handles to other processes, which join, pin and drop them while the
+//! process of those LWPs ends. T85.
 
 use asphodel::api::{Arguments, LwpAttributes, LwpHandle, Mutex, SpawnAttributes, lwp_spawn};
 
 use crate::Roots;
 use crate::common::{DONE, Dice, child, reap, root, steps};
 
-/// Handles that were left, for anybody. Holders of these locks are not killed.
+/// Handles that were left, for any process. Holders of these locks are not killed.
 static LEFT: [Mutex<Option<LwpHandle>>; 6] = [const { Mutex::new(None) }; 6];
 
 /// Starts a round.
@@ -15,14 +15,14 @@ pub(crate) fn start(dice: &mut Dice) -> Roots {
     Roots::from_iter([root(dice, crossing, seed)])
 }
 
-/// Forgets all handles.
+/// Drops all handles.
 pub(crate) fn settle() {
     for place in &LEFT {
         drop(place.lock().take());
     }
 }
 
-/// Leaves a handle to others; another one may go.
+/// Leaves a handle to others, which may replace another one.
 pub(crate) fn leave(dice: &mut Dice, handle: LwpHandle) {
     let place = &LEFT[dice.index(LEFT.len())];
     let former = place.lock().replace(handle);

@@ -1,16 +1,16 @@
-//! Workloads: ordinary programs of `asphodel::api` that do by chance what brings the life and death of processes into
-//! trouble, and check what they were promised.
+//! Workloads: ordinary programs of `asphodel::api` that provoke, by chance, races of creation and exit of processes,
+//! and check the kernel's guarantees.
 //!
-//! The same programs are explored on a host (`tools/explore`), where an observer sees every invariant, and run as storms by
-//! test images, where the runner looks for what they leave behind. A workload is run in rounds ([`round`]); whatever is
-//! done in a round is decided by the [`Dice`] that it is given, and by who is faster.
+//! The same programs are explored on a host (`tools/explore`), where an observer checks every invariant, and run as
+//! storms by test images, where the runner checks what they leave behind. A workload is run in rounds ([`round`]); what
+//! is done in a round is determined by the [`Dice`] that it gets, and by the order of events.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `actors`, `actions` | trees of processes that do everything at random, then are killed |
 //! | `pools` | strict accounting of what LWPs wait for, without and with kills |
 //! | `deferred` | call-outs and tasks |
-//! | `tokens` | a free token is given to the one that waits for it |
+//! | `tokens` | a free token is passed to the LWP that waits for it |
 //! | `registration` | a wake-up for one reaches one that sleeps |
 //! | `promises` | vfork, peers, the word of extexit, SIGCHLD, reapers, exec against kill, automatic reaping |
 //! | `bombs` | members that never end, killed once |
@@ -43,10 +43,10 @@ use common::{DONE, check, recall};
 /// Roots that a round can have.
 const MAX_ROOTS: usize = 8;
 
-/// The processes that a round has begun with.
+/// The processes with which a round begins.
 pub type Roots = heapless::Vec<Pid, MAX_ROOTS>;
 
-/// What a workload does when nothing else goes on any more.
+/// The checks of a workload when nothing else is running any more.
 type Settle = fn();
 
 /// One workload.
@@ -54,13 +54,13 @@ type Settle = fn();
 pub struct Workload {
     /// Its name.
     pub name: &'static str,
-    /// What it is about, in a line.
+    /// A line that describes it.
     pub summary: &'static str,
-    /// Its rounds among some hundred of a mix.
+    /// How many of some hundred rounds of a mix are its rounds.
     weight: u64,
     /// Starts the processes of a round.
     start: fn(&mut Dice) -> Roots,
-    /// Whether they end by themselves, each with [`DONE`]; else they are killed.
+    /// `true` if they end by themselves, each with [`DONE`]; otherwise they are killed.
     ends: bool,
     settle: Settle,
 }
@@ -71,7 +71,7 @@ impl core::fmt::Debug for Workload {
     }
 }
 
-/// A workload whose roots end by themselves.
+/// Creates a workload whose roots end by themselves.
 const fn ending(
     name: &'static str,
     summary: &'static str,
@@ -132,13 +132,13 @@ pub static ALL: [Workload; 13] = [
     },
 ];
 
-/// The workload with this name.
+/// Returns the workload with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Workload> {
     ALL.iter().find(|workload| workload.name == name)
 }
 
-/// One of all, by chance.
+/// Returns one of all, by chance.
 pub fn any(dice: &mut Dice) -> &'static Workload {
     let mut number = dice.below(ALL.iter().map(|workload| workload.weight).sum());
     for workload in &ALL {
@@ -150,16 +150,16 @@ pub fn any(dice: &mut Dice) -> &'static Workload {
     &ALL[0]
 }
 
-/// Runs one round of `workload`, and returns when nothing of it is left but what frees itself in a moment. The calling
-/// process is process 1 or a reaper, and has no other children. Thread context; blocks.
+/// Runs one round of `workload`, and returns when nothing of it is left except what is freed a moment later. The
+/// calling process must be process 1 or a reaper, and must have no other children. Thread context; blocks.
 ///
 /// # Panics
-/// When a promise is broken.
+/// If a guarantee is broken.
 pub fn round(workload: &Workload, dice: &mut Dice) {
     common::reset();
     let roots = (workload.start)(dice);
     if !workload.ends {
-        // Nobody may be left to be killed.
+        // There may be no process left to be killed.
         let _killed = reaper_kill(i32::from(Signal::KILL.number()), ReaperScope::All);
     }
     loop {

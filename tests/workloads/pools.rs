@@ -1,5 +1,5 @@
-//! Pools: LWPs of one process make units of something and wait for them. Without kills every unit must arrive; with kills
-//! the units that were made for the dead must reach the living.
+//! Pools: LWPs of one process produce units of something and wait for them. Without kills every unit must arrive; with
+//! kills the units that were produced for killed LWPs must reach the others.
 //!
 //! | number | what is waited for |
 //! |---|---|
@@ -20,11 +20,11 @@ use asphodel::api::{
 use crate::Roots;
 use crate::common::{DONE, Dice, check, eventually, lwp, root, step, steps, sure_attributes};
 
-/// Things that can be waited for.
+/// Number of kinds.
 const KINDS: u64 = 6;
-/// The one with tokens.
+/// The kind that uses tokens.
 const TOKENS: usize = 5;
-/// Units that are made of each.
+/// Units that are produced of each kind.
 const UNITS: u32 = 12;
 /// The channel of kind 4.
 const CHANNEL: usize = 0x77;
@@ -69,17 +69,17 @@ pub(crate) fn widow(dice: &mut Dice) -> Roots {
     Roots::from_iter([root(dice, widowed, seed)])
 }
 
-/// Forgets what was made and taken. Nobody waits.
+/// Resets the counts of units. No LWP waits.
 pub(crate) fn settle() {
     for counter in MADE.iter().chain(&TAKEN).chain(&INSIDE).chain([&QUEUED, &FUTEX, &REGISTERED]) {
         counter.store(0, Ordering::SeqCst);
     }
     while SEMAPHORE.try_wait() {}
     *BUFFER.lock() = 0;
-    check!(QUEUE.is_empty(), "somebody is left in a queue");
+    check!(QUEUE.is_empty(), "a waiter is left in a queue");
 }
 
-/// A seed whose low bits are the kind.
+/// Returns a seed whose low bits are the kind.
 fn seed_of(dice: &mut Dice, kind: usize) -> usize {
     dice.seed() & !7 | kind
 }
@@ -94,7 +94,7 @@ fn taken(kind: usize) {
     TAKEN[kind].fetch_add(1, Ordering::Relaxed);
 }
 
-/// A time limit, in half of the cases.
+/// Returns a time limit, in half of the cases.
 fn limit(dice: &mut Dice) -> Option<u64> {
     dice.one_in(2).then(|| 1 + dice.below(6_000))
 }
@@ -169,7 +169,7 @@ fn with_two_tokens(dice: &mut Dice) {
     });
 }
 
-/// A section in which nobody else may be.
+/// A section in which no other LWP may be.
 fn alone(index: usize, value: &mut u32) {
     check!(INSIDE[index].fetch_add(1, Ordering::Relaxed) == 0, "two own token {index}");
     steps(u64::from(*value % 5));
@@ -177,7 +177,7 @@ fn alone(index: usize, value: &mut u32) {
     INSIDE[index].fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Makes one unit of `kind`, and wakes one.
+/// Produces one unit of `kind`, and wakes one LWP.
 fn produce(kind: usize) {
     step();
     match kind {
@@ -258,7 +258,7 @@ fn all_taken(kind: usize) -> bool {
     TAKEN[kind].load(Ordering::Relaxed) >= UNITS
 }
 
-/// Takes units until all have been taken, and never looks without being woken.
+/// Takes units until all have been taken, and never checks for one without being woken.
 fn survivor(number: usize) -> usize {
     let kind = number & 7;
     while !all_taken(kind) {
@@ -285,8 +285,8 @@ fn survivor(number: usize) -> usize {
     1
 }
 
-/// Three consumers, one or two of which are killed while units come. Each unit wakes one; the others must get all that the
-/// dead have not taken, without any other wake-up.
+/// Three consumers, of which one or two are killed while units arrive. Each unit wakes one; the others must get all
+/// that the killed ones have not taken, without any other wake-up.
 fn widowed(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     let kind = 1 + dice.index(2);

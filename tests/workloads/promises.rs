@@ -1,5 +1,5 @@
-//! What single calls promise, by themselves: vfork, peers, the word of extexit, SIGCHLD, reapers, exec against kill of an
-//! LWP, automatic reaping.
+//! The guarantees of single calls: vfork, peers, the word of extexit, SIGCHLD, reapers, exec against kill of an LWP,
+//! automatic reaping.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ use crate::Roots;
 use crate::common::{DONE, Dice, check, child, let_loose, lwp, reap, root, step, steps, sure_attributes};
 use crate::handles::short;
 
-/// Exit code of all children here.
+/// Exit code of all children in this file.
 const CODE: u8 = 7;
 
 /// Starts a round.
@@ -31,7 +31,7 @@ fn usual() -> SpawnAttributes {
     SpawnAttributes::default()
 }
 
-/// T78: the call comes back when the child has stopped using the memory they share.
+/// T78: the call returns when the child has stopped using the memory that they share.
 fn vfork(dice: &mut Dice) {
     static USED: AtomicU32 = AtomicU32::new(0);
     fn borrower(arguments: &Arguments<'_>) -> i32 {
@@ -52,7 +52,7 @@ fn vfork(dice: &mut Dice) {
     check!(reap(pid) == CODE, "the status of a vfork child");
 }
 
-/// T74: no peer runs any more when its leader can be waited for.
+/// T74: no peer runs any more when a wait can find its leader.
 fn peers(dice: &mut Dice) {
     static BEATS: AtomicU64 = AtomicU64::new(0);
     fn beater(_: &Arguments<'_>) -> i32 {
@@ -87,7 +87,7 @@ fn peers(dice: &mut Dice) {
     check!(BEATS.load(Ordering::Relaxed) == beats, "a peer runs after its leader was reaped");
 }
 
-/// T10: the word of a leaving LWP is stored, and wakes.
+/// T10: the word of a leaving LWP is stored, and its waiters are woken.
 fn word(dice: &mut Dice) {
     static WORD: AtomicU32 = AtomicU32::new(0);
     fn leaver(number: usize) -> usize {
@@ -106,7 +106,7 @@ fn word(dice: &mut Dice) {
     }
 }
 
-/// T161: a child can be waited for when SIGCHLD has come.
+/// T161: a wait finds the child when SIGCHLD has been delivered.
 fn signal(dice: &mut Dice) {
     let set = 1 << Signal::CHLD.number();
     let _old = sigwait(set, Some(0));
@@ -117,7 +117,7 @@ fn signal(dice: &mut Dice) {
     check!(matches!(ended, Ok(Some(_))), "after SIGCHLD: {ended:?}");
 }
 
-/// T158: an orphan comes to the reaper, which sees both ends.
+/// T158: an orphan is adopted by the reaper, which is notified of both ends.
 fn orphans(dice: &mut Dice) {
     fn orphan(arguments: &Arguments<'_>) -> i32 {
         let number = arguments.number();
@@ -149,7 +149,7 @@ fn orphans(dice: &mut Dice) {
     let _released = reaper_release();
 }
 
-/// T27: LWPs that replace the program and kill each other; there is one status, of one of them.
+/// T27: LWPs replace the program and kill each other; there is one status, of one of them.
 fn race(dice: &mut Dice) {
     fn replace(_: usize) -> usize {
         step();
@@ -178,7 +178,7 @@ fn race(dice: &mut Dice) {
     check!([0, CODE].contains(&code), "a racer ended with {code}");
 }
 
-/// T166: nobody waits for children that reap themselves.
+/// T166: no wait is needed for children that are reaped automatically.
 fn automatic(dice: &mut Dice) {
     set_auto_reap(true);
     for _ in 0..1 + dice.below(3) {
@@ -200,7 +200,8 @@ fn killed_lwp(dice: &mut Dice) {
 
 fn promises(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
-    // SIGCHLD of a child that reaps itself may come when a wait says that there is none any more: not both in one process.
+    // SIGCHLD of a child that is reaped automatically may arrive when a wait reports that there is none any more, so
+    // not both are tested in one process.
     let reaps_itself = dice.one_in(2);
     for _ in 0..5 {
         match dice.below(8) {

@@ -1,4 +1,4 @@
-//! Registrations: a wake-up for one that comes while a registered LWP does not sleep reaches one that does.
+//! Registrations: a wake-up of one LWP that comes while a registered LWP does not sleep reaches one that does.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +12,7 @@ const CHANNEL: usize = 0x55;
 /// How long the sleeper gets to fall asleep.
 const MOMENT: u64 = 4_000_000;
 
-/// Units that were made and not taken.
+/// Units that were produced and not taken.
 static UNITS: AtomicU32 = AtomicU32::new(0);
 static IS_THERE: AtomicU32 = AtomicU32::new(0);
 
@@ -42,7 +42,7 @@ fn swallow(_: &Arguments<'_>) -> i32 {
         yield_now();
         step();
     }
-    // Two units: the one that is registered takes the first without sleeping; the wake-up is for the second.
+    // Two units: the registered LWP takes the first without sleeping; the wake-up is for the second.
     UNITS.store(2, Ordering::SeqCst);
     step();
     wakeup_one(CHANNEL);

@@ -1,4 +1,4 @@
-//! Tokens: one that is free is given to the LWP that waits for it, whatever the others wait for.
+//! Tokens: one that is free is passed to the LWP that waits for it, whatever the others wait for.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,13 +10,13 @@ use crate::common::{DONE, Dice, check, compute, lwp, root, step};
 static A: Token<u32> = Token::new(0);
 static B: Token<u32> = Token::new(0);
 
-/// Whether the owner of B has it, and whether the LWP that wants A only has got it.
+/// Set when the owner of B has it, and when the LWP that wants A only has acquired it.
 static B_IS_TAKEN: AtomicU32 = AtomicU32::new(0);
 static A_WAS_HAD: AtomicU32 = AtomicU32::new(0);
 
-/// How long the others get to come to their places.
+/// How long the others get to reach their places.
 const MOMENT: u64 = 2_000_000;
-/// How long is too long.
+/// The time after which a wait counts as failed.
 const PATIENCE: u64 = 3_000_000_000;
 
 /// Starts a round.
@@ -25,7 +25,7 @@ pub(crate) fn start(dice: &mut Dice) -> Roots {
     Roots::from_iter([root(dice, stall, seed)])
 }
 
-/// Has B, and computes until A was had.
+/// Acquires B, and computes until A was acquired.
 fn owner_of_b(_: usize) -> usize {
     B.with(|_| {
         B_IS_TAKEN.store(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ fn owner_of_b(_: usize) -> usize {
     0
 }
 
-/// Wants A while it holds B.
+/// Waits for A while it holds B.
 fn wants_both(_: usize) -> usize {
     B.with(|_| A.with(|_| step()));
     0

@@ -1,7 +1,7 @@
-//! Device trees of the shapes that boards and emulators have, and of shapes that none should have.
+//! Device trees as boards and emulators have them, and malformed ones.
 //!
-//! The trees are built here, node by node, and turned into blobs: what is tested is the way from the
-//! bytes that a loader passes to the description that the kernel boots by.
+//! The trees are built here, node by node, and converted to blobs: the test covers the way from the bytes that a loader
+//! passes to the description that the kernel boots by.
 
 use asphodel_core::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod};
 use asphodel_core::devicetree::{self, DeviceTreeError};
@@ -110,8 +110,8 @@ fn uart(address: u32) -> Node {
         .with("interrupts", [0u32, 121, 4])
 }
 
-/// The shape of the Raspberry Pi 4: devices on a bus with its own addresses, a spin table, a console
-/// that is no PL011.
+/// The shape of the Raspberry Pi 4: devices on a bus with its own addresses, a spin table, a console that is not a
+/// PL011.
 fn raspberry_pi() -> DeviceTree {
     let spinning = |index: u32| {
         let cpu = Node::new(&format!("cpu@{index:x}")).with("reg", index).with("enable-method", "spin-table");
@@ -255,7 +255,7 @@ fn memory_of_board(gib: u32) -> Vec<u32> {
 fn boards_of_every_size_have_their_memory_and_their_devices() {
     const GIB: u64 = 1 << 30;
     const DEVICES: core::ops::Range<u64> = 0xfc00_0000..0x1_0000_0000;
-    // What the VideoCore and, from 4 GiB on, the devices hide.
+    // The memory that the VideoCore and, from 4 GiB on, the devices hide.
     for (gib, hidden) in [(1, 0x4c0_0000), (2, 0x4c0_0000), (4, 0x8c0_0000), (8, 0x8c0_0000)] {
         let mut tree = raspberry_pi();
         set(&mut tree, "/memory@0", "reg", memory_of_board(gib).as_slice());
@@ -358,7 +358,7 @@ fn a_header_tells_the_length() {
 }
 
 proptest! {
-    /// Whatever the loader's memory holds: an answer, no panic and no endless loop.
+    /// Whatever the loader's memory holds, there is a result, without a panic or an endless loop.
     #[test]
     fn damage_is_survived(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
         for tree in [virt(gic_v2()), raspberry_pi()] {

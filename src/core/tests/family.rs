@@ -9,15 +9,15 @@
 //! | R16, T117, T129, T130 | `r16_two_waiters_share_the_children` | a waiter reaps without claim, after giving up the lock |
 //! | R17, T131 | `r17_no_death_is_missed` | scan and enlisting in two sections; waiters woken before the child is ready |
 //! | R19, T158, T159, T161, T168 | `r19_parent_and_children_exit_together` | no second look at the parent under its lock |
-//! | R19, T159 | `r19_parent_and_children_exit_together` | the adopter is not told of zombies it adopts |
-//! | R22, T163, T164 | `r22_auto_reap_lets_the_waiter_go` | nobody told of an auto-reaped child |
-//! | R20, T169 | `r20_auto_reap_meets_parent_exit` | auto-reaped without a second look at the parent |
+//! | R19, T159 | `r19_parent_and_children_exit_together` | the adopter is not notified of zombies that it adopts |
+//! | R22, T163, T164 | `r22_auto_reap_lets_the_waiter_go` | no waiter is woken for an auto-reaped child |
+//! | R20, T169 | `r20_auto_reap_meets_parent_exit` | auto-reaped without a second check of the parent |
 //! | R21, T169 | `r21_orphans_are_taken_from_the_head` | the next orphan is remembered while the lock is given up |
 //! | T170 | `an_unwaitable_child_is_inits` | – |
 //! | T123, T161 | `clone_class_children` | – |
 //!
-//! Properties: I6 (each death is reported once, to the final parent), I8 (at rest no zombie has a sleeping waiter), I10
-//! (every child's parent lives, or is process 1).
+//! Properties: I6 (each exit is reported once, to the final parent), I8 (at rest no zombie has a sleeping waiter), I10
+//! (every child's parent is running, or is process 1).
 #![cfg(not(loom))]
 
 mod explore;
@@ -32,7 +32,7 @@ const INIT: u32 = 1;
 const PARENT: u32 = 2;
 const FIRST_CHILD: u32 = 3;
 const SLOTS: usize = 6;
-/// The number of children that the dying parent gives away under one acquisition of the locks.
+/// The number of children that the exiting parent gives away under one acquisition of the locks.
 const BATCH: u32 = 1;
 
 /// The bugs that can be seeded.
@@ -108,7 +108,7 @@ struct Families {
     children_of: [Children; SLOTS],
     /// The waiters enlisted with each parent, by the actors' numbers.
     enlisted: [Vec<usize>; SLOTS],
-    /// Whether the process has died, and how often its death was reported or it was reaped unreported.
+    /// `true` if the process has ended, and how often its end was reported or it was reaped unreported.
     dead: [bool; SLOTS],
     reports: [u32; SLOTS],
     /// The children in the order in which they became ready.
@@ -264,7 +264,7 @@ impl Families {
         self.deaths.push(child);
     }
 
-    /// NOCLDWAIT: the child reaps itself. Waiters look again, because there may be no child left (R22).
+    /// NOCLDWAIT: the child reaps itself. Waiters check again, because there may be no child left (R22).
     fn auto_reap(&mut self, child: u32, parent: u32) -> Result<At, String> {
         let claim = self.gates[child as usize].claim();
         let _claim = claim.ok_or_else(|| format!("I6: {child} was claimed by another"))?;
@@ -294,7 +294,7 @@ impl Families {
         }
     }
 
-    /// Moves one batch of the dying parent's children to process 1, both child lists locked.
+    /// Moves one batch of the exiting parent's children to process 1, both child lists locked.
     fn give_away(&mut self) -> At {
         let (left, right) = self.children_of.split_at_mut(PARENT as usize);
         let (zombies, more) =
@@ -315,7 +315,7 @@ impl Families {
 }
 
 impl World for Families {
-    /// Actors; waiters; parent, zombie, class, claim and reports of each child; order of death.
+    /// Actors; waiters; parent, zombie, class, claim and reports of each child; order of exits.
     type Fingerprint = (Vec<At>, Vec<Vec<usize>>, Vec<(u32, bool, bool, bool, u32)>, Vec<u32>);
 
     fn actors(&self) -> usize {
@@ -384,7 +384,7 @@ impl World for Families {
 }
 
 impl Families {
-    /// I10, in every state: a child that is not reaped has a parent that lives and has it.
+    /// I10, in every state: a child that is not reaped has a parent that has not ended and has it in its list.
     fn check_parents(&self) -> Result<(), String> {
         for child in self.children().filter(|&child| self.reports[child as usize] == 0) {
             let parent = self.links[child as usize].parent();
@@ -438,7 +438,7 @@ fn r17_seeded_woken_before_ready() {
     caught("I8", Scenario { bug: Bug::WakeBeforeReady, waiters: 1, ..PLAIN });
 }
 
-/// Parent and children end in any order; the death of every child is reported once, to the process that is its parent
+/// Parent and children end in any order; the end of every child is reported once, to the process that is its parent
 /// then.
 #[test]
 fn r19_parent_and_children_exit_together() {

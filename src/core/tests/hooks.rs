@@ -63,7 +63,7 @@ impl Hooks {
         self.changes += 1;
     }
 
-    /// One look, and the call of the entry that it found.
+    /// One search, and the call of the entry that it found.
     fn walk(&mut self, walker: usize) -> Result<(), String> {
         let walk = &mut self.walks[walker];
         let found = if self.bug == Bug::RemembersPosition {

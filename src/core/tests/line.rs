@@ -44,7 +44,7 @@ impl Screen {
         }
     }
 
-    /// The text, with a bar where the cursor is.
+    /// Returns the text, with a bar where the cursor is.
     fn text(&self) -> String {
         let mut cells = self.cells.clone();
         cells.insert(self.column, '|');
@@ -227,7 +227,7 @@ fn unknown_keys_ring_and_change_nothing() {
     let bells = session.screen.bells;
     session.shows("\t\x1b[5~\x1bOP\x1b[15;2~\u{e4}", "ab|");
     assert_eq!(session.screen.bells, bells + 6);
-    // Modifiers do not hide an arrow; a broken sequence does not swallow what follows it.
+    // Modifiers do not hide an arrow key; a broken sequence does not consume what follows it.
     session.shows("\x1b[1;5D", "a|b");
     session.shows("\x1b\x1b[C", "ab|");
     session.shows("\x1bc", "abc|");
@@ -239,7 +239,7 @@ fn the_screen_can_be_cleared() {
     session.shows("abc\x02\x0c", "ab|c");
 }
 
-/// The terminal shows the line and its cursor, whatever was typed.
+/// The terminal contains the line and its cursor, whatever was typed.
 #[test]
 fn random_keys_leave_screen_and_line_equal() {
     const KEYS: [&str; 16] = [

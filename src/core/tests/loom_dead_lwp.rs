@@ -1,4 +1,4 @@
-//! Model B: the death of an LWP under relaxed memory, on the real `RecordRefs`, `Gate` and `Park`.
+//! Model B: the exit of an LWP under relaxed memory, on the real `RecordRefs`, `Gate` and `Park`.
 //!
 //! Stacks and records are loom cells: a use that is not ordered before the freeing, or that comes after it, is reported
 //! as a causality violation. "The next context" is the code of the same thread after its last use of the stack.
@@ -78,11 +78,11 @@ struct Lwp {
     refs: RecordRefs,
     stack: Memory,
     record: Memory,
-    /// What the LWP leaves to its joiner.
+    /// The data that the LWP leaves to its joiner.
     result: Memory,
     listed: Mutex<bool>,
     park: Park,
-    /// The interrupt of the CPU that a message about this LWP was sent to.
+    /// The interrupt of the CPU to which a message about this LWP was sent.
     bell: Bell,
 }
 
@@ -99,7 +99,7 @@ impl Lwp {
         })
     }
 
-    /// The last use of the stack, then what the next context does: stack first, record last.
+    /// The last use of the stack, then the steps of the next context: stack first, record last.
     fn die(&self) {
         self.run();
         self.retire();
@@ -154,7 +154,7 @@ impl Lwp {
         *self.listed.lock().expect("no model panics with the list locked") = false;
     }
 
-    /// A scanner takes its reference while the list keeps the LWP.
+    /// A scanner takes its reference while the LWP is in the list.
     fn hold_listed(&self) -> bool {
         let listed = self.listed.lock().expect("no model panics with the list locked");
         *listed && self.refs.try_get()
@@ -165,7 +165,7 @@ impl Lwp {
     }
 }
 
-/// The LWP dies in one thread while `others` run in theirs; in the end everything has been freed.
+/// The LWP exits in one thread while `others` run in theirs; in the end everything has been freed.
 fn dies(die: fn(&Lwp), others: &[fn(&Lwp)]) {
     let lwp = Lwp::new();
     let spawn = |other: &fn(&Lwp)| {
@@ -251,7 +251,7 @@ fn join(lwp: &Lwp) {
     }
 }
 
-/// The LWP is preempted in its last steps: `preempting` runs on its CPU, then the LWP continues and dies.
+/// The LWP is preempted in its last steps: `preempting` runs on its CPU, then the LWP continues and exits.
 fn preempted(preempting: fn(&Lwp)) {
     let lwp = Lwp::new();
     let joiner = lwp.clone();
@@ -274,7 +274,7 @@ fn r03_seeded_preempting_context_retires() {
     catches("use after free", || preempted(Lwp::retire));
 }
 
-/// T90: a wake-up for an LWP that dies meanwhile; `wake` has found it in a queue.
+/// T90: a wake-up for an LWP that exits meanwhile; `wake` has found it in a queue.
 fn late_wake_up(wake: fn(&Lwp)) {
     let lwp = Lwp::new();
     let waker = lwp.clone();
@@ -310,7 +310,7 @@ fn r04_seeded_waker_without_reference() {
     });
 }
 
-/// The LWP leaves the list of its process, then dies.
+/// The LWP leaves the list of its process, then exits.
 fn unlink_and_die(lwp: &Lwp) {
     lwp.unlink();
     lwp.die();
@@ -344,7 +344,7 @@ fn r10_seeded_refused_hold_ignored() {
     catches("use after free", || dies(unlink_and_die, &[BUG]));
 }
 
-/// The reaper takes the last LWP out of the list and disposes of it, while a scanner stands on it.
+/// The reaper takes the last LWP out of the list and disposes of it, while a scanner is at it.
 fn reap_meets_scan(dispose: fn(&Lwp)) {
     let lwp = Lwp::new();
     let scanner = lwp.clone();
@@ -518,7 +518,7 @@ fn r44_seeded_process_released_before_the_stack() {
     catches("Causality violation", || process_ends(BUG, Process::reap));
 }
 
-/// CPU 0 sends CPU 1 a message about an LWP, which dies meanwhile. The message owns the sender's reference.
+/// CPU 0 sends CPU 1 a message about an LWP, which exits meanwhile. The message owns the sender's reference.
 fn message(after_sending: fn(&Lwp), receive: fn(&Lwp)) {
     let lwp = Lwp::new();
     assert!(lwp.refs.try_get(), "the sender has found it in a list");
@@ -567,14 +567,14 @@ struct Slot {
 const OLD: u32 = 0;
 
 impl Slot {
-    /// A process of generation [`OLD`] is in it.
+    /// Creates a slot that a process of generation [`OLD`] occupies.
     fn new() -> Arc<Self> {
         let refs = SlotRefs::new();
         refs.occupy();
         Arc::new(Self { refs, record: UnsafeCell::new(OLD), free: Mutex::new(false), vacated: Bell::new() })
     }
 
-    /// The process that the record belongs to. Called with a reference.
+    /// Returns the generation of the process to which the record belongs. Called with a reference.
     fn occupant(&self) -> u32 {
         // SAFETY: loom checks that no thread writes the record meanwhile; the pointer is valid inside the closure.
         self.record.with(|record| unsafe { *record })
@@ -600,7 +600,7 @@ impl Slot {
         self.refs.occupy();
     }
 
-    /// A look-up by the pid of the old process: it returns that process, or none.
+    /// Looks the pid of the old process up: the result is that process, or none.
     fn find(&self) {
         if !self.refs.try_get() {
             return;
@@ -670,7 +670,7 @@ fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
     });
 }
 
-/// Two LWPs die; a reader keeps the first one's record until the second one's is free.
+/// Two LWPs exit; a reader keeps the first one's record until the second one's is free.
 fn two_dead_lwps(dispose: fn(&[Arc<Lwp>; 2], &Bell)) {
     let lwps = [Lwp::new(), Lwp::new()];
     let second_is_free = Arc::new(Bell::new());
@@ -724,7 +724,7 @@ fn r42_seeded_freed_one_after_the_other() {
 /// The value that means "the LWP is gone".
 const GONE: u32 = 5;
 
-/// An LWP leaves a word behind (extexit with SETINT); another LWP reads it and then reuses the memory.
+/// An LWP stores a word (extexit with SETINT); another LWP reads it and then reuses the memory.
 fn announces(leave: fn(&Lwp, &AtomicU32)) {
     let shared = Arc::new((Lwp::new(), AtomicU32::new(0)));
     let observer = shared.clone();

@@ -8,7 +8,7 @@
 //! | R9 victim leaves during the walk | `r09_walk_meets_departure` | a list is copied and walked without the lock; the walk ends where its next victim has left |
 //! | R30 teardown before the election | `r30_torn_down_after_the_election` | torn down before the election |
 //! | R31 spawn during exit | `r31_spawn_meets_exit` | children given away before the siblings are gone |
-//! | R50 process 1 dies | `r50_the_end_of_init_is_told_first` | torn down before it is told |
+//! | R50 process 1 exits | `r50_the_end_of_init_is_told_first` | torn down before it is reported |
 //! | R45 usage against adders | `r45_usage_is_folded_once` | folded after the LWP is counted off its CPU; the exit owner's folded at its exit, too |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
@@ -33,7 +33,7 @@ use models::{Bell, catches, check};
 struct Roster {
     lwps: Mutex<LwpList>,
     members: Vec<LwpEntry>,
-    /// The LWPs' records: read by the killer that marks them, written when they are freed.
+    /// The LWPs' records: the killer that marks them reads them, and freeing writes them.
     records: Vec<UnsafeCell<u32>>,
     kill_pending: Vec<AtomicBool>,
     bells: Vec<Bell>,
@@ -63,7 +63,7 @@ impl Roster {
     }
 
     fn post_kill(&self, index: u32) {
-        // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread frees the record meanwhile; the pointer is valid inside the closure.
         self.records[index as usize].with(|record| unsafe { *record });
         self.kill_pending[index as usize].store(true, Relaxed);
         self.bells[index as usize].ring();
@@ -72,7 +72,7 @@ impl Roster {
     /// One LWP leaves, and its record is freed.
     fn leave(&self, index: u32) {
         self.with_lwps(|lwps| lwps.remove(self, index, false));
-        // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
         self.records[index as usize].with_mut(|record| unsafe { *record += 1 });
     }
 
@@ -130,7 +130,7 @@ fn r09_seeded_the_walk_ends_where_a_victim_has_left() {
             while let Some(index) = next {
                 next = roster.with_lwps(|lwps| {
                     let mut rest = lwps.iter(roster).skip_while(|&other| other != index);
-                    // It is gone, and so is its successor in the list.
+                    // It has left, and so has its successor in the list.
                     roster.post_kill(rest.next()?);
                     rest.next()
                 });
@@ -164,12 +164,12 @@ impl Process {
     }
 
     fn use_words(&self) {
-        // SAFETY: loom checks that nobody tears the words down meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread tears the words down meanwhile; the pointer is valid inside the closure.
         self.words.with(|words| unsafe { *words });
     }
 
     fn tear_down(&self) {
-        // SAFETY: loom checks that nobody else uses the words; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the words; the pointer is valid inside the closure.
         self.words.with_mut(|words| unsafe { *words += 1 });
     }
 
@@ -364,7 +364,7 @@ fn r45_seeded_the_exit_owners_folded_at_its_exit_too() {
 }
 
 /// Process 1 with two LWPs, one of which exits while the other leaves. Its end is reported, as a whole, by the LWP that
-/// would end it, which powers the system off and goes no further.
+/// would end it, which powers the system off and continues no further.
 struct Init {
     process: Arc<Process>,
     told: Tally,

@@ -3,7 +3,7 @@
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R5 two exit owners | `r05_two_lwps_exit` | the flag is tested first and set later |
-//! | R6 undead process | `r06_last_two_lwps_leave` | "am I last" judged on a count that is not yet decremented |
+//! | R6 undead process | `r06_last_two_lwps_leave` | "am I last" decided by a count that is not yet decremented |
 //! | R7 creation against kill | `r07_create_meets_exit` | counted before it can be found by the killer's walk |
 //! | R8 flag before signal | `r08_exit_meets_a_sleeping_sibling` | woken first, killed later |
 //! | R12 lost wake-up on the LWP count | `r12_last_sibling_wakes_the_exit_owner` | the count is read, then decremented |
@@ -37,7 +37,7 @@ struct Process {
     last: Bell,
     /// The LWP that single-threads the process sleeps here.
     single: Bell,
-    /// Whether the LWP that single-threads the process is told to die. Changed before its bell is rung.
+    /// `true` if the LWP that single-threads the process has a kill pending. Changed before its bell is rung.
     single_killed: AtomicBool,
     /// How often the body of exit ran, and the zombie was published. Not part of the protocol.
     exit_owners: Tally,
@@ -46,7 +46,7 @@ struct Process {
 }
 
 impl Process {
-    /// A process with `lwps` LWPs.
+    /// Creates a process with `lwps` LWPs.
     fn new(lwps: usize) -> Arc<Self> {
         let gate = Gate::new();
         (1..lwps).for_each(|_| gate.create().expect("a new process accepts LWPs"));
@@ -92,7 +92,7 @@ impl Process {
         }
     }
 
-    /// All LWPs are gone: I1, I3.
+    /// Asserts I1 and I3 when all LWPs have ended.
     fn assert_dead(&self) {
         let view = self.gate.view();
         assert!(view.zombie && view.present == 0, "I3: undead {view:?}");
@@ -173,7 +173,7 @@ fn r06_leave_meets_exit() {
 /// How a creator and a killer's walk find each other: the list of LWPs, and the kill of one of them.
 struct Roster {
     process: Arc<Process>,
-    /// Whether the new LWP is in the list.
+    /// `true` if the new LWP is in the list.
     listed: Mutex<bool>,
     kill_pending: AtomicBool,
     kill_bell: Bell,
@@ -362,7 +362,7 @@ impl Stacks {
     }
 
     fn run_on(&self, lwp: usize) {
-        // SAFETY: loom checks that nobody else uses the stack; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the stack; the pointer is valid inside the closure.
         self.stacks[lwp].with_mut(|stack| unsafe { *stack += 1 });
     }
 
@@ -438,7 +438,7 @@ fn two_reap(claim: fn(&Gate) -> bool) {
     let reap = move |zombie: &(Arc<Process>, UnsafeCell<u32>)| {
         let mine = claim(&zombie.0.gate);
         if mine {
-            // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+            // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
             zombie.1.with_mut(|record| unsafe { *record += 1 });
         }
         u32::from(mine)
@@ -474,9 +474,9 @@ struct Image {
 }
 
 impl Image {
-    /// A program's accesses to its image.
+    /// Accesses of a program to its image.
     fn execute(&self) {
-        // SAFETY: loom checks that nobody writes the image meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread writes the image meanwhile; the pointer is valid inside the closure.
         self.image.with(|image| unsafe { *image });
     }
 
@@ -497,7 +497,7 @@ impl Image {
         }
         match gate.end_single_threading(single) {
             Ok(()) => {
-                // SAFETY: loom checks that nobody else uses the image; the pointer is valid inside the closure.
+                // SAFETY: loom checks that no other thread uses the image; the pointer is valid inside the closure.
                 self.image.with_mut(|image| unsafe { *image += 1 });
                 self.process.exit_as(gate.exit());
             }
@@ -515,7 +515,7 @@ impl Image {
         self.process.exit_as(leave);
     }
 
-    /// kill_lwp of the LWP that single-threads the process. The caller goes on.
+    /// kill_lwp of the LWP that single-threads the process. The caller continues.
     fn kill_single(&self) {
         self.execute();
         self.process.single_killed.store(true, Relaxed);
@@ -551,7 +551,7 @@ fn r38_seeded_winner_does_not_wait() {
     catches("Causality violation", || exec_meets(false, Image::leave));
 }
 
-/// T29: the winner is killed alone while it waits, and the loser asks when it is the last LWP.
+/// T29: the winner is killed alone while it waits, and the loser calls exec when it is the last LWP.
 #[test]
 fn r38_single_meets_kill() {
     check(3, || {

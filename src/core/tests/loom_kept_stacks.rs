@@ -1,17 +1,17 @@
-//! R2, kept stacks: an LWP that dies in its process's exit leaves its stack to the exit owner, because a sibling may
-//! still borrow from it (DESIGN, decision 10); on the real `Gate` and `RecordRefs`.
+//! R2, kept stacks: an LWP that is killed by its process's exit leaves its stack to the exit owner, because a sibling
+//! may still borrow from it (DESIGN, decision 10); on the real `Gate` and `RecordRefs`.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | listed after the LWP has been counted off its CPU |
-//! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | given back at once |
+//! | R2 a kept stack | `r02_kept_stacks_go_with_the_last_sibling` | freed at once |
 //! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | pinned without a reference |
 //! | R2 a stack pinned from outside | `r02_a_pin_from_outside_meets_the_end` | unpinned without a reference |
 //!
 //! The exit owner, when it is alone, finds every dead LWP and frees each stack once; no LWP uses a stack after that.
 //!
-//! And a handle that another process references: the exit owner revokes it while the holder pins the stack or lets it
-//! go. The record, which says whose the stack is, outlives every pin.
+//! And a handle to which another process has a reference: the exit owner revokes it while the holder pins or unpins the
+//! stack. The record, which names the owner of the stack, outlasts every pin.
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -75,12 +75,12 @@ impl Process {
 
     /// Both siblings read what is on the first one's stack, as long as they run.
     fn run(&self) {
-        // SAFETY: loom checks that nobody writes the stack meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread writes the stack meanwhile; the pointer is valid inside the closure.
         self.siblings[0].stack.with(|stack| unsafe { *stack });
     }
 
     fn free(&self, sibling: u32) {
-        // SAFETY: loom checks that nobody else uses the stack; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the stack; the pointer is valid inside the closure.
         self.siblings[sibling as usize].stack.with_mut(|stack| unsafe { *stack += 1 });
     }
 
@@ -155,18 +155,18 @@ fn r02_seeded_given_back_at_once() {
     });
 }
 
-/// What the record's key is while the handle has not been revoked, and while the stack is pinned, too.
+/// The record's key while the handle has not been revoked, and also while the stack is pinned.
 const KEY: u32 = 1;
 const PINNED: u32 = 2;
 
-/// The process that an LWP's record names while it is in use.
+/// The process that is named in an LWP's record while it is in use.
 const OWNER: u32 = 1;
 
-/// An LWP whose handle is held by another process.
+/// An LWP to whose handle another process has a reference.
 struct Foreign {
     refs: RecordRefs,
     key: AtomicU32,
-    /// Whose stack it is; 0 when the record is free.
+    /// The owner of the stack; 0 when the record is free.
     process: UnsafeCell<u32>,
     /// How often the stack was freed.
     stack: UnsafeCell<u32>,
@@ -174,10 +174,10 @@ struct Foreign {
 
 impl Foreign {
     fn free_stack(&self, _duty: FreeStack) {
-        // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread frees the record meanwhile; the pointer is valid inside the closure.
         let process = self.process.with(|process| unsafe { *process });
         assert_eq!(process, OWNER, "I12: the stack is given back to another process");
-        // SAFETY: loom checks that nobody else frees the stack; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread frees the stack; the pointer is valid inside the closure.
         self.stack.with_mut(|stack| unsafe { *stack += 1 });
     }
 
@@ -189,7 +189,7 @@ impl Foreign {
 
     fn put(&self) {
         if self.refs.put().is_some() {
-            // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+            // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
             self.process.with_mut(|process| unsafe { *process = 0 });
         }
     }
@@ -260,7 +260,7 @@ fn pin_meets_end(pin: fn(&Foreign) -> bool, drop_pin: fn(&Foreign) -> bool) {
     lwp.end();
     holder.join().expect("the holder returns");
     assert_eq!(lwp.refs.counts(), (0, 0));
-    // SAFETY: loom checks that nobody writes them meanwhile; the pointers are valid inside the closures.
+    // SAFETY: loom checks that no thread writes them meanwhile; the pointers are valid inside the closures.
     let end = unsafe { (lwp.process.with(|process| *process), lwp.stack.with(|stack| *stack)) };
     assert_eq!(end, (0, 1), "I4: freed once");
 }

@@ -6,7 +6,7 @@
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R46 CPU-bound victim | `r46_kill_meets_switch`, `r46_kill_meets_migration` | looked for before it has a kill pending; no fence at the switch; no fence in the killer; said after the kill point; the CPU's number said after the switch |
+//! | R46 CPU-bound victim | `r46_kill_meets_switch`, `r46_kill_meets_migration` | looked for before it has a kill pending; no fence at the switch; no fence in the killer; published after the kill point; the CPU's number published after the switch |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -50,7 +50,7 @@ impl Machine {
         })
     }
 
-    /// CPU `cpu` continues with the victim, which computes until it dies.
+    /// CPU `cpu` continues with the victim, which computes until it is killed.
     fn run_victim(&self, cpu: usize) {
         self.cpu.store(cpu, Relaxed);
         self.cpus[cpu].running.switch_to(VICTIM);

@@ -1,11 +1,11 @@
 //! Pages of a lazy stack: two CPUs touch one at once, and its stack is freed while another thread makes a stray access;
-//! on the real entry. In every case each frame is owned once, and what is read from a page are its zeros.
+//! on the real entry. In every case each frame is owned once, and a page reads as zeros.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | two CPUs fault on one page | `two_faults_map_a_page_once` | the entry is stored, not exchanged |
 //! | the frame's zeros | `a_mapped_page_is_zero` | the frame is filled after the entry |
-//! | a fault and the end of the stack | `a_stray_fault_keeps_no_frame` | the entry is emptied by a look and a store |
+//! | a fault and the end of the stack | `a_stray_fault_keeps_no_frame` | the entry is emptied by a load and a store |
 #![cfg(loom)]
 
 mod models;
@@ -94,7 +94,7 @@ fn seeded_frame_filled_after_the_entry() {
     });
 }
 
-/// A stray access faults while the stack is freed: the frame is the fault's, or comes back from the entry.
+/// A stray access faults while the stack is freed: the frame belongs to the fault, or is returned from the entry.
 fn stray(free: fn(&AtomicU64) -> Option<u64>) {
     let entry = Arc::new(AtomicU64::new(UNMAPPED));
     let other = entry.clone();

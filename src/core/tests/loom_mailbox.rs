@@ -1,8 +1,8 @@
 //! The mailbox between CPUs, on the real `Mailbox`: no thread is lost, none is handed out twice, and each sender's
 //! order is kept.
 //!
-//! The interrupt is a pending flag and a bell, acknowledged by the owner before it looks into the mailbox. The state
-//! that makes a thread runnable is a loom cell that the sender writes and the owner uses.
+//! The interrupt is a pending flag and a bell, acknowledged by the owner before it reads the mailbox. The state that
+//! makes a thread runnable is a loom cell that the sender writes and the owner uses.
 //!
 //! | race | seeded bug that must be caught by the model of `no_post_is_lost_or_doubled` |
 //! |---|---|
@@ -98,7 +98,7 @@ impl Cpu {
     }
 }
 
-/// The interrupt handler of the owner, as it should be.
+/// The interrupt handler of the owner, without a bug.
 fn handle(cpu: &Cpu) {
     cpu.acknowledge();
     cpu.empty();

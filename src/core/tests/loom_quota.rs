@@ -3,7 +3,7 @@
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | T81 two spawns, one place | `t081_two_spawns_for_the_last_place` | room is tested, then taken |
-//! | T81 two tenants, one place in the outer | `t081_two_tenants_for_the_outer_place` | a refusal keeps what the inner gave |
+//! | T81 two tenants, one place in the outer | `t081_two_tenants_for_the_outer_place` | a refusal keeps what the inner granted |
 //! | T81 reap against spawn | `t081_reap_meets_spawn` | - |
 #![cfg(loom)]
 
@@ -15,7 +15,7 @@ use asphodel_core::proc::quota::{Ledger, NOBODY, Quota, Resource, Tenants, charg
 use loom::thread;
 use models::{catches, check};
 
-/// Tenants 1, 2 and 3: the latter two inside the first.
+/// Tenants 1, 2 and 3: the last two inside the first.
 struct Three([Ledger; 3]);
 
 impl Tenants for Three {
@@ -29,7 +29,7 @@ impl Three {
         Self::around(1, outer, inner)
     }
 
-    /// As `new`, with `around` as the tenant around the inner ones.
+    /// Same as `new`, with `around` as the tenant around the inner ones.
     fn around(around: u32, outer: u32, inner: u32) -> Arc<Self> {
         let three = Self([Ledger::new(), Ledger::new(), Ledger::new()]);
         let processes = |processes| Quota { processes, ..Quota::UNLIMITED };

@@ -3,8 +3,8 @@
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | T73 two users end at once | `t073_two_users_end` | "am I the last" tested, then retired |
-//! | T73 the last one ends while the other is reaped | `t073_end_meets_reap` | reaped before the memory is given back |
-//! | T73 a user brings in another and ends | `t073_end_meets_join` | brought in by one that has retired |
+//! | T73 the last one ends while the other is reaped | `t073_end_meets_reap` | reaped before the memory is released |
+//! | T73 a user adds another and ends | `t073_end_meets_join` | added by one that has retired |
 #![cfg(loom)]
 
 mod models;
@@ -45,7 +45,7 @@ impl Area {
         Arc::new(area)
     }
 
-    /// A user reads its memory: users may do so at the same time as each other, but not as the release.
+    /// A user reads its memory: several users may do so at the same time, but not during the release.
     fn look(&self) {
         self.memory.with(|memory| {
             // SAFETY: loom reports a violation.
@@ -72,7 +72,7 @@ impl Area {
         }
     }
 
-    /// The second.
+    /// The second stage.
     fn reap(&self) {
         if let Some(_duty) = self.sharers.reap() {
             self.free();
@@ -85,7 +85,7 @@ impl Area {
     }
 }
 
-/// Two users live and die at the same time.
+/// Two users exist and end at the same time.
 fn two(end: fn(&Area), reap: fn(&Area)) {
     let area = Area::new(2);
     let other = area.clone();
@@ -155,7 +155,7 @@ fn t073_end_meets_reap_seeded() {
     });
 }
 
-/// A user brings in another, which ends in a thread of its own, and ends itself.
+/// A user adds another, which ends in a thread of its own, and ends itself.
 fn end_meets_join(bring_in: fn(&Arc<Area>)) {
     let area = Area::new(1);
     bring_in(&area);

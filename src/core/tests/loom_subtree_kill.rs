@@ -3,8 +3,8 @@
 //!
 //! | property | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | T175 no survivor | `t175_no_child_slips_through` | the spawner looks before the child is findable |
-//! | T175 no survivor | `t175_no_child_slips_through` | the spawner does not look at its own fate |
+//! | T175 no survivor | `t175_no_child_slips_through` | the spawner checks before the child can be found |
+//! | T175 no survivor | `t175_no_child_slips_through` | the spawner does not check its own kill |
 //! | T175 no survivor | `t175_no_child_slips_through` | the walk is not announced |
 #![cfg(loom)]
 

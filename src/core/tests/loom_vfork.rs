@@ -1,11 +1,11 @@
-//! R23, vfork: the spawner continues when the child has stopped using the memory they share, neither before nor never;
-//! on the real `VforkWait`.
+//! R23, vfork: the spawner continues when the child has stopped using the memory that they share, neither before nor
+//! never; on the real `VforkWait`.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
 //! | R23 the flag | `r23_the_spawner_waits_for_the_memory` | the flag is cleared before the last use |
 //! | R23 the wake-up | `r23_the_spawner_waits_for_the_memory` | woken before the flag is cleared |
-//! | R23 the circle | `r23_the_spawner_waits_for_the_memory` | the child waits for the spawner's reference before it gives back |
+//! | R23 the circle | `r23_the_spawner_waits_for_the_memory` | the child waits for the spawner's reference before it reports |
 #![cfg(loom)]
 
 mod models;

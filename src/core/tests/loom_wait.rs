@@ -6,12 +6,12 @@
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R4, R13 waker behind a thread that left | `r04_waker_meets_timeout_and_death` | end of the wait judged without the lock |
+//! | R4, R13 waker behind a thread that left | `r04_waker_meets_timeout_and_death` | end of the wait decided without the lock |
 //! | R8 kill against sleep | `r08_kill_meets_sleep` | kill tested before the sleep is announced; woken before killed |
 //! | R12 wake-up against sleep | `r12_wake_up_meets_sleep` | condition tested outside the lock |
-//! | R17 child dies between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock given up between scan and sleep |
+//! | R17 child exits between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock dropped between scan and sleep |
 //! | R36 registration torn down | `r36_wake_up_meets_withdrawal` | left without the lock if unlinked; left enlisted |
-//! | R12 a token's wake-up taken along | `r12_a_free_token_is_had` | the tokens are tried in the order of the list |
+//! | R12 a token's wake-up consumed | `r12_a_free_token_is_had` | the tokens are tried in the order of the list |
 //! | R36 a wake-up for one who does not sleep | `r36_a_wake_up_is_passed_on` | it is dropped with the registration |
 //! | wake-up during the switch | `wake_up_meets_switch` | the thread commits before its context is saved |
 //! | two wakers | `two_wakers_enqueue_once` | enqueued because it slept, not because the unpark said so |
@@ -73,7 +73,7 @@ impl Thread {
     }
 
     fn touch_context(&self) {
-        // SAFETY: loom checks that nobody else uses the context; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the context; the pointer is valid inside the closure.
         self.context.with_mut(|context| unsafe { *context += 1 });
     }
 
@@ -429,7 +429,7 @@ fn timeout_seeded_armed_too_early() {
     catches("deadlock", || wait_with_timeout(true));
 }
 
-/// Thread 0 waits with a timeout and then dies: its record is freed. `ended` finds out how the wait ended.
+/// Thread 0 waits with a timeout and then exits: its record is freed. `ended` finds out how the wait ended.
 fn waker_meets_death(ended: fn(&Recorded) -> bool) {
     let recorded =
         Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
@@ -444,7 +444,7 @@ fn waker_meets_death(ended: fn(&Recorded) -> bool) {
     let firing = thread::spawn(move || time_out(&timer.place));
     recorded.place.threads[0].switch_away();
     let _ = ended(&recorded);
-    // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+    // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
     recorded.record.with_mut(|record| unsafe { *record += 1 });
     recorded.died.store(1, Release);
     waking.join().expect("the waker returns");
@@ -452,7 +452,7 @@ fn waker_meets_death(ended: fn(&Recorded) -> bool) {
     assert_eq!(recorded.died.load(Acquire), 1);
 }
 
-/// A place whose wakers use the record of the thread they wake.
+/// A place whose wakers use the record of the thread that they wake.
 struct Recorded {
     place: Arc<Place>,
     record: UnsafeCell<u32>,
@@ -465,7 +465,7 @@ impl Sleepers for Recorded {
     }
 
     fn park(&self, thread: u32) -> &Park {
-        // SAFETY: loom checks that nobody frees the record meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread frees the record meanwhile; the pointer is valid inside the closure.
         self.record.with(|record| unsafe { *record });
         self.place.park(thread)
     }
@@ -486,7 +486,7 @@ fn r04_seeded_end_of_the_wait_judged_without_the_lock() {
     });
 }
 
-/// Thread 0 has registered as a sleeper, cancels that and dies: its record is freed. A waker looks for sleepers.
+/// Thread 0 has registered as a sleeper, cancels that and exits: its record is freed. A waker looks for sleepers.
 fn wake_up_meets_withdrawal(give_up: fn(&Recorded)) {
     let recorded =
         Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
@@ -496,10 +496,10 @@ fn wake_up_meets_withdrawal(give_up: fn(&Recorded)) {
         let woken = waker.place.queue.with(|waiters| waiters.wake_matching(&*waker, |_| true));
         assert!(!matches!(woken, Some((_, Unpark::Enqueue))), "a thread that does not sleep is not enqueued");
     });
-    // The waker may be anywhere: links are no point at which loom switches, an atomic that both use is.
+    // The waker may be anywhere: loom does not switch at links, but at an atomic that both use.
     let _anything = recorded.place.park(0).sleeping();
     give_up(&recorded);
-    // SAFETY: loom checks that nobody else uses the record; the pointer is valid inside the closure.
+    // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
     recorded.record.with_mut(|record| unsafe { *record += 1 });
     waking.join().expect("the waker returns");
     assert!(recorded.place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
@@ -533,8 +533,8 @@ fn r36_seeded_left_enlisted() {
     });
 }
 
-/// Two consumers, each of which registers, looks for a unit, and sleeps if there is none; a producer gives two units, and
-/// wakes one for each. `gives_up`: the registration of a consumer that has found a unit.
+/// Two consumers, each of which registers, checks for a unit, and sleeps if there is none; a producer makes two units,
+/// and wakes one for each. `gives_up`: the end of the registration of a consumer that has found a unit.
 fn consumers_register(gives_up: fn(&Place, u32)) {
     let shared = Arc::new((Place::new(2), AtomicU32::new(0)));
     let consume = move |shared: &(Arc<Place>, AtomicU32), thread: u32| {
@@ -588,12 +588,12 @@ fn remembered(see: fn(&Park) -> bool) {
     shared.0.prepare(Sleep::Uninterruptible);
     let waker = shared.clone();
     let waking = thread::spawn(move || {
-        // SAFETY: loom checks that nobody else uses the data; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no other thread uses the data; the pointer is valid inside the closure.
         waker.1.with_mut(|data| unsafe { *data = 1 });
         let _ = waker.0.unpark();
     });
     if see(&shared.0) {
-        // SAFETY: loom checks that nobody writes the data meanwhile; the pointer is valid inside the closure.
+        // SAFETY: loom checks that no thread writes the data meanwhile; the pointer is valid inside the closure.
         assert_eq!(shared.1.with(|data| unsafe { *data }), 1);
     }
     waking.join().expect("the waker returns");
@@ -615,7 +615,7 @@ struct Tokens {
     place: Arc<Place>,
     owners: [AtomicU32; 2],
     queues: [Lock<Waiters>; 2],
-    /// Somebody has had the second one.
+    /// Rung when a thread has had the second one.
     served: Bell,
 }
 
@@ -644,7 +644,8 @@ impl Tokens {
         }
     }
 
-    /// Thread 0 wants both tokens, in the order of its list, and has waited for the second. `awaited_first`: as it should.
+    /// Thread 0 needs both tokens, in the order of its list, and has waited for the second. `awaited_first`: without a
+    /// bug.
     fn take_both(&self, awaited_first: bool) {
         let mut awaited = 1;
         let mut enlisted = true;
@@ -666,7 +667,7 @@ impl Tokens {
         }
     }
 
-    /// Thread 1 wants the second one only, and waits for it.
+    /// Thread 1 needs the second one only, and waits for it.
     fn take_second(&self) {
         self.sleep(1, 1, true);
         while !self.try_take(1, 1) {
@@ -677,7 +678,7 @@ impl Tokens {
     }
 }
 
-/// The second token comes free while the first one is held until a thread has had the second.
+/// The second token becomes free while the first one is held until a thread has had the second.
 fn second_token_comes_free(awaited_first: bool) {
     let tokens = Arc::new(Tokens {
         place: Place::new(2),

@@ -1,9 +1,9 @@
-//! The arming of the watchdog, on the real `Arming`: an exit that is in progress is seen by a look, or the timer is
+//! The arming of the watchdog, on the real `Arming`: an exit that is in progress is seen by a check, or the timer is
 //! armed for one to come. An exit that is missed could be stuck for ever without a report (D38).
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | T195 exit against look | `t195_an_exit_meets_the_look` | asked for before it is in progress; disarmed after the look; no fence in the exit; no fence after disarming |
+//! | T195 exit against check | `t195_an_exit_meets_the_look` | armed before it is in progress; disarmed after the check; no fence in the exit; no fence after disarming |
 #![cfg(loom)]
 
 mod models;
@@ -19,16 +19,16 @@ const EXITS: usize = 2;
 
 struct Machine {
     arming: Arming,
-    /// Which exits are in progress: their stamps.
+    /// The exits that are in progress: their stamps.
     elected: [AtomicBool; EXITS],
     /// How often the timer has been armed and has not fired.
     armed: AtomicU32,
-    /// Which exits a look has seen.
+    /// The exits that a check has seen.
     seen: [AtomicBool; EXITS],
 }
 
 impl Machine {
-    /// The timer is armed, and about to fire.
+    /// Creates one whose timer is armed, and about to expire.
     fn new() -> Arc<Self> {
         let machine = Self {
             arming: Arming::new(),
@@ -50,7 +50,7 @@ impl Machine {
         }
     }
 
-    /// Looks at all exits. Returns `true` if some are in progress.
+    /// Checks all exits. Returns `true` if some are in progress.
     fn look(&self) -> bool {
         let mut any = false;
         for (elected, seen) in self.elected.iter().zip(&self.seen) {
@@ -75,7 +75,7 @@ fn watchdog(machine: &Machine) {
     }
 }
 
-/// The timer fires while two exits begin.
+/// The timer expires while two exits begin.
 fn exits_meet_the_look(exit: fn(&Machine, usize), watchdog: fn(&Machine)) {
     let machine = Machine::new();
     let exiting: Vec<_> = (0..EXITS)
@@ -93,7 +93,7 @@ fn exits_meet_the_look(exit: fn(&Machine, usize), watchdog: fn(&Machine)) {
     for seen in &machine.seen {
         assert!(armed == 1 || seen.load(Relaxed), "an exit was missed");
     }
-    // An exit that has been seen is still in progress, so there must be another look.
+    // An exit that has been seen is still in progress, so there must be another check.
     assert_eq!(armed, 1, "nobody looks again");
 }
 
@@ -130,7 +130,7 @@ struct Bare {
     elected: AtomicBool,
 }
 
-/// One exit with `begin` against one look with `fired`, both without the operations of the real ones.
+/// One exit with `begin` against one check with `fired`, both without the operations of the real ones.
 fn bare(begin: fn(&AtomicBool) -> bool, fired: fn(&AtomicBool)) {
     let bare = Arc::new(Bare { armed: AtomicBool::new(true), elected: AtomicBool::new(false) });
     let other = bare.clone();

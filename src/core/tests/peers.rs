@@ -3,12 +3,12 @@
 //!
 //! | race, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R28, T74, T75, T76 | `r28_leader_and_peers_exit_together` | the leader goes on from a peer that it remembers |
-//! | R28, T74 | `r28_leader_and_peers_exit_together` | the group is not closed before the peers are told |
-//! | R28, T74 | `r28_leader_and_peers_exit_together` | the leader looks whether all have gone, and sleeps later |
+//! | R28, T74, T75, T76 | `r28_leader_and_peers_exit_together` | the leader continues from a peer that it remembers |
+//! | R28, T74 | `r28_leader_and_peers_exit_together` | the group is not closed before the peers are killed |
+//! | R28, T74 | `r28_leader_and_peers_exit_together` | the leader checks whether all have gone, and sleeps later |
 //!
-//! Properties: when the leader is gone there is no peer (T74); the leader is not left waiting (I13); each section under
-//! the lock finds the list intact.
+//! Properties: when the leader has ended there is no peer (T74); the leader does not wait for ever (I13); each section
+//! under the lock finds the list intact.
 #![cfg(not(loom))]
 
 mod explore;
@@ -30,7 +30,7 @@ enum Bug {
 enum Leader {
     Close,
     Tell,
-    /// (seeded) It has chosen this peer without taking it out of the list, and kills it without another look.
+    /// (seeded) It has chosen this peer without taking it out of the list, and kills it without another check.
     TellThis(u32),
     Look,
     /// (seeded) It has seen that some are left and is about to sleep.
@@ -144,7 +144,7 @@ impl World for Group {
     fn can_step(&self, actor: usize) -> bool {
         match actor {
             0 => !matches!(self.leader, Leader::Asleep(false) | Leader::Gone),
-            // The last one lives until it is killed.
+            // The last one runs until it is killed.
             peer if self.peers[peer - 1] == Peer::Lives => peer != 2,
             peer => !matches!(self.peers[peer - 1], Peer::Gone | Peer::Refused),
         }

@@ -21,7 +21,7 @@ enum Step {
     PushBack(u32, u8),
     PushFront(u32, u8),
     Pop,
-    /// Steal among the threads whose bit is set, looking at so many.
+    /// Steals among the threads whose bit is set, examining that many.
     Steal(u32, u32),
 }
 
@@ -105,7 +105,7 @@ proptest! {
         prop_assert!(queue.is_empty());
     }
 
-    /// With late arrivals coming in at any rate, a thread waits for no more turns than there were threads before it.
+    /// With late arrivals at any rate, a thread waits for no more turns than there were threads before it.
     #[test]
     fn nobody_waits_longer_than_one_round(
         waiting in 1..12_u32,

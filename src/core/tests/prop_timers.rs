@@ -18,7 +18,7 @@ impl Timers for Table {
 enum Step {
     Arm(u32, u64),
     Cancel(u32),
-    /// Time goes on by so many ticks, and everything due expires.
+    /// Time advances by that many ticks, and everything due expires.
     Pass(u64),
 }
 

@@ -10,7 +10,7 @@ use asphodel_core::time::scale::{NANOSECONDS, Scale};
 use asphodel_core::wait::select::{Options, Selector};
 use proptest::prelude::*;
 
-/// `a * b / c`, rounded down, no larger than 64 bits hold.
+/// Returns `a * b / c`, rounded down and limited to 64 bits.
 fn exactly(a: u64, b: u64, c: u64) -> u64 {
     u64::try_from(u128::from(a) * u128::from(b) / u128::from(c)).unwrap_or(u64::MAX)
 }
@@ -58,7 +58,7 @@ proptest! {
         prop_assert_eq!(Status::exited(code).shell_code(), code as u8);
     }
 
-    /// T112 to T115: every number is read, and none overflows.
+    /// T112 to T115: every number is accepted, and none overflows.
     #[test]
     fn every_selector_number_is_read(raw: i32) {
         let expected = match raw {

@@ -3,10 +3,10 @@
 //!
 //! | races, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R19, R20, T172, T173 | `orphans_find_the_nearest_living_reaper` | the adopter's role is looked at before its lock is taken |
-//! | R19, T172 | `orphans_find_the_nearest_living_reaper` | a dying reaper does not close its domain |
+//! | R19, R20, T172, T173 | `orphans_find_the_nearest_living_reaper` | the adopter's role is read before its lock is taken |
+//! | R19, T172 | `orphans_find_the_nearest_living_reaper` | an exiting reaper does not close its domain |
 //!
-//! Properties: I10 (no living process is the child of a dead one), T173 (a process that has released the role adopts
+//! Properties: I10 (no running process is the child of an ended one), T173 (a process that has released the role adopts
 //! none).
 #![cfg(not(loom))]
 
@@ -37,7 +37,7 @@ enum At {
     Lives,
     /// It ends: it is about to give its children to this one, or to find that it has none.
     GivesTo(u32),
-    /// (seeded) It has seen that this one adopts, and gives it its children without another look.
+    /// (seeded) It has seen that this one adopts, and gives it its children without another check.
     GivesBlindly(u32),
     Dead,
 }
@@ -64,7 +64,7 @@ struct Tree {
     records: Records,
     children_of: [Children; SLOTS],
     at: [At; SLOTS],
-    /// Whether the inner reaper may release the role, and has.
+    /// `true` if the inner reaper may release the role, and has.
     may_release: bool,
     released: bool,
 }
@@ -98,7 +98,7 @@ impl Tree {
         tree
     }
 
-    /// A section under the locks of the dying process's child list and the adopter's.
+    /// A section under the locks of the exiting process's child list and the adopter's.
     fn give(&mut self, me: u32, reaper: u32, looks: bool) -> At {
         if self.children_of[me as usize].is_empty() {
             if self.bug != Bug::NotClosed {

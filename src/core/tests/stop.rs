@@ -1,18 +1,18 @@
 //! Model D: stop and continue, explored exhaustively on the real `Stops`, `Children` and `Gate`.
 //!
 //! A child with a few LWPs, a sender of signals, and LWPs of its parent that wait with WUNTRACED and WCONTINUED. Each
-//! section under the child's lock is one atomic step, and so is a look under the parent's family lock, inside which the
-//! child's is taken; the parent's waiters are woken in a step of its own.
+//! section under the child's lock is one atomic step, and so is a check under the parent's family lock, inside which
+//! the child's is taken; the parent's waiters are woken in a step of its own.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R25 stop accounting (a) | `r25_a_stop_is_told_once_and_when_complete` | told when it begins; told when it begins and again when complete |
-//! | R25 stop accounting (b) | `r25_the_last_runner_leaves` | the stop is not judged again when an LWP leaves |
-//! | R25 stop accounting (c) | `r25_whoever_is_counted_leaves` | an LWP that leaves takes no count along |
-//! | R26 unheld child | `r26_stop_report_meets_reap` | the lock is given up between the look and the report |
-//! | R27 job stopped and continued | `r27_a_job_is_stopped_and_continued` | the parent looks before it parks |
-//! | a continue told again | `continue_is_told_once` | a continue is told to whoever comes |
-//! | stale news | `newest_is_told` | a continue leaves the stop that was not told |
+//! | R25 stop accounting (a) | `r25_a_stop_is_told_once_and_when_complete` | reported when it begins; reported when it begins and again when complete |
+//! | R25 stop accounting (b) | `r25_the_last_runner_leaves` | the stop is not re-evaluated when an LWP leaves |
+//! | R25 stop accounting (c) | `r25_whoever_is_counted_leaves` | an LWP that leaves is not uncounted |
+//! | R26 child without a reference | `r26_stop_report_meets_reap` | the lock is dropped between the check and the report |
+//! | R27 job stopped and continued | `r27_a_job_is_stopped_and_continued` | the parent checks before it parks |
+//! | a continue reported again | `continue_is_told_once` | a continue is reported to every waiter |
+//! | stale event | `newest_is_told` | a continue leaves the stop that was not reported |
 //!
 //! Properties: I7 (each stop and each continue is reported at most once; no stop is reported while an LWP runs its
 //! program), I8 (at rest no waiter sleeps for which there is a report, and no LWP stays parked in a process that runs),
@@ -68,7 +68,7 @@ enum Role {
     Leaver,
     /// An LWP of the child that sleeps, and that a kill of it alone makes leave.
     Sleeper,
-    /// An LWP of the child that sleeps, is woken, and goes on with its program.
+    /// An LWP of the child that sleeps, is woken, and continues with its program.
     Waker,
     /// A sender of these signals, one after the other.
     Sender(&'static [Send]),

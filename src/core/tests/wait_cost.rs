@@ -1,4 +1,4 @@
-//! A look for a child takes the same number of steps, whatever the number of children. D36.
+//! A search for a child takes the same number of steps, whatever the number of children. D36.
 #![cfg(not(loom))]
 
 use std::cell::Cell;
@@ -22,8 +22,8 @@ impl FamilyTable for Counting {
     }
 }
 
-/// Returns the looks that it takes to find nothing ready among so many children, to find any zombie and take it out,
-/// and to find one by its pid, when the last half of the children have died.
+/// Returns the steps that it takes to find nothing ready among that many children, to find any zombie and take it out,
+/// and to find one by its pid, when the last half of the children have ended.
 fn looks(children: u32) -> [u32; 3] {
     let table =
         Counting { records: (0..children + 2).map(|_| FamilyLinks::new()).collect(), looks: Cell::new(0) };

@@ -1,17 +1,17 @@
 //! One parent, its children and their waiters, explored exhaustively on the real `Children`, `Gate`, `Pending`.
 //!
 //! Each section under the child list's lock is one atomic step; everything outside the lock can be interleaved. A child
-//! that dies goes off its CPU, becomes ready and posts SIGCHLD, and wakes those who wait for either, in four steps.
+//! that exits goes off its CPU, becomes ready and posts SIGCHLD, and wakes those that wait for either, in four steps.
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R18 iteration across a block | `r18_a_scan_is_one_section` | the lock is given up after each child |
-//! | R34 group change against group wait | `r34_group_change_meets_group_wait` | the group is cleared first; nobody is told |
+//! | R18 iteration across a block | `r18_a_scan_is_one_section` | the lock is dropped after each child |
+//! | R34 group change against group wait | `r34_group_change_meets_group_wait` | the group is cleared first; no waiter is woken |
 //! | R48 WNOHANG that sleeps | `r48_nohang_never_waits` | ready before the last switch |
 //! | R49 coalesced SIGCHLD | `r49_one_signal_for_many_deaths` | one child is reaped for each signal; posted before ready; posted after the lock |
 //! | R51 EINTR with a zombie in hand | `r51_kill_meets_a_zombie_in_hand` | the kill honoured after the claim; one waiter woken |
 //!
-//! Properties: I6 (each death is reported once), I8 (at rest no LWP sleeps whose condition holds).
+//! Properties: I6 (each exit is reported once), I8 (at rest no LWP sleeps whose condition holds).
 #![cfg(not(loom))]
 
 mod explore;
@@ -49,13 +49,13 @@ enum Bug {
 /// The role of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// This child, which dies.
+    /// This child, which exits.
     Child(u32),
     /// An LWP that waits until no child matches.
     Waiter(Selector),
-    /// An LWP that looks with WNOHANG until no child matches.
+    /// An LWP that polls with WNOHANG until no child matches.
     NoHang,
-    /// An LWP that sleeps in sigwait for SIGCHLD and then looks with WNOHANG, until there is no child.
+    /// An LWP that sleeps in sigwait for SIGCHLD and then polls with WNOHANG, until there is no child.
     Drainer,
     /// A killer of the LWP that is this actor.
     Killer(usize),
@@ -74,7 +74,7 @@ enum At {
     Post,
     Wake,
     // A waiter:
-    /// (seeded) The walk goes on with this child.
+    /// (seeded) The walk continues with this child.
     Walk(u32),
     Asleep {
         woken: bool,
@@ -98,7 +98,7 @@ struct Waits {
     pending: Pending,
     /// A copy of `pending`, for the fingerprint.
     posted: bool,
-    /// Whose death SIGCHLD was posted for.
+    /// The children for whose exit SIGCHLD was posted.
     told: [bool; SLOTS],
     children: u32,
     reports: [u32; SLOTS],
@@ -139,7 +139,7 @@ impl Waits {
         for child in waits.children() {
             waits.links[child as usize].init(Pid::new(child, 0), GROUP, false);
             waits.child_list.add(&Table(&waits.links), PARENT, child);
-            // A child that moves away lives on, and its death is not reported.
+            // A child that moves away keeps running, and its exit is not reported.
             if child != FIRST_CHILD || !others.contains(&Role::Mover(OTHER_GROUP)) {
                 waits.actors.push((Role::Child(child), At::Start));
             }
@@ -205,7 +205,7 @@ impl Waits {
         Ok(())
     }
 
-    /// SIGCHLD for the death of `child`, unless that has been posted.
+    /// Posts SIGCHLD for the exit of `child`, unless that has been posted.
     fn post(&mut self, child: u32) {
         if !std::mem::replace(&mut self.told[child as usize], true) {
             self.pending.post(Signal::CHLD);
@@ -220,7 +220,7 @@ impl Waits {
         }
     }
 
-    /// A look at the children under the lock. A child that is ready is reaped in the same section.
+    /// A check of the children under the lock. A child that is ready is reaped in the same section.
     fn look(&mut self, selector: Selector) -> Result<Found, String> {
         let found = self.child_list.find(&Table(&self.links), PARENT, selector, false);
         if let Found::Ready(child) = found {
@@ -243,7 +243,7 @@ impl Waits {
     fn wait(&mut self, actor: usize, selector: Selector, at: At) -> Result<At, String> {
         match at {
             At::Report(child) => return Ok(self.report(actor, child)),
-            // The pending kill is honoured before a scan, which would take a child from the waiters that live.
+            // The pending kill is honoured before a scan, which would take a child from the other waiters.
             _ if self.kill_pending[actor] => return Ok(At::Done),
             At::Start | At::Asleep { .. } if self.bug == Bug::WalkInSections => {
                 return Ok(At::Walk(FIRST_CHILD));
@@ -267,7 +267,7 @@ impl Waits {
         At::Start
     }
 
-    /// (seeded) One child is looked at; the caller enlists after the last one.
+    /// (seeded) One child is examined; the caller enlists after the last one.
     fn walk(&mut self, actor: usize, child: u32) -> Result<At, String> {
         let mine = self.child_list.has(&Table(&self.links), PARENT, child);
         if mine && self.links[child as usize].is_zombie() {
@@ -297,7 +297,7 @@ impl Waits {
         }
     }
 
-    /// One look with WNOHANG: `None` goes on.
+    /// One poll with WNOHANG: `None` continues.
     fn look_once(&mut self, at_rest: At) -> Result<At, String> {
         Ok(match self.look(Selector::Any)? {
             Found::Ready(child) => {
@@ -358,7 +358,7 @@ impl Waits {
 }
 
 impl World for Waits {
-    /// Actors; queues; parent, zombie, claim, group and reports of each child; order of death; kill; signal.
+    /// Actors; queues; parent, zombie, claim, group and reports of each child; order of exits; kill; signal.
     type Fingerprint =
         (Vec<At>, Vec<usize>, Vec<usize>, Vec<(u32, bool, bool, Pid, u32)>, Vec<u32>, Vec<bool>, bool);
 
@@ -438,7 +438,7 @@ fn caught(property: &str, bug: Bug, children: u32, others: &[Role]) {
 const ANY: Role = Role::Waiter(Selector::Any);
 const OF_GROUP: Role = Role::Waiter(Selector::Group(GROUP));
 
-/// The result of the look cannot change before the scan is over and the waiter enlisted.
+/// The result of the check cannot change before the scan is over and the waiter enlisted.
 #[test]
 fn r18_a_scan_is_one_section() {
     holds(2, &[ANY]);
@@ -450,7 +450,8 @@ fn r18_seeded_lock_given_up_after_each_child() {
     caught("I8", Bug::WalkInSections, 2, &[ANY]);
 }
 
-/// T113: a child that is put into the group it is in stays in it throughout; one that leaves is waited for no more.
+/// T113: a child that is put into the group it is in stays in it throughout; one that leaves is not waited for any
+/// more.
 #[test]
 fn r34_group_change_meets_group_wait() {
     holds(1, &[OF_GROUP, Role::Mover(GROUP)]);
@@ -469,7 +470,7 @@ fn r34_seeded_nobody_told_of_the_change() {
     caught("I8", Bug::GroupChangeTellsNobody, 1, &[OF_GROUP, Role::Mover(OTHER_GROUP)]);
 }
 
-/// T132: a child that a look finds can be reaped at once.
+/// T132: a child that a poll finds can be reaped at once.
 #[test]
 fn r48_nohang_never_waits() {
     holds(2, &[Role::NoHang]);
@@ -481,7 +482,7 @@ fn r48_seeded_ready_before_the_last_switch() {
     caught("R48", Bug::ReadyBeforeOffCpu, 1, &[Role::NoHang]);
 }
 
-/// Many deaths may leave one signal: its taker looks until no child is ready.
+/// Many exits may leave one signal: its taker polls until no child is ready.
 #[test]
 fn r49_one_signal_for_many_deaths() {
     holds(2, &[Role::Drainer]);
@@ -503,7 +504,7 @@ fn r49_seeded_posted_after_the_lock() {
     caught("R49", Bug::PostedAfterTheLock, 1, &[Role::NoHang]);
 }
 
-/// T137: a waiter that is killed returns the child it has, or leaves it to the others, and consumes no wake-up.
+/// T137: a waiter that is killed returns the child that it has, or leaves it to the others, and consumes no wake-up.
 #[test]
 fn r51_kill_meets_a_zombie_in_hand() {
     holds(1, &[ANY, Role::Killer(0)]);

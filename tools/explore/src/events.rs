@@ -1,4 +1,4 @@
-//! What must be so at each event.
+//! The invariants that are checked at each event.
 
 use asphodel::api::Pid;
 use asphodel::testing::{self, Event, Observer, ThreadView, process, quietly, thread};
@@ -10,9 +10,9 @@ use crate::state::{KNOWN, Life, RECORDS, State};
 /// Slot of process 1.
 pub(crate) const INIT: u32 = Pid::INIT.slot();
 
-/// Begins to observe. `false`: the machine is not being explored.
+/// Begins to observe. Returns `false` if the machine is not being explored.
 ///
-/// What is there already is process 1, which calls this before it spawns anything.
+/// The only process then is process 1, which calls this before it spawns any.
 #[must_use]
 pub fn start() -> bool {
     let observer = Observer { event, sample: looks::sample, report: looks::report };
@@ -22,7 +22,7 @@ pub fn start() -> bool {
     testing::set_observer(observer)
 }
 
-/// An exit hook that process 1 has registered was called for `pid`.
+/// Counts that an exit hook of process 1 was called for `pid`.
 pub fn hook_called(pid: Pid) {
     quietly(|| {
         let life = KNOWN.change(pid.slot(), |life| life.hooks += 1);
@@ -74,7 +74,7 @@ fn event(event: &Event) {
     }
 }
 
-/// The life that `pid` names, which must be there.
+/// Returns the record of the process `pid`, which must exist.
 fn life(pid: Pid) -> Life {
     let life = KNOWN.life(pid.slot());
     check!(life.pid == pid.raw(), "I5: {pid} is spoken of, and its record is that of {life:?}");
@@ -115,7 +115,7 @@ fn lwp_off_cpu(pid: Pid, index: u32) {
     check!(on.is_none(), "I2: thread {index} of {pid} was counted off, and is on {on:?}");
 }
 
-/// Whoever has counted an LWP off still has a reference to the record that it has counted it off from (R13).
+/// Checks that the context that has counted an LWP off still has a reference to the process record concerned (R13).
 fn lwp_counted_off(pid: Pid, thread: u32) {
     let counted = KNOWN.counted_off(thread);
     let life = KNOWN.life(pid.slot());
@@ -123,7 +123,7 @@ fn lwp_counted_off(pid: Pid, thread: u32) {
     check!(same, "R13: the record of {counted}, which is still being used, is that of {life:?}");
 }
 
-/// Nobody of the process is on a CPU, the one that executes this excepted if `but_me`.
+/// Checks that no LWP of the process is on a CPU, except the one that executes this if `but_me`.
 fn nobody_runs(pid: Pid, but_me: bool) {
     let mut there = testing::cpus().filter(|cpu| cpu.thread.process() == pid.slot());
     let (first, second) = (there.next(), there.next());

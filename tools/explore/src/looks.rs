@@ -1,4 +1,4 @@
-//! Looks at everything: at samples, when a round is over, and for the report of a violation.
+//! Checks of the whole system: at samples, when a round is over, and for the report of a violation.
 
 use asphodel::api::Census;
 use asphodel::testing::{self, process, quietly, say, thread};
@@ -9,17 +9,17 @@ use crate::state::{KNOWN, Life, Sighting, State};
 
 /// Points after which a round must have ended.
 const LONGEST_ROUND: u64 = 8_000_000;
-/// Samples after which something lasts too long.
+/// Number of samples after which a state has lasted too long.
 const SAMPLES: u32 = 3;
-/// Records that a report shows of each kind.
+/// Records of each kind that a report contains.
 const SHOWN: usize = 40;
 
-/// A round begins.
+/// Records that a round begins.
 pub fn round_begins() {
     KNOWN.round_began.set(testing::figures().0);
 }
 
-/// A sample: what lasts too long?
+/// Takes a sample, and checks that no state lasts too long.
 pub(crate) fn sample() {
     let (step, _) = testing::figures();
     let length = step - KNOWN.round_began.get();
@@ -45,13 +45,13 @@ pub(crate) fn sample() {
         let ignores = view.is_kill_pending() && view.is_killable() && !view.is_queued();
         seen.ignores = if ignores { seen.ignores + 1 } else { 0 };
         check!(seen.waits < SAMPLES, "an open CPU idles, and this thread waits for another one: {view:?}");
-        check!(seen.ignores < SAMPLES, "I13: it was told to die, and sleeps on: {view:?}");
+        check!(seen.ignores < SAMPLES, "I13: it has a kill pending, and still sleeps: {view:?}");
         KNOWN.set_sighting(index, seen);
     }
 }
 
-/// What is left of a round, in words; `None`: nothing. `base` and `now`: what there was before, and what there is now.
-/// By process 1, which has no child left.
+/// Returns what is left of a round, in words; `None` if nothing is. `base` and `now` are the counts before and now.
+/// Called by process 1, when it has no child left.
 pub fn left_behind(base: Option<Census>, now: Census) -> Option<&'static str> {
     quietly(|| {
         if (1..testing::processes()).any(|slot| slot != INIT && KNOWN.life(slot).state != State::Free) {
@@ -75,7 +75,7 @@ pub fn left_behind(base: Option<Census>, now: Census) -> Option<&'static str> {
             return Some("children of process 1");
         }
         if process(INIT).children_ticks() != crate::totals().settled {
-            return Some("I11: CPU time that was settled and not told");
+            return Some("I11: CPU time that was settled and not reported");
         }
         let base = base?;
         let same = (base.processes, base.threads, base.stacks, base.arenas)
@@ -84,7 +84,7 @@ pub fn left_behind(base: Option<Census>, now: Census) -> Option<&'static str> {
     })
 }
 
-/// Says what the system looks like. No point.
+/// Prints the state of the system. This is not a point of interleaving.
 pub(crate) fn report() {
     for cpu in testing::cpus() {
         say(format_args!("  cpu {}: {}{:?}", cpu.index, if cpu.is_idle { "idle, " } else { "" }, cpu.thread));

@@ -1,7 +1,7 @@
 //! The image `explore`: process 1 runs workloads under the observer, round after round. `cargo xtask explore` starts it.
 //!
-//! Boot arguments, besides those of the machine: `steps=N` (begin no round after so many points), `workload=NAME` (that
-//! one; else one by chance in each round).
+//! Boot arguments, besides those of the machine: `steps=N` (begin no round after that many points), `workload=NAME`
+//! (only that one; otherwise one is chosen at random in each round).
 #![no_std]
 #![no_main]
 
@@ -15,16 +15,16 @@ use asphodel_workloads::{Dice, Workload, any, find, round};
 
 program!("init", init);
 
-/// Exit status when the boot arguments make no sense: `EX_USAGE` of sysexits(3).
+/// Exit status when the boot arguments are invalid: `EX_USAGE` of sysexits(3).
 const USAGE: i32 = 64;
-/// Points of a run, unless it is said.
+/// Points of a run, if no other number is given.
 const STEPS: u64 = 2_000_000;
-/// How often what a round has left is looked at before it counts as left behind.
+/// How often the counts are checked after a round before a difference counts as left behind.
 const LOOKS: u64 = 60;
-/// Looks after which what there is, is what there is to be.
+/// Number of checks after which the counts are taken as final.
 const SETTLED: u64 = 20;
 
-/// Counts for the observer; registered before anything ends, so that it is called for every process.
+/// Counts for the observer; registered before any process ends, so that it is called for every process.
 fn count(pid: Pid, _: Status) {
     hook_called(pid);
 }
@@ -33,7 +33,7 @@ fn number(key: &str, default: u64) -> u64 {
     boot_argument(key).and_then(|number| number.parse().ok()).unwrap_or(default)
 }
 
-/// Waits until nothing is left of a round; what there is then is the base of the next ones.
+/// Waits until nothing is left of a round; the counts at that point are the base of the next ones.
 fn settle(base: &mut Option<asphodel::api::Census>, workload: &Workload) {
     let mut left = None;
     for look in 0..LOOKS {

@@ -1,13 +1,13 @@
-//! What the observer knows: of each process record, of each thread record, and in all.
+//! The state of the observer: for each process record, for each thread record, and in total.
 //!
-//! Touched by the observer only, between two steps of one host thread.
+//! Accessed by the observer only, between two steps of one host thread.
 
 use core::cell::Cell;
 
 /// Most records of a kind that are watched.
 pub(crate) const RECORDS: usize = 8192;
 
-/// Where a process record is in its life.
+/// The state of a process record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Free,
@@ -16,11 +16,11 @@ pub(crate) enum State {
     Born,
     Zombie,
     Reaped,
-    /// Its last reference has gone.
+    /// Its last reference has been released.
     Vacant,
 }
 
-/// One life.
+/// One process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     pub(crate) pid: i32,
@@ -36,28 +36,28 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) const FREE: Self = Self { pid: 0, state: State::Free, elected: 0, hooks: 0, lwps: 0 };
 
-    /// Whether it has a parent that must know it.
+    /// Returns whether it has a parent that must know it.
     pub(crate) fn is_child(&self) -> bool {
         matches!(self.state, State::Born | State::Zombie)
     }
 }
 
-/// What a sample has seen of a thread: since when it is so, and how often.
+/// What the samples have seen of a thread: since when, and how often.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sighting {
     pub(crate) left_at: u64,
-    /// Waits for a CPU that idles.
+    /// How often it waited for a CPU that idles.
     pub(crate) waits: u32,
-    /// Sleeps though it was told to die.
+    /// How often it slept although it had a kill pending.
     pub(crate) ignores: u32,
 }
 
 /// Sums over the whole run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
-    /// Events.
+    /// Number of events.
     pub events: u64,
-    /// Processes that were born.
+    /// Processes that were created.
     pub lives: u64,
     /// LWPs that were created.
     pub lwps: u64,
@@ -79,10 +79,10 @@ pub(crate) struct Known {
     pub(crate) round_began: Cell<u64>,
 }
 
-// SAFETY: touched by the observer only, which one host thread calls.
+// SAFETY: accessed by the observer only, which one host thread calls.
 unsafe impl Sync for Known {}
 
-/// What is known.
+/// The state of the observer.
 pub(crate) static KNOWN: Known = Known {
     lives: [const { Cell::new(Life::FREE) }; RECORDS],
     sightings: [const { Cell::new(Sighting { left_at: 0, waits: 0, ignores: 0 }) }; RECORDS],
@@ -92,12 +92,12 @@ pub(crate) static KNOWN: Known = Known {
 };
 
 impl Known {
-    /// The life in `slot`.
+    /// Returns the state of the process in `slot`.
     pub(crate) fn life(&self, slot: u32) -> Life {
         self.lives[slot as usize].get()
     }
 
-    /// Changes what is known of the life in `slot`, and returns it.
+    /// Changes the state of the process in `slot`, and returns it.
     pub(crate) fn change(&self, slot: u32, change: impl FnOnce(&mut Life)) -> Life {
         let cell = &self.lives[slot as usize];
         let mut life = cell.get();
@@ -130,7 +130,7 @@ impl Known {
     }
 }
 
-/// Sums over the whole run so far.
+/// Returns the sums over the whole run so far.
 #[must_use]
 pub fn totals() -> Totals {
     KNOWN.totals.get()

@@ -1,7 +1,7 @@
 //! The store buffers of the virtual CPUs: stores that other CPUs do not see yet, the oldest first.
 //!
-//! All virtual CPUs run on one host thread, so nothing here is a race; a virtual CPU changes only inside a point. What is
-//! buffered is an address, so memory must not be unmapped before all buffers are empty ([`flush_all`]), as a processor
+//! All virtual CPUs run on one host thread, so nothing here is a race; a virtual CPU changes only inside a point. A
+//! buffer holds addresses, so memory must not be unmapped before all buffers are empty ([`flush_all`]), as a processor
 //! completes its stores before a translation is invalidated.
 
 use core::cell::Cell;
@@ -23,8 +23,8 @@ struct Store {
 impl Store {
     /// Makes the store visible.
     fn complete(self) {
-        // SAFETY: the address is that of an atomic of this size, which was alive when it was stored to; its memory is
-        // not unmapped before the buffers are empty. Volatile, since other virtual CPUs read it by atomic operations of
+        // SAFETY: the address is that of an atomic of this size, which existed when it was stored to; its memory is not
+        // unmapped before the buffers are empty. Volatile, because other virtual CPUs read it by atomic operations of
         // this same thread.
         unsafe {
             match self.size {
@@ -82,7 +82,7 @@ impl Buffer {
     }
 }
 
-/// The buffers, and whose turn it is.
+/// The buffers, and the running virtual CPU.
 struct Buffers {
     of: [Buffer; MAX_CPUS],
     current: Cell<usize>,
@@ -99,12 +99,12 @@ fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Turns the buffers on. Only for a process in which one host thread alone uses the atomics of this crate.
+/// Turns the buffers on. Only for a process in which a single host thread uses the atomics of this crate.
 pub fn enable() {
     ON.store(true, Ordering::Relaxed);
 }
 
-/// Says which virtual CPU runs from now on.
+/// Records which virtual CPU runs from now on.
 #[inline]
 pub fn set_current(cpu: usize) {
     if is_on() {
@@ -134,7 +134,7 @@ pub fn flush_all() {
     }
 }
 
-/// Buffers a store of the running virtual CPU. `false`: the buffers are off, the caller stores.
+/// Buffers a store of the running virtual CPU. Returns `false` if the buffers are off and the caller must store.
 #[inline(always)]
 pub(crate) fn push(address: usize, bits: u64, size: usize) -> bool {
     if !is_on() {
@@ -144,7 +144,7 @@ pub(crate) fn push(address: usize, bits: u64, size: usize) -> bool {
     true
 }
 
-/// What the running virtual CPU has stored to `address` last and other CPUs do not see yet.
+/// Returns what the running virtual CPU has stored to `address` last and other CPUs do not see yet.
 #[inline(always)]
 pub(crate) fn own_store(address: usize) -> Option<u64> {
     if !is_on() {

@@ -1,12 +1,12 @@
 //! Atomics for the hosted kernel: every operation is a point of interleaving, and stores may wait in a store buffer.
 //!
-//! `asphodel_core::shim` uses these types in the place of the real ones where the kernel runs on a host. As long as no
-//! hook is registered each operation is that of `core::sync::atomic`, after one test of a pointer. An explorer that runs
-//! all virtual CPUs on one host thread registers a hook ([`set_point`]), which may switch to another virtual CPU, and may
+//! `asphodel_core::shim` uses these types instead of the real ones where the kernel runs on a host. As long as no hook
+//! is registered each operation is that of `core::sync::atomic`, after one test of a pointer. An explorer that runs all
+//! virtual CPUs on one host thread registers a hook ([`set_point`]), which may switch to another virtual CPU, and may
 //! turn the store buffers on ([`buffer::enable`]): then relaxed and release stores become visible to other virtual CPUs
 //! late, in order, as under total store order. Sequentially consistent stores, read-modify-write operations and
 //! sequentially consistent fences wait until the buffer is empty. So a missing fence between a store and a load can be
-//! seen; the weaker reorderings of Arm are the subject of the loom models.
+//! detected; the weaker reorderings of Arm are the subject of the loom models.
 #![no_std]
 
 pub mod buffer;
@@ -19,12 +19,12 @@ pub use core::sync::atomic::{Ordering, compiler_fence};
 /// The hook: a function of type `fn()`, or null.
 static POINT: real::AtomicPtr<()> = real::AtomicPtr::new(null_mut());
 
-/// Registers what is called before each atomic operation. Called once, before a second virtual CPU exists.
+/// Registers the function that is called before each atomic operation. Called once, before a second virtual CPU exists.
 pub fn set_point(hook: fn()) {
     POINT.store(hook as *mut (), Ordering::Relaxed);
 }
 
-/// A point of interleaving. May return on another virtual CPU's behalf much later; any context.
+/// A point of interleaving. It may return much later, after other virtual CPUs have run; any context.
 #[inline(always)]
 pub fn point() {
     let hook = POINT.load(Ordering::Relaxed);
@@ -54,13 +54,13 @@ macro_rules! atomic {
         pub struct $name $(<$parameter>)? (real::$name $(<$parameter>)?);
 
         impl $(<$parameter>)? $name $(<$parameter>)? {
-            /// An atomic that holds `value`.
+            /// Creates an atomic that holds `value`.
             #[must_use]
             pub const fn new(value: $value) -> Self {
                 Self(real::$name::new(value))
             }
 
-            /// Reads the value; what this CPU has stored last, if that is still in its buffer.
+            /// Reads the value; if what this CPU has stored last is still in its buffer, returns that.
             #[inline]
             pub fn load(&self, order: Ordering) -> $value {
                 point();
@@ -92,7 +92,7 @@ macro_rules! atomic {
                 self.0.swap(value, order)
             }
 
-            /// Writes `new` if the value is `current`; the value before in both cases.
+            /// Writes `new` if the value is `current`; returns the value before in both cases.
             ///
             /// # Errors
             /// The value, which is not `current`.
@@ -109,7 +109,7 @@ macro_rules! atomic {
                 self.0.compare_exchange(current, new, success, failure)
             }
 
-            /// As [`Self::compare_exchange`]; never fails spuriously here.
+            /// Same as [`Self::compare_exchange`]; never fails spuriously here.
             ///
             /// # Errors
             /// As there.
@@ -124,7 +124,7 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Changes the value by `change` until no other CPU interferes; the value before.
+            /// Changes the value by `change` until no other CPU interferes; returns the value before.
             ///
             /// # Errors
             /// The value for which `change` returned `None`.
@@ -145,20 +145,20 @@ macro_rules! atomic {
                 Err(before)
             }
 
-            /// The address of the value.
+            /// Returns the address of the value.
             #[inline]
             pub const fn as_ptr(&self) -> *mut $value {
                 self.0.as_ptr()
             }
 
-            /// The value, which nobody else can reach.
+            /// Returns a reference to the value, which has no other user.
             #[inline]
             pub fn get_mut(&mut self) -> &mut $value {
                 buffer::flush_current();
                 self.0.get_mut()
             }
 
-            /// The value of an atomic that is given up.
+            /// Returns the value of an atomic that is consumed.
             #[inline]
             pub fn into_inner(self) -> $value {
                 buffer::flush_current();
@@ -173,7 +173,7 @@ macro_rules! arithmetic {
     ($name:ident, $value:ty: $($operation:ident),*) => {
         impl $name {
             $(
-                /// As the operation of this name of `core::sync::atomic`; the value before.
+                /// Same as the operation of this name of `core::sync::atomic`; returns the value before.
                 #[inline]
                 pub fn $operation(&self, value: $value, order: Ordering) -> $value {
                     point();
@@ -207,7 +207,7 @@ atomic!(AtomicBool, bool, u64::from, |bits: u64| bits != 0);
 arithmetic!(AtomicBool, bool: fetch_or, fetch_and, fetch_xor);
 atomic!(AtomicPtr<T>, *mut T, |value: *mut T| value as usize as u64, |bits: u64| bits as usize as *mut T);
 
-/// The word of a program, which has the atomics of the language, as one of these.
+/// Returns the word of a program, which has the atomics of the language, as one of these.
 #[inline]
 #[must_use]
 pub fn of_program(word: &real::AtomicU32) -> &AtomicU32 {

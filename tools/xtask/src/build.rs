@@ -1,7 +1,7 @@
-//! Building images: one cargo call for all of them, then each ELF made into the flat image that boots.
+//! Building images: one cargo call for all of them, then each ELF is converted to the flat image that boots.
 //!
-//! What the target needs (compiler, library source, linker, flags) is decided here and handed to cargo in a
-//! generated configuration file, so that plain `cargo build` and `cargo test` stay host work.
+//! The requirements of the target (compiler, library source, linker, flags) are decided here and passed to cargo in a
+//! generated configuration file, so that plain `cargo build` and `cargo test` still build for the host.
 
 use std::fs;
 use std::io::BufReader;
@@ -20,7 +20,7 @@ use crate::process;
 use crate::setup::{Library, Toolchain};
 use crate::workspace::{TARGET, Workspace};
 
-/// The package of the image that everything starts with.
+/// The package of the default image.
 const DEFAULT_PACKAGE: &str = "asphodel-init";
 
 /// The environment variable by which a project of its own names its manifest.
@@ -40,12 +40,12 @@ pub(crate) struct Choice {
     pub(crate) manifest_path: Option<PathBuf>,
 }
 
-/// What is built.
+/// The subject of a build.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
     /// The manifest of the crate.
     pub(crate) manifest: PathBuf,
-    /// The package, where the manifest does not say it.
+    /// The package, if the manifest does not determine it.
     pub(crate) package: Option<&'a str>,
     /// The binaries; all of the package when empty.
     pub(crate) bins: Vec<String>,
@@ -56,7 +56,7 @@ pub(crate) struct Request<'a> {
 /// How images are compiled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Profile {
-    /// As they are shipped: as one unit with the kernel.
+    /// As released: one unit with the kernel.
     Release,
     /// Optimized, too, but unit by unit: an image is linked in a fraction of the time.
     Images,
@@ -65,7 +65,7 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// Its name for cargo.
+    /// Returns its name for cargo.
     fn name(self) -> &'static str {
         match self {
             Self::Release => "release",
@@ -74,7 +74,7 @@ impl Profile {
         }
     }
 
-    /// How images are compiled for `machine`, where an emulated one would have this.
+    /// Returns how images are compiled for `machine`, if an emulated one would get `self`.
     pub(crate) fn on(self, machine: Machine) -> Self {
         if machine == Machine::Host { Self::Hosted } else { self }
     }
@@ -118,7 +118,7 @@ pub(crate) fn chosen(
     }
 }
 
-/// Builds the one image of a package of this project, which is called as the package.
+/// Builds the one image of a package of this project, which has the package's name.
 ///
 /// # Errors
 /// Fails when it does not build.
@@ -137,10 +137,10 @@ pub(crate) fn own(
     images(workspace, toolchain, &request)?.pop().with_context(|| format!("cargo built no {package}"))
 }
 
-/// Builds the images of a request, in the order in which cargo names them.
+/// Builds the images of a request, in the order in which cargo lists them.
 ///
 /// # Errors
-/// Fails when cargo does, having shown the compiler's messages.
+/// Fails when cargo does, after the compiler's messages were printed.
 pub(crate) fn images(
     workspace: &Workspace,
     toolchain: &Toolchain,
@@ -168,7 +168,7 @@ pub(crate) fn images(
     }
     let elfs = built_binaries(&mut cargo)?;
     let program = |(name, elf): (String, PathBuf)| {
-        // A program of the host is started as it is.
+        // A program of the host is started directly.
         if is_hosted { Ok(Program { name, image: elf.clone(), elf }) } else { program(name, elf) }
     };
     elfs.into_iter().map(program).collect()
@@ -205,14 +205,14 @@ fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
     Ok(Program { name, elf, image: flat })
 }
 
-/// A cargo command for the target, still without its subcommand.
+/// Returns a cargo command for the target, without a subcommand.
 ///
 /// # Errors
 /// Fails when the configuration cannot be written.
 pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyhow::Result<Command> {
     let configuration = workspace.state().join("cross.toml");
     let text = toml::to_string(&cross_config(workspace, toolchain))?;
-    // Cargo rebuilds nothing for an equal file, but a file that is not touched is the safer promise.
+    // Cargo rebuilds nothing for an equal file, but it is safer not to touch the file.
     if fs::read_to_string(&configuration).ok().as_ref() != Some(&text) {
         fs::create_dir_all(workspace.state())?;
         fs::write(&configuration, text)
@@ -227,11 +227,11 @@ pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyho
     Ok(cargo)
 }
 
-/// A cargo command for hosted images, still without its subcommand: this computer's own compiler and library.
+/// Returns a cargo command for hosted images, without a subcommand: with this computer's own compiler and library.
 fn hosted_cargo(workspace: &Workspace) -> anyhow::Result<Command> {
     let mut cargo = process::cargo(workspace.root());
     cargo.args(["--config", &hosted::configuration()?]);
-    // A project of its own has this profile as the project has it.
+    // A project of the user gets this profile as this project has it.
     let profile = [
         "inherits=\"release\"",
         "opt-level=2",
@@ -248,14 +248,14 @@ fn hosted_cargo(workspace: &Workspace) -> anyhow::Result<Command> {
     Ok(cargo)
 }
 
-/// Adds the options that every command for the target has, after its subcommand.
+/// Adds the options that every command for the target needs, after its subcommand.
 pub(crate) fn add_target(cargo: &mut Command, workspace: &Workspace, profile: Profile) {
     cargo
         .args(["--profile", profile.name(), "--target", TARGET, "--target-dir"])
         .arg(workspace.cross_target());
 }
 
-/// Runs cargo and gives the binaries that it names.
+/// Runs cargo and returns the binaries that it lists.
 fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
@@ -276,7 +276,7 @@ fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>>
     Ok(binaries)
 }
 
-/// Cargo's configuration for images, with this machine's toolchain.
+/// Returns cargo's configuration for images, with this machine's toolchain.
 fn cross_config(workspace: &Workspace, toolchain: &Toolchain) -> CargoConfig {
     let flags = rustflags(&workspace.linker_script());
     let mut configuration = CargoConfig::new(toolchain, toolchain.compiler.clone(), TARGET, flags);
@@ -287,7 +287,7 @@ fn cross_config(workspace: &Workspace, toolchain: &Toolchain) -> CargoConfig {
     configuration
 }
 
-/// The compiler's flags for images.
+/// Returns the compiler's flags for images.
 fn rustflags(linker_script: &Path) -> Vec<String> {
     vec![
         // Linked at one high virtual address; only the boot code is position independent.

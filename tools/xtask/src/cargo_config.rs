@@ -1,4 +1,4 @@
-//! Cargo's configuration for what is not built for the host: images, and programs for `std`.
+//! Cargo's configuration for targets other than the host: images, and programs for `std`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -70,7 +70,8 @@ struct Target {
 }
 
 impl CargoConfig {
-    /// For `target`, with the toolchain's linker and these flags of `compiler` (the one on PATH without).
+    /// Creates one for `target`, with the toolchain's linker and these flags of `compiler` (the one on PATH if there is
+    /// none).
     pub(crate) fn new(
         toolchain: &Toolchain,
         compiler: Option<PathBuf>,
@@ -80,19 +81,19 @@ impl CargoConfig {
         Self {
             build: Build { rustc: compiler, rustdoc: toolchain.documenter() },
             unstable: None,
-            // What it would report is in the library source, which is not ours to change.
+            // It would report problems of the library source, which cannot be changed here.
             future_incompat_report: Report { frequency: "never" },
             profile: None,
             target: BTreeMap::from([(target, Target { linker: toolchain.linker.clone(), rustflags })]),
         }
     }
 
-    /// The library is built from source: these crates, with these features.
+    /// Makes cargo build the library from source: these crates, with these features.
     pub(crate) fn build_library(&mut self, crates: Vec<&'static str>, features: Vec<&'static str>) {
         self.unstable = Some(Unstable { build_std: crates, build_std_features: features });
     }
 
-    /// With the profiles of images, as this project's own `Cargo.toml` has them: a user's own project ships the same
+    /// Adds the profiles of images, as this project's own `Cargo.toml` has them: a user's own project ships the same
     /// kernel, has backtraces that are as readable, and finds the library built already.
     pub(crate) fn add_profiles(&mut self) {
         self.profile = Some(Profiles {

@@ -1,4 +1,5 @@
-//! That projects outside this repository can be run and tested: those that `cargo xtask new` makes, as their READMEs say.
+//! A check that projects outside this repository can be run and tested: those that `cargo xtask new` makes, as their
+//! READMEs describe.
 
 use std::fs;
 use std::path::Path;
@@ -10,19 +11,19 @@ use crate::new::{self, Template};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// What the program for `std` says of the numbers below 1000.
+/// What the program for `std` prints for the numbers below 1000.
 const PRIMES: &str = "168 primes below 1000, in ";
 
-/// The exit status of that program for a word that is no number.
+/// The exit status of that program for a word that is not a number.
 const REFUSES: i32 = 2;
 
-/// One machine suffices: these are the project's commands, not the kernel.
+/// One machine suffices, because this tests the project's commands, not the kernel.
 const ONE_MACHINE: [&str; 5] = ["test", "--machine", "virt", "--cpus", "4"];
 
-/// Makes a project of each template and does what its README says.
+/// Makes a project from each template and does what its README says.
 ///
 /// # Errors
-/// Fails when one of its commands does not do what it should.
+/// Fails when one of its commands does not have the expected result.
 pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let place = |name: &str| directory.path().join(name);
@@ -59,7 +60,7 @@ fn check_kernel(project: &Path) -> anyhow::Result<()> {
         said(&tested)
     );
 
-    // What is wrong must be told.
+    // A failure must be reported.
     let source = project.join("tests/children.rs");
     let right = fs::read_to_string(&source)?;
     ensure!(right.contains("|_| 7"), "the template's test is not known");
@@ -67,13 +68,13 @@ fn check_kernel(project: &Path) -> anyhow::Result<()> {
     let failed = xtask(project, &ONE_MACHINE)?;
     ensure!(
         failed.status.code() == Some(1) && ends(&failed, "1 passed, 1 failed"),
-        "a test that fails is not told: {}",
+        "a test that fails is not reported: {}",
         said(&failed)
     );
     Ok(())
 }
 
-/// A command of the project, with what it says shown besides.
+/// Runs a command of the project, and prints its output as well.
 fn xtask(project: &Path, words: &[&str]) -> anyhow::Result<Output> {
     let mut cargo = process::cargo(project);
     Ok(cargo.arg("xtask").args(words).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?)
@@ -83,7 +84,7 @@ fn said(output: &Output) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(&output.stdout)
 }
 
-/// Whether the last line of what was said is this.
+/// Returns whether this is the last line of the output.
 fn ends(output: &Output, line: &str) -> bool {
     said(output).lines().last() == Some(line)
 }

@@ -1,6 +1,6 @@
 //! The command `ci`: everything that must hold before a change lands, in one go.
 //!
-//! All steps run, also after one failed, so that one run tells everything. Each counts as one test.
+//! All steps run, also after one has failed, so that one run reports everything. Each counts as one test.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::test::seeds::Seeds;
 use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
-/// The packages that are host programs or libraries (too).
+/// The packages that are (also) host programs or libraries.
 const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore-model", "xtask"];
 
 /// The packages that are built for the target.
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 /// The command `ci`. Ends with the line `N passed, N failed`.
 ///
 /// # Errors
-/// Fails when the set-up does; failed steps are told by the exit status.
+/// Fails when the set-up does; failed steps are reported by the exit status.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     setup::ensure_lints(workspace, &environment.toolchain)?;
@@ -86,11 +86,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The steps so far, each a test.
+/// The steps so far, each of them a test.
 #[derive(Debug)]
 struct Steps {
     suite: Suite,
-    /// What the names of the steps have that are done; without it all are.
+    /// The part of a name by which steps are selected; without it all are run.
     only: Option<String>,
     took: Vec<(String, Duration)>,
 }
@@ -102,7 +102,7 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// Does one step and counts it.
+    /// Runs one step and counts it.
     fn take(&mut self, name: &str, step: impl FnOnce() -> anyhow::Result<()>) {
         if self.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             return;
@@ -125,7 +125,7 @@ impl Steps {
         self.suite.cases.push(case);
     }
 
-    /// Runs all tests; that they can be run at all is a step too.
+    /// Runs all tests; whether they can be run at all is a step, too.
     fn tests(&mut self, workspace: &Workspace) -> Report {
         let mut report = Report::default();
         self.take("all tests can be run", || {
@@ -135,7 +135,8 @@ impl Steps {
         report
     }
 
-    /// How long everything took: each step, and of the tests what ran on each machine (some of them at a time).
+    /// Returns the duration of everything: each step, and for the tests what ran on each machine (some of them in
+    /// parallel).
     fn times(&self, report: &Report) -> String {
         let mut machines: Vec<(String, Duration)> = Vec::new();
         for suite in &report.suites {
@@ -156,12 +157,12 @@ impl Steps {
     }
 }
 
-/// All code is formatted.
+/// Checks that all code is formatted.
 fn formatting(workspace: &Workspace) -> anyhow::Result<()> {
     process::check(process::cargo(workspace.root()).args(["fmt", "--all", "--check"]), "cargo fmt --check")
 }
 
-/// The rules that only this repository has.
+/// Checks the rules that only this repository has.
 fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
     let lint::Findings { violations, allowed } = lint::check(workspace)?;
     for allowed in &allowed {
@@ -174,7 +175,7 @@ fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every dependency is used, those that the project is given among them.
+/// Checks that every dependency is used, including the required ones.
 fn unused_dependencies(workspace: &Workspace) -> anyhow::Result<()> {
     let unused = lint::dependencies::unused(workspace)?;
     for dependency in &unused {
@@ -184,7 +185,7 @@ fn unused_dependencies(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clippy over what runs on the host, tests too.
+/// Runs Clippy over what runs on the host, including tests.
 fn clippy_host(workspace: &Workspace) -> anyhow::Result<()> {
     let mut cargo = process::cargo(workspace.root());
     cargo.args(["clippy", "--all-targets", "--keep-going"]);
@@ -193,7 +194,7 @@ fn clippy_host(workspace: &Workspace) -> anyhow::Result<()> {
     process::check(&mut cargo, "cargo clippy")
 }
 
-/// Clippy over what runs on the target.
+/// Runs Clippy over what runs on the target.
 fn clippy_target(workspace: &Workspace, environment: &Environment) -> anyhow::Result<()> {
     let toolchain = &environment.toolchain;
     let mut cargo = build::cross_cargo(workspace, toolchain)?;
@@ -218,7 +219,7 @@ fn clippy_target(workspace: &Workspace, environment: &Environment) -> anyhow::Re
     process::check(&mut cargo, &format!("clippy for {TARGET}"))
 }
 
-/// The documentation of the host's packages, without a broken link.
+/// Builds the documentation of the host's packages, without a broken link.
 fn documentation_host(workspace: &Workspace) -> anyhow::Result<()> {
     let mut cargo = process::cargo(workspace.root());
     cargo.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
@@ -226,7 +227,7 @@ fn documentation_host(workspace: &Workspace) -> anyhow::Result<()> {
     process::check(&mut cargo, "cargo doc")
 }
 
-/// The documentation of the target's packages, without a broken link.
+/// Builds the documentation of the target's packages, without a broken link.
 fn documentation_target(workspace: &Workspace, environment: &Environment) -> anyhow::Result<()> {
     let mut cargo = build::cross_cargo(workspace, &environment.toolchain)?;
     cargo.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
@@ -235,14 +236,14 @@ fn documentation_target(workspace: &Workspace, environment: &Environment) -> any
     process::check(&mut cargo, &format!("cargo doc for {TARGET}"))
 }
 
-/// Names packages to cargo.
+/// Passes the names of packages to cargo.
 fn add_packages(cargo: &mut Command, packages: &[&str]) {
     for package in packages {
         cargo.args(["--package", package]);
     }
 }
 
-/// The races hold under many schedules.
+/// Checks that the races hold under many schedules.
 fn seeds(workspace: &Workspace) -> anyhow::Result<()> {
     let arguments = test::Arguments { seeds: Some(Seeds::first(SEEDS)), ..test::Arguments::default() };
     let report = test::report(workspace, &arguments)?;
@@ -255,7 +256,7 @@ fn seeds(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bench images run to their end.
+/// Runs the bench images to their end.
 fn smoke_bench(workspace: &Workspace) -> anyhow::Result<()> {
     bench::run(workspace, &bench::Arguments { quick: true, timeout: 300, ..bench::Arguments::default() })
         .map(|_| ())

@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, in the words of `--help`. Each command has its arguments in its own module.
+//! The command line: all commands, as `--help` describes them. Each command has its arguments in its own module.
 
 use clap::{Parser, Subcommand};
 
@@ -8,39 +8,39 @@ use crate::{bench, ci, conformance, explore, image, lab, mutants, new, programs,
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// The commands. Each does the set-up it needs first.
+/// The commands. Each first does the set-up that it needs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Boot the default image in QEMU, the terminal attached to its console
+    /// Boot the default image in QEMU, with the terminal attached to its console
     Run(run::Arguments),
-    /// Run everything that is tested: host tests, loom models, test images on every machine
+    /// Run all tests: host tests, loom models, test images on every machine
     Test(test::Arguments),
     /// Build programs for Rust's `std`, unmodified, and run or test them on Asphodel
     Std(programs::Std),
     /// Measure the operations of the kernel in instructions, beside the figures of other systems
     Bench(bench::Arguments),
-    /// Show every requirement, race, invariant, defect and case, with the tests that show it and their last result
+    /// Print every requirement, race, invariant, defect and case, with the tests that cover it and their last result
     Conformance(conformance::Arguments),
     /// Explore the exit subsystem on the host: random schedules of the real decisions, every invariant checked
     Explore(explore::Arguments),
-    /// Show every bug that is seeded into a model, and whether the model catches it
+    /// Print every bug that is seeded into a model, and whether the model catches it
     Mutants(mutants::Arguments),
     /// Run test images in a test farm: on the emulators and boards that labgrid manages
     Lab(lab::Arguments),
     /// Write the flat kernel8.img that boots everywhere, and the ELF with its symbols
     Image(image::Arguments),
-    /// Send an image over a serial line to a board that boots the chain loader, and show what it says
+    /// Send an image over a serial line to a board that boots the chain loader, and print its output
     Send(test::SendArguments),
     /// Make a card that a Raspberry Pi 4 boots from
     Sdcard(sdcard::Arguments),
     /// Make a project of your own outside this repository, with a program and its tests
     New(new::Arguments),
-    /// Install what building and running needs, and say what was installed
+    /// Install what building and running needs, and print what was installed
     Setup(setup::Arguments),
     /// What CI runs: formatting, lints, documentation, all tests, a short bench
     Ci(ci::Arguments),

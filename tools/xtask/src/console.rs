@@ -1,28 +1,28 @@
-//! Reading a guest's serial line: bytes to lines, and the lines that every kind of image has.
+//! Reading a guest's serial line: bytes to lines, and the lines that every kind of image prints.
 
-/// What the last line of every guest begins with.
+/// The beginning of the last line of every guest.
 const POWER_OFF: &str = "asphodel: power off, status ";
 
-/// What it begins with where the guest restarts its machine.
+/// The same if the guest restarts its machine.
 const RESTART: &str = "asphodel: restart, status ";
 
-/// What the line of a system panic begins with.
+/// The beginning of the line of a system panic.
 const PANIC: &str = "asphodel: PANIC";
 
-/// What the first process says first.
+/// The first line of the first process.
 const INIT: &str = "init: pid 1";
 
-/// What the system says when its first process has ended.
+/// The line that the system prints when its first process has ended.
 const END: &str = "asphodel: init exited with ";
 
-/// Makes lines of bytes that come in pieces.
+/// Assembles lines from bytes that arrive in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     partial: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes the next piece and gives the lines that it completes, without their ends.
+    /// Takes the next piece and returns the lines that it completes, without their ends.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for byte in bytes {
@@ -36,23 +36,23 @@ impl Lines {
         lines
     }
 
-    /// What came after the last end of a line.
+    /// Returns what came after the last end of a line.
     pub(crate) fn rest(self) -> Option<String> {
         (!self.partial.is_empty()).then(|| text(&self.partial))
     }
 }
 
-/// A line's bytes as text, without carriage returns at its end.
+/// Returns a line's bytes as text, without carriage returns at its end.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\r').to_string()
 }
 
-/// The status with which the guest powers off, when the line says so.
+/// Returns the status with which the guest powers off, if the line says so.
 pub(crate) fn power_off_status(line: &str) -> Option<u8> {
     status_behind(POWER_OFF, line)
 }
 
-/// The status with which the guest ends, be it that it powers off or restarts, when the line says so.
+/// Returns the status with which the guest powers off or restarts, if the line says so.
 pub(crate) fn end_status(line: &str) -> Option<u8> {
     power_off_status(line).or_else(|| status_behind(RESTART, line))
 }
@@ -62,17 +62,17 @@ fn status_behind(what: &str, line: &str) -> Option<u8> {
     status.trim().parse().ok()
 }
 
-/// Whether the line says only that the system ends.
+/// Returns whether the line says only that the system ends.
 pub(crate) fn is_end(line: &str) -> bool {
     line.starts_with(END) || end_status(line).is_some()
 }
 
-/// Whether the line is that of a system panic.
+/// Returns whether the line is that of a system panic.
 pub(crate) fn is_panic(line: &str) -> bool {
     line.starts_with(PANIC)
 }
 
-/// Whether the line says that the first process runs, so that its console listens.
+/// Returns whether the line says that the first process runs, so that its console reads input.
 pub(crate) fn is_init(line: &str) -> bool {
     line.starts_with(INIT)
 }

@@ -19,10 +19,10 @@ use crate::workspace::Workspace;
 #[derive(Args, Debug, Default)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// The first seed, which decides about everything [default: a fresh one, which is printed]
+    /// The first seed, which determines everything [default: a fresh one, which is printed]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Explore that seed only, for N points, and print what the image prints: the same each time
+    /// Explore only that seed, for N points, and print what the image prints: the same each time
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<u64>,
     /// Begin no seed after T seconds
@@ -31,10 +31,10 @@ pub(crate) struct Arguments {
     /// Virtual CPUs [default: by the seed, 1 to 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) cpus: Option<u32>,
-    /// That workload only [default: by chance, another one in each round]
+    /// Only that workload [default: chosen at random in each round]
     #[arg(long, value_name = "NAME")]
     pub(crate) workload: Option<String>,
-    /// Seeds at a time [default: as many as this host has cores]
+    /// Seeds in parallel [default: as many as this host has cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
     pub(crate) jobs: Option<usize>,
 }
@@ -50,7 +50,7 @@ again, and ends with status 1. `--workload help` lists the workloads.";
 const PACKAGE: &str = "asphodel-explore";
 const IMAGE: &str = "explore";
 
-/// Points of each round, unless it is said.
+/// Points of each round, if no number is given.
 const ROUND: u64 = 2_000_000;
 /// Seconds between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     exploration.run()
 }
 
-/// A minute of it, with a seed that nobody has tried.
+/// Explores for a minute, from a fresh seed.
 ///
 /// # Errors
 /// Fails when a violation is found.
@@ -83,7 +83,7 @@ pub(crate) fn minute(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A number that nobody has tried.
+/// Returns a random number.
 fn rand_u32() -> anyhow::Result<u32> {
     let mut bytes = [0; 4];
     let mut file = std::fs::File::open("/dev/urandom").context("the system has no random numbers")?;
@@ -91,7 +91,7 @@ fn rand_u32() -> anyhow::Result<u32> {
     Ok(u32::from_ne_bytes(bytes))
 }
 
-/// What a round, or all of them, have done.
+/// The counts of a round, or of all of them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     points: u64,
@@ -101,7 +101,7 @@ struct Figures {
 }
 
 impl Figures {
-    /// Reads what the image says at its end.
+    /// Reads what the image prints at its end.
     fn read(text: &str) -> Self {
         let number = |line: &str, unit: &str| {
             let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
@@ -143,7 +143,7 @@ struct Exploration<'a> {
 }
 
 impl Exploration<'_> {
-    /// What the image is started with for `seed`, which decides about everything that is not said.
+    /// Returns the words that the image is started with for `seed`, which determines everything that is not given.
     fn words(&self, seed: u64) -> Vec<String> {
         let mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
         let cpus = self.arguments.cpus.unwrap_or([1, 2, 2, 2, 3, 3, 3, 4, 4, 4][mixed as usize % 10]);
@@ -156,7 +156,7 @@ impl Exploration<'_> {
         words
     }
 
-    /// The command that shows `seed` again.
+    /// Returns the command that reproduces `seed`.
     fn replay(&self, seed: u64) -> String {
         let steps = self.arguments.steps.unwrap_or(ROUND);
         let mut line = format!("cargo xtask explore --seed {seed} --steps {steps}");
@@ -176,7 +176,7 @@ impl Exploration<'_> {
             .with_context(|| format!("explore: cannot start {}", self.image.display()))
     }
 
-    /// Explores seed after seed, some at a time, until a violation, the time, or ^C ends it.
+    /// Explores seed after seed, some in parallel, until a violation, the time limit, or ^C ends it.
     fn run(&self) -> anyhow::Result<ExitCode> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
@@ -211,7 +211,7 @@ impl Exploration<'_> {
         })
     }
 
-    /// Adds up what the seeds have done, to the first violation.
+    /// Adds up the counts of the seeds, up to the first violation.
     fn collect(
         &self,
         results: &mpsc::Receiver<(u64, anyhow::Result<Output>)>,
@@ -238,13 +238,13 @@ impl Exploration<'_> {
         }
         println!("explore: no violation: {sum}");
         let rate = sum.points as f64 / begun.elapsed().as_secs_f64().max(1e-9) / 1e6;
-        // Not among what a seed decides.
+        // This does not depend on the seed.
         eprintln!("explore: {rate:.1} million points a second");
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Seeds that are explored at a time.
+/// Returns the default number of seeds in parallel.
 fn usual_jobs() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

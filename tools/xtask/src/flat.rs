@@ -1,6 +1,6 @@
 //! From an ELF to the flat image that loaders take: the bytes of its sections, laid out by load address.
 //!
-//! What is not in the file (zeroed data) is left out; the boot code clears it.
+//! What is not in the file (zeroed data) is left out, because the boot code clears it.
 
 use std::fs;
 use std::path::Path;
@@ -9,23 +9,23 @@ use anyhow::{Context as _, bail};
 use object::elf::{FileHeader64, PF_X, SHF_ALLOC, SHT_NOBITS};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
-/// Where the arm64 boot protocol's magic number is in the header of an image, and what it is.
+/// Position and value of the arm64 boot protocol's magic number in the header of an image.
 const MAGIC: (usize, &[u8]) = (0x38, b"ARM\x64");
 
-/// No image of ours comes near this size: more means sections scattered by a broken link.
+/// No image of this project comes near this size: more means sections scattered by a broken link.
 const LIMIT: u64 = 256 << 20;
 
 /// Makes the flat image of an ELF.
 ///
 /// # Errors
-/// Fails when the ELF is not an image of ours, or the result cannot be written.
+/// Fails when the ELF is not an image of this project, or the result cannot be written.
 pub(crate) fn write(elf: &Path, flat: &Path) -> anyhow::Result<()> {
     let data = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
     let image = flat_of_elf(&data).with_context(|| format!("{} is no image", elf.display()))?;
     fs::write(flat, image).with_context(|| format!("cannot write {}", flat.display()))
 }
 
-/// The flat image of an ELF's bytes.
+/// Returns the flat image of an ELF's bytes.
 fn flat_of_elf(data: &[u8]) -> anyhow::Result<Vec<u8>> {
     let image = flatten(&chunks(data)?)?;
     let (offset, magic) = MAGIC;
@@ -35,14 +35,15 @@ fn flat_of_elf(data: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(image)
 }
 
-/// Bytes and the physical address that they are loaded at.
+/// Bytes and the physical address to which they are loaded.
 #[derive(Clone, Copy, Debug)]
 struct Chunk<'a> {
     address: u64,
     bytes: &'a [u8],
 }
 
-/// The loaded sections of an ELF. Sections, not segments: a segment may also hold the ELF's own headers.
+/// Returns the loaded sections of an ELF. Sections, not segments, because a segment may also hold the ELF's own
+/// headers.
 fn chunks(data: &[u8]) -> anyhow::Result<Vec<Chunk<'_>>> {
     let file = ElfFile64::<object::Endianness>::parse(data)?;
     let endian = file.endian();
@@ -130,7 +131,7 @@ mod tests {
         assert!(error.to_string().contains("arm64 boot protocol"), "{error}");
     }
 
-    /// An executable with `.text`, a `.bss` behind it, and one segment that holds the ELF's headers too.
+    /// Returns an executable with `.text`, a `.bss` behind it, and one segment that also holds the ELF's headers.
     fn small_elf(text: &[u8]) -> Vec<u8> {
         let mut buffer = Vec::new();
         let mut stream = StreamingBuffer::new(&mut buffer);

@@ -11,10 +11,10 @@ use crate::progress::note;
 /// Debuggers that know the target, in the order of preference.
 const DEBUGGERS: &[&str] = &["gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb"];
 
-/// The port that is taken when it is free.
+/// The port that is used if it is free.
 const USUAL_PORT: u16 = 1234;
 
-/// A free TCP port: the usual one, or any.
+/// Returns a free TCP port: the usual one, or any.
 ///
 /// # Errors
 /// Fails when the machine has no free port.
@@ -25,7 +25,7 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// Says that a debugger is waited for, and what to type.
+/// Prints that the guest waits for a debugger, and the command to type.
 pub(crate) fn announce(elf: &Path, port: u16) {
     let debugger = DEBUGGERS.iter().find(|name| find_program(name).is_some());
     if debugger.is_none() {
@@ -36,7 +36,7 @@ pub(crate) fn announce(elf: &Path, port: u16) {
     note("(until the kernel has switched its page tables on, break with `hbreak`)");
 }
 
-/// The line to type.
+/// Returns the command to type.
 fn line(debugger: &str, elf: &Path, port: u16) -> String {
     format!("{debugger} -ex 'target remote 127.0.0.1:{port}' '{}'", elf.display())
 }

@@ -1,4 +1,4 @@
-//! The machine that is emulated, as it is chosen on the command line.
+//! The emulated machine, as it is chosen on the command line.
 
 use std::path::Path;
 
@@ -21,19 +21,19 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
-    /// A boot of `image` on it, for what can run on an emulated machine only.
+    /// Returns a boot of `image` on it, for what can run on an emulated machine only.
     ///
     /// # Errors
-    /// As for [`Hardware::boot`], and for the hosted machine.
+    /// Same as [`Hardware::boot`]; also fails for the hosted machine.
     pub(crate) fn emulated_boot(&self, image: &Path) -> anyhow::Result<Boot> {
         Configuration::emulated(self.machine, self.cpus)?;
         self.boot(image)
     }
 
-    /// A boot of `image` on it.
+    /// Returns a boot of `image` on it.
     ///
     /// # Errors
-    /// Fails when there is no machine with so many CPUs.
+    /// Fails when there is no machine with that many CPUs.
     pub(crate) fn boot(&self, image: &Path) -> anyhow::Result<Boot> {
         let mut boot = Boot::new(Configuration::new(self.machine, self.cpus)?, image);
         boot.memory.clone_from(&self.memory);

@@ -1,7 +1,7 @@
-//! The hosted machine: an image that is a Linux program, and the kernel in it a process, each CPU a thread.
+//! The hosted machine: an image that is a Linux program, with the kernel in a process, each CPU a thread.
 //!
-//! Here is what such an image is built for and with, and the words that it is started with. It needs no emulator and no
-//! compiler but this computer's own.
+//! This module decides what such an image is built for and with, and the words that it is started with. It needs no
+//! emulator and no compiler but this computer's own.
 
 use std::env::consts::{ARCH, OS};
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use anyhow::{Context as _, bail, ensure};
 use crate::machine::{Boot, Clock};
 use crate::workspace::Workspace;
 
-/// The compiler's flags for hosted images: at the addresses of the ELF, so that the addresses in a backtrace are those of
-/// its symbols, and with the frame pointers that a backtrace walks.
+/// The compiler's flags for hosted images: at the addresses of the ELF, so that the addresses in a backtrace are those
+/// of its symbols, and with the frame pointers that a backtrace walks.
 const RUSTFLAGS: [&str; 2] = ["-Cforce-frame-pointers=yes", "-Crelocation-model=static"];
 
-/// The target triple of hosted images: that of this computer.
+/// Returns the target triple of hosted images: that of this computer.
 ///
 /// # Errors
-/// Fails where there is no hosted machine.
+/// Fails if there is no hosted machine for it.
 pub(crate) fn triple() -> anyhow::Result<&'static str> {
     match (ARCH, OS) {
         ("x86_64", "linux") => Ok("x86_64-unknown-linux-gnu"),
@@ -26,23 +26,24 @@ pub(crate) fn triple() -> anyhow::Result<&'static str> {
     }
 }
 
-/// Cargo's configuration for hosted images, as `--config` takes it.
+/// Returns cargo's configuration for hosted images, as `--config` takes it.
 ///
 /// # Errors
-/// As [`triple`].
+/// Same as [`triple`].
 pub(crate) fn configuration() -> anyhow::Result<String> {
     Ok(format!("target.{}.rustflags = {RUSTFLAGS:?}", triple()?))
 }
 
-/// The target directory of hosted images: their own, so that they and other host builds never rebuild each other.
+/// Returns the target directory of hosted images: their own, so that they and other host builds never rebuild each
+/// other.
 pub(crate) fn target_directory(workspace: &Workspace) -> PathBuf {
     workspace.target().join("hosted")
 }
 
-/// The words that the image of `boot` is started with.
+/// Returns the words that the image of `boot` is started with.
 ///
 /// # Errors
-/// Fails when something is asked for that only an emulator has.
+/// Fails when the boot needs something that only an emulator has.
 pub(crate) fn words(boot: &Boot) -> anyhow::Result<Vec<String>> {
     ensure!(
         boot.clock == Clock::Host,
@@ -62,13 +63,13 @@ fn machine_words(boot: &Boot) -> anyhow::Result<Vec<String>> {
     Ok(words)
 }
 
-/// The line to type for a debugger. Signals are interrupts and faults of programs there: the kernel handles them.
+/// Returns the command for a debugger. Signals are interrupts and faults of programs there, which the kernel handles.
 fn debugger_line(boot: &Boot) -> anyhow::Result<String> {
     let signals = "handle SIGUSR1 SIGSEGV nostop noprint pass";
     Ok(format!("gdb -ex '{signals}' --args {} {}", boot.kernel.display(), machine_words(boot)?.join(" ")))
 }
 
-/// A size of memory as QEMU writes it, in MiB.
+/// Converts a size of memory as QEMU writes it to MiB.
 fn mebibytes(size: &str) -> anyhow::Result<u64> {
     let digits = size.trim_end_matches(|last: char| !last.is_ascii_digit());
     let number: u64 = digits.parse().with_context(|| format!("`{size}` is no size of memory"))?;

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Only test images that have PATTERN in their name
     #[arg(long, value_name = "PATTERN", requires = "tests")]
     pub(crate) filter: Option<String>,
-    /// Which image is written
+    /// The image that is written.
     #[command(flatten)]
     pub(crate) choice: Choice,
 }

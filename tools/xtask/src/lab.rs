@@ -18,7 +18,7 @@ use crate::setup::{self, Environment, Missing};
 use crate::test::export;
 use crate::workspace::Workspace;
 
-/// The images of a quick run: good ones, and one each that fails, panics and says nothing.
+/// The images of a quick run: good ones, and one each that fails, panics and prints nothing.
 const QUICK: &[&str] = &["smp_online", "exit_code", "selftest_fail", "init_panics"];
 
 /// Arguments of `lab`.
@@ -48,12 +48,13 @@ pub(crate) struct Arguments {
 const HELP: &str = "\
 Makes a Python environment in target/lab the first time, with what tools/lab/requirements.txt names; pip takes it from where
 this machine's own configuration says. Each test of an image is one case, named `IMAGE on PLACE` and the test's name; a case
-`test_image` stands for the report of the image as a whole. tools/lab/README.md tells more, also of boards and of LAVA.";
+`test_image` stands for the report of the image as a whole. tools/lab/README.md has more, also on boards and LAVA.";
 
 /// The command `lab`.
 ///
 /// # Errors
-/// Fails when Python or what it needs cannot be had, or an image does not build; failed tests are told by the status.
+/// Fails when Python or its packages are not available, or an image does not build; failed tests are reported by the
+/// status.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let python = python(workspace)?;
@@ -66,10 +67,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A few images on each emulated place: what CI runs.
+/// Runs a few images on each emulated place, as CI does.
 ///
 /// # Errors
-/// Fails when a test does, or the lab cannot be run; by [`Missing`] when Python, labgrid or pytest cannot be had.
+/// Fails when a test does, or the lab cannot be run; by [`Missing`] when Python, labgrid or pytest is not available.
 pub(crate) fn quick(workspace: &Workspace) -> anyhow::Result<()> {
     python(workspace).map_err(|error| Missing(format!("{error:#}")))?;
     let code = run(workspace, &Arguments { quick: true, ..Arguments::default() })?;
@@ -77,7 +78,7 @@ pub(crate) fn quick(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Python of the lab's own environment, which is made when it is missing or the requirements have changed.
+/// Returns the Python of the lab's own environment, which is made when it is missing or the requirements have changed.
 fn python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let requirements = workspace.root().join("tools/lab/requirements.txt");
     let wanted =
@@ -102,7 +103,7 @@ fn python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// The directory of the images that are asked for, just built: those of the manifest, and the chain loader.
+/// Builds the requested images and returns their directory: those of the manifest, and the chain loader.
 fn images(
     workspace: &Workspace,
     environment: &Environment,
@@ -118,7 +119,7 @@ fn images(
     Ok(directory)
 }
 
-/// The command that runs it all.
+/// Returns the command that runs the tests.
 fn pytest(
     workspace: &Workspace,
     environment: &Environment,
@@ -144,7 +145,7 @@ fn pytest(
     Ok(command)
 }
 
-/// PATH with the directory of this program first.
+/// Returns PATH with the directory of this program first.
 fn path_with(program: &Path) -> anyhow::Result<OsString> {
     let own = program.parent().map(Path::to_path_buf);
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The emulated machines and their QEMU command lines.
 //!
-//! One flat image boots on all of them; which board it is, the guest finds out by itself.
+//! One flat image boots on all of them; the guest finds out by itself which board it is on.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -39,7 +39,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// A machine with its number of CPUs: what one run of an image happens on.
+/// A machine with its number of CPUs, on which an image runs.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Configuration {
     pub(crate) machine: Machine,
@@ -52,7 +52,7 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// What `test` runs on when nothing else is asked for: what fails soonest comes first.
+/// The default configurations of `test`: what fails soonest comes first.
 const DEFAULT_CONFIGURATIONS: [Configuration; 6] = [
     Configuration { machine: Machine::Host, cpus: 1 },
     Configuration { machine: Machine::Host, cpus: 4 },
@@ -63,12 +63,12 @@ const DEFAULT_CONFIGURATIONS: [Configuration; 6] = [
 ];
 
 impl Configuration {
-    /// The CPUs of the one machine that cannot have another number.
+    /// The number of CPUs of the one machine where it is fixed.
     const RASPI4B_CPUS: u32 = 4;
     /// A GICv2 has eight CPU interfaces.
     const GICV2_CPUS: u32 = 8;
 
-    /// A machine with that many CPUs.
+    /// Returns a machine with that many CPUs.
     ///
     /// # Errors
     /// Fails when there is no such machine.
@@ -82,10 +82,10 @@ impl Configuration {
         }
     }
 
-    /// As [`Configuration::new`], for what is compiled for aarch64.
+    /// Same as [`Configuration::new`], for what is compiled for aarch64.
     ///
     /// # Errors
-    /// Fails when there is no such machine, or it is no emulated one.
+    /// Fails when there is no such machine, or it is not an emulated one.
     pub(crate) fn emulated(machine: Machine, cpus: u32) -> anyhow::Result<Self> {
         if machine == Machine::Host {
             bail!("programs are built for aarch64, and the machine `host` loads none");
@@ -93,13 +93,13 @@ impl Configuration {
         Self::new(machine, cpus)
     }
 
-    /// Whether this computer can be such a machine.
+    /// Returns whether this computer can be such a machine.
     fn is_possible(&self) -> bool {
         self.machine != Machine::Host || hosted::triple().is_ok()
     }
 
-    /// The configurations that a test runs on: the chosen machines with the chosen number of CPUs, or the default
-    /// list as far as it fits the choice.
+    /// Returns the configurations that a test runs on: the chosen machines with the chosen number of CPUs, or the part
+    /// of the default list that matches the choice.
     ///
     /// # Errors
     /// Fails when a chosen machine cannot have the chosen number of CPUs.
@@ -137,7 +137,7 @@ impl Configuration {
 pub(crate) struct Boot {
     /// The machine.
     pub(crate) configuration: Configuration,
-    /// Its memory where that can be chosen.
+    /// Its memory, if that can be chosen.
     pub(crate) memory: String,
     /// The flat image.
     pub(crate) kernel: PathBuf,
@@ -145,35 +145,35 @@ pub(crate) struct Boot {
     pub(crate) append: String,
     /// A device tree to pass instead of the machine's own.
     pub(crate) dtb: Option<PathBuf>,
-    /// How time passes.
+    /// How time advances.
     pub(crate) clock: Clock,
     /// The TCP port where a debugger is waited for.
     pub(crate) gdb_port: Option<u16>,
     /// The card in the machine's slot.
     pub(crate) card: Option<Card>,
-    /// What a foreign kernel finds as its first file system.
+    /// What a foreign kernel gets as its first file system.
     pub(crate) initrd: Option<PathBuf>,
-    /// What runs before the image, where that is not the emulator's own loader.
+    /// What runs before the image, if that is not the emulator's own loader.
     pub(crate) firmware: Option<Firmware>,
-    /// Whether a guest that restarts its machine finds itself booted again; the emulator ends then otherwise.
+    /// `true` if a guest that restarts its machine is booted again; otherwise the emulator ends.
     pub(crate) restarts: bool,
-    /// Where a test image reads its machine time, by semihosting.
+    /// The file from which a test image reads its machine time, by semihosting.
     pub(crate) time_file: Option<PathBuf>,
 }
 
-/// A card, and what goes with booting from it: `kernel` is then the boot loader.
+/// A card, and the log of booting from it: `kernel` is then the boot loader.
 #[derive(Clone, Debug)]
 pub(crate) struct Card {
     /// The card's bytes.
     pub(crate) image: PathBuf,
-    /// Where the boot loader's words are written, which talks on the second serial line.
+    /// Where the words of the boot loader are written, which prints on the second serial line.
     pub(crate) log: PathBuf,
 }
 
 /// What a Raspberry Pi's firmware puts into memory besides the kernel before it starts the CPUs.
 #[derive(Clone, Debug)]
 pub(crate) struct Firmware {
-    /// Runs at EL3, from address 0; has the addresses below in it.
+    /// Runs at EL3, from address 0; it contains the addresses below.
     pub(crate) stub: PathBuf,
     /// A device tree, complete.
     pub(crate) tree: Option<PathBuf>,
@@ -186,22 +186,22 @@ impl Firmware {
     pub(crate) const TREE: u32 = 0x260_0000;
 }
 
-/// How time passes in the guest.
+/// How time advances in the guest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Clock {
     /// With the host's clock, each CPU a thread of the host.
     Host,
-    /// With the host's clock, all CPUs take turns on one thread of it: device registers are read without a lock between
+    /// With the host's clock; all CPUs take turns on one thread of it: device registers are read without a lock between
     /// threads, so that a serial line is several times as fast.
     HostInTurns,
     /// With the instructions executed: one is one nanosecond, all CPUs take turns.
     Instructions,
-    /// As `Instructions`, and the guest's counter runs at 1 GHz: it reads the number of instructions.
+    /// Same as `Instructions`, and the guest's counter runs at 1 GHz, so that it counts instructions.
     CountedInstructions,
 }
 
 impl Boot {
-    /// A boot of `kernel` with nothing special.
+    /// Returns a boot of `kernel` with default options.
     pub(crate) fn new(configuration: Configuration, kernel: &Path) -> Self {
         Self {
             configuration,
@@ -219,18 +219,18 @@ impl Boot {
         }
     }
 
-    /// Whether a test image that is booted like this wants to be told its machine time, and can be: its counter goes with
-    /// the wall clock, and it gets boot arguments.
+    /// Returns whether a test image that is booted like this needs its machine time, and can get it: its counter
+    /// follows the wall clock, and it gets boot arguments.
     pub(crate) fn takes_time(&self) -> bool {
         let has_arguments = self.firmware.is_none() && self.card.is_none();
         matches!(self.clock, Clock::Host | Clock::HostInTurns) && has_arguments
     }
 
-    /// The boot arguments, with those that the emulator's options ask for.
+    /// Returns the boot arguments, with those that the emulator's options require.
     fn boot_arguments(&self) -> OsString {
         let mut words = OsString::from(&self.append);
         if let Some(file) = &self.time_file {
-            // In front: behind ` -- ` they would be the first process's.
+            // In front, because behind ` -- ` they would be the first process's.
             let mut time = OsString::from("machine-time=");
             time.push(file);
             time.push(" ");
@@ -240,7 +240,7 @@ impl Boot {
         words
     }
 
-    /// The arguments for QEMU. The serial line is QEMU's standard input and output.
+    /// Returns the arguments for QEMU. The serial line is QEMU's standard input and output.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = self.machine_arguments().into_iter().map(OsString::from).collect();
         let fixed = ["-display", "none", "-monitor", "none", "-chardev", "stdio,id=console,signal=off"];
@@ -289,7 +289,7 @@ impl Boot {
         arguments
     }
 
-    /// The machine as the firmware finds the board, nothing loaded but what it has loaded.
+    /// Returns the machine as the firmware finds the board, with nothing loaded except what the firmware has loaded.
     fn board_like(&self, firmware: &Firmware) -> Vec<OsString> {
         let globals = ["arm_gic.has-security-extensions=on", "cortex-a72-arm-cpu.cntfrq=54000000"];
         let mut arguments: Vec<OsString> =
@@ -305,7 +305,8 @@ impl Boot {
         arguments
     }
 
-    /// Machine and CPUs, and how the image comes there where that is not the usual way: the name under which results are kept.
+    /// Returns machine and CPUs, and how the image is loaded if not in the usual way: the name under which results are
+    /// kept.
     pub(crate) fn place(&self) -> String {
         let way = match (&self.card, &self.firmware) {
             (Some(_), _) => " from a card",
@@ -316,7 +317,7 @@ impl Boot {
         format!("{}{way}", self.configuration)
     }
 
-    /// The part that differs from machine to machine.
+    /// Returns the arguments that differ from machine to machine.
     fn machine_arguments(&self) -> Vec<String> {
         let Configuration { machine, cpus } = self.configuration;
         let mut kind = match machine {
@@ -329,7 +330,7 @@ impl Boot {
         }
         .to_string();
         if matches!(self.clock, Clock::Instructions | Clock::CountedInstructions) {
-            // The seeds in the device tree differ from run to run, and code that walks it counts instructions.
+            // The seeds in the device tree differ from run to run, and so would the instructions of code that walks it.
             kind += ",dtb-randomness=off";
         }
         let cpus = cpus.to_string();

@@ -1,14 +1,14 @@
 //! Machine time: the time in which an emulated machine's CPUs could run. Every deadline of an emulated guest counts it.
 //!
-//! A guest on a busy host is slow through no fault of its own, so a deadline by the wall clock would judge the host's
-//! load. The scheduler of the host counts for each thread how long it ran, and how long it was ready to run and had no CPU
-//! (`/proc/PID/task/TID/schedstat`). Of the time in which the emulator's threads wanted to run, machine time is the part
-//! that they got; time in which they all slept counts whole, so that a guest that sleeps for ever meets its deadline like
-//! one that computes for ever. Where the host does not count, machine time is the wall clock.
+//! A guest on a busy host is slow for no reason of its own, so a deadline by the wall clock would depend on the host's
+//! load. The scheduler of the host counts for each thread how long it ran, and how long it was ready to run and had no
+//! CPU (`/proc/PID/task/TID/schedstat`). Of the time in which the emulator's threads were runnable, machine time is the
+//! part in which they ran; time in which they all slept counts fully, so that a guest that sleeps for ever reaches its
+//! deadline like one that computes for ever. If the host does not count, machine time is the wall clock.
 //!
-//! The counter of the guest goes with the wall clock. A test image therefore learns its machine time from a file, which
-//! [`MachineTime::elapsed`] writes and the guest reads by semihosting (`tests/support/machine_time.rs`). Whoever watches
-//! an emulator owns its `MachineTime` and looks at it every [`LOOK_EVERY`].
+//! The counter of the guest follows the wall clock. A test image therefore reads its machine time from a file, which
+//! [`MachineTime::elapsed`] writes and the guest reads by semihosting (`tests/support/machine_time.rs`). The code that
+//! watches an emulator owns its `MachineTime` and calls it every [`LOOK_EVERY`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,13 +19,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-/// How often to look: what a guest is told is as old as that.
+/// The interval of updates: the time that a guest reads is at most that old.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The span over which runs and waits are compared. A wait is counted when it ends: against this span it is short.
+/// The span over which runs and waits are compared. A wait is counted when it ends, so it must be short against this
+/// span.
 const SPAN: Duration = Duration::from_secs(2);
 
-/// What the host has counted of a thread.
+/// The host's counts of a thread.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Counted {
     /// How long it has run.
@@ -34,7 +35,7 @@ struct Counted {
     waited: Duration,
 }
 
-/// Each thread, by its number.
+/// Each thread, by its id.
 type Threads = BTreeMap<OsString, Counted>;
 
 /// The machine time of one emulator, from its start on.
@@ -43,16 +44,17 @@ pub(crate) struct MachineTime {
     started: Instant,
     /// The directory of the emulator's threads.
     threads: PathBuf,
-    /// When the span began, by the wall clock and in machine time, and what had been counted then.
+    /// When the span began, by the wall clock and in machine time, and the counts at that point.
     span: (Duration, Duration, Threads),
-    /// What the last look gave: time never goes back.
+    /// The last result, because time never decreases.
     latest: Duration,
-    /// Where the guest reads.
+    /// The file that the guest reads.
     told: Option<File>,
 }
 
 impl MachineTime {
-    /// The machine time of the process `emulator`, which has just been started; told in the file `told`, which exists.
+    /// Returns the machine time of the process `emulator`, which has just been started; it is written to the file
+    /// `told`, which must exist.
     ///
     /// # Errors
     /// Fails when the file cannot be written.
@@ -70,7 +72,7 @@ impl MachineTime {
         })
     }
 
-    /// Looks how much machine time has passed, and tells the guest.
+    /// Returns how much machine time has passed, and writes it to the guest's file.
     pub(crate) fn elapsed(&mut self) -> Duration {
         let (wall, counted) = (self.started.elapsed(), count(&self.threads));
         let (begun, machine, before) = &self.span;
@@ -89,23 +91,25 @@ impl MachineTime {
     }
 }
 
-/// The machine time in a span of `wall` in which all threads together ran, and waited for a CPU, for so long.
+/// Returns the machine time in a span of `wall` in which all threads together `ran`, and `waited` for a CPU, for these
+/// times.
 fn granted(wall: Duration, ran: Duration, waited: Duration) -> Duration {
     let wanted = ran + waited;
     if wanted <= wall {
-        // One thread at a time at most wanted to run: whatever it waited is lost.
+        // At most one thread at a time was runnable, so all of its waiting is lost.
         wall - waited
     } else {
         wall.mul_f64(ran.as_secs_f64() / wanted.as_secs_f64())
     }
 }
 
-/// Machine time as the guest reads it: nanoseconds in twenty digits, so that each time replaces the last one whole.
+/// Formats machine time for the guest: nanoseconds in twenty digits, so that each time replaces the last one
+/// completely.
 pub(crate) fn written(time: Duration) -> String {
     format!("{:020}\n", time.as_nanos())
 }
 
-/// What has been counted of each thread; nothing where that is not done or the process is gone.
+/// Returns the counts of each thread; nothing if the host does not count or the process has ended.
 fn count(threads: &Path) -> Threads {
     let threads = fs::read_dir(threads).into_iter().flatten().flatten();
     let read = |thread: fs::DirEntry| {
@@ -115,7 +119,7 @@ fn count(threads: &Path) -> Threads {
     threads.filter_map(read).collect()
 }
 
-/// What the threads that there are now have done since `before`, all together.
+/// Returns what the present threads have done since `before`, all together.
 fn together(before: &Threads, now: &Threads) -> Counted {
     now.iter().fold(Counted::default(), |sum, (thread, now)| {
         let before = before.get(thread).copied().unwrap_or_default();
@@ -126,7 +130,7 @@ fn together(before: &Threads, now: &Threads) -> Counted {
     })
 }
 
-/// What a line of `schedstat` says: nanoseconds on a CPU, nanoseconds ready without one, and the number of time slices.
+/// Parses a line of `schedstat`: nanoseconds on a CPU, nanoseconds ready without one, and the number of time slices.
 fn counted_in(line: &str) -> Option<Counted> {
     let mut numbers = line.split_whitespace().map(|number| number.parse().ok().map(Duration::from_nanos));
     Some(Counted { ran: numbers.next()??, waited: numbers.next()?? })
@@ -186,7 +190,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn threads_that_have_no_cpu_do_not_age() {
-        // Twice as many threads as CPUs: each waits for about half of the time.
+        // Twice as many threads as CPUs, so each waits for about half of the time.
         let mut time = MachineTime::of(std::process::id(), None).unwrap();
         let cpus = std::thread::available_parallelism().unwrap().get();
         let until = Instant::now() + Duration::from_millis(800);

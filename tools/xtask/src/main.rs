@@ -1,7 +1,7 @@
 //! `cargo xtask`: the host side of Asphodel.
 //!
-//! Sets the machine up, builds images, runs them in an emulator, judges test images by what they say on
-//! their serial line, measures, and does what CI does. `cargo xtask --help` lists the commands.
+//! Sets the machine up, builds images, runs them in an emulator, judges test images by the output on their serial line,
+//! measures, and does what CI does. `cargo xtask --help` lists the commands.
 
 mod bench;
 mod build;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one command and says which exit status it ends with.
+/// Runs one command and returns its exit status.
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {

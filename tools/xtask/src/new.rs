@@ -1,8 +1,8 @@
-//! The command `new`: a project outside this repository, made of a template in `tools/template`, which runs and is tested with
-//! the same two commands.
+//! The command `new`: a project outside this repository, made from a template in `tools/template`, which is run and
+//! tested with the same two commands.
 //!
-//! The templates are projects themselves, called `hello` and `count-primes`, that look for Asphodel at `../asphodel`; here they get
-//! another name and the way to this checkout.
+//! The templates are projects themselves, called `hello` and `count-primes`, that expect Asphodel at `../asphodel`;
+//! here they get another name and the path to this checkout.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -14,10 +14,10 @@ use clap::Args;
 use crate::source_tree;
 use crate::workspace::Workspace;
 
-/// Where the templates look for Asphodel.
+/// Where the templates expect Asphodel.
 const ASPHODEL: &str = "../asphodel";
 
-/// What a project is made of.
+/// The template of a project.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Template {
     /// A program linked with the kernel, and a test image.
@@ -27,7 +27,8 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    /// Its directory in `tools/template`, and the name that it has there: with a `-` where the code names it, too, by `_`.
+    /// Returns its directory in `tools/template`, and the name that it has there: in code, a `-` of the name is written
+    /// `_`.
     fn directory_and_name(self) -> (&'static str, &'static str) {
         match self {
             Self::Kernel => ("kernel", "hello"),
@@ -50,7 +51,7 @@ pub(crate) struct Arguments {
 /// The command `new`.
 ///
 /// # Errors
-/// Fails when the name is none for a crate, when something lies there, or it cannot be written; nothing is left then.
+/// Fails when the name is not valid for a crate, when the path exists, or it cannot be written; nothing is left then.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let template = if arguments.std { Template::Std } else { Template::Kernel };
     make(workspace, &arguments.path, template)?;
@@ -59,10 +60,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a project at `path`, called by its last component.
+/// Makes a project at `path`, named by its last component.
 ///
 /// # Errors
-/// As `run`.
+/// Same as `run`.
 pub(crate) fn make(workspace: &Workspace, path: &Path, template: Template) -> anyhow::Result<()> {
     let name = path
         .file_name()
@@ -80,7 +81,7 @@ pub(crate) fn make(workspace: &Workspace, path: &Path, template: Template) -> an
         target.display()
     );
 
-    // Beside the target, and moved there when it is complete.
+    // Made beside the target, and moved there when it is complete.
     let place = tempfile::Builder::new().prefix(&format!(".{name}-")).tempdir_in(&parent);
     let place = place.with_context(|| format!("cannot write to {}", parent.display()))?;
     let made = place.path().join(name);
@@ -95,25 +96,26 @@ pub(crate) fn make(workspace: &Workspace, path: &Path, template: Template) -> an
         if old == old_identifier { text } else { text.replace(&old_identifier, &identifier) }
     })?;
     if template == Template::Kernel {
-        // The very versions that Asphodel was tested with; cargo drops those that the project does not use.
+        // The very versions with which Asphodel was tested; cargo drops those that the project does not use.
         fs::copy(root.join("Cargo.lock"), made.join("Cargo.lock"))?;
     }
     fs::rename(&made, &target).with_context(|| format!("cannot make {}", target.display()))
 }
 
-/// The way from a project at `target` to `root`, both absolute: a relative one, so that both can be moved together.
+/// Returns the path from a project at `target` to `root`, both absolute: a relative one, so that both can be moved
+/// together.
 fn way(target: &Path, root: &Path) -> PathBuf {
     let common = target.components().zip(root.components()).take_while(|(one, other)| one == other).count();
     let up = target.components().skip(common).map(|_| Component::ParentDir);
     up.chain(root.components().skip(common)).collect()
 }
 
-/// Words that a crate cannot be called: keywords, and crates that every program has.
+/// Names that a crate cannot have: keywords, and crates that every program has.
 const TAKEN: &str = "abstract alloc as async await become box break const continue core crate do dyn else enum extern false \
     final fn for gen if impl in let loop macro match mod move mut override priv proc_macro pub ref return self static std \
     struct super test trait true try type typeof unsafe unsized use virtual where while yield";
 
-/// Whether a crate can be called so, by cargo's rules and beside Asphodel's own.
+/// Checks that a crate can have this name, by cargo's rules and beside Asphodel's own.
 fn check_name(name: &str) -> anyhow::Result<()> {
     let begins = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
     let consists = name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));

@@ -1,33 +1,33 @@
 //! The payload: programs and files behind a flat image, as a tar archive on page boundaries.
 //!
-//! The image is filled up to what the `image_size` of its arm64 header says (zeroed data too), the archive follows, and
-//! the header then says the size of both: every loader that takes the image takes the payload with it. The kernel's
-//! `payload` reads it.
+//! The image is padded to the `image_size` of its arm64 header (zeroed data too), the archive follows, and the header
+//! then contains the size of both: every loader that takes the image takes the payload with it. The kernel's `payload`
+//! reads it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 
-/// What programs begin on: the kernel maps them as they lie.
+/// The alignment of programs, because the kernel maps them in place.
 const PAGE: usize = 4096;
 
 /// Bytes of a tar archive's blocks.
 const BLOCK: usize = 512;
 
-/// Where the arm64 boot protocol's header has the size of the image, eight bytes, little-endian.
+/// Position of the size of the image in the arm64 boot protocol's header: eight bytes, little-endian.
 const IMAGE_SIZE: std::ops::Range<usize> = 16..24;
 
-/// Most bytes of an image with its payload: it must fit below the memory that the smallest machine gives.
+/// Most bytes of an image with its payload: it must fit below the memory that the smallest machine provides.
 const LIMIT: usize = 512 << 20;
 
-/// Where programs are in the archive.
+/// The prefix of the names of programs in the archive.
 const PROGRAMS: &str = "bin/";
 
-/// The member that says what process 1 runs instead of the console.
+/// The member with the programs that process 1 runs instead of the console.
 const AUTORUN: &str = "etc/autorun";
 
-/// The member that says what every program finds in its environment.
+/// The member with the environment of every program.
 const ENVIRONMENT: &str = "etc/environment";
 
 /// What is appended to an image.
@@ -42,7 +42,7 @@ impl Payload {
         self.members.push((format!("{PROGRAMS}{name}"), elf));
     }
 
-    /// Adds a file; a leading `/` of its path is left out.
+    /// Adds a file; a leading `/` of its path is removed.
     ///
     /// # Errors
     /// Fails when the path is empty or leaves the archive.
@@ -56,10 +56,10 @@ impl Payload {
         Ok(())
     }
 
-    /// Has process 1 run a program with these words, after those of earlier calls.
+    /// Makes process 1 run a program with these words, after those of earlier calls.
     ///
     /// # Errors
-    /// Fails when a word cannot be written: it has a NUL or an end of line.
+    /// Fails when a word cannot be written because it contains a NUL or an end of line.
     pub(crate) fn add_autorun(&mut self, words: &[&str]) -> anyhow::Result<()> {
         ensure!(
             words.iter().all(|word| !word.contains(['\n', '\r'])),
@@ -70,7 +70,7 @@ impl Payload {
         Ok(())
     }
 
-    /// Adds `NAME=VALUE` to what every program finds in its environment.
+    /// Adds `NAME=VALUE` to the environment of every program.
     ///
     /// # Errors
     /// Fails when it is not of that form.
@@ -83,7 +83,7 @@ impl Payload {
         Ok(())
     }
 
-    /// Adds a line to a text, the last thing that was added to it.
+    /// Adds a line to a text, which must be the last member that was added.
     fn add_line(&mut self, name: &str, line: &str) {
         let index = self.members.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             self.members.push((name.to_string(), Vec::new()));
@@ -105,10 +105,11 @@ impl Payload {
         fs::write(to, packed).with_context(|| format!("cannot write {}", to.display()))
     }
 
-    /// A flat image with this behind it.
+    /// Returns a flat image with this behind it.
     ///
     /// # Errors
-    /// Fails when it is no flat image, has a payload already, a member cannot be written, or all is too large.
+    /// Fails when it is not a flat image, has a payload already, a member cannot be written, or the result is too
+    /// large.
     fn append_to(&self, mut image: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         let field = image.get(IMAGE_SIZE).context("it is too short to be a flat image")?;
         let size = u64::from_le_bytes(field.try_into().expect("the field has eight bytes"));
@@ -125,7 +126,7 @@ impl Payload {
         Ok(image)
     }
 
-    /// The archive. It begins on a page.
+    /// Returns the archive. It begins on a page.
     fn archive(&self) -> anyhow::Result<Vec<u8>> {
         let mut archive = tar::Builder::new(Vec::new());
         for (name, contents) in &self.members {
@@ -146,8 +147,8 @@ impl Payload {
     }
 }
 
-/// Bytes to fill between `position`, where the last member ended, and the header before a program; 0, or at least the
-/// two blocks that a filler has.
+/// Returns the bytes to fill between `position`, where the last member ended, and the header before a program; 0, or at
+/// least the two blocks that a filler has.
 fn filler(position: usize) -> usize {
     let header_at = (position + BLOCK).next_multiple_of(PAGE) - BLOCK;
     match header_at - position {
@@ -156,7 +157,7 @@ fn filler(position: usize) -> usize {
     }
 }
 
-/// Fills `length` bytes in the way of the pax format: with a comment about the archive, which is no file.
+/// Fills `length` bytes as the pax format allows: with a comment about the archive, which is not a file.
 fn add_filler(archive: &mut tar::Builder<Vec<u8>>, length: usize) -> anyhow::Result<()> {
     let size = length - BLOCK;
     let mut record = format!("{size} comment=").into_bytes();
@@ -179,14 +180,14 @@ mod tests {
 
     const SIZE: usize = 0x5000;
 
-    /// A flat image whose zeroed data is not in the file.
+    /// Returns a flat image whose zeroed data is not in the file.
     fn image() -> Vec<u8> {
         let mut image = vec![0xaa; 0x3210];
         image[IMAGE_SIZE].copy_from_slice(&(SIZE as u64).to_le_bytes());
         image
     }
 
-    /// The files of an image's archive: name, contents, where these begin in the image.
+    /// Returns the files of an image's archive: name, contents, where these begin in the image.
     fn files(packed: &[u8]) -> Vec<(String, Vec<u8>, usize)> {
         let mut archive = tar::Archive::new(&packed[SIZE..]);
         let mut files = Vec::new();
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn programs_begin_on_a_page_of_the_image_whatever_is_before_them() {
-        // Every length of a file in blocks, so that the filler has every length, none and one block too.
+        // Every length of a file in blocks, so that the filler has every length, including none and one block.
         for blocks in 0..=PAGE / BLOCK {
             let mut payload = Payload::default();
             payload.add_file("/data", vec![7; blocks * BLOCK]).unwrap();

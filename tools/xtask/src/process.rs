@@ -1,4 +1,4 @@
-//! Starting other programs: a clean environment for a nested cargo, messages that name what failed.
+//! Starting other programs: a clean environment for a nested cargo, and messages that name what failed.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// Variables that `cargo run` sets for us, or that the user set for host builds, and that would change what a
-/// nested cargo builds.
+/// Variables that `cargo run` sets for this program, or that the user has set for host builds, and that would change
+/// what a nested cargo builds.
 const DISTURBING: &[&str] = &[
     "CARGO_BUILD_RUSTC",
     "CARGO_BUILD_RUSTDOC",
@@ -34,12 +34,12 @@ const DISTURBING: &[&str] = &[
 const DISTURBING_PREFIXES: &[&str] =
     &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PROFILE_", "CARGO_UNSTABLE_"];
 
-/// The cargo that started us, or the one on PATH.
+/// Returns the cargo that started this program, or the one on PATH.
 pub(crate) fn cargo_program() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
 }
 
-/// A cargo command in a clean environment.
+/// Returns a cargo command in a clean environment.
 pub(crate) fn cargo(directory: &Path) -> Command {
     let mut command = Command::new(cargo_program());
     command.current_dir(directory);
@@ -47,7 +47,7 @@ pub(crate) fn cargo(directory: &Path) -> Command {
     command
 }
 
-/// Takes everything out of the command's environment that would disturb a nested cargo or compiler.
+/// Removes everything from the command's environment that would disturb a nested cargo or compiler.
 pub(crate) fn clean(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if disturbs(&name) {
@@ -62,7 +62,7 @@ pub(crate) fn clean(command: &mut Command) {
     }
 }
 
-/// Whether a variable of this name is taken away.
+/// Returns whether a variable of this name is removed.
 fn disturbs(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     DISTURBING.contains(&name)
@@ -70,7 +70,7 @@ fn disturbs(name: &OsStr) -> bool {
         || (name.starts_with("CARGO_TARGET_") && name != "CARGO_TARGET_DIR")
 }
 
-/// The library path without the directories that `cargo run` put there (build outputs and the toolchain's own
+/// Returns the library path without the directories that `cargo run` added (build outputs and the toolchain's own
 /// libraries, which are wrong for another toolchain's compiler).
 fn foreign_libraries(libraries: &OsStr) -> Option<OsString> {
     let rest: Vec<PathBuf> = env::split_paths(libraries)
@@ -83,7 +83,7 @@ fn foreign_libraries(libraries: &OsStr) -> Option<OsString> {
     if rest.is_empty() { None } else { env::join_paths(rest).ok() }
 }
 
-/// Runs a command with its output on our own, and fails by naming it when it fails.
+/// Runs a command with its output on that of this program; the error names it.
 ///
 /// # Errors
 /// Fails when the program cannot be started or does not succeed.
@@ -98,13 +98,13 @@ pub(crate) fn check(command: &mut Command, what: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command and gives its standard output, or nothing when it cannot be started or does not succeed.
+/// Runs a command and returns its standard output, or nothing when it cannot be started or does not succeed.
 pub(crate) fn output(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a command with everything it says in a file; on failure the end of that file is part of the error.
+/// Runs a command with all its output in a file; on failure the end of that file is part of the error.
 ///
 /// # Errors
 /// Fails when the log cannot be written, or the program cannot be started or does not succeed.
@@ -130,19 +130,19 @@ pub(crate) fn logged(command: &mut Command, log: &Path, what: &str) -> anyhow::R
     Ok(())
 }
 
-/// The last `count` lines of a text.
+/// Returns the last `count` lines of a text.
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// The first program of this name on PATH.
+/// Returns the first program of this name on PATH.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| candidate.is_file())
 }
 
-/// The first program of this name on PATH, or where programs for the system's own care are.
+/// Returns the first program of this name on PATH, or in the directories of system administration programs.
 pub(crate) fn find_system_program(name: &str) -> Option<PathBuf> {
     let places = ["/usr/sbin", "/sbin"].map(|directory| Path::new(directory).join(name));
     find_program(name).or_else(|| places.into_iter().find(|candidate| candidate.is_file()))

@@ -1,4 +1,4 @@
-//! What long work shows while it runs: a bar and a line per worker on a terminal, plain lines elsewhere.
+//! The progress of long work: a bar and a line per worker on a terminal, plain lines elsewhere.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Starts showing the progress of `jobs` jobs called `what`.
+    /// Starts printing the progress of `jobs` jobs called `what`.
     pub(crate) fn new(what: &str, jobs: usize) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let total = bars.add(ProgressBar::new(jobs as u64));
@@ -25,7 +25,7 @@ impl Progress {
         Self { bars, total }
     }
 
-    /// A line of its own for one running job; it goes away when it is dropped.
+    /// Returns a line of its own for one running job; it is removed when it is dropped.
     pub(crate) fn job(&self, name: &str) -> Job {
         let bar = self.bars.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("  {spinner} {elapsed:>4} {wide_msg}")
@@ -36,7 +36,7 @@ impl Progress {
         Job { bar }
     }
 
-    /// One job is done.
+    /// Counts one job as done.
     pub(crate) fn advance(&self) {
         self.total.inc(1);
     }
@@ -46,7 +46,7 @@ impl Progress {
         self.bars.suspend(|| println!("{text}"));
     }
 
-    /// Takes all bars away.
+    /// Removes all bars.
     pub(crate) fn finish(&self) {
         self.total.finish_and_clear();
     }
@@ -59,7 +59,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Says what the job is at.
+    /// Prints the current step of the job.
     pub(crate) fn at(&self, text: &str) {
         self.bar.set_message(text.to_string());
     }
@@ -71,14 +71,14 @@ impl Drop for Job {
     }
 }
 
-/// The progress of bytes that go somewhere; the bar goes away when it is dropped.
+/// The progress of bytes that are transferred; the bar is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Bytes {
     bar: ProgressBar,
 }
 
 impl Bytes {
-    /// Starts showing the progress of `length` bytes.
+    /// Starts printing the progress of `length` bytes.
     pub(crate) fn new(what: &'static str, length: u64) -> Self {
         let bar = ProgressBar::new(length);
         let style = ProgressStyle::with_template(
@@ -91,7 +91,7 @@ impl Bytes {
         Self { bar }
     }
 
-    /// So many more bytes are done.
+    /// Counts `length` more bytes as done.
     pub(crate) fn advance(&self, length: u64) {
         self.bar.inc(length);
     }
@@ -103,7 +103,7 @@ impl Drop for Bytes {
     }
 }
 
-/// Says a line about what is being done, on standard error (standard output belongs to the guest or the results).
+/// Prints a line about the current work on standard error (standard output belongs to the guest or the results).
 pub(crate) fn note(text: &str) {
     eprintln!("xtask: {text}");
 }

@@ -1,5 +1,5 @@
-//! A running emulator, and watching one to its end: the console line by line, a deadline in machine time, and no emulator
-//! left behind whatever happens.
+//! A running emulator, and watching one to its end: the console line by line, a deadline in machine time, and no
+//! emulator left behind in any case.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,13 +15,13 @@ use crate::machine::{Boot, Machine};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::setup::Environment;
 
-/// How long the emulator may take to go away once the guest has nothing more to say.
+/// How long the emulator may take to end after the last output of the guest.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A console that says more than this is cut: a guest that prints without end must not fill the host's memory.
+/// A longer console is cut, because a guest that prints without end must not fill the host's memory.
 const CONSOLE_LIMIT: usize = 16 << 20;
 
-/// What standard input the emulator has.
+/// The standard input of the emulator.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Input {
     /// None: nothing is ever typed.
@@ -30,17 +30,17 @@ pub(crate) enum Input {
     Pipe,
 }
 
-/// An emulator that ends, at the latest, with this value.
+/// An emulator that ends, at the latest, when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Emulator {
     pub(crate) child: Child,
 }
 
 impl Emulator {
-    /// Starts QEMU, or the image itself where that is a program, with its serial line on a pipe.
+    /// Starts QEMU, or the image itself if that is a program, with its serial line on a pipe.
     ///
     /// # Errors
-    /// Fails when that cannot be started.
+    /// Fails when it cannot be started.
     pub(crate) fn start(
         environment: &Environment,
         boot: &Boot,
@@ -59,15 +59,15 @@ impl Emulator {
         Ok(Self { child })
     }
 
-    /// The machine time of the guest that was booted like this.
+    /// Returns the machine time of the guest that was booted like this.
     ///
     /// # Errors
-    /// Fails when the file cannot be written in which the guest reads it.
+    /// Fails when the file in which the guest reads it cannot be written.
     pub(crate) fn time(&self, boot: &Boot) -> anyhow::Result<MachineTime> {
         MachineTime::of(self.child.id(), boot.time_file.as_deref())
     }
 
-    /// Waits for the end at most that long, then makes it; gives the exit status of one that ended by itself.
+    /// Waits for the end at most that long, then ends it; returns the exit status of one that ended by itself.
     pub(crate) fn end_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + patience;
         loop {
@@ -83,7 +83,7 @@ impl Emulator {
 
     /// Ends the emulator now.
     fn kill(&mut self) {
-        // Both fail only when it is gone already.
+        // Both fail only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -95,7 +95,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The command that is the machine.
+/// Returns the command that starts the machine.
 fn command(environment: &Environment, boot: &Boot) -> anyhow::Result<Command> {
     if boot.configuration.machine == Machine::Host {
         let mut command = Command::new(&boot.kernel);
@@ -107,7 +107,7 @@ fn command(environment: &Environment, boot: &Boot) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Has the system end the command when the thread that starts it ends, even by a kill.
+/// Makes the system end the command when the thread that starts it ends, even by a kill.
 #[cfg(target_os = "linux")]
 fn end_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
@@ -121,7 +121,7 @@ fn end_with_parent(command: &mut Command) {
     }
 }
 
-/// Elsewhere the emulator is ended by `Drop` only.
+/// Elsewhere only `Drop` ends the emulator.
 #[cfg(not(target_os = "linux"))]
 fn end_with_parent(_command: &mut Command) {}
 
@@ -130,7 +130,7 @@ fn end_with_parent(_command: &mut Command) {}
 pub(crate) enum End {
     /// The guest powered off, or restarted its machine, with this status.
     PoweredOff(u8),
-    /// The emulator ended without the guest having said so.
+    /// The emulator ended and the guest had not reported an end.
     EndedEarly,
     /// The deadline passed.
     TimedOut,
@@ -138,21 +138,21 @@ pub(crate) enum End {
     Panicked,
 }
 
-/// What a watched run left.
+/// The result of a watched run.
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
-    /// All that the guest said.
+    /// All output of the guest.
     pub(crate) lines: Vec<String>,
     /// How it ended.
     pub(crate) end: End,
     /// How long it took on the host.
     pub(crate) took: Duration,
-    /// What the emulator itself said.
+    /// The messages of the emulator itself.
     pub(crate) complaints: String,
 }
 
 impl Ran {
-    /// The console as one text, the emulator's own complaints at its end.
+    /// Returns the console as one text, with the emulator's own messages at its end.
     pub(crate) fn console(&self) -> String {
         let mut text = self.lines.join("\n");
         if !self.complaints.trim().is_empty() {
@@ -163,10 +163,10 @@ impl Ran {
     }
 }
 
-/// Runs a guest to its end or its deadline, which counts machine time, showing each line to `on_line` as it comes.
+/// Runs a guest to its end or its deadline, which counts machine time, and passes each line to `on_line` as it arrives.
 ///
 /// # Errors
-/// Fails when the emulator cannot be started; whatever the guest does is no error.
+/// Fails when the emulator cannot be started; nothing that the guest does is an error.
 pub(crate) fn watch(
     environment: &Environment,
     boot: &Boot,
@@ -190,19 +190,19 @@ pub(crate) fn watch(
     Ok(Ran { lines: received.lines, end: received.end, took: started.elapsed(), complaints })
 }
 
-/// What was received from a guest.
+/// The output that was received from a guest.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// All that it said.
+    /// All its lines.
     pub(crate) lines: Vec<String>,
     /// How it ended.
     pub(crate) end: End,
-    /// Whether listening ended while the line was open.
+    /// `true` if listening ended while the line was open.
     pub(crate) timed_out: bool,
 }
 
-/// Listens to a guest that has said `first` already until the line is closed, `clock` is at `limit`, or `grace` after the
-/// guest's end. The clock is looked at every [`LOOK_EVERY`].
+/// Receives the output of a guest that has printed `first` already, until the line is closed, `clock` is at `limit`, or
+/// `grace` after the guest's end. The clock is read every [`LOOK_EVERY`].
 pub(crate) fn listen(
     pieces: &mpsc::Receiver<Vec<u8>>,
     first: &[u8],
@@ -248,7 +248,7 @@ pub(crate) fn listen(
     Received { lines: watched.said, end, timed_out }
 }
 
-/// What was seen of a guest so far.
+/// The output of a guest so far.
 struct Watched {
     lines: Lines,
     said: Vec<String>,
@@ -272,7 +272,7 @@ impl Watched {
     }
 }
 
-/// Reads to the end on a thread of its own; the pieces come out of the channel.
+/// Reads to the end on a thread of its own; the channel delivers the pieces.
 pub(crate) fn read_in_background(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

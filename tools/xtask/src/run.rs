@@ -1,4 +1,4 @@
-//! The command `run`: a guest with the user's terminal, or whatever else standard input is, on its console.
+//! The command `run`: a guest with the user's terminal, or another standard input, on its console.
 //!
 //! Standard output carries the guest's bytes and nothing else; the exit status is the guest's.
 
@@ -26,18 +26,18 @@ use crate::symbols::Symbols;
 use crate::terminal::{self, Raw};
 use crate::workspace::Workspace;
 
-/// How long after its first output a guest that never says that its console listens is typed to all the same.
+/// Input is sent this long after the first output of a guest that never reports that its console reads input.
 const QUIET_GUEST: Duration = Duration::from_secs(2);
 
-/// How long the emulator may take to go away after the guest's last line.
+/// How long the emulator may take to end after the guest's last line.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The exit status after Ctrl-A X and after a signal, as shells have it for an interrupt.
+/// The exit status after Ctrl-A X and after a signal, as shells use it for an interrupt.
 const INTERRUPTED: u8 = 130;
 
-/// What the threads of a run tell the one that waits.
+/// The events that the threads of a run send to the waiting one.
 enum Event {
-    /// The guest said this.
+    /// The guest printed this.
     Output(Vec<u8>),
     /// The guest's serial line is closed.
     Closed,
@@ -67,11 +67,11 @@ pub(crate) struct Arguments {
     /// Deterministic execution: one instruction is one nanosecond of virtual time
     #[arg(long)]
     pub(crate) icount: bool,
-    /// Which image is booted
+    /// The image that is booted
     #[command(flatten)]
     pub(crate) choice: Choice,
-    /// Words for the first process, which follow ` -- ` in the boot arguments; the default image runs the program that the first
-    /// one names, instead of the console, and ends with its status
+    /// Words for the first process, which follow ` -- ` in the boot arguments; the default image runs the program that
+    /// the first one names, instead of the console, and ends with its status
     #[arg(last = true, value_name = "WORD")]
     pub(crate) words: Vec<String>,
 }
@@ -85,7 +85,7 @@ The exit status is the one that the guest powers off with; a guest that ends wit
 /// The command `run`.
 ///
 /// # Errors
-/// Fails when the image does not build, or the guest ends without a status, or the time is over.
+/// Fails when the image does not build, the guest ends without a status, or the time limit is reached.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let profile = Profile::Release.on(arguments.hardware.machine);
@@ -98,8 +98,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     attached(&environment, &boot, limit, || Symbols::load(workspace, &program.elf))
 }
 
-/// Boots the guest, with the user's terminal or whatever else standard input is on its console, and ends with its
-/// status.
+/// Boots the guest, with the user's terminal or another standard input on its console, and ends with its status.
 ///
 /// # Errors
 /// Fails when the emulator cannot be started, the guest ends without a status, or takes more machine time than `limit`.
@@ -115,7 +114,7 @@ pub(crate) fn attached(
     }
 }
 
-/// The boot that the arguments ask for.
+/// Returns the boot that the arguments describe.
 fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
     let mut boot = arguments.hardware.boot(&program.image)?;
     boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words);
@@ -130,7 +129,7 @@ fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
     Ok(boot)
 }
 
-/// Boot arguments: the words of the system, then the first process's after two dashes.
+/// Returns the boot arguments: the words of the system, then the first process's after two dashes.
 fn boot_arguments(append: Option<&str>, words: &[String]) -> String {
     let append = append.unwrap_or_default();
     if words.is_empty() {
@@ -140,7 +139,7 @@ fn boot_arguments(append: Option<&str>, words: &[String]) -> String {
     }
 }
 
-/// Boots the guest and stays with it until it ends; gives the status that it powered off with.
+/// Boots the guest and relays its console until it ends; returns the status that it powered off with.
 fn attach(
     environment: &Environment,
     boot: &Boot,
@@ -171,13 +170,13 @@ fn attach(
     Ok(session.status)
 }
 
-/// Tells the waiting thread that the user wants to end.
+/// Notifies the waiting thread that the user wants to end.
 fn ask_to_quit(events: &Sender<Event>) {
     // The receiver is gone only when the run is over anyway.
     let _ = events.send(Event::Quit);
 }
 
-/// Passes on what the guest says.
+/// Passes the output of the guest on.
 fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
     for piece in qemu_run::read_in_background(output) {
         if events.send(Event::Output(piece)).is_err() {
@@ -187,7 +186,7 @@ fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
     let _ = events.send(Event::Closed);
 }
 
-/// What is known while a guest runs.
+/// The state of a running guest.
 struct Session<'a> {
     typing: &'a StdinRelay,
     listening: bool,
@@ -242,7 +241,7 @@ impl Session<'_> {
         }
     }
 
-    /// The guest's console listens: types what waits.
+    /// Called when the guest's console reads input: sends what was typed so far.
     fn listen(&mut self) {
         self.listening = true;
         self.typing.open();
@@ -265,7 +264,7 @@ impl Session<'_> {
     }
 }
 
-/// The error of a run that did not end in time.
+/// Returns the error of a run that did not end in time.
 fn too_long() -> anyhow::Error {
     anyhow::anyhow!("the guest did not end in the time given with --timeout")
 }

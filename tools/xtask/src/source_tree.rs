@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
-/// A change to a file of a tree: `old`, which is there once, becomes `new`.
+/// A change to a file of a tree: `old`, which occurs once, becomes `new`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edit<'a> {
     pub(crate) file: &'a str,
@@ -17,7 +17,7 @@ impl Edit<'_> {
     /// Makes the change in `tree`.
     ///
     /// # Errors
-    /// Fails when the file is not as it is known.
+    /// Fails when the file is not the expected one.
     pub(crate) fn apply(&self, tree: &Path) -> anyhow::Result<()> {
         let path = tree.join(self.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -33,7 +33,7 @@ impl Edit<'_> {
     }
 }
 
-/// Copies a directory with all that is in it; what links name, not the links.
+/// Copies a directory with all its contents; links are followed.
 ///
 /// # Errors
 /// Fails when something cannot be read or written.
@@ -45,7 +45,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         if source.is_dir() {
             copy(&source, &target)?;
         } else {
-            // With its permissions: a script stays one.
+            // Permissions are copied, so that a script stays executable.
             fs::copy(&source, &target)
                 .with_context(|| format!("cannot copy {} to {}", source.display(), target.display()))?;
         }
@@ -53,7 +53,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Changes every file of a tree that is text.
+/// Changes every text file of a tree.
 ///
 /// # Errors
 /// Fails when something cannot be read or written.
@@ -72,7 +72,7 @@ pub(crate) fn change_texts(tree: &Path, change: &dyn Fn(&str) -> String) -> anyh
 /// Makes `tree` by `make`, unless it was made by the same `recipe` before.
 ///
 /// # Errors
-/// Fails as `make`, or when the tree that is there cannot be removed.
+/// Fails as `make`, or when the existing tree cannot be removed.
 pub(crate) fn ensure_made(
     tree: &Path,
     recipe: &str,
@@ -89,7 +89,7 @@ pub(crate) fn ensure_made(
     write_if_changed(&stamp, recipe)
 }
 
-/// Writes a file, and does not touch one that is so already: cargo looks at the time.
+/// Writes a file, and does not touch one that already has these contents, because cargo checks the time.
 ///
 /// # Errors
 /// Fails when it cannot be written.

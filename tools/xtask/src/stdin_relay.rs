@@ -1,7 +1,7 @@
-//! Typing to a guest: standard input's bytes, held back until the guest listens.
+//! Typing to a guest: standard input's bytes, held back until the guest reads input.
 //!
-//! A guest that sets its UART up empties the receive FIFO, so what is typed earlier would be lost. Once it listens
-//! QEMU's own flow control does the rest: it takes no more from the pipe than the FIFO holds.
+//! A guest that sets its UART up empties the receive FIFO, so what is typed earlier would be lost. Once it reads input,
+//! QEMU's own flow control suffices: it takes no more from the pipe than the FIFO holds.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::ChildStdin;
@@ -13,8 +13,8 @@ use crate::terminal::EscapeKeys;
 /// Pieces of input that may wait for the guest.
 const WAITING: usize = 256;
 
-/// The threads that type. While this value lives the guest's line stays open, also after the end of input:
-/// closing it would be a hang-up, and it is the guest that decides when it ends.
+/// The threads that type. Until this value is dropped the guest's line stays open, also after the end of input, because
+/// closing it would be a hang-up, and the guest decides when it ends.
 #[derive(Debug)]
 pub(crate) struct StdinRelay {
     gate: Sender<()>,
@@ -22,8 +22,8 @@ pub(crate) struct StdinRelay {
 }
 
 impl StdinRelay {
-    /// Starts reading standard input. With `raw` it is a terminal's keys, and `quit` is called when the user asks
-    /// for the machine to end.
+    /// Starts reading standard input. With `raw` it is a terminal's keys, and `quit` is called when the user requests
+    /// the end of the machine.
     pub(crate) fn start(guest: ChildStdin, raw: bool, quit: impl FnOnce() + Send + 'static) -> Self {
         let (gate, opened) = mpsc::channel();
         let (pieces, waiting) = mpsc::sync_channel(WAITING);
@@ -38,14 +38,14 @@ impl StdinRelay {
         Self { gate, _writer: writer }
     }
 
-    /// The guest listens: what is typed goes to it from now on.
+    /// Sends what is typed to the guest from now on, because it reads input.
     pub(crate) fn open(&self) {
-        // The writer waits for one message only; later ones go nowhere.
+        // The writer waits for one message only; later ones have no effect.
         let _ = self.gate.send(());
     }
 }
 
-/// Writes the pieces once the gate is open; gives the line back at the end of input.
+/// Writes the pieces once the gate is open; returns the line at the end of input.
 fn write(mut guest: ChildStdin, opened: &Receiver<()>, pieces: &Receiver<Vec<u8>>) -> ChildStdin {
     if opened.recv().is_ok() {
         for piece in pieces {
@@ -57,7 +57,7 @@ fn write(mut guest: ChildStdin, opened: &Receiver<()>, pieces: &Receiver<Vec<u8>
     guest
 }
 
-/// Reads a pipe or file to its end, no faster than the guest takes it.
+/// Reads a pipe or file to its end, no faster than the guest reads it.
 fn read_bytes(pieces: &SyncSender<Vec<u8>>) {
     while let Some(piece) = read_piece() {
         if pieces.send(piece).is_err() {
@@ -66,12 +66,12 @@ fn read_bytes(pieces: &SyncSender<Vec<u8>>) {
     }
 }
 
-/// Reads a terminal's keys; never waits for the guest, so that the escape sequence always works.
+/// Reads a terminal's keys. It never waits for the guest, so that the escape sequence always works.
 fn read_keys(pieces: &SyncSender<Vec<u8>>, quit: impl FnOnce()) {
     let mut keys = EscapeKeys::default();
     while let Some(piece) = read_piece() {
         let keys = keys.feed(&piece);
-        // A guest that takes no keys loses them, as on any serial line.
+        // A guest that reads no keys loses them, as on any serial line.
         let _ = pieces.try_send(keys.typed);
         if keys.quit {
             quit();
@@ -80,7 +80,7 @@ fn read_keys(pieces: &SyncSender<Vec<u8>>, quit: impl FnOnce()) {
     }
 }
 
-/// The next bytes of standard input; nothing at its end.
+/// Returns the next bytes of standard input; nothing at its end.
 fn read_piece() -> Option<Vec<u8>> {
     let mut buffer = [0; 1024];
     loop {

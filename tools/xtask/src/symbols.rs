@@ -1,4 +1,4 @@
-//! Turning the kernel's addresses in a console into function, file and line.
+//! Conversion of the kernel's addresses in a console to function, file and line.
 //!
 //! The guest prints raw addresses; the ELF with its line tables is on the host.
 
@@ -8,7 +8,7 @@ use addr2line::Loader;
 
 use crate::workspace::Workspace;
 
-/// How every address of the kernel image is printed: this, then seven more digits.
+/// The beginning of every printed address of the kernel image, which seven more digits follow.
 const PREFIX: &str = "0xffffffff8";
 
 /// The digits of a whole address.
@@ -27,7 +27,7 @@ impl Symbols {
         Some(Self { loader, root: workspace.root().to_path_buf() })
     }
 
-    /// What the addresses in a line of the console are, one text for each that is known.
+    /// Returns what the addresses in a line of the console are, one text for each that is known.
     pub(crate) fn explain(&self, line: &str) -> Vec<String> {
         let returns = line.contains("backtrace:");
         let describe = |(index, address): (usize, u64)| {
@@ -37,7 +37,7 @@ impl Symbols {
         addresses(line).into_iter().enumerate().filter_map(describe).collect()
     }
 
-    /// The console with each line that has addresses followed by what they are.
+    /// Returns the console with each line that has addresses followed by what they are.
     pub(crate) fn annotate(&self, console: &str) -> String {
         let mut text = String::with_capacity(console.len());
         for line in console.lines() {
@@ -52,8 +52,8 @@ impl Symbols {
         text
     }
 
-    /// The place of a return address: the call is the instruction before it. The first address of a backtrace may
-    /// be the very start of a function instead.
+    /// Returns the place of a return address: the call is the instruction before it. The first address of a backtrace
+    /// may be the very start of a function instead.
     fn place_of_return(&self, address: u64, first: bool) -> Option<String> {
         let call = address - 1;
         if first && self.loader.find_symbol(call) != self.loader.find_symbol(address) {
@@ -62,7 +62,7 @@ impl Symbols {
         self.place(call).or_else(|| self.place(address))
     }
 
-    /// Function, file and line of an address, the inlined functions first.
+    /// Returns function, file and line of an address, the inlined functions first.
     fn place(&self, address: u64) -> Option<String> {
         let symbol = self.loader.find_symbol(address);
         let symbol = symbol.map(|name| addr2line::demangle_auto(name.into(), None).into_owned());
@@ -83,7 +83,7 @@ impl Symbols {
         (!texts.is_empty()).then(|| texts.join(", inlined into "))
     }
 
-    /// The functions at an address with where in them it is, the innermost first.
+    /// Returns the functions at an address and the positions in them, the innermost first.
     fn frames(&self, address: u64) -> Vec<(Option<String>, Option<String>)> {
         let mut parts = Vec::new();
         let Ok(mut frames) = self.loader.find_frames(address) else { return parts };
@@ -98,7 +98,7 @@ impl Symbols {
         parts
     }
 
-    /// A file's name without the part that every file of its kind has.
+    /// Returns a file's name without the part that every file of its kind has.
     fn short(&self, file: &str) -> String {
         if let Ok(inside) = Path::new(file).strip_prefix(&self.root) {
             return inside.display().to_string();
@@ -118,7 +118,7 @@ impl Symbols {
     }
 }
 
-/// The kernel addresses in a line, in order.
+/// Returns the kernel addresses in a line, in order.
 fn addresses(line: &str) -> Vec<u64> {
     let mut found = Vec::new();
     for (start, _) in line.match_indices(PREFIX) {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_address_of_this_very_program_has_a_place() {
-        // The host's own ELF stands in for an image: its symbol addresses are read, not those it was loaded at.
+        // The host's own ELF replaces an image: its symbol addresses are read, not those to which it was loaded.
         use object::{Object as _, ObjectSymbol as _};
         let executable = env::current_exe().unwrap();
         let data = std::fs::read(&executable).unwrap();

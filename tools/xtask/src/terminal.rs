@@ -1,4 +1,4 @@
-//! The user's terminal as the guest's: every key goes through at once, one escape sequence stays here.
+//! The user's terminal as the guest's: every key is passed on at once, except for one escape sequence.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Mutex;
@@ -8,15 +8,15 @@ use rustix::termios::{self, OptionalActions, OutputModes, Termios};
 /// The key that starts an escape sequence: Ctrl-A.
 const ESCAPE: u8 = 0x01;
 
-/// How the terminal was before it was made raw; kept here so that every way out can put it back.
+/// The settings of the terminal before it was made raw; kept here so that every exit path can restore them.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Whether standard input is a terminal.
+/// Returns whether standard input is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// A terminal that passes every key on; put back when this value goes.
+/// A terminal that passes every key on; it is restored when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Raw(());
 
@@ -24,12 +24,12 @@ impl Raw {
     /// Makes the terminal raw.
     ///
     /// # Errors
-    /// Fails when standard input is no terminal.
+    /// Fails when standard input is not a terminal.
     pub(crate) fn enter() -> io::Result<Self> {
         let before = termios::tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        // What we print ourselves still ends its lines as usual.
+        // The output of this program still ends its lines as usual.
         raw.output_modes |= OutputModes::OPOST;
         termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         *BEFORE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(before);
@@ -43,32 +43,32 @@ impl Drop for Raw {
     }
 }
 
-/// Puts the terminal back as it was; nothing when it was never raw. For ways out that run no destructors.
+/// Restores the terminal; does nothing when it was never raw. For exit paths that run no destructors.
 pub(crate) fn restore() {
     let before = BEFORE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     if let Some(before) = before {
-        // Fails only when the terminal is gone.
+        // It fails only when the terminal is gone.
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &before);
     }
 }
 
-/// What a piece of typed bytes means.
+/// The meaning of a piece of typed bytes.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Keys {
-    /// What goes to the guest.
+    /// The bytes for the guest.
     pub(crate) typed: Vec<u8>,
-    /// Whether the machine is to be ended.
+    /// `true` if the machine must end.
     pub(crate) quit: bool,
 }
 
-/// Takes the escape sequences out of what is typed.
+/// Removes the escape sequences from what is typed.
 #[derive(Debug, Default)]
 pub(crate) struct EscapeKeys {
     escaped: bool,
 }
 
 impl EscapeKeys {
-    /// Takes the next piece: Ctrl-A X ends the machine, Ctrl-A Ctrl-A is one Ctrl-A, others are taken as typed.
+    /// Takes the next piece: Ctrl-A X ends the machine, Ctrl-A Ctrl-A is one Ctrl-A, others are passed on unchanged.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Keys {
         let mut typed = Vec::with_capacity(bytes.len());
         for byte in bytes {

@@ -1,4 +1,4 @@
-//! Where things are: the root of the project, the target directories and the project's own files.
+//! Paths: the root of the project, the target directories and the project's own files.
 //!
 //! Nothing here depends on where the project was cloned to.
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 /// The target triple of every image.
 pub(crate) const TARGET: &str = "aarch64-unknown-none-softfloat";
 
-/// The project's places on this machine.
+/// The project's paths on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the project: by what cargo says of this package, or upwards from the current directory.
+    /// Finds the project: by cargo's environment of this package, or upwards from the current directory.
     ///
     /// # Errors
     /// Fails outside the project.
@@ -39,54 +39,55 @@ impl Workspace {
         Ok(Self { root: root.to_path_buf(), target })
     }
 
-    /// The directory of the workspace's `Cargo.toml`.
+    /// Returns the directory of the workspace's `Cargo.toml`.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The directory of all builds.
+    /// Returns the directory of all builds.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// The target directory of the images: its own, so that host builds and images never rebuild each other.
+    /// Returns the target directory of the images: their own, so that host builds and images never rebuild each other.
     pub(crate) fn cross_target(&self) -> PathBuf {
         self.target.join("cross")
     }
 
-    /// The target directory of the loom models, which are built with their own flags.
+    /// Returns the target directory of the loom models, which are built with their own flags.
     pub(crate) fn loom_target(&self) -> PathBuf {
         self.target.join("loom")
     }
 
-    /// The target directory of programs for `std`: one for all, so that `std` is built once; of those whose panics
-    /// unwind, another.
+    /// Returns the target directory of programs for `std`: one for all, so that `std` is built once; another for those
+    /// whose panics unwind.
     pub(crate) fn std_target(&self, unwind: bool) -> PathBuf {
         self.target.join(if unwind { "std-unwind" } else { "std" })
     }
 
-    /// Where xtask keeps its own files: the stamp of the set-up, the generated configuration, logs, flat images.
+    /// Returns the directory of xtask's own files: the stamp of the set-up, the generated configuration, logs, flat
+    /// images.
     pub(crate) fn state(&self) -> PathBuf {
         self.target.join("xtask")
     }
 
-    /// Where the test farm keeps its Python environment, its images and its results.
+    /// Returns the directory of the test farm: its Python environment, its images and its results.
     pub(crate) fn lab(&self) -> PathBuf {
         self.target.join("lab")
     }
 
-    /// The linker script of the images.
+    /// Returns the linker script of the images.
     pub(crate) fn linker_script(&self) -> PathBuf {
         self.root.join("src/kernel/kernel.ld")
     }
 
-    /// The manifest of the project's own test and bench images.
+    /// Returns the manifest of the project's own test and bench images.
     pub(crate) fn images_manifest(&self) -> PathBuf {
         self.root.join("tests/Cargo.toml")
     }
 }
 
-/// Whether `directory` holds this package.
+/// Returns whether `directory` holds this package.
 fn is_own_package(directory: &Path) -> bool {
     directory.ends_with("tools/xtask") && directory.join("src/workspace.rs").is_file()
 }

@@ -1,4 +1,4 @@
-//! Shared by the loom models: how to run one, how to check that a seeded bug is caught, and a bell to sleep on.
+//! Shared by the loom models: running one, checking that a seeded bug is caught, and a bell to sleep on.
 
 #![allow(dead_code, reason = "no model uses all of it")]
 
@@ -8,7 +8,7 @@ use std::sync::Once;
 use loom::sync::{Condvar, Mutex};
 
 thread_local! {
-    /// Whether a panic on this thread is expected and not worth a message.
+    /// `true` if a panic on this thread is expected and must not be printed.
     static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// Not rung yet.
+    /// Creates a bell that has not been rung.
     pub(crate) fn new() -> Self {
         Self { rung: Mutex::new(false), changed: Condvar::new() }
     }

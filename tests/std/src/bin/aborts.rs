@@ -1,4 +1,4 @@
-//! A program that gives up.
+//! A program that aborts.
 
 fn main() {
     std::process::abort();

@@ -1,6 +1,6 @@
-//! Bench: what threads and their synchronization cost, by the monotonic clock. The first word is printed with each figure as
-//! the number of CPUs; with a second one, `quick`, fewer rounds are made. Where a nanosecond of that clock is an instruction
-//! the figures are instructions; elsewhere they are nanoseconds.
+//! Bench: the cost of threads and their synchronization, by the monotonic clock. The first word is printed with each
+//! figure as the number of CPUs; with a second one, `quick`, fewer rounds are made. The figures are instructions where
+//! a nanosecond of that clock is an instruction, and nanoseconds otherwise.
 
 use std::hint::black_box;
 use std::sync::{Mutex, mpsc};
@@ -15,7 +15,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Prints the median of what an operation takes.
+    /// Prints the median of the cost of an operation.
     fn row(&self, name: &str, operations: u64, mut operation: impl FnMut()) {
         let mut round = || {
             let start = Instant::now();
@@ -62,6 +62,6 @@ fn main() {
         other.thread().unpark();
         thread::park();
     });
-    // The other one is still parked.
+    // The other thread is still parked.
     std::process::exit(0);
 }

@@ -1,5 +1,6 @@
-//! Sixty-four threads that never end, eight of each kind: they wait for a mutex, a read-write lock, a condition, a message,
-//! room for a message, an unpark, time; or compute. What the program itself does then is said by its first word: it waits,
+//! Sixty-four threads that never end, eight of each kind: they wait for a mutex, a read-write lock, a condition, a
+//! message, room for a message, an unpark, time; or compute. The program's first word selects what it does itself then:
+//! it waits, too (`waits`), exits with 5 (`exits`), or one of its threads panics (`panics`).
 //! too (`waits`), exits with 5 (`exits`), or one of its threads panics (`panics`).
 
 use std::hint::spin_loop;
@@ -16,7 +17,7 @@ fn spawn_each(body: impl Fn() + Clone + Send + 'static) {
     for _ in 0..EACH {
         let body = body.clone();
         thread::spawn(move || {
-            // Memory and thread-local state of its own, which nobody will give back.
+            // Memory and thread-local state of its own, which is never freed.
             let kept = vec![1_u8; 10_000];
             body();
             drop(kept);

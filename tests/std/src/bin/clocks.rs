@@ -1,4 +1,4 @@
-//! Time goes on, and sleep takes it.
+//! Clocks advance, and a sleep takes at least its time.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

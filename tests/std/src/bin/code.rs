@@ -1,4 +1,4 @@
-//! An exit code, while another thread runs on.
+//! An exit code, while another thread is still running.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A thousand threads that live at the same time.
+//! A thousand threads that exist at the same time.
 
 use std::sync::{Arc, Barrier};
 use std::thread;

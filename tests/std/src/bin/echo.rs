@@ -1,4 +1,4 @@
-//! Says what it reads, a line at a time, until a line says `enough`.
+//! Prints what it reads, a line at a time, until a line is `enough`.
 
 use std::io::{self, BufRead as _};
 

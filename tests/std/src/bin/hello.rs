@@ -1,4 +1,4 @@
-//! The first program of all.
+//! The simplest program.
 
 fn main() {
     println!("# hello from std");

@@ -1,4 +1,4 @@
-//! Variables of threads: each has its own, and is rid of it at its end.
+//! Thread-local variables: each thread has its own, which are dropped at its end.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ impl Drop for Counted {
 thread_local! {
     static NUMBER: Cell<u64> = const { Cell::new(0x1234_5678_9abc_def0) };
     static COUNTED: Counted = const { Counted(1) };
-    // An address, which is not known before the program is loaded.
+    // This is an address, which is not known before the program is loaded.
     static SAY: Cell<fn() -> &'static str> = const { Cell::new(say) };
     static WORDS: RefCell<Vec<String>> = RefCell::new(vec!["first".into()]);
 }

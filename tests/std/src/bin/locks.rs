@@ -1,4 +1,4 @@
-//! Locks, conditions, channels: all that waits for a futex.
+//! Locks, conditions, channels: everything that waits for a futex.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, OnceLock, RwLock};

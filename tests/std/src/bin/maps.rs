@@ -1,4 +1,4 @@
-//! The heap, by what lies there: maps, strings, vectors that grow, alignments.
+//! The heap, tested by its contents: maps, strings, vectors that grow, alignments.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,4 +1,4 @@
-//! Files: written, read, listed, removed; and what cannot be done with them.
+//! Files: written, read, listed, removed; and the operations on them that must fail.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -25,7 +25,7 @@ fn main() {
     let mut names: Vec<_> = fs::read_dir("/paths").unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["one", "two"]);
-    // `std` has no kind for this one on its target: ENOTEMPTY.
+    // `std` has no kind for this error on its target: ENOTEMPTY.
     assert_eq!(fs::remove_dir("/paths").unwrap_err().raw_os_error(), Some(39));
     fs::remove_file("/paths/one").unwrap();
     fs::remove_file("/paths/two").unwrap();

@@ -1,4 +1,4 @@
-//! The network, of which there is none: an error comes back, at once.
+//! The network, which does not exist: an error is returned at once.
 
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 

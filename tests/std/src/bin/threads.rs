@@ -1,4 +1,4 @@
-//! Threads: made, joined, parked, left alone, and more of them than there are CPUs.
+//! Threads: created, joined, parked, detached, and more of them than there are CPUs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -33,7 +33,7 @@ fn main() {
     parked.thread().unpark();
     parked.join().unwrap();
 
-    // Nobody joins these.
+    // These are never joined.
     for _ in 0..50 {
         drop(thread::spawn(|| LEFT_ALONE.fetch_add(1, Ordering::Release)));
     }

@@ -1,4 +1,4 @@
-//! What a program is told: its words are its name, `one` and `two words`; its environment is its own.
+//! The arguments of a program: its words are its name, `one` and `two words`; its environment is its own.
 
 use std::env;
 

@@ -7,13 +7,13 @@ use serde::Serialize;
 pub(crate) struct Figure {
     /// What was measured.
     pub(crate) name: String,
-    /// With how many CPUs.
+    /// The number of CPUs.
     pub(crate) cpus: u32,
     /// The median.
     pub(crate) value: f64,
-    /// What it counts.
+    /// Its unit.
     pub(crate) unit: String,
-    /// The image that told it.
+    /// The image that printed it.
     #[serde(skip)]
     pub(crate) image: String,
 }

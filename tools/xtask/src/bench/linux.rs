@@ -1,6 +1,6 @@
 //! The figures of programs for Rust's `std` on Linux: the same source, built for it, as the only program that it runs.
 //!
-//! The kernel and the C library come out of the distribution's packages, without being installed.
+//! The kernel and the C library are taken from the distribution's packages, without installing them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,13 +22,13 @@ use crate::workspace::Workspace;
 /// The program of `tests/std` that measures itself.
 const PROGRAM: &str = "bench";
 
-/// What Linux says when its only program has ended with success.
+/// What Linux prints when its only program has ended with success.
 const END: &str = "Attempted to kill init! exitcode=0x00000000";
 
 /// Measures on Linux what the bench of `std` measures on Asphodel.
 ///
 /// # Errors
-/// Fails where the packages cannot be had, the program does not build, or it does not come to its end.
+/// Fails if the packages are not available, the program does not build, or it does not end.
 pub(super) fn measure(
     workspace: &Workspace,
     environment: &Environment,
@@ -55,11 +55,11 @@ pub(super) fn measure(
         }
         figures.extend(ran.lines.iter().filter_map(|line| figures::read(line, PROGRAM)));
     }
-    ensure!(!figures.is_empty(), "{PROGRAM} on Linux told no figure");
+    ensure!(!figures.is_empty(), "{PROGRAM} on Linux printed no figure");
     Ok(figures)
 }
 
-/// The kernel among the files of its package.
+/// Returns the kernel among the files of its package.
 fn kernel(directory: &Path) -> anyhow::Result<PathBuf> {
     let files = fs::read_dir(directory)?.flatten().map(|entry| entry.path());
     let is_kernel =
@@ -69,7 +69,7 @@ fn kernel(directory: &Path) -> anyhow::Result<PathBuf> {
 
 /// Writes a file system with this program alone, which the kernel starts first.
 fn write_initrd(program: &Program, path: &Path) -> anyhow::Result<()> {
-    // `read` would have it fit for Asphodel.
+    // `read` would require that it is fit for Asphodel.
     let bytes = fs::read(&program.elf).with_context(|| format!("cannot read {}", program.elf.display()))?;
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let init = newc::Builder::new("init").mode(0o100_755);
@@ -77,8 +77,8 @@ fn write_initrd(program: &Program, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How Linux is booted: with the same machine and clock as our own images. It restarts when its only program has ended, and
-/// with that the emulator ends.
+/// Returns how Linux is booted: with the same machine and clock as our own images. It restarts when its only program
+/// has ended, and the emulator ends with that.
 fn boot(kernel: &Path, initrd: &Path, cpus: u32, quick: bool) -> anyhow::Result<Boot> {
     let mut boot = Boot::new(Configuration::new(Machine::Virt, cpus)?, kernel);
     boot.clock = Clock::CountedInstructions;

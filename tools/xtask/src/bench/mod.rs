@@ -31,8 +31,8 @@ use crate::workspace::Workspace;
 /// The numbers of CPUs that every image is measured with.
 const CPUS: [u32; 2] = [1, 4];
 
-/// What is measured with another number of CPUs as well: an image, how many, and the rows by a part of their names. Only
-/// what has a bar there: as many CPUs as that take their turns, and their time.
+/// Additional numbers of CPUs: an image, the number, and the rows by a part of their names. Only rows with a bar there,
+/// because that many CPUs take turns, and take time.
 const MORE_CPUS: [(&str, u32, &str); 1] = [("bench_process", 8, "process.spawn_exit_wait")];
 
 /// The boot argument of a smoke run.
@@ -65,7 +65,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether all bars are kept; of a `complete` run, also whether there is a figure for each.
+/// Checks that all bars are kept; in a `complete` run, also that there is a figure for each.
 fn check(figures: &[Figure], complete: bool) -> anyhow::Result<()> {
     let over = figures.iter().filter(|figure| judge(figure, figures).verdict == Some(Verdict::Over)).count();
     if over != 0 {
@@ -77,10 +77,10 @@ fn check(figures: &[Figure], complete: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds and runs the bench images, and gives what they measured.
+/// Builds and runs the bench images, and returns what they measured.
 ///
 /// # Errors
-/// As `run`.
+/// Same as `run`.
 pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
     let environment = setup::ensure(workspace)?;
     let images = selected(images::own_benches(workspace)?, arguments.filter.as_deref())?;
@@ -109,13 +109,13 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::R
         figures.retain(|figure| figure.name.contains(pattern) || image_named(&figure.image));
     }
     if figures.is_empty() {
-        bail!("no figure was told");
+        bail!("no figure was printed");
     }
     Ok(figures)
 }
 
-/// The images that have the pattern in their name, or else those that mention it in their source: figures are
-/// named there.
+/// Returns the images that have the pattern in their name, or else those that mention it in their source, where figures
+/// are named.
 fn selected(images: Vec<TestImage>, pattern: Option<&str>) -> anyhow::Result<Vec<TestImage>> {
     let Some(pattern) = pattern else { return Ok(images) };
     let mut left = Vec::new();
@@ -128,7 +128,7 @@ fn selected(images: Vec<TestImage>, pattern: Option<&str>) -> anyhow::Result<Vec
     Ok(left)
 }
 
-/// Runs one image with that many CPUs; only the `rows` that have that in their names, if it is given.
+/// Runs one image with that many CPUs; if `rows` is given, only the rows that have it in their names.
 fn run_one(
     workspace: &Workspace,
     environment: &Environment,
@@ -155,7 +155,7 @@ fn run_one(
     Ok(ran.lines.iter().filter_map(|line| figures::read(line, &program.name)).collect())
 }
 
-/// The console of a run, addresses explained.
+/// Returns the console of a run, with addresses explained.
 fn said(workspace: &Workspace, program: &Program, ran: &Ran) -> String {
     let console = ran.console();
     Symbols::load(workspace, &program.elf).map_or(console.clone(), |symbols| symbols.annotate(&console))

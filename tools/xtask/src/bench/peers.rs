@@ -1,11 +1,11 @@
-//! The same operations on other systems, and the bars that our own figures are held to.
+//! The same operations on other systems, and the bars of our own figures.
 //!
 //! All were measured on one machine with one method: QEMU 10.0.2, `virt`, cortex-a72, `-icount shift=0` (one
 //! nanosecond of virtual time is one executed instruction), medians of 5 to 11 rounds, each system in its optimised
 //! default build: Linux 6.12 (a distribution's kernel, a static C program at EL0), Hermit (2026-08), ArceOS
 //! (2026-04), NuttX (2026-08), ThreadX 6.4.2 (one CPU; "tuned" is without stack filling and error checking).
 
-/// What must be said wherever the figures are shown.
+/// The notes that must accompany the figures wherever they are printed.
 pub(crate) const CAVEATS: &[&str] = &[
     "icount counts instructions only: no cache, TLB, barrier or system-register cost; with 4 CPUs it is the sum over all.",
     "Linux crosses between EL0 and EL1, isolates address spaces and runs a distribution's configuration; the others call \
@@ -24,18 +24,18 @@ pub(crate) const SYSTEMS: [&str; 5] = ["Linux", "Hermit", "ArceOS", "NuttX", "Th
 /// The place of Linux among them.
 pub(crate) const LINUX: usize = 0;
 
-/// One operation elsewhere.
+/// One operation on other systems.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     /// The name of our figure.
     pub(crate) name: &'static str,
-    /// With how many CPUs.
+    /// The number of CPUs.
     pub(crate) cpus: u32,
-    /// What each system needs; empty where it has no such thing or was not measured.
+    /// The cost on each system; empty if it has no such operation or was not measured.
     pub(crate) figures: [&'static str; 5],
 }
 
-/// What other systems need.
+/// The costs on other systems.
 pub(crate) const PEERS: &[Peer] = &[
     Peer {
         name: "switch.yield",
@@ -89,29 +89,29 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer { name: "std.park_unpark_round_trip", cpus: 4, figures: ["54,400", "", "", "", ""] },
 ];
 
-/// What a figure is held to.
+/// The limit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Limit {
-    /// At most so much, in the figure's own unit.
+    /// At most this, in the figure's own unit.
     AtMost(f64),
-    /// At most so many times the figure of the same name with one CPU.
+    /// At most this many times the figure of the same name with one CPU.
     TimesOneCpu(f64),
-    /// The same as the figure of another name with as many CPUs: less than one apart.
+    /// The same as the figure of another name with as many CPUs: they differ by less than one.
     SameAs(&'static str),
 }
 
-/// A figure and what it is held to; there may be several for one figure.
+/// A figure and its limit; there may be several for one figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bar {
     /// The name of the figure.
     pub(crate) name: &'static str,
-    /// With how many CPUs.
+    /// The number of CPUs.
     pub(crate) cpus: u32,
-    /// What it is held to.
+    /// Its limit.
     pub(crate) limit: Limit,
 }
 
-/// A bar in one line.
+/// Creates a bar, to write it in one line.
 const fn bar(name: &'static str, cpus: u32, limit: Limit) -> Bar {
     Bar { name, cpus, limit }
 }

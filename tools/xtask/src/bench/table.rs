@@ -1,4 +1,4 @@
-//! The table that `bench` prints: our figures, their bars, and what other systems need.
+//! The table that `bench` prints: our figures, their bars, and the costs on other systems.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -7,8 +7,8 @@ use super::figures::Figure;
 use super::peers::{CAVEATS, LINUX, PEERS, SYSTEMS};
 use super::verdict::{Verdict, judge};
 
-/// The table with the caveats below it. Figures of a smoke run are not `judged`. What was measured just now `on_linux`
-/// takes the place of what is on record.
+/// Returns the table with the notes below it. Figures of a smoke run are not `judged`. What was measured just now
+/// `on_linux` replaces the recorded figures.
 pub(crate) fn render(figures: &[Figure], on_linux: &[Figure], judged: bool) -> String {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
@@ -31,7 +31,7 @@ pub(crate) fn render(figures: &[Figure], on_linux: &[Figure], judged: bool) -> S
     text
 }
 
-/// One figure's row.
+/// Returns one figure's row.
 fn row(figure: &Figure, figures: &[Figure], on_linux: &[Figure], judged: bool) -> Vec<String> {
     let judgement = judge(figure, figures);
     let has_bar = judgement.at_most.is_some() || !judgement.held_to.is_empty();
@@ -64,7 +64,7 @@ fn row(figure: &Figure, figures: &[Figure], on_linux: &[Figure], judged: bool) -
     row
 }
 
-/// A number as people write it: thousands apart, no more decimals than say something.
+/// Formats a number for people: thousands apart, without meaningless decimals.
 fn number(value: f64) -> String {
     if value < 100.0 && value.fract() != 0.0 {
         return format!("{value:.2}");

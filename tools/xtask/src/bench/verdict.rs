@@ -1,11 +1,11 @@
-//! Whether figures keep their bars.
+//! The verdict whether figures keep their bars.
 
 use serde::Serialize;
 
 use super::figures::Figure;
 use super::peers::{BARS, Bar, Limit};
 
-/// How a figure stands to its bars.
+/// The verdict on a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Verdict {
     /// It keeps all of them.
@@ -16,24 +16,24 @@ pub(crate) enum Verdict {
     Over,
 }
 
-/// A figure with what it is held to: what the JSON file has.
+/// A figure with its bar: an entry of the JSON file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Judged<'a> {
     /// The figure itself.
     #[serde(flatten)]
     pub(crate) figure: &'a Figure,
-    /// The most that it may be, where it has such a bar.
+    /// The largest value allowed, if it has such a bar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) at_most: Option<f64>,
-    /// Where that comes from, or what else it is held to, for people.
+    /// The origin of that value, or the other limit, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) held_to: String,
-    /// How it stands; `None` if it has no bar, or if what it would be compared with was not measured.
+    /// The verdict; `None` if it has no bar, or if the figure to compare it with was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<Verdict>,
 }
 
-/// The figure of another row.
+/// Returns the figure of another row.
 fn value(figures: &[Figure], name: &str, cpus: u32) -> Option<f64> {
     figures.iter().find(|figure| figure.name == name && figure.cpus == cpus).map(|figure| figure.value)
 }
@@ -66,7 +66,7 @@ pub(crate) fn judge<'a>(figure: &'a Figure, figures: &[Figure]) -> Judged<'a> {
     judged
 }
 
-/// The bars whose figures were not measured.
+/// Returns the bars whose figures were not measured.
 pub(crate) fn without_figure(figures: &[Figure]) -> impl Iterator<Item = &'static Bar> {
     BARS.iter().filter(|bar| value(figures, bar.name, bar.cpus).is_none())
 }

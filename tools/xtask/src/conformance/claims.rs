@@ -1,7 +1,8 @@
-//! Which tests there are in the sources, and which numbers they claim to show.
+//! The tests in the sources, and the numbers that they claim to cover.
 //!
-//! A test claims the numbers that its name begins with, those of its doc comment, and those in the first cell of a
-//! row of the file's `//!` table that names it. A number in the rest of the header of a test file that no test of the
+//! A test claims the numbers that its name begins with, those of its doc comment, and those in the first cell of a row
+//! of the file's `//!` table that names it. A number in the rest of the header of a test file that no test of the file
+//! claims by itself is claimed by all of them. A paragraph that begins with `not shown:` claims nothing.
 //! file claims by itself is claimed by all of them. What a paragraph says that begins with `not shown:` counts nowhere.
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use crate::workspace::Workspace;
 /// The test that stands for an image which is judged as a whole (`//! expect: init-ends 7`).
 pub(crate) const WHOLE_IMAGE: &str = "(image)";
 
-/// What a paragraph begins with whose numbers are mentioned and not claimed.
+/// The beginning of a paragraph whose numbers are mentioned and not claimed.
 const NOT_SHOWN: &str = "not shown:";
 
 /// A test in a source.
@@ -27,11 +28,11 @@ pub(crate) struct Test {
     pub(crate) source: String,
     /// The name of its function.
     pub(crate) name: String,
-    /// The numbers that it claims to show.
+    /// The numbers that it claims to cover.
     pub(crate) numbers: BTreeSet<Number>,
 }
 
-/// What the sources claim.
+/// The claims of the sources.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
     /// All tests.
@@ -61,7 +62,7 @@ pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Claims> {
 }
 
 impl Claims {
-    /// Takes the tests of one file.
+    /// Adds the tests of one file.
     fn add(&mut self, source: &str, text: &str) {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let header: Vec<&str> =
@@ -77,17 +78,17 @@ impl Claims {
     }
 }
 
-/// Whether the header of a file is about its tests: elsewhere it is about the code.
+/// Returns whether the header of a file is about its tests: elsewhere it is about the code.
 fn is_test_file(source: &str) -> bool {
     Path::new(source).parent().is_some_and(|parent| parent.iter().any(|part| part == "tests"))
 }
 
-/// Whether it is an image that declares how it ends, not its tests.
+/// Returns whether it is an image that declares how it ends as a whole, not its tests.
 fn is_judged_as_a_whole(source: &str, header: &[&str]) -> bool {
     source.starts_with("tests/images/") && header.iter().any(|line| line.starts_with("expect:"))
 }
 
-/// The tests of a file, with what each claims by its name and its own comment.
+/// Returns the tests of a file, with what each claims by its name and its own comment.
 fn tests(source: &str, lines: &[&str]) -> Vec<Test> {
     let mut tests = Vec::new();
     for (at, line) in lines.iter().enumerate() {
@@ -105,7 +106,7 @@ fn tests(source: &str, lines: &[&str]) -> Vec<Test> {
     tests
 }
 
-/// The name and the comment of a test in `test!(..)`; `rest` follows the parenthesis on its line.
+/// Returns the name and the comment of a test in `test!(..)`; `rest` follows the parenthesis on its line.
 fn image_test<'a>(rest: &'a str, after: &[&'a str]) -> Option<(String, Vec<&'a str>)> {
     let mut comment = Vec::new();
     for line in std::iter::once(&rest).chain(after) {
@@ -118,7 +119,8 @@ fn image_test<'a>(rest: &'a str, after: &[&'a str]) -> Option<(String, Vec<&'a s
     None
 }
 
-/// The name and the comment of a function that is a test: comments and attributes stand on either side of `#[test]`.
+/// Returns the name and the comment of a function that is a test: comments and attributes stand on either side of
+/// `#[test]`.
 fn host_test<'a>(before: &[&'a str], after: &[&'a str]) -> Option<(String, Vec<&'a str>)> {
     let belongs = |line: &&&str| line.starts_with("///") || line.starts_with("#[") || line.starts_with("//");
     let above = before.iter().rev().take_while(belongs).count();
@@ -130,18 +132,18 @@ fn host_test<'a>(before: &[&'a str], after: &[&'a str]) -> Option<(String, Vec<&
     Some((identifier(name)?, comment))
 }
 
-/// The identifier that a text begins with.
+/// Returns the identifier that a text begins with.
 fn identifier(text: &str) -> Option<String> {
     let end = text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_')).unwrap_or(text.len());
     (end > 0).then(|| text[..end].to_string())
 }
 
-/// The numbers that lines of a comment claim.
+/// Returns the numbers that lines of a comment claim.
 fn claimed(comment: &[&str]) -> Vec<Number> {
     claiming(comment).flat_map(number::mentioned).collect()
 }
 
-/// The lines of a comment without the paragraphs that begin with `not shown:`.
+/// Returns the lines of a comment without the paragraphs that begin with `not shown:`.
 fn claiming<'a>(comment: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     let mut is_shown = true;
     comment.iter().copied().filter(move |line| {
@@ -154,7 +156,7 @@ fn claiming<'a>(comment: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// Adds what the header claims for the tests; gives the rows that name none of them.
+/// Adds what the header claims for the tests; returns the rows that name none of them.
 fn claim_by_header(source: &str, header: &[&str], tests: &mut [Test]) -> Vec<String> {
     let mut problems = Vec::new();
     let (rows, prose): (Vec<&str>, Vec<&str>) = claiming(header).partition(|line| line.starts_with('|'));
@@ -178,11 +180,11 @@ fn claim_by_header(source: &str, header: &[&str], tests: &mut [Test]) -> Vec<Str
     problems
 }
 
-/// The numbers in the first cell of a table's row, and the names in backticks of the others.
+/// Returns the numbers in the first cell of a table's row, and the names in backticks of the others.
 fn row_claims(row: &str) -> (Vec<Number>, Vec<&str>) {
     let mut cells = row.trim_matches('|').split('|');
     let numbers = cells.next().map(number::mentioned).unwrap_or_default();
-    // Between two backticks is every second piece.
+    // Every second piece lies between two backticks.
     let named = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     (numbers, named)
 }
@@ -197,7 +199,7 @@ mod tests {
         claims
     }
 
-    /// Each test with what it claims, as text.
+    /// Returns each test with what it claims, as text.
     fn shown(claims: &Claims) -> Vec<String> {
         let numbers =
             |test: &Test| test.numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");

@@ -1,6 +1,7 @@
-//! The layout of `tests/requirements.toml`: one table for each letter, and the two lists of numbers that no test shows.
+//! The layout of `tests/requirements.toml`: one table for each letter, and the two lists of numbers that no test
+//! covers.
 //!
-//! [`requirements`](super::requirements) and [`reasons`](super::reasons) check what the file says.
+//! [`requirements`](super::requirements) and [`reasons`](super::reasons) check the contents of the file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,7 +60,7 @@ pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<File> {
     parse(&text).context(PATH)
 }
 
-/// The file in its text.
+/// Parses the text of the file.
 pub(crate) fn parse(text: &str) -> anyhow::Result<File> {
     Ok(toml::from_str(text)?)
 }

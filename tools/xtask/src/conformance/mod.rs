@@ -1,8 +1,8 @@
-//! The command `conformance`: every number that the system is held to, with the tests that show it and their latest
-//! outcome, or the reason why none does.
+//! The command `conformance`: every number that the system must satisfy, with the tests that cover it and their latest
+//! outcome, or the reason why there is none.
 //!
-//! The requirements, their sources and the reasons are data (`tests/requirements.toml`), the tests are found in the
-//! sources by the numbers that they claim, the outcomes are those of the last runs of `test`.
+//! The requirements, their sources and the reasons are data (`tests/requirements.toml`). The tests are found in the
+//! sources by the numbers that they claim, and the outcomes are those of the last runs of `test`.
 
 pub(crate) mod claims;
 mod file;
@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 #[derive(Args, Debug, Default)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// Only numbers that stand so
+    /// Only numbers with this standing
     #[arg(long, value_enum)]
     pub(crate) only: Option<Kind>,
     /// Only this number, such as T16 or A-h07
@@ -49,7 +49,7 @@ Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anyt
 /// The command `conformance`. Ends with the line `N shown, N reasoned, N open, N missing`.
 ///
 /// # Errors
-/// Fails when a file of it cannot be read; what is missing or contradicts itself is told by the exit status.
+/// Fails when one of its files cannot be read; what is missing or contradictory is reported by the exit status.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = match &arguments.number {
         Some(text) => {
@@ -71,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(if table.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The table of the sources and outcomes as they are.
+/// Returns the table of the present sources and outcomes.
 ///
 /// # Errors
 /// Fails when one of them cannot be read.
@@ -82,7 +82,7 @@ fn table(workspace: &Workspace) -> anyhow::Result<Table> {
     Ok(Table::new(&requirements, &claims, &reasons, &results::read(workspace)?))
 }
 
-/// Says what is wrong, and the closing line.
+/// Prints the problems, and the closing line.
 fn close(table: &Table) {
     for problem in table.problems() {
         println!("problem: {problem}");
@@ -90,10 +90,10 @@ fn close(table: &Table) {
     println!("{}", table.closing_line());
 }
 
-/// The step of `ci`: what is missing and what is wrong is shown, and the closing line.
+/// The step of `ci`: prints what is missing and what is wrong, and the closing line.
 ///
 /// # Errors
-/// Fails when anything is.
+/// Fails when there is any.
 pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
     let table = table(workspace)?;
     print!("{}", table.render(|_, kind| kind == Kind::Missing));

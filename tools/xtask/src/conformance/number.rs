@@ -1,8 +1,8 @@
-//! The numbers of what the system is held to, and finding them in names and in prose.
+//! The numbers of requirements, and finding them in names and in prose.
 
 use std::fmt;
 
-/// What a number stands for. The order is that of the table.
+/// The class of a number. The order is that of the table.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Class {
     /// `T16`: a requirement.
@@ -18,7 +18,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    /// The class of a letter in front of digits.
+    /// Returns the class of a letter in front of digits.
     pub(crate) fn of_letter(letter: char) -> Option<Self> {
         match letter {
             'T' => Some(Self::Requirement),
@@ -33,9 +33,9 @@ impl Class {
 /// One number.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Number {
-    /// What it stands for.
+    /// Its class.
     pub(crate) class: Class,
-    /// Which one of them.
+    /// Its index in the class.
     pub(crate) index: u16,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Number {
 }
 
 impl Number {
-    /// The number that a text is, in any case of letters.
+    /// Returns the number that a text is, in upper or lower case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim().to_uppercase();
         let (number, rest) = match text.strip_prefix("A-") {
@@ -63,13 +63,13 @@ impl Number {
         rest.is_empty().then_some(number)
     }
 
-    /// All from this one to `last`, which is of the same class and not before it.
+    /// Returns all from this one to `last`, which is of the same class and not before it.
     fn through(self, last: Self) -> impl Iterator<Item = Self> {
         (self.index..=last.index).map(move |index| Self { index, ..self })
     }
 }
 
-/// The number that a text begins with, and its length.
+/// Returns the number that a text begins with, and its length.
 fn leading(text: &str) -> Option<(Number, usize)> {
     let (class, prefix) = match text.strip_prefix("A-") {
         Some(case) => (Class::Case(case.chars().next().filter(char::is_ascii_lowercase)?), "A-x".len()),
@@ -79,7 +79,7 @@ fn leading(text: &str) -> Option<(Number, usize)> {
     Some((Number { class, index }, prefix + digits))
 }
 
-/// The digits that a text begins with, if a number could end with them.
+/// Returns the digits that a text begins with, if a number could end with them.
 fn index(text: &str) -> Option<(u16, usize)> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let ends = !text[digits..].starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
@@ -89,10 +89,10 @@ fn index(text: &str) -> Option<(u16, usize)> {
         .map(|index| (index, digits))
 }
 
-/// What stands between the first and the last of a range.
+/// The separators between the first and the last of a range.
 const RANGES: &[&str] = &["..=", "..", "-", "\u{2013}", "to "];
 
-/// The numbers that prose names: `T1`, `T1-T3`, `T1 to T3`, `R1..R8`, `A-a01`. Capital letters only.
+/// Returns the numbers that prose names: `T1`, `T1-T3`, `T1 to T3`, `R1..R8`, `A-a01`. Capital letters only.
 pub(crate) fn mentioned(text: &str) -> Vec<Number> {
     let mut numbers = Vec::new();
     let mut before = ' ';
@@ -120,7 +120,7 @@ pub(crate) fn mentioned(text: &str) -> Vec<Number> {
     numbers
 }
 
-/// The last of the range whose first has just been read, and how far it goes.
+/// Returns the last of the range whose first has just been read, and its length.
 fn last_of_range(first: Number, rest: &str) -> Option<(Number, usize)> {
     let trimmed = rest.trim_start_matches(' ');
     let mark = RANGES.iter().find(|mark| trimmed.starts_with(**mark))?;
@@ -132,7 +132,7 @@ fn last_of_range(first: Number, rest: &str) -> Option<(Number, usize)> {
     (last.class == first.class && last.index >= first.index).then_some((last, whole))
 }
 
-/// The numbers that the name of a test begins with: `t16_x`, `r05_x`, `t112_t117_x`, `t1_to_t3_x`, `a_h07_x`,
+/// Returns the numbers that the name of a test begins with: `t16_x`, `r05_x`, `t112_t117_x`, `t1_to_t3_x`, `a_h07_x`,
 /// `a_h07_h08_x`.
 pub(crate) fn in_name(name: &str) -> Vec<Number> {
     let mut numbers: Vec<Number> = Vec::new();

@@ -1,4 +1,4 @@
-//! The numbers that no test shows, with the reason: two lists in `tests/requirements.toml`.
+//! The numbers that no test covers, with the reason: two lists in `tests/requirements.toml`.
 //!
 //! `[[without-counterpart]]` lists what cannot exist in this system, `[[not-yet]]` what waits for one of the
 //! [`ABILITIES`].
@@ -9,16 +9,16 @@ use super::file::{self, File};
 use super::number::{self, Number};
 use crate::workspace::Workspace;
 
-/// What numbers may wait for.
+/// The abilities for which numbers may wait.
 pub(crate) const ABILITIES: &[&str] =
     &["signals", "stop, continue and tracing", "pipes, locks on files, and console sessions", "wait6"];
 
-/// What the file says of numbers that are not shown.
+/// The entries of the file for numbers that are not covered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reasons {
     /// Why there is no counterpart.
     pub(crate) reasoned: BTreeMap<Number, String>,
-    /// The ability that is waited for.
+    /// The ability for which it waits.
     pub(crate) open: BTreeMap<Number, String>,
     /// Entries that contradict each other or are incomplete.
     pub(crate) problems: Vec<String>,
@@ -32,7 +32,7 @@ pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Reasons> {
     Ok(of_file(&file::read(workspace)?))
 }
 
-/// Both lists of the file.
+/// Reads both lists of the file.
 fn of_file(file: &File) -> Reasons {
     let mut reasons = Reasons::default();
     for entry in &file.without_counterpart {
@@ -50,7 +50,7 @@ fn of_file(file: &File) -> Reasons {
     reasons
 }
 
-/// Enters the numbers of one entry.
+/// Adds the numbers of one entry.
 fn add(into: &mut BTreeMap<Number, String>, problems: &mut Vec<String>, numbers: &str, why: &str) {
     let named = number::mentioned(numbers);
     if named.is_empty() {

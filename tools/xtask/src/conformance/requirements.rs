@@ -1,4 +1,4 @@
-//! What each number requires and where the requirement comes from, from `tests/requirements.toml`.
+//! The requirement of each number and its source, from `tests/requirements.toml`.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Requirements> {
     of_file(&file::read(workspace)?).context(file::PATH)
 }
 
-/// The lines of the file, which must be complete.
+/// Returns the lines of the file, which must be complete.
 fn of_file(file: &File) -> anyhow::Result<Requirements> {
     let mut requirements = Requirements::new();
     for (letter, table) in &file.numbers {
@@ -54,7 +54,7 @@ fn of_file(file: &File) -> anyhow::Result<Requirements> {
     }
 }
 
-/// A number that is missing although its successor is defined.
+/// Returns a number that is missing although its successor is defined.
 fn gap(requirements: &Requirements) -> Option<Number> {
     let before = |number: &Number| Number { index: number.index - 1, ..*number };
     requirements
@@ -69,7 +69,7 @@ mod tests {
     use super::super::number::Class;
     use super::*;
 
-    /// How many numbers of a class there are.
+    /// Returns how many numbers of a class there are.
     fn count(requirements: &Requirements, is: impl Fn(Class) -> bool) -> usize {
         requirements.keys().filter(|number| is(number.class)).count()
     }

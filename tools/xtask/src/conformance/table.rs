@@ -1,4 +1,4 @@
-//! Every number with what shows it, and the count of them.
+//! Every number with what covers it, and their count.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,24 +14,24 @@ use crate::test::results::{Entry, Verdict};
 /// Tests of a number that are printed; there may be many.
 const SHOWN_TESTS: usize = 4;
 
-/// How a number stands. The order is that of the closing line.
+/// The standing of a number. The order is that of the closing line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Standing {
-    /// Tests show it.
+    /// Tests cover it.
     Shown(Vec<Shown>),
     /// It has no counterpart in this system, for this reason.
     Reasoned(String),
     /// It waits for this ability.
     Open(String),
-    /// Nothing is known of it.
+    /// There is nothing about it.
     Missing,
 }
 
-/// The names of the standings, as `--only` has them.
+/// The names of the standings, as `--only` takes them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
-    /// Shown by a test
+    /// Covered by a test
     Shown,
     /// Without counterpart here, for a reason
     Reasoned,
@@ -42,7 +42,7 @@ pub(crate) enum Kind {
 }
 
 impl Standing {
-    /// Its name.
+    /// Returns its name.
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Shown(_) => Kind::Shown,
@@ -53,30 +53,30 @@ impl Standing {
     }
 }
 
-/// A test that shows a number, with its latest outcomes.
+/// A test that covers a number, with its latest outcomes.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Shown {
     /// Its file.
     pub(crate) source: String,
     /// Its name.
     pub(crate) test: String,
-    /// What came of it where.
+    /// Its results on each machine.
     pub(crate) results: Vec<Entry>,
 }
 
 impl Shown {
-    /// A test with what is known of it.
+    /// Returns a test with its results.
     fn new(test: &Test, results: &Results<'_>) -> Self {
         let results = results.of(test).into_iter().cloned().collect();
         Self { source: test.source.clone(), test: test.name.clone(), results }
     }
 
-    /// Whether it has any outcome of a kind.
+    /// Returns whether it has any outcome of a kind.
     fn has(&self, verdict: Verdict) -> bool {
         self.results.iter().any(|entry| entry.verdict == verdict)
     }
 
-    /// Its latest outcomes in words: `ok on virt/1 virt/4, FAILED on raspi4b/4`.
+    /// Returns its latest outcomes in words: `ok on virt/1 virt/4, FAILED on raspi4b/4`.
     fn outcome(&self) -> String {
         let mut parts = Vec::new();
         for (verdict, word) in
@@ -96,7 +96,7 @@ impl Shown {
         if parts.is_empty() { "not run".into() } else { parts.join(", ") }
     }
 
-    /// It in a line.
+    /// Returns it as a line.
     fn line(&self) -> String {
         let stem = self.source.rsplit('/').next().unwrap_or(&self.source).trim_end_matches(".rs");
         format!("{stem}: {}: {}", self.test, self.outcome())
@@ -117,7 +117,7 @@ impl<'a> Results<'a> {
         results
     }
 
-    /// What is known of a test. The whole image is all of its tests.
+    /// Returns the results of a test. The whole image stands for all of its tests.
     fn of(&self, test: &Test) -> Vec<&'a Entry> {
         let mut entries = self.0.get(&(&*test.source, &*test.name)).cloned().unwrap_or_default();
         entries.sort_by(|one, other| one.machine.cmp(&other.machine));
@@ -126,7 +126,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// All numbers with how they stand, and what is wrong.
+/// All numbers with their standings, and the problems.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     rows: Vec<(Number, Requirement, Standing)>,
@@ -134,7 +134,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Puts together what is known.
+    /// Builds the table.
     pub(crate) fn new(
         requirements: &Requirements,
         claims: &Claims,
@@ -181,17 +181,17 @@ impl Table {
         Self { rows: rows.collect(), problems }
     }
 
-    /// Whether everything is accounted for, and nothing contradicts itself.
+    /// Returns whether every number is accounted for, and nothing contradicts itself.
     pub(crate) fn is_good(&self) -> bool {
         self.problems.is_empty() && self.count(Kind::Missing) == 0
     }
 
-    /// How many numbers stand in a way.
+    /// Returns how many numbers have a standing.
     fn count(&self, kind: Kind) -> usize {
         self.rows.iter().filter(|(_, _, standing)| standing.kind() == kind).count()
     }
 
-    /// The rows of the numbers that `is_wanted` leaves, as text.
+    /// Returns the rows of the numbers for which `is_wanted` holds, as text.
     pub(crate) fn render(&self, is_wanted: impl Fn(Number, Kind) -> bool) -> String {
         let mut text = String::new();
         for (number, requirement, standing) in &self.rows {
@@ -207,22 +207,22 @@ impl Table {
         text
     }
 
-    /// What is wrong, a line each.
+    /// Returns the problems, a line each.
     pub(crate) fn problems(&self) -> &[String] {
         &self.problems
     }
 
-    /// The last line of all.
+    /// Returns the very last line.
     pub(crate) fn closing_line(&self) -> String {
         let [shown, reasoned, open, missing] =
             [Kind::Shown, Kind::Reasoned, Kind::Open, Kind::Missing].map(|kind| self.count(kind));
         format!("{shown} shown, {reasoned} reasoned, {open} open, {missing} missing")
     }
 
-    /// The table as JSON: a list of {number, statement, source, standing, why, tests}.
+    /// Returns the table as JSON: a list of {number, statement, source, standing, why, tests}.
     ///
     /// # Errors
-    /// Never in fact: all of it can be written.
+    /// Never in practice, because all of it can be serialized.
     pub(crate) fn json(&self) -> anyhow::Result<String> {
         #[derive(Serialize)]
         struct Row<'a> {
@@ -253,14 +253,14 @@ impl Table {
     }
 }
 
-/// What is wrong with a number whose tests all failed, as far as they ran.
+/// Returns the problem of a number whose tests all failed, as far as they ran.
 fn only_failed(number: Number, shown: &[Shown]) -> Option<String> {
     let failed = shown.iter().any(|shown| shown.has(Verdict::Failed));
     let passed = shown.iter().any(|shown| shown.has(Verdict::Ok) && !shown.has(Verdict::Failed));
     (failed && !passed).then(|| format!("{number}: every test that shows it failed in its last run"))
 }
 
-/// What is said below a number.
+/// Returns the lines that are printed below a number.
 fn lines(standing: &Standing) -> Vec<String> {
     match standing {
         Standing::Shown(shown) => {

@@ -1,11 +1,11 @@
-//! Files that import each other in a circle: none crosses folders, and none has more than four files.
+//! Files that import each other in a circle: none may cross folders, and none may have more than four files.
 //!
-//! A circle is a strongly connected component of the import graph of one crate ([`imports`](super::imports)): from each of
-//! its files every other one is reached. The folder of `x/mod.rs` and of `x/y.rs` is `x`; so is that of `x.rs` beside `x/`.
-//! A folder inside another one is a folder of its own.
+//! A circle is a strongly connected component of the import graph of one crate ([`imports`](super::imports)): each of
+//! its files reaches every other one. The folder of `x/mod.rs` and of `x/y.rs` is `x`; so is that of `x.rs` beside
+//! `x/`. A folder inside another one is a folder of its own.
 //!
-//! Few files of one folder may know each other, as the two sides of one protocol do; they are read together. Wherever more
-//! do, or two folders, neither can be understood, tested or replaced without the other.
+//! A few files of one folder may import each other, as the two sides of one protocol do, because they are read
+//! together. If more files do, or those of two folders, none can be understood, tested or replaced without the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,19 +18,20 @@ use super::imports::Import;
 /// The most files of one circle.
 const MOST: usize = 4;
 
-/// The most imports of a circle that are shown.
+/// The most imports of a circle that are printed.
 const MOST_SHOWN: usize = 40;
 
-/// A circle that is against the rule and is not undone yet: one of its files, and how many it has.
+/// A circle that violates the rule and has not been removed yet: one of its files, and their number.
 ///
-/// It must have exactly so many: one that has grown, shrunk or gone is a violation, so that this table shrinks with them.
+/// It must have exactly this number: one that has grown, shrunk or gone is a violation, so that this table shrinks with
+/// them.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     file: &'static str,
     files: usize,
 }
 
-/// The circles that are still to be undone. Nothing may be added here.
+/// The circles that are still to be removed. Nothing may be added here.
 const KNOWN: &[Known] = &[
     Known { file: "tests/support/runner.rs", files: 5 },
     Known { file: "tests/workloads/lib.rs", files: 11 },
@@ -50,12 +51,12 @@ impl Circle<'_> {
     }
 }
 
-/// The violations in the imports of one or more crates.
+/// Returns the violations in the imports of one or more crates.
 pub(super) fn check(imports: &[Import]) -> Vec<String> {
     judge(imports, KNOWN)
 }
 
-/// The violations, but for circles that are known.
+/// Returns the violations, except for circles that are known.
 fn judge(imports: &[Import], known: &[Known]) -> Vec<String> {
     let refused: Vec<Circle<'_>> =
         circles(imports).into_iter().filter(|circle| !circle.is_allowed()).collect();
@@ -85,7 +86,7 @@ fn judge(imports: &[Import], known: &[Known]) -> Vec<String> {
     violations
 }
 
-/// The circles of two files and more.
+/// Returns the circles of two files and more.
 fn circles(imports: &[Import]) -> Vec<Circle<'_>> {
     let mut graph: DiGraphMap<&Path, ()> = DiGraphMap::new();
     for import in used(imports) {
@@ -102,17 +103,17 @@ fn circles(imports: &[Import]) -> Vec<Circle<'_>> {
         .collect()
 }
 
-/// The imports that tie two files: not those that a file only hands on.
+/// Returns the imports that tie two files: not those that a file only re-exports.
 fn used(imports: &[Import]) -> impl Iterator<Item = &Import> {
     imports.iter().filter(|import| !import.is_reexport)
 }
 
-/// All directories that have files.
+/// Returns all directories that have files.
 fn directories(imports: &[Import]) -> BTreeSet<&Path> {
     imports.iter().flat_map(|import| [&import.from, &import.to]).filter_map(|file| file.parent()).collect()
 }
 
-/// The folder that a file belongs to.
+/// Returns the folder that a file belongs to.
 fn folder(file: &Path, directories: &BTreeSet<&Path>) -> PathBuf {
     let own = file.with_extension("");
     if directories.contains(own.as_path()) {
@@ -121,7 +122,7 @@ fn folder(file: &Path, directories: &BTreeSet<&Path>) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).to_path_buf()
 }
 
-/// A circle in words: its files, and which import ties which.
+/// Describes a circle: its files, and the imports that tie them.
 fn describe(circle: &Circle<'_>, imports: &[Import]) -> String {
     let folders: Vec<String> = circle.folders.iter().map(|folder| folder.display().to_string()).collect();
     let mut text =
@@ -149,7 +150,7 @@ fn describe(circle: &Circle<'_>, imports: &[Import]) -> String {
 mod tests {
     use super::*;
 
-    /// Imports, each written `FROM TO`.
+    /// Returns imports, each written `FROM TO`.
     fn imports(pairs: &[&str]) -> Vec<Import> {
         let import = |pair: &&str| {
             let (from, to) = pair.split_once(' ').unwrap();
@@ -158,7 +159,7 @@ mod tests {
         pairs.iter().map(import).collect()
     }
 
-    /// A ring of files.
+    /// Returns the imports of a ring of files.
     fn ring(files: &[&str]) -> Vec<Import> {
         let next = files.iter().cycle().skip(1);
         let pairs: Vec<String> = files.iter().zip(next).map(|(from, to)| format!("{from} {to}")).collect();

@@ -1,8 +1,9 @@
-//! Every dependency is used: what a package's manifest names, the package's code names too, what the workspace declares a
-//! package names, and the crates that the project is given are among them.
+//! Every dependency must be used: the code of a package must name what its manifest names, some package must name what
+//! the workspace declares, and the required crates must be among them.
 //!
-//! A dependency counts as used where a path in the package's code begins with its name, also within a macro's tokens. Text
-//! in a comment or a string is no use. A module of the package that has the name of a dependency hides that it is unused.
+//! A dependency counts as used if a path in the package's code begins with its name, also within a macro's tokens. Text
+//! in a comment or a string does not count. A module of the package that has the name of a dependency hides that it is
+//! unused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,16 +17,16 @@ use toml::{Table, Value};
 
 use crate::workspace::Workspace;
 
-/// The crates that the project is given, each to be used for its job.
+/// The required crates, each to be used for its job.
 const GIVEN: &[&str] = &["aarch64-cpu", "tock-registers", "spin", "embedded-alloc", "arm-gic", "smccc"];
 
 /// The tables of a manifest that name dependencies.
 const TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// The name of a manifest, and of the workspace's.
+/// The name of a manifest, including the workspace's.
 const MANIFEST: &str = "Cargo.toml";
 
-/// The dependencies of the whole workspace that nothing uses, a line each.
+/// Returns the unused dependencies of the whole workspace, a line each.
 ///
 /// # Errors
 /// Fails when a manifest or a source cannot be read or understood.
@@ -51,7 +52,8 @@ pub(crate) fn unused(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     Ok(unused)
 }
 
-/// What the code of each package names, by the package's directory. A source belongs to the nearest manifest above it.
+/// Returns what the code of each package names, by the package's directory. A source belongs to the nearest manifest
+/// above it.
 fn named_by_packages(workspace: &Workspace) -> anyhow::Result<BTreeMap<PathBuf, BTreeSet<String>>> {
     let files = super::sources(workspace)?;
     let directories: BTreeSet<&Path> =
@@ -77,7 +79,7 @@ fn manifest(path: &Path) -> anyhow::Result<Table> {
     toml::from_str(&text).with_context(|| format!("{} is not understood", path.display()))
 }
 
-/// The dependencies of a manifest, for all targets: name and what is said of it.
+/// Returns the dependencies of a manifest, for all targets: name and value.
 fn dependencies(manifest: &Table) -> impl Iterator<Item = (&String, &Value)> {
     let targets = manifest.get("target").and_then(Value::as_table);
     let targets = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
@@ -86,13 +88,13 @@ fn dependencies(manifest: &Table) -> impl Iterator<Item = (&String, &Value)> {
     tables.filter_map(Value::as_table).flatten()
 }
 
-/// The dependencies of a package whose code names those names that it does not use.
+/// Returns the dependencies that a package does not use, if its code names `named`.
 fn unused_by(manifest: &Table, named: &BTreeSet<String>) -> impl Iterator<Item = String> {
     let declared: BTreeSet<&String> = dependencies(manifest).map(|(name, _)| name).collect();
     declared.into_iter().filter(|name| !named.contains(&name.replace('-', "_"))).cloned()
 }
 
-/// What the workspace declares and no member names, and the given crates that no member has.
+/// Returns what the workspace declares and no member names, and the required crates that no member has.
 fn unused_of_workspace<'a>(shared: &Table, members: impl Iterator<Item = &'a Table>) -> Vec<String> {
     let inherits = |said: &Value| said.get("workspace").and_then(Value::as_bool) == Some(true);
     let inherited: BTreeSet<&str> = members
@@ -119,7 +121,7 @@ impl Names {
         self.0.insert(name.to_string());
     }
 
-    /// The first names in an import.
+    /// Adds the first names in an import.
     fn import(&mut self, tree: &UseTree) {
         match tree {
             UseTree::Path(path) => self.add(&path.ident),
@@ -130,7 +132,7 @@ impl Names {
         }
     }
 
-    /// The first names of what looks like a path in tokens that are not parsed: `name::` that follows no `::`.
+    /// Adds the first names of what looks like a path in tokens that are not parsed: `name::` that follows no `::`.
     fn tokens(&mut self, tokens: &TokenStream) {
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let colons = |at: usize| {

@@ -1,9 +1,9 @@
-//! What the rules found. Made by each of them, shown by `ci`.
+//! The findings of the rules. Each rule makes them, and `ci` prints them.
 
-/// What was found, a line each.
+/// Findings, a line each.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// What is against the rules.
+    /// What violates the rules.
     pub(crate) violations: Vec<String>,
     /// What is allowed by a marker, with its reason.
     pub(crate) allowed: Vec<String>,

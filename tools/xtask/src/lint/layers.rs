@@ -1,5 +1,5 @@
-//! Inside the kernel, imports go downwards only: every module of `src/kernel/src` is in one layer, and the layers are in a
-//! total order.
+//! Inside the kernel, imports go downwards only: every module of `src/kernel/src` is in one layer, and the layers are
+//! totally ordered.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,10 +31,11 @@ const LAYERS: &[&[&str]] = &[
     &["arch"],
 ];
 
-/// The crate's root, which declares the modules, and holds what macros name.
+/// The crate's root, which declares the modules, and holds the names that macros use.
 const ROOT: &str = "lib";
 
-/// The violations in the kernel's imports, and of its modules among `files` (relative to the root of the repository).
+/// Returns the violations in the kernel's imports, and of its modules among `files` (relative to the root of the
+/// repository).
 pub(super) fn check<'a>(files: impl Iterator<Item = &'a Path>, imports: &[Import]) -> Vec<String> {
     let modules: BTreeSet<&str> = files.filter_map(module_of).collect();
     let listed = || LAYERS.iter().copied().flatten().copied();
@@ -49,7 +50,7 @@ pub(super) fn check<'a>(files: impl Iterator<Item = &'a Path>, imports: &[Import
     violations
 }
 
-/// What is wrong with an import of a higher layer.
+/// Returns the violation of an import of a higher layer.
 fn upward(import: &Import) -> Option<String> {
     let (own, named) = (module_of(&import.from)?, module_of(&import.to)?);
     (layer_of(named)? < layer_of(own)?).then(|| {
@@ -62,13 +63,13 @@ fn upward(import: &Import) -> Option<String> {
     })
 }
 
-/// The kernel's module that a file belongs to.
+/// Returns the kernel's module that a file belongs to.
 fn module_of(file: &Path) -> Option<&str> {
     let module = file.strip_prefix(KERNEL).ok()?.iter().next()?.to_str()?;
     Some(module.trim_end_matches(".rs")).filter(|module| *module != ROOT)
 }
 
-/// The layer of a module; 0 is the top.
+/// Returns the layer of a module; 0 is the top.
 fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
@@ -79,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// What is wrong with an import of one file of the kernel by another.
+    /// Returns the violation of an import of one file of the kernel by another.
     fn import(from: &str, to: &str) -> Option<String> {
         let [from, to] = [from, to].map(|file| PathBuf::from(KERNEL).join(file));
         upward(&Import { from, line: 7, to, name: "crate::x".into(), is_reexport: false })

@@ -1,7 +1,7 @@
-//! Rules of this repository that no other tool knows. Part of `ci`.
+//! Rules of this repository that no other tool checks. Part of `ci`.
 //!
 //! - every image's source is listed in `tests/Cargo.toml`;
-//! - no file names a place on somebody's machine;
+//! - no file names a path on a particular machine;
 //! - inside the kernel, imports go downwards only ([`layers`]);
 //! - no circle of imports crosses folders, or has more than four files ([`circles`]);
 //! - assembly is written in `arch` and `boot.rs` only;
@@ -62,7 +62,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
     Ok(Findings { violations, allowed })
 }
 
-/// The files with which the crates of this repository begin, relative to the root.
+/// Returns the files with which the crates of this repository begin, relative to the root.
 fn crates(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
     let metadata = images::metadata(workspace, &workspace.root().join("Cargo.toml"))?;
     let targets = metadata.packages.iter().flat_map(|package| &package.targets);
@@ -81,7 +81,7 @@ fn crates(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// The text files under version control (and those about to be), relative to the root.
+/// Returns the text files under version control (and those about to be), relative to the root.
 fn sources(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
     let mut git = std::process::Command::new("git");
     git.current_dir(workspace.root()).args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
@@ -90,19 +90,19 @@ fn sources(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths.filter(|path| is_text(path) && workspace.root().join(path).is_file()).collect())
 }
 
-/// Whether a file is one that is read.
+/// Returns whether a file is one of those that are read.
 fn is_text(path: &Path) -> bool {
     path.extension().is_some_and(|extension| TEXT.iter().any(|text| extension == *text))
         || path.starts_with(".ci")
 }
 
-/// The violations in one file.
+/// Returns the violations in one file.
 fn check_file(path: &Path, text: &str) -> Vec<String> {
     let mut violations = Vec::new();
     let kernel_module = path.strip_prefix(KERNEL).ok();
     for (index, line) in text.lines().enumerate() {
         let mut found = |what: String| violations.push(format!("{}:{}: {what}", path.display(), index + 1));
-        // This very file has to name them.
+        // This very file must contain them.
         if !path.ends_with("xtask/src/lint/mod.rs")
             && let Some(place) = machine_path(line)
         {
@@ -116,7 +116,7 @@ fn check_file(path: &Path, text: &str) -> Vec<String> {
     violations
 }
 
-/// A place on somebody's machine that the line names.
+/// Returns a path on a particular machine that the line contains.
 fn machine_path(line: &str) -> Option<&'static str> {
     MACHINE_PATHS.iter().copied().find(|place| {
         line.match_indices(place).any(|(at, _)| {
@@ -127,7 +127,7 @@ fn machine_path(line: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether the line begins an assembly block.
+/// Returns whether the line begins an assembly block.
 fn is_assembly(line: &str) -> bool {
     let line = line.trim_start();
     !line.starts_with("//") && ["asm!(", "global_asm!(", "naked_asm!("].iter().any(|mark| line.contains(mark))

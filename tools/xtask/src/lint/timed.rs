@@ -1,9 +1,9 @@
-//! No timed polling in the kernel (T193): whoever waits is woken by what he waits for.
+//! No timed polling in the kernel (T193): every waiter is woken by the event that it waits for.
 //!
-//! Against the rule is every sleep for a time, and inside a loop every wait that ends by itself at a deadline: both are
-//! how a condition is tested again and again. `// TIMED: why this is no polling`, in the comment directly above the
-//! statement or the line, allows it where the time itself is what was asked for; each such use is reported. A marker that
-//! allows nothing is against the rule too. The definition of sleep is free.
+//! Every sleep for a time violates the rule, and inside a loop every wait that ends by itself at a deadline, because
+//! both are ways to test a condition again and again. `// TIMED: why this is no polling`, in the comment directly above
+//! the statement or the line, allows it if the time itself is what was requested; each such use is reported. A marker
+//! that allows nothing also violates the rule. The definition of sleep is exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,25 +18,25 @@ use super::findings::Findings;
 /// Functions that sleep for a time.
 const SLEEPS: &[&str] = &["sleep", "sleep_uninterruptible", "sleep_until", "park_until", "tsleep"];
 
-/// Functions with which a wait gets a deadline, or that have one.
+/// Functions that give a wait a deadline, or that have one.
 const DEADLINES: &[&str] = &["wait_timeout", "until"];
 
 /// The function that waits with options, and the options without a deadline.
 const WAIT_IN: &str = "wait_in";
 const WITHOUT_DEADLINE: &[&str] = &["killable", "uninterruptible"];
 
-/// The struct that says how to wait, its field, and the deadline that never comes.
+/// The struct with the options of a wait, its field, and the deadline that never comes.
 const WAIT_OPTIONS: &str = "WaitOptions";
 const DEADLINE_FIELD: &str = "deadline";
 const NEVER: &str = "NEVER";
 
-/// The file that defines what a sleep is.
+/// The file that defines sleep.
 const DEFINITION: &str = "time/sleep.rs";
 
-/// What a comment line begins with that allows a use.
+/// The beginning of a comment line that allows a use.
 const MARKER: &str = "// TIMED:";
 
-/// The findings in one file of the kernel.
+/// Returns the findings in one file of the kernel.
 pub(super) fn check(path: &Path, text: &str) -> Findings {
     let mut findings = Findings::default();
     let at = |line: usize| format!("{}:{line}", path.display());
@@ -73,14 +73,14 @@ pub(super) fn check(path: &Path, text: &str) -> Findings {
     findings
 }
 
-/// The line of the marker in the comment directly above a line. Lines count from 1.
+/// Returns the line of the marker in the comment directly above a line. Lines count from 1.
 fn marker_above(lines: &[&str], line: usize) -> Option<usize> {
     let is_comment = |line: &str| line.starts_with("//") || line.starts_with("#[");
     let above = (1..line).rev().take_while(|above| is_comment(lines[above - 1]));
     above.into_iter().find(|above| lines[above - 1].starts_with(MARKER))
 }
 
-/// The reason that a marker gives, with the comment lines that go on with it.
+/// Returns the reason that a marker gives, with the comment lines that continue it.
 fn reason(lines: &[&str], marker: usize) -> String {
     let mut reason = lines[marker - 1].trim_start_matches(MARKER).trim().to_string();
     let more = lines[marker..].iter().take_while(|line| line.starts_with("//") && !line.starts_with(MARKER));
@@ -114,7 +114,8 @@ impl Uses {
         self.found.entry(line).or_insert(Found { what, statement: self.statement });
     }
 
-    /// A call of the function that a name is the last part of. A literal `None` as its last argument is no time.
+    /// Records a call of the function that a name is the last part of. A literal `None` as its last argument is no
+    /// time.
     fn called(&mut self, name: &Ident, arguments: &[&Expr]) {
         let line = name.span().start().line;
         let name = name.to_string();
@@ -141,7 +142,7 @@ impl Uses {
         self.loops -= 1;
     }
 
-    /// What a macro is given: tokens only, so that a name before parentheses counts as a call.
+    /// Visits the arguments of a macro, which are only tokens, so that a name before parentheses counts as a call.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let has_loop = tokens.iter().any(|token| matches!(token, TokenTree::Ident(word) if ["loop", "while", "for"].iter().any(|name| word == name)));
@@ -164,7 +165,7 @@ impl Uses {
     }
 }
 
-/// The last part of a path, or of the path of a function that is called.
+/// Returns the last part of a path, or of the path of a function that is called.
 fn last_name(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
@@ -247,12 +248,12 @@ mod tests {
     use super::*;
     use crate::workspace::Workspace;
 
-    /// The findings in a function's body.
+    /// Returns the findings in a function's body.
     fn found(body: &str) -> Findings {
         check(Path::new("src/kernel/src/proc/x.rs"), &format!("fn f() {{\n{body}\n}}\n"))
     }
 
-    /// How many violations and allowed uses there are.
+    /// Returns the numbers of violations and allowed uses.
     fn counts(body: &str) -> (usize, usize) {
         let findings = found(body);
         (findings.violations.len(), findings.allowed.len())
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(counts(&format!("{marked}#[inline]\nsleep(1);")), (0, 1));
         let report = &found(&format!("{marked}sleep(1);")).allowed[0];
         assert!(report.ends_with("the program asks for it, and for nothing else."), "{report}");
-        // Not what is inside a block below it, nor what comes after.
+        // Neither what is inside a block below it, nor what comes after.
         assert_eq!(counts(&format!("{marked}loop {{\n sleep(1);\n}}")), (2, 0));
         assert_eq!(counts(&format!("{marked}sleep(1);\nsleep(2);")), (1, 1));
     }
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    /// T193, D4, D5: the kernel as it is.
+    /// T193, D4, D5: the present kernel.
     fn t193_the_kernel_does_not_poll() {
         let root = Workspace::find().unwrap().root().join("src/kernel/src");
         let (mut files, mut violations) = (0, Vec::new());

@@ -1,9 +1,9 @@
-//! Changes of the code itself, one at a time: an ordering weakened, a comparison turned, a step left out. The tests and
-//! the models must notice each.
+//! Changes of the code itself, one at a time: an ordering weakened, a comparison reversed, a step left out. The tests
+//! and the models must notice each.
 //!
 //! The library is copied into a directory of its own with one change; it must still build; then its tests run, then the
-//! models. `cargo-mutants` was looked at: it puts other values into functions and turns operators, in every function
-//! there is, but knows neither memory orderings nor fences, and runs one command, where the models need another build.
+//! models. `cargo-mutants` was considered: it returns other values from functions and replaces operators, in every
+//! function, but knows neither memory orderings nor fences, and runs one command, where the models need another build.
 //! The places that matter here are few and known, so they are a list.
 
 use std::fs;
@@ -22,10 +22,10 @@ use crate::progress::note;
 use crate::test::models_command;
 use crate::workspace::Workspace;
 
-/// A test run that takes longer hangs, which is noticed, too.
+/// A test run that takes longer hangs, which counts as noticed, too.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// One change: a file of the library, what stands there (once), and what is put in its place.
+/// One change: a file of the library, the text there (which occurs once), and its replacement.
 struct Edit {
     file: &'static str,
     what: &'static str,
@@ -225,7 +225,7 @@ enum Noticed {
     Nothing,
 }
 
-/// Applies all changes, one at a time. `true`: one was missed.
+/// Applies all changes, one at a time. Returns `true` if one was missed.
 ///
 /// # Errors
 /// Fails when the copy cannot be made, or does not pass unchanged, or a change does not apply or build.
@@ -257,7 +257,7 @@ struct Copy {
 }
 
 impl Copy {
-    /// Copies the library as it is now.
+    /// Copies the present library.
     fn make(workspace: &Workspace) -> anyhow::Result<Self> {
         let root = workspace.state().join("mutants");
         let sources = root.join("src");
@@ -273,7 +273,7 @@ impl Copy {
         Ok(Self { root })
     }
 
-    /// Does something to the library with one change.
+    /// Performs `act` on the library with one change.
     fn with<R>(&self, edit: &Edit, act: impl FnOnce(&Self) -> anyhow::Result<R>) -> anyhow::Result<R> {
         let path = self.root.join("src/core/src").join(edit.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -283,7 +283,7 @@ impl Copy {
         result
     }
 
-    /// Who notices the code as it stands.
+    /// Returns what notices the present code.
     fn judge(&self) -> anyhow::Result<Noticed> {
         let mut tests = process::cargo(&self.root);
         tests.args(["test", "--quiet", "--lib", "--tests"]);
@@ -294,7 +294,7 @@ impl Copy {
         Ok(if self.passes(models)? { Noticed::Nothing } else { Noticed::Models })
     }
 
-    /// Whether tests pass within the time they have. That they build is another matter.
+    /// Returns whether tests pass within their time. They must have been built before.
     fn passes(&self, mut tests: Command) -> anyhow::Result<bool> {
         let mut build = Command::new(tests.get_program());
         build.args(tests.get_args()).arg("--no-run").current_dir(&self.root);
@@ -307,7 +307,7 @@ impl Copy {
         let log = self.root.join("build.log");
         fs::write(&log, "")?;
         process::logged(&mut build, &log, "the build of the changed library")?;
-        // Failures of property tests are not worth keeping here.
+        // Failures of property tests need not be kept here.
         tests.env("PROPTEST_FAILURE_PERSISTENCE", "off");
         tests.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // A group of its own, so that a test that hangs ends with its cargo.
@@ -325,7 +325,7 @@ impl Copy {
     }
 }
 
-/// The text with the change, which must have one place.
+/// Returns the text with the change, whose place must be unique.
 fn apply(edit: &Edit, text: &str) -> anyhow::Result<String> {
     match text.matches(edit.from).count() {
         1 => Ok(text.replace(edit.from, edit.to)),
@@ -333,7 +333,7 @@ fn apply(edit: &Edit, text: &str) -> anyhow::Result<String> {
     }
 }
 
-/// The workspace's manifest with the library as its only member.
+/// Returns the workspace's manifest with the library as its only member.
 fn alone(manifest: &str) -> anyhow::Result<String> {
     let mut manifest: toml::Table = toml::from_str(manifest).context("Cargo.toml is not understood")?;
     let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
@@ -363,7 +363,7 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    /// Whoever changes the code finds out at once that an edit has lost its place.
+    /// A change of the code is noticed at once if an edit has lost its place.
     #[test]
     fn every_edit_has_one_place() {
         let workspace = Workspace::find().expect("the tests run inside the project");

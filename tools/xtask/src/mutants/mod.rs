@@ -1,8 +1,8 @@
 //! The command `mutants`: every bug that is seeded into a model, and whether the model caught it.
 //!
 //! A model that finds nothing may be a model that cannot find anything. So each race has one or more tests named
-//! `rNN_seeded_..`, which pass when the seeded bug is caught ([`seeded`]); with `--edits` the code itself is changed, one
-//! place at a time, and the tests must notice ([`edits`]).
+//! `rNN_seeded_..`, which pass when the seeded bug is caught ([`seeded`]). With `--edits` the code itself is changed,
+//! one place at a time, and the tests must notice ([`edits`]).
 
 mod edits;
 mod seeded;
@@ -32,7 +32,7 @@ Ends with the line `N caught, N missed`. A race that must not happen here and ha
 /// The command `mutants`. Ends with the line `N caught, N missed`.
 ///
 /// # Errors
-/// Fails when something does not build or a file cannot be read; what was missed is told by the exit status.
+/// Fails when something does not build or a file cannot be read; what was missed is reported by the exit status.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let missed = if arguments.edits {
         edits::run(workspace, arguments.filter.as_deref())?
@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
 /// Judges the seeded bugs by tests that have been run.
 ///
 /// # Errors
-/// Names what was missed, and the races that no seeded bug stands for.
+/// Lists what was missed, and the races without a seeded bug.
 pub(crate) fn judge(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<()> {
     let rows = seeded::rows(workspace, suites)?;
     let mut wrong = seeded::problems(workspace, &rows)?;

@@ -1,8 +1,8 @@
 //! The seeded bugs, found by the names of their tests.
 //!
 //! A test with the word `seeded` in its name passes when its bug is caught. The number at the beginning of the name is
-//! the race; what follows the word says what is seeded; the model it is seeded into is a test of the same file with the
-//! same number and without the word.
+//! the race; what follows the word describes the bug; the model into which it is seeded is a test of the same file with
+//! the same number and without the word.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +16,13 @@ use crate::test::Suite;
 use crate::test::results::{self, Entry, Verdict};
 use crate::workspace::Workspace;
 
-/// What the name of the test of a seeded bug contains.
+/// The word in the name of the test of a seeded bug.
 pub(crate) const WORD: &str = "seeded";
 
 /// Where the models are.
 const MODELS: &str = "src/core/";
 
-/// Races that are none here, so that there is no interleaving to model; images show what holds instead.
+/// Races that do not exist here, so that there is no interleaving to model; images test what holds instead.
 const NO_RACE: &[(u16, &str)] = &[
     (40, "nothing waits for a dump: an LWP that panics or faults tells so and exits like any other"),
     (47, "not about an interleaving: who sleeps, where and since when can be seen from outside"),
@@ -31,21 +31,21 @@ const NO_RACE: &[(u16, &str)] = &[
 /// One seeded bug.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Row {
-    /// The number and the words of what must not happen; `-` for what has no number.
+    /// The number and the words of the race; `-` if it has no number.
     pub(crate) race: String,
     /// The number, if there is one.
     number: Option<Number>,
     /// The file of the model.
     source: String,
-    /// The test that the bug is a variant of.
+    /// The test of which the bug is a variant.
     model: Option<String>,
-    /// What is seeded.
+    /// The bug.
     pub(crate) bug: String,
-    /// Whether its test ran and passed.
+    /// `true` if its test ran and passed.
     pub(crate) caught: bool,
 }
 
-/// All seeded bugs in the sources, judged by the tests that were run.
+/// Returns all seeded bugs in the sources, judged by the tests that were run.
 ///
 /// # Errors
 /// Fails when the sources cannot be read.
@@ -63,7 +63,7 @@ pub(crate) fn rows(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<Ve
     Ok(rows)
 }
 
-/// The rows of these tests with these outcomes, in the order of the races.
+/// Returns the rows of these tests with these outcomes, in the order of the races.
 fn collect(tests: &[Test], entries: &[Entry]) -> Vec<Row> {
     let row = |(at, test): (usize, &Test)| row(test, &tests[..at], &tests[at..], entries);
     let mut rows: Vec<Row> = tests.iter().enumerate().filter_map(row).collect();
@@ -71,14 +71,14 @@ fn collect(tests: &[Test], entries: &[Entry]) -> Vec<Row> {
     rows
 }
 
-/// The row of a test, if it is that of a seeded bug, with the tests before and after it.
+/// Returns the row of a test, if it is that of a seeded bug, with the tests before and after it.
 fn row(test: &Test, before: &[Test], after: &[Test], entries: &[Entry]) -> Option<Row> {
     let (subject, bug) = split(&test.name)?;
     let number = own_number(&test.name);
     let is_model = |other: &&Test| {
         other.source == test.source && split(&other.name).is_none() && belongs(other, number, &subject)
     };
-    // The nearest one above, as a rule.
+    // It is usually the nearest one above.
     let model = before.iter().rev().find(is_model).or_else(|| after.iter().find(is_model));
     let mut outcomes =
         entries.iter().filter(|entry| entry.source == test.source && entry.test == test.name).peekable();
@@ -92,7 +92,7 @@ fn row(test: &Test, before: &[Test], after: &[Test], entries: &[Entry]) -> Optio
     })
 }
 
-/// What comes before and after the word in the name of a test: what it is about, and what is seeded.
+/// Returns what comes before and after the word in the name of a test: its subject, and the bug.
 fn split(name: &str) -> Option<(String, String)> {
     let words: Vec<&str> = name.split('_').collect();
     let at = words.iter().position(|word| *word == WORD)?;
@@ -102,12 +102,12 @@ fn split(name: &str) -> Option<(String, String)> {
     Some((words[..at].join("_"), bug))
 }
 
-/// The number that a name begins with.
+/// Returns the number that a name begins with.
 fn own_number(name: &str) -> Option<Number> {
     number::in_name(name).first().copied()
 }
 
-/// Whether a test is a model of this number, or, where there is none, of what the name begins with.
+/// Returns whether a test is a model of this number, or, if there is none, of what the name begins with.
 fn belongs(test: &Test, number: Option<Number>, subject: &str) -> bool {
     match number {
         Some(number) => test.numbers.contains(&number),
@@ -115,7 +115,7 @@ fn belongs(test: &Test, number: Option<Number>, subject: &str) -> bool {
     }
 }
 
-/// Races without a seeded bug that no table gives a reason for, and seeded bugs without a model.
+/// Returns the races without a seeded bug for which no table gives a reason, and seeded bugs without a model.
 ///
 /// # Errors
 /// Fails when the files with numbers and reasons cannot be read.
@@ -137,7 +137,7 @@ pub(crate) fn problems(workspace: &Workspace, rows: &[Row]) -> anyhow::Result<Ve
     Ok(problems)
 }
 
-/// The table of all seeded bugs.
+/// Returns the table of all seeded bugs.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
@@ -160,7 +160,7 @@ pub(crate) fn render(rows: &[Row]) -> String {
     text
 }
 
-/// The last line.
+/// Returns the last line.
 pub(crate) fn closing_line(rows: &[Row]) -> String {
     let caught = rows.iter().filter(|row| row.caught).count();
     format!("{caught} caught, {} missed", rows.len() - caught)

@@ -1,7 +1,7 @@
-//! What a program may ask the kernel for: the functions that `std` for `aarch64-unknown-hermit` calls.
+//! The functions of the kernel that a program may use: those that `std` for `aarch64-unknown-hermit` calls.
 //!
-//! They are given to the linker as a shared library that has nothing but their names, so it is the linker that says which
-//! function is not there, and calls go through the tables that the kernel's loader fills in.
+//! The linker gets them as a shared library that consists of their names, so the linker reports a function that does
+//! not exist, and calls go through the tables that the kernel's loader fills in.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::process;
 use crate::setup::Toolchain;
 
-/// The name of the kernel as a shared library; its loader knows it.
+/// The name of the kernel as a shared library, which its loader expects.
 pub(super) const KERNEL: &str = "asphodel";
 
 /// The functions, by their names.
@@ -68,7 +68,7 @@ pub(super) const FUNCTIONS: [&str; 48] = [
     "sys_yield",
 ];
 
-/// Makes the library in `directory`, unless it is there; gives its path.
+/// Makes the library in `directory`, unless it exists; returns its path.
 ///
 /// # Errors
 /// Fails when it cannot be written, or the linker refuses.
@@ -82,7 +82,7 @@ pub(super) fn library(toolchain: &Toolchain, directory: &Path) -> anyhow::Result
     fs::create_dir_all(directory)?;
     fs::write(&script, text).with_context(|| format!("cannot write {}", script.display()))?;
     let mut linker = Command::new(&toolchain.linker);
-    // The linker of a toolchain is told what to be; another goes by its name.
+    // The linker of a toolchain takes its flavor as an argument; another one has it in its name.
     if toolchain.linker.ends_with("rust-lld") {
         linker.args(["-flavor", "gnu"]);
     }
@@ -91,7 +91,7 @@ pub(super) fn library(toolchain: &Toolchain, directory: &Path) -> anyhow::Result
     Ok(library)
 }
 
-/// The linker's input: each function is a symbol.
+/// Returns the linker's input: each function is a symbol.
 fn script_text() -> String {
     FUNCTIONS.iter().fold(String::new(), |mut text, name| {
         let _ = writeln!(text, "{name} = 0;");

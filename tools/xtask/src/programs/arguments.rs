@@ -1,4 +1,4 @@
-//! The command line of `std`: cargo's own words where cargo has words for it.
+//! The command line of `std`, with cargo's own options where cargo has them.
 
 use std::path::PathBuf;
 
@@ -11,21 +11,21 @@ use crate::machine::Machine;
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct Std {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What can be done with programs that are written for Rust's `std`.
+/// The commands for programs that are written for Rust's `std`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Build the programs of a crate, and say where they are
+    /// Build the programs of a crate, and print where they are
     Build(Build),
-    /// Build a program and run it on Asphodel in QEMU; its exit status is ours
+    /// Build a program and run it on Asphodel in QEMU; its exit status is that of this command
     Run(Run),
     /// Build the tests of a crate and run them on Asphodel in QEMU, as `cargo test` does on the host
     Test(Test),
-    /// Run suites of tests that others wrote: well-known crates, and Rust's own library
+    /// Run test suites of others: well-known crates, and Rust's own library
     Suites(Suites),
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Crate {
     /// The crate [default: the one in the current directory]
     #[arg(long, value_name = "CARGO_TOML")]
     pub(crate) manifest_path: Option<PathBuf>,
-    /// The package, where the manifest is that of a workspace
+    /// The package, if the manifest is that of a workspace
     #[arg(long, short, value_name = "PACKAGE")]
     pub(crate) package: Option<String>,
     /// With optimizations
@@ -96,7 +96,7 @@ pub(crate) struct Run {
     /// What is built.
     #[command(flatten)]
     pub(crate) of: Crate,
-    /// The program, where the package has several
+    /// The program, if the package has several
     #[arg(long, value_name = "NAME", conflicts_with = "example")]
     pub(crate) bin: Option<String>,
     /// The example to run
@@ -152,7 +152,7 @@ pub(crate) struct Test {
     /// Build the tests, and run none
     #[arg(long)]
     pub(crate) no_run: bool,
-    /// Run the other test programs also after one failed
+    /// Run the other test programs even if one has failed
     #[arg(long)]
     pub(crate) no_fail_fast: bool,
     /// Seconds that one test program may take
@@ -192,7 +192,7 @@ const SUITES_HELP: &str = "\
 Their sources are fetched by cargo, or are the compiler's own, and stay as they are but for what the table at the end
 says; tests/std/suites.toml lists them. Panics unwind. The exit status tells whether any test failed.";
 
-/// A file of the host and where the program finds it.
+/// Returns a file of the host and the path at which the program finds it.
 ///
 /// # Errors
 /// Fails when it is not of the form `HOST:PATH`.

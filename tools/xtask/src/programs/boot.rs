@@ -1,4 +1,4 @@
-//! Booting the default image with programs behind it, and what came of it.
+//! Booting the default image with programs behind it, and the results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,27 +24,27 @@ pub(super) struct Booted<'a> {
     environment: &'a Environment,
     /// The default image.
     pub(super) kernel: build::Program,
-    /// What every program finds: files and environment.
+    /// The files and environment of every program.
     payload: Payload,
-    /// Of the default image.
+    /// The boot of the default image.
     boot: Boot,
 }
 
-/// How a test program ran.
+/// The run of a test program.
 #[derive(Clone, Debug)]
 pub(super) struct Ran {
-    /// What its harness said.
+    /// The results that its harness printed.
     pub(super) results: Results,
     /// How it ended.
     end: End,
     /// How long it took on the host.
     pub(super) took: Duration,
-    /// All that the system said, addresses explained.
+    /// All output of the system, with addresses explained.
     pub(super) console: String,
 }
 
 impl<'a> Booted<'a> {
-    /// Builds the default image, to be booted as asked for.
+    /// Builds the default image, to be booted as requested.
     ///
     /// # Errors
     /// Fails when it does not build, or there is no such machine or file.
@@ -60,10 +60,10 @@ impl<'a> Booted<'a> {
         Ok(Self { workspace, environment, kernel, payload, boot })
     }
 
-    /// A boot whose first process runs `program` with these words. Its image is written to `directory`.
+    /// Returns a boot whose first process runs `program` with these words. Its image is written to `directory`.
     ///
     /// # Errors
-    /// Fails when the program cannot be loaded, or all is too large.
+    /// Fails when the program cannot be loaded, or the image is too large.
     pub(super) fn boot(&self, program: &Program, words: &[&str], directory: &Path) -> anyhow::Result<Boot> {
         let mut payload = self.payload.clone();
         payload.add_program(&program.name, program.read()?);
@@ -101,14 +101,14 @@ impl<'a> Booted<'a> {
         Ok(Ran { results, end: ran.end, took: ran.took, console })
     }
 
-    /// The symbols of the system.
+    /// Returns the symbols of the system.
     pub(super) fn symbols(&self) -> Option<Symbols> {
         Symbols::load(self.workspace, &self.kernel.elf)
     }
 }
 
 impl Ran {
-    /// Why it failed, when it did.
+    /// Returns why it failed, if it did.
     pub(super) fn failure(&self) -> Option<String> {
         match self.end {
             End::TimedOut => {
@@ -126,7 +126,7 @@ impl Ran {
         }
     }
 
-    /// Keeps the console in a file, and gives its path.
+    /// Writes the console to a file, and returns its path.
     ///
     /// # Errors
     /// Fails when it cannot be written.
@@ -139,7 +139,7 @@ impl Ran {
     }
 }
 
-/// What every program of a command finds: files and environment.
+/// Returns the files and environment of every program of a command.
 fn common_payload(arguments: &Arguments) -> anyhow::Result<Payload> {
     let mut payload = Payload::default();
     for argument in &arguments.file {

@@ -19,7 +19,7 @@ use crate::setup::{Library, Toolchain};
 use crate::source_tree;
 use crate::workspace::Workspace;
 
-/// Which of the built programs are meant.
+/// The programs that are selected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     /// Programs and examples.
@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Test,
 }
 
-/// The manifest that the arguments mean.
+/// Returns the manifest that the arguments select.
 ///
 /// # Errors
 /// Fails when there is none, or it is the one of Asphodel itself.
@@ -48,10 +48,10 @@ pub(super) fn manifest(workspace: &Workspace, asked: Option<&Path>) -> anyhow::R
     Ok(manifest)
 }
 
-/// Builds what `add` asks of `cargo SUBCOMMAND` and gives the programs of that kind, in cargo's order.
+/// Builds what `add` requests of `cargo SUBCOMMAND` and returns the programs of that kind, in cargo's order.
 ///
 /// # Errors
-/// Fails when cargo does, having shown the compiler's messages.
+/// Fails when cargo does, after the compiler's messages were printed.
 pub(super) fn build(
     workspace: &Workspace,
     toolchain: &Toolchain,
@@ -68,7 +68,8 @@ pub(super) fn build(
     build_on(workspace, toolchain, &platform, &manifest, of, kind, add)
 }
 
-/// Builds a program of `tests/std` for Linux, linked with what lies in these directories and nothing of this machine.
+/// Builds a program of `tests/std` for Linux, linked with the libraries in these directories and nothing of this
+/// machine.
 ///
 /// # Errors
 /// As `build`.
@@ -114,7 +115,7 @@ fn build_on(
     programs(&mut cargo, kind)
 }
 
-/// Complains when `std` cannot be built.
+/// Fails if `std` cannot be built.
 fn ensure_library_source(toolchain: &Toolchain) -> anyhow::Result<()> {
     ensure!(
         has_library_source(toolchain),
@@ -125,17 +126,17 @@ fn ensure_library_source(toolchain: &Toolchain) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether `std` can be built.
+/// Returns whether `std` can be built.
 fn has_library_source(toolchain: &Toolchain) -> bool {
     toolchain.library == Library::FromSource || library_source(toolchain).join("std/Cargo.toml").is_file()
 }
 
-/// Where the compiler's library source is.
+/// Returns where the compiler's library source is.
 pub(super) fn library_source(toolchain: &Toolchain) -> PathBuf {
     toolchain.sysroot.join("lib/rustlib/src/rust/library")
 }
 
-/// Adds what all subcommands have.
+/// Adds the options of all subcommands.
 fn add_choice(cargo: &mut Command, of: &Crate) {
     if let Some(package) = &of.package {
         cargo.args(["--package", package]);
@@ -154,7 +155,7 @@ fn add_choice(cargo: &mut Command, of: &Crate) {
     }
 }
 
-/// Runs cargo and gives the programs that it names.
+/// Runs cargo and returns the programs that it lists.
 fn programs(cargo: &mut Command, kind: Kind) -> anyhow::Result<Vec<Program>> {
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
@@ -171,7 +172,7 @@ fn programs(cargo: &mut Command, kind: Kind) -> anyhow::Result<Vec<Program>> {
     Ok(programs)
 }
 
-/// The program of an artifact, when it is one of that kind.
+/// Returns the program of an artifact, if it is one of that kind.
 fn program(artifact: Artifact, kind: Kind) -> Option<Program> {
     let Artifact { target, executable, profile, .. } = artifact;
     let for_the_host = |kind: &TargetKind| matches!(kind, TargetKind::CustomBuild | TargetKind::ProcMacro);

@@ -1,19 +1,19 @@
-//! Reading what Rust's own test harness says.
+//! Reading the output of Rust's own test harness.
 
-/// How the tests of a program came out.
+/// The results of the tests of a program.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Results {
     /// How many passed, as counted at the end, or so far.
     pub(super) passed: usize,
-    /// How many are ignored by themselves.
+    /// How many are marked as ignored.
     pub(super) ignored: usize,
-    /// The failed ones, by their names.
+    /// The names of those that failed.
     pub(super) failed: Vec<String>,
-    /// Whether there is a harness, and it has begun.
+    /// `true` if there is a harness, and it has begun.
     pub(super) begun: bool,
-    /// Whether it came to its end.
+    /// `true` if it came to its end.
     pub(super) complete: bool,
-    /// How many it said failed at its end.
+    /// How many failed, as counted at the end.
     counted_failed: usize,
 }
 
@@ -41,13 +41,13 @@ impl Results {
         }
     }
 
-    /// How many failed.
+    /// Returns how many failed.
     pub(super) fn failed(&self) -> usize {
         self.counted_failed.max(self.failed.len())
     }
 }
 
-/// The test that a line says failed. Other tests may have written before it on the line.
+/// Returns the failed test that a line names. Other tests may have written before it on the line.
 fn failed_test(line: &str) -> Option<&str> {
     let (_, name) = line.trim_end().strip_suffix(" ... FAILED")?.rsplit_once("test ")?;
     Some(name.trim_end_matches(" - should panic"))

@@ -1,7 +1,8 @@
 //! The command `std`: unmodified programs for Rust's `std`, built for Asphodel, packed behind its image, and run.
 //!
-//! [`abi`] is what they may ask the kernel for, [`cargo`] builds them, [`program`] checks them; [`crate::payload`] packs
-//! them, [`unwinding`] is for those whose panics unwind. The default image is booted with them; its first process runs them instead of its console.
+//! [`abi`] lists the functions that they may call, [`cargo`] builds them, [`program`] checks them; [`crate::payload`]
+//! packs them, [`unwinding`] is for those whose panics unwind. The default image is booted with them; its first process
+//! runs them instead of its console.
 
 mod abi;
 mod arguments;

@@ -1,4 +1,4 @@
-//! What programs are built for: Asphodel, or Linux for comparison; as a configuration of cargo.
+//! The platform of programs: Asphodel, or Linux for comparison; as a configuration of cargo.
 
 use std::path::{Path, PathBuf};
 
@@ -6,24 +6,24 @@ use super::unwinding::Unwinding;
 use crate::cargo_config::CargoConfig;
 use crate::setup::Toolchain;
 
-/// What a program is built for, and how.
+/// The platform that a program is built for, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Platform {
-    /// What its configuration is called.
+    /// The name of its configuration.
     pub(super) name: &'static str,
     /// The compiler's name for it.
     pub(super) target: &'static str,
-    /// What of the library is built, ...
+    /// The parts of the library that are built, ...
     library: Vec<&'static str>,
     /// ... with which features.
     features: Vec<&'static str>,
-    /// The compiler, where it is not the toolchain's.
+    /// The compiler, if it is not the toolchain's.
     compiler: Option<PathBuf>,
     /// The compiler's flags.
     flags: Vec<String>,
 }
 
-/// Where the parts of a program for Linux lie that Rust does not bring.
+/// Where the parts of a program for Linux are that Rust does not provide.
 #[derive(Clone, Debug)]
 pub(crate) struct LinuxLibraries {
     /// The C library.
@@ -33,13 +33,13 @@ pub(crate) struct LinuxLibraries {
 }
 
 impl Platform {
-    /// Asphodel, with the library of the kernel's functions, and what unwinds.
+    /// Returns the platform Asphodel, with the library of the kernel's functions, and the unwinder if there is one.
     pub(super) fn asphodel(toolchain: &Toolchain, library: &Path, unwinding: Option<&Unwinding>) -> Self {
         let mut platform = Self {
             name: "abort",
             target: "aarch64-unknown-hermit",
             library: vec!["std", "panic_abort", "test"],
-            // The target has no C library that would bring memcpy and its like.
+            // The target has no C library that would provide memcpy and the like.
             features: vec!["compiler-builtins-mem"],
             compiler: toolchain.compiler.clone(),
             flags: flags_for_asphodel(library),
@@ -54,10 +54,10 @@ impl Platform {
         platform
     }
 
-    /// Linux, with everything of the C library in the program.
+    /// Returns the platform Linux, with the whole C library in the program.
     pub(super) fn linux(toolchain: &Toolchain, libraries: &LinuxLibraries) -> Self {
         let mut flags: Vec<String> = [
-            // No C compiler is there to call the linker, so all that it would add is named here.
+            // There is no C compiler that calls the linker, so everything that it would add is listed here.
             "-Zunstable-options",
             "-Clinker-flavor=gnu-lld",
             "-Ctarget-feature=+crt-static",
@@ -85,7 +85,7 @@ impl Platform {
         }
     }
 
-    /// Cargo's configuration for it.
+    /// Returns cargo's configuration for it.
     ///
     /// # Errors
     /// Fails when a path cannot be written as text.
@@ -97,7 +97,7 @@ impl Platform {
     }
 }
 
-/// The compiler's flags for programs on Asphodel.
+/// Returns the compiler's flags for programs on Asphodel.
 fn flags_for_asphodel(library: &Path) -> Vec<String> {
     let mut flags = vec![
         // The kernel's backtraces walk frame pointers.
@@ -105,7 +105,7 @@ fn flags_for_asphodel(library: &Path) -> Vec<String> {
         format!("-Clink-arg={}", library.display()),
     ];
     let linker = [
-        // `std` has it; without an entry nothing is kept, and an empty program links without a word.
+        // `std` has it; without an entry nothing is kept, and an empty program links without a message.
         "--entry=runtime_entry",
         // The kernel maps the file's pages, ...
         "-zmax-page-size=4096",

@@ -1,6 +1,6 @@
-//! A linked program: whether the kernel can load it, and the part of it that is loaded.
+//! A linked program: the check that the kernel can load it, and the part of it that is loaded.
 //!
-//! The kernel checks the same things again; here they are said where they can be mended.
+//! The kernel checks the same again; here the errors are reported where they can be fixed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use object::{Object as _, ObjectSymbol as _, RelocationFlags};
 
 use super::abi::{FUNCTIONS, KERNEL};
 
-/// The fields of an ELF's header that tell of its sections: where they are, how many, and which has their names.
+/// The fields of an ELF's header that describe its sections: where they are, how many, and which has their names.
 const SECTIONS_AT: std::ops::Range<usize> = 0x28..0x30;
 const SECTIONS: std::ops::Range<usize> = 0x3c..0x40;
 
-/// The relocations that the kernel knows.
+/// The relocations that the kernel supports.
 const RELOCATIONS: [elf::RelocationType; 4] =
     [elf::R_AARCH64_RELATIVE, elf::R_AARCH64_GLOB_DAT, elf::R_AARCH64_JUMP_SLOT, elf::R_AARCH64_ABS64];
 
@@ -32,7 +32,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Reads the part of the program that is loaded, having checked that it can be.
+    /// Reads the part of the program that is loaded, after checking that it can be.
     ///
     /// # Errors
     /// Fails when it cannot be read or loaded.
@@ -69,7 +69,7 @@ fn check(data: &[u8]) -> anyhow::Result<()> {
     }
     ensure!(
         has_code,
-        "it is empty: the linker was not told to begin at `runtime_entry` (other linker arguments in the crate's \
+        "it is empty: the linker did not get the entry `runtime_entry` (other linker arguments in the crate's \
          configuration?)"
     );
     let foreign: Vec<&str> = file
@@ -114,7 +114,7 @@ fn check_dynamic(
     Ok(())
 }
 
-/// Leaves out what is behind the last segment: symbols and debugging information, which stay on the host.
+/// Removes what is behind the last segment: symbols and debugging information, which stay on the host.
 fn strip(mut data: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     let file = ElfFile64::<object::LittleEndian>::parse(&data[..])?;
     let endian = file.endian();
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// The smallest file with one segment of code, and something behind it that is not loaded.
+    /// Returns the smallest file with one segment of code, and something behind it that is not loaded.
     fn file(machine: elf::Machine, kind: elf::FileType, entry: u64) -> Vec<u8> {
         let mut buffer = Vec::new();
         let mut stream = StreamingBuffer::new(&mut buffer);

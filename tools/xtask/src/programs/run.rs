@@ -1,4 +1,4 @@
-//! The command `std run`: one program, with the user's terminal or whatever else standard input is.
+//! The command `std run`: one program, with the user's terminal or another standard input.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::workspace::Workspace;
 /// The command `std run`.
 ///
 /// # Errors
-/// Fails when the program does not build or cannot be loaded, the system ends without a status, or the time is over.
+/// Fails when the program does not build or cannot be loaded, the system ends without a status, or the time limit is
+/// reached.
 pub(super) fn run(
     workspace: &Workspace,
     environment: &Environment,
@@ -37,7 +38,7 @@ pub(super) fn run(
     run::attached(environment, &boot, limit, || booted.symbols())
 }
 
-/// Builds the one program that is meant.
+/// Builds the one program that is selected.
 fn built(workspace: &Workspace, environment: &Environment, arguments: &Run) -> anyhow::Result<Program> {
     let mut programs =
         cargo::build(workspace, &environment.toolchain, &arguments.of, Kind::Program, |cargo| {

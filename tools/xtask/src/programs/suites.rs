@@ -1,4 +1,4 @@
-//! The command `std suites`: suites of tests that others wrote, run on Asphodel. `tests/std/suites.toml` lists them.
+//! The command `std suites`: test suites of others, run on Asphodel. `tests/std/suites.toml` lists them.
 //!
 //! Their sources come from where cargo gets them, or are the compiler's own, and are copied; each test program is built
 //! so that panics unwind, and booted by itself.
@@ -28,7 +28,7 @@ use crate::workspace::Workspace;
 /// The list, below the project's root.
 const LIST: &str = "tests/std/suites.toml";
 
-/// Seconds that a test program may take when its suite says nothing.
+/// Seconds that a test program may take when its suite has no other limit.
 const TIMEOUT: u64 = 300;
 
 /// All suites.
@@ -37,7 +37,7 @@ struct List {
     suite: Vec<Suite>,
 }
 
-/// A suite. The list says what the fields are.
+/// A suite. The comments of the list describe the fields.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Suite {
@@ -83,9 +83,9 @@ struct Change {
 #[serde(deny_unknown_fields)]
 struct Skip {
     test: String,
-    /// The only test program where they are left out.
+    /// The only test program in which they are left out.
     program: Option<String>,
-    /// The only machine where they are left out.
+    /// The only machine on which they are left out.
     machine: Option<String>,
     /// The only number of CPUs with which they are left out.
     cpus: Option<u32>,
@@ -93,24 +93,24 @@ struct Skip {
 }
 
 impl Skip {
-    /// Whether they are left out there, in some test program.
+    /// Returns whether they are left out there, in some test program.
     fn applies(&self, configuration: Configuration) -> bool {
         self.machine.as_ref().is_none_or(|name| *name == configuration.machine.to_string())
             && self.cpus.is_none_or(|cpus| cpus == configuration.cpus)
     }
 
-    /// Whether this is a test program where they are.
+    /// Returns whether they are in this test program.
     fn is_of(&self, program: &str) -> bool {
         self.program.as_ref().is_none_or(|name| name == program)
     }
 
-    /// What is left out, for people.
+    /// Describes what is left out, for people.
     fn what(&self) -> String {
         self.program.as_ref().map_or(self.test.clone(), |program| format!("{program}: {}", self.test))
     }
 }
 
-/// What came of a suite.
+/// The results of a suite.
 #[derive(Clone, Debug, Default)]
 struct Outcome {
     programs: usize,
@@ -118,7 +118,7 @@ struct Outcome {
     failed: usize,
     ignored: usize,
     took: Duration,
-    /// Why, a line for each test program that failed.
+    /// The reasons, a line for each test program that failed.
     failures: Vec<String>,
 }
 
@@ -135,7 +135,7 @@ impl Outcome {
 /// The command `std suites`.
 ///
 /// # Errors
-/// Fails when the list is not understood or the default image does not build; what is wrong with a suite is its failure.
+/// Fails when the list is malformed or the default image does not build; an error in a suite is that suite's failure.
 pub(super) fn run(
     workspace: &Workspace,
     environment: &Environment,
@@ -165,7 +165,7 @@ fn read(workspace: &Workspace) -> anyhow::Result<Vec<Suite>> {
     Ok(list.suite)
 }
 
-/// The suites that are asked for.
+/// Returns the requested suites.
 fn chosen(all: &[Suite], arguments: &Suites) -> anyhow::Result<Vec<Suite>> {
     for name in &arguments.names {
         ensure!(
@@ -214,7 +214,7 @@ fn run_suite(
             let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
             let mut line = format!("{} {name}: {passed} passed", suite.name);
             outcome.add(&ran);
-            // A test that is named must be there.
+            // A test that is named must exist.
             let missing = (name != program.name && passed == 0).then(|| "there is no such test".to_string());
             if let Some(reason) = ran.failure().or(missing) {
                 let log =
@@ -228,8 +228,8 @@ fn run_suite(
     Ok(outcome)
 }
 
-/// The boots of a test program, with a name and the harness's words for each: all its tests but those that are left out or
-/// run alone, then each of these.
+/// Returns the boots of a test program, with a name and the harness's words for each: all its tests except those that
+/// are left out or run alone, then each of these.
 fn boots<'a>(suite: &'a Suite, configuration: Configuration, program: &str) -> Vec<(String, Vec<&'a str>)> {
     let left_out = suite.skip.iter().filter(|skip| skip.applies(configuration) && skip.is_of(program));
     let alone = || suite.alone.iter().filter(|alone| alone.program == program);
@@ -239,7 +239,7 @@ fn boots<'a>(suite: &'a Suite, configuration: Configuration, program: &str) -> V
     boots
 }
 
-/// Has the sources of a suite at their place, changed as the list says; gives the manifest.
+/// Makes sure that the sources of a suite are in place, changed as the list says; returns the manifest.
 fn prepare(workspace: &Workspace, environment: &Environment, suite: &Suite) -> anyhow::Result<PathBuf> {
     let place = workspace.state().join("std/suites").join(&suite.name);
     let manifest = suite.manifest.as_deref().unwrap_or("Cargo.toml");
@@ -257,7 +257,7 @@ fn prepare(workspace: &Workspace, environment: &Environment, suite: &Suite) -> a
         for Change { file, old, new, .. } in &suite.edits {
             Edit { file, old, new }.apply(&place)?;
         }
-        // It stands inside this project, and is no part of it.
+        // It lies inside this project, but is not part of it.
         let path = place.join(manifest);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         source_tree::write_if_changed(&path, &format!("{text}\n[workspace]\n"))
@@ -265,7 +265,7 @@ fn prepare(workspace: &Workspace, environment: &Environment, suite: &Suite) -> a
     Ok(place.join(manifest))
 }
 
-/// Where cargo keeps the sources of a crate, which it fetches if it must.
+/// Returns where cargo keeps the sources of a crate, which it fetches if needed.
 fn registry_source(workspace: &Workspace, name: &str, version: &str) -> anyhow::Result<PathBuf> {
     let place = workspace.state().join("std/fetch").join(name);
     let manifest = place.join("Cargo.toml");
@@ -284,7 +284,7 @@ fn registry_source(workspace: &Workspace, name: &str, version: &str) -> anyhow::
     directory.context("a manifest is in a directory")
 }
 
-/// What cargo says of a package and its dependencies.
+/// Returns cargo's description of a package and its dependencies.
 fn metadata(cargo: &mut Command) -> anyhow::Result<Metadata> {
     let output = cargo.output().context("cannot start cargo")?;
     if !output.status.success() {
@@ -293,7 +293,7 @@ fn metadata(cargo: &mut Command) -> anyhow::Result<Metadata> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What came of all, what was changed or left out, and why.
+/// Returns the results of all, and what was changed or left out, with the reasons.
 fn table(suites: &[Suite], outcomes: &[Outcome], configuration: Configuration) -> String {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN);
@@ -357,7 +357,7 @@ mod tests {
         suites.iter().map(|suite| suite.name.as_str()).collect()
     }
 
-    /// What is wrong with a suite's place in the list.
+    /// Returns the error of a suite's entry in the list.
     fn complaint(suite: &Suite) -> Option<&'static str> {
         let reasons =
             suite.edits.iter().map(|edit| &edit.reason).chain(suite.skip.iter().map(|skip| &skip.reason));

@@ -1,4 +1,4 @@
-//! The command `std test`: each test program in a boot of its own, its output as it comes.
+//! The command `std test`: each test program in a boot of its own, with its output printed as it arrives.
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub(super) fn run(
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// Says to cargo which tests are meant; those in documentation never are.
+/// Passes the selection of tests to cargo; tests in documentation are never selected.
 fn add_selection(cargo: &mut Command, arguments: &Test) {
     let Test { lib, bins, bin, test, tests, example, .. } = arguments;
     for (set, option) in [(*lib, "--lib"), (*bins, "--bins"), (*tests, "--tests")] {

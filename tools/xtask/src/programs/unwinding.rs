@@ -1,8 +1,8 @@
 //! A library whose panics unwind (`--unwind`): the compiler's own, with a few lines changed in a copy.
 //!
-//! The target's panics abort, because its `std` was never given an unwinder; one written in Rust is among the library's
+//! The target's panics abort, because its `std` has no unwinder; one written in Rust is among the library's
 //! dependencies for another target. The copy is put into a directory that the compiler takes for its own (`--sysroot`),
-//! everything else of which is a link to what is really there; a script that says so stands for the compiler, so that
+//! everything else of which is a link to the real one; a script that passes that option replaces the compiler, so that
 //! cargo finds the library as it finds any.
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::progress::note;
 use crate::setup::Toolchain;
 use crate::source_tree::{self, Edit};
 
-/// Where the library's source is in what a compiler takes for its own.
+/// Where the library's source is in a compiler's sysroot.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";
 
 /// All changes.
@@ -51,25 +51,25 @@ const EDITS: [Edit<'static>; 5] = [
     },
 ];
 
-/// What tells the linker the names by which the unwinder finds its tables.
+/// A linker script that defines the names by which the unwinder finds its tables.
 const SYMBOLS: &str = "\
 __etext = ADDR(.text) + SIZEOF(.text);
 __GNU_EH_FRAME_HDR = ADDR(.eh_frame_hdr);
 ";
 
-/// What builds programs that unwind.
+/// The parts that build programs that unwind.
 #[derive(Clone, Debug)]
 pub(super) struct Unwinding {
-    /// What stands for the compiler.
+    /// The script that replaces the compiler.
     pub(super) compiler: PathBuf,
     /// An input of the linker.
     pub(super) symbols: PathBuf,
 }
 
-/// Makes it in `directory`, unless it is there.
+/// Makes it in `directory`, unless it exists.
 ///
 /// # Errors
-/// Fails when it cannot be written, or the library's source is not as it is known.
+/// Fails when it cannot be written, or the library's source is not the expected one.
 pub(super) fn prepare(toolchain: &Toolchain, directory: &Path) -> anyhow::Result<Unwinding> {
     let sysroot = directory.join("sysroot");
     source_tree::ensure_made(&sysroot, &recipe(toolchain), || {
@@ -83,14 +83,14 @@ pub(super) fn prepare(toolchain: &Toolchain, directory: &Path) -> anyhow::Result
     Ok(Unwinding { compiler, symbols })
 }
 
-/// What the copy is made of.
+/// Describes what the copy is made of.
 fn recipe(toolchain: &Toolchain) -> String {
     EDITS.iter().fold(format!("{}\n{}", toolchain.sysroot.display(), toolchain.version), |text, edit| {
         text + edit.file + edit.old + edit.new
     })
 }
 
-/// Makes what the compiler takes for its own.
+/// Makes the directory that the compiler takes for its own.
 fn make_sysroot(toolchain: &Toolchain, sysroot: &Path) -> anyhow::Result<()> {
     let rustlib = sysroot.join("lib/rustlib");
     fs::create_dir_all(&rustlib)?;
@@ -106,7 +106,7 @@ fn make_sysroot(toolchain: &Toolchain, sysroot: &Path) -> anyhow::Result<()> {
     EDITS.iter().try_for_each(|edit| edit.apply(&library))
 }
 
-/// Writes the script that stands for the compiler.
+/// Writes the script that replaces the compiler.
 fn write_script(path: &Path, toolchain: &Toolchain, sysroot: &Path) -> anyhow::Result<()> {
     let compiler = toolchain.compiler.as_deref().unwrap_or(Path::new("rustc"));
     let words = [compiler, Path::new("--sysroot"), sysroot].map(|word| word.to_str());

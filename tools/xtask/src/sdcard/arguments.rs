@@ -11,13 +11,13 @@ use crate::build::Choice;
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// The file that becomes the card, byte for byte
+    /// The file to which the card is written, byte for byte
     #[arg(long, value_name = "FILE", required_unless_present = "write")]
     pub(crate) out: Option<PathBuf>,
     /// Write it to this card, after a question, and read it back
     #[arg(long, value_name = "DEVICE")]
     pub(crate) write: Option<PathBuf>,
-    /// Answer the question
+    /// Answer the question with yes
     #[arg(long, requires = "write")]
     pub(crate) yes: bool,
     /// A directory with start4.elf, fixup4.dat and bcm2711-rpi-4-b.dtb [default: the distribution's packages]
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// Boot arguments, words of the form key=value
     #[arg(long, value_name = "WORDS")]
     pub(crate) append: Option<String>,
-    /// Which image the card boots
+    /// The image that the card boots
     #[command(flatten)]
     pub(crate) choice: Choice,
 }
@@ -41,7 +41,7 @@ unpacked, not installed; what cannot be had is left out, and the command says wh
 --write takes a whole device (/dev/sdX, /dev/mmcblkN) that is removable, or a file that stands for one (/dev/loopN),
 has at most 256 GB, and of which nothing is mounted or otherwise in use.";
 
-/// The size of a card in MiB.
+/// Parses the size of a card in MiB.
 fn card_size(text: &str) -> Result<u64, String> {
     let size: u64 = text.parse().map_err(|_| "it is no number".to_string())?;
     let sizes = disk::MIN_MIB..=disk::MAX_MIB;

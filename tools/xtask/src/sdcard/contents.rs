@@ -1,6 +1,6 @@
-//! What lies on a boot card: names, bytes, and why each is there.
+//! The contents of a boot card: names, bytes, and the purpose of each.
 //!
-//! Pure: whoever makes a card has read the kernel and the firmware already.
+//! Pure: the caller has read the kernel and the firmware already.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,10 +9,10 @@ use super::firmware::{DEVICE_TREE, Firmware};
 /// The settings of the board's firmware, each with its reason.
 const CONFIG: &str = include_str!("../../../../platform/rpi4/config.txt");
 
-/// Our own licence.
+/// The licence of this project.
 const LICENCE: &str = include_str!("../../../../LICENSE");
 
-/// The name that `config.txt` calls the kernel by.
+/// The name of the kernel in `config.txt`.
 pub(crate) const KERNEL: &str = "kernel8.img";
 
 /// The list of all files' checksums, as `sha256sum --check` reads it.
@@ -21,25 +21,25 @@ pub(crate) const CHECKSUMS: &str = "SHA256SUMS";
 /// A file on the card.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Content {
-    /// Its path; directories are made.
+    /// Its path; directories are created.
     pub(crate) name: String,
-    /// What is in it.
+    /// Its contents.
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Content {
-    /// A file of that name.
+    /// Creates a file of that name.
     pub(crate) fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         Self { name: name.into(), bytes: bytes.into() }
     }
 }
 
-/// All files of a card that boots `kernel` with the boot arguments `append`.
+/// Returns all files of a card that boots `kernel` with the boot arguments `append`.
 pub(crate) fn of_card(kernel: Vec<u8>, append: &str, firmware: &Firmware) -> Vec<Content> {
     let has_device_tree = firmware.files.iter().any(|file| file.name == DEVICE_TREE);
     let mut contents = vec![
         Content::new("config.txt", CONFIG),
-        // The firmware puts it into the device tree, where the kernel looks.
+        // The firmware puts it into the device tree, which the kernel reads.
         Content::new("cmdline.txt", format!("{append}\n")),
         Content::new(KERNEL, kernel),
         Content::new("extlinux/extlinux.conf", boot_loader_entry(append, has_device_tree)),
@@ -50,7 +50,7 @@ pub(crate) fn of_card(kernel: Vec<u8>, append: &str, firmware: &Firmware) -> Vec
     contents
 }
 
-/// What U-Boot starts, where it stands between the firmware and the kernel.
+/// Returns the entry that U-Boot starts, if it stands between the firmware and the kernel.
 fn boot_loader_entry(append: &str, has_device_tree: bool) -> String {
     let mut text = format!(
         "# For U-Boot, where it is started instead of the kernel: the board's own firmware reads config.txt.\n\
@@ -65,12 +65,12 @@ fn boot_loader_entry(append: &str, has_device_tree: bool) -> String {
     text
 }
 
-/// A line for each file: its checksum and its name.
+/// Returns a line for each file: its checksum and its name.
 fn checksums(contents: &[Content]) -> String {
     contents.iter().map(|content| format!("{}  {}\n", sha256(&content.bytes), content.name)).collect()
 }
 
-/// The SHA-256 of some bytes, in hexadecimal digits.
+/// Returns the SHA-256 of some bytes, in hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

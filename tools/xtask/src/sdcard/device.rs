@@ -1,30 +1,30 @@
-//! Whether a block device may be overwritten: what the system knows of it, and the reasons to refuse it.
+//! The check whether a block device may be overwritten: what the system reports about it, and the reasons to refuse it.
 //!
-//! Looks only, at sysfs and procfs, both of which a test can stand in for.
+//! It only reads sysfs and procfs, which a test can replace.
 
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Larger devices are refused, in bytes: there are larger cards, but what is larger is more often a disk.
+/// Larger devices are refused, in bytes: larger cards exist, but a larger device is more often a disk.
 const LIMIT: u64 = 256_000_000_000;
 
-/// What says which file a device stands for, where it does.
+/// The file that names the file behind a device, if there is one.
 const BACKING_FILE: &str = "loop/backing_file";
 
-/// Where the system tells of its devices.
+/// Where the system lists its devices.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     /// A directory for each block device.
     pub(crate) block: PathBuf,
     /// What is mounted.
     pub(crate) mounts: PathBuf,
-    /// Where memory is swapped to.
+    /// The devices for swapping.
     pub(crate) swaps: PathBuf,
 }
 
 impl Places {
-    /// Those of this machine.
+    /// Returns those of this machine.
     pub(crate) fn of_system() -> Self {
         Self {
             block: "/sys/class/block".into(),
@@ -46,7 +46,7 @@ pub(crate) enum Refusal {
     /// A card reader without a card.
     #[error("there is no card in it")]
     Empty,
-    /// It cannot be written, as by the slide on the card's side.
+    /// It cannot be written, for example because of the slide on the card's side.
     #[error("it is write-protected")]
     WriteProtected,
     /// It, or a part of it, is mounted there.
@@ -60,18 +60,18 @@ pub(crate) enum Refusal {
     /// The system swaps to it.
     #[error("the system swaps to {0}")]
     Swap(String),
-    /// Something is made of it: a mapped or encrypted device, an array.
+    /// Something is built on it: a mapped or encrypted device, an array.
     #[error("{holder} is made of {name}")]
     Held {
         /// The device or the part.
         name: String,
-        /// What is made of it.
+        /// What is built on it.
         holder: String,
     },
-    /// It is built in.
+    /// It is built into the machine.
     #[error("it is not removable")]
     NotRemovable,
-    /// It is larger than any card that is meant.
+    /// It is larger than any card that is likely.
     #[error("it has {} GB, more than the {} GB that a card may have here", .0 / 1_000_000_000, LIMIT / 1_000_000_000)]
     TooLarge(u64),
     /// The image is larger.
@@ -84,7 +84,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Device {
     /// Its name in sysfs.
     pub(crate) name: String,
-    /// What it calls itself.
+    /// Its own description.
     pub(crate) model: String,
     /// Its size in bytes.
     pub(crate) bytes: u64,
@@ -93,10 +93,10 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Looks at the device of this name, and whether an image of `needed` bytes may be written to it.
+    /// Checks the device of this name, and whether an image of `needed` bytes may be written to it.
     ///
     /// # Errors
-    /// The first reason not to. What is in use is told before what could not be meant.
+    /// The first reason against it. A device that is in use is reported before one that is unlikely.
     pub(crate) fn look(places: &Places, name: &str, needed: u64) -> Result<Self, Refusal> {
         let directory = places.block.join(name);
         let number = text(&directory.join("dev")).ok_or(Refusal::NotABlockDevice)?;
@@ -125,7 +125,7 @@ impl Device {
     }
 }
 
-/// Fails when the device or a part of it is mounted, swapped to, or held.
+/// Fails when the device or a part of it is mounted, used for swapping, or held.
 fn not_in_use(places: &Places, name: &str, directory: &Path) -> Result<(), Refusal> {
     let mounts = whole_text(&places.mounts);
     let swaps = whole_text(&places.swaps);
@@ -145,7 +145,7 @@ fn not_in_use(places: &Places, name: &str, directory: &Path) -> Result<(), Refus
     Ok(())
 }
 
-/// The device and its partitions, each with its directory.
+/// Returns the device and its partitions, each with its directory.
 fn parts(name: &str, directory: &Path) -> Vec<(String, PathBuf)> {
     let mut parts = vec![(name.to_string(), directory.to_path_buf())];
     let partitions = names(directory).into_iter().map(|part| (part.clone(), directory.join(part)));
@@ -153,7 +153,8 @@ fn parts(name: &str, directory: &Path) -> Vec<(String, PathBuf)> {
     parts
 }
 
-/// Where a device is mounted: by its number, or by its path, because some file systems have numbers of their own.
+/// Returns where a device is mounted: by its number, or by its path, because some file systems have numbers of their
+/// own.
 fn mount_point(mounts: &str, number: &str, path: &str) -> Option<String> {
     mounts.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
@@ -163,15 +164,15 @@ fn mount_point(mounts: &str, number: &str, path: &str) -> Option<String> {
     })
 }
 
-/// Whether the device can be taken out: what says so itself, cards in the slots of SD controllers, which do not, and files
-/// that stand for a device.
+/// Returns whether the device is removable: one that is marked so, a card in the slot of an SD controller, which is
+/// not, and a file behind a device.
 fn is_removable(directory: &Path) -> bool {
     is(&directory.join("removable"), "1")
         || is(&directory.join("device/type"), "SD")
         || directory.join(BACKING_FILE).exists()
 }
 
-/// What a device calls itself.
+/// Returns a device's own description.
 fn model(directory: &Path) -> String {
     let words = ["device/vendor", "device/model", "device/name", BACKING_FILE]
         .map(|file| text(&directory.join(file)));
@@ -179,7 +180,7 @@ fn model(directory: &Path) -> String {
     if words.is_empty() { "a device without a name".into() } else { words.join(" ") }
 }
 
-/// The names in a directory; none when it is not there.
+/// Returns the names in a directory; none when it does not exist.
 fn names(directory: &Path) -> Vec<String> {
     let entries: Vec<_> =
         fs::read_dir(directory).map(|entries| entries.flatten().collect()).unwrap_or_default();
@@ -189,19 +190,19 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Whether a file says just that.
+/// Returns whether a file has exactly these contents.
 fn is(file: &Path, what: &str) -> bool {
     text(file).as_deref() == Some(what)
 }
 
-/// What a file says, without blanks around it.
+/// Returns the contents of a file, without surrounding blanks.
 fn text(file: &Path) -> Option<String> {
     let mut text = String::new();
     fs::File::open(file).ok()?.read_to_string(&mut text).ok()?;
     Some(text.trim().into())
 }
 
-/// All that a file says; nothing when it is not there.
+/// Returns all contents of a file; nothing when it does not exist.
 fn whole_text(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
 }
@@ -212,7 +213,7 @@ mod tests {
 
     const CARD: u64 = 32_000_000_000;
 
-    /// A stand-in for sysfs and procfs.
+    /// A replacement for sysfs and procfs.
     struct Fake {
         root: tempfile::TempDir,
         places: Places,
@@ -227,7 +228,7 @@ mod tests {
             fs::write(&places.swaps, "Filename Type Size Used Priority\n/dev/sda2 partition 1 0 -2\n")
                 .unwrap();
             let fake = Self { root, places };
-            // The system's disk, in an odd machine that calls it removable; a card in a reader; one in a slot.
+            // The system's disk, in an odd machine that marks it as removable; a card in a reader; one in a slot.
             fake.disk("sda", "8:0", CARD, "1");
             fake.part("sda", "sda1", "8:1");
             fake.disk("sdb", "8:16", CARD, "1");
@@ -317,7 +318,7 @@ mod tests {
         let fake = Fake::new();
         fake.disk("nvme0n1", "259:0", CARD, "0");
         assert_eq!(fake.look("nvme0n1"), Err(Refusal::NotRemovable));
-        // The memory that is soldered to a board looks like a card but for its type.
+        // Memory that is soldered to a board differs from a card only in its type.
         fake.set("mmcblk0/device/type", "MMC");
         assert_eq!(fake.look("mmcblk0"), Err(Refusal::NotRemovable));
     }

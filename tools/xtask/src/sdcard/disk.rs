@@ -21,19 +21,19 @@ const SECTOR: u32 = 512;
 /// Bytes of a mebibyte.
 const MIB: u64 = 1 << 20;
 
-/// The first sector of the partition: at a mebibyte, where no card's erase block is cut.
+/// The first sector of the partition: at a mebibyte, so that no erase block of the card is split.
 pub(crate) const FIRST_SECTOR: u32 = 2048;
 
 /// The partition's type: FAT32, addressed by sectors. The boot ROM looks for it.
 const TYPE_FAT32: u8 = 0x0c;
 
-/// The volume's name.
+/// The volume's label.
 const LABEL: &str = "ASPHODEL";
 
 /// Smallest card in MiB: FAT32 has at least 65525 clusters.
 pub(crate) const MIN_MIB: u64 = 64;
 
-/// Largest in MiB: it is made in memory, and a boot partition needs no more.
+/// Largest in MiB, because it is made in memory, and a boot partition needs no more.
 pub(crate) const MAX_MIB: u64 = 2048;
 
 /// Writes a card of `size_mib` MiB with these files. Blocks of zeros are left as holes.
@@ -56,7 +56,7 @@ pub(crate) fn write(path: &Path, size_mib: u64, contents: &[Content]) -> anyhow:
     file.sync_all().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The number that tells this card from others: from what is on it.
+/// Returns the number that distinguishes this card from others, computed from its contents.
 fn identity(contents: &[Content]) -> u32 {
     let names_and_sums: String =
         contents.iter().map(|content| format!("{} {}\n", content.name, sha256(&content.bytes))).collect();
@@ -66,7 +66,7 @@ fn identity(contents: &[Content]) -> u32 {
 /// Writes a table with the one partition.
 fn write_partition_table(file: &mut File, identity: u32, sectors: u32) -> anyhow::Result<()> {
     let mut table = MBR::new_from(file, SECTOR, identity.to_le_bytes())?;
-    // What is behind the reach of cylinders, heads and sectors, and what is not addressed by them, has the last of them.
+    // An address beyond the reach of cylinders, heads and sectors, or not expressed by them, is the last of them.
     let by_sectors = CHS::new(1023, 254, 63);
     table[1] = MBRPartitionEntry {
         boot: BOOT_ACTIVE,
@@ -79,7 +79,7 @@ fn write_partition_table(file: &mut File, identity: u32, sectors: u32) -> anyhow
     table.write_into(file).context("cannot write the partition table")
 }
 
-/// The partition's bytes.
+/// Returns the partition's bytes.
 fn volume(size_mib: u64, contents: &[Content]) -> anyhow::Result<Vec<u8>> {
     let bytes = size_mib * MIB - u64::from(FIRST_SECTOR) * u64::from(SECTOR);
     let needed: u64 = contents.iter().map(|content| content.bytes.len() as u64).sum();
@@ -97,14 +97,14 @@ fn volume(size_mib: u64, contents: &[Content]) -> anyhow::Result<Vec<u8>> {
     Ok(volume)
 }
 
-/// Bytes of a directory's entry.
+/// Bytes of a directory entry.
 const ENTRY: usize = 32;
-/// Attribute of the entry that is the volume's label, behind the name in eleven bytes.
+/// Attribute of the entry that is the volume's label, behind the name of eleven bytes.
 const IS_LABEL: u8 = 0x08;
-/// When FAT's time begins: 1980-01-01.
+/// The beginning of FAT's time: 1980-01-01.
 const BEGINNING: [u8; 2] = 0x0021_u16.to_le_bytes();
 
-/// Gives the label the time that all files have: the formatter takes it from the host's clock.
+/// Sets the label's time to that of all files, because the formatter takes it from the host's clock.
 fn date_label(volume: &mut [u8]) -> Option<()> {
     let mut entries = volume.as_chunks_mut::<ENTRY>().0.iter_mut();
     let label = entries.find(|entry| entry.starts_with(LABEL.as_bytes()) && entry[11] == IS_LABEL)?;
@@ -187,7 +187,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
         write(&one, 64, &files()).unwrap();
-        // Over a step of FAT's clock, which has two seconds.
+        // Longer than a step of FAT's clock, which is two seconds.
         std::thread::sleep(std::time::Duration::from_millis(2100));
         write(&other, 64, &files()).unwrap();
         assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap());

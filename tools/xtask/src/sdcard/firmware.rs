@@ -1,7 +1,7 @@
-//! The files on a boot card that are not ours: the VideoCore's firmware and the board's device tree.
+//! The files on a boot card that are not part of this project: the VideoCore's firmware and the board's device tree.
 //!
-//! They come from a directory, or from the distribution's packages. What cannot be had is left out and told: the card
-//! is complete once somebody copies it there.
+//! They come from a directory, or from the distribution's packages. What is not available is left out and reported: the
+//! card is complete after it has been copied there.
 
 use std::fs;
 use std::path::Path;
@@ -15,32 +15,32 @@ use crate::workspace::Workspace;
 /// The board's device tree, by the name under which the firmware looks for it.
 pub(crate) const DEVICE_TREE: &str = "bcm2711-rpi-4-b.dtb";
 
-/// What the board needs besides our own files, and what for.
+/// The files that the board needs besides those of this project, and their purposes.
 const NEEDED: [(&str, &str); 3] = [
     ("start4.elf", "the firmware, which starts the kernel"),
     ("fixup4.dat", "goes with start4.elf: how it divides the memory"),
     (DEVICE_TREE, "the device tree: without it the kernel uses one gibibyte of memory only"),
 ];
 
-/// Licences, by the names that directories of firmware have them under, and where they go.
+/// Licences, by their names in directories of firmware, and their names on the card.
 const LICENCES: [(&str, &str); 2] =
     [("LICENCE.broadcom", "licences/firmware.txt"), ("COPYING.linux", "licences/device-tree.txt")];
 
-/// Where the files can be had, for people.
+/// Where the files are available, for people.
 const ORIGIN: &str =
     "the directory `boot` of the repository raspberrypi/firmware, or any card of Raspberry Pi OS";
 
-/// What was found.
+/// The files that were found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Firmware {
-    /// The files, as they go on the card.
+    /// The files, as they are put on the card.
     pub(crate) files: Vec<Content>,
-    /// Why others could not be had.
+    /// Why others are missing.
     pub(crate) complaints: Vec<String>,
 }
 
 impl Firmware {
-    /// Files that are there already.
+    /// Returns files that exist already.
     #[cfg(test)]
     pub(crate) fn of(files: Vec<Content>) -> Self {
         Self { files, complaints: Vec::new() }
@@ -77,7 +77,7 @@ impl Firmware {
         Ok(firmware)
     }
 
-    /// Takes files of a package and its licence; that it cannot be had is a complaint.
+    /// Takes files of a package and its licence; a package that is not available is a complaint.
     fn take_package(
         &mut self,
         workspace: &Workspace,
@@ -97,7 +97,7 @@ impl Firmware {
         Ok(())
     }
 
-    /// Takes one file, if it is there; whether it is.
+    /// Takes one file, if it exists; returns whether it does.
     fn take(&mut self, from: &Path, name: &str) -> anyhow::Result<bool> {
         if !from.is_file() {
             return Ok(false);
@@ -107,7 +107,7 @@ impl Firmware {
         Ok(true)
     }
 
-    /// What somebody has to copy to the card before a board boots from it; empty when nothing is missing.
+    /// Returns what must be copied to the card before a board boots from it; empty when nothing is missing.
     pub(crate) fn advice(&self) -> String {
         let missing: Vec<_> =
             NEEDED.iter().filter(|(name, _)| !self.files.iter().any(|file| file.name == *name)).collect();

@@ -1,4 +1,4 @@
-//! The command `sdcard`: a card that a Raspberry Pi 4 boots the image from, as a file or on a real card.
+//! The command `sdcard`: a card from which a Raspberry Pi 4 boots the image, as a file or on a real card.
 
 mod arguments;
 pub(crate) mod contents;
@@ -23,7 +23,7 @@ use crate::workspace::Workspace;
 /// The command `sdcard`.
 ///
 /// # Errors
-/// Fails when the image does not build, or the card cannot or may not be written. Firmware that cannot be had is no error.
+/// Fails when the image does not build, or the card cannot or may not be written. Missing firmware is not an error.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let environment = setup::ensure(workspace)?;
     let program = build::chosen(workspace, &environment.toolchain, &arguments.choice, Profile::Release)?;

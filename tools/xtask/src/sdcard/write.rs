@@ -1,4 +1,4 @@
-//! Writing a card's bytes to a real card: asked for, looked at, written, read back.
+//! Writing a card's bytes to a real card: after a question and a check, then read back.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Write};
@@ -48,7 +48,7 @@ pub(crate) fn onto(image: &Path, path: &Path, yes: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks; only `y` and `yes` mean yes, nothing at all means no.
+/// Asks the question; only `y` and `yes` mean yes, an empty answer means no.
 fn confirm(question: &str, input: &mut impl BufRead) -> io::Result<bool> {
     eprint!("{question} [y/N] ");
     io::stderr().flush()?;
@@ -57,7 +57,7 @@ fn confirm(question: &str, input: &mut impl BufRead) -> io::Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Opens the very device that was looked at, for nobody else.
+/// Opens the very device that was checked, exclusively.
 #[cfg(target_os = "linux")]
 fn open(path: &Path, device: &Device) -> anyhow::Result<File> {
     use std::os::linux::fs::MetadataExt as _;
@@ -69,7 +69,7 @@ fn open(path: &Path, device: &Device) -> anyhow::Result<File> {
     let exclusive = OFlags::EXCL.bits().cast_signed();
     let file = File::options().write(true).custom_flags(exclusive).open(path).with_context(|| {
         format!(
-            "cannot open {}: it takes root, or the right to write to it, and that nobody uses it",
+            "cannot open {}: it needs root, or the right to write to it, and must not be in use",
             path.display()
         )
     })?;
@@ -90,10 +90,10 @@ fn open(_path: &Path, _device: &Device) -> anyhow::Result<File> {
     bail!("cards can be written on Linux only: copy the file that --out makes to the card")
 }
 
-/// Has the system forget what it remembers of the card, so that what is read comes from the card.
+/// Makes the system drop its cache of the card, so that what is read comes from the card.
 #[cfg(target_os = "linux")]
 fn forget(card: &File) {
-    // What it does not forget is compared all the same.
+    // What it does not drop is compared nevertheless.
     let _ = rustix::fs::fadvise(card, 0, None, rustix::fs::Advice::DontNeed);
 }
 
@@ -133,7 +133,7 @@ fn compare(wanted: &mut impl Read, found: &mut impl Read, progress: &Bytes) -> a
     }
 }
 
-/// Reads until the buffer is full or there is no more; gives how much was read.
+/// Reads until the buffer is full or there is no more; returns how much was read.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,6 +1,7 @@
-//! Installing packages with apt: as root or through `sudo -n`, the lists fetched once, one line said for each step.
+//! Installing packages with apt: as root or through `sudo -n`, with the lists fetched once, and one line printed for
+//! each step.
 //!
-//! What apt itself says goes to a log; its end is shown when something fails.
+//! The output of apt itself goes to a log; its end is printed when something fails.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,19 +15,19 @@ use crate::process;
 use crate::progress::note;
 use crate::workspace::Workspace;
 
-/// Whether something may be installed.
+/// The permission to install something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Permission {
     /// Install what is missing.
     Install,
-    /// Only look.
+    /// Only check.
     Look,
 }
 
 /// Where apt's sources are.
 pub(super) const SOURCES: &str = "/etc/apt";
 
-/// The name of the file that we add there.
+/// The name of the file that is added there.
 const OWN_SOURCE: &str = "asphodel-backports";
 
 /// The machine's package manager.
@@ -38,12 +39,12 @@ pub(super) struct Apt {
 }
 
 impl Apt {
-    /// The package manager; nothing is done yet.
+    /// Creates the package manager; does nothing yet.
     pub(super) fn new(workspace: &Workspace, permission: Permission) -> Self {
         Self { permission, log: workspace.state().join("apt.log"), updated: false }
     }
 
-    /// Fetches the package lists, the first time only.
+    /// Fetches the package lists, only the first time.
     ///
     /// # Errors
     /// Fails when packages may not or cannot be installed here.
@@ -60,7 +61,7 @@ impl Apt {
         Ok(())
     }
 
-    /// The version that would be installed, from `suite` where one is named.
+    /// Returns the version that would be installed, from `suite` if one is named.
     pub(super) fn candidate(&self, package: &str, suite: Option<&str>) -> Option<String> {
         let mut command = Command::new("apt-cache");
         command.env("LC_ALL", "C");
@@ -70,7 +71,7 @@ impl Apt {
         candidate_of(&process::output(command.args(["policy", package]))?)
     }
 
-    /// Installs packages, from `suite` where one is named; `what` says what for.
+    /// Installs packages, from `suite` if one is named; `what` names their purpose.
     ///
     /// # Errors
     /// Fails when they may not or cannot be installed, or when something else would have to be removed.
@@ -101,10 +102,10 @@ impl Apt {
         process::logged(&mut command, &self.log, &typed)
     }
 
-    /// The name of this release's backports.
+    /// Returns the name of this release's backports.
     ///
     /// # Errors
-    /// Fails when the machine does not say which release it runs.
+    /// Fails when the machine does not report which release it runs.
     pub(super) fn backports_suite(&self) -> anyhow::Result<String> {
         Ok(format!("{}-backports", codename()?))
     }
@@ -112,7 +113,7 @@ impl Apt {
     /// Adds a source for this release's backports, made from the machine's own sources.
     ///
     /// # Errors
-    /// Fails when no source serves this release, or ours cannot be written.
+    /// Fails when no source serves this release, or the new one cannot be written.
     pub(super) fn add_backports(&mut self, suite: &str) -> anyhow::Result<()> {
         let codename = codename()?;
         let files = source_files(Path::new(SOURCES));
@@ -142,7 +143,7 @@ impl Apt {
         process::logged(&mut command, &self.log, &format!("writing {path}"))
     }
 
-    /// Fails where packages may not be installed, or there is no apt.
+    /// Fails if packages may not be installed, or there is no apt.
     fn require(&self) -> anyhow::Result<()> {
         if process::find_program("apt-get").is_none() {
             bail!("this machine has no apt-get to install it with");
@@ -154,7 +155,7 @@ impl Apt {
     }
 }
 
-/// A command to which a program and its arguments can be added, and which runs it as root.
+/// Returns a command to which a program and its arguments can be added, and which runs it as root.
 fn privileged(typed: &str) -> anyhow::Result<Command> {
     if rustix::process::geteuid().is_root() {
         return Ok(Command::new("env"));
@@ -167,26 +168,26 @@ fn privileged(typed: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The codename of the release that this machine runs.
+/// Returns the codename of the release that this machine runs.
 pub(super) fn codename() -> anyhow::Result<String> {
     let text = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
     codename_in(&text).context("/etc/os-release names no VERSION_CODENAME")
 }
 
-/// The codename in an os-release file.
+/// Returns the codename in an os-release file.
 fn codename_in(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
     let value = value.trim().trim_matches('"');
     (!value.is_empty()).then(|| value.to_string())
 }
 
-/// The candidate in what `apt-cache policy` prints.
+/// Returns the candidate in the output of `apt-cache policy`.
 fn candidate_of(policy: &str) -> Option<String> {
     let value = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?.trim();
     (value != "(none)").then(|| value.to_string())
 }
 
-/// All files of package sources, in the order in which apt reads them.
+/// Returns all files of package sources, in the order in which apt reads them.
 pub(super) fn source_files(directory: &Path) -> Vec<SourceFile> {
     let mut paths = vec![directory.join("sources.list")];
     let mut parts: Vec<PathBuf> = fs::read_dir(directory.join("sources.list.d"))
@@ -197,7 +198,7 @@ pub(super) fn source_files(directory: &Path) -> Vec<SourceFile> {
     paths.iter().filter_map(|path| source_file(path)).collect()
 }
 
-/// One file of package sources, when its name is one that apt reads.
+/// Returns one file of package sources, if its name is one that apt reads.
 fn source_file(path: &Path) -> Option<SourceFile> {
     let deb822 = match path.extension()?.to_str()? {
         "sources" => true,

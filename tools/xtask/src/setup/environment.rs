@@ -1,10 +1,10 @@
-//! What the set-up finds, and everything else works with.
+//! The result of the set-up, which everything else uses.
 
 use std::path::PathBuf;
 
 use super::toolchain::Toolchain;
 
-/// What building and running uses.
+/// The programs for building and running.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     /// The emulator.

@@ -1,7 +1,7 @@
-//! Set-up: what building and running needs, found or installed.
+//! Set-up: everything that building and running needs, found or installed.
 //!
-//! Everything else asks `ensure` for an `Environment` and does not care where it came from. What was found is
-//! remembered in a stamp, so that a second run looks at a few files, does no work and says nothing.
+//! Everything else gets an `Environment` from `ensure`, wherever its parts came from. What was found is recorded in a
+//! stamp, so that a second run checks a few files, does no work and prints nothing.
 
 mod apt;
 mod environment;
@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 /// Finds everything, installing what is missing.
 ///
 /// # Errors
-/// Fails with one message that names the remedy when something cannot be had.
+/// Fails with one message that names the remedy when something is not available.
 pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<Environment> {
     if let Some(environment) = stamp::load(workspace) {
         return Ok(environment);
@@ -38,8 +38,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<Environment> {
     Ok(environment)
 }
 
-/// Finds clippy for the compiler of the images, installing it where that is a distribution's package. Only CI
-/// needs it.
+/// Finds clippy for the compiler of the images, and installs it if that is a distribution's package. Only CI needs it.
 ///
 /// # Errors
 /// Fails when it cannot be installed.
@@ -48,7 +47,7 @@ pub(crate) fn ensure_lints(workspace: &Workspace, toolchain: &Toolchain) -> anyh
     toolchain::ensure_lints(&mut apt, toolchain)
 }
 
-/// The programs of others that look at a card.
+/// The programs of others that examine a card.
 #[derive(Clone, Debug)]
 pub(crate) struct CardTools {
     /// Of fdisk: reads partition tables.
@@ -59,7 +58,7 @@ pub(crate) struct CardTools {
     pub(crate) mcopy: PathBuf,
 }
 
-/// Finds the programs that look at a card, installing what is missing. Only a test needs them.
+/// Finds the programs that examine a card, and installs what is missing. Only a test needs them.
 ///
 /// # Errors
 /// Fails when they cannot be installed.
@@ -79,12 +78,12 @@ pub(crate) fn ensure_card_tools(workspace: &Workspace) -> anyhow::Result<CardToo
     })
 }
 
-/// What a step needs cannot be had on this machine: it is left out, and this is the reason.
+/// What a step needs is not available on this machine: the step is left out for this reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Missing(pub(crate) String);
 
-/// Finds a Python that can make virtual environments, installing what is missing. Only the test farm needs it.
+/// Finds a Python that can make virtual environments, and installs what is missing. Only the test farm needs it.
 ///
 /// # Errors
 /// Fails when it cannot be installed.
@@ -102,7 +101,7 @@ pub(crate) fn ensure_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     usable().context("python3-venv is installed, but the python3 on PATH has no venv and ensurepip")
 }
 
-/// Looks for each part in turn.
+/// Finds each part in turn.
 fn find(apt: &mut apt::Apt) -> anyhow::Result<Environment> {
     let qemu = qemu::find(apt)?;
     let toolchain = toolchain::find(apt)?;
@@ -112,7 +111,7 @@ fn find(apt: &mut apt::Apt) -> anyhow::Result<Environment> {
 /// Arguments of `setup`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Install nothing: say what is there, and fail when something is missing
+    /// Install nothing: print what is there, and fail when something is missing
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -130,7 +129,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Looks for everything without installing, and names all that is missing at once.
+/// Checks everything without installing, and lists all that is missing at once.
 fn check(workspace: &Workspace) -> anyhow::Result<Environment> {
     let mut apt = apt::Apt::new(workspace, Permission::Look);
     match (qemu::find(&mut apt), toolchain::find(&mut apt)) {

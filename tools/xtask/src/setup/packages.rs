@@ -1,8 +1,9 @@
-//! Single files out of the distribution's packages, unpacked without installing anything.
+//! Single files from the distribution's packages, unpacked without installing anything.
 //!
-//! What a Raspberry Pi boots with, and Linux for comparison, come in packages of another architecture and of a component
-//! that few machines have as a source. So apt is run with a state of its own, in the state directory: it needs no privileges, knows only the
-//! source that is derived from the machine's own, and changes nothing on the machine. What was unpacked is kept.
+//! The boot files of a Raspberry Pi, and Linux for comparison, come in packages of another architecture and of a
+//! component that few machines have as a source. So apt is run with a state of its own, in the state directory: it
+//! needs no privileges, knows only the source that is derived from the machine's own, and changes nothing on the
+//! machine. What was unpacked is kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,11 +26,12 @@ const COMPONENTS: &str = "main non-free-firmware";
 /// Files of a package.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
-    /// What they are, for people.
+    /// Their description, for people.
     pub(crate) what: &'static str,
-    /// The directory that they are kept in.
+    /// The directory in which they are kept.
     pub(crate) place: &'static str,
-    /// The package; with a `*` for what differs from release to release, the one that the last of `through` depends on.
+    /// The package; with a `*` for the part that differs from release to release, the one on which the last of
+    /// `through` depends.
     pub(crate) package: &'static str,
     /// A package that always depends on the newest of those, or on the next in this list, and so on.
     pub(crate) through: &'static [&'static str],
@@ -82,7 +84,7 @@ pub(crate) const C_LIBRARY: Wanted = Wanted {
     members: &["*/crt*.o", "*/lib*.a", "*/copyright"],
 };
 
-/// The C compiler's own library, which goes with it.
+/// The C compiler's own library, which belongs to it.
 pub(crate) const C_COMPILER_LIBRARY: Wanted = Wanted {
     what: "the C compiler's library for aarch64",
     place: "c-compiler-library",
@@ -91,10 +93,11 @@ pub(crate) const C_COMPILER_LIBRARY: Wanted = Wanted {
     members: &["*/crt*.o", "*/libgcc*.a"],
 };
 
-/// The directory that has the files, without the directories of the package; fetched where they are not kept yet.
+/// Returns the directory with the files, without the directories of the package; they are fetched if they are not kept
+/// yet.
 ///
 /// # Errors
-/// Fails where there is no apt, no source serves this release, or the package cannot be had from it.
+/// Fails if there is no apt, no source serves this release, or the package is not available from it.
 pub(crate) fn unpacked(workspace: &Workspace, wanted: &Wanted) -> anyhow::Result<PathBuf> {
     let all = workspace.state().join("packages");
     let directory = all.join(wanted.place);
@@ -112,7 +115,7 @@ pub(crate) fn unpacked(workspace: &Workspace, wanted: &Wanted) -> anyhow::Result
     ));
     let archive = private.download(&package)?;
 
-    // Another run must never find half of it.
+    // Another run must never find a partial copy.
     let partial = all.join(format!("partial-{}", std::process::id()));
     fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
     extract(&archive, wanted.members, &partial)?;
@@ -123,7 +126,7 @@ pub(crate) fn unpacked(workspace: &Workspace, wanted: &Wanted) -> anyhow::Result
     Ok(directory)
 }
 
-/// An apt of our own.
+/// An apt with a configuration of its own.
 #[derive(Debug)]
 struct Private {
     directory: PathBuf,
@@ -147,7 +150,7 @@ impl Private {
         }
         let source = directory.join(format!("own.{}", derived.extension));
         fs::write(&source, derived.text)?;
-        // Nothing is installed as far as this apt knows.
+        // For this apt nothing is installed.
         fs::write(directory.join("status"), "")?;
         let configuration = directory.join("apt.conf");
         fs::write(&configuration, text_of_configuration(&directory, &source))?;
@@ -157,14 +160,14 @@ impl Private {
         Ok(private)
     }
 
-    /// A program of apt with our configuration.
+    /// Returns a program of apt with that configuration.
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("LC_ALL", "C").env("APT_CONFIG", &self.configuration).current_dir(&self.directory);
         command
     }
 
-    /// The name of the package that has what is wanted.
+    /// Returns the name of the package that has the wanted files.
     fn name(&self, wanted: &Wanted) -> anyhow::Result<String> {
         let Some((first, others)) = wanted.through.split_first() else { return Ok(wanted.package.into()) };
         others.iter().chain([&wanted.package]).try_fold(String::from(*first), |package, next| {
@@ -173,7 +176,7 @@ impl Private {
         })
     }
 
-    /// Downloads a package; gives the archive.
+    /// Downloads a package; returns the archive.
     fn download(&self, package: &str) -> anyhow::Result<PathBuf> {
         let mut command = self.apt("apt-get");
         command.args(["-q", "download", package]);
@@ -187,8 +190,8 @@ impl Private {
     }
 }
 
-/// The configuration of an apt that lives below `directory` alone. What the machine has configured (a proxy, say)
-/// holds as well.
+/// Returns the configuration of an apt that works only below `directory`. The configuration of the machine (a proxy,
+/// for example) applies as well.
 fn text_of_configuration(directory: &Path, source: &Path) -> String {
     let lines = [
         ("Dir::State", directory.display().to_string()),
@@ -198,7 +201,7 @@ fn text_of_configuration(directory: &Path, source: &Path) -> String {
         ("Dir::Etc::SourceParts", "-".into()),
         ("APT::Architecture", ARCHITECTURE.into()),
         ("APT::Architectures", ARCHITECTURE.into()),
-        // A root user's apt would download as a user who may not write here.
+        // Run by root, apt would download as a user that may not write here.
         ("APT::Sandbox::User", "root".into()),
         ("Acquire::Languages", "none".into()),
         ("Acquire::Retries", "3".into()),
@@ -207,7 +210,7 @@ fn text_of_configuration(directory: &Path, source: &Path) -> String {
     lines.iter().map(|(name, value)| format!("{name} \"{value}\";\n")).collect()
 }
 
-/// The dependency of that name, with a `*` in it, in what `apt-cache depends` prints.
+/// Returns the dependency that matches `pattern`, which has a `*`, in the output of `apt-cache depends`.
 fn dependency(told: &str, pattern: &str) -> Option<String> {
     let (beginning, end) = pattern.split_once('*').unwrap_or((pattern, ""));
     let depends = told.lines().filter_map(|line| line.trim().strip_prefix("Depends:"));
@@ -215,7 +218,7 @@ fn dependency(told: &str, pattern: &str) -> Option<String> {
     depends.map(str::trim).find(named).map(String::from)
 }
 
-/// Takes the members out of a package's archive, all into one directory.
+/// Extracts the members of a package's archive, all into one directory.
 fn extract(archive: &Path, members: &[&str], into: &Path) -> anyhow::Result<()> {
     let unpack = duct::cmd!("dpkg-deb", "--fsys-tarfile", archive);
     let mut arguments = vec!["--extract", "--no-same-owner", "--wildcards", "--transform", "s,.*/,,"];

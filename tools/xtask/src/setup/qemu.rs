@@ -40,7 +40,7 @@ pub(super) fn find(apt: &mut Apt) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Installs from the plain suite where that is new enough, else from backports.
+/// Installs it from the plain suite if that is new enough, else from backports.
 fn install(apt: &mut Apt) -> anyhow::Result<()> {
     apt.update()?;
     let new_enough =
@@ -58,26 +58,26 @@ fn install(apt: &mut Apt) -> anyhow::Result<()> {
     apt.install(&[PACKAGE], Some(&suite), "the emulator")
 }
 
-/// The emulator on PATH and its major version.
+/// Returns the emulator on PATH and its major version.
 fn on_path() -> Option<(PathBuf, u32)> {
     let path = process::find_program(PROGRAM)?;
     let told = process::output(Command::new(&path).arg("--version"))?;
     Some((path, told_major(&told)?))
 }
 
-/// The major version in what `qemu --version` prints.
+/// Returns the major version in the output of `qemu --version`.
 fn told_major(told: &str) -> Option<u32> {
     let (_, version) = told.split_once("version ")?;
     leading_number(version)
 }
 
-/// The major version in a package's version: after the epoch.
+/// Returns the major version in a package's version: after the epoch.
 fn upstream_major(version: &str) -> Option<u32> {
     let upstream = version.split_once(':').map_or(version, |(_, upstream)| upstream);
     leading_number(upstream)
 }
 
-/// The number that a text begins with.
+/// Returns the number that a text begins with.
 fn leading_number(text: &str) -> Option<u32> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()

@@ -1,31 +1,31 @@
 //! Deriving a package source from the machine's own: for a release's backports, another component, another architecture.
 //!
-//! Pure text work: no server's name is known here. Whatever serves the release on this machine (a mirror, a
-//! cache, with whatever keys) is asked for the rest too.
+//! Pure text work: no server's name is known here. The server of the release on this machine (a mirror, a cache, with
+//! any keys) is also used for the rest.
 
 use deb822_fast::{Deb822, Paragraph};
 
 /// One file of package sources, as found on the machine.
 #[derive(Clone, Debug)]
 pub(super) struct SourceFile {
-    /// Whether it is of the `.sources` form; the other is one line a source.
+    /// `true` if it is of the `.sources` form; the other is one line a source.
     pub(super) deb822: bool,
     /// Its text.
     pub(super) text: String,
 }
 
-/// What a derived source is to serve.
+/// The contents of a derived source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish<'a> {
     /// The suite.
     pub(super) suite: &'a str,
     /// Its components, separated by spaces.
     pub(super) components: &'a str,
-    /// The architecture, where it is not that of the source it is derived from.
+    /// The architecture, if it is not that of the source from which it is derived.
     pub(super) architecture: Option<&'a str>,
 }
 
-/// A derived source: what goes into a file of our own.
+/// A derived source, which becomes a file of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Derived {
     /// The ending that the file must have.
@@ -34,7 +34,7 @@ pub(super) struct Derived {
     pub(super) text: String,
 }
 
-/// Whether any source already serves `suite`.
+/// Returns whether any source already serves `suite`.
 pub(super) fn serves(files: &[SourceFile], suite: &str) -> bool {
     files.iter().any(|file| {
         if file.deb822 {
@@ -45,7 +45,7 @@ pub(super) fn serves(files: &[SourceFile], suite: &str) -> bool {
     })
 }
 
-/// A source for what is wished, made from the first source that serves `codename`.
+/// Returns the source for `wish`, derived from the first source that serves `codename`.
 pub(super) fn derive(files: &[SourceFile], codename: &str, wish: Wish<'_>) -> Option<Derived> {
     files.iter().find_map(|file| {
         if file.deb822 {
@@ -59,13 +59,13 @@ pub(super) fn derive(files: &[SourceFile], codename: &str, wish: Wish<'_>) -> Op
     })
 }
 
-/// The stanzas of a `.sources` file; none when it is not well formed.
+/// Returns the stanzas of a `.sources` file; none when it is malformed.
 fn paragraphs(text: &str) -> Vec<Paragraph> {
     let parsed: Result<Deb822, _> = text.parse();
     parsed.map(|file| file.iter().cloned().collect()).unwrap_or_default()
 }
 
-/// Whether a stanza is switched on, is for binary packages, and names `suite`.
+/// Returns whether a stanza is enabled, is for binary packages, and names `suite`.
 fn paragraph_serves(paragraph: &Paragraph, suite: &str) -> bool {
     let has = |field: &str, word: &str| {
         paragraph.get(field).is_some_and(|value| value.split_whitespace().any(|found| found == word))
@@ -73,11 +73,11 @@ fn paragraph_serves(paragraph: &Paragraph, suite: &str) -> bool {
     has("Types", "deb") && has("Suites", suite) && !has("Enabled", "no") && paragraph.get("URIs").is_some()
 }
 
-/// A stanza that asks the same servers, trusted by the same keys, for what is wished.
+/// Returns a stanza for `wish` with the same servers, trusted by the same keys.
 fn derived_paragraph(paragraph: &Paragraph, wish: Wish<'_>) -> String {
     let mut text = String::from("Types: deb\n");
     let mut field = |name: &str, value: &str| {
-        // A value of several lines (an embedded key) keeps its lines, each indented as the format wants.
+        // A value of several lines (an embedded key) keeps its lines, each indented as the format requires.
         let value = value.lines().collect::<Vec<_>>().join("\n ");
         text.push_str(&format!("{name}: {value}\n"));
     };
@@ -95,7 +95,7 @@ fn derived_paragraph(paragraph: &Paragraph, wish: Wish<'_>) -> String {
     text
 }
 
-/// A one-line source that asks the same server, with the same options, for what is wished.
+/// Returns a one-line source for `wish` with the same server and the same options.
 fn derived_line(line: &Line<'_>, wish: Wish<'_>) -> String {
     let mut options: Vec<String> = line.options.split_whitespace().map(String::from).collect();
     if let Some(architecture) = wish.architecture {
@@ -108,13 +108,13 @@ fn derived_line(line: &Line<'_>, wish: Wish<'_>) -> String {
 
 /// The parts of a one-line source that a derived one keeps.
 struct Line<'a> {
-    /// What stands between brackets.
+    /// The text between the brackets.
     options: &'a str,
     /// Where packages come from.
     address: &'a str,
 }
 
-/// Takes a one-line source apart when it is for binary packages of `suite`.
+/// Splits a one-line source if it is for binary packages of `suite`.
 fn line_serves<'a>(line: &'a str, suite: &str) -> Option<Line<'a>> {
     let rest = line.trim().strip_prefix("deb")?;
     let rest = rest.strip_prefix(char::is_whitespace)?.trim_start();

@@ -1,7 +1,7 @@
-//! Remembering what the set-up found, so that it is done once.
+//! A record of what the set-up found, so that it is done once.
 //!
-//! A stamp is believed only while every program that it names is the same file, and the compiler that cargo
-//! takes is the same version.
+//! A stamp is valid only while every program that it names is the same file, and the compiler that cargo uses is the
+//! same version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ use super::toolchain::{self, Library, Toolchain};
 use crate::process;
 use crate::workspace::{TARGET, Workspace};
 
-/// What is written down.
+/// The contents of the stamp.
 #[derive(Debug, Deserialize, Serialize)]
 struct Stamp {
     /// The emulator.
     qemu: Mark,
     /// The linker.
     linker: Mark,
-    /// The compiler, where it is not the one that cargo takes anyway.
+    /// The compiler, if it is not the one that cargo uses anyway.
     compiler: Option<Mark>,
-    /// All that is known of the toolchain.
+    /// Everything about the toolchain.
     toolchain: Toolchain,
 }
 
-/// A file as it was.
+/// A file at the time of the stamp.
 #[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 struct Mark {
     path: PathBuf,
@@ -37,32 +37,32 @@ struct Mark {
 }
 
 impl Mark {
-    /// The file as it is now.
+    /// Returns the present file.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         Some(Self { path: path.to_path_buf(), length: metadata.len(), modified_s: modified.as_secs() })
     }
 
-    /// Whether the file is still as it was.
+    /// Returns whether the file is unchanged.
     fn holds(&self) -> bool {
         Self::of(&self.path).as_ref() == Some(self)
     }
 }
 
-/// The stamp's file.
+/// Returns the stamp's file.
 fn path(workspace: &Workspace) -> PathBuf {
     workspace.state().join("setup.json")
 }
 
-/// What an earlier set-up found, when all of it still holds.
+/// Returns what an earlier set-up found, if all of it is still valid.
 pub(super) fn load(workspace: &Workspace) -> Option<Environment> {
     let stamp: Stamp = serde_json::from_str(&fs::read_to_string(path(workspace)).ok()?).ok()?;
     let files_hold = stamp.qemu.holds()
         && stamp.linker.holds()
         && stamp.compiler.as_ref().is_none_or(Mark::holds)
         && library_holds(&stamp.toolchain);
-    // An emulator that was put in front of the remembered one is taken instead.
+    // An emulator that was put before the recorded one in PATH is used instead.
     let first_on_path = process::find_program("qemu-system-aarch64") == Some(stamp.qemu.path.clone());
     let version_holds = match &stamp.toolchain.compiler {
         Some(_) => true,
@@ -72,7 +72,7 @@ pub(super) fn load(workspace: &Workspace) -> Option<Environment> {
         .then_some(Environment { qemu: stamp.qemu.path, toolchain: stamp.toolchain })
 }
 
-/// Whether the toolchain's library is still there.
+/// Returns whether the toolchain's library is still there.
 fn library_holds(toolchain: &Toolchain) -> bool {
     let rustlib = toolchain.sysroot.join("lib/rustlib");
     match toolchain.library {
@@ -81,7 +81,7 @@ fn library_holds(toolchain: &Toolchain) -> bool {
     }
 }
 
-/// Writes down what the set-up found.
+/// Records what the set-up found.
 ///
 /// # Errors
 /// Fails when the stamp cannot be written.

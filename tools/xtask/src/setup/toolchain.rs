@@ -1,9 +1,9 @@
 //! The compiler, `core`/`alloc` and linker of the images.
 //!
-//! In order: a library for the target that the compiler already has; one that rustup may add (not where
-//! `RUSTUP_AUTO_INSTALL` is 0); the compiler's own library source, built with `-Zbuild-std`; a distribution's
-//! compiler with its library source. Compiler and library source always belong together: another version's
-//! library does not compile.
+//! In order: a library for the target that the compiler already has; one that rustup may add (not if
+//! `RUSTUP_AUTO_INSTALL` is 0); the compiler's own library source, built with `-Zbuild-std`; a distribution's compiler
+//! with its library source. Compiler and library source always belong together, because another version's library does
+//! not compile.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -17,50 +17,50 @@ use crate::process::{self, clean, find_program};
 use crate::progress::note;
 use crate::workspace::TARGET;
 
-/// The distribution's compiler, where its packages put it.
+/// The path of the distribution's compiler.
 const DISTRIBUTION_COMPILER: &str = "/usr/bin/rustc";
 
 /// The packages of the distribution's compiler and its library source.
 const COMPILER_PACKAGES: &[&str] = &["rustc-web", "rust-web-src"];
 
-/// The packages of a linker, wanted only where the toolchain brings none.
+/// The packages of a linker, needed only if the toolchain has none.
 const LINKER_PACKAGES: &[&str] = &["rust-web-llvm", "lld-22"];
 
 /// The package of clippy for the distribution's compiler.
 const LINT_PACKAGES: &[&str] = &["rust-web-clippy"];
 
-/// Clippy for the distribution's compiler, where its package puts it.
+/// The path of clippy for the distribution's compiler.
 const DISTRIBUTION_CLIPPY: &str = "/usr/bin/clippy-driver";
 
-/// Linkers that know the target, in the order of preference, besides the toolchain's own.
+/// Linkers that support the target, in the order of preference, besides the toolchain's own.
 const LINKERS: &[&str] = &["rust-lld", "ld.lld-22", "ld.lld"];
 
-/// Where `core` and `alloc` come from.
+/// The origin of `core` and `alloc`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) enum Library {
-    /// Compiled ones belong to the compiler.
+    /// They are compiled and belong to the compiler.
     Compiled,
     /// They are built from the compiler's own library source.
     FromSource,
 }
 
-/// What compiles and links images.
+/// The compiler and linker of images.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Toolchain {
-    /// The compiler; the one that cargo would take anyway when `None`.
+    /// The compiler; `None` for the one that cargo uses anyway.
     pub(crate) compiler: Option<PathBuf>,
-    /// What the compiler says of itself.
+    /// The compiler's version text.
     pub(crate) version: String,
     /// Where the compiler keeps its libraries.
     pub(crate) sysroot: PathBuf,
-    /// Where `core` and `alloc` come from.
+    /// The origin of `core` and `alloc`.
     pub(crate) library: Library,
     /// The linker.
     pub(crate) linker: PathBuf,
 }
 
 impl Toolchain {
-    /// The toolchain in a few words.
+    /// Describes the toolchain in a few words.
     pub(crate) fn description(&self) -> String {
         let library = match self.library {
             Library::Compiled => "its compiled library for the target",
@@ -73,18 +73,18 @@ impl Toolchain {
         }
     }
 
-    /// The driver that lints for this compiler, where it is not the one that `cargo clippy` would take anyway.
+    /// Returns the driver that lints for this compiler, if it is not the one that `cargo clippy` uses anyway.
     pub(crate) fn clippy(&self) -> Option<PathBuf> {
         self.compiler.is_some().then(|| PathBuf::from(DISTRIBUTION_CLIPPY))
     }
 
-    /// The documentation tool of this compiler, where it is not the one that cargo would take anyway.
+    /// Returns the documentation tool of this compiler, if it is not the one that cargo uses anyway.
     pub(crate) fn documenter(&self) -> Option<PathBuf> {
         self.compiler.as_ref().map(|compiler| compiler.with_file_name("rustdoc"))
     }
 }
 
-/// A compiler and what it says of itself.
+/// A compiler and its version text.
 #[derive(Clone, Debug)]
 struct Compiler {
     path: Option<PathBuf>,
@@ -93,14 +93,14 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Asks the compiler at `path`, or the one that cargo takes.
+    /// Queries the compiler at `path`, or the one that cargo uses.
     fn ask(path: Option<&Path>) -> Option<Self> {
         let version = version(path)?;
         let sysroot = process::output(command(path).args(["--print", "sysroot"]))?;
         Some(Self { path: path.map(Path::to_path_buf), version, sysroot: sysroot.trim().into() })
     }
 
-    /// Where its library for the target comes from, when it has one.
+    /// Returns the origin of its library for the target, if it has one.
     fn library(&self) -> Option<Library> {
         let rustlib = self.sysroot.join("lib/rustlib");
         if rustlib.join(TARGET).join("lib").is_dir() {
@@ -112,7 +112,7 @@ impl Compiler {
         }
     }
 
-    /// The linker that comes with it.
+    /// Returns the linker that comes with it.
     fn linker(&self) -> Option<PathBuf> {
         let host = self.version.lines().find_map(|line| line.strip_prefix("host: "))?;
         let linker = self.sysroot.join("lib/rustlib").join(host.trim()).join("bin/rust-lld");
@@ -120,14 +120,14 @@ impl Compiler {
     }
 }
 
-/// A compiler's command in a clean environment.
+/// Returns a compiler's command in a clean environment.
 fn command(path: Option<&Path>) -> Command {
     let mut command = Command::new(path.unwrap_or(Path::new("rustc")));
     clean(&mut command);
     command
 }
 
-/// What the compiler at `path`, or the one that cargo takes, says of itself.
+/// Returns the version text of the compiler at `path`, or of the one that cargo uses.
 pub(super) fn version(path: Option<&Path>) -> Option<String> {
     process::output(command(path).arg("-vV"))
 }
@@ -149,7 +149,7 @@ pub(super) fn find(apt: &mut Apt) -> anyhow::Result<Toolchain> {
     })
 }
 
-/// Takes the first compiler that has, or can be given, a library for the target.
+/// Returns the first compiler that has, or can get, a library for the target.
 fn find_compiler(apt: &mut Apt, own: Option<&Compiler>) -> anyhow::Result<(Compiler, Library)> {
     if let Some(own) = own {
         if own.library() == Some(Library::Compiled) {
@@ -180,14 +180,14 @@ fn find_compiler(apt: &mut Apt, own: Option<&Compiler>) -> anyhow::Result<(Compi
     }
 }
 
-/// The distribution's compiler, when it has a library for the target.
+/// Returns the distribution's compiler, if it has a library for the target.
 fn distribution_compiler() -> Option<(Compiler, Library)> {
     let compiler = Compiler::ask(Some(Path::new(DISTRIBUTION_COMPILER)))?;
     let library = compiler.library()?;
     Some((compiler, library))
 }
 
-/// Has rustup add the target, where it is there and may.
+/// Makes rustup add the target, if it is installed and permitted.
 fn add_rustup_target() -> bool {
     let forbidden = env::var_os("RUSTUP_AUTO_INSTALL").is_some_and(|value| value == "0");
     if forbidden || find_program("rustup").is_none() {
@@ -203,7 +203,7 @@ fn add_rustup_target() -> bool {
     added
 }
 
-/// The linker of one of the compilers, or one on PATH, or an installed one.
+/// Returns the linker of one of the compilers, or one on PATH, or an installed one.
 fn find_linker(apt: &mut Apt, compilers: &[Option<&Compiler>]) -> anyhow::Result<PathBuf> {
     if let Some(linker) = compilers.iter().flatten().find_map(|compiler| compiler.linker()) {
         return Ok(linker);
@@ -224,7 +224,7 @@ fn find_linker(apt: &mut Apt, compilers: &[Option<&Compiler>]) -> anyhow::Result
     }
 }
 
-/// Installs clippy where it is the distribution's compiler that needs it.
+/// Installs clippy if the distribution's compiler needs it.
 ///
 /// # Errors
 /// Fails when it cannot be installed.

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Boot arguments for every image, words of the form key=value
     #[arg(long, value_name = "WORDS")]
     pub(crate) append: Option<String>,
-    /// Build the images as they are shipped, the kernel and a program as one unit: takes several times as long
+    /// Build the images as they are released, the kernel and a program as one unit: takes several times as long
     #[arg(long)]
     pub(crate) release: bool,
     /// Deterministic execution: one instruction is one nanosecond of virtual time
@@ -46,13 +46,13 @@ pub(crate) struct Arguments {
     /// Boot the races with each of these seeds (`0..20`, `0..=19`), or what --filter leaves; on virt with 4 CPUs
     #[arg(long, value_name = "A..B", conflicts_with_all = ["seed", "soak", "gdb"])]
     pub(crate) seeds: Option<Seeds>,
-    /// Boot with this seed and show the console: the same, byte for byte, each time
+    /// Boot with this seed and print the console: the same, byte for byte, each time
     #[arg(long, value_name = "N", conflicts_with_all = ["soak", "gdb"])]
     pub(crate) seed: Option<u64>,
     /// Boot twice with the seed, and fail when the consoles differ
     #[arg(long, requires = "seed")]
     pub(crate) twice: bool,
-    /// The long runs that images declare, with progress; on virt and raspi4b with 4 CPUs
+    /// The long runs that images declare, with their progress; on virt and raspi4b with 4 CPUs
     #[arg(long, conflicts_with = "gdb")]
     pub(crate) soak: bool,
     /// Run the images on a board that boots the chain loader, over this serial device
@@ -64,21 +64,21 @@ pub(crate) struct Arguments {
     /// Command that turns the board off and on: run when it does not answer, as after an image that hangs
     #[arg(long, value_name = "CMD", requires = "board")]
     pub(crate) power_cmd: Option<String>,
-    /// Emulators that run at the same time [default: 2, or 1 on a machine with one CPU]
+    /// Emulators that run in parallel [default: 2, or 1 on a machine with one CPU]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
-    /// Say what would run, and run nothing
+    /// Print what would run, and run nothing
     #[arg(long)]
     pub(crate) list: bool,
 }
 
 impl Arguments {
-    /// How the images are compiled.
+    /// Returns how the images are compiled.
     pub(crate) fn profile(&self) -> Profile {
         if self.release { Profile::Release } else { Profile::Images }
     }
 
-    /// The seeded boots that are asked for.
+    /// Returns the seeded boots that are requested.
     pub(crate) fn sweep(&self) -> Option<Sweep> {
         let replay = if self.twice { WaitOptions::ReplayTwice } else { WaitOptions::Replay };
         match (&self.seeds, self.seed) {

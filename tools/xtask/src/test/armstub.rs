@@ -1,8 +1,9 @@
-//! Test images on the emulated board as its firmware leaves it: entered at EL2 from a stub at EL3, with the GIC's security
-//! extensions, the board's counter frequency, CPUs that come late, and a device tree with the board's two pieces of memory.
+//! Test images on the emulated board as its firmware leaves it: entered at EL2 from a stub at EL3, with the GIC's
+//! security extensions, the board's counter frequency, CPUs that come up late, and a device tree with the board's two
+//! regions of memory.
 //!
-//! QEMU's own way to start an image has none of that. The stub is `tests/armstub`; what the firmware writes into it and into
-//! the device tree, this does.
+//! QEMU's own way to start an image has none of that. The stub is `tests/armstub`; this module writes what the firmware
+//! writes into it and into the device tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ pub(super) const NAME: &str = "armstub";
 /// The machine.
 pub(super) const MACHINE: Machine = Machine::Raspi4b;
 
-/// What depends on how the kernel is entered: board, CPUs, interrupts of every kind, time, and ends on many CPUs.
+/// Images of what depends on how the kernel is entered: board, CPUs, interrupts of every kind, time, and exits on many
+/// CPUs.
 const IMAGES: [&str; 7] = [
     "boot_banner",
     "board_readings",
@@ -43,10 +45,11 @@ const IMAGES: [&str; 7] = [
 /// How long each may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where the stub has the addresses of device tree and kernel, four bytes each.
+/// Position of the addresses of device tree and kernel in the stub, four bytes each.
 const ADDRESSES: usize = 0xf8;
 
-/// The memory that the firmware finds on a board with 2 GiB, of which the VideoCore has 76 MiB: address (two cells), size.
+/// The memory that the firmware finds on a board with 2 GiB, of which the VideoCore has 76 MiB: address (two cells),
+/// size.
 const MEMORY: [u32; 6] = [0, 0, 0x3b40_0000, 0, 0x4000_0000, 0x4000_0000];
 
 /// Runs the images, without a device tree and with one.
@@ -93,13 +96,13 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     Ok(suites)
 }
 
-/// The stub, as it is built.
+/// Returns the stub, as it is built.
 fn stub(workspace: &Workspace, environment: &Environment) -> anyhow::Result<Vec<u8>> {
     let stub = build::own(workspace, &environment.toolchain, "asphodel-armstub", Profile::Images)?;
     Ok(fs::read(&stub.image)?)
 }
 
-/// The stub with the addresses that the firmware puts there.
+/// Returns the stub with the addresses that the firmware puts there.
 fn with_addresses(stub: &[u8], has_tree: bool) -> anyhow::Result<Vec<u8>> {
     let mut stub = stub.to_vec();
     let tree = if has_tree { Firmware::TREE } else { 0 };
@@ -112,7 +115,7 @@ fn with_addresses(stub: &[u8], has_tree: bool) -> anyhow::Result<Vec<u8>> {
     Ok(stub)
 }
 
-/// The distribution's device tree with what the firmware writes into it.
+/// Returns the distribution's device tree with what the firmware writes into it.
 fn tree(workspace: &Workspace, directory: &Path) -> anyhow::Result<PathBuf> {
     let blob = fs::read(packages::unpacked(workspace, &packages::DEVICE_TREE)?.join(DEVICE_TREE))?;
     let path = directory.join("tree.dtb");
@@ -127,10 +130,10 @@ fn with_memory(blob: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(tree.to_dtb())
 }
 
-/// Whether the kernel says that it came from EL2, and by the device tree if there was one.
+/// Checks that the kernel reports that it came from EL2, and by the device tree if there was one.
 fn came_from(console: &str, has_tree: bool) -> Case {
     const NAME: &str = "the_banner_says_what_it_found";
-    // Without a tree, what every board has: the first gibibyte but for the VideoCore's 64 MiB.
+    // Without a tree, the memory of every board: the first gibibyte except for the VideoCore's 64 MiB.
     let (model, memory) =
         if has_tree { ("Raspberry Pi 4 Model B", 948 + 1024) } else { ("Raspberry Pi 4", 960) };
     let banner = format!(" on {model}, 4 CPUs, {memory} MiB, entered at EL2");

@@ -1,8 +1,8 @@
 //! The tests of the boot card: what other tools read on it, and that a boot loader starts the kernel from it.
 //!
-//! The emulated board has no VideoCore, so U-Boot stands in its place: it finds the partition, reads kernel and device
-//! tree from its file system and enters the kernel as the firmware does. `config.txt` and the firmware's own files are
-//! on the card, but nobody there interprets them.
+//! The emulated board has no VideoCore, so U-Boot replaces it: it finds the partition, reads kernel and device tree
+//! from its file system and enters the kernel as the firmware does. `config.txt` and the firmware's own files are on
+//! the card, but they are not interpreted there.
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom};
@@ -36,7 +36,7 @@ pub(super) const NAME: &str = "sdcard";
 /// The machine that boots it.
 pub(super) const MACHINE: Machine = Machine::Raspi4b;
 
-/// The image on the card: one that says which board it finds.
+/// The image on the card: one that prints which board it finds.
 const IMAGE: &str = "boot_banner";
 
 /// Size of the card.
@@ -70,7 +70,7 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     Ok(vec![read, booted])
 }
 
-/// What fdisk, fsck and mtools find on the card.
+/// Checks what fdisk, fsck and mtools find on the card.
 fn read_by_others(workspace: &Workspace, card: &Path, contents: &[Content]) -> Suite {
     const NAMES: [&str; 3] = [
         "the_partition_table_is_what_fdisk_reads",
@@ -93,7 +93,7 @@ fn read_by_others(workspace: &Workspace, card: &Path, contents: &[Content]) -> S
     Suite { name: format!("{NAME}: tools"), cases, took: started.elapsed(), ..Suite::default() }
 }
 
-/// What `sfdisk --json` prints, as far as it matters.
+/// The output of `sfdisk --json`, as far as it is used.
 #[derive(Debug, Deserialize)]
 struct Told {
     partitiontable: Table,
@@ -106,7 +106,7 @@ struct Table {
     partitions: Vec<Partition>,
 }
 
-/// A partition; places and sizes in sectors.
+/// A partition; positions and sizes in sectors.
 #[derive(Debug, Deserialize, Eq, PartialEq)]
 struct Partition {
     start: u64,
@@ -115,7 +115,7 @@ struct Partition {
     bootable: bool,
 }
 
-/// One FAT32 partition fills the card.
+/// Checks that one FAT32 partition fills the card.
 fn partition_table(tools: &CardTools, card: &Path) -> anyhow::Result<()> {
     let told = process::output(Command::new(&tools.sfdisk).arg("--json").arg(card));
     let told: Told = serde_json::from_str(&told.context("sfdisk cannot read the card")?)?;
@@ -126,9 +126,9 @@ fn partition_table(tools: &CardTools, card: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file system has nothing to repair.
+/// Checks that the file system has nothing to repair.
 fn file_system(tools: &CardTools, card: &Path) -> anyhow::Result<()> {
-    // The checker takes no offset: the partition becomes a file of its own.
+    // The checker takes no offset, so the partition becomes a file of its own.
     let partition = card.with_extension("partition");
     let mut from = File::open(card)?;
     from.seek(SeekFrom::Start(u64::from(disk::FIRST_SECTOR) * 512))?;
@@ -141,7 +141,7 @@ fn file_system(tools: &CardTools, card: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files are the ones that were meant, and their checksums hold.
+/// Checks that the files are the expected ones, and that their checksums are right.
 fn files(tools: &CardTools, card: &Path, contents: &[Content]) -> anyhow::Result<()> {
     let copies = tempfile::tempdir()?;
     let volume = format!("{}@@{}", card.display(), u64::from(disk::FIRST_SECTOR) * 512);
@@ -160,7 +160,7 @@ fn files(tools: &CardTools, card: &Path, contents: &[Content]) -> anyhow::Result
     Ok(())
 }
 
-/// Has the boot loader start the kernel from the card, and judges it as on any machine.
+/// Makes the boot loader start the kernel from the card, and judges it as on any machine.
 fn boot(
     workspace: &Workspace,
     environment: &Environment,
@@ -198,14 +198,14 @@ fn boot(
     Ok(suite)
 }
 
-/// The boot loader, and the device tree that it is started with: it passes the card's own on.
+/// Returns the boot loader, and the device tree that it is started with: it passes the card's own one on.
 fn loader_and_tree(workspace: &Workspace) -> anyhow::Result<(PathBuf, PathBuf)> {
     let loader = packages::unpacked(workspace, &BOOT_LOADER)?.join("u-boot.bin");
     let tree = packages::unpacked(workspace, &packages::DEVICE_TREE)?.join(DEVICE_TREE);
     Ok((loader, tree))
 }
 
-/// Whether the kernel came from the card, found the board by the card's device tree, and ended well.
+/// Checks that the kernel came from the card, found the board by the card's device tree, and ended properly.
 fn started_from_card(loader: &str, ran: &Ran) -> anyhow::Result<()> {
     for name in [KERNEL, DEVICE_TREE] {
         let read = format!("Retrieving file: /{name}");

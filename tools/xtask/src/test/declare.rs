@@ -1,15 +1,16 @@
-//! What a test image declares about itself, in the `//!` lines that its source begins with:
+//! The declarations of a test image, in the `//!` lines that its source begins with:
 //!
-//! - `expect: fail NAME`, `expect: panic NAME`, `expect: hang NAME`, `expect: leak NAME`, `expect: pass NAME`: how
-//!   that test must come out; then each test must be declared, and the image passes when exactly that was told;
+//! - `expect: fail NAME`, `expect: panic NAME`, `expect: hang NAME`, `expect: leak NAME`, `expect: pass NAME`: the
+//!   required outcome of that test; then each test must be declared, and the image passes when exactly that was
+//!   reported;
 //! - `expect: no-verdict`: the whole system hangs; `expect: system-panic`: it panics;
-//! - `expect: init-ends STATUS`: process 1 ends, the system says so, and powers off with this status;
+//! - `expect: init-ends STATUS`: process 1 ends, the system reports it, and powers off with this status;
 //! - `deadline: SECONDS`: how much machine time the image may take (`crate::machine_time`);
-//! - `clock: instructions`: what it measures is counted in instructions, of all CPUs together, which take turns: a tick of
-//!   its counter is one, and its time does not depend on the host;
+//! - `clock: instructions`: what it measures is counted in instructions, of all CPUs together, which take turns: a tick
+//!   of its counter is one, and its time does not depend on the host;
 //! - `append: WORDS`: boot arguments that it needs;
 //! - `machine: not host (REASON)`: it is about the machine itself, so that it cannot run on the hosted one;
-//! - `programs: NAMES`: programs of `tests/std` that it finds behind itself;
+//! - `programs: NAMES`: programs of `tests/std` that are appended to it;
 //! - `race: yes`: it provokes races, so that it is worth booting with many schedules (`--seeds`);
 //! - `soak: WORDS` and `soak-deadline: SECONDS`: the boot arguments of a long run (`--soak`), and how long it may take.
 
@@ -17,23 +18,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-/// How a test is declared to come out.
+/// The declared outcome of a test.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {
     /// It passes.
     Pass,
-    /// It says that it failed.
+    /// It reports that it failed.
     Fail,
     /// It panics.
     Panic,
-    /// It does not end in its deadline.
+    /// It does not end within its deadline.
     Hang,
     /// It leaves something behind.
     Leak,
 }
 
 impl Ending {
-    /// The word with which the reason of a failed test begins.
+    /// Returns the word with which the reason of a failed test begins.
     pub(crate) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Pass => None,
@@ -45,7 +46,7 @@ impl Ending {
     }
 }
 
-/// What an image is declared to do.
+/// The declared outcome of an image.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Expected {
     /// All its tests pass.
@@ -73,7 +74,7 @@ pub(crate) struct Soak {
 /// Everything that an image declares.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Declaration {
-    /// What it is to do.
+    /// Its required outcome.
     pub(crate) expected: Expected,
     /// How long it may take.
     pub(crate) deadline: Option<Duration>,
@@ -83,9 +84,9 @@ pub(crate) struct Declaration {
     pub(crate) not_host: Option<String>,
     /// Programs for `std` that it loads.
     pub(crate) programs: Vec<String>,
-    /// Whether its clock counts instructions.
+    /// `true` if its clock counts instructions.
     pub(crate) counts_instructions: bool,
-    /// Whether it is about races.
+    /// `true` if it is about races.
     pub(crate) race: bool,
     /// Its long run.
     pub(crate) soak: Option<Soak>,
@@ -94,7 +95,7 @@ pub(crate) struct Declaration {
 /// Reads the declaration out of an image's source.
 ///
 /// # Errors
-/// Fails when a line of it cannot be understood.
+/// Fails when a line of it is not understood.
 pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
     let mut declaration = Declaration::default();
     let mut endings = Vec::new();
@@ -153,7 +154,7 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
     Ok(declaration)
 }
 
-/// The reason of `not host (REASON)`.
+/// Returns the reason of `not host (REASON)`.
 fn not_host(text: &str) -> anyhow::Result<String> {
     let reason = text.trim().strip_prefix("not host (").and_then(|rest| rest.strip_suffix(')'));
     let reason = reason.filter(|reason| !reason.trim().is_empty());
@@ -162,14 +163,14 @@ fn not_host(text: &str) -> anyhow::Result<String> {
     Ok(reason.to_string())
 }
 
-/// A number of seconds.
+/// Parses a number of seconds.
 fn seconds(text: &str) -> anyhow::Result<Duration> {
     let seconds =
         text.trim().parse().with_context(|| format!("`{}` is no number of seconds", text.trim()))?;
     Ok(Duration::from_secs(seconds))
 }
 
-/// The ending that a word names.
+/// Returns the ending that a word names.
 fn ending(word: &str) -> anyhow::Result<Ending> {
     Ok(match word {
         "pass" => Ending::Pass,

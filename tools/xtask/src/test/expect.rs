@@ -1,13 +1,14 @@
-//! Judging an image that is declared to end badly: it passes when exactly that was told.
+//! Judging an image that is declared to end badly: it passes when exactly that was reported.
 //!
-//! Such images prove that the runner tells a failing, a panicking, a hanging and a leaking test from a good one.
+//! Such images prove that the runner distinguishes a failing, a panicking, a hanging and a leaking test from a good
+//! one.
 
 use super::declare::{Ending, Expected};
 use super::ktap::{Told, WHOLE_IMAGE};
 use super::report::{Case, Outcome};
 use crate::qemu_run::End;
 
-/// One case for each declared ending, and one for each thing that was not declared.
+/// Returns one case for each declared ending, and one for each result that was not declared.
 pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) -> Vec<Case> {
     match expected {
         Expected::Success => told.cases(end, filtered),
@@ -21,7 +22,7 @@ pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) 
     }
 }
 
-/// The case of an image that is to hang.
+/// Returns the case of an image that must hang.
 fn no_verdict_case(told: &Told, end: End) -> Case {
     const NAME: &str = "(no verdict)";
     match (told.verdict, end) {
@@ -31,7 +32,7 @@ fn no_verdict_case(told: &Told, end: End) -> Case {
     }
 }
 
-/// The case of an image whose process 1 is to end.
+/// Returns the case of an image whose process 1 must end.
 fn init_ends_case(status: u8, told: &Told, end: End) -> Case {
     const NAME: &str = "(init ends)";
     match (&told.init_end, &told.panic) {
@@ -42,14 +43,14 @@ fn init_ends_case(status: u8, told: &Told, end: End) -> Case {
     }
 }
 
-/// The cases of an image whose tests are declared one by one.
+/// Returns the cases of an image whose tests are declared one by one.
 fn endings_cases(endings: &[(String, Ending)], told: &Told, end: End, filtered: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, ending) in endings {
         match told.points.iter().find(|point| point.name == *name) {
             Some(point) => cases.push(judge(name, *ending, &point.outcome)),
             None if filtered => {}
-            None => cases.push(Case::failed(name, "it told no result")),
+            None => cases.push(Case::failed(name, "it reported no result")),
         }
     }
     for point in &told.points {
@@ -57,7 +58,7 @@ fn endings_cases(endings: &[(String, Ending)], told: &Told, end: End, filtered: 
             cases.push(Case::failed(&point.name, "it is not declared with `expect:`"));
         }
     }
-    // The report itself must be whole and agree with the bad results.
+    // The report itself must be complete and agree with the bad results.
     let problems = told.problems(end, filtered);
     if !problems.is_empty() {
         cases.push(Case::failed(WHOLE_IMAGE, problems.join("; ")));
@@ -65,7 +66,7 @@ fn endings_cases(endings: &[(String, Ending)], told: &Told, end: End, filtered: 
     cases
 }
 
-/// Compares what was told with what was declared.
+/// Compares what was reported with what was declared.
 fn judge(name: &str, ending: Ending, outcome: &Outcome) -> Case {
     let good = match (ending.reason(), outcome) {
         (None, Outcome::Passed) => true,
@@ -75,7 +76,7 @@ fn judge(name: &str, ending: Ending, outcome: &Outcome) -> Case {
     if good {
         Case::passed(name)
     } else {
-        Case::failed(name, format!("{ending:?} was expected, told was {outcome:?}"))
+        Case::failed(name, format!("{ending:?} was expected, reported was {outcome:?}"))
     }
 }
 

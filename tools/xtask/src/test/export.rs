@@ -1,4 +1,4 @@
-//! Test images for other tools: the built files in a directory, with a manifest that tells how each is booted and judged.
+//! Test images for other tools: the built files in a directory, with a manifest of how each is booted and judged.
 //!
 //! `image --tests` writes it; `tools/lab` reads it. The manifest is a JSON list of [`Entry`].
 
@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 /// The name of the manifest in its directory.
 const MANIFEST: &str = "manifest.json";
 
-/// What the manifest says of one image.
+/// The manifest's entry of one image.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
     /// Its name.
@@ -28,7 +28,7 @@ struct Entry<'a> {
     file: String,
     /// Boot arguments that it needs; empty for none.
     append: &'a str,
-    /// What is to come of it, in the words of its source's `expect:` lines; empty when all its tests are to pass.
+    /// Its required outcome, in the words of its source's `expect:` lines; empty when all its tests must pass.
     expect: Vec<String>,
     /// Seconds from the start that it may take.
     deadline: u64,
@@ -61,7 +61,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// What the manifest says of an image.
+/// Returns the manifest's entry of an image.
 fn entry(image: &TestImage) -> Entry<'_> {
     Entry {
         name: &image.name,
@@ -72,7 +72,7 @@ fn entry(image: &TestImage) -> Entry<'_> {
     }
 }
 
-/// What is expected, as a source declares it.
+/// Returns what is expected, as a source declares it.
 fn expectations(expected: &Expected) -> Vec<String> {
     let word = |ending: &Ending| match ending {
         Ending::Pass => "pass",

@@ -1,6 +1,6 @@
 //! The tests that run on the host: unit and property tests, and the loom models.
 //!
-//! `cargo test` runs them; what it prints is read for the count of each.
+//! `cargo test` runs them; its output is parsed for the results.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -22,7 +22,7 @@ pub(crate) const PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore-model"
 /// The package that has the models.
 const MODELS_PACKAGE: &str = "asphodel-core";
 
-/// Unit, property and documentation tests.
+/// Runs unit, property and documentation tests.
 ///
 /// # Errors
 /// Fails when cargo cannot be started.
@@ -35,7 +35,7 @@ pub(crate) fn unit_tests(workspace: &Workspace, filter: Option<&str>) -> anyhow:
     run("host tests", results::HOST, &mut cargo, filter)
 }
 
-/// The loom models: built in release mode with their own flags, in a target directory of their own.
+/// Runs the loom models: built in release mode with their own flags, in a target directory of their own.
 ///
 /// # Errors
 /// Fails when cargo cannot be started.
@@ -46,11 +46,11 @@ pub(crate) fn models(workspace: &Workspace, filter: Option<&str>) -> anyhow::Res
     run("loom models", results::LOOM, &mut models_command(workspace.root(), &workspace.loom_target()), filter)
 }
 
-/// The command that builds and runs the models of the workspace in `root`.
+/// Returns the command that builds and runs the models of the workspace in `root`.
 pub(crate) fn models_command(root: &Path, target: &Path) -> Command {
     let mut cargo = process::cargo(root);
     cargo.env("RUSTFLAGS", "--cfg loom");
-    // The images' release profile is slow to build and gains a model nothing.
+    // The images' release profile is slow to build and makes models no faster.
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     // The code's own assertions are properties, too.
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
@@ -59,7 +59,7 @@ pub(crate) fn models_command(root: &Path, target: &Path) -> Command {
     cargo
 }
 
-/// The names of the models' files.
+/// Returns the names of the models' files.
 ///
 /// # Errors
 /// Fails when their directory cannot be read.
@@ -76,7 +76,7 @@ pub(crate) fn model_files(workspace: &Workspace) -> anyhow::Result<Vec<String>> 
     Ok(names)
 }
 
-/// Runs cargo's tests, showing how many are done.
+/// Runs cargo's tests, and prints how many are done.
 fn run(what: &str, machine: &str, cargo: &mut Command, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
     if let Some(filter) = filter {
         cargo.args(["--", filter]);
@@ -100,7 +100,8 @@ fn run(what: &str, machine: &str, cargo: &mut Command, filter: Option<&str>) -> 
     Ok(suites)
 }
 
-/// The command with both its outputs in one stream, so that names of binaries and their results keep their order.
+/// Returns the command with both its outputs in one stream, so that names of binaries and their results keep their
+/// order.
 fn merged(cargo: &Command) -> duct::Expression {
     let mut expression = duct::cmd(cargo.get_program(), cargo.get_args());
     if let Some(directory) = cargo.get_current_dir() {
@@ -115,23 +116,23 @@ fn merged(cargo: &Command) -> duct::Expression {
     expression.stdin_null().stderr_to_stdout().unchecked()
 }
 
-/// What `cargo test` said, taken apart.
+/// The parsed output of `cargo test`.
 #[derive(Debug)]
 struct Output {
     what: String,
     machine: String,
     suites: Vec<Suite>,
-    /// What came before the first binary: the build.
+    /// The output before the first binary: the build.
     build: String,
 }
 
 impl Output {
-    /// Nothing yet.
+    /// Creates an empty one.
     fn new(what: &str, machine: &str) -> Self {
         Self { what: what.into(), machine: machine.into(), suites: Vec::new(), build: String::new() }
     }
 
-    /// How many tests came to an end.
+    /// Returns how many tests have ended.
     fn done(&self) -> usize {
         self.suites.iter().map(|suite| suite.cases.len()).sum()
     }
@@ -160,7 +161,7 @@ impl Output {
         }
     }
 
-    /// All suites that ran a test; a failure of cargo that no test explains is one of its own.
+    /// Returns all suites that ran a test; a failure of cargo that no test explains is a suite of its own.
     fn finish(mut self, succeeded: bool) -> Vec<Suite> {
         let explained = self.suites.iter().any(|suite| suite.failed() != 0);
         if !succeeded && !explained {
@@ -179,7 +180,7 @@ impl Output {
     }
 }
 
-/// The name of the test binary in a line with which cargo announces one, and where its tests come from.
+/// Returns the name of the test binary in a line with which cargo announces one, and the origin of its tests.
 fn binary(line: &str) -> Option<(String, Origin)> {
     let line = line.trim_start();
     if let Some(package) = line.strip_prefix("Doc-tests ") {
@@ -195,13 +196,13 @@ fn binary(line: &str) -> Option<(String, Origin)> {
     })
 }
 
-/// How long a binary's tests took, in the line that sums them up.
+/// Returns how long a binary's tests took, from the line that sums them up.
 fn time(line: &str) -> Option<Duration> {
     let (_, seconds) = line.strip_prefix("test result: ")?.rsplit_once("finished in ")?;
     Duration::try_from_secs_f64(seconds.trim_end_matches('s').parse().ok()?).ok()
 }
 
-/// The test that a line gives the result of.
+/// Returns the test whose result a line contains.
 fn case(line: &str) -> Option<Case> {
     let (name, result) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
     if result == "ok" {

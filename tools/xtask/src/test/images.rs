@@ -1,4 +1,4 @@
-//! Which images there are: the binaries of a package, with what their sources declare, and a filter over them.
+//! The list of images: the binaries of a package, with what their sources declare, and a filter over them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use super::declare::{self, Declaration, Expected};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// What a package with test images depends on.
+/// The package on which a package with test images depends.
 const TEST_LIBRARY: &str = "asphodel-test";
 
-/// What the names of bench images begin with: they are measured, not tested.
+/// The beginning of the names of bench images, which are measured, not tested.
 const BENCH_PREFIX: &str = "bench_";
 
-/// What the names of images begin with that are declared to end badly.
+/// The beginning of the names of images that are declared to end badly.
 const SELF_TEST_PREFIX: &str = "selftest_";
 
 /// An image that can be built and run.
@@ -33,7 +33,7 @@ pub(crate) struct TestImage {
 }
 
 impl TestImage {
-    /// Why it cannot run on the hosted machine, if it cannot.
+    /// Returns why it cannot run on the hosted machine, if it cannot.
     pub(crate) fn not_host(&self) -> Option<&str> {
         let loads = (!self.declaration.programs.is_empty()).then_some("it loads programs for aarch64");
         let counts = self
@@ -44,10 +44,10 @@ impl TestImage {
     }
 }
 
-/// The project's own test images.
+/// Returns the project's own test images.
 ///
 /// # Errors
-/// Fails when a file of `tests/images` is no binary of the package, or a declaration is not understood.
+/// Fails when a file of `tests/images` is not a binary of the package, or a declaration is not understood.
 pub(crate) fn own_tests(workspace: &Workspace) -> anyhow::Result<Vec<TestImage>> {
     let images = binaries(workspace, &workspace.images_manifest())?;
     let forgotten = unlisted(&workspace.root().join("tests/images"), &images);
@@ -57,7 +57,7 @@ pub(crate) fn own_tests(workspace: &Workspace) -> anyhow::Result<Vec<TestImage>>
     Ok(images.into_iter().filter(|image| !is_bench(image)).collect())
 }
 
-/// The project's own bench images.
+/// Returns the project's own bench images.
 ///
 /// # Errors
 /// Fails when the package cannot be read.
@@ -65,7 +65,7 @@ pub(crate) fn own_benches(workspace: &Workspace) -> anyhow::Result<Vec<TestImage
     Ok(binaries(workspace, &workspace.images_manifest())?.into_iter().filter(is_bench).collect())
 }
 
-/// The test images of another crate.
+/// Returns the test images of another crate.
 ///
 /// # Errors
 /// Fails when the manifest cannot be read or has no test images.
@@ -80,12 +80,12 @@ pub(crate) fn of_manifest(workspace: &Workspace, manifest: &Path) -> anyhow::Res
     Ok(images)
 }
 
-/// Whether an image is measured, not tested.
+/// Returns whether an image is measured, not tested.
 fn is_bench(image: &TestImage) -> bool {
     image.name.starts_with(BENCH_PREFIX)
 }
 
-/// The files of the project's image directories that its package does not list.
+/// Returns the files of the project's image directories that its package does not list.
 ///
 /// # Errors
 /// Fails when the package cannot be read.
@@ -95,7 +95,7 @@ pub(crate) fn forgotten(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
     Ok(directories.iter().flat_map(|directory| unlisted(directory, &images)).collect())
 }
 
-/// The test images of a manifest's package, or of all packages of its workspace when it is none with tests itself.
+/// Returns the test images of a manifest's package, or of all packages of its workspace when it has no tests itself.
 fn binaries(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestImage>> {
     let metadata = metadata(workspace, manifest)?;
     let own = |package: &cargo_metadata::Package| package.manifest_path.as_std_path() == manifest;
@@ -113,12 +113,12 @@ fn binaries(workspace: &Workspace, manifest: &Path) -> anyhow::Result<Vec<TestIm
     Ok(images)
 }
 
-/// Whether the binaries of a package are test images.
+/// Returns whether the binaries of a package are test images.
 fn has_tests(package: &cargo_metadata::Package) -> bool {
     package.dependencies.iter().any(|dependency| dependency.name == TEST_LIBRARY)
 }
 
-/// What cargo knows of a manifest.
+/// Returns cargo's description of a manifest.
 ///
 /// # Errors
 /// Fails when cargo cannot read it.
@@ -136,7 +136,7 @@ pub(crate) fn metadata(workspace: &Workspace, manifest: &Path) -> anyhow::Result
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What an image's source declares.
+/// Returns what an image's source declares.
 fn declaration(name: &str, source: &Path) -> anyhow::Result<Declaration> {
     let text = fs::read_to_string(source).with_context(|| format!("cannot read {}", source.display()))?;
     let declaration = declare::read(&text).with_context(|| source.display().to_string())?;
@@ -146,7 +146,7 @@ fn declaration(name: &str, source: &Path) -> anyhow::Result<Declaration> {
     Ok(declaration)
 }
 
-/// The `.rs` files of a directory that are the source of no image.
+/// Returns the `.rs` files of a directory that are the source of no image.
 fn unlisted(directory: &Path, images: &[TestImage]) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -156,7 +156,7 @@ fn unlisted(directory: &Path, images: &[TestImage]) -> Vec<String> {
     files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
 }
 
-/// What `--filter` selects.
+/// The selection by `--filter`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Filter {
     image: Option<String>,
@@ -164,7 +164,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// `IMAGE` or `IMAGE/TEST`; either part may be empty.
+    /// Parses `IMAGE` or `IMAGE/TEST`; either part may be empty.
     pub(crate) fn new(pattern: Option<&str>) -> Self {
         let part = |text: &str| (!text.is_empty()).then(|| text.to_string());
         match pattern.map(|pattern| pattern.split_once('/').unwrap_or((pattern, ""))) {
@@ -173,15 +173,15 @@ impl Filter {
         }
     }
 
-    /// Whether it picks tests inside images.
+    /// Returns whether it selects tests inside images.
     pub(crate) fn is_inside_images(&self) -> bool {
         self.test.is_some()
     }
 
-    /// The images that it leaves.
+    /// Returns the images that match.
     ///
     /// # Errors
-    /// Fails when tests inside images are asked for and no image is left.
+    /// Fails when tests inside images are requested and no image is left.
     pub(crate) fn select(&self, images: Vec<TestImage>) -> anyhow::Result<Vec<TestImage>> {
         let Some(pattern) = &self.image else { return Ok(images) };
         let left: Vec<TestImage> = images.into_iter().filter(|image| image.name.contains(pattern)).collect();
@@ -191,7 +191,7 @@ impl Filter {
         Ok(left)
     }
 
-    /// The boot argument that has the guest pick its tests.
+    /// Returns the boot argument that makes the guest select its tests.
     pub(crate) fn boot_argument(&self) -> Option<String> {
         self.test.as_ref().map(|test| format!("filter={test}"))
     }

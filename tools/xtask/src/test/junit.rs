@@ -20,14 +20,14 @@ pub(crate) fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The report as XML.
+/// Returns the report as XML.
 fn text(report: &Report) -> anyhow::Result<String> {
     let mut xml = quick_junit::Report::new("asphodel");
     xml.add_test_suites(report.suites.iter().map(suite));
     xml.to_string().context("cannot write the report as XML")
 }
 
-/// One suite with its console.
+/// Converts one suite with its console.
 fn suite(suite: &Suite) -> TestSuite {
     let mut xml = TestSuite::new(suite.name.clone());
     xml.set_time(suite.took);
@@ -36,7 +36,7 @@ fn suite(suite: &Suite) -> TestSuite {
     xml
 }
 
-/// One test.
+/// Converts one test.
 fn case(suite: &Suite, case: &Case) -> TestCase {
     let status = match &case.outcome {
         Outcome::Passed => TestCaseStatus::success(),

@@ -1,7 +1,7 @@
-//! Reading what a test image says (KTAP version 1) and judging it.
+//! Parsing the output of a test image (KTAP version 1) and judging it.
 //!
-//! Only lines of the protocol count, whatever else is on the console. What is missing is a failure: a plan that is
-//! not kept, no totals, no verdict, no power-off.
+//! Only lines of the protocol count, whatever else is on the console. What is missing is a failure: a plan that was not
+//! kept, no totals, no verdict, no power-off.
 
 use super::report::{Case, Outcome};
 use crate::console;
@@ -10,16 +10,16 @@ use crate::qemu_run::End;
 /// The line that begins the report.
 const HEADER: &str = "KTAP version 1";
 
-/// What the verdict line begins with.
+/// The beginning of the verdict line.
 const VERDICT: &str = "asphodel-test: ";
 
-/// What the line begins with that tells how process 1 has ended.
+/// The beginning of the line that reports how process 1 has ended.
 const INIT_ENDS: &str = "asphodel: init ";
 
 /// The name of the case that stands for the image as a whole.
 pub(crate) const WHOLE_IMAGE: &str = "(image)";
 
-/// The result of one test, as told.
+/// The result of one test, as reported.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Point {
     pub(crate) number: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Point {
     pub(crate) outcome: Outcome,
 }
 
-/// What the totals line counts.
+/// The counts of the totals line.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Totals {
     pass: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Totals {
     skip: usize,
 }
 
-/// All that a test image told.
+/// The whole report of a test image.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     header: bool,
@@ -49,13 +49,13 @@ pub(crate) struct Told {
     pub(crate) init_end: Option<String>,
 }
 
-/// The number and name in a line that says which test begins.
+/// Returns the number and name in a line that says which test begins.
 pub(crate) fn started(line: &str) -> Option<(usize, String)> {
     let mut words = line.strip_prefix("# run ")?.split_whitespace();
     Some((words.next()?.parse().ok()?, words.next()?.to_string()))
 }
 
-/// The number of tests in a plan line.
+/// Returns the number of tests in a plan line.
 pub(crate) fn planned(line: &str) -> Option<usize> {
     line.strip_prefix("1..")?.trim().parse().ok()
 }
@@ -89,7 +89,7 @@ pub(crate) fn read(lines: &[String]) -> Told {
     told
 }
 
-/// The counts of a totals line: `pass:A fail:B skip:C`.
+/// Parses the counts of a totals line: `pass:A fail:B skip:C`.
 fn read_totals(text: &str) -> Option<Totals> {
     let mut totals = Totals::default();
     for word in text.split_whitespace() {
@@ -105,7 +105,7 @@ fn read_totals(text: &str) -> Option<Totals> {
     Some(totals)
 }
 
-/// Whether a verdict is a pass.
+/// Returns whether a verdict is a pass.
 fn read_verdict(text: &str) -> Option<bool> {
     match text.trim() {
         "PASS" => Some(true),
@@ -114,7 +114,7 @@ fn read_verdict(text: &str) -> Option<bool> {
     }
 }
 
-/// A result line: `ok K NAME`, `not ok K NAME`, with `# SKIP why` behind a test that did not run.
+/// Parses a result line: `ok K NAME`, `not ok K NAME`, with `# SKIP why` behind a test that did not run.
 fn read_point(line: &str, reason: &mut Option<String>) -> Option<Point> {
     let (good, rest) = match line.strip_prefix("not ok ") {
         Some(rest) => (false, rest),
@@ -131,13 +131,13 @@ fn read_point(line: &str, reason: &mut Option<String>) -> Option<Point> {
     let outcome = match (good, directive.and_then(|directive| directive.strip_prefix("SKIP"))) {
         (true, Some(why)) => Outcome::Skipped(why.trim().to_string()),
         (true, None) => Outcome::Passed,
-        (false, _) => Outcome::Failed(reason.unwrap_or_else(|| "no reason told".into())),
+        (false, _) => Outcome::Failed(reason.unwrap_or_else(|| "no reason reported".into())),
     };
     Some(Point { number, name, outcome })
 }
 
 impl Told {
-    /// One case for each planned test, and one for the image when something is wrong with the report itself.
+    /// Returns one case for each planned test, and one for the image when something is wrong with the report itself.
     pub(crate) fn cases(&self, end: End, may_be_empty: bool) -> Vec<Case> {
         let mut cases: Vec<Case> = self
             .points
@@ -161,7 +161,7 @@ impl Told {
         cases
     }
 
-    /// What is wrong with the report, whatever the tests came to.
+    /// Returns the problems of the report, whatever the results of the tests.
     pub(crate) fn problems(&self, end: End, may_be_empty: bool) -> Vec<String> {
         let mut problems = Vec::new();
         if !matches!(end, End::PoweredOff(_)) {
@@ -178,7 +178,7 @@ impl Told {
         problems
     }
 
-    /// Whether the tests were those that were announced, each told once, in order.
+    /// Checks that the tests were those that were announced, each reported once, in order.
     fn plan_problem(&self, may_be_empty: bool) -> Option<String> {
         let Some(plan) = self.plan else { return Some("there is no plan".into()) };
         if plan == 0 && !may_be_empty {
@@ -186,7 +186,7 @@ impl Told {
         }
         let out_of_order = self.points.iter().enumerate().any(|(index, point)| point.number != index + 1);
         if self.points.len() > plan || out_of_order {
-            return Some(format!("{plan} tests were planned, told were {:?}", self.numbers()));
+            return Some(format!("{plan} tests were planned, reported were {:?}", self.numbers()));
         }
         let misnamed = self.points.iter().find(|point| {
             self.started.iter().any(|(number, name)| *number == point.number && *name != point.name)
@@ -194,12 +194,12 @@ impl Told {
         misnamed.map(|point| format!("test {} ended under another name, {}", point.number, point.name))
     }
 
-    /// The numbers of the results, as told.
+    /// Returns the numbers of the results, as reported.
     fn numbers(&self) -> Vec<usize> {
         self.points.iter().map(|point| point.number).collect()
     }
 
-    /// Whether the totals are there and are right.
+    /// Checks that the totals exist and are right.
     fn totals_problem(&self) -> Option<String> {
         let Some(told) = self.totals else { return Some("there are no totals".into()) };
         let counted = self.counted();
@@ -209,7 +209,7 @@ impl Told {
         })
     }
 
-    /// The results, counted.
+    /// Returns the counts of the results.
     fn counted(&self) -> Totals {
         let mut totals = Totals::default();
         for point in &self.points {
@@ -222,7 +222,7 @@ impl Told {
         totals
     }
 
-    /// Whether there is a verdict, and it and the power-off status agree with the results.
+    /// Checks that there is a verdict, and that it and the power-off status agree with the results.
     fn verdict_problem(&self, end: End) -> Option<String> {
         let Some(verdict) = self.verdict else { return Some("there is no verdict".into()) };
         if verdict != (self.counted().fail == 0) {
@@ -237,7 +237,7 @@ impl Told {
     }
 }
 
-/// How a run ended, in words.
+/// Describes how a run ended.
 fn describe(end: End, panic: Option<&str>) -> String {
     match (end, panic) {
         (End::PoweredOff(status), _) => format!("the system powered off with status {status}"),

@@ -37,7 +37,7 @@ use crate::workspace::Workspace;
 /// The command `test`. Ends with the line `N passed, N failed`.
 ///
 /// # Errors
-/// Fails when something does not build or cannot be run at all; failed tests are told by the exit status.
+/// Fails when something does not build or cannot be run at all; failed tests are reported by the exit status.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
         return list(workspace, arguments);
@@ -47,10 +47,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs all that is asked for, shows what failed, writes the JUnit file.
+/// Runs all that is requested, prints what failed, and writes the JUnit file.
 ///
 /// # Errors
-/// As `run`.
+/// Same as `run`.
 pub(crate) fn report(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Report> {
     let environment = setup::ensure(workspace)?;
     let filter = Filter::new(arguments.filter.as_deref());
@@ -71,7 +71,7 @@ pub(crate) fn report(workspace: &Workspace, arguments: &Arguments) -> anyhow::Re
     Ok(report)
 }
 
-/// Runs what is asked for: seeded boots, long runs, or all tests.
+/// Runs what is requested: seeded boots, long runs, or all tests.
 fn suites(
     workspace: &Workspace,
     environment: &Environment,
@@ -123,8 +123,8 @@ fn suites(
     Ok(suites)
 }
 
-/// The machines that are asked for. Without a word of it the hosted one is among them, but not for the images of another
-/// project, which may know one machine only, and not under the instruction clock, which it has not.
+/// Returns the requested machines. By default the hosted one is among them, but not for the images of another project,
+/// which may support one machine only, and not under the instruction clock, which it does not have.
 ///
 /// # Errors
 /// Fails when there is no such machine.
@@ -150,7 +150,7 @@ pub(crate) fn on_the_host(workspace: &Workspace, filter: Option<&str>) -> anyhow
     Ok(suites)
 }
 
-/// The images that are asked for.
+/// Returns the requested images.
 fn selected_images(
     workspace: &Workspace,
     arguments: &Arguments,
@@ -163,8 +163,8 @@ fn selected_images(
     filter.select(images)
 }
 
-/// Whether the tests that run on the host are asked for: with a machine, another crate or a test inside images
-/// chosen, only images are.
+/// Returns whether the tests that run on the host are requested: when a machine, another crate or a test inside images
+/// is selected, only images are.
 fn wants_host_tests(arguments: &Arguments, filter: &Filter) -> bool {
     arguments.machine.is_empty()
         && arguments.cpus.is_none()
@@ -172,23 +172,23 @@ fn wants_host_tests(arguments: &Arguments, filter: &Filter) -> bool {
         && !filter.is_inside_images()
 }
 
-/// Whether the tests of the boot card are asked for.
+/// Returns whether the tests of the boot card are requested.
 fn wants_card_tests(arguments: &Arguments) -> bool {
     wants(arguments, card::MACHINE, card::NAME)
 }
 
-/// Whether the tests of the chain loader are asked for.
+/// Returns whether the tests of the chain loader are requested.
 fn wants_serial_tests(arguments: &Arguments) -> bool {
     wants(arguments, board::trial::MACHINE, board::trial::NAME)
 }
 
-/// The machines whose restart is asked for.
+/// Returns the machines whose restart is to be tested.
 fn machines_to_restart(arguments: &Arguments) -> Vec<Machine> {
     let machines = reboot::machines(&arguments.machine);
     machines.into_iter().filter(|machine| wants(arguments, *machine, reboot::NAME)).collect()
 }
 
-/// Whether tests of this name are asked for, which are booted on one machine.
+/// Returns whether tests of this name are requested, which are booted on one machine.
 fn wants(arguments: &Arguments, on: Machine, name: &str) -> bool {
     let filter = arguments.filter.as_deref();
     let machine = arguments.machine.is_empty() || arguments.machine.contains(&on);
@@ -198,7 +198,7 @@ fn wants(arguments: &Arguments, on: Machine, name: &str) -> bool {
         && filter.is_none_or(|pattern| name.contains(pattern))
 }
 
-/// Says what would run.
+/// Prints what would run.
 fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let configurations = configurations(arguments)?;
     let filter = Filter::new(arguments.filter.as_deref());

@@ -1,4 +1,4 @@
-//! Doing many jobs, some at a time: emulators, each of which has several busy threads.
+//! Running many jobs, some in parallel: emulators, each of which has several busy threads.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -6,19 +6,19 @@ use std::thread;
 
 use crate::progress::Progress;
 
-/// Emulators at a time when nothing else is said.
+/// The default number of emulators in parallel.
 const AT_A_TIME: usize = 2;
 
-/// How many jobs are done at a time: as asked for, else two, or one on a machine with one CPU.
+/// Returns how many jobs are run in parallel: as requested, else two, or one on a machine with one CPU.
 pub(super) fn width(asked: Option<usize>) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     asked.unwrap_or(AT_A_TIME.min(cores)).max(1)
 }
 
-/// Does the jobs, `width` at a time, and gives what came of each, in the jobs' order.
+/// Runs the jobs, `width` in parallel, and returns the results in the jobs' order.
 ///
 /// # Errors
-/// The first error of `work`; jobs that have not begun then are left.
+/// Returns the first error of `work`; jobs that have not begun by then are not run.
 pub(super) fn run<J: Send, T: Send>(
     what: &str,
     jobs: Vec<J>,
@@ -47,7 +47,7 @@ pub(super) fn run<J: Send, T: Send>(
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
-/// Locks, also after a panic elsewhere: what is behind it is whole at every moment.
+/// Locks, also after a panic elsewhere, because the data is consistent at every moment.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -1,5 +1,5 @@
-//! The console's `reboot`, on each kind of machine, since each has a way of its own to restart: the machine comes up again, and
-//! again with all that boot does.
+//! The console's `reboot`, on each kind of machine, because each restarts in a way of its own: the machine comes up
+//! again, with everything that boot does.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -25,13 +25,13 @@ const MACHINES: [Machine; 3] = [Machine::Virt, Machine::VirtEl2, Machine::Raspi4
 /// How long it may take until the last line.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What is typed, each line once the console listens.
+/// The lines that are typed, each once the console reads input.
 const TYPED: [&str; 2] = ["reboot\n", "poweroff 7\n"];
 
-/// What the system says at the end of each boot.
+/// The lines that the system prints at the end of each boot.
 const ENDS: [&str; 2] = ["asphodel: restart, status 0", "asphodel: power off, status 7"];
 
-/// The machines of `asked`, all where that is empty, that a `reboot` is tried on.
+/// Returns the machines of `asked`, or all if that is empty, on which a `reboot` is tested.
 pub(super) fn machines(asked: &[Machine]) -> Vec<Machine> {
     MACHINES.into_iter().filter(|machine| asked.is_empty() || asked.contains(machine)).collect()
 }
@@ -71,8 +71,8 @@ pub(super) fn run(
     Ok(suites)
 }
 
-/// Types the next line each time that the console listens; gives what the guest said until the line was closed or the
-/// deadline has passed.
+/// Types the next line each time that the console reads input; returns the output of the guest until the line was
+/// closed or the deadline has passed.
 fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
     let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::null())?;
     let mut time = emulator.time(boot)?;
@@ -88,14 +88,14 @@ fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
             broken = std::mem::replace(&mut broken, Ok(())).and(said);
         }
     };
-    // The first end is that of the first boot, after which the second one has as much time as both.
+    // The first end is that of the first boot; after it the second boot gets as much time as both.
     let received =
         qemu_run::listen(&pieces, &[], &mut || time.elapsed(), Some(DEADLINE), DEADLINE, &mut answer);
     broken?;
     Ok(received.lines)
 }
 
-/// Whether there were two whole boots, of which each ended as it was told.
+/// Checks that there were two complete boots, each of which ended as requested.
 fn verdict(said: &[String]) -> Result<(), String> {
     let banners =
         said.iter().filter(|line| line.starts_with("asphodel ") && line.contains(" CPUs, ")).count();

@@ -1,15 +1,15 @@
-//! What tests came to: cases in suites, counted and shown. Knows nothing of how they were run.
+//! The results of tests: cases in suites, counted and printed. It does not depend on how they were run.
 
 use std::time::Duration;
 
 use super::results::Origin;
 
-/// How one test came out.
+/// The outcome of one test.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
-    /// As it should.
+    /// It passed.
     Passed,
-    /// It did not, for this reason.
+    /// It failed, for this reason.
     Failed(String),
     /// It did not run, for this reason.
     Skipped(String),
@@ -20,22 +20,22 @@ pub(crate) enum Outcome {
 pub(crate) struct Case {
     /// Its name inside its suite.
     pub(crate) name: String,
-    /// How it came out.
+    /// Its outcome.
     pub(crate) outcome: Outcome,
 }
 
 impl Case {
-    /// A passed test.
+    /// Returns a passed test.
     pub(crate) fn passed(name: impl Into<String>) -> Self {
         Self { name: name.into(), outcome: Outcome::Passed }
     }
 
-    /// A failed test.
+    /// Returns a failed test.
     pub(crate) fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { name: name.into(), outcome: Outcome::Failed(reason.into()) }
     }
 
-    /// A test that was left out.
+    /// Returns a test that was left out.
     pub(crate) fn skipped(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { name: name.into(), outcome: Outcome::Skipped(reason.into()) }
     }
@@ -44,42 +44,42 @@ impl Case {
 /// Tests that ran together: an image on a machine, a test binary of the host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Suite {
-    /// Its name, with the machine where there is one.
+    /// Its name, with the machine if there is one.
     pub(crate) name: String,
     /// Where its tests come from.
     pub(crate) origin: Origin,
-    /// What it ran on.
+    /// The machine that it ran on.
     pub(crate) machine: String,
     /// Its tests.
     pub(crate) cases: Vec<Case>,
-    /// All that it said, addresses explained.
+    /// All its output, with addresses explained.
     pub(crate) console: String,
     /// How long it took.
     pub(crate) took: Duration,
 }
 
 impl Suite {
-    /// How many of its tests came out in a way.
+    /// Returns how many of its tests have such an outcome.
     fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
         self.cases.iter().filter(|case| is(&case.outcome)).count()
     }
 
-    /// How many passed.
+    /// Returns how many passed.
     pub(crate) fn passed(&self) -> usize {
         self.count(|outcome| *outcome == Outcome::Passed)
     }
 
-    /// How many failed.
+    /// Returns how many failed.
     pub(crate) fn failed(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Failed(_)))
     }
 
-    /// How many were left out.
+    /// Returns how many were left out.
     pub(crate) fn skipped(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Skipped(_)))
     }
 
-    /// The suite in a line.
+    /// Returns the suite in a line.
     pub(crate) fn summary(&self) -> String {
         let word = if self.failed() == 0 { "ok  " } else { "FAIL" };
         let mut line = format!("{word} {}: {} passed", self.name, self.passed());
@@ -92,7 +92,7 @@ impl Suite {
         line
     }
 
-    /// The failed tests of the suite, a line each, below what it said.
+    /// Returns the failed tests of the suite, a line each, below its output.
     pub(crate) fn failure_text(&self) -> String {
         let mut text = format!("---- {} ----\n{}\n", self.name, last_lines(&self.console));
         for case in &self.cases {
@@ -104,10 +104,10 @@ impl Suite {
     }
 }
 
-/// Lines of a console that are shown when something failed.
+/// Lines of a console that are printed when something failed.
 const SHOWN: usize = 250;
 
-/// The end of a long console, whole otherwise.
+/// Returns the end of a long console, and a short one whole.
 fn last_lines(console: &str) -> String {
     let lines: Vec<&str> = console.lines().collect();
     if lines.len() <= SHOWN {
@@ -120,22 +120,22 @@ fn last_lines(console: &str) -> String {
 /// All that was tested.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
-    /// In the order in which they are shown.
+    /// In the order in which they are printed.
     pub(crate) suites: Vec<Suite>,
 }
 
 impl Report {
-    /// How many tests passed.
+    /// Returns how many tests passed.
     pub(crate) fn passed(&self) -> usize {
         self.suites.iter().map(Suite::passed).sum()
     }
 
-    /// How many tests failed.
+    /// Returns how many tests failed.
     pub(crate) fn failed(&self) -> usize {
         self.suites.iter().map(Suite::failed).sum()
     }
 
-    /// Prints what failed suites said and which tests failed.
+    /// Prints the output of failed suites and which tests failed.
     pub(crate) fn show_failures(&self) {
         let skipped: usize = self.suites.iter().map(Suite::skipped).sum();
         for suite in self.suites.iter().filter(|suite| suite.failed() != 0) {
@@ -146,7 +146,7 @@ impl Report {
         }
     }
 
-    /// The last line of all.
+    /// Returns the very last line.
     pub(crate) fn closing_line(&self) -> String {
         format!("{} passed, {} failed", self.passed(), self.failed())
     }

@@ -1,6 +1,7 @@
 //! The latest outcome of each test on each machine, kept from run to run.
 //!
-//! Written by `test` into the state directory, read by `conformance`. A run replaces what it has run and keeps the rest.
+//! `test` writes it into the state directory, and `conformance` reads it. A run replaces what it has run and keeps the
+//! rest.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,10 +23,10 @@ pub(crate) const HOST: &str = "host";
 /// The machine of the models.
 pub(crate) const LOOM: &str = "loom";
 
-/// Where a suite's tests come from.
+/// The origin of a suite's tests.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Origin {
-    /// Nowhere in particular: its outcomes are not kept.
+    /// No particular origin: its outcomes are not kept.
     #[default]
     Nowhere,
     /// This file.
@@ -36,7 +37,7 @@ pub(crate) enum Origin {
     Crate(String),
 }
 
-/// How a test came out, in a word.
+/// The outcome of a test, in a word.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
@@ -55,25 +56,25 @@ pub(crate) struct Entry {
     pub(crate) source: String,
     /// The name of its function.
     pub(crate) test: String,
-    /// Where it ran.
+    /// The machine that it ran on.
     pub(crate) machine: String,
-    /// What came of it.
+    /// Its outcome.
     pub(crate) verdict: Verdict,
     /// The commit that was checked out.
     pub(crate) commit: String,
 }
 
 impl Entry {
-    /// What an entry is kept under.
+    /// Returns the key of an entry.
     fn key(&self) -> (String, String, String) {
         (self.source.clone(), self.test.clone(), self.machine.clone())
     }
 }
 
-/// All outcomes that are kept.
+/// Returns all outcomes that are kept.
 ///
 /// # Errors
-/// Fails when the file is there and not understood.
+/// Fails when the file exists and is not understood.
 pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Vec<Entry>> {
     let path = file(workspace);
     match fs::read_to_string(&path) {
@@ -82,7 +83,7 @@ pub(crate) fn read(workspace: &Workspace) -> anyhow::Result<Vec<Entry>> {
     }
 }
 
-/// Where they are kept.
+/// Returns where they are kept.
 fn file(workspace: &Workspace) -> PathBuf {
     workspace.state().join("results.json")
 }
@@ -101,24 +102,24 @@ pub(crate) fn keep(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<()
     fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The outcomes of what has just been run.
+/// Returns the outcomes of what has just been run.
 ///
 /// # Errors
-/// Fails when cargo does not say where the packages are.
+/// Fails when cargo does not report where the packages are.
 pub(crate) fn entries(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<Vec<Entry>> {
     let places = Places::find(workspace)?;
     let commit = commit(workspace);
     Ok(suites.iter().flat_map(|suite| places.entries(suite, &commit)).collect())
 }
 
-/// The commit that is checked out, in its short form.
+/// Returns the commit that is checked out, in its short form.
 fn commit(workspace: &Workspace) -> String {
     let mut git = Command::new("git");
     git.current_dir(workspace.root()).args(["rev-parse", "--short", "HEAD"]);
     process::output(&mut git).map(|text| text.trim().to_string()).unwrap_or_default()
 }
 
-/// The old entries with the new ones in their place. Of two new ones under the same key the worse counts.
+/// Returns the old entries, replaced by the new ones. Of two new ones under the same key the worse counts.
 fn merge(old: Vec<Entry>, new: Vec<Entry>) -> Vec<Entry> {
     let mut fresh: BTreeMap<_, Entry> = BTreeMap::new();
     for entry in new {
@@ -152,7 +153,7 @@ impl Places {
         Ok(Self { root: workspace.root().to_path_buf(), packages: packages.map(place).collect() })
     }
 
-    /// The entries of a suite.
+    /// Returns the entries of a suite.
     fn entries(&self, suite: &Suite, commit: &str) -> Vec<Entry> {
         let entry = |case: &super::report::Case| {
             let (source, test) = self.place(&suite.origin, &case.name)?;
@@ -166,9 +167,9 @@ impl Places {
         suite.cases.iter().filter_map(entry).collect()
     }
 
-    /// The file and the function of a test.
+    /// Returns the file and the function of a test.
     fn place(&self, origin: &Origin, case: &str) -> Option<(String, String)> {
-        // Cargo says so of tests that must panic.
+        // Cargo adds this to tests that must panic.
         let case = case.trim_end_matches(" - should panic");
         match origin {
             Origin::Nowhere => None,
@@ -185,18 +186,18 @@ impl Places {
         }
     }
 
-    /// A path relative to the root; `None` outside.
+    /// Returns a path relative to the root; `None` outside.
     fn relative(&self, path: &Path) -> Option<String> {
         Some(path.strip_prefix(&self.root).ok()?.to_string_lossy().into_owned())
     }
 }
 
-/// The last part of a path of modules.
+/// Returns the last part of a path of modules.
 fn last(path: &str) -> &str {
     path.rsplit("::").next().unwrap_or(path)
 }
 
-/// The file of the innermost module of a test's path that has one of its own.
+/// Returns the file of the innermost module of a test's path that has one of its own.
 fn module_file(sources: &Path, path: &str) -> Option<PathBuf> {
     let modules: Vec<&str> = path.split("::").collect();
     let candidates = (1..modules.len()).rev().flat_map(|length| {

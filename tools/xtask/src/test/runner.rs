@@ -1,4 +1,4 @@
-//! Running test images: all built by one call of cargo, then each on each machine, a few at a time.
+//! Running test images: all built by one call of cargo, then each on each machine, a few in parallel.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,14 +27,14 @@ use crate::setup::Environment;
 use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 
-/// How much machine time an image may take when nothing else is said.
+/// How much machine time an image may take by default.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long to wait for an image that is declared to hang.
 const HANG_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long the races are on a hosted machine, in hundredths of an ordinary one's: it runs as many rounds in that time as an
-/// emulator in all of it.
+/// The length of races on a hosted machine, in hundredths of an ordinary one's, because it runs as many rounds in that
+/// time as an emulator in all of it.
 const HOSTED_ROUNDS: &str = "rounds=25";
 
 /// Memory of a hosted machine.
@@ -44,24 +44,24 @@ const HOSTED_MEMORY: &str = "2G";
 pub(super) struct Job<'a> {
     /// The image.
     pub(super) image: &'a TestImage,
-    /// What was built of it.
+    /// The program that was built from it.
     pub(super) program: &'a Program,
     /// How it is booted.
     pub(super) boot: Boot,
     /// How much machine time it may take.
     pub(super) deadline: Duration,
-    /// Whether only some of its tests run.
+    /// `true` if only some of its tests run.
     pub(super) filtered: bool,
 }
 
 impl Job<'_> {
-    /// The name under which its results are shown.
+    /// Returns the name under which its results are printed.
     pub(super) fn name(&self) -> String {
         format!("{} on {}", self.image.name, self.boot.place())
     }
 }
 
-/// Runs the images on the hosted machine, each in each configuration, and says which are left out.
+/// Runs the images on the hosted machine, each in each configuration, and prints which are left out.
 ///
 /// # Errors
 /// Fails when an image does not build or cannot be started.
@@ -139,7 +139,7 @@ fn run_built(
     })
 }
 
-/// Builds the images, each package's with one call; gives a program for each image.
+/// Builds the images, each package's with one call; returns a program for each image.
 ///
 /// # Errors
 /// Fails when one does not build.
@@ -174,7 +174,7 @@ pub(crate) fn build(
         .collect()
 }
 
-/// The programs that the images load, each once.
+/// Returns the programs that the images load, each once.
 fn programs_of(images: &[TestImage]) -> Vec<String> {
     let mut names: Vec<_> = images.iter().flat_map(|image| &image.declaration.programs).cloned().collect();
     names.sort();
@@ -182,7 +182,7 @@ fn programs_of(images: &[TestImage]) -> Vec<String> {
     names
 }
 
-/// The image with the programs behind it that it declares.
+/// Returns the image with the programs behind it that it declares.
 fn with_programs(image: &Program, names: &[String], loaded: &[programs::Program]) -> anyhow::Result<Program> {
     if names.is_empty() {
         return Ok(image.clone());
@@ -197,7 +197,7 @@ fn with_programs(image: &Program, names: &[String], loaded: &[programs::Program]
     Ok(packed)
 }
 
-/// How an image is booted for a test.
+/// Returns how an image is booted for a test.
 pub(super) fn boot(
     configuration: Configuration,
     image: &TestImage,
@@ -210,7 +210,7 @@ pub(super) fn boot(
     if configuration.machine == Machine::Host {
         // Its stacks are larger; what is not used costs nothing.
         boot.memory = HOSTED_MEMORY.into();
-        // The last word counts, so that this can be said otherwise.
+        // The last word counts, so that this can be overridden.
         boot.append = format!("{HOSTED_ROUNDS} {}", boot.append).trim_end().to_string();
     }
     if image.declaration.counts_instructions {
@@ -221,18 +221,18 @@ pub(super) fn boot(
     boot
 }
 
-/// The boot arguments of an image for a test.
+/// Returns the boot arguments of an image for a test.
 pub(super) fn boot_arguments(image: &TestImage, arguments: &Arguments, filter: &Filter) -> String {
-    // What is asked for comes last, and so holds against what the image declares.
+    // What is requested comes last, and so overrides what the image declares.
     let words = [filter.boot_argument(), image.declaration.append.clone(), arguments.append.clone()];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// How long an image may take: as asked for, as it declares, or the usual.
+/// Returns how long an image may take: as requested, as it declares, or the default.
 pub(super) fn deadline(image: &TestImage, asked: Option<u64>) -> Duration {
     let declared = image.declaration.deadline;
     match image.declaration.expected {
-        // It uses all of its time: asking for more would only make everyone wait.
+        // It uses all of its time, so a longer request would only delay the run.
         Expected::NoVerdict => declared.unwrap_or(HANG_DEADLINE),
         _ => asked.map(Duration::from_secs).or(declared).unwrap_or(DEADLINE),
     }
@@ -255,7 +255,7 @@ pub(super) fn run_one(
     let mut boot = job.boot.clone();
     let time_file = boot.takes_time().then(NamedTempFile::new).transpose()?;
     if let Some(file) = &time_file {
-        // The guest may look before the host does.
+        // The guest may read it before the host writes it.
         fs::write(file.path(), machine_time::written(Duration::ZERO))?;
         boot.time_file = Some(file.path().to_path_buf());
     }
@@ -276,12 +276,12 @@ pub(super) fn run_one(
     Ok(Suite { name, origin, machine, cases, console, took: ran.took })
 }
 
-/// What a run came to.
+/// Returns the results of a run.
 pub(super) fn judge(job: &Job<'_>, ran: &Ran) -> Vec<Case> {
     expect::cases(&job.image.declaration.expected, &ktap::read(&ran.lines), ran.end, job.filtered)
 }
 
-/// Keeps what an image said, whatever came of it.
+/// Writes the output of an image to a log, whatever the result.
 ///
 /// # Errors
 /// Fails when the log cannot be written.
@@ -292,10 +292,10 @@ pub(super) fn write_log(workspace: &Workspace, name: &str, console: &str) -> any
     fs::write(&path, console).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Runs one image on one machine under a debugger, its console shown as it comes.
+/// Runs one image on one machine under a debugger, with its console printed as it arrives.
 ///
 /// # Errors
-/// Fails when more than one image or machine is asked for.
+/// Fails when more than one image or machine is selected.
 pub(crate) fn debug(
     workspace: &Workspace,
     environment: &Environment,

@@ -1,8 +1,8 @@
 //! Seeded runs: one image booted again and again under deterministic execution, each time with another schedule.
 //!
-//! Under the instruction clock all CPUs take turns and nothing depends on the host, so that a boot is the same, byte for
-//! byte, each time. The boot argument `seed=N` has the kernel perturb time slices, preemption and placement; what a
-//! seed has shown can therefore be replayed with that seed.
+//! Under the instruction clock all CPUs take turns and nothing depends on the host, so that a boot is the same, byte
+//! for byte, each time. The boot argument `seed=N` makes the kernel perturb time slices, preemption and placement; a
+//! failure can therefore be replayed with its seed.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -23,10 +23,10 @@ use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
 use crate::workspace::Workspace;
 
-/// How long the races of a seeded boot are, in hundredths of an ordinary one's: a boot takes a few seconds.
+/// The length of the races of a seeded boot, in hundredths of an ordinary one's: a boot takes a few seconds.
 const ROUNDS: &str = "rounds=1";
 
-/// CPUs of a machine when nothing else is said: races want some.
+/// The default number of CPUs of a machine, because races need some.
 const CPUS: u32 = 4;
 
 /// The seeds of a sweep.
@@ -34,12 +34,12 @@ const CPUS: u32 = 4;
 pub(crate) struct Seeds(RangeInclusive<u64>);
 
 impl Seeds {
-    /// So many, from 0 on.
+    /// Returns the first `count` seeds, from 0 on.
     pub(crate) fn first(count: u64) -> Self {
         Self(0..=count.saturating_sub(1))
     }
 
-    /// This one.
+    /// Returns only this one.
     pub(crate) fn one(seed: u64) -> Self {
         Self(seed..=seed)
     }
@@ -48,7 +48,7 @@ impl Seeds {
 impl FromStr for Seeds {
     type Err = anyhow::Error;
 
-    /// `A..B` without B, or `A..=B` with it.
+    /// Parses `A..B` without B, or `A..=B` with it.
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let number = |text: &str| text.parse::<u64>().with_context(|| format!("`{text}` is no number"));
         let (first, end) = text.split_once("..").context("seeds are written A..B or A..=B")?;
@@ -70,7 +70,7 @@ impl fmt::Display for Seeds {
     }
 }
 
-/// The machines of a sweep: those chosen, else virt, with 4 CPUs if nothing else is said.
+/// Returns the machines of a sweep: those chosen, else virt, with 4 CPUs by default.
 ///
 /// # Errors
 /// Fails when a chosen machine cannot have the chosen number of CPUs.
@@ -83,7 +83,7 @@ pub(super) fn configurations(machines: &[Machine], cpus: Option<u32>) -> anyhow:
     machines.iter().map(|machine| Configuration::new(*machine, cpus.unwrap_or(CPUS))).collect()
 }
 
-/// The images of a sweep: those that the filter leaves, else those that declare a race.
+/// Returns the images of a sweep: those that match the filter, else those that declare a race.
 ///
 /// # Errors
 /// Fails when there is none.
@@ -97,23 +97,23 @@ pub(super) fn images(images: Vec<TestImage>, filter: &Filter) -> anyhow::Result<
     Ok(images)
 }
 
-/// What is done with each boot.
+/// The handling of each boot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WaitOptions {
-    /// It is judged; of each image the first seed is booted twice and must do the same.
+    /// It is judged; of each image the first seed is booted twice and must give the same output.
     Sweep,
-    /// Its console is shown.
+    /// Its console is printed.
     Replay,
-    /// It is booted twice and must do the same; its console is shown.
+    /// It is booted twice and must give the same output; its console is printed.
     ReplayTwice,
 }
 
-/// Seeded boots as they are asked for.
+/// The requested seeded boots.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep {
     /// The seeds.
     pub(crate) seeds: Seeds,
-    /// What is done with each.
+    /// How each is handled.
     pub(crate) options: WaitOptions,
 }
 
@@ -149,7 +149,7 @@ pub(super) fn run(
         for seed in seeds.0.clone() {
             let program = &programs[index % images.len()];
             let mut boot = runner::boot(group.configuration, group.image, program, arguments, filter);
-            // Of words that come twice the last counts: what was asked for on the command line.
+            // Of words that occur twice the last counts: the one from the command line.
             boot.append = format!("{ROUNDS} seed={seed} {}", boot.append).trim_end().to_string();
             boot.clock = Clock::Instructions;
             let deadline = runner::deadline(group.image, arguments.timeout);
@@ -203,7 +203,7 @@ fn boot(
     Ok((case, ran))
 }
 
-/// What is wrong with a test of the image.
+/// Returns the problem of a test of the image.
 fn problem(case: &Case) -> Option<String> {
     match &case.outcome {
         Outcome::Failed(reason) => Some(format!("{}: {reason}", case.name)),
@@ -211,7 +211,7 @@ fn problem(case: &Case) -> Option<String> {
     }
 }
 
-/// The first line in which two consoles differ.
+/// Returns the first line in which two consoles differ.
 fn difference(one: &[String], other: &[String]) -> Option<String> {
     let length = one.len().max(other.len());
     let line =
@@ -220,7 +220,7 @@ fn difference(one: &[String], other: &[String]) -> Option<String> {
     Some(format!("line {} is `{}` and `{}`", at + 1, line(one, at), line(other, at)))
 }
 
-/// The line to type for one boot again.
+/// Returns the command to repeat one boot.
 fn replay(group: &Group<'_>, seed: u64, arguments: &Arguments) -> String {
     let Configuration { machine, cpus } = group.configuration;
     let test = arguments.filter.as_deref().and_then(|filter| filter.split_once('/'));
@@ -233,7 +233,7 @@ fn replay(group: &Group<'_>, seed: u64, arguments: &Arguments) -> String {
 }
 
 impl Group<'_> {
-    /// A seed is done; when all are, says so.
+    /// Records that a seed is done; when all are, prints that.
     fn add(&self, seed: u64, case: Case, took: Duration, seeds: &Seeds, progress: &Progress) {
         let mut done = pool::lock(&self.done);
         done.push((seed, case, took));
@@ -242,7 +242,7 @@ impl Group<'_> {
         }
     }
 
-    /// The suite of all its seeds.
+    /// Returns the suite of all its seeds.
     fn suite(self, seeds: &Seeds) -> Suite {
         let done = std::mem::take(&mut *pool::lock(&self.done));
         self.suite_of(done, seeds)

@@ -1,5 +1,5 @@
 //! Long runs: the images that declare one (`//! soak: WORDS`), booted with those words and with all the time that they
-//! declare, their progress shown as it comes.
+//! declare, with their progress printed as it arrives.
 
 use std::time::{Duration, Instant};
 
@@ -16,22 +16,22 @@ use crate::progress::Progress;
 use crate::setup::Environment;
 use crate::workspace::Workspace;
 
-/// The machines of a long run when nothing else is said.
+/// The default machines of a long run.
 const MACHINES: &[Machine] = &[Machine::Virt, Machine::Raspi4b];
 
 /// CPUs of each.
 const CPUS: u32 = 4;
 
-/// What the lines begin with that tell how far a long run is.
+/// The beginning of the lines that report the progress of a long run.
 const PROGRESS: &str = "storm: ";
 
-/// How often such a line is shown.
+/// How often such a line is printed.
 const SHOWN_EVERY: Duration = Duration::from_secs(10);
 
-/// What is added to a machine's name: a long run is not an ordinary one.
+/// What is added to a machine's name, because a long run is not an ordinary one.
 const SOAK: &str = "soak";
 
-/// The machines of a long run.
+/// Returns the machines of a long run.
 ///
 /// # Errors
 /// Fails when a chosen machine cannot have the chosen number of CPUs.
@@ -41,7 +41,7 @@ pub(super) fn configurations(machines: &[Machine], cpus: Option<u32>) -> anyhow:
     machines.iter().map(|machine| Configuration::new(*machine, cpus.unwrap_or(CPUS))).collect()
 }
 
-/// The images of a long run: those that declare one.
+/// Returns the images of a long run: those that declare one.
 ///
 /// # Errors
 /// Fails when there is none.
@@ -90,7 +90,7 @@ pub(super) fn run(
     })
 }
 
-/// Shows the lines that tell of progress, not too many.
+/// Prints the lines that report progress, not too many.
 struct Teller {
     name: String,
     next: Option<Instant>,
@@ -101,14 +101,14 @@ impl Teller {
         Self { name, next: None }
     }
 
-    /// Shows a line of the guest, if it is one of those and the last was long ago.
+    /// Prints a line of the guest, if it is one of those and the last was long ago.
     fn show(&mut self, line: &str, now: Instant, progress: &Progress) {
         if let Some(text) = self.takes(line, now) {
             progress.say(&format!("{}: {text}", self.name));
         }
     }
 
-    /// What of a line is shown.
+    /// Returns the part of a line that is printed.
     fn takes<'a>(&mut self, line: &'a str, now: Instant) -> Option<&'a str> {
         let text = line.strip_prefix(PROGRESS)?;
         if self.next.is_some_and(|next| now < next) {

@@ -1,8 +1,9 @@
-//! The import graph of a crate: which of its files takes which name of which other file. Called by the rules of [`super`].
+//! The import graph of a crate: which of its files uses which name of which other file. Called by the rules of
+//! [`super`].
 //!
-//! A path is followed to the file that defines its last name, through `use` items of other modules, so that a `mod.rs` that
-//! only declares its modules and hands their names on imports none of them. What macros make is not expanded: a path inside
-//! a macro's arguments is taken as it is written.
+//! A path is followed to the file that defines its last name, through `use` items of other modules, so that a `mod.rs`
+//! that only declares its modules and re-exports their names imports none of them. The output of macros is not
+//! expanded: a path inside a macro's arguments is taken literally.
 
 mod source;
 #[cfg(test)]
@@ -16,20 +17,20 @@ use anyhow::Context as _;
 
 use self::source::{Child, Contents, Use};
 
-/// The most names that are followed for one path, against names that stand for each other.
+/// The most names that are followed for one path, which guards against cycles of names.
 const MAX_STEPS: usize = 32;
 
-/// A file that takes a name of another one.
+/// A file that uses a name of another one.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Import {
-    /// The file that takes it, relative to the root.
+    /// The file that uses it, relative to the root.
     pub(super) from: PathBuf,
     pub(super) line: usize,
     /// The file that defines it.
     pub(super) to: PathBuf,
     /// The path, as it is written.
     pub(super) name: String,
-    /// Whether it is handed on only, and not used in this file.
+    /// `true` if it is only re-exported, and not used in this file.
     pub(super) is_reexport: bool,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Import {
 #[derive(Debug, Default)]
 struct Crate {
     modules: Vec<Module>,
-    /// The modules that define what is named by the root alone: exported macros.
+    /// The modules that define names which paths reach by the root alone: exported macros.
     macros: BTreeMap<String, usize>,
 }
 
@@ -52,7 +53,7 @@ struct Module {
     contents: Contents,
 }
 
-/// The imports of the crate whose root module is in the file `start`, relative to `root`.
+/// Returns the imports of the crate whose root module is in the file `start`, relative to `root`.
 ///
 /// # Errors
 /// Fails when a file cannot be read or parsed.
@@ -107,7 +108,7 @@ impl Crate {
         Ok(index)
     }
 
-    /// All imports, each once.
+    /// Returns all imports, each once.
     fn imports(&self) -> Vec<Import> {
         let mut imports = BTreeSet::new();
         for (index, module) in self.modules.iter().enumerate() {
@@ -134,13 +135,13 @@ impl Crate {
         imports.into_iter().collect()
     }
 
-    /// The files that define what a module calls `path`.
+    /// Returns the files that define what `path` means in a module.
     fn targets(&self, module: usize, path: &[String]) -> BTreeSet<&Path> {
         let found = self.resolve(module, path, MAX_STEPS);
         found.into_iter().map(|found| self.modules[found].file.as_path()).collect()
     }
 
-    /// Whether a path is that of a module.
+    /// Returns whether a path is that of a module.
     fn is_module(&self, module: usize, path: &[String]) -> bool {
         let Some((last, before)) = path.split_last() else { return false };
         let holders = match before {
@@ -155,7 +156,7 @@ impl Crate {
         self.modules[module].children.iter().filter(move |(child, _)| child == name).map(|(_, child)| *child)
     }
 
-    /// The modules that define what `module` calls `path`; none where that is no name of this crate.
+    /// Returns the modules that define what `path` means in `module`; none if that is no name of this crate.
     fn resolve(&self, module: usize, path: &[String], steps: usize) -> Vec<usize> {
         let mut at = module;
         let mut rest = path;
@@ -169,11 +170,11 @@ impl Crate {
             rest = more;
         }
         let found = self.inside(at, rest, steps);
-        // What a macro defines is where the path says.
+        // What a macro defines is where the path leads.
         if found.is_empty() && rest.len() < path.len() { vec![at] } else { found }
     }
 
-    /// The modules that define the name `path` of the module `at`.
+    /// Returns the modules that define the name `path` of the module `at`.
     fn inside(&self, at: usize, path: &[String], steps: usize) -> Vec<usize> {
         let Some((first, rest)) = path.split_first() else { return vec![at] };
         if steps == 0 {
@@ -209,7 +210,7 @@ impl Crate {
     }
 }
 
-/// The files of a module that is written elsewhere, each with the directory of its own modules.
+/// Returns the files of a module that is written elsewhere, each with the directory of its own modules.
 ///
 /// # Errors
 /// Fails when there is none.
@@ -237,7 +238,7 @@ fn files_of(
     Ok(files)
 }
 
-/// A path without `..` in it.
+/// Returns a path without `..` in it.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {

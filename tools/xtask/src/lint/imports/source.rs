@@ -1,6 +1,6 @@
 //! One source file as the import graph needs it: its modules, and the names that their code uses. Called by the parent only.
 //!
-//! What is compiled for tests only is left out: an import of a test ties no two files of the program.
+//! What is compiled for tests only is left out, because an import of a test ties no two files of the program.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use syn::{Attribute, Item, ItemMod, Meta, Token, UseTree, Visibility};
 /// One module of a file, as it is written.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// The names that it defines itself, macros and modules left out.
+    /// The names that it defines itself, except for macros and modules.
     pub(super) items: BTreeSet<String>,
-    /// Its macros that are named by the crate's root.
+    /// Its macros that paths reach by the crate's root.
     pub(super) macros: Vec<String>,
     /// Its `use` items, and those of its functions.
     pub(super) uses: Vec<Use>,
@@ -24,14 +24,14 @@ pub(super) struct Contents {
     pub(super) modules: Vec<Child>,
 }
 
-/// One name that a `use` item brings.
+/// One name that a `use` item introduces.
 #[derive(Debug)]
 pub(super) struct Use {
     /// The name; none for all names of a module.
     pub(super) name: Option<String>,
-    /// What it stands for.
+    /// The path that it stands for.
     pub(super) path: Vec<String>,
-    /// Whether other modules may name it here.
+    /// `true` if other modules may use it from here.
     pub(super) is_reexport: bool,
     pub(super) line: usize,
 }
@@ -40,16 +40,16 @@ pub(super) struct Use {
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) name: String,
-    /// Its contents where they follow; otherwise they are in another file.
+    /// Its contents if they follow; otherwise they are in another file.
     pub(super) contents: Option<Contents>,
     /// The files that `#[path]` names.
     pub(super) paths: Vec<String>,
-    /// Whether one of these is taken in every build.
+    /// `true` if one of these is used in every build.
     pub(super) is_placed: bool,
 }
 
 impl Contents {
-    /// The contents of a whole file.
+    /// Returns the contents of a whole file.
     ///
     /// # Errors
     /// Fails when it cannot be parsed.
@@ -66,7 +66,7 @@ impl Contents {
         contents
     }
 
-    /// Adds what a `use` item brings.
+    /// Adds what a `use` item introduces.
     fn add_use(&mut self, prefix: &mut Vec<String>, tree: &UseTree, is_reexport: bool) {
         let mut add = |name: Option<String>, path: Vec<String>, line: usize| {
             self.uses.push(Use { name, path, is_reexport, line });
@@ -139,7 +139,7 @@ impl Contents {
         }
     }
 
-    /// Adds a module; what is in it belongs to it.
+    /// Adds a module; its contents belong to it.
     fn add_module(&mut self, module: &ItemMod) {
         let (mut paths, mut is_placed) = (Vec::new(), false);
         for attribute in &module.attrs {
@@ -209,7 +209,7 @@ fn line_of(name: &proc_macro2::Ident) -> usize {
     name.span().start().line
 }
 
-/// The attributes of an item.
+/// Returns the attributes of an item.
 fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
@@ -228,7 +228,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// The name that an item defines for paths.
+/// Returns the name that an item defines for paths.
 fn defined_name(item: &Item) -> Option<String> {
     let name = match item {
         Item::Const(item) => &item.ident,
@@ -244,13 +244,13 @@ fn defined_name(item: &Item) -> Option<String> {
     Some(name.to_string())
 }
 
-/// Whether an attribute leaves its item to tests.
+/// Returns whether an attribute restricts its item to tests.
 fn is_for_tests(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
         && attribute.parse_args::<Meta>().is_ok_and(|condition| needs_tests(&condition))
 }
 
-/// Whether a condition holds in tests only.
+/// Returns whether a condition holds in tests only.
 fn needs_tests(condition: &Meta) -> bool {
     let Meta::List(list) = condition else { return condition.path().is_ident("test") };
     let Ok(parts) = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated) else {
@@ -263,7 +263,7 @@ fn needs_tests(condition: &Meta) -> bool {
     }
 }
 
-/// The file that a `path` attribute names, also inside `cfg_attr`.
+/// Returns the file that a `path` attribute names, also inside `cfg_attr`.
 fn path_of(meta: &Meta) -> Option<String> {
     match meta {
         Meta::NameValue(value) if value.path.is_ident("path") => match &value.value {

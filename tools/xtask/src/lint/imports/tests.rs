@@ -1,8 +1,8 @@
-//! What the import graph of small crates is.
+//! Tests of the import graph of small crates.
 
 use super::*;
 
-/// The imports of a crate with these files, each written `FROM -> TO: NAME`; its root is the first.
+/// Returns the imports of a crate with these files, each written `FROM -> TO: NAME`; its root is the first.
 fn imports(files: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     for (path, text) in files {

@@ -1,4 +1,4 @@
-//! The command `send`: one image to a board's loader, and what it says on standard output until it ends.
+//! The command `send`: sends one image to a board's loader, and prints its output until it ends.
 //!
 //! For tools that judge by themselves, as `tools/lab` does.
 
@@ -50,7 +50,7 @@ the one that it ends with. With `--append end=restart` the loader is back for th
 /// The command `send`. Ends with the status that the guest ends with.
 ///
 /// # Errors
-/// Fails when the board does not take the image, or the guest does not end as it should.
+/// Fails when the board does not take the image, or the guest does not end properly.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.image;
     let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let clock = &mut || started.elapsed();
     let mut output = io::stdout();
     let mut show = |line: &str| {
-        // Who reads no more has enough output; the status tells the rest.
+        // A reader that has closed the pipe has enough output; the status contains the result.
         let _ = writeln!(output, "{line}").and_then(|()| output.flush());
     };
     match qemu_run::listen(line.pieces(), &first, clock, limit, Duration::ZERO, &mut show).end {

@@ -1,5 +1,5 @@
-//! An emulated board on the table: a pseudo-terminal in the place of the serial device, between the two a line that loses,
-//! changes and adds bytes and stalls, and a power switch.
+//! An emulated board: a pseudo-terminal instead of the serial device, between the two a line that loses, changes and
+//! adds bytes and stalls, and a power switch.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -20,31 +20,31 @@ use crate::machine_time::MachineTime;
 use crate::qemu_run::{Emulator, Input};
 use crate::setup::Environment;
 
-/// Bytes to the board after which the line is good: what images say is judged as it is.
+/// Number of bytes to the board after which the line is good, because the output of images is judged unchanged.
 pub(super) const BAD: usize = 64 << 10;
 
-/// The board; off with the end of this value.
+/// The board; it is turned off when this value is dropped.
 #[derive(Debug)]
 pub(super) struct EmulatedBoard {
-    /// What stands for the serial device.
+    /// The path that replaces the serial device.
     pub(super) path: PathBuf,
     /// A shell command that turns the board off and on.
     pub(super) power_command: String,
     shared: Arc<Shared>,
 }
 
-/// What the threads of a board have together.
+/// State that the threads of a board share.
 #[derive(Debug)]
 struct Shared {
     environment: Environment,
     boot: Boot,
     /// The board's side of the pseudo-terminal.
     host: File,
-    /// None while it is off.
+    /// `None` while it is off.
     machine: Mutex<Option<Running>>,
-    /// The board's time up to the last time that it was turned off or on, and when that was.
+    /// The board's time at the last power switch, and when that was.
     switched: Mutex<(Duration, Instant)>,
-    /// Bytes that have gone to the board.
+    /// Bytes that have been passed to the board.
     passed: AtomicUsize,
     faults: AtomicUsize,
     power_cycles: AtomicUsize,
@@ -54,29 +54,29 @@ struct Shared {
 #[derive(Debug)]
 struct Running {
     _emulator: Emulator,
-    /// The way to its receiver.
+    /// The connection to its receiver.
     to_board: ChildStdin,
     time: MachineTime,
 }
 
-/// The time of a board since it was made: its machine time, and by the wall clock while it is off.
+/// The time of a board since it was created: its machine time, and the wall clock while it is off.
 #[derive(Debug)]
 pub(super) struct BoardClock(Arc<Shared>);
 
 impl BoardClock {
-    /// What it is now.
+    /// Returns the present time.
     pub(super) fn now(&self) -> Duration {
         self.0.time(lock(&self.0.machine).as_mut())
     }
 }
 
-/// Locks, also after a panic elsewhere: what is behind it is whole at every moment.
+/// Locks, also after a panic elsewhere, because the data is consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl EmulatedBoard {
-    /// Turns a board on that boots like this; `directory` takes its power switch.
+    /// Turns a board on that boots like this; its power switch is in `directory`.
     ///
     /// # Errors
     /// Fails when the emulator cannot be started.
@@ -100,17 +100,17 @@ impl EmulatedBoard {
         Ok(Self { path, power_command, shared })
     }
 
-    /// The board's clock.
+    /// Returns the board's clock.
     pub(super) fn clock(&self) -> BoardClock {
         BoardClock(Arc::clone(&self.shared))
     }
 
-    /// How often the line did something bad.
+    /// Returns how often the line injected an error.
     pub(super) fn faults(&self) -> usize {
         self.shared.faults.load(Ordering::Relaxed)
     }
 
-    /// How often the board was turned off and on.
+    /// Returns how often the board was turned off and on.
     pub(super) fn power_cycles(&self) -> usize {
         self.shared.power_cycles.load(Ordering::Relaxed)
     }
@@ -139,13 +139,13 @@ impl Shared {
         self.switch(None);
     }
 
-    /// The board's time while it has this machine.
+    /// Returns the board's time while it has this machine.
     fn time(&self, machine: Option<&mut Running>) -> Duration {
         let (before, at) = *lock(&self.switched);
         before + machine.map_or_else(|| at.elapsed(), |machine| machine.time.elapsed())
     }
 
-    /// Has this machine from now on.
+    /// Uses this machine from now on.
     fn switch(&self, next: Option<Running>) {
         let mut machine = lock(&self.machine);
         let time = self.time(machine.as_mut());
@@ -153,7 +153,7 @@ impl Shared {
         *machine = next;
     }
 
-    /// Bytes come to the board's receiver; lost while it is off.
+    /// Passes bytes to the board's receiver; they are lost while it is off.
     fn receive(&self, bytes: &[u8]) -> bool {
         self.passed.fetch_add(bytes.len(), Ordering::Relaxed);
         if let Some(Running { to_board, .. }) = &mut *lock(&self.machine) {
@@ -163,7 +163,8 @@ impl Shared {
         true
     }
 
-    /// Makes the power switch, a pipe in `directory` on whose other end a thread waits; gives the command that uses it.
+    /// Makes the power switch, a pipe in `directory` at whose other end a thread waits; returns the command that uses
+    /// it.
     fn power_switch(self: &Arc<Self>, directory: &Path) -> anyhow::Result<String> {
         let pipe = directory.join("power");
         match fs::remove_file(&pipe) {
@@ -188,7 +189,7 @@ impl Shared {
         Ok(command)
     }
 
-    /// Passes bytes on, badly at first.
+    /// Passes bytes on, with errors at first.
     fn pass(&self, mut from: impl Read, seed: u64, to: &mut dyn FnMut(&[u8]) -> bool) {
         let mut random = Random(seed);
         let mut buffer = [0; 512];
@@ -205,7 +206,7 @@ impl Shared {
     }
 }
 
-/// A pseudo-terminal: the side of the board, and the device of the host.
+/// Returns a pseudo-terminal: the board's side, and the device of the host.
 pub(super) fn pseudo_terminal() -> anyhow::Result<(File, PathBuf)> {
     let board: OwnedFd = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     pty::grantpt(&board)?;
@@ -214,7 +215,7 @@ pub(super) fn pseudo_terminal() -> anyhow::Result<(File, PathBuf)> {
     Ok((File::from(board), path))
 }
 
-/// Does something bad to bytes on the line.
+/// Injects an error into bytes on the line.
 fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
     let at = random.below(bytes.len());
     match random.below(5) {

@@ -24,16 +24,16 @@ pub(super) struct Line {
     pieces: Receiver<Vec<u8>>,
     baud: u32,
     opened: Instant,
-    /// The machine time of the board at its other end, where that is emulated.
+    /// The machine time of the board at its other end, if that is emulated.
     clock: Option<BoardClock>,
 }
 
-/// What came of waiting for bytes.
+/// The result of waiting for bytes.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
-    /// These came.
+    /// These arrived.
     Bytes(Vec<u8>),
-    /// None came in time.
+    /// None arrived in time.
     Nothing,
 }
 
@@ -42,7 +42,7 @@ impl Line {
     /// no parity, one stop bit.
     ///
     /// # Errors
-    /// Fails when it cannot be opened or is no terminal.
+    /// Fails when it cannot be opened or is not a terminal.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits();
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags as i32).open(path);
@@ -52,25 +52,26 @@ impl Line {
         Ok(Self { file, pieces, baud: CONSOLE_BAUD, opened: Instant::now(), clock: None })
     }
 
-    /// The line to a board that has this clock.
+    /// Returns the line to a board that has this clock.
     pub(super) fn with_clock(self, clock: BoardClock) -> Self {
         Self { clock: Some(clock), ..self }
     }
 
-    /// The time by which the board must answer: machine time of an emulated board, the wall clock for any other.
+    /// Returns the time that the board's deadlines count: machine time of an emulated board, the wall clock for any
+    /// other.
     pub(super) fn now(&self) -> Duration {
         self.clock.as_ref().map_or_else(|| self.opened.elapsed(), BoardClock::now)
     }
 
-    /// Bits per second.
+    /// Returns the bits per second.
     pub(super) fn baud(&self) -> u32 {
         self.baud
     }
 
-    /// Gives the line that speed, in bits per second, once all that was sent has left.
+    /// Sets the speed of the line, in bits per second, after everything has been sent.
     ///
     /// # Errors
-    /// Fails when the line cannot have it.
+    /// Fails when the line does not support it.
     pub(super) fn set_baud(&mut self, baud: u32) -> anyhow::Result<()> {
         if self.baud != baud {
             let set = || -> io::Result<()> {
@@ -92,7 +93,7 @@ impl Line {
         self.file.write_all(bytes).context("the serial line is gone")
     }
 
-    /// What comes next, if it comes soon enough.
+    /// Returns what comes next, if it arrives in time.
     ///
     /// # Errors
     /// Fails when the line is gone.
@@ -104,13 +105,13 @@ impl Line {
         }
     }
 
-    /// All that comes, in pieces.
+    /// Returns everything that arrives, in pieces.
     pub(super) fn pieces(&self) -> &Receiver<Vec<u8>> {
         &self.pieces
     }
 }
 
-/// Makes the line raw, and reads wait.
+/// Makes the line raw, and makes reads wait.
 fn set_up(file: &File) -> io::Result<()> {
     let mut settings = termios::tcgetattr(file)?;
     settings.make_raw();
@@ -118,8 +119,8 @@ fn set_up(file: &File) -> io::Result<()> {
     settings.control_modes -= ControlModes::CRTSCTS | ControlModes::CSTOPB;
     settings.set_speed(CONSOLE_BAUD)?;
     termios::tcsetattr(file, OptionalActions::Now, &settings)?;
-    // What lies there is of an earlier boot.
+    // What is buffered there is from an earlier boot.
     termios::tcflush(file, termios::QueueSelector::IOFlush)?;
-    // Only opening was not to wait.
+    // Only opening had to be non-blocking.
     Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::NONBLOCK)?)
 }

@@ -1,8 +1,8 @@
-//! Test images on a board: sent over its serial line to the chain loader, and judged by what they say there.
+//! Test images on a board: sent over its serial line to the chain loader, and judged by their output there.
 //!
 //! The board must boot the chain loader (`cargo xtask sdcard --package asphodel-loader`). Each image is sent with boot
-//! arguments in it, among them one that makes it restart the board at its end: so the loader is back for the next one. A board
-//! that does not answer, because an image hangs, is started anew by the power command, if there is one.
+//! arguments in it, among them one that makes it restart the board at its end, so that the loader is ready for the next
+//! one. A board that does not answer, because an image hangs, is restarted by the power command, if there is one.
 
 pub(super) mod command;
 mod emulated;
@@ -33,16 +33,16 @@ use crate::symbols::Symbols;
 use crate::test::Arguments;
 use crate::workspace::Workspace;
 
-/// How a board is reached.
+/// The connection to a board.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Board<'a> {
     /// Its serial line.
     path: &'a Path,
     /// Bits per second while an image is sent.
     baud: u32,
-    /// What starts it anew, for the shell.
+    /// The shell command that restarts it.
     power: Option<&'a str>,
-    /// How long things may take.
+    /// The time limits.
     patience: Patience,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn run(
                 println!("{}", suite.summary());
                 suites.push(suite);
             }
-            // Nobody is there to send the rest to: told with what has been judged.
+            // The rest cannot be sent, so the error is reported with what has been judged.
             Err(error) => {
                 let case = Case::failed("(board)", format!("{error:#}"));
                 let name = format!("{} on board", image.name);
@@ -96,7 +96,7 @@ struct Job<'a> {
     /// Boot arguments besides the one that every image gets.
     words: String,
     deadline: Duration,
-    /// Whether only some of its tests run.
+    /// `true` if only some of its tests run.
     filtered: bool,
 }
 
@@ -123,7 +123,7 @@ impl Job<'_> {
         })
     }
 
-    /// The image with its boot arguments.
+    /// Returns the image with its boot arguments.
     fn bytes(&self) -> anyhow::Result<Vec<u8>> {
         let path = &self.program.image;
         let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -133,7 +133,7 @@ impl Job<'_> {
     }
 }
 
-/// Sends an image and listens to it until it ends or its deadline has passed.
+/// Sends an image and receives its output until it ends or its deadline has passed.
 fn run_image(board: &Board<'_>, line: &mut Line, bytes: &[u8], deadline: Duration) -> anyhow::Result<Ran> {
     let first = send::send(line, bytes, board.baud, board.power, board.patience).with_context(|| {
         let hint =

@@ -1,4 +1,5 @@
-//! Getting an image to a board: asked for until it answers, recovered by its power switch, every wait bounded.
+//! Sending an image to a board: it is called until it answers, and recovered by its power switch; every wait is
+//! bounded.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,25 +11,25 @@ use super::line::{CONSOLE_BAUD, Line, Outcome};
 use crate::progress::{Bytes, note};
 use crate::qemu_run::Emulator;
 
-/// How long the parts of a transfer may take.
+/// The time limits of the parts of a transfer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Until what was said is said again, beyond the time that the line needs for it.
+    /// Until a frame is repeated, beyond the time that the line needs for it.
     pub(super) repeat: Duration,
-    /// Until a loader that runs answers.
+    /// Until a running loader answers.
     pub(super) answer: Duration,
     /// From power on to the loader's first answer.
     pub(super) boot: Duration,
-    /// Without any progress, once it has answered, until it is asked anew what it wants: longer than a loader takes to
-    /// find that it receives nothing, and to give the line its first speed again.
+    /// Without any progress, once it has answered, until it is asked again for its state: longer than a loader takes to
+    /// find that it receives nothing, and to reset the line to its first speed.
     pub(super) anew: Duration,
-    /// Without any progress, once it has answered, until it is given up.
+    /// Without any progress, once it has answered, until the transfer is given up.
     pub(super) progress: Duration,
     /// For the power command.
     pub(super) power: Duration,
 }
 
-/// For a board.
+/// The limits for a board.
 pub(super) const PATIENCE: Patience = Patience {
     repeat: Duration::from_millis(300),
     answer: Duration::from_secs(5),
@@ -38,8 +39,8 @@ pub(super) const PATIENCE: Patience = Patience {
     power: Duration::from_secs(30),
 };
 
-/// Sends the image with `baud` bits per second and has it started; gives what it has said already. A board that does not
-/// answer is recovered once by `power`, a command of the shell.
+/// Sends the image with `baud` bits per second and has it started; returns what it has printed already. A board that
+/// does not answer is recovered once by `power`, a command of the shell.
 ///
 /// # Errors
 /// Fails when the board does not answer, stops answering, or refuses the image.
@@ -57,7 +58,7 @@ pub(super) fn send(
     attempt(line, image, baud, patience.boot, patience).context("also after the power command")
 }
 
-/// One attempt; the line has the speed of the console afterwards, whatever comes of it.
+/// Makes one attempt; afterwards the line has the speed of the console, whatever the result.
 fn attempt(
     line: &mut Line,
     image: &[u8],
@@ -70,7 +71,7 @@ fn attempt(
     text
 }
 
-/// The frames of one attempt.
+/// Exchanges the frames of one attempt.
 fn transfer(
     line: &mut Line,
     image: &[u8],
@@ -123,14 +124,14 @@ fn transfer(
                 let done = (chunk as usize * asphodel_core::transfer::MAX_PAYLOAD).min(image.len());
                 bar.advance(done.saturating_sub(sent) as u64);
                 sent = done;
-                // What came before is of the loader.
+                // What arrived before belongs to the loader.
                 text.clear();
             }
             Step::Refused(refusal) => bail!("the board does not take the image: {refusal}"),
             _ => {}
         }
         match line.now().saturating_sub(progressed) {
-            // The reply was lost, and the image speaks already.
+            // The reply was lost, and the image prints already.
             _ if asked_to_start && has_banner(&text) => break,
             silence if !answered && silence > answer => {
                 bail!("no loader answers on the serial line within {} s", answer.as_secs_f64());
@@ -146,15 +147,15 @@ fn transfer(
     Ok(text)
 }
 
-/// How long the loader's last reply, which it repeats, may take to come.
+/// How long the loader's last reply, which it repeats, may take to arrive.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// Takes the replies that are still on the line out of what the image says.
+/// Removes the replies that are still on the line from the output of the image.
 fn take_farewells(line: &Line, decoder: &mut Decoder, text: &mut Vec<u8>) -> anyhow::Result<()> {
     let until = Instant::now() + FAREWELL;
     while let Outcome::Bytes(bytes) = line.receive(until.saturating_duration_since(Instant::now()))? {
         for byte in bytes {
-            // Only replies can be among it, and they change nothing any more.
+            // There can only be replies among it, and they change nothing any more.
             let _ = decoder.push(byte, &mut |byte| text.push(byte));
         }
         if Instant::now() >= until {
@@ -165,7 +166,7 @@ fn take_farewells(line: &Line, decoder: &mut Decoder, text: &mut Vec<u8>) -> any
     Ok(())
 }
 
-/// Whether a text has the first line of a kernel.
+/// Returns whether a text contains the first line of a kernel.
 fn has_banner(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     text.lines().any(|line| line.starts_with("asphodel ") && !line.starts_with("asphodel loader"))

@@ -1,5 +1,6 @@
-//! The chain loader and the way to it, tried with emulated boards over a bad line: an image runs, one hangs and the board is
-//! recovered by its power switch, one crashes and leaves it to the next, one gets boot arguments.
+//! Tests of the chain loader and the transfer to it, with emulated boards over a bad line: an image runs, one hangs and
+//! the board is recovered by its power switch, one crashes and leaves the loader ready for the next, one gets boot
+//! arguments.
 
 use std::fs;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::workspace::Workspace;
 /// The name of the suite.
 pub(in crate::test) const NAME: &str = "serial";
 
-/// The machine that stands for the board.
+/// The machine that replaces the board.
 pub(in crate::test) const MACHINE: Machine = Machine::Raspi4b;
 
 /// An image to send.
@@ -35,21 +36,21 @@ struct Sent {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Brings all CPUs up.
+/// It brings all CPUs up.
 const PLAIN: Sent = Sent { image: "smp_online", words: "", deadline: MINUTE };
 /// After it nothing answers any more: the board must be turned off and on.
 const SILENT: Sent = Sent { image: "selftest_silent", words: "", deadline: Duration::from_secs(3) };
-/// Its first process panics, which ends the system: the board is in its loader again by itself.
+/// Its first process panics, which ends the system: the board returns to its loader by itself.
 const CRASHING: Sent = Sent { image: "init_panics", words: "", deadline: MINUTE };
-/// Says so when the boot argument has come.
+/// It prints whether the boot argument has arrived.
 const WITH_WORDS: Sent = Sent { image: "exit_code", words: "seed=5", deadline: MINUTE };
 const SAID: &str = "asphodel: scheduling is perturbed by seed 5";
 
-/// A host that is less patient than one with a real board: the emulated one boots in a moment.
+/// The limits are shorter than for a real board, because the emulated one boots in a moment.
 const PATIENCE: Patience = Patience { answer: Duration::from_secs(3), ..send::PATIENCE };
 
-/// Sends images over a bad line and judges them: to the board, and to another machine, which restarts by other means, is
-/// entered at another level and passes a device tree.
+/// Sends images over a bad line and judges them: to the board, and to another machine, which restarts by other means,
+/// is entered at another level and passes a device tree.
 ///
 /// # Errors
 /// Fails when an image does not build, the emulator cannot be started, or the board is not recovered.
@@ -126,7 +127,7 @@ fn send_all(
     Ok(suites)
 }
 
-/// Whether every image says that it was entered at that exception level.
+/// Returns whether every image reports that it was entered at that exception level.
 fn all_entered_at(level: u64, suites: &[Suite]) -> bool {
     let end = format!("entered at EL{level}");
     let banner = |line: &str| line.starts_with("asphodel ") && line.ends_with(&end);
