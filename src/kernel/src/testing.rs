@@ -112,7 +112,8 @@ impl ThreadView {
     /// Returns whether it was elected to end its process.
     #[must_use]
     pub fn is_exit_owner(self) -> bool {
-        self.0.lwp.exit_owner.load(Ordering::Relaxed)
+        let process = self.process();
+        process != 0 && PROCESSES.get(process).gate.is_owned_by(self.0.lwp.list_entry.tid())
     }
 
     /// Returns whether a thread waits in a join of it.

@@ -21,6 +21,7 @@ use core::marker::PhantomData;
 
 use crate::shim::atomic::{AtomicU64, Ordering};
 use crate::shim::const_unless_loom;
+use crate::shim::guarded::Cell32;
 
 const LIVE_ONE: u64 = 1;
 const PRESENT_SHIFT: u32 = 30;
@@ -37,15 +38,32 @@ pub const MAX_LWPS: u32 = 1 << 24;
 /// Not `Send`, not `Sync`: a right belongs to the LWP that obtained it.
 type Bound = PhantomData<*const ()>;
 
-/// The right, and the duty, to tear the process down. Returned to the one LWP that won the election.
+/// The right, and the duty, to tear the process down. Returned to the one LWP that won the election, which keeps it
+/// until it is alone ([`Gate::alone`]).
 #[derive(Debug)]
 #[must_use = "the exit owner must finish the process"]
 pub struct ExitOwner(Bound);
+
+/// The exit owner, when no other LWP of its process is present any more: nothing of the process is shared with another
+/// CPU, and it may be torn down. The duty lasts until the last switch ([`LastSwitch`]).
+#[derive(Debug)]
+#[must_use = "the exit owner must finish the process"]
+pub struct LastLwp(Bound);
 
 /// The duty to exit as a thread only: this LWP is no longer counted as live and must leave its CPU.
 #[derive(Debug)]
 #[must_use = "an LWP that has committed to leave must leave"]
 pub struct ThreadExit(Bound);
+
+/// The right to leave the CPU for good, which the last switch of an LWP uses up.
+#[derive(Debug)]
+#[must_use = "an LWP that has committed to leave must leave"]
+pub enum LastSwitch {
+    /// Of an LWP that leaves its process to others.
+    Thread(ThreadExit),
+    /// Of the exit owner, when everything is done that needs its stack.
+    Process(LastLwp),
+}
 
 /// The right to be the only LWP of a process that continues (single-threading, as in exec).
 #[derive(Debug)]
@@ -106,29 +124,35 @@ pub struct View {
 }
 
 /// The gate word of one process. All methods are lock-free and may be called in any context.
-pub struct Gate(AtomicU64);
+pub struct Gate {
+    word: AtomicU64,
+    /// The number of the exit owner, 0: none that is known. Written by the exit owner; an LWP that reads its own number
+    /// has written it itself, so no ordering is needed.
+    owner: Cell32,
+}
 
 impl Gate {
     const_unless_loom! {
         /// The gate of a process with its first LWP, which is counted but need not run yet.
         pub fn new() -> Self {
-            Self(AtomicU64::new(LIVE_ONE | PRESENT_ONE))
+            Self { word: AtomicU64::new(LIVE_ONE | PRESENT_ONE), owner: Cell32::new(0) }
         }
     }
 
     /// Resets it for a new process. The record must not be reachable by others.
     pub fn reset(&self) {
-        self.0.store(LIVE_ONE | PRESENT_ONE, Ordering::Relaxed);
+        self.word.store(LIVE_ONE | PRESENT_ONE, Ordering::Relaxed);
+        self.owner.set(0);
     }
 
     /// Retries `change` until it is applied to the current word, or it refuses.
     #[inline(always)]
     fn update<R, E>(&self, mut change: impl FnMut(u64) -> Result<(u64, R), E>) -> Result<R, E> {
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let (new, result) = change(word)?;
             // AcqRel: every transition both publishes what its LWP did before and sees what earlier leavers did.
-            match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(result),
                 Err(seen) => word = seen,
             }
@@ -225,13 +249,43 @@ impl Gate {
     #[inline]
     pub fn is_last_present(&self) -> bool {
         // Acquire: pairs with the release of every `off_cpu`, so that the exit owner sees all that the dead LWPs did.
-        (self.0.load(Ordering::Acquire) >> PRESENT_SHIFT) & COUNT_MASK == 1
+        (self.word.load(Ordering::Acquire) >> PRESENT_SHIFT) & COUNT_MASK == 1
+    }
+
+    /// Records the number of the exit owner, the caller, for [`Gate::is_owned_by`] and [`Gate::owner_again`].
+    #[inline]
+    pub fn set_owner(&self, _owner: &ExitOwner, tid: u32) {
+        self.owner.set(tid);
+    }
+
+    /// Returns whether LWP `tid` is the exit owner. Exact for the LWP itself, and for code that runs after its last
+    /// switch; for others the answer may be out of date. `tid` is the number of an LWP that was counted.
+    #[inline]
+    pub fn is_owned_by(&self, tid: u32) -> bool {
+        self.owner.get() == tid
+    }
+
+    /// LWP `tid`, the caller, exits: returns the right that it has already if it is the exit owner. The value that it
+    /// was given at its election stands in a part of its stack to which it never returns, so there are not two of them.
+    #[inline]
+    pub fn owner_again(&self, tid: u32) -> Option<ExitOwner> {
+        self.is_owned_by(tid).then_some(ExitOwner(PhantomData))
+    }
+
+    /// The exit owner, the caller, is the only LWP that is present.
+    ///
+    /// # Errors
+    /// Others are present: the exit owner must wait for [`OffCpu::WakeLast`].
+    #[inline]
+    pub fn alone(&self, owner: ExitOwner) -> Result<LastLwp, ExitOwner> {
+        // EXITING is set, so no LWP can be added: the answer can only change from no to yes.
+        if self.is_last_present() { Ok(LastLwp(PhantomData)) } else { Err(owner) }
     }
 
     /// Returns whether an exit owner has been elected.
     #[inline]
     pub fn is_exiting(&self) -> bool {
-        self.0.load(Ordering::Acquire) & EXITING != 0
+        self.word.load(Ordering::Acquire) & EXITING != 0
     }
 
     /// Returns whether LWPs are being killed by a sibling now: an exit owner has been elected, or an LWP is
@@ -239,7 +293,7 @@ impl Gate {
     /// it.
     #[inline]
     pub fn is_ending_lwps(&self) -> bool {
-        self.0.load(Ordering::Acquire) & (EXITING | SINGLE_THREADING) != 0
+        self.word.load(Ordering::Acquire) & (EXITING | SINGLE_THREADING) != 0
     }
 
     /// Claims the zombie: exactly one caller gets it (R16). `None`: not a zombie yet, or another was first.
@@ -255,7 +309,7 @@ impl Gate {
     /// Returns a consistent snapshot of all fields.
     #[inline]
     pub fn view(&self) -> View {
-        let word = self.0.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire);
         View {
             live: (word & COUNT_MASK) as u32,
             present: ((word >> PRESENT_SHIFT) & COUNT_MASK) as u32,
@@ -336,6 +390,25 @@ mod tests {
         let gate = with_lwps(3);
         assert!(!quietly(&gate.exit()));
         assert!(quietly(&gate.exit()) && quietly(&gate.thread_exit()));
+    }
+
+    /// The exit owner gets its right back when it exits again, and no other LWP does; it is alone when the others are
+    /// off their CPUs, and not before.
+    #[test]
+    fn the_exit_owner_is_known_by_its_number() {
+        let gate = with_lwps(2);
+        assert!(!gate.is_owned_by(1) && gate.owner_again(2).is_none());
+        let ExitRole::Process(owner) = gate.exit() else { panic!("nobody else asks") };
+        gate.set_owner(&owner, 2);
+        assert!(gate.is_owned_by(2) && !gate.is_owned_by(1));
+        assert!(gate.owner_again(1).is_none());
+        let again = gate.owner_again(2).expect("it is the exit owner");
+        let still = gate.alone(again).expect_err("its sibling is present");
+        assert!(quietly(&gate.thread_exit()));
+        assert_eq!(gate.off_cpu(), OffCpu::WakeLast);
+        assert!(gate.alone(still).is_ok());
+        gate.reset();
+        assert!(!gate.is_owned_by(2));
     }
 
     /// T41: EAGAIN class once the process ends; nothing is counted.
@@ -426,7 +499,8 @@ mod tests {
 
     #[test]
     fn lwps_are_limited() {
-        let gate = Gate(AtomicU64::new(LIVE_ONE | u64::from(MAX_LWPS) << PRESENT_SHIFT));
+        let gate = Gate::new();
+        gate.word.store(LIVE_ONE | u64::from(MAX_LWPS) << PRESENT_SHIFT, Ordering::Relaxed);
         assert_eq!(gate.create(), Err(CreateRefused::TooMany));
         assert_eq!(gate.off_cpu(), OffCpu::Nothing);
         assert_eq!(gate.create(), Ok(()));

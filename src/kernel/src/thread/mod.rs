@@ -136,6 +136,8 @@ pub(crate) const MAX_TOKENS: usize = 8;
 pub(crate) struct LwpPart {
     /// Slot of the process; 0: a kernel thread.
     pub(crate) process: Cell32,
+    /// 1: its process is charged with it, until its record is freed, or the process is about to be a zombie.
+    pub(crate) charged: Cell32,
     /// Its number in its process, and its list of the LWP list. Guarded by the LWP list's lock.
     pub(crate) list_entry: LwpEntry,
     /// Key of its handle, 0: none; see `proc::life::handle`.
@@ -145,8 +147,6 @@ pub(crate) struct LwpPart {
     /// The result of its entry; valid once retired, if `returned`.
     pub(crate) result: AtomicU64,
     pub(crate) returned: AtomicBool,
-    /// Whether it was the exit owner of its process's exit.
-    pub(crate) exit_owner: AtomicBool,
     /// Where to store `set_value` when it is off its stack (extexit SETINT); 0: nowhere.
     pub(crate) set_address: AtomicUsize,
     pub(crate) set_value: Cell32,
@@ -198,12 +198,12 @@ impl Record for Thread {
             channel: AtomicUsize::new(0),
             lwp: LwpPart {
                 process: Cell32::new(0),
+                charged: Cell32::new(0),
                 list_entry: LwpEntry::new(),
                 handle: AtomicU64::new(0),
                 joiners: InterruptLock::new(Waiters::new()),
                 result: AtomicU64::new(0),
                 returned: AtomicBool::new(false),
-                exit_owner: AtomicBool::new(false),
                 set_address: AtomicUsize::new(0),
                 set_value: Cell32::new(0),
                 next_dead_lwp: Cell32::new(0),

@@ -56,8 +56,8 @@ const EDITS: &[Edit] = &[
     edit(
         GATE,
         "alone judged relaxed",
-        "(self.0.load(Ordering::Acquire) >> PRESENT_SHIFT)",
-        "(self.0.load(Ordering::Relaxed) >> PRESENT_SHIFT)",
+        "(self.word.load(Ordering::Acquire) >> PRESENT_SHIFT)",
+        "(self.word.load(Ordering::Relaxed) >> PRESENT_SHIFT)",
     ),
     edit(
         GATE,

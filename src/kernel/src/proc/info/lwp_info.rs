@@ -2,7 +2,6 @@
 //! the watchdog.
 
 use alloc::vec::Vec;
-use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
 
 use asphodel_core::id::Pid;
@@ -82,7 +81,7 @@ pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
         // need another round.
         reports.reserve(process.gate.view().present as usize + 1);
         let lwps = process.lwps.lock();
-        let all = lwps.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
+        let all = lwps.iter(&THREADS).map(|index| lwp_report(process, THREADS.get(index)));
         reports.extend(all.take(reports.capacity()));
         drop(lwps);
         if reports.len() < reports.capacity() {
@@ -97,12 +96,12 @@ pub(in crate::proc) fn first_lwp_reports<const N: usize>(
     process: &Process,
 ) -> (heapless::Vec<LwpReport, N>, usize) {
     let lwps = process.lwps.lock();
-    let all = lwps.iter(&THREADS).map(|index| lwp_report(THREADS.get(index)));
+    let all = lwps.iter(&THREADS).map(|index| lwp_report(process, THREADS.get(index)));
     (all.take(N).collect(), lwps.iter(&THREADS).count())
 }
 
-/// Reads one LWP. Called under its LWP list's lock, so that it cannot be gone; its state may change meanwhile.
-fn lwp_report(thread: &Thread) -> LwpReport {
+/// Reads one LWP of `process`. Called under its LWP list's lock, so that it cannot be gone; its state may change meanwhile.
+fn lwp_report(process: &Process, thread: &Thread) -> LwpReport {
     let cpu = thread.cpu.get();
     let runs_on = Cpu::get(cpu).filter(|cpu| cpu.current.is(thread.index));
     let state = match (runs_on, thread.park.sleeping()) {
@@ -119,7 +118,7 @@ fn lwp_report(thread: &Thread) -> LwpReport {
         waits_for: asleep.then(|| thread.waits_for.get()),
         since: Some(since).filter(|since| *since != 0),
         cpu,
-        exit_owner: thread.lwp.exit_owner.load(Ordering::Relaxed),
+        exit_owner: process.gate.is_owned_by(thread.lwp.list_entry.tid()),
         kill_pending: service::is_kill_pending(thread),
         kernel_depth: service::depth_of(thread),
     }

@@ -108,9 +108,10 @@ fn report(process: &Process) -> ProcessReport {
             runnable |= thread.park.sleeping().is_none();
             sleeping += u32::from(thread.park.sleeping().is_some());
             cpu = thread.cpu.get();
-            let stuck = thread.park.sleeping() == Some(Sleep::Uninterruptible)
-                && !thread.lwp.exit_owner.load(Ordering::Relaxed);
-            waits_for = waits_for.or(stuck.then(|| (thread.lwp.list_entry.tid(), thread.waits_for.get())));
+            let tid = thread.lwp.list_entry.tid();
+            let stuck =
+                thread.park.sleeping() == Some(Sleep::Uninterruptible) && !process.gate.is_owned_by(tid);
+            waits_for = waits_for.or(stuck.then(|| (tid, thread.waits_for.get())));
         }
         process.name(&lwps)
     };

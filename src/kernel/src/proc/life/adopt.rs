@@ -7,6 +7,7 @@
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::proc::family::Received;
+use asphodel_core::proc::gate::LastLwp;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 
@@ -66,7 +67,7 @@ pub(crate) fn publish(process: &'static Process) {
 /// Gives all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts, and notifies it if
 /// some are zombies (T158, T159, T172, D20). Children that asked for it are notified of the death (T174). From here on
 /// the process adopts no orphans. Thread context; never blocks.
-pub(crate) fn disown_children(process: &Process) {
+pub(crate) fn disown_children(process: &Process, _last: &LastLwp) {
     let children = process.children.lock();
     if children.is_empty() {
         process.domain.close();

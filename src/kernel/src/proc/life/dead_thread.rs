@@ -13,15 +13,16 @@ use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::event::Event;
 use asphodel_core::list::NIL;
-use asphodel_core::proc::gate::OffCpu;
-use asphodel_core::proc::quota::Resource;
+use asphodel_core::proc::gate::{LastLwp, OffCpu};
 use asphodel_core::thread::refs::OffStack;
 use asphodel_core::trace::Step;
 
 use crate::arch::observe;
 use crate::cpu::Cpu;
 use crate::proc::life::{adopt, handle};
-use crate::proc::state::lwp_record::{put_shared_thread, put_thread, put_thread_masked, retire, unpin_stack};
+use crate::proc::state::lwp_record::{
+    put_shared_thread, put_thread, put_thread_masked, retire, uncharge, unpin_stack,
+};
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::ready;
 use crate::sync::channel;
@@ -37,7 +38,7 @@ pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
     observe(|| Event::LwpSettled { pid: process.pid(), thread: thread.index });
     thread.usage.settle(&process.usage);
     announce(thread, &proof);
-    if thread.lwp.exit_owner.load(Ordering::Relaxed) {
+    if process.gate.is_owned_by(thread.lwp.list_entry.tid()) {
         finish_exit_owner(cpu, process, thread, proof);
     } else if process.gate.is_ending_lwps() {
         finish_sibling(cpu, process, thread, proof);
@@ -57,7 +58,7 @@ fn finish_exit_owner(cpu: &'static Cpu, process: &'static Process, thread: &'sta
     // The exit owner has revoked the others' handles; no LWP is left to drop this one.
     handle::revoke(thread);
     // The process's reaper may reuse its charge at once, before this CPU has freed the record.
-    process.unreserve(Resource::Lwps, 1);
+    uncharge(process, thread);
     finish_off_cpu(process, thread);
     put_thread_masked(cpu, thread);
 }
@@ -113,7 +114,7 @@ fn announce_now(thread: &Thread, proof: &OffStack) {
 /// The same for a process's last LWP, which calls it itself because the word lies in memory that is about to be freed.
 /// It still runs on its stack, but no LWP is left that could reuse it.
 #[cold]
-pub(crate) fn announce_early(thread: &Thread) {
+pub(crate) fn announce_early(thread: &Thread, _last: &LastLwp) {
     // Release: as in `OffStack::announce`.
     store_word(thread, |word, value| word.store(value, Ordering::Release));
 }

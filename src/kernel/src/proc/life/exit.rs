@@ -10,7 +10,7 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::gate::{ExitOwner, ExitRole};
+use asphodel_core::proc::gate::{ExitOwner, ExitRole, LastLwp, LastSwitch};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
@@ -30,21 +30,19 @@ use crate::{emergency_println, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
+    let thread = Thread::current();
     // It may end inside a section with preemption disabled, but its exit sleeps.
-    Thread::current().preempt_depth.set(0);
+    thread.preempt_depth.set(0);
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election, because no process would be left to adopt the children
         // (T19, R50).
         end_of_init(status);
     }
-    if is_exit_owner() {
-        finish_without_hooks(process);
+    if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
+        finish_without_hooks(process, thread, owner);
     }
-    match process.gate.exit() {
-        ExitRole::Thread(thread_exit) => lwp_exit::exit_quietly(process, Thread::current(), thread_exit),
-        ExitRole::Process(exit_owner) => finish(process, exit_owner, status),
-    }
+    exit_as(process, thread, process.gate.exit(), status)
 }
 
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
@@ -52,12 +50,18 @@ pub(crate) fn exit_process(status: Status) -> ! {
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
     thread.preempt_depth.set(0);
     let process = process_of(thread);
-    if thread.lwp.exit_owner.load(Ordering::Relaxed) {
-        finish_without_hooks(process);
+    if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
+        finish_without_hooks(process, thread, owner);
     }
-    match process.gate.thread_exit() {
+    exit_as(process, thread, process.gate.thread_exit(), status)
+}
+
+/// The running LWP exits in the role that the gate has given it; the process ends with `status` if that is its part.
+#[inline(always)]
+fn exit_as(process: &'static Process, thread: &'static Thread, role: ExitRole, status: Status) -> ! {
+    match role {
         ExitRole::Thread(thread_exit) => lwp_exit::exit_quietly(process, thread, thread_exit),
-        ExitRole::Process(exit_owner) => finish(process, exit_owner, status),
+        ExitRole::Process(owner) => finish(process, thread, owner, status),
     }
 }
 
@@ -72,57 +76,45 @@ fn end_of_init(status: Status) -> ! {
     })
 }
 
-/// Returns whether the running LWP was elected before: it has panicked, faulted, or asked to end, in a hook.
-pub(crate) fn is_exit_owner() -> bool {
-    Thread::current().lwp.exit_owner.load(Ordering::Relaxed)
-}
-
 /// The exit owner ends the process. Never returns.
-pub(crate) fn finish(process: &'static Process, _duty: ExitOwner, status: Status) -> ! {
-    let thread = Thread::current();
+fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, status: Status) -> ! {
     if process.pid() == Pid::INIT {
         end_of_init(status);
     }
-    thread.lwp.exit_owner.store(true, Ordering::Relaxed);
+    process.gate.set_owner(&owner, thread.lwp.list_entry.tid());
     process.mark(Step::Elected);
     // The status for the parent comes first, so that an observer already sees it.
     process.status.set(u32::from(status.word()));
     observe(|| Event::Exit { pid: process.pid(), status });
-    stop_siblings(process, thread);
+    let last = stop_siblings(process, thread, owner);
     // Hooks run while the process's memory and status are intact.
     hooks::run(process.pid(), status);
     process.mark(Step::HooksDone);
-    release_resources(process, thread)
+    release_resources(process, thread, last)
 }
 
-/// The exit owner has not come back from a hook: the remaining hooks are skipped, everything else is done. Never
-/// returns.
+/// The exit owner has not come back from a hook: it has panicked, faulted, or asked to end there. The remaining hooks are
+/// skipped, everything else is done. Never returns.
 #[cold]
-pub(crate) fn finish_without_hooks(process: &'static Process) -> ! {
-    let thread = Thread::current();
-    stop_siblings(process, thread);
+fn finish_without_hooks(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
+    let last = stop_siblings(process, thread, owner);
     process.mark(Step::HooksDone);
-    release_resources(process, thread)
+    release_resources(process, thread, last)
 }
 
 /// Kills all other LWPs, waits for them, releases what they leave, and ends the peers. May be called again.
-fn stop_siblings(process: &'static Process, thread: &Thread) {
+fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -> LastLwp {
     // Done before any wait.
     token::give_up_all(thread);
     channel::remove_waiter_final(thread);
-    // EXITING is set, so no LWP can be added: `is_last_present` can only change from false to true, and a `true` that
-    // is read without the queue's lock is final.
-    let alone = process.gate.is_last_present();
     // From here on exactly one LWP runs code of this process.
-    if !alone {
-        kill::kill_other_lwps(process);
-    }
-    process.mark(Step::SiblingsTold);
-    if !alone && !process.gate.is_last_present() {
-        watchdog::watch();
-        let options = WaitOptions::uninterruptible(Reason::Siblings);
-        let _alone = process.siblings_gone.wait_in(options, || process.gate.is_last_present());
-    }
+    let last = match process.gate.alone(owner) {
+        Ok(last) => {
+            process.mark(Step::SiblingsTold);
+            last
+        }
+        Err(owner) => kill_siblings(process, owner),
+    };
     process.mark(Step::Alone);
     observe(|| Event::Alone { pid: process.pid() });
     // No sibling can run any more that might borrow from these stacks.
@@ -131,35 +123,52 @@ fn stop_siblings(process: &'static Process, thread: &Thread) {
     handle::revoke_all(process);
     // The objects that peers share with this process must outlive them, so the peers end before any of it is released
     // (E6).
-    task_group::end_peers(process);
+    task_group::end_peers(process, &last);
     process.mark(Step::PeersGone);
+    last
+}
+
+/// Kills all other LWPs and waits until they are off their CPUs.
+#[inline(never)]
+fn kill_siblings(process: &'static Process, mut owner: ExitOwner) -> LastLwp {
+    kill::kill_other_lwps(process);
+    process.mark(Step::SiblingsTold);
+    loop {
+        owner = match process.gate.alone(owner) {
+            Ok(last) => return last,
+            Err(owner) => owner,
+        };
+        watchdog::watch();
+        let options = WaitOptions::uninterruptible(Reason::Siblings);
+        let _alone = process.siblings_gone.wait_in(options, || process.gate.is_last_present());
+    }
 }
 
 /// Releases the process's resources and ends its last LWP.
-fn release_resources(process: &'static Process, thread: &'static Thread) -> ! {
+fn release_resources(process: &'static Process, thread: &'static Thread, last: LastLwp) -> ! {
     // Before the memory, as in BSD; with the last peer gone, no process shares them any more (T75).
     files::leave(process);
-    give_arena_back(process, thread);
+    give_arena_back(process, thread, &last);
     process.mark(Step::MemoryReleased);
     // Nothing that is shared is used any more: a spawner that waits for a vfork continues (D18), and so does a leader
     // (E18).
     vfork::done(process);
     task_group::leave(process);
     // After the last LWP that could spawn, so the list of children only shrinks (R31).
-    adopt::disown_children(process);
+    adopt::disown_children(process, &last);
     observe(|| Event::Disowned { pid: process.pid() });
     process.mark(Step::ChildrenGivenAway);
     process.drop_words();
     process.mark(Step::LastSwitch);
-    lwp_exit::leave_cpu(process, thread)
+    lwp_exit::leave_cpu(process, thread, LastSwitch::Process(last))
 }
 
 /// No program code runs any more, not even a hook: frees the process's memory, unless it is shared (T71).
 #[inline]
-fn give_arena_back(process: &Process, thread: &Thread) {
+fn give_arena_back(process: &Process, thread: &Thread, last: &LastLwp) {
     // The word that the last LWP must store may lie in it; the others' words have been stored.
     if mem::arena::contains(thread.lwp.set_address.load(Ordering::Relaxed)) {
-        dead_thread::announce_early(thread);
+        dead_thread::announce_early(thread, last);
     }
     arena::retire(process);
 }
@@ -177,14 +186,9 @@ pub(crate) fn die_at_kill_point() -> ! {
 /// The running LWP dies for another one's exec, and has left the gate. If all others have been killed meanwhile, it is
 /// the last one, and the status is what a kill point would have given: the signal, or 0 if they were killed one by one.
 #[cold]
-pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, leave: ExitRole) -> ! {
-    match leave {
-        ExitRole::Thread(thread_exit) => lwp_exit::exit_quietly(process, thread, thread_exit),
-        ExitRole::Process(exit_owner) => {
-            let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
-            finish(process, exit_owner, status)
-        }
-    }
+pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, role: ExitRole) -> ! {
+    let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
+    exit_as(process, thread, role, status)
 }
 
 /// The signal that ends `process`, if it was sent one.

@@ -5,6 +5,7 @@
 //! exits (`exit`).
 
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
+use core::mem;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
@@ -51,54 +52,95 @@ pub(crate) fn create(
     birth: Birth,
 ) -> Result<&'static Thread, Errno> {
     let held = if birth == Birth::First { Held::ByItself } else { Held::ByHandle };
-    let thread = create_thread(cpu, process, attributes, held)?;
+    let charge = Charge::take(process, attributes)?;
+    let thread = Thread::create_masked(cpu, attributes, start, 0, held)?;
+    let unborn = Unborn { cpu, thread, held };
     set_entry(thread, entry, argument);
-    // The LWP's record keeps a reference to its process's, and drops it last of all (R44, T91).
-    thread.lwp.process.set(process.get_ref().into_raw().slot);
-    let admitted = {
+    {
         let mut lwps = process.lwps.lock_masked();
-        let admitted = if birth == Birth::First { Ok(()) } else { process.gate.create() };
-        if admitted.is_ok() {
-            lwps.insert(&THREADS, thread.index);
-            observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
-            // The sender of a kill that is in progress may have walked the LWP list already.
-            if process.fatal.load(Ordering::Relaxed) != 0 {
-                thread.kill_flag.set();
-            }
+        if birth == Birth::Sibling {
+            process.gate.create().map_err(|refused| errno_of(process, thread, refused))?;
         }
-        admitted
-    };
-    match admitted {
-        Ok(()) => Ok(thread),
-        Err(CreateRefused::Ending | CreateRefused::TooMany) => {
-            observe(|| Event::LwpRefused { pid: process.pid(), thread: thread.index });
-            lwp_record::dispose(cpu, process, thread, held);
-            Err(Errno::EAGAIN)
+        unborn.be_born(process, charge);
+        lwps.insert(&THREADS, thread.index);
+        observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
+        // The sender of a kill that is in progress may have walked the LWP list already.
+        if process.fatal.load(Ordering::Relaxed) != 0 {
+            thread.kill_flag.set();
         }
+    }
+    Ok(thread)
+}
+
+/// The gate has refused an LWP for `thread`.
+#[cold]
+fn errno_of(process: &Process, thread: &Thread, refused: CreateRefused) -> Errno {
+    observe(|| Event::LwpRefused { pid: process.pid(), thread: thread.index });
+    match refused {
+        CreateRefused::Ending | CreateRefused::TooMany => Errno::EAGAIN,
     }
 }
 
-/// Creates a thread for a new LWP of `process`, which is charged with it; its disposal undoes the charge. Interrupts
-/// masked, on `cpu`.
-#[inline(always)]
-fn create_thread(
-    cpu: &Cpu,
-    process: &Process,
-    attributes: &ThreadAttributes,
-    held: Held,
-) -> Result<&'static Thread, Errno> {
-    let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
-    process.reserve(Resource::Lwps, 1)?;
-    process.reserve(Resource::Memory, stack).inspect_err(|_| process.unreserve(Resource::Lwps, 1))?;
-    let created = Thread::create_masked(cpu, attributes, start, 0, held);
-    match created {
-        Ok(_) => process.add_memory(stack),
-        Err(_) => {
-            process.unreserve(Resource::Memory, stack);
-            process.unreserve(Resource::Lwps, 1);
-        }
+/// What a process and its tenants are charged with for an LWP that is being created. Dropping it gives it back; the
+/// disposal of an LWP that was born does so otherwise.
+struct Charge {
+    process: &'static Process,
+    stack: u64,
+}
+
+impl Charge {
+    /// Charges `process` with an LWP with these attributes.
+    ///
+    /// # Errors
+    /// `EAGAIN`, for memory `ENOMEM`: a tenant would exceed its limit. `ENOMEM`: no stack can be that large.
+    #[inline(always)]
+    fn take(process: &'static Process, attributes: &ThreadAttributes) -> Result<Self, Errno> {
+        let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
+        process.reserve(Resource::Lwps, 1)?;
+        process.reserve(Resource::Memory, stack).inspect_err(|_| process.unreserve(Resource::Lwps, 1))?;
+        Ok(Self { process, stack })
     }
-    created
+
+    /// Leaves it to the LWP that is born.
+    #[inline(always)]
+    fn give_to(self, thread: &Thread) {
+        thread.lwp.charged.set(1);
+        self.process.add_memory(self.stack);
+        mem::forget(self);
+    }
+}
+
+impl Drop for Charge {
+    #[cold]
+    fn drop(&mut self) {
+        self.process.unreserve(Resource::Memory, self.stack);
+        self.process.unreserve(Resource::Lwps, 1);
+    }
+}
+
+/// A thread that is to be an LWP, and belongs to no process yet. Dropping it disposes of it.
+struct Unborn {
+    cpu: &'static Cpu,
+    thread: &'static Thread,
+    held: Held,
+}
+
+impl Unborn {
+    /// Makes it an LWP of `process`, which is charged with it. Its record keeps a reference to the process's, and drops
+    /// it last of all (R44, T91).
+    #[inline(always)]
+    fn be_born(self, process: &'static Process, charge: Charge) {
+        self.thread.lwp.process.set(process.get_ref().into_raw().slot);
+        charge.give_to(self.thread);
+        mem::forget(self);
+    }
+}
+
+impl Drop for Unborn {
+    #[cold]
+    fn drop(&mut self) {
+        lwp_record::dispose(self.cpu, self.thread, self.held);
+    }
 }
 
 /// Sets what `thread` calls next. Called by its creator, or the LWP itself.
@@ -124,7 +166,7 @@ pub(crate) extern "C" fn run_entry() -> ! {
 #[inline(always)]
 fn run_entry_of(thread: &'static Thread) -> ! {
     // SAFETY: `set_entry` stored an `Entry`.
-    let entry = unsafe { core::mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
+    let entry = unsafe { mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
     let argument = thread.lwp.argument.get() as usize;
     leave_kernel(thread);
     let result = entry(argument);

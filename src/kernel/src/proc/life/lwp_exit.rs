@@ -5,7 +5,7 @@
 
 use alloc::boxed::Box;
 use asphodel_core::event::Event;
-use asphodel_core::proc::gate::ThreadExit;
+use asphodel_core::proc::gate::{LastSwitch, ThreadExit};
 use asphodel_core::shim::atomic::Ordering;
 
 use crate::arch::{cpu, daif, observe};
@@ -17,28 +17,30 @@ use crate::thread::{THREADS, Thread};
 
 /// The running LWP exits, and the process continues or is torn down by another LWP.
 #[inline(always)]
-pub(crate) fn exit_quietly(process: &Process, thread: &'static Thread, _duty: ThreadExit) -> ! {
+pub(crate) fn exit_quietly(process: &Process, thread: &'static Thread, duty: ThreadExit) -> ! {
     token::give_up_all(thread);
     channel::remove_waiter_final(thread);
-    leave_cpu(process, thread)
+    leave_cpu(process, thread, LastSwitch::Thread(duty))
 }
 
-/// The end of every LWP: frees everything but its stack and its record, and switches away for good.
+/// The end of every LWP: frees everything but its stack and its record, and switches away for good, by `right`.
 #[inline(always)]
-pub(crate) fn leave_cpu(process: &Process, thread: &'static Thread) -> ! {
+pub(crate) fn leave_cpu(process: &Process, thread: &'static Thread, right: LastSwitch) -> ! {
     daif::mask_for_good();
-    remove_from_list(process, thread);
+    remove_from_list(process, thread, &right);
     drop_fp_and_tls(thread);
     switch::die(thread)
 }
 
 /// Removes the LWP from the LWP list: its tid names no LWP from here on (T97). Interrupts masked.
 #[inline(always)]
-fn remove_from_list(process: &Process, thread: &Thread) {
+fn remove_from_list(process: &Process, thread: &Thread, right: &LastSwitch) {
     let mut lwps = process.lwps.lock_masked();
     // The exit owner's own handle is revoked when it is finished.
-    let listed =
-        thread.lwp.handle.load(Ordering::Relaxed) != 0 && !thread.lwp.exit_owner.load(Ordering::Relaxed);
+    let listed = match right {
+        LastSwitch::Thread(_) => thread.lwp.handle.load(Ordering::Relaxed) != 0,
+        LastSwitch::Process(_) => false,
+    };
     lwps.remove(&THREADS, thread.index, listed);
     observe(|| Event::LwpExit { pid: process.pid(), thread: thread.index });
 }

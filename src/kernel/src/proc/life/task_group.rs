@@ -8,6 +8,7 @@
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::proc::gate::LastLwp;
 use asphodel_core::proc::peers::{PeerLinks, Peering};
 use asphodel_core::signal::Signal;
 use asphodel_core::wait::reason::Reason;
@@ -56,9 +57,9 @@ pub(in crate::proc) fn leave(process: &Process) {
     leader.put();
 }
 
-/// The leader ends: kills all peers, and waits until they have left (T74, E6). Called by the exit owner, whose siblings
-/// are gone; blocks.
-pub(in crate::proc) fn end_peers(process: &Process) {
+/// The leader ends: kills all peers, and waits until they have left (T74, E6). Called by the exit owner, the last LWP;
+/// blocks.
+pub(in crate::proc) fn end_peers(process: &Process, _last: &LastLwp) {
     // Set by LWPs of this process, all of which are gone, or by peers, of which there is one then.
     if !process.has_led.load(Ordering::Relaxed) {
         return;

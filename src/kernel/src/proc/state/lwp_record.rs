@@ -4,7 +4,6 @@
 //! is dropped last of all (R44, T91). Every function may be called in any context and never blocks.
 
 use asphodel_core::proc::quota::Resource;
-use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::thread::refs::{FreeRecord, FreeStack, OffStack};
 
 use crate::arch::daif;
@@ -52,19 +51,22 @@ pub(crate) fn put_shared_thread(cpu: &Cpu, thread: &Thread) {
 
 #[inline(always)]
 fn free_record(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
-    let process = thread.lwp.process.get();
-    // The exit owner's charge has been undone already.
-    let exit_owner = thread.lwp.exit_owner.load(Ordering::Relaxed);
-    if exit_owner {
-        thread.lwp.exit_owner.store(false, Ordering::Relaxed);
+    let slot = thread.lwp.process.get();
+    if slot == 0 {
+        return thread.free_record(cpu, duty);
     }
+    let process = PROCESSES.get(slot);
+    uncharge(process, thread);
     thread.free_record(cpu, duty);
-    if process != 0 {
-        let process = PROCESSES.get(process);
-        if !exit_owner {
-            process.unreserve(Resource::Lwps, 1);
-        }
-        process.put();
+    process.put();
+}
+
+/// Gives back what `process` is charged with for the LWP besides its memory, unless that has happened before.
+#[inline(always)]
+pub(crate) fn uncharge(process: &Process, thread: &Thread) {
+    if thread.lwp.charged.get() != 0 {
+        thread.lwp.charged.set(0);
+        process.unreserve(Resource::Lwps, 1);
     }
 }
 
@@ -84,10 +86,14 @@ fn free_stack(cpu: &Cpu, process: &Process, thread: &Thread, duty: FreeStack) {
     thread.free_stack(cpu, duty);
 }
 
-/// Disposes of an LWP of `process` that has never run and is not reachable. Interrupts masked, on `cpu`.
+/// Disposes of a thread that was to be an LWP, has never run, is not reachable, and belongs to no process. Interrupts
+/// masked, on `cpu`.
 #[cold]
-pub(crate) fn dispose(cpu: &Cpu, process: &Process, thread: &'static Thread, held: Held) {
-    retire(cpu, process, thread, OffStack::assert());
+pub(crate) fn dispose(cpu: &Cpu, thread: &'static Thread, held: Held) {
+    // It has never run, so no CPU is on its stack.
+    if let Some(duty) = thread.refs.retire(OffStack::assert()) {
+        thread.free_stack(cpu, duty);
+    }
     // Not as many as are counted: the holder of a handle of the record's last user may look at it just now.
     if held == Held::ByHandle {
         put_thread_masked(cpu, thread);
