@@ -1,7 +1,7 @@
 //! The console: reads lines from the serial line and carries them out.
 
 use asphodel::api::{Arguments, print, println};
-use asphodel_core::line::{Editor, MAX_LINE, Outcome};
+use asphodel_console_parts::line::{Editor, MAX_LINE, Outcome};
 
 use crate::commands::{self, Next};
 use crate::jobs::Jobs;

@@ -19,32 +19,22 @@
 //! | [`task`] | deferred work that is never lost |
 //! | [`event`] | what an observer of the system is told |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
-//! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
-//! | [`property`] | what the firmware of a Raspberry Pi is asked |
-//! | [`transfer`] | how an image comes over a serial line |
-//! | [`regions`] | which memory is nobody's |
+//! | [`boot`] | what describes machines: what the boot loader says, which memory is free, how an image comes over a line |
 //! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
 
 extern crate alloc;
 
-pub mod atags;
-pub mod board;
-pub mod bootargs;
-pub mod devicetree;
+pub mod boot;
 pub mod errno;
 pub mod event;
 pub mod fs;
-pub mod histogram;
 pub mod id;
-pub mod line;
 pub mod list;
 pub mod mailbox;
 pub mod proc;
 pub mod program;
-pub mod property;
-pub mod regions;
 pub mod sched;
 pub mod shim;
 pub mod signal;
@@ -52,6 +42,5 @@ pub mod task;
 pub mod thread;
 pub mod time;
 pub mod trace;
-pub mod transfer;
 pub mod wait;
 pub mod watchdog;

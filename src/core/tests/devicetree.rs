@@ -3,9 +3,9 @@
 //! The trees are built here, node by node, and converted to blobs: the test covers the way from the bytes that a loader
 //! passes to the description that the kernel boots by.
 
-use asphodel_core::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod};
-use asphodel_core::devicetree::{self, DeviceTreeError};
-use asphodel_core::regions::Regions;
+use asphodel_core::boot::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod};
+use asphodel_core::boot::devicetree::{self, DeviceTreeError};
+use asphodel_core::boot::regions::Regions;
 use dtoolkit::ToPropertyValue;
 use dtoolkit::memreserve::MemoryReservation;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -318,7 +318,7 @@ fn more_cpus_than_can_be_used_are_left_out() {
     for index in 3..100 {
         cpus.add_child(cpu(index).0);
     }
-    assert_eq!(describe(&tree).expect("a good tree").cpus.len(), asphodel_core::board::MAX_CPUS);
+    assert_eq!(describe(&tree).expect("a good tree").cpus.len(), asphodel_core::boot::board::MAX_CPUS);
 }
 
 #[test]

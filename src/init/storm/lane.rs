@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use asphodel::api::{
     Arguments, Errno, Pid, Program, Report, SpawnAttributes, now_ticks, println, scale, spawn, wait4,
 };
-use asphodel_core::histogram::Histogram;
+use asphodel_console_parts::histogram::Histogram;
 
 use super::Storm;
 use super::reuse::address_of_stack;

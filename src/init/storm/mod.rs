@@ -17,7 +17,7 @@ use asphodel::api::{
     Arguments, Census, CpuMask, LwpAttributes, Pid, Priority, Program, SpawnAttributes, census, cpus_online,
     now_ns, println, program, set_affinity, spawn, wait4,
 };
-use asphodel_core::histogram::{Histogram, Octave};
+use asphodel_console_parts::histogram::{Histogram, Octave};
 
 use crate::programs::{REFUSED, complain};
 use crate::units::{Time, number_or};

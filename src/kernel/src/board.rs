@@ -7,18 +7,18 @@
 use linkme::distributed_slice;
 use spin::Once;
 
-pub use asphodel_core::atags::Atags;
-pub use asphodel_core::board::{
+pub use asphodel_core::boot::atags::Atags;
+pub use asphodel_core::boot::board::{
     BoardInfo, CpuInfo, GicInfo, MAX_CPUS, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
-pub use asphodel_core::devicetree::DeviceTreeError;
-pub use asphodel_core::property;
+pub use asphodel_core::boot::devicetree::DeviceTreeError;
+pub use asphodel_core::boot::property;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
 use crate::drivers::pl011;
 use crate::emergency_println;
-use asphodel_core::{atags, bootargs, devicetree};
+use asphodel_core::boot::{atags, bootargs, devicetree};
 
 /// What is known of a machine that was started without a usable device tree.
 #[derive(Clone, Copy, Debug)]

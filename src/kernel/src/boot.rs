@@ -3,7 +3,7 @@
 //! Runs once, on the boot CPU, with interrupts masked. The boot page tables map the image and the gibibytes of the
 //! image and the device tree; a failure before the console is known can only stop the machine.
 
-use asphodel_core::regions::Regions;
+use asphodel_core::boot::regions::Regions;
 
 use crate::arch::{boot, entry, exception, mmu};
 use crate::board::{self, BoardInfo};

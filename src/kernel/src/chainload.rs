@@ -7,8 +7,8 @@
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::ops::Range;
 
-use asphodel_core::board::Region;
-use asphodel_core::transfer::{self, Decoder, Receiver, Reply, memory_size};
+use asphodel_core::boot::board::Region;
+use asphodel_core::boot::transfer::{self, Decoder, Receiver, Reply, memory_size};
 use linkme::distributed_slice;
 
 use crate::arch::handover::{self, Move, PIECE, SCRATCH_PAGES};

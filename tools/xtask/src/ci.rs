@@ -24,7 +24,8 @@ use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
 /// The packages that are (also) host programs or libraries.
-const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore-model", "xtask"];
+const HOST_PACKAGES: &[&str] =
+    &["asphodel-core", "asphodel-console-parts", "asphodel-explore-model", "xtask"];
 
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] = &[

@@ -15,7 +15,7 @@ pub(crate) mod program;
 pub(crate) mod slab;
 pub mod stack;
 
-use asphodel_core::regions::Regions;
+use asphodel_core::boot::regions::Regions;
 
 use crate::arch::mmu;
 

@@ -16,7 +16,7 @@ pub(crate) const STACK_SIZE: usize = 16 * 1024;
 /// Size in bytes of the boot CPU's first stack: descriptions of machines are large values.
 pub(super) const FIRST_STACK_SIZE: usize = 3 * STACK_SIZE;
 /// Most CPUs that can be prepared.
-pub(super) const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
+pub(super) const MAX_CPUS: usize = asphodel_core::boot::board::MAX_CPUS;
 
 /// What a CPU needs to know when it is started; it finds the entry by its affinity, with the MMU off.
 ///

@@ -14,7 +14,7 @@ use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use asphodel_core::bootargs;
+use asphodel_core::boot::bootargs;
 
 use super::boot::{self, CONTEXTS, Context, FIRST_STACK_SIZE, MAX_CPUS, STACK_SIZE};
 use super::{cpu, vectors};

@@ -5,7 +5,7 @@ use heapless::String;
 use super::host::refuse;
 
 /// Longest line of words in bytes: the limit of a board's boot arguments.
-pub(super) const LINE: usize = asphodel_core::board::MAX_BOOT_ARGUMENTS;
+pub(super) const LINE: usize = asphodel_core::boot::board::MAX_BOOT_ARGUMENTS;
 
 /// The words, as one line.
 static WORDS: spin::Once<String<LINE>> = spin::Once::new();

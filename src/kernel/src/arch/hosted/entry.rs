@@ -95,7 +95,7 @@ pub(crate) fn tell_figures() {
 }
 
 /// Returns random bytes for the first key of the kernel's generator; none under exploration.
-pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::board::MAX_ENTROPY }> {
+pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::boot::board::MAX_ENTROPY }> {
     let mut bytes = [0; 32];
     if machine::is_explored() {
         return heapless::Vec::new();

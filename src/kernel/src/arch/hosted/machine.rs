@@ -6,7 +6,7 @@ use super::context::Context;
 use super::words::INDEX;
 
 /// Most CPUs.
-pub(super) const MAX_CPUS: usize = asphodel_core::board::MAX_CPUS;
+pub(super) const MAX_CPUS: usize = asphodel_core::boot::board::MAX_CPUS;
 
 /// How the CPUs of this process run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

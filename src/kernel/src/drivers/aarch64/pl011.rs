@@ -12,7 +12,7 @@ use core::ptr::NonNull;
 use arm_pl011_uart::{
     DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
 };
-use asphodel_core::board::UartInfo;
+use asphodel_core::boot::board::UartInfo;
 use tock_registers::register_bitfields;
 
 use crate::arch::lock::{Guard, InterruptLock};

@@ -10,7 +10,7 @@ use asphodel_core::shim::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::fmt;
 use core::ptr::NonNull;
 
-use asphodel_core::board::PowerInfo;
+use asphodel_core::boot::board::PowerInfo;
 use smccc::{Hvc, Smc, psci};
 use tock_registers::fields::FieldValue;
 use tock_registers::interfaces::{ReadWriteable, Writeable};

@@ -4,7 +4,7 @@
 //! arrives at `start::secondary_cpu`; the caller must wait for that.
 
 use aarch64_cpu::asm::{barrier, sev};
-use asphodel_core::board::StartMethod;
+use asphodel_core::boot::board::StartMethod;
 use smccc::{Hvc, Smc, psci};
 
 use crate::arch::{boot, cache, mmu};

@@ -1,6 +1,6 @@
 //! The description of the hosted machine, for `board`: the words of the command line are its boot arguments.
 
-use asphodel_core::board::{
+use asphodel_core::boot::board::{
     BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
 use heapless::{String, Vec};

@@ -1,6 +1,6 @@
 //! The interrupt controller: a word of pending interrupts for each CPU (`arch::hosted::machine`).
 
-use asphodel_core::board::{CpuInfo, GicInfo};
+use asphodel_core::boot::board::{CpuInfo, GicInfo};
 
 use crate::arch::{cpu, host};
 

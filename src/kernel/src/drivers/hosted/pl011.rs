@@ -6,7 +6,7 @@
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-use asphodel_core::board::UartInfo;
+use asphodel_core::boot::board::UartInfo;
 
 use crate::arch::host;
 use crate::arch::lock::{Guard, InterruptLock};

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use asphodel_core::board::PowerInfo;
+use asphodel_core::boot::board::PowerInfo;
 
 use crate::arch::host;
 use crate::emergency_println;

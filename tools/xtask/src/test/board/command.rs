@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use asphodel_core::bootargs;
+use asphodel_core::boot::bootargs;
 use clap::Args;
 
 use super::line::Line;

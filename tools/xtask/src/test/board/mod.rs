@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use asphodel_core::bootargs;
+use asphodel_core::boot::bootargs;
 
 use self::line::Line;
 use self::send::Patience;

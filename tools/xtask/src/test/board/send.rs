@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use asphodel_core::transfer::{Decoder, Reply, Sender, Step};
+use asphodel_core::boot::transfer::{Decoder, Reply, Sender, Step};
 
 use super::line::{CONSOLE_BAUD, Line, Outcome};
 use crate::progress::{Bytes, note};
@@ -121,7 +121,7 @@ fn transfer(
         match sender.step() {
             Step::Sending(chunk) => {
                 let bar = bar.get_or_insert_with(|| Bytes::new("sending", image.len() as u64));
-                let done = (chunk as usize * asphodel_core::transfer::MAX_PAYLOAD).min(image.len());
+                let done = (chunk as usize * asphodel_core::boot::transfer::MAX_PAYLOAD).min(image.len());
                 bar.advance(done.saturating_sub(sent) as u64);
                 sent = done;
                 // What arrived before belongs to the loader.

@@ -11,7 +11,7 @@ mod v3;
 
 use asphodel_core::shim::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use asphodel_core::board::{CpuInfo, GicInfo, MAX_CPUS};
+use asphodel_core::boot::board::{CpuInfo, GicInfo, MAX_CPUS};
 
 use crate::arch::lock::InterruptLock;
 

@@ -13,7 +13,7 @@ use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, GicV3};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
 use arm_sysregs::el1::accessors::{write_icc_eoir1_el1, write_icc_sgi1r_el1};
 use arm_sysregs::el1::registers::{IccEoir1El1, IccSgi1rEl1};
-use asphodel_core::board::{CpuInfo, MAX_CPUS, Region};
+use asphodel_core::boot::board::{CpuInfo, MAX_CPUS, Region};
 use safe_mmio::field;
 
 use super::{FIRST_SHARED, InitError};

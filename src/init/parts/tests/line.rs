@@ -1,7 +1,6 @@
 //! The line editor, seen through a terminal that executes the escape sequences.
-#![cfg(not(loom))]
 
-use asphodel_core::line::{Editor, MAX_HISTORY, MAX_LINE, Outcome};
+use asphodel_console_parts::line::{Editor, MAX_HISTORY, MAX_LINE, Outcome};
 
 const PROMPT: &str = "> ";
 

@@ -6,7 +6,7 @@ use dtoolkit::fdt::{FdtNode, FdtProperty};
 use dtoolkit::{FdtStringListIterator, Node as _, Property as _};
 
 use super::DeviceTreeError;
-use crate::board::{PowerInfo, Region};
+use crate::boot::board::{PowerInfo, Region};
 
 /// A bus on the way from a node to the root, by which addresses are translated.
 pub(super) struct Bus<'tree, 'parent> {

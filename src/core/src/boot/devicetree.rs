@@ -15,7 +15,7 @@ use dtoolkit::{Node as _, Property as _};
 use heapless::{String, Vec};
 
 use self::facts::{Bus, as_text, integer, interrupt, is_enabled, lists, psci_conduit, release_word, text};
-use crate::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
+use crate::boot::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
 
 /// Deepest nesting of buses that is followed. Real boards have two or three; the limit keeps a broken tree from
 /// overflowing the boot stack.
