@@ -203,11 +203,11 @@ const EDITS: &[Edit] = &[
     ),
     edit(
         FAMILY,
-        "last dead, first told",
+        "last dead, first reported",
         "self.zombies.push_back(&siblings, child);\n    }",
         "self.zombies.push_front(&siblings, child);\n    }",
     ),
-    edit(FAMILY, "orphaned zombies not told", "zombies += u32::from(links.is_zombie());", ""),
+    edit(FAMILY, "orphaned zombies not reported", "zombies += u32::from(links.is_zombie());", ""),
     edit("proc/stop.rs", "the departed stay counted", "            self.counted -= 1;\n", ""),
     edit(
         "task.rs",
