@@ -17,12 +17,12 @@
 //! | [`program`] | how an ELF is to be loaded |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
-//! | [`event`] | what an observer of the system is told |
+//! | [`event`] | what is reported to an observer of the system |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
 //! | [`property`] | what the firmware of a Raspberry Pi is asked |
 //! | [`transfer`] | how an image comes over a serial line |
-//! | [`regions`] | which memory is nobody's |
+//! | [`regions`] | which memory is free |
 //! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
