@@ -108,8 +108,9 @@ struct Families {
     children_of: [Children; SLOTS],
     /// The waiters enlisted with each parent, by the actors' numbers.
     enlisted: [Vec<usize>; SLOTS],
-    /// `true` if the process has ended, and how often its end was reported or it was reaped unreported.
+    /// `true` if the process has ended.
     dead: [bool; SLOTS],
+    /// How often its end was reported or it was reaped unreported.
     reports: [u32; SLOTS],
     /// The children in the order in which they became ready.
     deaths: Vec<u32>,

@@ -294,7 +294,7 @@ impl Copy {
         Ok(if self.passes(models)? { Noticed::Nothing } else { Noticed::Models })
     }
 
-    /// Returns whether tests pass within their time. They must have been built before.
+    /// Builds tests, which must succeed, and returns whether they pass within their time.
     fn passes(&self, mut tests: Command) -> anyhow::Result<bool> {
         let mut build = Command::new(tests.get_program());
         build.args(tests.get_args()).arg("--no-run").current_dir(&self.root);
