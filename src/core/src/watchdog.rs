@@ -27,8 +27,8 @@ impl Arming {
     #[inline]
     #[must_use = "nobody else arms the timer"]
     pub fn begin(&self) -> bool {
-        // Store-load order against `fired` and the look that follows it: either this sees that the timer is not armed
-        // any more, or the look sees that the exit is in progress.
+        // Store-load order against `fired` and the check that follows it: either this sees that the timer is not armed
+        // any more, or the check sees that the exit is in progress.
         fence(Ordering::SeqCst);
         // A load comes first, because exits that come while it is armed need no write.
         !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)

@@ -100,7 +100,7 @@ fn carry_out(lives: u64) -> i32 {
     let online = cpus_online();
     let cpus: Vec<u32> = (0..64).filter(|cpu| online.contains(*cpu)).take(lives as usize).collect();
     println!("storm: {lives} lives on {} CPUs, {} at a time on each", cpus.len(), lane::ABREAST);
-    // Not freed if the storm is killed, because its spawners may go on for a moment.
+    // Not freed if the storm is killed, because its spawners may continue for a moment.
     let storm = &*Box::leak(Box::new(Storm::new(lives)));
     let lanes: Vec<&Lane> = cpus.iter().map(|cpu| &*Box::leak(Box::new(Lane::new(storm, *cpu)))).collect();
     settle(online);

@@ -4,7 +4,7 @@
 //! share a queue; a wake-up takes out those of its own address alone. A thread registers first ([`Registration`]),
 //! re-tests its condition, and sleeps then, so that a wake-up in between is not lost (tsleep_interlock).
 //!
-//! A wake-up that has chosen a thread which then does not go on from a sleep, because it did not sleep or is being
+//! A wake-up that has chosen a thread which then does not return from a sleep, because it did not sleep or is being
 //! killed, is passed on to another one: `wakeup_one` counts sleepers (DragonFly's `PWAKEUP_ONE`). So a sleep may end
 //! once too often, and the condition is tested again.
 

@@ -425,7 +425,7 @@ impl Thread {
         unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, self.index)) };
     }
 
-    /// The running thread has overflowed its stack: gives it another one to die on. Returns the new top.
+    /// The running thread has overflowed its stack: gives it another one to exit on. Returns the new top.
     /// Exception context of that thread.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
         let stack = stack::allocate(cpu, stack::DEFAULT_SIZE, false)?;
