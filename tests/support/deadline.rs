@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use asphodel::api::{Callout, Pid, ProcessReport, Signal, State, kill, processes};
 
 use crate::machine_time::Limit;
-use crate::{report, runner};
+use crate::{progress, report};
 
 /// How long a killed test may take to end, in nanoseconds, before the whole image is given up.
 const PATIENCE: u64 = 5_000_000_000;
@@ -124,7 +124,7 @@ fn give_up(_argument: usize) {
     for process in alive() {
         report::stuck(&process);
     }
-    runner::give_up();
+    progress::give_up();
 }
 
 /// Returns all processes but the runner's that have not ended.

@@ -24,6 +24,7 @@
 //! | `runner` | process 1: runs one test after the other |
 //! | `deadline` | the end of a test that does not end by itself |
 //! | `machine_time` | the time that deadlines count |
+//! | `progress` | the test that runs, and the results so far |
 //! | `report` | every line of the protocol |
 //! | `current` | state shared between the running test and the runner |
 //! | `check` | helpers for tests |
@@ -40,6 +41,7 @@ mod current;
 mod deadline;
 mod dice;
 mod machine_time;
+mod progress;
 mod race;
 mod registry;
 pub mod report;

@@ -50,15 +50,6 @@ impl<E: Debug> Outcome for Result<(), E> {
     }
 }
 
-/// Makes the binary a test image. Used once in each image, which is `no_std` and `no_main`.
-#[macro_export]
-macro_rules! image {
-    () => {
-        use $crate::platform as _;
-        $crate::asphodel::program!("init", $crate::runner::run);
-    };
-}
-
 /// Registers a test: `test!(name, { body })`. Before the body there may be `deadline_ms = N`, and after the name `->
 /// Result<(), Error>` for a body that uses `?`.
 #[macro_export]

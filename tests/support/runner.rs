@@ -5,29 +5,22 @@
 //! from before.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, Census, Event, Group, Mutex, Pid, Program, Report, Signal, SpawnAttributes, Status,
-    WLINUXCLONE, boot_argument, census, power_off, println, spawn, wait4,
+    Arguments, Census, Event, Group, Pid, Program, Report, Signal, SpawnAttributes, Status, WLINUXCLONE,
+    boot_argument, census, println, spawn, wait4,
 };
 
 use crate::check::within;
 use crate::current;
 use crate::deadline;
+use crate::progress::{self, fail};
 use crate::registry::{TESTS, Test};
-use crate::report::{self, Leak, Totals, Verdict};
+use crate::report::{self, Leak, Verdict};
 
 /// How long orphans may take to end by themselves, and counts to return, in nanoseconds of machine time. A test that
 /// leaks nothing never waits that long.
 const GRACE: u64 = 1_000_000_000;
-
-static TOTALS: Mutex<Totals> = Mutex::new(Totals { passed: 0, failed: 0, skipped: 0 });
-/// Number of the running test, from 1 on, and its place in [`TESTS`].
-static NUMBER: AtomicUsize = AtomicUsize::new(0);
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
-/// Set when the running test has reported its reason, because there is one for each failure.
-static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// The entry of process 1.
 pub fn run(_arguments: &Arguments<'_>) -> i32 {
@@ -36,28 +29,23 @@ pub fn run(_arguments: &Arguments<'_>) -> i32 {
     report::plan(tests.len());
     for (position, &index) in tests.iter().enumerate() {
         let number = position + 1;
-        NUMBER.store(number, Ordering::Relaxed);
-        RUNNING.store(index, Ordering::Relaxed);
-        TOLD.store(false, Ordering::Relaxed);
+        progress::begin(number, index);
         let test = &TESTS[index];
         report::begin(number, test);
         let verdict = run_test(index, test);
         report::result(number, test.name, verdict, current::skip_reason());
-        TOTALS.lock().count(verdict);
+        progress::end(verdict);
     }
-    let totals = *TOTALS.lock();
-    power_off(totals.close())
+    progress::close()
 }
 
-/// Ends the image, with a report, because a test cannot be ended. Called on a kernel thread.
-pub(crate) fn give_up() {
-    let name = TESTS[RUNNING.load(Ordering::Relaxed)].name;
-    fail(format_args!("timed out: it was killed and does not end"));
-    report::result(NUMBER.load(Ordering::Relaxed), name, Verdict::Fail, "");
-    let mut totals = *TOTALS.lock();
-    totals.count(Verdict::Fail);
-    println!("Bail out! {name} does not end");
-    power_off(totals.close())
+/// Makes the binary a test image. Used once in each image, which is `no_std` and `no_main`.
+#[macro_export]
+macro_rules! image {
+    () => {
+        use $crate::platform as _;
+        $crate::asphodel::program!("init", $crate::runner::run);
+    };
 }
 
 /// Returns the places in [`TESTS`] of those whose name contains `filter`, in the order of the source.
@@ -103,14 +91,6 @@ fn run_test(index: usize, test: &'static Test) -> Verdict {
 /// The entry of a test's process.
 fn enter(arguments: &Arguments<'_>) -> i32 {
     i32::from(!(TESTS[arguments.number()].body)())
-}
-
-/// Reports the reason of a failure.
-fn fail(reason: core::fmt::Arguments<'_>) -> Verdict {
-    if !TOLD.swap(true, Ordering::Relaxed) {
-        report::reason(reason);
-    }
-    Verdict::Fail
 }
 
 /// Returns the verdict that a test's own status stands for.

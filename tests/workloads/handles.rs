@@ -3,8 +3,7 @@
 
 use asphodel::api::{Arguments, LwpAttributes, LwpHandle, Mutex, SpawnAttributes, lwp_spawn};
 
-use crate::Roots;
-use crate::common::{DONE, Dice, child, reap, root, steps};
+use crate::common::{DONE, Dice, Roots, child, reap, root, steps};
 
 /// Handles that were left, for any process. Holders of these locks are not killed.
 static LEFT: [Mutex<Option<LwpHandle>>; 6] = [const { Mutex::new(None) }; 6];

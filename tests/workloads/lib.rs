@@ -31,20 +31,12 @@ mod promises;
 mod registration;
 mod tokens;
 
-use asphodel::api::{
-    Errno, Pid, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4,
-};
+use asphodel::api::{Errno, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4};
 
 pub use actions::leave_no_heap;
-pub use common::{Dice, failures, step};
+pub use common::{Dice, Roots, failures, step};
 
 use common::{DONE, check, recall};
-
-/// Roots that a round can have.
-const MAX_ROOTS: usize = 8;
-
-/// The processes with which a round begins.
-pub type Roots = heapless::Vec<Pid, MAX_ROOTS>;
 
 /// The checks of a workload when nothing else is running any more.
 type Settle = fn();

@@ -4,8 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{Arguments, LwpAttributes, now_ns, register, wakeup_one, yield_now};
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, lwp, root, step};
+use crate::common::{DONE, Dice, Roots, check, lwp, root, step};
 
 /// The channel.
 const CHANNEL: usize = 0x55;

@@ -139,8 +139,9 @@ fn kill_siblings(process: &'static Process, mut owner: ExitOwner) -> LastLwp {
             Err(owner) => owner,
         };
         watchdog::watch();
-        let options = WaitOptions::uninterruptible(Reason::Siblings);
-        let _alone = process.siblings_gone.wait_in(options, || process.gate.is_last_present());
+        let _alone = process
+            .siblings_gone
+            .wait_in(WaitOptions::uninterruptible(Reason::Siblings), || process.gate.is_last_present());
     }
 }
 
