@@ -65,7 +65,7 @@ pub(crate) fn read() -> u8 {
     }
 }
 
-/// While it lives, ^C sends the console [`INTERRUPT`].
+/// Until it is dropped, ^C sends the console [`INTERRUPT`].
 pub(crate) struct Interruptible(());
 
 impl Interruptible {

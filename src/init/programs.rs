@@ -1,4 +1,4 @@
-//! The built-in programs: examples to look at, to kill and to wait for.
+//! The built-in programs: examples to observe, to kill and to wait for.
 
 use core::hint::black_box;
 
@@ -34,7 +34,7 @@ pub(crate) const REFUSED: i32 = 71;
 
 const MAX_LWPS: u64 = 10_000;
 const MAX_SECONDS: u64 = 1_000_000;
-/// Steps of a burner between two looks at the clock: some milliseconds.
+/// Steps of a burner between two readings of the clock: some milliseconds.
 const STEPS: u64 = 1_000_000;
 const NANOSECONDS: u64 = 1_000_000_000;
 const ORPHANS_LIVE: u64 = 2 * NANOSECONDS;

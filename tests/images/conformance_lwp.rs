@@ -312,7 +312,7 @@ test!(
         eventually("it has ended", || lwps() == 1);
         // It is not counted any more from its last decision on; its number stays valid until it is out of the list of
         // LWPs.
-        eventually("its number names nobody", || kill_lwp(tid) == Err(Errno::ESRCH));
+        eventually("its number is unused", || kill_lwp(tid) == Err(Errno::ESRCH));
         assert_eq!(lwps(), 1);
     }
 );

@@ -192,7 +192,7 @@ test!(
             },
             0,
         );
-        let look = || asphodel::api::process(pid).expect("nobody has reaped it");
+        let look = || asphodel::api::process(pid).expect("it has not been reaped");
         eventually("the exit waits for the third LWP", || look().waits_for == Some((3, WaitReason::Semaphore)) && look().lwps == 2);
         assert_eq!((look().state, wait4(pid.raw(), asphodel::api::WNOHANG)), (State::Exiting, Ok(None)));
         EVENT.post();

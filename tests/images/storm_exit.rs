@@ -268,7 +268,7 @@ fn relatives(plan: Plan, peer: bool) {
     let program = Program::new("relative", |arguments: &Arguments<'_>| {
         dawdle(arguments.number() % 3_000);
         if arguments.number().is_multiple_of(3) {
-            // The peers of a leader are killed; orphans are woken by another process.
+            // So that a leader kills its peers, and the end of an orphan finds a reaper that waits already.
             let _ = sleep(50_000);
         }
         i32::from(ORPHAN)

@@ -140,7 +140,7 @@ test!(opposite_orders_do_not_deadlock, deadline_ms = 40_000, {
     }
 });
 
-// Each of many philosophers needs two of the tokens; in the end one needs all of them together.
+// Each of five LWPs holds two of the tokens, as philosophers do; after a sleep it reacquires both together.
 test!(several_are_taken_back_together, deadline_ms = 40_000, {
     static TOKENS: [Token<u64>; 5] = [const { Token::new(0) }; 5];
     let rounds = rounds(100);

@@ -145,7 +145,7 @@ def _read(lines: list[str]) -> _Told:
 def _case(match: re.Match[str], reason: str) -> Case:
     result, _, name, directive = match.groups()
     if result == "not ok":
-        return Case(name, Outcome.FAILED, reason or "no reason told")
+        return Case(name, Outcome.FAILED, reason or "no reason reported")
     if directive is not None and directive.startswith("SKIP"):
         return Case(name, Outcome.SKIPPED, directive.removeprefix("SKIP").strip())
     return Case(name, Outcome.PASSED)
@@ -188,14 +188,14 @@ def _problems(told: _Told, how: str) -> list[str]:
 
 
 def _plan_problems(told: _Told) -> list[str]:
-    """Whether the tests were those that were announced, each told once, in order, under its name."""
+    """Whether the tests were those that were announced, each reported once, in order, under its name."""
     if told.plan is None:
         return ["there is no plan"]
     if told.plan == 0:
         return ["there is no test in it"]
     numbers = [number for number, _ in told.points]
     if len(numbers) > told.plan or numbers != list(range(1, len(numbers) + 1)):
-        return [f"{told.plan} tests were planned, told were {numbers}"]
+        return [f"{told.plan} tests were planned, reported were {numbers}"]
     for number, case in told.points:
         if told.started.get(number, case.name) != case.name:
             return [f"test {number} ended under another name, {case.name}"]
@@ -210,7 +210,7 @@ def _declared(told: _Told, expect: list[str]) -> list[Case]:
     for name, ending in endings.items():
         result = results.get(name)
         if result is None:
-            cases.append(Case(name, Outcome.FAILED, "it told no result"))
+            cases.append(Case(name, Outcome.FAILED, "it reported no result"))
         elif ending == "pass":
             good = result.outcome is Outcome.PASSED
             cases.append(_compared(name, ending, result, good))
@@ -225,4 +225,4 @@ def _declared(told: _Told, expect: list[str]) -> list[Case]:
 def _compared(name: str, ending: str, result: Case, good: bool) -> Case:
     if good:
         return Case(name, Outcome.PASSED)
-    return Case(name, Outcome.FAILED, f"`{ending}` was expected, told was {result.outcome.value} {result.reason}".strip())
+    return Case(name, Outcome.FAILED, f"`{ending}` was expected, reported was {result.outcome.value} {result.reason}".strip())

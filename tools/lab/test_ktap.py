@@ -96,7 +96,7 @@ def test_declared_endings_must_come_about() -> None:
     assert judge(console, [*declared, "pass exit.skipped"]).good
     assert "not declared" in failures(judge(console, declared).cases)["exit.skipped"]
     assert set(failures(judge(console, ["panic exit.code", *declared[1:], "pass exit.skipped"]).cases)) == {"exit.code"}
-    assert failures(judge(console, [*declared, "pass exit.skipped", "hang none"]).cases) == {"none": "it told no result"}
+    assert failures(judge(console, [*declared, "pass exit.skipped", "hang none"]).cases) == {"none": "it reported no result"}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ pub enum Errno {
     ENOMEM = 12,
     /// Bad address.
     EFAULT = 14,
-    /// Busy: not ended yet, or the caller holds something that it must give back first.
+    /// Busy: not ended yet, or the caller holds something that it must release first.
     EBUSY = 16,
     /// Exists already.
     EEXIST = 17,

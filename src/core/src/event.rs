@@ -10,10 +10,11 @@ use crate::id::Pid;
 use crate::proc::status::Status;
 use crate::signal::Signal;
 
-/// One event. Each says in which context it is told: an observer sees the tables as they are at that moment.
+/// One event. Each documents the context in which it is reported: an observer sees the tables as they are at that
+/// moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A process record was taken from the table; nobody else can reach it.
+    /// A process record was taken from the table; there is no other reference to it.
     RecordTaken {
         /// Its pid from now on.
         pid: Pid,
@@ -102,7 +103,7 @@ pub enum Event {
     Exit {
         /// The process.
         pid: Pid,
-        /// What its parent will be told.
+        /// The status that its parent will get.
         status: Status,
     },
     /// The calling LWP, which ends its process or replaces its program, has become the only one.
@@ -144,7 +145,7 @@ pub enum Event {
         /// The signal.
         signal: Signal,
     },
-    /// An LWP has been told to die.
+    /// A kill of an LWP has become pending.
     LwpKill {
         /// Index of its record.
         thread: u32,

@@ -17,10 +17,9 @@
 //! | [`program`] | how an ELF is to be loaded |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
-//! | [`event`] | what an observer of the system is told |
+//! | [`event`] | what is reported to an observer of the system |
 //! | [`trace`], [`watchdog`] | when each step of an exit was done; whether one takes too long |
 //! | [`boot`] | what describes machines: what the boot loader says, which memory is free, how an image comes over a line |
-//! | [`line`](mod@line), [`histogram`] | what a console needs: line editing, figures |
 #![cfg_attr(not(any(test, loom)), no_std)]
 #![deny(unsafe_code)]
 

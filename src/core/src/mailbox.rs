@@ -34,7 +34,7 @@ pub trait Mail {
     fn mail_link(&self, thread: u32) -> &MailLink;
 }
 
-/// Whether the owner of a mailbox must be interrupted.
+/// The result of a post: whether the owner of the mailbox must be interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the owner sleeps on if the interrupt is not sent"]
 pub enum Posted {

@@ -16,7 +16,7 @@ const PENDING: u32 = 1;
 const RUNNING: u32 = 2;
 const RERUN: u32 = 3;
 
-/// Whether the caller must link the task to a queue.
+/// The result of an enqueue: whether the caller must link the task to a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the task is lost if it is not linked"]
 pub enum Enqueue {

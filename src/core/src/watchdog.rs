@@ -1,7 +1,7 @@
 //! The watchdog over exits: when its timer is armed, and what it reports when (T195, D38).
 //!
-//! An exit that may take long arms the timer ([`Arming::begin`]); when that fires, the watchdog marks it unarmed
-//! ([`Arming::fired`]) and then looks at all exits that are in progress. No thread waits for a condition here, because
+//! An exit that may take long arms the timer ([`Arming::begin`]); when that expires, the watchdog marks it unarmed
+//! ([`Arming::fired`]) and then examines all exits that are in progress. No thread waits for a condition here, because
 //! the timer serves the report alone. Model: `tests/loom_watchdog.rs`.
 
 use crate::shim::atomic::{AtomicBool, Ordering, fence};
@@ -10,7 +10,7 @@ use crate::shim::const_unless_loom;
 /// Seconds after which an exit is reported by default.
 pub const DEFAULT_SECONDS: u64 = 10;
 
-/// Whether the watchdog's timer is armed. No exit is missed: see the two methods.
+/// The armed flag of the watchdog's timer. No exit is missed: see the two methods.
 #[derive(Debug)]
 pub struct Arming(AtomicBool);
 
@@ -27,14 +27,14 @@ impl Arming {
     #[inline]
     #[must_use = "nobody else arms the timer"]
     pub fn begin(&self) -> bool {
-        // Store-load order against `fired` and the look that follows it: either this sees that the timer is not armed
-        // any more, or the look sees that the exit is in progress.
+        // Store-load order against `fired` and the check that follows it: either this sees that the timer is not armed
+        // any more, or the check sees that the exit is in progress.
         fence(Ordering::SeqCst);
         // A load comes first, because exits that come while it is armed need no write.
         !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
     }
 
-    /// The timer has fired; afterwards the caller looks at all exits, and calls [`Arming::begin`] if one is in
+    /// The timer has expired; afterwards the caller examines all exits, and calls [`Arming::begin`] if one is in
     /// progress.
     pub fn fired(&self) {
         self.0.store(false, Ordering::Relaxed);

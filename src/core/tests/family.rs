@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | R16, T117, T129, T130 | `r16_two_waiters_share_the_children` | a waiter reaps without claim, after giving up the lock |
 //! | R17, T131 | `r17_no_death_is_missed` | scan and enlisting in two sections; waiters woken before the child is ready |
-//! | R19, T158, T159, T161, T168 | `r19_parent_and_children_exit_together` | no second look at the parent under its lock |
+//! | R19, T158, T159, T161, T168 | `r19_parent_and_children_exit_together` | no second check of the parent under its lock |
 //! | R19, T159 | `r19_parent_and_children_exit_together` | the adopter is not notified of zombies that it adopts |
 //! | R22, T163, T164 | `r22_auto_reap_lets_the_waiter_go` | no waiter is woken for an auto-reaped child |
 //! | R20, T169 | `r20_auto_reap_meets_parent_exit` | auto-reaped without a second check of the parent |
@@ -108,8 +108,9 @@ struct Families {
     children_of: [Children; SLOTS],
     /// The waiters enlisted with each parent, by the actors' numbers.
     enlisted: [Vec<usize>; SLOTS],
-    /// `true` if the process has ended, and how often its end was reported or it was reaped unreported.
+    /// `true` if the process has ended.
     dead: [bool; SLOTS],
+    /// How often its end was reported or it was reaped unreported.
     reports: [u32; SLOTS],
     /// The children in the order in which they became ready.
     deaths: Vec<u32>,

@@ -3,7 +3,7 @@
 //!
 //! | race, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R29, T22, T182 | `r29_the_registry_changes_under_a_walk` | the walk remembers a position, not a place |
+//! | R29, T22, T182 | `r29_the_registry_changes_under_a_walk` | the walk keeps a position, not a place |
 //!
 //! Properties: an entry that is registered during a whole walk is called exactly once by it; none is called twice; one
 //! that was removed before the walk began, and was not registered again, is not called.

@@ -5,9 +5,9 @@
 //!
 //! | race | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R1 death judged by stale facts | `r01_death_is_one_step` | the counts are read, the record freed later |
+//! | R1 exit decided by stale values | `r01_death_is_one_step` | the counts are read, the record freed later |
 //! | R2 stack freed under a running thread | `r02_stack_outlives_the_switch` | retired before the last use; relaxed counts |
-//! | R3 preemption looks like death | `r03_preempted_is_not_dead` | the preempting context retires the thread |
+//! | R3 preemption looks like an exit | `r03_preempted_is_not_dead` | the preempting context retires the thread |
 //! | R4 residue, late wake-up | `r04_late_wake_up` | the waker has no reference |
 //! | R10 reference taken after the test | `r10_reference_meets_unlink` | a refused reference is ignored |
 //! | R11 waiter unlinks under a scanner | `r11_reap_meets_scan` | the reaper frees without giving a reference back |

@@ -3,7 +3,7 @@
 //!
 //! | race, requirements | test | seeded bug that must be caught |
 //! |---|---|---|
-//! | R28, T74, T75, T76 | `r28_leader_and_peers_exit_together` | the leader continues from a peer that it remembers |
+//! | R28, T74, T75, T76 | `r28_leader_and_peers_exit_together` | the leader continues from a peer that it has kept |
 //! | R28, T74 | `r28_leader_and_peers_exit_together` | the group is not closed before the peers are killed |
 //! | R28, T74 | `r28_leader_and_peers_exit_together` | the leader checks whether all have gone, and sleeps later |
 //!

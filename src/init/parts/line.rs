@@ -19,7 +19,7 @@ const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 /// The result of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The line goes on.
+    /// The line continues.
     More,
     /// The line is complete: see [`Editor::line`].
     Line,

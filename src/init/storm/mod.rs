@@ -35,9 +35,9 @@ const SPAWNER_PRIORITY: Option<Priority> = Priority::new(Priority::NORMAL.level(
 
 /// The data that all spawners share.
 struct Storm {
-    /// The number of lives to be lived.
+    /// The number of processes to be run.
     lives: u64,
-    /// The number of lives that spawners have taken.
+    /// The number of processes that spawners have taken.
     taken: AtomicU64,
     /// The number of children that were spawned.
     spawned: AtomicU64,
@@ -100,7 +100,7 @@ fn carry_out(lives: u64) -> i32 {
     let online = cpus_online();
     let cpus: Vec<u32> = (0..64).filter(|cpu| online.contains(*cpu)).take(lives as usize).collect();
     println!("storm: {lives} lives on {} CPUs, {} at a time on each", cpus.len(), lane::ABREAST);
-    // Not freed if the storm is killed, because its spawners may go on for a moment.
+    // Not freed if the storm is killed, because its spawners may continue for a moment.
     let storm = &*Box::leak(Box::new(Storm::new(lives)));
     let lanes: Vec<&Lane> = cpus.iter().map(|cpu| &*Box::leak(Box::new(Lane::new(storm, *cpu)))).collect();
     settle(online);
@@ -152,8 +152,8 @@ fn spawner_did_well() -> bool {
     }
 }
 
-/// Lets every CPU finish with the LWPs that have died there: a child can be reaped before the CPU it died on has freed
-/// its last record, but that CPU runs nothing else before it has.
+/// Lets every CPU finish with the LWPs that have exited there: a child can be reaped before the CPU on which it exited
+/// has freed its last record, but that CPU runs nothing else before it has.
 fn settle(online: CpuMask) {
     for cpu in (0..64).filter(|cpu| online.contains(*cpu)) {
         // The CPU is online, so the affinity is not refused.

@@ -1,8 +1,8 @@
 //! The interface for programs: the system calls of the kernel, by their names.
 //!
 //! Everything here is called by LWPs, in thread context, with interrupts enabled. A function that may block says so. An
-//! LWP with a kill pending dies when it leaves a system call, or at once if it runs program code; it does not return
-//! from a call in which it died. Unsafe code in a program can break every other process, because there is one address
+//! LWP with a kill pending exits when it leaves a system call, or at once if it runs program code; such a call does not
+//! return. Unsafe code in a program can break every other process, because there is one address
 //! space.
 
 pub use asphodel_core::errno::Errno;

@@ -41,10 +41,10 @@ pub(crate) struct Arguments {
 
 const HELP: &str = "\
 Runs the kernel itself on virtual CPUs of this host. A seed decides whose step is next at each atomic operation, which CPU is
-held up, when time passes and interrupts come. Workloads (tests/workloads) live and die meanwhile; an observer
+held up, when time passes and interrupts are taken. Workloads (tests/workloads) run meanwhile; an observer
 (tools/explore) checks the invariants I1 to I13 at each event of the kernel.
-Seed after seed, until ^C, the time is over, or something must not be: then it prints what it saw and the line that shows it
-again, and ends with status 1. `--workload help` lists the workloads.";
+It runs seed after seed, until ^C, the time limit, or a violation: then it prints a report and the line that reproduces it,
+and ends with status 1. `--workload help` lists the workloads.";
 
 /// The package of the explorer, and its image.
 const PACKAGE: &str = "asphodel-explore";

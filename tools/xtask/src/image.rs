@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
 
 const HELP: &str = "\
 manifest.json is a list of {name, file, append, expect, deadline}: the flat image's file beside it, the boot arguments that
-it needs, what is to come of it (the words of its `expect:` lines: `fail NAME`, `no-verdict`, ..; empty when all its tests
-are to pass), and the seconds that it may take. Every image boots on every machine.";
+it needs, its required outcome (the words of its `expect:` lines: `fail NAME`, `no-verdict`, ..; empty when all its tests
+must pass), and the seconds that it may take. Every image boots on every machine.";
 
 /// The command `image`.
 ///

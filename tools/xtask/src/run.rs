@@ -78,9 +78,9 @@ pub(crate) struct Arguments {
 
 const HELP: &str = "\
 With a terminal as standard input every key goes to the guest (^C too); Ctrl-A X ends the machine.
-With a pipe its bytes are typed once the guest listens:
+With a pipe its bytes are sent once the guest reads input:
     printf 'storm 10000\\npoweroff\\n' | cargo xtask run
-The exit status is the one that the guest powers off with; a guest that ends without one is a failure.";
+The exit status is that with which the guest powers off; a guest that ends without one is a failure.";
 
 /// The command `run`.
 ///

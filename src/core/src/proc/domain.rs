@@ -2,7 +2,7 @@
 //!
 //! procctl(2) `PROC_REAP_*`, `struct sysreaper`. A reaper's domain is the set of descendants spawned since it became
 //! one; every process knows the nearest reaper at the time of its spawn, its *outer* reaper, by table slot. Each
-//! process keeps a reference to its outer reaper's record, so the chain can be walked when some have died or have
+//! process keeps a reference to its outer reaper's record, so the chain can be walked when some have ended or have
 //! released the role (T172, T173); it ends at process 1, which always adopts. A process also knows its *branch*: the
 //! reaper's child that it descends from.
 //!
@@ -51,7 +51,7 @@ impl Domain {
         self.role.set(ORDINARY);
     }
 
-    /// Returns the slot of the reaper that adopts this process's orphans, unless it has died or released the role.
+    /// Returns the slot of the reaper that adopts this process's orphans, unless it has ended or released the role.
     #[inline]
     pub fn outer(&self) -> u32 {
         self.outer.get()
@@ -192,7 +192,7 @@ mod tests {
         assert!(!domain.adopts());
     }
 
-    /// T172, T173: children spawned later skip a reaper that has died or released the role.
+    /// T172, T173: children spawned later skip a reaper that has ended or released the role.
     #[test]
     fn dead_reapers_are_passed_over() {
         let table = chain(7, &[3, 5]);

@@ -1,12 +1,13 @@
 //! The family: which process is whose child, which children can be reaped, and which process adopts orphans.
 //!
-//! Each parent has a [`Children`], guarded by that parent's own lock: a list of its living children and one of its
-//! zombies in the order of their death (T118: first dead, first reported). There is no lock for the whole tree. A
-//! child's parent may change because the parent died (R19), so code that comes from the child's side reads the parent,
-//! locks that parent's child list, and asks [`Children::has`] whether it is still the parent; if not, it reads again.
-//! Each retry means that an adoption has happened, and the last adopter, process 1, never dies, so the loop ends.
+//! Each parent has a [`Children`], guarded by that parent's own lock: a list of its children that have not ended and
+//! one of its zombies in the order of their ends (T118: the first one that ended is reported first). There is no lock
+//! for the whole tree. A child's parent may change because the parent ended (R19), so code on the child's side reads
+//! the parent, locks that parent's child list, and tests by [`Children::has`] whether it is still the parent; if not,
+//! it reads again. Each retry means that an adoption has happened, and the last adopter, process 1, never exits, so the
+//! loop ends.
 //!
-//! Lock order where two child lists are locked: the dying parent's before the adopter's. Model: `tests/family.rs`.
+//! Lock order where two child lists are locked: the exiting parent's before the adopter's. Model: `tests/family.rs`.
 
 use crate::id::Pid;
 use crate::list::{Links, List, Nodes};
@@ -124,7 +125,7 @@ impl<K: FamilyTable + ?Sized> Nodes for Siblings<'_, K> {
 /// The result of a search for a child. BSD folds these three into a counter and a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// This zombie matches, and it died before any other that does.
+    /// This zombie matches, and it ended before any other that does.
     Ready(u32),
     /// Children match, but none is ready: wait for one.
     NotYet,
@@ -176,7 +177,7 @@ impl Children {
         self.len() == 0
     }
 
-    /// Returns some child: the first zombie, or else the eldest that lives.
+    /// Returns some child: the first zombie, or else the eldest that has not ended.
     #[must_use]
     pub fn first(&self) -> Option<u32> {
         self.zombies.first().or(self.living.first())
@@ -256,7 +257,7 @@ impl Children {
 
     /// Searches for a child of `me`, whose child list this is. `clone_class` as in [`crate::wait::select::Options`].
     ///
-    /// O(1) for a pid, and for any child unless zombies of the other class died before; O(children) for a group.
+    /// O(1) for a pid, and for any child unless zombies of the other class ended before; O(children) for a group.
     #[inline]
     pub fn find<K: FamilyTable + ?Sized>(
         &self,
@@ -306,9 +307,9 @@ impl Children {
         }
     }
 
-    /// Moves up to `limit` children of a dying parent to the child list of `adopter`, zombies first, and calls `moved`
-    /// for each. They become of the normal class (T161). Returns how many of those moved are zombies, and whether
-    /// children are left.
+    /// Moves up to `limit` children of an exiting parent to the child list of `adopter`, zombies first, and calls
+    /// `moved` for each. They become of the normal class (T161). Returns how many of those moved are zombies, and
+    /// whether children are left.
     ///
     /// The caller holds both child lists' locks, this one taken first, and has checked the adopter's role under its
     /// lock.
@@ -375,7 +376,7 @@ mod tests {
         children.find(table, PARENT, Selector::Any, false)
     }
 
-    /// The fate of `child`, which died with `gate`, in the words of a test.
+    /// Returns what happens to `child`, which ended with `gate`, in the words of a test.
     fn received(
         children: &mut Children,
         table: &Table,
@@ -474,7 +475,7 @@ mod tests {
         assert_eq!(any(&children, &table), Found::NoMatch, "only such children are left");
     }
 
-    /// T158, T159, T161: zombies go first, all become of the normal class, the order of death stays.
+    /// T158, T159, T161: zombies go first, all become of the normal class, the order of their ends stays.
     #[test]
     fn orphans_are_adopted_in_batches() {
         const INIT: u32 = 15;

@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    /// T27: the LWP that goes on is numbered 1 again.
+    /// T27: the LWP that continues is numbered 1 again.
     #[test]
     fn the_only_one_is_renumbered() {
         let (table, mut lwps) = lwps(2);

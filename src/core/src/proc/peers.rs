@@ -136,7 +136,7 @@ mod tests {
         group
     }
 
-    /// T75: a peer that leaves an open group wakes nobody.
+    /// T75: a peer that leaves an open group wakes no thread.
     #[test]
     fn peers_come_and_go() {
         let table = table();

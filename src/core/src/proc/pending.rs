@@ -1,6 +1,6 @@
 //! Pending signals: one bit for each signal that has been posted and not taken yet.
 //!
-//! Signals of one kind do not queue: many deaths may leave one SIGCHLD. The event that a signal reports is complete
+//! Signals of one kind do not queue: many exits may leave one SIGCHLD. The event that a signal reports is complete
 //! before the signal is posted, and a taker checks for every event that it may stand for (R49). Model:
 //! `tests/waits.rs`.
 

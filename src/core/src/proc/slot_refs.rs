@@ -1,7 +1,7 @@
 //! Slot references: which process a slot of the table belongs to, and for how long.
 //!
 //! A slot is used by one process after the other; a generation distinguishes them (R39, D37). A reference to the record
-//! keeps the generation stable: it changes when the last reference is dropped, before the slot is given to the next
+//! keeps the generation stable: it changes when the last reference is dropped, before the slot is passed to the next
 //! process. So a look-up first takes its reference and then compares the pid. Model: `tests/loom_dead_lwp.rs`.
 
 use crate::shim::atomic::{AtomicU32, Ordering};

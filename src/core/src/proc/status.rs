@@ -25,7 +25,7 @@ pub enum Event {
     Signaled {
         /// The signal.
         signal: u8,
-        /// Whether the signal reports a fault.
+        /// `true` if the signal reports a fault.
         core_class: bool,
     },
     /// A signal stopped the child.
@@ -42,7 +42,7 @@ impl Status {
         Self(((code as u32 & 0xff) << 8) as u16)
     }
 
-    /// Returns the status of a death by `signal`.
+    /// Returns the status of a process that was ended by `signal`.
     #[must_use]
     pub const fn signaled(signal: Signal) -> Self {
         let core = match signal.default_action() {

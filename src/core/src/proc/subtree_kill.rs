@@ -38,7 +38,7 @@ impl SubtreeKills {
     /// checks its own pending kill afterwards.
     #[inline]
     pub fn is_any_after_spawn(&self) -> bool {
-        // The child becomes findable before the look.
+        // The child becomes findable before the check.
         fence(Ordering::SeqCst);
         self.0.load(Ordering::Acquire) != 0
     }

@@ -3,13 +3,13 @@
 //! vfork(2), RFPPWAIT. The child finishes the vfork when it replaces its program, or in its exit, right after it has
 //! released its memory and before anything else that may take time (D18, T78, T79). Clearing the flag and waking belong
 //! to one caller: the flag is cleared with a release, and the caller that cleared it wakes the spawner (R23). The
-//! spawner keeps a reference to the child's record across the wait; a reference keeps no process from dying, so there
-//! is no circular wait. Model: `tests/loom_vfork.rs`.
+//! spawner keeps a reference to the child's record across the wait; a reference does not delay an exit, so there is no
+//! circular wait. Model: `tests/loom_vfork.rs`.
 
 use crate::shim::atomic::{AtomicBool, Ordering};
 use crate::shim::const_unless_loom;
 
-/// Whether a process uses memory that its spawner waits for.
+/// The flag of a process that uses memory for which its spawner waits.
 #[derive(Debug)]
 pub struct VforkWait(AtomicBool);
 

@@ -11,7 +11,7 @@ use crate::shim::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
 use crate::thread::park::{Park, Unpark};
 
-/// Whether one LWP has a kill pending.
+/// The kill-pending flag of one LWP.
 #[derive(Debug)]
 pub struct KillFlag(AtomicBool);
 
@@ -55,7 +55,7 @@ impl Default for KillFlag {
 #[inline]
 pub fn post_kill(flag: &KillFlag, park: &Park) -> Unpark {
     flag.set();
-    // Its fence orders the flag before the look at the sleep, and before the caller's look at the CPU.
+    // Its fence orders the flag before the read of the sleep's state, and before the caller's read of the CPU.
     park.unpark_killable()
 }
 

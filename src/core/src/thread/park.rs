@@ -25,7 +25,7 @@ const KILLABLE: u32 = 4;
 /// Set by a waker that has taken the thread out of its wait queue.
 const TAKEN: u32 = 8;
 
-/// Whether a kill ends a sleep early.
+/// The kind of a sleep: whether a kill ends it early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sleep {
     /// Only a wake-up (or timeout) ends it.

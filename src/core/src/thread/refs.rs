@@ -1,10 +1,10 @@
 //! Reference counts of a record and its stack: readers, users of the stack, and the duty to free both.
 //!
 //! One word counts two kinds of reference. A *reference* keeps the record; a *pin* keeps the stack as well. The LWP
-//! itself has one of each until it is dead. Its pin is given back by [`RecordRefs::retire`], which takes an
-//! [`OffStack`]: only the code that runs after the LWP has left its stack can make one, so "stack freed while running"
-//! (R2) cannot be written. Whoever gives back the last reference gets the duty to free as a value; nobody waits for a
-//! reference to go away, nobody polls (D4, D5), and a dead LWP that somebody still holds delays no other (T101). Model:
+//! itself has one of each until it is dead. Its pin is released by [`RecordRefs::retire`], which takes an [`OffStack`]:
+//! only the code that runs after the LWP has left its stack can make one, so "stack freed while running" (R2) cannot be
+//! written. The caller that releases the last reference gets the duty to free as a value. No thread waits for a
+//! reference to be released, none polls (D4, D5), and a dead LWP with references delays no other (T101). Model:
 //! `tests/loom_dead_lwp.rs`.
 
 use crate::shim::atomic::{AtomicU32, AtomicU64, Ordering, fence};

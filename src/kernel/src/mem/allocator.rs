@@ -13,8 +13,8 @@ struct Allocator;
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-// SAFETY: hands everything on to the heap or an arena, which are allocators and told apart by their addresses; what is
-// asked for of the heap is larger than what the caller gets, by the same amount for the same layout.
+// SAFETY: hands everything on to the heap or an arena, which are allocators and distinguished by their addresses; what
+// is requested from the heap is larger than what the caller gets, by the same amount for the same layout.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         cpu::probe_stack();

@@ -1,8 +1,8 @@
-//! Inactive CPUs: they take no more work, and give away what they have.
+//! Inactive CPUs: they take no more work, and move their threads to other CPUs.
 //!
 //! An inactive CPU still takes interrupts and runs threads that may run nowhere else; every other thread that is on it,
-//! wakes up there, or is posted to it moves to another CPU. A thread that dies on it is finished before the next one is
-//! chosen, as on any CPU, so deactivation leaves no dead LWP behind (T197).
+//! wakes up there, or is posted to it moves to another CPU. A thread that exits on it is finished before the next one
+//! is chosen, as on any CPU, so deactivation leaves no dead LWP behind (T197).
 
 use asphodel_core::shim::atomic::Ordering;
 

@@ -1,12 +1,12 @@
-//! Which threads must leave an inactive CPU: asked wherever a thread is queued or goes on. Interrupts masked.
+//! Which threads must leave an inactive CPU: tested wherever a thread is queued or continues. Interrupts masked.
 
 use asphodel_core::sched::place::CpuMask;
 
 use crate::cpu::{Cpu, mask};
 use crate::thread::Thread;
 
-/// Whether `thread`, which runs on `cpu` or waits there, is to leave it because it is inactive. Not the idle thread,
-/// which may run there only.
+/// Returns whether `thread`, which runs on `cpu` or waits there, is to leave it because it is inactive. Not the idle
+/// thread, which may run there only.
 #[inline(always)]
 pub(crate) fn must_leave(cpu: &Cpu, thread: &Thread) -> bool {
     cpu.inactive.get() != 0 && may_run_elsewhere(cpu, thread)

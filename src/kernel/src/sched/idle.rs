@@ -9,7 +9,7 @@ use crate::sched::{balance, switch};
 /// Runs the threads of this CPU, for ever. Entered once by the boot context, interrupts masked.
 pub(crate) fn run(cpu: &'static Cpu) -> ! {
     loop {
-        // Interrupts are masked between the look at the queue and the WFI, which a pending interrupt ends even so.
+        // Interrupts are masked between the check of the queue and the WFI, which a pending interrupt ends even so.
         switch::preempt();
         if cpu.inactive.get() == 0 {
             mask::set_idle(cpu.index, true);

@@ -113,7 +113,7 @@ pub(crate) fn die(thread: &'static Thread) -> ! {
     }
 }
 
-/// Finishes the thread that has died on this CPU, and continues with the best one that is runnable then.
+/// Finishes the thread that has exited on this CPU, and continues with the best one that is runnable then.
 extern "C" fn finish_dead_and_switch(dead: usize) -> ! {
     // SAFETY: `die` passes a record; records are never freed.
     let dead = unsafe { &*(dead as *const Thread) };
@@ -138,7 +138,7 @@ extern "C" fn finish_dead_and_switch(dead: usize) -> ! {
     if next.program_registers.get() != 0 {
         swap_used_registers(THREADS.get(cpu.idle.get()), next, false);
     }
-    // SAFETY: interrupts are masked; `next` is as in `go_on_with`. Nobody goes on with this function.
+    // SAFETY: interrupts are masked; `next` is as in `go_on_with`. This function is never resumed.
     unsafe { switch::resume(next.context.get()) }
 }
 

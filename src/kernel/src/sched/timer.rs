@@ -19,8 +19,8 @@ pub(crate) fn fired(cpu: &'static Cpu) {
     let slice_end = if has_rival(cpu, running) { cpu.slice_end.get() } else { NEVER };
     if slice_end <= now {
         cpu.reschedule.set(1);
-        // Others wait, perhaps since before a CPU became idle, or since before they were allowed to leave: whoever is
-        // idle now has asked in vain, or somebody else.
+        // Other threads wait, perhaps since before a CPU became idle, or since before they were allowed to leave, so an
+        // idle CPU may have asked this one or another in vain.
         balance::share(cpu);
     }
     if cpu.perturb.is_on() && cpu.reschedule.get() == 0 {

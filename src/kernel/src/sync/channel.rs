@@ -4,7 +4,7 @@
 //! share a queue; a wake-up takes out those of its own address alone. A thread registers first ([`Registration`]),
 //! re-tests its condition, and sleeps then, so that a wake-up in between is not lost (tsleep_interlock).
 //!
-//! A wake-up that has chosen a thread which then does not go on from a sleep, because it did not sleep or is being
+//! A wake-up that has chosen a thread which then does not return from a sleep, because it did not sleep or is being
 //! killed, is passed on to another one: `wakeup_one` counts sleepers (DragonFly's `PWAKEUP_ONE`). So a sleep may end
 //! once too often, and the condition is tested again.
 
@@ -124,7 +124,7 @@ pub(super) fn wake(channel: usize, limit: u32) -> u32 {
     count
 }
 
-/// Removes the registration of the running thread, which dies while it has one: it exited, or panicked, between
+/// Removes the registration of the running thread, which exits while it has one: it called exit, or panicked, between
 /// [`register`] and the sleep (T89, R4, R36).
 #[inline]
 pub(crate) fn remove_waiter_final(thread: &Thread) {
@@ -148,7 +148,7 @@ pub fn is_killed() -> bool {
     service::is_kill_pending(Thread::current())
 }
 
-/// How many queues have somebody in them, those that are being changed left out. For observers.
+/// Returns how many queues have waiters, except those that are being changed. For observers.
 pub(crate) fn queues_in_use() -> usize {
     TABLE.iter().filter(|queue| queue.try_lock().is_some_and(|queue| !queue.is_empty())).count()
 }

@@ -1,7 +1,7 @@
 //! Sleeping mutexes.
 //!
-//! A guard is a kernel guard: an LWP that holds one does not die before it has dropped it (DESIGN: never while it
-//! holds kernel guards), so a mutex never dies with its holder (T43).
+//! A guard is a kernel guard: an LWP that holds one does not exit before it has dropped it (DESIGN: never while it
+//! holds kernel guards), so a mutex is never lost with its holder (T43).
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::cell::UnsafeCell;

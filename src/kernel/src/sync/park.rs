@@ -58,7 +58,7 @@ fn stop_timer(thread: &Thread) {
     }
 }
 
-/// Whether `deadline` has passed.
+/// Returns whether `deadline` has passed.
 #[inline]
 pub(crate) fn has_passed(deadline: u64) -> bool {
     deadline != NEVER && counter::now() >= deadline

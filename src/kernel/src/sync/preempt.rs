@@ -7,7 +7,7 @@ use crate::thread::Thread;
 /// While it exists, the running thread stays on its CPU and no other thread runs there; interrupts are still taken.
 ///
 /// The thread must not block meanwhile: a sleep is a bug and ends the process. An LWP is not killed meanwhile either,
-/// and dies, if it has a kill pending, when the outermost guard is dropped. Guards nest. Not `Send`.
+/// and exits, if it has a kill pending, when the outermost guard is dropped. Guards nest. Not `Send`.
 #[must_use = "preemption is enabled again when this is dropped"]
 #[derive(Debug)]
 pub struct PreemptGuard {

@@ -1,5 +1,5 @@
-//! Counting semaphores, first come first served: a unit given while somebody waits goes straight to that thread, which
-//! gives it to the next if it has been told to die by then.
+//! Counting semaphores, first come first served: a unit that is posted while a thread waits goes straight to that
+//! thread, which passes it to the next if it has a kill pending by then.
 
 use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::wait::queue::{Exclusive, Waiters};

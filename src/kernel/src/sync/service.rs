@@ -1,10 +1,10 @@
 //! Kernel sections, and the kill points at their ends.
 //!
 //! Programs call the kernel like any function, on their own stack. Kernel code is distinguished from program code by a
-//! depth in the thread's record: every system call enters by [`Section::enter`]. An LWP with a kill pending dies when
+//! depth in the thread's record: every system call enters by [`Section::enter`]. An LWP with a kill pending exits when
 //! it leaves the outermost section (kill point (a)), or when an interrupt returns to it at depth 0 (kill point (c)); in
 //! between, a killable wait returns at once (kill point (b)) and the system call unwinds by ordinary returns, so guards
-//! are dropped. An LWP never dies inside a section, hence never with a kernel lock.
+//! are dropped. An LWP never exits inside a section, hence never with a kernel lock.
 
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 use core::marker::PhantomData;
@@ -31,7 +31,7 @@ const SHIELD: u32 = 1 << 8;
 
 static KILL_HANDLER: Once<fn() -> !> = Once::new();
 
-/// Registers how an LWP with a kill pending dies, which a higher layer implements. Called once, at boot.
+/// Registers how an LWP with a kill pending exits, which a higher layer implements. Called once, at boot.
 pub(crate) fn set_kill_handler(handler: fn() -> !) {
     KILL_HANDLER.call_once(|| handler);
 }

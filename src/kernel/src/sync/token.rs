@@ -126,9 +126,8 @@ impl RawToken {
 /// The tokens a thread has listed.
 fn listed(thread: &Thread, count: u32) -> impl Iterator<Item = &'static RawToken> + '_ {
     thread.tokens[..count as usize].iter().map(|address| {
-        // SAFETY: an address is listed only while the `Token::with` call that listed it is running, which borrows
-        // the token; it cannot be forgotten, and an LWP that
-        // dies inside it calls `give_up_all` while its stack is there.
+        // SAFETY: an address is listed only while the `Token::with` call that listed it is running, which borrows the
+        // token; it cannot be forgotten, and an LWP that exits inside it calls `give_up_all` while its stack is there.
         unsafe { &*(address.load(Ordering::Relaxed) as *const RawToken) }
     })
 }
@@ -140,7 +139,7 @@ fn release(thread: &Thread, count: u32) {
     }
 }
 
-/// Releases all tokens of the running thread, which dies: it exited, or panicked, inside [`Token::with`].
+/// Releases all tokens of the running thread, which exits: it called exit, or panicked, inside [`Token::with`].
 #[inline]
 pub(crate) fn give_up_all(thread: &Thread) {
     let count = thread.token_count.get();

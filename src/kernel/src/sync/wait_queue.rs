@@ -30,7 +30,7 @@ pub enum WaitResult {
 pub(crate) struct WaitOptions {
     /// Its reason.
     pub(crate) reason: Reason,
-    /// Whether a kill ends the wait.
+    /// The kind of the sleep: whether a kill ends it early.
     pub(crate) sleep: Sleep,
     /// Counter value after which to give up; [`NEVER`]: never.
     pub(crate) deadline: u64,
@@ -85,7 +85,7 @@ impl WaitQueue {
         self.wait_for_program(WaitOptions::killable(Reason::Queue).until(deadline), ready)
     }
 
-    /// Waits for a program. One that has been told to die may do nothing with what it has waited for: another one is
+    /// Waits for a program. A waiter with a kill pending does nothing with what it has waited for, so another one is
     /// woken, and tests the condition itself. Inside a service.
     fn wait_for_program(&self, options: WaitOptions, ready: impl FnMut() -> bool) -> WaitResult {
         let woken = wait(&self.0, options, ready);
@@ -116,7 +116,7 @@ impl WaitQueue {
         self.0.lock().count(&THREADS)
     }
 
-    /// Whether somebody waits now; `None`: the queue is being changed. For observers.
+    /// Returns whether a thread waits now; `None` if the queue is being changed. For observers.
     pub(crate) fn has_sleepers(&self) -> Option<bool> {
         self.0.try_lock().map(|waiters| !waiters.is_empty())
     }
@@ -166,8 +166,8 @@ fn wake_rest(queue: &InterruptLock<Waiters>) -> u32 {
     }
 }
 
-/// Waits in `queue` until `ready`. The loop makes a stray wake-up harmless (T128), and a wake-up is not lost to a dying
-/// thread: once woken, it tests the condition before it honours its pending kill.
+/// Waits in `queue` until `ready`. The loop makes a stray wake-up harmless (T128), and a wake-up is not lost to a
+/// thread with a kill pending: once woken, it tests the condition before it honours the kill.
 #[inline]
 pub(crate) fn wait(
     queue: &impl Exclusive<Waiters>,
@@ -215,7 +215,7 @@ pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions
     sleep_on(queue, thread, options)
 }
 
-/// Whether `thread`, the caller, has been told to die, and a kill ends a wait like this.
+/// Returns whether `thread`, the caller, has a kill pending, and a kill ends a wait like this.
 #[inline]
 pub(super) fn is_killed(thread: &Thread, options: WaitOptions) -> bool {
     options.sleep == Sleep::Killable && service::is_kill_pending(thread)

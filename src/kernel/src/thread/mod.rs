@@ -43,7 +43,7 @@ pub struct ThreadAttributes {
     pub affinity: CpuMask,
     /// Bytes of stack, rounded up to a power of two of at least 16 KiB.
     pub stack_size: usize,
-    /// Whether the stack's pages get memory when they are touched first, but for the highest 16 KiB. The process is
+    /// `true` if the stack's pages get memory when they are touched first, but for the highest 16 KiB. The process is
     /// charged with all of it; a page for which there is no memory then ends the process.
     pub lazy_stack: bool,
 }
@@ -72,7 +72,7 @@ pub struct Thread {
     pub(crate) cpu: Cell32,
     /// Ticks that were left of its slice when a better thread preempted it; 0: it gets a whole one.
     pub(crate) slice_left: Cell64,
-    /// Whether it uses registers that the kernel does not: floating point, or the thread-local storage pointer.
+    /// Not 0 if it uses registers that the kernel does not: floating point, or the thread-local storage pointer.
     pub(crate) program_registers: Cell32,
     /// Its floating-point state, null until it uses any.
     pub(crate) fp: AtomicPtr<FpState>,
@@ -223,7 +223,7 @@ impl Table {
 }
 
 impl Table {
-    /// How many records there have ever been, those of other indices left out.
+    /// Returns the number of records that have ever been used, except for those of other indices.
     pub(crate) fn len(&self) -> u32 {
         self.0.len()
     }
@@ -425,7 +425,7 @@ impl Thread {
         unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, self.index)) };
     }
 
-    /// The running thread has overflowed its stack: gives it another one to die on. Returns the new top.
+    /// The running thread has overflowed its stack: gives it another one to exit on. Returns the new top.
     /// Exception context of that thread.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
         let stack = stack::allocate(cpu, stack::DEFAULT_SIZE, false)?;
@@ -455,7 +455,7 @@ impl Thread {
         self.wait_links.is_linked()
     }
 
-    /// Whether it is listed in a run queue.
+    /// Returns whether it is listed in a run queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.run_links.is_linked()
     }
@@ -486,7 +486,7 @@ impl Thread {
     pub(crate) fn stack_size(&self) -> usize {
         // SAFETY: no other code uses the cells then.
         let (stack, overflowed) = unsafe { (&*self.stack.get(), &*self.overflowed.get()) };
-        // The first one is the stack that the LWP was created with; the one it dies on is the kernel's.
+        // The first one is the stack that the LWP was created with; the one on which it exits is the kernel's.
         overflowed.as_ref().or(stack.as_ref()).map_or(0, Stack::size)
     }
 }

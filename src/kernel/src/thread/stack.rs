@@ -1,10 +1,10 @@
 //! Thread stacks, and the caches of free ones.
 //!
-//! A stack whose thread dies on a CPU is the next to be used there: still mapped, still in the cache (T104). Stacks
+//! A stack whose thread exits on a CPU is the next to be used there: still mapped, still in the cache (T104). Stacks
 //! that do not fit into the CPU's own cache go, many at a time, to a depot that all CPUs share, and come back from
 //! there. Both are bounded; the overflow, and all of the depot when memory is short, goes back to the frame allocator.
-//! Lazy stacks of one mebibyte, which threads of `std` have, are kept by the CPU, too, a few of them, if they have few
-//! pages: an LWP of that kind maps and unmaps nothing, as a rule. A reused stack keeps its old contents.
+//! Lazy stacks of one mebibyte, which threads of `std` have, are also kept by the CPU, a few of them, if they have few
+//! pages, so an LWP of that kind usually maps and unmaps nothing. A reused stack keeps its old contents.
 
 use asphodel_core::event::Event;
 

@@ -20,7 +20,7 @@ use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::work::Task;
 
-/// A function to be called later. Lives in a static, or in memory that is never freed.
+/// A function to be called later. It is in a static, or in memory that is never freed.
 #[derive(Debug)]
 pub struct Callout {
     /// Its slot in the table; 0 until it is armed for the first time.

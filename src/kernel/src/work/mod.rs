@@ -15,7 +15,7 @@ use crate::arch::daif;
 use crate::sched::ready;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 
-/// A piece of deferred work. Lives in a static, or in memory that is never freed while the task may be queued.
+/// A piece of deferred work. It is in a static, or in memory that is never freed while the task may be queued.
 #[derive(Debug)]
 pub struct Task {
     state: TaskState,

@@ -1,7 +1,6 @@
 //! Sixty-four threads that never end, eight of each kind: they wait for a mutex, a read-write lock, a condition, a
 //! message, room for a message, an unpark, time; or compute. The program's first word selects what it does itself then:
 //! it waits, too (`waits`), exits with 5 (`exits`), or one of its threads panics (`panics`).
-//! too (`waits`), exits with 5 (`exits`), or one of its threads panics (`panics`).
 
 use std::hint::spin_loop;
 use std::sync::mpsc::{channel, sync_channel};

@@ -32,7 +32,7 @@ const HELP: &str = "\
 Runs under QEMU's instruction counter: one instruction is one nanosecond of virtual time, summed over all
 CPUs, so the figures are the same on any host. Cache, TLB and barrier costs are not in them.
 
-What stands in the column of Linux is on record; with --linux it is measured anew for the figures of std. Its kernel and
+The column of Linux has recorded figures; with --linux those of std are measured again. Its kernel and
 C library come from Debian's packages, unpacked below target, not installed.
 
 process.spawn_exit_wait has every CPU busy with a parent of its own; with more than one CPU it may cost at most

@@ -3,7 +3,6 @@
 //! A test claims the numbers that its name begins with, those of its doc comment, and those in the first cell of a row
 //! of the file's `//!` table that names it. A number in the rest of the header of a test file that no test of the file
 //! claims by itself is claimed by all of them. A paragraph that begins with `not shown:` claims nothing.
-//! file claims by itself is claimed by all of them. What a paragraph says that begins with `not shown:` counts nowhere.
 
 use std::collections::BTreeSet;
 use std::fs;

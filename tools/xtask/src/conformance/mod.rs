@@ -41,8 +41,8 @@ pub(crate) struct Arguments {
 const HELP: &str = "\
 A test claims the numbers that its name begins with (`t16_..`, `r05_t16_..`, `a_h07_..`), those of its doc comment, and
 those of a row of its file's `//!` table that names it; the rest of a test file's `//!` lines claim for all its tests.
-What a paragraph says that begins with `not shown:` does not count. Requirements, their sources, and the reasons for those
-without a test stand in tests/requirements.toml. Results are those of the last `cargo xtask test` of each test on each
+A paragraph that begins with `not shown:` claims nothing. Requirements, their sources, and the reasons for those without a
+test are in tests/requirements.toml. Results are those of the last `cargo xtask test` of each test on each
 machine.
 Ends with the line `N shown, N reasoned, N open, N missing`, and fails when anything is missing or contradicts itself.";
 

@@ -203,11 +203,11 @@ const EDITS: &[Edit] = &[
     ),
     edit(
         FAMILY,
-        "last dead, first told",
+        "last dead, first reported",
         "self.zombies.push_back(&siblings, child);\n    }",
         "self.zombies.push_front(&siblings, child);\n    }",
     ),
-    edit(FAMILY, "orphaned zombies not told", "zombies += u32::from(links.is_zombie());", ""),
+    edit(FAMILY, "orphaned zombies not reported", "zombies += u32::from(links.is_zombie());", ""),
     edit("proc/stop.rs", "the departed stay counted", "            self.counted -= 1;\n", ""),
     edit(
         "task.rs",
@@ -294,7 +294,7 @@ impl Copy {
         Ok(if self.passes(models)? { Noticed::Nothing } else { Noticed::Models })
     }
 
-    /// Returns whether tests pass within their time. They must have been built before.
+    /// Builds tests, which must succeed, and returns whether they pass within their time.
     fn passes(&self, mut tests: Command) -> anyhow::Result<bool> {
         let mut build = Command::new(tests.get_program());
         build.args(tests.get_args()).arg("--no-run").current_dir(&self.root);

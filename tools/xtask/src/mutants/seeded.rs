@@ -24,7 +24,7 @@ const MODELS: &str = "src/core/";
 
 /// Races that do not exist here, so that there is no interleaving to model; images test what holds instead.
 const NO_RACE: &[(u16, &str)] = &[
-    (40, "nothing waits for a dump: an LWP that panics or faults tells so and exits like any other"),
+    (40, "nothing waits for a dump: an LWP that panics or faults is reported and exits like any other"),
     (47, "not about an interleaving: who sleeps, where and since when can be seen from outside"),
 ];
 

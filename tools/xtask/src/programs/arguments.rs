@@ -189,8 +189,8 @@ pub(crate) struct Suites {
 }
 
 const SUITES_HELP: &str = "\
-Their sources are fetched by cargo, or are the compiler's own, and stay as they are but for what the table at the end
-says; tests/std/suites.toml lists them. Panics unwind. The exit status tells whether any test failed.";
+Their sources are fetched by cargo, or are the compiler's own, and are unchanged except for what the table at the end
+lists; tests/std/suites.toml has the suites. Panics unwind. The exit status is that of failure if any test failed.";
 
 /// Returns a file of the host and the path at which the program finds it.
 ///

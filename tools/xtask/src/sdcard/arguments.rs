@@ -36,10 +36,10 @@ pub(crate) struct Arguments {
 
 const HELP: &str = "\
 The kernel on the card is the flat image that `image` writes and the tests run. Firmware comes from packages that are
-unpacked, not installed; what cannot be had is left out, and the command says what to copy where.
+unpacked, not installed; what is not available is left out, and the command prints what to copy where.
 
---write takes a whole device (/dev/sdX, /dev/mmcblkN) that is removable, or a file that stands for one (/dev/loopN),
-has at most 256 GB, and of which nothing is mounted or otherwise in use.";
+--write takes a whole device (/dev/sdX, /dev/mmcblkN) that is removable, or a loop device (/dev/loopN),
+has at most 256 GB, and is neither mounted nor otherwise in use.";
 
 /// Parses the size of a card in MiB.
 fn card_size(text: &str) -> Result<u64, String> {

@@ -156,7 +156,7 @@ pub trait Board {
 pub struct Receiver<B> {
     board: B,
     announced: Option<Announcement>,
-    /// Whether the line has, or is about to get, the announced speed.
+    /// `true` if the line has, or is about to get, the announced speed.
     fast: bool,
     /// The chunk that is wanted.
     next: u32,

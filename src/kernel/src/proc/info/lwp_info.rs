@@ -39,9 +39,9 @@ pub struct LwpReport {
     pub since: Option<u64>,
     /// The CPU it runs on, or ran on last.
     pub cpu: u32,
-    /// Whether it owns its process's exit.
+    /// `true` if it owns its process's exit.
     pub exit_owner: bool,
-    /// Whether it has a kill pending.
+    /// `true` if it has a kill pending.
     pub kill_pending: bool,
     /// The number of system calls it is in, plus the guards it holds; 0: a kill ends it at once.
     pub kernel_depth: u32,

@@ -34,21 +34,22 @@ pub fn getrusage(who: i32) -> Result<Usage, Errno> {
     })
 }
 
-/// What the calling process has used so far: its living LWPs and those that ended. Thread context; never blocks.
+/// Returns what the calling process has used so far: its present LWPs and those that ended. Thread context; never
+/// blocks.
 #[must_use]
 pub fn usage() -> Usage {
     let _section = KernelSection::enter();
     process_info::process(current_process().pid()).map_or(Usage::default(), |report| report.usage)
 }
 
-/// What the calling process's reaped children used, with theirs. Thread context; never blocks.
+/// Returns what the calling process's reaped children have used, with theirs. Thread context; never blocks.
 #[must_use]
 pub fn children_usage() -> Usage {
     let _section = KernelSection::enter();
     current_process().children_usage.read()
 }
 
-/// What the calling LWP has used so far. Thread context; never blocks.
+/// Returns what the calling LWP has used so far. Thread context; never blocks.
 fn lwp_usage() -> Usage {
     let thread = Thread::current();
     // A preemption between the two would make the second part of the first.

@@ -1,4 +1,4 @@
-//! Looks at the machine from outside: what `cpus` and `free` show.
+//! Statistics of the machine: what `cpus` and `free` print.
 
 use alloc::vec::Vec;
 use asphodel_core::id::Pid;
@@ -17,9 +17,9 @@ use crate::thread::{THREADS, Thread, lazy, stack};
 pub struct CpuReport {
     /// Its index.
     pub index: u32,
-    /// Whether it takes part. If not, all figures are zero.
+    /// `true` if it takes part. If not, all figures are zero.
     pub online: bool,
-    /// Whether it takes no more work.
+    /// `true` if it takes no more work.
     pub inactive: bool,
     /// Context switches.
     pub switches: u64,
@@ -40,7 +40,7 @@ pub struct CpuReport {
 pub struct MemoryReport {
     /// All that the frame allocator has ever got.
     pub total: u64,
-    /// What nobody has.
+    /// Free memory.
     pub free: u64,
     /// Heap that is allocated, as it was asked for.
     pub heap_used: u64,
@@ -90,8 +90,9 @@ fn cpu_report(index: u32) -> CpuReport {
     }
 }
 
-/// Ticks since `thread` was switched to, if it runs now: they are charged to it when it is switched from. A look from
-/// another CPU may come in the middle of a switch and see the last turn twice, or not at all; the next one is right.
+/// Returns the ticks since `thread` was switched to, if it runs now: they are charged to it when it is switched from. A
+/// reading on another CPU may come in the middle of a switch and count the last turn twice, or not at all; the next one
+/// is right.
 pub(in crate::proc) fn running_ticks(thread: &Thread) -> u64 {
     let cpu = Cpu::get(thread.cpu.get()).filter(|cpu| cpu.current.is(thread.index));
     cpu.map_or(0, |cpu| counter::now().saturating_sub(cpu.switched_at.get()))

@@ -1,7 +1,7 @@
 //! The watchdog: reports an exit that takes too long on the console, with what it waits for (T195, R47, D38).
 //!
 //! Armed by the first exit that has to wait, or calls functions of programs; an exit that has nothing to wait for pays
-//! nothing. When its call-out fires it looks at all processes, reports those whose exit is older than the limit
+//! nothing. When its call-out runs it examines all processes, reports those whose exit is older than the limit
 //! (`watchdog=SECONDS` among the boot arguments, 0 turns it off), and is armed again while any exit is in progress. The
 //! decisions are those of `asphodel_core::watchdog`. It only reports: it changes nothing, and nothing waits for it.
 
@@ -55,7 +55,7 @@ struct Memory {
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 static ARMING: Arming = Arming::new();
 static TIMER: Callout = Callout::new(fired, 0);
-/// One look at a time.
+/// One check at a time.
 static LOOK: Task = Task::new(look, 0);
 static MEMORY: InterruptLock<Memory> =
     InterruptLock::new(Memory { last: None, stuck: heapless::Vec::new(), ended: None });
@@ -98,7 +98,7 @@ fn fired(_argument: usize) {
     LOOK.enqueue();
 }
 
-/// Looks at all exits. A task, so it never runs twice at a time.
+/// Checks all exits. A task, so it never runs twice at a time.
 fn look(_argument: usize) {
     let limit = LIMIT.load(Ordering::Relaxed);
     let mut next = None;

@@ -1,4 +1,4 @@
-//! Publishing zombies to their parents, and giving the children of dying processes to the nearest reaper, in the end
+//! Publishing zombies to their parents, and passing the children of exiting processes to the nearest reaper, in the end
 //! process 1.
 //!
 //! The protocol is that of `asphodel_core::proc::family`: code that comes from the child's side locks the child list of
@@ -42,7 +42,7 @@ pub(crate) fn publish(process: &'static Process) {
         if matches!(received, Received::Ready) {
             parent.pending.post(signal);
         }
-        // A parent with children is alive; the reference keeps its record valid after the lock is dropped.
+        // A parent with children has not ended; the reference keeps its record valid after the lock is dropped.
         let parent = parent.get_ref();
         // With the lock held, so the child has not been reaped yet.
         process.mark(Step::ParentTold);
@@ -64,9 +64,9 @@ pub(crate) fn publish(process: &'static Process) {
     }
 }
 
-/// Gives all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts, and notifies it if
-/// some are zombies (T158, T159, T172, D20). Children that asked for it are notified of the death (T174). From here on
-/// the process adopts no orphans. Thread context; never blocks.
+/// Passes all children of `process`, whose only LWP is the caller, to the nearest reaper that adopts, and notifies it
+/// if some are zombies (T158, T159, T172, D20). Children that asked for it are notified of the exit (T174). From here
+/// on the process adopts no orphans. Thread context; never blocks.
 pub(crate) fn disown_children(process: &Process, _last: &LastLwp) {
     let children = process.children.lock();
     if children.is_empty() {
@@ -84,7 +84,7 @@ fn disown_some(process: &Process) {
     let mut reaper = PROCESSES.get(process.domain.outer());
     loop {
         let mut bereaved = heapless::Vec::<ProcessRef, BATCH>::new();
-        // Lock order: the dying parent's child list, then that of its reaper, which is older.
+        // Lock order: the exiting parent's child list, then that of its reaper, which is older.
         let mut children = process.children.lock();
         if children.is_empty() {
             process.domain.close();

@@ -28,7 +28,7 @@ use crate::sched::ready;
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
 
-/// Finishes the dead `thread`. The scheduler's dead-thread hook: interrupts masked, on the CPU it died on.
+/// Finishes the dead `thread`. The scheduler's dead-thread hook: interrupts masked, on the CPU on which it exited.
 pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
     if !thread.is_lwp() {
         return finish_kernel_thread(thread, proof);
@@ -122,7 +122,7 @@ pub(crate) fn announce_early(thread: &Thread, _last: &LastLwp) {
 fn store_word(thread: &Thread, store: impl FnOnce(&AtomicU32, u32)) {
     let address = thread.lwp.set_address.swap(0, Ordering::Relaxed);
     if address != 0 {
-        // SAFETY: `extexit` checked that it is writable and aligned; the process is alive or dying, so its memory is
+        // SAFETY: `extexit` checked that it is writable and aligned; the process has not been reaped, so its memory is
         // there.
         let word = unsafe { &*(address as *const AtomicU32) };
         store(word, thread.lwp.set_value.get());

@@ -1,10 +1,10 @@
-//! exec: a process goes on with another program.
+//! exec: a process continues with another program.
 //!
 //! execve(2), DragonFly's `kern_execve` as far as LWPs are concerned: the caller becomes the only LWP
 //! (`killalllwps(1)`, T27), waits until the others are off their CPUs and their records and stacks are freed, and
 //! starts the new program from the top of its own stack. The process keeps its pid, parent, children, group, exit
-//! signal and usage. A caller that is not the first, or that an exit overtakes, dies like any sibling and never returns
-//! to its program (T28, T29, R38).
+//! signal and usage. A caller that is not the first, or that an exit overtakes, exits like any sibling and never
+//! returns to its program (T28, T29, R38).
 
 use asphodel_core::shim::atomic::Ordering;
 use core::hint::black_box;
@@ -62,7 +62,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     };
     observe(|| Event::Exec { pid: process.pid() });
     if !end_the_others(process) {
-        // An exit or a signal came first: the caller dies at the end of this system call.
+        // An exit or a signal came first: the caller exits at the end of this system call.
         return Errno::EINTR;
     }
     observe(|| Event::Alone { pid: process.pid() });

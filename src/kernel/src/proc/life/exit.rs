@@ -184,8 +184,9 @@ pub(crate) fn die_at_kill_point() -> ! {
     }
 }
 
-/// The running LWP dies for another one's exec, and has left the gate. If all others have been killed meanwhile, it is
-/// the last one, and the status is what a kill point would have given: the signal, or 0 if they were killed one by one.
+/// The running LWP is killed by another one's exec, and has left the gate. If all others have been killed meanwhile, it
+/// is the last one, and the status is what a kill point would have given: the signal, or 0 if they were killed one by
+/// one.
 #[cold]
 pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, role: ExitRole) -> ! {
     let status = fatal_signal(process).map_or(Status::exited(0), Status::signaled);
@@ -209,7 +210,7 @@ const EXTEXIT_LWP: u32 = 1;
 ///
 /// # Errors
 /// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: `address` is not a writable, aligned
-/// `i32` (T7). The caller goes on, nothing has happened.
+/// `i32` (T7). The caller continues, and nothing has happened.
 pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
     let _section = KernelSection::enter();
     let (action, who) = (how & 0xffff, how >> 16);

@@ -127,7 +127,7 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
     frame.redirect(end_by_signal, u64::from(signal_of(fault.kind).number()));
 }
 
-/// Its stack is full, so it dies on another one. If there is none, it uses its own from the top, because it never
+/// Its stack is full, so it exits on another one. If there is none, it uses its own from the top, because it never
 /// returns.
 fn move_to_another_stack(frame: &mut TrapFrame, thread: &Thread) {
     let top = thread.replace_stack(Cpu::this());

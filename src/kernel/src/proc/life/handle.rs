@@ -1,4 +1,4 @@
-//! Handles: references to LWPs for their siblings, to join them or to look at them.
+//! Handles: references to LWPs for their siblings, to join them or to examine them.
 //!
 //! A handle keeps the LWP's record, and a killed LWP does not drop its handles. So a handle belongs to the process of
 //! the LWP that it refers to: the exit owner revokes the handles that are left when the process ends (DESIGN, decision
@@ -25,8 +25,8 @@ use crate::thread::{THREADS, Thread};
 /// Bit of a key: the stack is pinned, too. Pids are positive, so the bit is free.
 const PINNED: u64 = 1 << 63;
 
-/// An LWP as seen by others. Keeps its record until dropped, whether the LWP is dead or alive, but not longer than its
-/// process lasts. Dropping it does not end the LWP.
+/// A reference to an LWP. Keeps its record until it is dropped, whether the LWP has ended or not, but not longer than
+/// its process lasts. Dropping it does not end the LWP.
 #[derive(Debug)]
 pub struct LwpHandle {
     thread: u32,
@@ -65,7 +65,8 @@ impl LwpHandle {
         self.thread().lwp.handle.load(Ordering::Acquire) & !PINNED != self.key
     }
 
-    /// Keeps its stack mapped as well, while the result lives. Returns `None` if it may be freed already, or is pinned.
+    /// Also keeps its stack mapped until the result is dropped. Returns `None` if it may be freed already, or is
+    /// pinned.
     #[must_use]
     pub fn pin_stack(&self) -> Option<StackPin<'_>> {
         let _section = KernelSection::enter();
@@ -145,7 +146,7 @@ impl LwpHandle {
         if !enqueue_unless(joiners, &THREADS, me.index, options.sleep, || self.has_ended()) {
             return Ok(());
         }
-        // Whoever takes a joiner out of this queue has retired the LWP, or revoked its handle, before.
+        // The context that takes a joiner out of this queue has retired the LWP, or revoked its handle, before.
         match sleep_queued(joiners, options) {
             WaitResult::Ready => Ok(()),
             WaitResult::TimedOut => Err(Errno::ETIMEDOUT),

@@ -1,8 +1,8 @@
 //! Killing: setting the kill flags of LWPs, and the signals that are supported.
 //!
-//! An LWP with a kill pending dies at its next kill point. The flag is set first, then the sleep is ended if a kill may
-//! end it, then the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::kill_flag`). No stack is unwound,
-//! and no lock stays locked.
+//! An LWP with a kill pending exits at its next kill point. The flag is set first, then the sleep is ended if a kill
+//! may end it, then the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::kill_flag`). No stack is
+//! unwound, and no lock stays locked.
 
 use asphodel_core::shim::atomic::{Ordering, fence};
 
@@ -74,7 +74,7 @@ fn interrupt(thread: &Thread) {
     }
 }
 
-/// Sets the calling LWP's own kill flag: it dies at the end of the system call it is in.
+/// Sets the calling LWP's own kill flag: it exits at the end of the system call that it is in.
 fn set_own_kill_flag() {
     Thread::current().kill_flag.set();
 }
@@ -175,7 +175,7 @@ fn publish_group_signal(group: Pid, signal: Option<Signal>) {
 }
 
 /// `process`, which is findable from now on and has not run, has joined its group: a fatal signal that the group was
-/// sent since it was chosen, or since the birth of the member that spawned it, applies to it, too.
+/// sent since it was chosen, or since the creation of the member that spawned it, applies to it, too.
 pub(crate) fn recheck_group_signal(process: &Process) {
     // Pairs with `publish_group_signal`: there the word precedes the walk, here becoming findable precedes this load.
     fence(Ordering::SeqCst);

@@ -81,8 +81,8 @@ fn errno_of(process: &Process, thread: &Thread, refused: CreateRefused) -> Errno
     }
 }
 
-/// What a process and its tenants are charged with for an LWP that is being created. Dropping it gives it back; the
-/// disposal of an LWP that was born does so otherwise.
+/// The charges of a process and its tenants for an LWP that is being created. Dropping it returns them; for an LWP that
+/// was created its disposal does.
 struct Charge {
     process: &'static Process,
     stack: u64,
@@ -101,7 +101,7 @@ impl Charge {
         Ok(Self { process, stack })
     }
 
-    /// Leaves it to the LWP that is born.
+    /// Leaves them to the LWP that has been created.
     #[inline(always)]
     fn give_to(self, thread: &Thread) {
         thread.lwp.charged.set(1);
@@ -176,7 +176,7 @@ fn run_entry_of(thread: &'static Thread) -> ! {
     exit::exit_lwp(thread, Status::exited(0))
 }
 
-/// The edge between `start` and program code: a kill point. An LWP that was killed before it ran dies here.
+/// The edge between `start` and program code: a kill point. An LWP that was killed before it ran exits here.
 #[inline(always)]
 fn leave_kernel(thread: &Thread) {
     thread.service_depth.set(0);

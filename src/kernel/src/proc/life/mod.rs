@@ -1,22 +1,22 @@
-//! What happens to processes and LWPs, from their creation to their reaping.
+//! The operations on processes and LWPs, from their creation to their reaping.
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `spawn` | making a process |
+//! | `spawn` | creating a process |
 //! | `vfork` | spawners that wait for a child to leave their memory |
-//! | `lwp` | making LWPs |
+//! | `lwp` | creating LWPs |
 //! | `run` | closures as LWPs |
 //! | `handle` | LWPs as their siblings hold them |
 //! | `exec` | another program for the same process |
 //! | `kill` | killing LWPs; signals |
-//! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's death |
+//! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's exit |
 //! | `task_group` | leaders and peers |
 //! | `fault` | faults and panics of programs |
 //! | `exit` | the exit owner's work |
 //! | `lwp_exit` | the last steps of every LWP |
 //! | `hooks` | process_exit handlers, at_exit hooks |
-//! | `dead_thread` | what is done for an LWP once its stack is out of use |
-//! | `adopt` | publishing zombies; children of the dead |
+//! | `dead_thread` | the work for an LWP once its stack is out of use |
+//! | `adopt` | publishing zombies; adopting orphans |
 //! | `wait` | wait4 |
 //! | `reap` | the end of a zombie |
 

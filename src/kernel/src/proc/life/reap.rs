@@ -30,7 +30,7 @@ pub(crate) fn free_zombie_with(child: &'static Process, parent: &Process, _claim
     child.mark(Step::Reaped);
     observe(|| Event::Reaped { pid: child.pid(), heir: parent.slot });
     parent.children_usage.add(*usage);
-    // Before its pid can name another process, so that a look-up finds the record here or there.
+    // Before its pid can identify another process, so that a look-up finds the record here or there.
     trace::keep(child);
     child.leave_group();
     child.unreserve(Resource::Processes, 1);

@@ -1,4 +1,4 @@
-//! procctl: reapers, kills of their domains, and the signal on a parent's death.
+//! procctl: reapers, kills of their domains, and the signal on a parent's exit.
 //!
 //! procctl(2). Which reaper adopts an orphan is decided in `asphodel_core::proc::domain`; the adoption itself is in
 //! `adopt`.
@@ -32,7 +32,7 @@ pub enum ProcCtl<'a> {
     ReapStatus(Option<&'a mut ReaperStatus>),
     /// PROC_REAP_KILL: send a signal to members of the caller's domain.
     ReapKill(&'a mut ReaperKill),
-    /// PROC_PDEATHSIG_CTL: set the signal that the caller's process gets when its parent dies; 0: none. Not inherited.
+    /// PROC_PDEATHSIG_CTL: set the signal that the caller's process gets when its parent exits; 0: none. Not inherited.
     DeathSignal(i32),
     /// PROC_PDEATHSIG_STATUS: return that signal.
     DeathSignalStatus(&'a mut i32),
@@ -245,7 +245,7 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
 }
 
 /// Returns the children of `reaper` that have not ended. All of them are collected before the first is signalled: when
-/// one dies, its own children may come to the same reaper, and the signal is not for those.
+/// one exits, the same reaper may adopt its children, and the signal is not for those.
 fn children(reaper: &'static Process) -> Result<Vec<Pid>, Errno> {
     let mut pids = Vec::new();
     for child in members(reaper, ReaperScope::Children).filter(|child| !child.gate.view().zombie) {
@@ -276,13 +276,13 @@ fn withdraw(subtree_kill: SubtreeKill) {
     }
 }
 
-/// How many kills of subtrees are under way; `None`: the list is being changed. For observers.
+/// Returns the number of kills of subtrees that are under way; `None` if the list is being changed. For observers.
 pub(crate) fn active_subtree_kills() -> Option<usize> {
     ACTIVE.try_lock().map(|active| active.len())
 }
 
 /// `child`, which is findable from here on and does not run yet, was spawned by `spawner`: if a subtree that contains
-/// it is being killed, or the spawner has been killed with one, the child dies before it has run. Never blocks.
+/// it is being killed, or the spawner has been killed with one, the child exits before it has run. Never blocks.
 #[inline]
 pub(in crate::proc) fn inherit_pending_kill(child: &Process, spawner: &Process) {
     // In this order: when a walk is over, it has marked the spawner.

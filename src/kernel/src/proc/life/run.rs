@@ -82,7 +82,7 @@ where
     match spawn_lwp(run::<F, T>, work as usize, attributes) {
         Ok(lwp) => Ok(JoinHandle { lwp, result: mine }),
         Err(error) => {
-            // SAFETY: made above, and nobody got it.
+            // SAFETY: made above, and passed to no other owner.
             drop(unsafe { Box::from_raw(work) });
             Err(error)
         }

@@ -1,9 +1,9 @@
-//! Task groups: processes that share a descriptor table, and die with the one that owns it.
+//! Task groups: processes that share a descriptor table, and end with the one that owns it.
 //!
 //! RFTHREAD, `p_leader` and `p_peers`. A process that is spawned as a peer joins the task group of its spawner: the
-//! spawner's leader's, or the spawner becomes a leader. What they share beyond their lives is the descriptor table
+//! spawner's leader's, or the spawner becomes a leader. Besides their lifetime they share the descriptor table
 //! (`proc::state::files`); the rules of the life cycle are those of `asphodel_core::proc::peers` (T74 to T77). There
-//! are no permissions: a leader's exit ends its peers by the kernel's own hand (D15).
+//! are no permissions: the kernel itself kills the peers when the leader exits (D15).
 
 use asphodel_core::shim::atomic::Ordering;
 

@@ -72,7 +72,7 @@ fn reap(process: &Process, child: &'static Process, claim: Claim) -> Report {
     report
 }
 
-/// The result of a look at the children.
+/// The result of a scan of the children.
 enum Seen {
     /// Some match, none is ready.
     NotYet,
@@ -82,7 +82,7 @@ enum Seen {
     Zombie(&'static Process, Claim),
 }
 
-/// Looks at the children once.
+/// Scans the children once.
 #[inline]
 fn look(process: &'static Process, selector: Selector, options: Options) -> Seen {
     let mut children = process.children.lock();

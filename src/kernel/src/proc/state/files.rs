@@ -122,7 +122,7 @@ pub fn duplicate(descriptor: Descriptor) -> Result<Descriptor, Errno> {
     with_table(|files, table| files.duplicate(table, descriptor))
 }
 
-/// What a descriptor names. Blocks.
+/// Returns the object to which a descriptor refers. Blocks.
 ///
 /// # Errors
 /// `EBADF`.
@@ -166,7 +166,7 @@ pub fn seek(descriptor: Descriptor, by: i64, whence: Whence) -> Result<u64, Errn
     with_table(|files, table| files.seek(table, descriptor, by, whence))
 }
 
-/// What is known of what a path names; stat(2). Blocks.
+/// Returns the status of the file at `path`; stat(2). Blocks.
 ///
 /// # Errors
 /// Those of every path.
@@ -174,7 +174,7 @@ pub fn stat(path: &str) -> Result<Stat, Errno> {
     with_files(|files| files.tree.stat(files.tree.lookup(path)?))
 }
 
-/// What is known of a file or directory that is open. Blocks.
+/// Returns the status of a file or directory that is open. Blocks.
 ///
 /// # Errors
 /// `ENOENT`: it is gone.

@@ -61,7 +61,7 @@ fn free_record(cpu: &Cpu, thread: &Thread, duty: FreeRecord) {
     process.put();
 }
 
-/// Gives back what `process` is charged with for the LWP besides its memory, unless that has happened before.
+/// Returns the charges of `process` for the LWP besides its memory, unless that has happened before.
 #[inline(always)]
 pub(crate) fn uncharge(process: &Process, thread: &Thread) {
     if thread.lwp.charged.get() != 0 {
@@ -94,7 +94,7 @@ pub(crate) fn dispose(cpu: &Cpu, thread: &'static Thread, held: Held) {
     if let Some(duty) = thread.refs.retire(OffStack::assert()) {
         thread.free_stack(cpu, duty);
     }
-    // Not as many as are counted: the holder of a handle of the record's last user may look at it just now.
+    // Not as many as are counted, because the holder of a handle of the record's last user may be examining it now.
     if held == Held::ByHandle {
         put_thread_masked(cpu, thread);
     }

@@ -102,7 +102,7 @@ pub(crate) struct Process {
     pub(crate) exit_signal: AtomicU32,
     /// Its children need not be waited for (PS_NOCLDWAIT).
     pub(crate) auto_reap: AtomicBool,
-    /// Signal it gets when its parent dies, 0: none.
+    /// Signal it gets when its parent exits, 0: none.
     pub(crate) death_signal: AtomicU32,
     /// Slot of the process that founded its group, to which it has a reference.
     pub(in crate::proc) group_founder: Cell32,

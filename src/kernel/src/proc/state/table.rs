@@ -136,7 +136,7 @@ impl Table {
         Some(ProcessRef(process))
     }
 
-    /// How many records there have ever been: slots from 1 on, below this.
+    /// Returns the number of records that have ever been used: their slots are from 1 on, below this.
     pub(crate) fn len(&self) -> u32 {
         self.0.len()
     }

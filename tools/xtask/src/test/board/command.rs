@@ -44,8 +44,8 @@ pub(crate) struct Arguments {
 }
 
 const HELP: &str = "\
-What the image says goes to standard output, line by line, until it powers off or restarts the board; the exit status is
-the one that it ends with. With `--append end=restart` the loader is back for the next image.";
+The image's output goes to standard output, line by line, until it powers off or restarts the board; the exit status is
+that with which it ends. With `--append end=restart` the loader is ready for the next image.";
 
 /// The command `send`. Ends with the status that the guest ends with.
 ///
