@@ -93,7 +93,7 @@ const NOT_RUNNABLE: i32 = 126;
 
 /// What runs in the place of a program that could not be loaded; why was said at boot.
 fn not_loadable(_: &Arguments<'_>) -> i32 {
-    println!("{}: it could not be loaded", current_process().program().name);
+    println!("{}: it could not be loaded", current_process().executable.program().name);
     NOT_RUNNABLE
 }
 

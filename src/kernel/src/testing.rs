@@ -217,19 +217,19 @@ impl ProcessView {
     /// Children it has.
     #[must_use]
     pub fn children(self) -> Option<u32> {
-        peek(&self.0.children, |children| children.len())
+        peek(&self.0.family.children, |children| children.len())
     }
 
     /// Whether it has neither LWPs nor handles of LWPs.
     #[must_use]
     pub fn has_no_lwps(self) -> Option<bool> {
-        peek(&self.0.lwps, |lwps| lwps.is_empty() && lwps.has_no_exited())
+        peek(&self.0.lwps.list, |lwps| lwps.is_empty() && lwps.has_no_exited())
     }
 
     /// Whether it has LWPs in its list that have no kill pending, and are not the exit owner.
     #[must_use]
     pub fn has_unkilled_lwps(self) -> Option<bool> {
-        peek(&self.0.lwps, |lwps| {
+        peek(&self.0.lwps.list, |lwps| {
             lwps.iter(&THREADS).map(thread).any(|lwp| !lwp.is_kill_pending() && !lwp.is_exit_owner())
         })
     }
@@ -237,49 +237,50 @@ impl ProcessView {
     /// Whether there are processes of its task group that it leads.
     #[must_use]
     pub fn has_peers(self) -> Option<bool> {
-        peek(&self.0.peers, |peers| !peers.is_empty())
+        peek(&self.0.task_group.peers, |peers| !peers.is_empty())
     }
 
     /// Whether another process leads its task group.
     #[must_use]
     pub fn is_peer(self) -> bool {
-        self.0.leader.get() != 0
+        self.0.task_group.leader.get() != 0
     }
 
     /// Whether its spawner waits for memory that they share.
     #[must_use]
     pub fn in_progress(self) -> bool {
-        self.0.vfork_wait.in_progress()
+        self.0.vfork.in_progress()
     }
 
     /// Whether stacks of dead LWPs wait for its last one.
     #[must_use]
     pub fn has_dead_lwps(self) -> bool {
-        self.0.dead_lwps.load(Ordering::Relaxed) != NIL
+        self.0.lwps.dead.load(Ordering::Relaxed) != NIL
     }
 
     /// Whether threads are in its wait queues, those that are being changed left out.
     #[must_use]
     pub fn has_sleepers(self) -> bool {
         let process = self.0;
-        [&process.siblings_gone, &process.vfork_queue, &process.child_events, &process.signalled]
-            .iter()
-            .any(|queue| queue.has_sleepers() == Some(true))
+        let queues = [&process.exit.siblings_gone, &process.family.child_events, &process.signals.waiters];
+        queues.iter().any(|queue| queue.has_sleepers() == Some(true))
+            || process.vfork.has_sleepers() == Some(true)
     }
 
     /// What its tenant has, if it founded one: processes, LWPs, bytes.
     #[must_use]
     pub fn ledger(self) -> Option<[u64; 3]> {
         let process = self.0;
-        (process.tenant.get() == process.slot).then(|| {
-            [Resource::Processes, Resource::Lwps, Resource::Memory].map(|what| process.ledger.used(what))
+        (process.resources.tenant.get() == process.slot).then(|| {
+            [Resource::Processes, Resource::Lwps, Resource::Memory]
+                .map(|what| process.resources.ledger.used(what))
         })
     }
 
     /// Ticks of CPU time of the children it has reaped.
     #[must_use]
     pub fn children_ticks(self) -> u64 {
-        self.0.children_usage.read().cpu_ticks
+        self.0.accounts.children.read().cpu_ticks
     }
 }
 
@@ -293,9 +294,9 @@ impl fmt::Debug for ProcessView {
             process.slot,
             self.parent(),
             process.family.group(),
-            process.fatal.load(Ordering::Relaxed),
+            process.signals.fatal().map_or(0, |signal| signal.number()),
             self.children(),
-            process.leader.get(),
+            process.task_group.leader.get(),
             self.gate(),
             crate::proc::info::trace::record(process).latest().map_or("none", |step| step.step.name()),
         )

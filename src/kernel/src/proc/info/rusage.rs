@@ -45,7 +45,7 @@ pub fn usage() -> Usage {
 #[must_use]
 pub fn children_usage() -> Usage {
     let _section = KernelSection::enter();
-    current_process().children_usage.read()
+    current_process().accounts.children.read()
 }
 
 /// What the calling LWP has used so far. Thread context; never blocks.

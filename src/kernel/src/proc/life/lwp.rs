@@ -57,7 +57,7 @@ pub(crate) fn create(
     let unborn = Unborn { cpu, thread, held };
     set_entry(thread, entry, argument);
     {
-        let mut lwps = process.lwps.lock_masked();
+        let mut lwps = process.lwps.list.lock_masked();
         if birth == Birth::Sibling {
             process.gate.create().map_err(|refused| errno_of(process, thread, refused))?;
         }
@@ -65,7 +65,7 @@ pub(crate) fn create(
         lwps.insert(&THREADS, thread.index);
         observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
         // The sender of a kill that is in progress may have walked the LWP list already.
-        if process.fatal.load(Ordering::Relaxed) != 0 {
+        if process.signals.has_fatal() {
             thread.kill_flag.set();
         }
     }

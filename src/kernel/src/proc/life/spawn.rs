@@ -10,14 +10,13 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::domain;
 use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
-use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::signal::Signal;
 
-use crate::arch::{counter, daif, observe};
+use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
-use crate::proc::life::{adopt, exit, kill, lwp, reaper, task_group, vfork};
+use crate::proc::life::{adopt, exit, kill, lwp, reaper, task_group};
 use crate::proc::state::arena::{self, MemoryChoice};
-use crate::proc::state::program::{Arguments, LOADED_STACK, Program, join_words};
+use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
 use crate::sched::ready;
 use crate::sync::service::KernelSection;
@@ -96,7 +95,7 @@ pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) ->
     start(process, caller, attributes)?;
     match borrower {
         None => ready::check_preemption(),
-        Some(child) => vfork::wait_for(&child),
+        Some(child) => child.vfork.wait(),
     }
     Ok(pid)
 }
@@ -107,7 +106,7 @@ pub(crate) fn spawn_init(program: &Program, words: &[&str]) -> Result<(), Errno>
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
     fill(&process, program, join_words(words)?, &attributes, process.record().get_ref(), 0);
-    process.domain.acquire().map_err(|_| Errno::EALREADY)?;
+    process.family.domain.acquire().map_err(|_| Errno::EALREADY)?;
     // It is its own parent, because there is no other process. Its end powers the system off, so it is never published.
     start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
 }
@@ -138,8 +137,8 @@ fn prepare(
         .inspect_err(|_| process.unreserve(Resource::Processes, 1))?;
     // A signal that ends the caller's group during this call applies to its new member as well, however early it came.
     let seen_signals = match attributes.group {
-        Group::Inherit => caller.group_signal_seen.get(),
-        Group::New | Group::Join(_) => founder.group_kill.load(Ordering::SeqCst),
+        Group::Inherit => caller.group.seen(),
+        Group::New | Group::Join(_) => founder.group.published(),
     };
     fill(&process, program, words, attributes, founder, seen_signals);
     let (outer, branch) = domain::of_child(&PROCESSES, caller.slot, process.pid());
@@ -157,12 +156,11 @@ fn fill(
 ) {
     let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
     let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
-    process.family.init(process.pid(), founder.pid(), clone_class);
+    process.family.init(process.pid(), founder.pid(), exit_signal);
     process.found_group(founder, seen_signals);
-    process.exit_signal.store(u32::from(exit_signal.number()), Ordering::Relaxed);
-    process.vfork_wait.set(attributes.vfork);
-    process.set_program(*program, words, attributes.number);
-    process.started_at.set(counter::now());
+    process.vfork.set(attributes.vfork);
+    process.executable.set(*program, words, attributes.number);
+    process.accounts.start();
 }
 
 /// Makes the first LWP and lets it run. The reference is that of the table; it stays with a process that starts.
@@ -170,7 +168,7 @@ fn start(process: ProcessRef, spawner: &'static Process, attributes: &SpawnAttri
     let thread = match make_first_lwp(&process, spawner, attributes) {
         Ok(thread) => thread,
         Err(error) => {
-            process.drop_words();
+            process.executable.drop_words();
             process.leave_group();
             arena::retire(&process);
             arena::reap(&process);
@@ -182,7 +180,7 @@ fn start(process: ProcessRef, spawner: &'static Process, attributes: &SpawnAttri
     if attributes.no_wait {
         adopt::give_to_reaper(process, spawner);
     } else if spawner.slot != process.slot {
-        spawner.children.lock().add(&PROCESSES, spawner.slot, process.slot);
+        spawner.family.children.lock().add(&PROCESSES, spawner.slot, process.slot);
     }
     observe(|| created(process));
     process.set_born();
@@ -205,7 +203,7 @@ fn make_first_lwp(
     if attributes.peer {
         task_group::join(process, spawner)?;
     }
-    let attributes = first_lwp(&process.record().program(), &attributes.lwp);
+    let attributes = first_lwp(&process.record().executable.program(), &attributes.lwp);
     let interrupts = daif::mask();
     let thread = lwp::create(Cpu::this(), process.record(), run_program, 0, &attributes, lwp::Birth::First);
     daif::restore(interrupts);
@@ -226,8 +224,7 @@ fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttribut
 /// Entry of every first LWP: calls the program, whose result is the exit code.
 pub(in crate::proc) fn run_program(_argument: usize) -> usize {
     let process = current_process();
-    let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
-    let code = (process.program().entry)(&arguments);
+    let code = (process.executable.program().entry)(&process.executable.arguments());
     let _section = KernelSection::enter();
     exit::exit_process(Status::exited(code))
 }

@@ -59,7 +59,7 @@ pub(in crate::proc) fn choose(
 ) -> Result<(), Errno> {
     let number = match choice {
         MemoryChoice::SameAsParent if !program.is_loadable() => {
-            let number = spawner.arena.get();
+            let number = spawner.resources.arena.get();
             if number != 0 {
                 lease(number).sharers.join();
             }
@@ -68,7 +68,7 @@ pub(in crate::proc) fn choose(
         MemoryChoice::System if !program.is_loadable() => 0,
         _ => Fresh::open(process, program)?.keep(),
     };
-    process.arena.set(number);
+    process.resources.arena.set(number);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub(in crate::proc) fn choose(
 /// thread context, or by the creator that gave up; never blocks.
 #[inline]
 pub(in crate::proc) fn retire(process: &Process) {
-    let number = process.arena.get();
+    let number = process.resources.arena.get();
     if number != 0 {
         retire_user(number);
     }
@@ -85,9 +85,9 @@ pub(in crate::proc) fn retire(process: &Process) {
 /// Called once, when `process`, which has retired, is reaped; any context.
 #[inline]
 pub(in crate::proc) fn reap(process: &Process) {
-    let number = process.arena.get();
+    let number = process.resources.arena.get();
     if number != 0 {
-        process.arena.set(0);
+        process.resources.arena.set(0);
         reap_exited_user(number);
     }
 }
@@ -143,7 +143,7 @@ impl Fresh {
     /// # Errors
     /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
     pub(crate) fn prepare(process: &'static Process, program: &Program) -> Result<Self, Errno> {
-        if process.arena.get() == 0 && !program.is_loadable() {
+        if process.resources.arena.get() == 0 && !program.is_loadable() {
             Ok(Self(0))
         } else {
             Self::open(process, program)
@@ -153,8 +153,8 @@ impl Fresh {
     /// Leaves the old program's arena, which is freed unless others share it. The caller is the only LWP of `process`,
     /// and must not use the old program's memory any more. Thread context; never blocks.
     pub(crate) fn replace_old(self, process: &Process) {
-        let old = process.arena.get();
-        process.arena.set(self.keep());
+        let old = process.resources.arena.get();
+        process.resources.arena.set(self.keep());
         if old != 0 {
             retire_user(old);
             reap_exited_user(old);
