@@ -17,7 +17,7 @@ use crate::arch::{daif, observe, switch};
 use crate::cpu::Cpu;
 use crate::mem::stack::Stack;
 use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn};
-use crate::proc::state::arena::Fresh;
+use crate::proc::state::arena::ArenaUse;
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{Process, current_process};
 use crate::sync::service::KernelSection;
@@ -45,7 +45,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let prepared = program
         .check_name()
         .and_then(|()| join_words(words))
-        .and_then(|words| Fresh::prepare(process, program).map(|memory| (words, memory)))
+        .and_then(|words| ArenaUse::prepare(process, program).map(|memory| (words, memory)))
         .and_then(|(words, memory)| Room::prepare(thread, program).map(|room| (words, memory, room)));
     let (words, memory, room) = match prepared {
         Ok(prepared) => prepared,

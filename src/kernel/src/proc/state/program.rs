@@ -208,7 +208,7 @@ impl Executable {
         Arguments { joined, number: self.number.get() as usize }
     }
 
-    /// Frees the words. Called by the exit owner, or by the creator that gave up.
+    /// Frees the words. Called by the exit owner.
     pub(crate) fn drop_words(&self) {
         // SAFETY: see `unsafe impl Sync`.
         let words = unsafe { (*self.words.get()).take() };

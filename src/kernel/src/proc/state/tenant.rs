@@ -5,6 +5,8 @@
 //! reference to a process can charge its tenants. A process without a tenant, which is the usual case, costs a test for
 //! zero.
 
+use core::mem;
+
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::quota::{self, Ledger, NOBODY, Quota, Resource, Tenants};
 
@@ -50,6 +52,16 @@ impl Process {
         if tenant == NOBODY { Ok(()) } else { reserve(tenant, resource, amount) }
     }
 
+    /// As [`Process::reserve`], until the result is dropped, or kept.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub(in crate::proc) fn charge(&self, resource: Resource, amount: u64) -> Result<Charge<'_>, Errno> {
+        self.reserve(resource, amount)?;
+        Ok(Charge { process: self, resource, amount })
+    }
+
     /// Undoes such a charge.
     #[inline]
     pub(in crate::proc) fn unreserve(&self, resource: Resource, amount: u64) {
@@ -57,6 +69,31 @@ impl Process {
         if tenant != NOBODY {
             unreserve(tenant, resource, amount);
         }
+    }
+}
+
+/// What the tenants of a process are charged with for something that is being made. Dropping it gives it back.
+#[must_use = "the charge is undone when this is dropped"]
+pub(in crate::proc) struct Charge<'a> {
+    process: &'a Process,
+    resource: Resource,
+    amount: u64,
+}
+
+impl Charge<'_> {
+    /// Leaves the charge to what has been made. Returns the amount.
+    #[inline(always)]
+    pub(in crate::proc) fn keep(self) -> u64 {
+        let amount = self.amount;
+        mem::forget(self);
+        amount
+    }
+}
+
+impl Drop for Charge<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.process.unreserve(self.resource, self.amount);
     }
 }
 
