@@ -140,7 +140,7 @@ pub fn gettid() -> u32 {
 /// Sets whether the calling process's children are reaped automatically when they end (PS_NOCLDWAIT).
 pub fn set_auto_reap(on: bool) {
     let _section = KernelSection::enter();
-    current_process().auto_reap.store(on, Ordering::Relaxed);
+    current_process().family.auto_reap.store(on, Ordering::Relaxed);
 }
 
 /// Lets other LWPs of the caller's priority run; returns at once if there are none.

@@ -93,7 +93,7 @@ const NOT_RUNNABLE: i32 = 126;
 
 /// Runs in place of a program that could not be loaded; the reason was printed at boot.
 fn not_loadable(_: &Arguments<'_>) -> i32 {
-    println!("{}: it could not be loaded", current_process().program().name);
+    println!("{}: it could not be loaded", current_process().executable.program().name);
     NOT_RUNNABLE
 }
 

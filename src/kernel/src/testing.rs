@@ -217,19 +217,19 @@ impl ProcessView {
     /// Returns the number of its children.
     #[must_use]
     pub fn children(self) -> Option<u32> {
-        peek(&self.0.children, |children| children.len())
+        peek(&self.0.family.children, |children| children.len())
     }
 
     /// Returns whether it has neither LWPs nor handles of LWPs.
     #[must_use]
     pub fn has_no_lwps(self) -> Option<bool> {
-        peek(&self.0.lwps, |lwps| lwps.is_empty() && lwps.has_no_exited())
+        peek(&self.0.lwps.list, |lwps| lwps.is_empty() && lwps.has_no_exited())
     }
 
     /// Returns whether it has LWPs in its list that have no kill pending, and are not the exit owner.
     #[must_use]
     pub fn has_unkilled_lwps(self) -> Option<bool> {
-        peek(&self.0.lwps, |lwps| {
+        peek(&self.0.lwps.list, |lwps| {
             lwps.iter(&THREADS).map(thread).any(|lwp| !lwp.is_kill_pending() && !lwp.is_exit_owner())
         })
     }
@@ -237,49 +237,50 @@ impl ProcessView {
     /// Returns whether it leads a task group that has other processes.
     #[must_use]
     pub fn has_peers(self) -> Option<bool> {
-        peek(&self.0.peers, |peers| !peers.is_empty())
+        peek(&self.0.task_group.peers, |peers| !peers.is_empty())
     }
 
     /// Returns whether another process leads its task group.
     #[must_use]
     pub fn is_peer(self) -> bool {
-        self.0.leader.get() != 0
+        self.0.task_group.leader.get() != 0
     }
 
     /// Returns whether its spawner waits for memory that they share.
     #[must_use]
     pub fn in_progress(self) -> bool {
-        self.0.vfork_wait.in_progress()
+        self.0.vfork.in_progress()
     }
 
     /// Returns whether stacks of dead LWPs are kept for its last LWP.
     #[must_use]
     pub fn has_dead_lwps(self) -> bool {
-        self.0.dead_lwps.load(Ordering::Relaxed) != NIL
+        self.0.lwps.dead.load(Ordering::Relaxed) != NIL
     }
 
     /// Returns whether threads are in its wait queues, except those that are being changed.
     #[must_use]
     pub fn has_sleepers(self) -> bool {
         let process = self.0;
-        [&process.siblings_gone, &process.vfork_queue, &process.child_events, &process.signalled]
-            .iter()
-            .any(|queue| queue.has_sleepers() == Some(true))
+        let queues = [&process.exit.siblings_gone, &process.family.child_events, &process.signals.waiters];
+        queues.iter().any(|queue| queue.has_sleepers() == Some(true))
+            || process.vfork.has_sleepers() == Some(true)
     }
 
     /// Returns the usage of its tenant, if it founded one: processes, LWPs, bytes.
     #[must_use]
     pub fn ledger(self) -> Option<[u64; 3]> {
         let process = self.0;
-        (process.tenant.get() == process.slot).then(|| {
-            [Resource::Processes, Resource::Lwps, Resource::Memory].map(|what| process.ledger.used(what))
+        (process.resources.tenant.get() == process.slot).then(|| {
+            [Resource::Processes, Resource::Lwps, Resource::Memory]
+                .map(|what| process.resources.ledger.used(what))
         })
     }
 
     /// Returns the ticks of CPU time of the children that it has reaped.
     #[must_use]
     pub fn children_ticks(self) -> u64 {
-        self.0.children_usage.read().cpu_ticks
+        self.0.accounts.children.read().cpu_ticks
     }
 }
 
@@ -293,9 +294,9 @@ impl fmt::Debug for ProcessView {
             process.slot,
             self.parent(),
             process.family.group(),
-            process.fatal.load(Ordering::Relaxed),
+            process.signals.fatal().map_or(0, |signal| signal.number()),
             self.children(),
-            process.leader.get(),
+            process.task_group.leader.get(),
             self.gate(),
             crate::proc::info::trace::record(process).latest().map_or("none", |step| step.step.name()),
         )

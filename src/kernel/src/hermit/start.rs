@@ -30,9 +30,9 @@ pub(crate) fn set_environment(lines: &'static str) {
 /// allocations lie in the process's arena, and are freed with it.
 pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
     let process = current_process();
-    let name = process.program().name;
+    let name = process.executable.program().name;
     let (Some((image, base)), Some(words)) = (
-        arena::program_of(process.arena.get()),
+        arena::program_of(process.resources.arena()),
         Strings::new(core::iter::once(name).chain(arguments.words())),
     ) else {
         return refuse(name);

@@ -166,93 +166,146 @@ fn wake_rest(queue: &InterruptLock<Waiters>) -> u32 {
     }
 }
 
-/// Waits in `queue` until `ready`. The loop makes a stray wake-up harmless (T128), and a wake-up is not lost to a
-/// thread with a kill pending: once woken, it tests the condition before it honours the kill.
+/// Waits in `queue` until `ready`. A wake-up is not lost to a thread with a kill pending: once woken, it tests the
+/// condition before it honours the kill.
 #[inline]
 pub(crate) fn wait(
     queue: &impl Exclusive<Waiters>,
     options: WaitOptions,
-    mut ready: impl FnMut() -> bool,
+    ready: impl FnMut() -> bool,
 ) -> WaitResult {
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
-    loop {
-        if !queue::enqueue_unless(queue, &THREADS, thread.index, options.sleep, &mut ready) {
-            return WaitResult::Ready;
-        }
-        if is_killed(thread, options) {
-            thread.park.cancel();
-            if queue::was_woken(queue, &THREADS, thread.index) && ready() {
-                return WaitResult::Ready;
-            }
-            return WaitResult::Killed;
-        }
-        // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-        park::park_until(thread, options.reason, options.deadline);
-        if !queue::was_woken(queue, &THREADS, thread.index) {
-            if is_killed(thread, options) {
-                return WaitResult::Killed;
-            }
-            if park::has_passed(options.deadline) {
-                return if queue.with(|_| ready()) { WaitResult::Ready } else { WaitResult::TimedOut };
-            }
-        }
+    let mut condition = Tested { queue, thread, sleep: options.sleep, ready };
+    if condition.is_met_or_enqueue() {
+        return WaitResult::Ready;
     }
+    sleep_in(queue, thread, options, condition)
 }
 
 /// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock. One sleep, for callers whose waker
 /// hands over what they wait for: `Ready` means that a waker took the thread out of the queue.
 #[inline(always)]
 pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions) -> WaitResult {
-    let thread = Thread::current();
-    if !is_killed(thread, options) {
-        // TIMED: the deadline is the caller's; one sleep.
-        park::park_until(thread, options.reason, options.deadline);
-        if thread.park.was_taken() {
-            return WaitResult::Ready;
+    sleep_in(queue, Thread::current(), options, HandedOver)
+}
+
+/// What ends a sleep in a queue, besides a kill and a deadline.
+trait Condition {
+    /// A waker has taken the thread out of the queue: returns whether that ends the wait. If not, the thread is in the
+    /// queue again and has announced its sleep.
+    fn is_met_or_enqueue(&mut self) -> bool;
+
+    /// The deadline has passed, and the thread is out of the queue, where no waker finds it any more.
+    fn is_met_late(&mut self) -> bool;
+}
+
+/// A condition that the waker has changed, and that is tested under the queue's lock.
+struct Tested<'a, Q, F> {
+    queue: &'a Q,
+    thread: &'a Thread,
+    sleep: Sleep,
+    ready: F,
+}
+
+impl<Q: Exclusive<Waiters>, F: FnMut() -> bool> Condition for Tested<'_, Q, F> {
+    #[inline(always)]
+    fn is_met_or_enqueue(&mut self) -> bool {
+        !queue::enqueue_unless(self.queue, &THREADS, self.thread.index, self.sleep, &mut self.ready)
+    }
+
+    #[inline(always)]
+    fn is_met_late(&mut self) -> bool {
+        self.queue.with(|_| (self.ready)())
+    }
+}
+
+/// What the waker hands over to the thread that it takes out of the queue.
+struct HandedOver;
+
+impl Condition for HandedOver {
+    #[inline(always)]
+    fn is_met_or_enqueue(&mut self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_met_late(&mut self) -> bool {
+        false
+    }
+}
+
+/// Why a thread that has not been marked by a waker is awake.
+enum Awake {
+    /// A waker has taken it out of the queue all the same.
+    Taken,
+    /// It has been killed, and is out of the queue.
+    Killed,
+    /// The deadline has passed, and it is out of the queue.
+    Late,
+    /// For no reason: it is in the queue, and its sleep is announced anew (T128).
+    Stray,
+}
+
+/// The loop of every sleep in a queue: `thread`, the caller, is in `queue`, and has announced its sleep under the
+/// queue's lock.
+#[inline(always)]
+fn sleep_in(
+    queue: &impl Exclusive<Waiters>,
+    thread: &Thread,
+    options: WaitOptions,
+    mut condition: impl Condition,
+) -> WaitResult {
+    loop {
+        if !is_killed(thread, options) {
+            // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
+            park::park_until(thread, options.reason, options.deadline);
+            if thread.park.was_taken() {
+                if condition.is_met_or_enqueue() {
+                    return WaitResult::Ready;
+                }
+                continue;
+            }
+        }
+        match reason_of_waking(queue, thread, options) {
+            Awake::Taken if condition.is_met_or_enqueue() => return WaitResult::Ready,
+            Awake::Taken | Awake::Stray => {}
+            Awake::Killed => return WaitResult::Killed,
+            Awake::Late if condition.is_met_late() => return WaitResult::Ready,
+            Awake::Late => return WaitResult::TimedOut,
         }
     }
-    sleep_on(queue, thread, options)
+}
+
+/// The sleep of `thread` was not ended by a waker's mark, or did not begin.
+#[cold]
+fn reason_of_waking(queue: &impl Exclusive<Waiters>, thread: &Thread, options: WaitOptions) -> Awake {
+    let killed = is_killed(thread, options);
+    if killed {
+        thread.park.cancel();
+    }
+    let leaves = killed || park::has_passed(options.deadline);
+    // Done under the lock, because a waker between unlinking and unparking would still use this thread.
+    let waiting = queue.with(|waiters| {
+        if leaves {
+            return waiters.withdraw(&THREADS, thread.index);
+        }
+        let waiting = thread.is_waiting();
+        if waiting {
+            thread.park.prepare(options.sleep);
+        }
+        waiting
+    });
+    match (waiting, killed) {
+        (false, _) => Awake::Taken,
+        (true, true) => Awake::Killed,
+        (true, false) if leaves => Awake::Late,
+        (true, false) => Awake::Stray,
+    }
 }
 
 /// Returns whether `thread`, the caller, has a kill pending, and a kill ends a wait like this.
 #[inline]
 pub(super) fn is_killed(thread: &Thread, options: WaitOptions) -> bool {
     options.sleep == Sleep::Killable && service::is_kill_pending(thread)
-}
-
-/// The rest of [`sleep_queued`], when the sleep was not ended by a waker, or did not begin.
-#[cold]
-fn sleep_on(queue: &impl Exclusive<Waiters>, thread: &Thread, options: WaitOptions) -> WaitResult {
-    loop {
-        let killed = is_killed(thread, options);
-        if killed {
-            thread.park.cancel();
-        }
-        if killed || park::has_passed(options.deadline) {
-            if queue::was_woken(queue, &THREADS, thread.index) {
-                return WaitResult::Ready;
-            }
-            return if killed { WaitResult::Killed } else { WaitResult::TimedOut };
-        }
-        // Done under the lock, because a waker between unlinking and unparking would still use this thread. A stray
-        // wake-up: announce the sleep anew.
-        let again = queue.with(|_| {
-            let waiting = thread.is_waiting();
-            if waiting {
-                thread.park.prepare(options.sleep);
-            }
-            waiting
-        });
-        if !again {
-            return WaitResult::Ready;
-        }
-        if !is_killed(thread, options) {
-            // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-            park::park_until(thread, options.reason, options.deadline);
-            if thread.park.was_taken() {
-                return WaitResult::Ready;
-            }
-        }
-    }
 }

@@ -80,7 +80,7 @@ pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
         // Memory is reserved first, because nothing may be allocated with the lock held. LWPs that are added meanwhile
         // need another round.
         reports.reserve(process.gate.view().present as usize + 1);
-        let lwps = process.lwps.lock();
+        let lwps = process.lwps.list.lock();
         let all = lwps.iter(&THREADS).map(|index| lwp_report(process, THREADS.get(index)));
         reports.extend(all.take(reports.capacity()));
         drop(lwps);
@@ -95,7 +95,7 @@ pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
 pub(in crate::proc) fn first_lwp_reports<const N: usize>(
     process: &Process,
 ) -> (heapless::Vec<LwpReport, N>, usize) {
-    let lwps = process.lwps.lock();
+    let lwps = process.lwps.list.lock();
     let all = lwps.iter(&THREADS).map(|index| lwp_report(process, THREADS.get(index)));
     (all.take(N).collect(), lwps.iter(&THREADS).count())
 }

@@ -4,11 +4,9 @@ use alloc::vec::Vec;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::quota::{NOBODY, Quota, Resource};
 use asphodel_core::proc::usage::Usage;
-use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::counter;
 use crate::mem;
 use crate::proc::info::stats::running_ticks;
 use crate::proc::state::table::{PROCESSES, Process};
@@ -97,10 +95,10 @@ pub fn process(pid: Pid) -> Option<ProcessReport> {
 
 fn report(process: &Process) -> ProcessReport {
     let view = process.gate.view();
-    let mut usage = process.usage.read();
+    let mut usage = process.accounts.own.read();
     let (mut runnable, mut sleeping, mut cpu, mut waits_for) = (false, 0, 0, None);
     let name = {
-        let lwps = process.lwps.lock();
+        let lwps = process.lwps.list.lock();
         for index in lwps.iter(&THREADS) {
             let thread = THREADS.get(index);
             usage = usage.plus(thread.usage.read());
@@ -113,7 +111,7 @@ fn report(process: &Process) -> ProcessReport {
                 thread.park.sleeping() == Some(Sleep::Uninterruptible) && !process.gate.is_owned_by(tid);
             waits_for = waits_for.or(stuck.then(|| (tid, thread.waits_for.get())));
         }
-        process.name(&lwps)
+        process.executable.name(&lwps)
     };
     let state = match () {
         () if view.zombie => State::Zombie,
@@ -131,9 +129,9 @@ fn report(process: &Process) -> ProcessReport {
         sleeping,
         cpu,
         usage,
-        age_ticks: counter::now().wrapping_sub(process.started_at.get()),
-        memory: process.memory.load(Ordering::Relaxed),
-        arena: Some(process.arena.get()).filter(|arena| *arena != 0).map(mem::arena::mapped_bytes),
+        age_ticks: process.accounts.age_ticks(),
+        memory: process.resources.memory(),
+        arena: Some(process.resources.arena()).filter(|arena| *arena != 0).map(mem::arena::mapped_bytes),
         tenant: tenant_of(process).map_or(Pid::NONE, Process::pid),
         name,
         waits_for: if view.exiting { waits_for } else { None },
@@ -142,7 +140,7 @@ fn report(process: &Process) -> ProcessReport {
 
 /// Returns the founder of the tenant that `process` is in, whose record it keeps.
 fn tenant_of(process: &Process) -> Option<&'static Process> {
-    let tenant = process.tenant.get();
+    let tenant = process.resources.tenant.get();
     (tenant != NOBODY).then(|| PROCESSES.get(tenant))
 }
 
@@ -160,7 +158,7 @@ pub struct TenantReport {
 pub fn tenant(pid: Pid) -> Option<TenantReport> {
     let _section = KernelSection::enter();
     let process = PROCESSES.find(pid)?;
-    let ledger = &tenant_of(&process)?.ledger;
+    let ledger = &tenant_of(&process)?.resources.ledger;
     let used = Quota {
         processes: ledger.used(Resource::Processes) as u32,
         lwps: ledger.used(Resource::Lwps) as u32,

@@ -46,7 +46,7 @@ pub fn usage() -> Usage {
 #[must_use]
 pub fn children_usage() -> Usage {
     let _section = KernelSection::enter();
-    current_process().children_usage.read()
+    current_process().accounts.children.read()
 }
 
 /// Returns what the calling LWP has used so far. Thread context; never blocks.

@@ -103,7 +103,7 @@ fn running_process(cpu: &Cpu) -> Option<(Pid, &'static str)> {
     let slot = THREADS.get(cpu.current.get()).lwp.process.get();
     let pid = PROCESSES.find_slot(slot).filter(|_| slot != 0)?.pid();
     // By its pid: a record that is just being filled is not to be looked into.
-    PROCESSES.find(pid).map(|process| (pid, process.name(&process.lwps.lock())))
+    PROCESSES.find(pid).map(|process| (pid, process.executable.name(&process.lwps.list.lock())))
 }
 
 /// Memory now. Not a snapshot. Any context.

@@ -29,8 +29,14 @@ pub(crate) fn keep(process: &Process) {
 /// is elected.
 #[inline(always)]
 pub(crate) fn record(process: &Process) -> ExitRecord {
-    let lwps = process.usage.lwps() as u32;
-    ExitRecord::new(process.pid(), process.program().name, process.status(), lwps, &process.trace)
+    let lwps = process.accounts.own.lwps() as u32;
+    ExitRecord::new(
+        process.pid(),
+        process.executable.program().name,
+        process.exit.status(),
+        lwps,
+        &process.exit.trace,
+    )
 }
 
 /// Returns the exit of the process `pid`, up to its last step so far: of one that is exiting, of a zombie, or of one of
@@ -46,7 +52,7 @@ pub fn exit_trace(pid: Pid) -> Option<ExitRecord> {
     let process = PROCESSES.find_slot(pid.slot()).filter(|process| process.pid() == pid);
     if let Some(process) = process {
         // Only then is its program the last one it has run.
-        return process.trace.at(Step::Elected).map(|_| record(&process));
+        return process.exit.trace.at(Step::Elected).map(|_| record(&process));
     }
     let newest = |cpu: &Cpu| cpu.exits.lock().find(pid).copied();
     Cpu::all().filter_map(newest).max_by_key(reaped_at)

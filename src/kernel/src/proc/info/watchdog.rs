@@ -103,15 +103,15 @@ fn look(_argument: usize) {
     let limit = LIMIT.load(Ordering::Relaxed);
     let mut next = None;
     for process in PROCESSES.all() {
-        let Some(elected) = process.trace.at(Step::Elected) else { continue };
-        if process.trace.at(Step::ParentTold).is_some() {
+        let Some(elected) = process.exit.trace.at(Step::Elected) else { continue };
+        if process.exit.trace.at(Step::ParentTold).is_some() {
             continue;
         }
         let now = counter::now();
         let age = now.saturating_sub(elected);
-        let judgement = judge(limit, age, process.watch_reports.get());
+        let judgement = judge(limit, age, process.exit.watch_reports.get());
         if judgement.report {
-            process.watch_reports.set(judgement.reports);
+            process.exit.watch_reports.set(judgement.reports);
             report(&process, age, judgement.reports);
         }
         let wait = judgement.due.saturating_sub(age);

@@ -28,11 +28,12 @@ pub(crate) fn publish(process: &'static Process) {
     loop {
         // A record stays a process record for ever, so locking a child list whose owner has changed does no harm.
         let parent = PROCESSES.get(process.family.parent());
-        let mut children = parent.children.lock();
-        let unwanted = parent.auto_reap.load(Ordering::Relaxed);
+        let mut children = parent.family.children.lock();
+        let unwanted = parent.family.auto_reap.load(Ordering::Relaxed);
         // An adopter gets SIGCHLD from every child, because adoption makes a child one of the normal class (T161,
         // T166).
-        let signal = if process.family.is_clone_class() { process.exit_signal() } else { Signal::CHLD };
+        let signal =
+            if process.family.links.is_clone_class() { process.family.exit_signal() } else { Signal::CHLD };
         let received = children.receive(&PROCESSES, parent.slot, slot, &process.gate, unwanted);
         if matches!(received, Received::NotMine) {
             continue;
@@ -40,13 +41,13 @@ pub(crate) fn publish(process: &'static Process) {
         // With the lock held: who reaps it needs the lock, and finds that the signal has come. After that it would be
         // taken for the next child's.
         if matches!(received, Received::Ready) {
-            parent.pending.post(signal);
+            parent.signals.pending.post(signal);
         }
         // A parent with children has not ended; the reference keeps its record valid after the lock is dropped.
         let parent = parent.get_ref();
         // With the lock held, so the child has not been reaped yet.
-        process.mark(Step::ParentTold);
-        let was_stuck = process.watch_reports.get() != 0;
+        process.exit.mark(Step::ParentTold);
+        let was_stuck = process.exit.watch_reports.get() != 0;
         drop(children);
         if was_stuck {
             watchdog::ended();
@@ -56,10 +57,10 @@ pub(crate) fn publish(process: &'static Process) {
             // it (I11).
             reap::free_zombie(process, PROCESSES.get(INIT), claim);
             // No wait can reap it: its signal comes when its place is free.
-            parent.pending.post(signal);
+            parent.signals.pending.post(signal);
         }
-        parent.signalled.wake_all();
-        parent.child_events.wake_all();
+        parent.signals.waiters.wake_all();
+        parent.family.child_events.wake_all();
         return;
     }
 }
@@ -68,9 +69,9 @@ pub(crate) fn publish(process: &'static Process) {
 /// if some are zombies (T158, T159, T172, D20). Children that asked for it are notified of the exit (T174). From here
 /// on the process adopts no orphans. Thread context; never blocks.
 pub(crate) fn disown_children(process: &Process, _last: &LastLwp) {
-    let children = process.children.lock();
+    let children = process.family.children.lock();
     if children.is_empty() {
-        process.domain.close();
+        process.family.domain.close();
         return;
     }
     drop(children);
@@ -81,42 +82,42 @@ pub(crate) fn disown_children(process: &Process, _last: &LastLwp) {
 #[inline(never)]
 fn disown_some(process: &Process) {
     // Referenced, as are all that follow in the chain.
-    let mut reaper = PROCESSES.get(process.domain.outer());
+    let mut reaper = PROCESSES.get(process.family.domain.outer());
     loop {
         let mut bereaved = heapless::Vec::<ProcessRef, BATCH>::new();
         // Lock order: the exiting parent's child list, then that of its reaper, which is older.
-        let mut children = process.children.lock();
+        let mut children = process.family.children.lock();
         if children.is_empty() {
-            process.domain.close();
+            process.family.domain.close();
             return;
         }
-        let mut adopter = reaper.children.lock();
-        if !reaper.domain.adopts() {
-            reaper = PROCESSES.get(reaper.domain.outer());
+        let mut adopter = reaper.family.children.lock();
+        if !reaper.family.domain.adopts() {
+            reaper = PROCESSES.get(reaper.family.domain.outer());
             continue;
         }
         let (zombies, _more) =
             children.give_away(&PROCESSES, &mut adopter, reaper.slot, BATCH as u32, |child| {
                 let child = PROCESSES.get(child);
-                if child.death_signal.load(Ordering::Relaxed) != 0 {
+                if child.family.death_signal.load(Ordering::Relaxed) != 0 {
                     let stored = bereaved.push(child.get_ref());
                     debug_assert!(stored.is_ok(), "no more than a batch is moved");
                 }
             });
         if zombies > 0 {
             // As for the dead themselves: before one of them can be reaped.
-            reaper.pending.post(Signal::CHLD);
+            reaper.signals.pending.post(Signal::CHLD);
         }
         drop(adopter);
         drop(children);
         for child in &bereaved {
-            if let Some(signal) = Signal::new(child.death_signal.load(Ordering::Relaxed) as i32) {
+            if let Some(signal) = Signal::new(child.family.death_signal.load(Ordering::Relaxed) as i32) {
                 kill::deliver(child, signal);
             }
         }
         if zombies > 0 {
-            reaper.signalled.wake_all();
-            reaper.child_events.wake_all();
+            reaper.signals.waiters.wake_all();
+            reaper.family.child_events.wake_all();
         }
     }
 }
@@ -124,13 +125,13 @@ fn disown_some(process: &Process) {
 /// Makes `process`, which is not reachable yet, a child of the nearest reaper above `spawner` (RFNOWAIT, T170). Never
 /// blocks.
 pub(crate) fn give_to_reaper(process: &Process, spawner: &Process) {
-    let mut reaper = PROCESSES.get(spawner.domain.outer());
+    let mut reaper = PROCESSES.get(spawner.family.domain.outer());
     loop {
-        let mut children = reaper.children.lock();
-        if reaper.domain.adopts() {
+        let mut children = reaper.family.children.lock();
+        if reaper.family.domain.adopts() {
             children.add(&PROCESSES, reaper.slot, process.slot);
             return;
         }
-        reaper = PROCESSES.get(reaper.domain.outer());
+        reaper = PROCESSES.get(reaper.family.domain.outer());
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
     let cpu = Cpu::this();
     let process = PROCESSES.get(thread.lwp.process.get());
     observe(|| Event::LwpSettled { pid: process.pid(), thread: thread.index });
-    thread.usage.settle(&process.usage);
+    thread.usage.settle(&process.accounts.own);
     announce(thread, &proof);
     if process.gate.is_owned_by(thread.lwp.list_entry.tid()) {
         finish_exit_owner(cpu, process, thread, proof);
@@ -84,7 +84,7 @@ fn finish_off_cpu(process: &'static Process, thread: &Thread) {
         OffCpu::Nothing => {}
         OffCpu::WakeLast => wake_exit_owner(process),
         OffCpu::Publish => {
-            process.mark(Step::Zombie);
+            process.exit.mark(Step::Zombie);
             observe(|| Event::Zombie { pid: process.pid() });
             adopt::publish(process);
         }
@@ -93,7 +93,7 @@ fn finish_off_cpu(process: &'static Process, thread: &Thread) {
 
 #[inline(never)]
 fn wake_exit_owner(process: &Process) {
-    process.siblings_gone.wake_all();
+    process.exit.siblings_gone.wake_all();
 }
 
 /// Stores the word that `extexit` was asked to store, now that the dead LWP's stack is out of use (T10, T11, R43), and
@@ -133,10 +133,10 @@ fn store_word(thread: &Thread, store: impl FnOnce(&AtomicU32, u32)) {
 /// Puts a dead LWP whose stack must wait on its process's list, which takes over the LWP's own pin and reference.
 #[inline]
 fn keep_dead_lwp(process: &Process, thread: &Thread) {
-    let mut head = process.dead_lwps.load(Ordering::Relaxed);
+    let mut head = process.lwps.dead.load(Ordering::Relaxed);
     loop {
         thread.lwp.next_dead_lwp.set(head);
-        match process.dead_lwps.compare_exchange_weak(
+        match process.lwps.dead.compare_exchange_weak(
             head,
             thread.index,
             Ordering::Release,
@@ -152,9 +152,9 @@ fn keep_dead_lwp(process: &Process, thread: &Thread) {
 #[inline]
 pub(crate) fn free_dead_lwps(process: &Process) {
     // Acquire: the dead LWPs were put there by other CPUs.
-    let first = process.dead_lwps.load(Ordering::Acquire);
+    let first = process.lwps.dead.load(Ordering::Acquire);
     if first != NIL {
-        process.dead_lwps.store(NIL, Ordering::Relaxed);
+        process.lwps.dead.store(NIL, Ordering::Relaxed);
         free_listed(first);
     }
 }

@@ -16,8 +16,8 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::{daif, observe, switch};
 use crate::cpu::Cpu;
 use crate::mem::stack::Stack;
-use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn, vfork};
-use crate::proc::state::arena::Fresh;
+use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn};
+use crate::proc::state::arena::ArenaUse;
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{Process, current_process};
 use crate::sync::service::KernelSection;
@@ -45,7 +45,7 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let prepared = program
         .check_name()
         .and_then(|()| join_words(words))
-        .and_then(|words| Fresh::prepare(process, program).map(|memory| (words, memory)))
+        .and_then(|words| ArenaUse::prepare(process, program).map(|memory| (words, memory)))
         .and_then(|(words, memory)| Room::prepare(thread, program).map(|room| (words, memory, room)));
     let (words, memory, room) = match prepared {
         Ok(prepared) => prepared,
@@ -69,9 +69,9 @@ pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     release_old_program(process, thread);
     memory.replace_old(process);
     {
-        let mut lwps = process.lwps.lock();
+        let mut lwps = process.lwps.list.lock();
         lwps.renumber(&THREADS, thread.index);
-        process.set_program(program, words, number);
+        process.executable.set(program, words, number);
     }
     if process.gate.end_single_threading(single).is_err() {
         return Errno::EINTR;
@@ -129,7 +129,7 @@ fn end_the_others(process: &'static Process) -> bool {
         return true;
     }
     let options = WaitOptions::killable(Reason::SingleThreading);
-    process.siblings_gone.wait_in(options, || process.gate.is_last_present()) == WaitResult::Ready
+    process.exit.siblings_gone.wait_in(options, || process.gate.is_last_present()) == WaitResult::Ready
 }
 
 /// Releases the old program's resources besides its memory; the caller is the only LWP.
@@ -141,9 +141,9 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     // it has ended: at its real end there is no handle, and joiners are not looked for.
     handle::revoke(thread);
     wait_queue::wake_all(&thread.lwp.joiners);
-    process.auto_reap.store(false, Ordering::Relaxed);
+    process.family.auto_reap.store(false, Ordering::Relaxed);
     lwp_exit::drop_fp_and_tls(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
-    vfork::done(process);
+    process.vfork.done();
 }

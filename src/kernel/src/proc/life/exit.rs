@@ -19,7 +19,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::{mmu, observe};
 use crate::mem::{self, stack};
 use crate::proc::info::{trace, watchdog};
-use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group, vfork};
+use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group};
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::{arena, files};
 use crate::sync::service::KernelSection;
@@ -82,14 +82,14 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
         end_of_init(status);
     }
     process.gate.set_owner(&owner, thread.lwp.list_entry.tid());
-    process.mark(Step::Elected);
+    process.exit.mark(Step::Elected);
     // The status for the parent comes first, so that an observer already sees it.
-    process.status.set(u32::from(status.word()));
+    process.exit.set_status(status);
     observe(|| Event::Exit { pid: process.pid(), status });
     let last = stop_siblings(process, thread, owner);
     // Hooks run while the process's memory and status are intact.
     hooks::run(process.pid(), status);
-    process.mark(Step::HooksDone);
+    process.exit.mark(Step::HooksDone);
     release_resources(process, thread, last)
 }
 
@@ -98,7 +98,7 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
 #[cold]
 fn finish_without_hooks(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
     let last = stop_siblings(process, thread, owner);
-    process.mark(Step::HooksDone);
+    process.exit.mark(Step::HooksDone);
     release_resources(process, thread, last)
 }
 
@@ -110,12 +110,12 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
     // From here on exactly one LWP runs code of this process.
     let last = match process.gate.alone(owner) {
         Ok(last) => {
-            process.mark(Step::SiblingsTold);
+            process.exit.mark(Step::SiblingsTold);
             last
         }
         Err(owner) => kill_siblings(process, owner),
     };
-    process.mark(Step::Alone);
+    process.exit.mark(Step::Alone);
     observe(|| Event::Alone { pid: process.pid() });
     // No sibling can run any more that might borrow from these stacks.
     dead_thread::free_dead_lwps(process);
@@ -124,7 +124,7 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
     // The objects that peers share with this process must outlive them, so the peers end before any of it is released
     // (E6).
     task_group::end_peers(process, &last);
-    process.mark(Step::PeersGone);
+    process.exit.mark(Step::PeersGone);
     last
 }
 
@@ -132,7 +132,7 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
 #[inline(never)]
 fn kill_siblings(process: &'static Process, mut owner: ExitOwner) -> LastLwp {
     kill::kill_other_lwps(process);
-    process.mark(Step::SiblingsTold);
+    process.exit.mark(Step::SiblingsTold);
     loop {
         owner = match process.gate.alone(owner) {
             Ok(last) => return last,
@@ -140,6 +140,7 @@ fn kill_siblings(process: &'static Process, mut owner: ExitOwner) -> LastLwp {
         };
         watchdog::watch();
         let _alone = process
+            .exit
             .siblings_gone
             .wait_in(WaitOptions::uninterruptible(Reason::Siblings), || process.gate.is_last_present());
     }
@@ -150,17 +151,17 @@ fn release_resources(process: &'static Process, thread: &'static Thread, last: L
     // Before the memory, as in BSD; with the last peer gone, no process shares them any more (T75).
     files::leave(process);
     give_arena_back(process, thread, &last);
-    process.mark(Step::MemoryReleased);
+    process.exit.mark(Step::MemoryReleased);
     // Nothing that is shared is used any more: a spawner that waits for a vfork continues (D18), and so does a leader
     // (E18).
-    vfork::done(process);
+    process.vfork.done();
     task_group::leave(process);
     // After the last LWP that could spawn, so the list of children only shrinks (R31).
     adopt::disown_children(process, &last);
     observe(|| Event::Disowned { pid: process.pid() });
-    process.mark(Step::ChildrenGivenAway);
-    process.drop_words();
-    process.mark(Step::LastSwitch);
+    process.exit.mark(Step::ChildrenGivenAway);
+    process.executable.drop_words();
+    process.exit.mark(Step::LastSwitch);
     lwp_exit::leave_cpu(process, thread, LastSwitch::Process(last))
 }
 
@@ -195,7 +196,7 @@ pub(crate) fn end_of_killed(process: &'static Process, thread: &'static Thread, 
 
 /// The signal that ends `process`, if it was sent one.
 fn fatal_signal(process: &Process) -> Option<Signal> {
-    Signal::new(process.fatal.load(Ordering::Relaxed) as i32)
+    process.signals.fatal()
 }
 
 /// The `how` of [`extexit`]: what to do besides ending (low half).

@@ -59,7 +59,7 @@ impl fmt::Display for Who<'_> {
             "asphodel: pid {} tid {} ({})",
             process.pid(),
             self.0.lwp.list_entry.tid(),
-            process.program().name
+            process.executable.program().name
         )
     }
 }

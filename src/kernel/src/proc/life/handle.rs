@@ -185,7 +185,7 @@ impl LwpHandle {
         }
         let process = PROCESSES.get(thread.lwp.process.get());
         let interrupts = daif::mask();
-        process.lwps.lock_masked().unlist(&THREADS, thread.index);
+        process.lwps.list.lock_masked().unlist(&THREADS, thread.index);
         lwp_record::put_thread_masked(Cpu::this(), thread);
         daif::restore(interrupts);
         true
@@ -240,7 +240,7 @@ fn revoke_handle(thread: &Thread) {
 
 /// Revokes all handles of dead LWPs: the caller is the only LWP left of `process`. Thread context; never blocks.
 pub(crate) fn revoke_all(process: &Process) {
-    if !process.lwps.lock().has_no_exited() {
+    if !process.lwps.list.lock().has_no_exited() {
         revoke_left(process);
     }
 }
@@ -250,7 +250,7 @@ fn revoke_left(process: &Process) {
     loop {
         // While it is listed its holder cannot have dropped the reference; after it is unlisted under the lock, the
         // holder may.
-        let mut lwps = process.lwps.lock();
+        let mut lwps = process.lwps.list.lock();
         let Some(index) = lwps.take_exited(&THREADS) else { return };
         let thread = THREADS.get(index);
         // A holder outside the process that has taken the key waits for this lock, and drops the reference itself.

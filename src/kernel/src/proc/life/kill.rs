@@ -36,7 +36,7 @@ pub(crate) fn kill_other_lwps(process: &Process) {
     let mut more = true;
     while more {
         let mut wake = heapless::Vec::<u32, BATCH>::new();
-        let mut lwps = process.lwps.lock();
+        let mut lwps = process.lwps.list.lock();
         while !wake.is_full() {
             let Some(index) = lwps.mark_next_killed(&THREADS, me) else {
                 more = false;
@@ -156,7 +156,7 @@ pub(crate) fn deliver(process: &Process, signal: Signal) {
     observe(|| Event::SignalSend { pid: process.pid(), signal });
     match signal.default_action() {
         Default::Kill { .. } if process.pid() != Pid::INIT => end(process, signal),
-        Default::Ignore => post(process, signal),
+        Default::Ignore => process.signals.post(signal),
         Default::Kill { .. } | Default::JobControl => {}
     }
 }
@@ -168,9 +168,7 @@ fn publish_group_signal(group: Pid, signal: Option<Signal>) {
         return;
     };
     if let Some(founder) = PROCESSES.find_slot(group.slot()).filter(|founder| founder.pid() == group) {
-        let next =
-            |word: u64| Some((word >> u8::BITS).wrapping_add(1) << u8::BITS | u64::from(signal.number()));
-        let _previous = founder.group_kill.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        founder.group.publish(signal);
     }
 }
 
@@ -180,7 +178,7 @@ pub(crate) fn recheck_group_signal(process: &Process) {
     // Pairs with `publish_group_signal`: there the word precedes the walk, here becoming findable precedes this load.
     fence(Ordering::SeqCst);
     let word = process.group_signal_word();
-    if word != process.group_signal_seen.get()
+    if word != process.group.seen()
         && let Some(signal) = Signal::new(i32::from(word as u8))
     {
         end(process, signal);
@@ -189,11 +187,7 @@ pub(crate) fn recheck_group_signal(process: &Process) {
 
 /// Ends `process` by `signal`, unless it is ending already.
 pub(crate) fn end(process: &Process, signal: Signal) {
-    let first = process
-        .fatal
-        .compare_exchange(0, u32::from(signal.number()), Ordering::AcqRel, Ordering::Relaxed)
-        .is_ok();
-    if !first || process.gate.is_exiting() {
+    if !process.signals.set_fatal(signal) || process.gate.is_exiting() {
         return;
     }
     kill_other_lwps(process);
@@ -209,19 +203,13 @@ pub(crate) fn end(process: &Process, signal: Signal) {
 pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
     let _section = KernelSection::enter();
     let process = current_process();
-    let lwps = process.lwps.lock();
+    let lwps = process.lwps.list.lock();
     let found = THREADS.get(lwps.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
     let wake = post_kill(found);
     drop(lwps);
     ready::complete_unpark(found.index, wake);
     ready::check_preemption();
     Ok(())
-}
-
-/// Records `signal` as pending and wakes its waiters. Any context.
-fn post(process: &Process, signal: Signal) {
-    process.pending.post(signal);
-    process.signalled.wake_all();
 }
 
 /// Waits until one of the signals in `set` (bits by number) is pending, and takes it. Signals of a kind do not queue.
@@ -234,11 +222,11 @@ pub fn sigwait(set: u32, timeout: Option<u64>) -> Result<Signal, Errno> {
     let process = current_process();
     let mut taken = None;
     let take = || {
-        taken = process.pending.take(set);
+        taken = process.signals.pending.take(set);
         taken.is_some()
     };
     let deadline = timeout.map_or(NEVER, time::deadline_after);
-    match process.signalled.wait_in(WaitOptions::killable(Reason::Signal).until(deadline), take) {
+    match process.signals.waiters.wait_in(WaitOptions::killable(Reason::Signal).until(deadline), take) {
         WaitResult::Ready => taken.ok_or(Errno::EINTR),
         WaitResult::TimedOut => Err(Errno::ETIMEDOUT),
         WaitResult::Killed => Err(Errno::EINTR),

@@ -19,6 +19,7 @@ use crate::proc::life::exit;
 use crate::proc::life::handle::LwpHandle;
 use crate::proc::state::lwp_record;
 use crate::proc::state::table::{Process, current_process, process_of};
+use crate::proc::state::tenant::Charge;
 use crate::sched::{ready, switch};
 use crate::sync::service::KernelSection;
 use crate::thread::{Held, THREADS, Thread, ThreadAttributes, stack};
@@ -52,20 +53,22 @@ pub(crate) fn create(
     birth: Birth,
 ) -> Result<&'static Thread, Errno> {
     let held = if birth == Birth::First { Held::ByItself } else { Held::ByHandle };
-    let charge = Charge::take(process, attributes)?;
+    let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
+    let place = process.charge(Resource::Lwps, 1)?;
+    let memory = process.charge(Resource::Memory, stack)?;
     let thread = Thread::create_masked(cpu, attributes, start, 0, held)?;
     let unborn = Unborn { cpu, thread, held };
     set_entry(thread, entry, argument);
     {
-        let mut lwps = process.lwps.lock_masked();
+        let mut lwps = process.lwps.list.lock_masked();
         if birth == Birth::Sibling {
             process.gate.create().map_err(|refused| errno_of(process, thread, refused))?;
         }
-        unborn.be_born(process, charge);
+        unborn.be_born(process, place, memory);
         lwps.insert(&THREADS, thread.index);
         observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
         // The sender of a kill that is in progress may have walked the LWP list already.
-        if process.fatal.load(Ordering::Relaxed) != 0 {
+        if process.signals.has_fatal() {
             thread.kill_flag.set();
         }
     }
@@ -81,43 +84,6 @@ fn errno_of(process: &Process, thread: &Thread, refused: CreateRefused) -> Errno
     }
 }
 
-/// The charges of a process and its tenants for an LWP that is being created. Dropping it returns them; for an LWP that
-/// was created its disposal does.
-struct Charge {
-    process: &'static Process,
-    stack: u64,
-}
-
-impl Charge {
-    /// Charges `process` with an LWP with these attributes.
-    ///
-    /// # Errors
-    /// `EAGAIN`, for memory `ENOMEM`: a tenant would exceed its limit. `ENOMEM`: no stack can be that large.
-    #[inline(always)]
-    fn take(process: &'static Process, attributes: &ThreadAttributes) -> Result<Self, Errno> {
-        let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
-        process.reserve(Resource::Lwps, 1)?;
-        process.reserve(Resource::Memory, stack).inspect_err(|_| process.unreserve(Resource::Lwps, 1))?;
-        Ok(Self { process, stack })
-    }
-
-    /// Leaves them to the LWP that has been created.
-    #[inline(always)]
-    fn give_to(self, thread: &Thread) {
-        thread.lwp.charged.set(1);
-        self.process.add_memory(self.stack);
-        mem::forget(self);
-    }
-}
-
-impl Drop for Charge {
-    #[cold]
-    fn drop(&mut self) {
-        self.process.unreserve(Resource::Memory, self.stack);
-        self.process.unreserve(Resource::Lwps, 1);
-    }
-}
-
 /// A thread that is to be an LWP, and belongs to no process yet. Dropping it disposes of it.
 struct Unborn {
     cpu: &'static Cpu,
@@ -129,9 +95,10 @@ impl Unborn {
     /// Makes it an LWP of `process`, which is charged with it. Its record keeps a reference to the process's, and drops
     /// it last of all (R44, T91).
     #[inline(always)]
-    fn be_born(self, process: &'static Process, charge: Charge) {
+    fn be_born(self, process: &'static Process, place: Charge<'_>, memory: Charge<'_>) {
         self.thread.lwp.process.set(process.get_ref().into_raw().slot);
-        charge.give_to(self.thread);
+        self.thread.lwp.charged.set(place.keep() as u32);
+        process.add_memory(memory.keep());
         mem::forget(self);
     }
 }

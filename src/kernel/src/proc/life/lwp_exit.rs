@@ -35,7 +35,7 @@ pub(crate) fn leave_cpu(process: &Process, thread: &'static Thread, right: LastS
 /// Removes the LWP from the LWP list: its tid names no LWP from here on (T97). Interrupts masked.
 #[inline(always)]
 fn remove_from_list(process: &Process, thread: &Thread, right: &LastSwitch) {
-    let mut lwps = process.lwps.lock_masked();
+    let mut lwps = process.lwps.list.lock_masked();
     // The exit owner's own handle is revoked when it is finished.
     let listed = match right {
         LastSwitch::Thread(_) => thread.lwp.handle.load(Ordering::Relaxed) != 0,

@@ -3,7 +3,6 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `spawn` | creating a process |
-//! | `vfork` | spawners that wait for a child to leave their memory |
 //! | `lwp` | creating LWPs |
 //! | `run` | closures as LWPs |
 //! | `handle` | LWPs as their siblings hold them |
@@ -35,5 +34,4 @@ pub(crate) mod reaper;
 pub(crate) mod run;
 pub(crate) mod spawn;
 pub(crate) mod task_group;
-pub(crate) mod vfork;
 pub(crate) mod wait;

@@ -13,23 +13,18 @@ use crate::proc::info::trace;
 use crate::proc::state::arena;
 use crate::proc::state::table::Process;
 
-/// Returns the usage of `process`, with that of its reaped children.
-pub(crate) fn total(process: &Process) -> Usage {
-    process.usage.read().plus(process.children_usage.read())
-}
-
 /// Reaps a claimed zombie that is off its parent's list: its usage is added to the parent, and its pid is free when the
 /// last reference is dropped. Any context; never blocks.
 pub(crate) fn free_zombie(child: &'static Process, parent: &Process, claim: Claim) {
-    free_zombie_with(child, parent, claim, &total(child));
+    free_zombie_with(child, parent, claim, &child.accounts.total());
 }
 
 /// As [`free_zombie`], for a caller that knows what the child used.
 #[inline]
 pub(crate) fn free_zombie_with(child: &'static Process, parent: &Process, _claim: Claim, usage: &Usage) {
-    child.mark(Step::Reaped);
+    child.exit.mark(Step::Reaped);
     observe(|| Event::Reaped { pid: child.pid(), heir: parent.slot });
-    parent.children_usage.add(*usage);
+    parent.accounts.children.add(*usage);
     // Before its pid can identify another process, so that a look-up finds the record here or there.
     trace::keep(child);
     child.leave_group();

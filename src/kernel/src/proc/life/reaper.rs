@@ -103,11 +103,11 @@ pub fn procctl(idtype: u32, id: i32, command: ProcCtl<'_>) -> Result<(), Errno> 
             if number != 0 && Signal::new(number).is_none() {
                 return Err(Errno::EINVAL);
             }
-            process.death_signal.store(number as u32, Ordering::Relaxed);
+            process.family.death_signal.store(number as u32, Ordering::Relaxed);
             Ok(())
         }
         ProcCtl::DeathSignalStatus(number) => {
-            *number = process.death_signal.load(Ordering::Relaxed) as i32;
+            *number = process.family.death_signal.load(Ordering::Relaxed) as i32;
             Ok(())
         }
     }
@@ -146,27 +146,27 @@ pub fn reaper_kill(signal: i32, scope: ReaperScope) -> Result<u32, Errno> {
 }
 
 fn acquire(process: &Process) -> Result<(), Errno> {
-    let _children = process.children.lock();
-    process.domain.acquire().map_err(|_| Errno::EALREADY)
+    let _children = process.family.children.lock();
+    process.family.domain.acquire().map_err(|_| Errno::EALREADY)
 }
 
 fn release(process: &Process) -> Result<(), Errno> {
     if process.pid() == Pid::INIT {
         return Err(Errno::EINVAL);
     }
-    let _children = process.children.lock();
-    process.domain.release().map_err(|_| Errno::ENOTCONN)
+    let _children = process.family.children.lock();
+    process.family.domain.release().map_err(|_| Errno::ENOTCONN)
 }
 
 fn status(process: &'static Process) -> ReaperStatus {
-    let owned = process.domain.adopts();
+    let owned = process.family.domain.adopts();
     // The nearest that adopts now; it may be another one a moment later.
     let mut reaper = process;
-    while !reaper.domain.adopts() {
-        reaper = PROCESSES.get(reaper.domain.outer());
+    while !reaper.family.domain.adopts() {
+        reaper = PROCESSES.get(reaper.family.domain.outer());
     }
     let descendants = members(reaper, ReaperScope::All).count() as u32;
-    let children = reaper.children.lock();
+    let children = reaper.family.children.lock();
     ReaperStatus {
         owned,
         real_init: reaper.pid() == Pid::INIT,
@@ -214,7 +214,7 @@ static ACTIVE: InterruptLock<heapless::Vec<SubtreeKill, MAX_SUBTREE_KILLS>> =
 /// signal is fatal (T175).
 fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(), Errno> {
     let signal = Signal::new(request.signal).ok_or(Errno::EINVAL)?;
-    if !process.domain.adopts() {
+    if !process.family.domain.adopts() {
         return Err(Errno::ENOTCONN);
     }
     if signal.default_action() == Default::JobControl {
@@ -230,7 +230,7 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
     } else if matches!(signal.default_action(), Default::Kill { .. }) {
         announce(subtree_kill)?;
         for member in members(process, request.scope).filter(|member| !member.gate.view().zombie) {
-            member.subtree_signal.store(u32::from(signal.number()), Ordering::Relaxed);
+            member.signals.set_subtree(signal);
             kill::deliver(&member, signal);
             request.killed += 1;
         }
@@ -286,7 +286,7 @@ pub(crate) fn active_subtree_kills() -> Option<usize> {
 #[inline]
 pub(in crate::proc) fn inherit_pending_kill(child: &Process, spawner: &Process) {
     // In this order: when a walk is over, it has marked the spawner.
-    if SUBTREE_KILLS.is_any_after_spawn() || spawner.subtree_signal.load(Ordering::Relaxed) != 0 {
+    if SUBTREE_KILLS.is_any_after_spawn() || spawner.signals.has_subtree() {
         kill_child(child, spawner);
     }
 }
@@ -300,9 +300,9 @@ fn kill_child(child: &Process, spawner: &Process) {
             .find(|subtree_kill| subtree_kill.scope.has(subtree_kill.reaper, child))
             .map(|subtree_kill| subtree_kill.signal)
     };
-    let inherited = || Signal::new(spawner.subtree_signal.load(Ordering::Relaxed) as i32);
+    let inherited = || spawner.signals.subtree();
     if let Some(signal) = announced.or_else(inherited) {
-        child.subtree_signal.store(u32::from(signal.number()), Ordering::Relaxed);
+        child.signals.set_subtree(signal);
         kill::deliver(child, signal);
     }
 }

@@ -10,18 +10,19 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::domain;
 use asphodel_core::proc::quota::{Quota, Resource};
 use asphodel_core::proc::status::Status;
-use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::signal::Signal;
 
-use crate::arch::{counter, daif, observe};
+use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
-use crate::proc::life::{adopt, exit, kill, lwp, reaper, task_group, vfork};
-use crate::proc::state::arena::{self, MemoryChoice};
-use crate::proc::state::program::{Arguments, LOADED_STACK, Program, join_words};
+use crate::proc::life::task_group::Joined;
+use crate::proc::life::{adopt, exit, kill, lwp, reaper};
+use crate::proc::state::arena::{ArenaUse, MemoryChoice};
+use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
+use crate::proc::state::tenant::Charge;
 use crate::sched::ready;
 use crate::sync::service::KernelSection;
-use crate::thread::{Thread, ThreadAttributes};
+use crate::thread::ThreadAttributes;
 
 /// The group of a new process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -88,15 +89,19 @@ impl Default for SpawnAttributes {
 /// all or by a quota. `EFAULT`: the program's name lies in an arena. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _section = KernelSection::enter();
-    let caller = current_process();
-    let process = prepare(program, words, attributes, caller)?;
+    lwp::check_attributes(&attributes.lwp)?;
+    program.check_name()?;
+    let words = join_words(words)?;
+    let spawner = current_process();
+    let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
     let pid = process.pid();
     // Keep a reference across the wait, because a sibling may reap the child first (R23).
     let borrower = attributes.vfork.then(|| process.record().get_ref());
-    start(process, caller, attributes)?;
+    let embryo = Embryo::of_spawner(process, program, attributes, spawner)?;
+    embryo.be_born(program, words, attributes, spawner)?;
     match borrower {
         None => ready::check_preemption(),
-        Some(child) => vfork::wait_for(&child),
+        Some(child) => child.vfork.wait(),
     }
     Ok(pid)
 }
@@ -104,115 +109,131 @@ pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) ->
 /// Starts process 1. Called at boot, before any other process.
 pub(crate) fn spawn_init(program: &Program, words: &[&str]) -> Result<(), Errno> {
     let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
+    let words = join_words(words)?;
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
-    fill(&process, program, join_words(words)?, &attributes, process.record().get_ref(), 0);
-    process.domain.acquire().map_err(|_| Errno::EALREADY)?;
+    process.family.domain.acquire().map_err(|_| Errno::EALREADY)?;
+    let embryo = Embryo {
+        peer: None,
+        memory: ArenaUse::none(),
+        place: process.record().charge(Resource::Processes, 1)?,
+        seen_signals: 0,
+        founder: process.record().get_ref(),
+        process,
+    };
     // It is its own parent, because there is no other process. Its end powers the system off, so it is never published.
-    start(process, PROCESSES.get(Pid::INIT.slot()), &attributes)
+    embryo.be_born(program, words, &attributes, PROCESSES.get(Pid::INIT.slot()))
 }
 
-/// Returns an initialized record that is not reachable. If it fails, only the record itself must be freed.
-fn prepare(
-    program: &Program,
-    words: &[&str],
-    attributes: &SpawnAttributes,
-    caller: &'static Process,
-) -> Result<ProcessRef, Errno> {
-    lwp::check_attributes(&attributes.lwp)?;
-    program.check_name()?;
-    let words = join_words(words)?;
-    let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
-    let founder = match attributes.group {
-        Group::New => Some(process.record().get_ref()),
-        Group::Inherit => caller.group_founder(),
+/// A process that is being made, and what it holds so far: each field gives that back when it is dropped, in this order.
+struct Embryo {
+    /// Its place in its spawner's task group.
+    peer: Option<Joined>,
+    /// Its program's memory.
+    memory: ArenaUse,
+    /// Its place in the quotas of its tenants.
+    place: Charge<'static>,
+    /// The signals to its group that do not apply to it.
+    seen_signals: u64,
+    /// The founder of its group, to whose record it has a reference.
+    founder: ProcessRef,
+    /// Its record, which is not reachable. The reference is that of the table.
+    process: ProcessRef,
+}
+
+impl Embryo {
+    /// Takes what a process of `spawner` needs besides an LWP.
+    #[inline(always)]
+    fn of_spawner(
+        process: ProcessRef,
+        program: &Program,
+        attributes: &SpawnAttributes,
+        spawner: &'static Process,
+    ) -> Result<Self, Errno> {
+        let record = process.record();
+        let (founder, seen_signals) = group_of(record, attributes.group, spawner)?;
+        record.join_tenant(spawner, attributes.quota);
+        let place = record.charge(Resource::Processes, 1)?;
+        let memory = ArenaUse::choose(record, program, attributes.memory, spawner)?;
+        let (outer, branch) = domain::of_child(&PROCESSES, spawner.slot, record.pid());
+        record.enter_domain(outer, branch);
+        let peer = if attributes.peer { Some(Joined::join(record, spawner)?) } else { None };
+        Ok(Self { peer, memory, place, seen_signals, founder, process })
+    }
+
+    /// Makes the first LWP, which is the last step that can fail, and lets it run: the process keeps what it holds.
+    #[inline(always)]
+    fn be_born(
+        self,
+        program: &Program,
+        words: Option<Box<str>>,
+        attributes: &SpawnAttributes,
+        spawner: &'static Process,
+    ) -> Result<(), Errno> {
+        let process = self.process.record();
+        let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
+        let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
+        process.family.init(process.pid(), self.founder.pid(), exit_signal);
+        let first = first_lwp(program, &attributes.lwp);
+        let interrupts = daif::mask();
+        let thread = lwp::create(Cpu::this(), process, run_program, 0, &first, lwp::Birth::First);
+        daif::restore(interrupts);
+        let thread = thread?;
+        process.vfork.set(attributes.vfork);
+        process.executable.set(*program, words, attributes.number);
+        process.accounts.start();
+        self.keep();
+        if attributes.no_wait {
+            adopt::give_to_reaper(process, spawner);
+        } else if spawner.slot != process.slot {
+            spawner.family.children.lock().add(&PROCESSES, spawner.slot, process.slot);
+        }
+        observe(|| created(process));
+        process.set_born();
+        kill::recheck_group_signal(process);
+        reaper::inherit_pending_kill(process, spawner);
+        ready::enqueue(thread.index);
+        Ok(())
+    }
+
+    /// Leaves what it holds to the process.
+    #[inline(always)]
+    fn keep(self) {
+        let process = self.process.into_raw();
+        process.found_group(self.founder, self.seen_signals);
+        self.place.keep();
+        self.memory.give_to(process);
+        if let Some(peer) = self.peer {
+            peer.keep();
+        }
+    }
+}
+
+/// Returns the founder of the group of a new process, and the signals to the group that do not apply to it.
+///
+/// # Errors
+/// `ESRCH`: there is no such group.
+#[inline(always)]
+fn group_of(process: &'static Process, group: Group, spawner: &Process) -> Result<(ProcessRef, u64), Errno> {
+    let founder = match group {
+        Group::New => Some(process.get_ref()),
+        Group::Inherit => spawner.group_founder(),
         Group::Join(group) => PROCESSES.find_slot(group.slot()).filter(|founder| founder.pid() == group),
     };
     // Members keep a reference to the group's founder. A process that is not a group leader belongs to another
     // founder's group.
     let founder = founder.filter(|founder| founder.slot == process.slot || founder.leads_a_group());
     let founder = founder.ok_or(Errno::ESRCH)?;
-    process.join_tenant(caller, attributes.quota);
-    process.reserve(Resource::Processes, 1)?;
-    arena::choose(process.record(), program, attributes.memory, caller)
-        .inspect_err(|_| process.unreserve(Resource::Processes, 1))?;
     // A signal that ends the caller's group during this call applies to its new member as well, however early it came.
-    let seen_signals = match attributes.group {
-        Group::Inherit => caller.group_signal_seen.get(),
-        Group::New | Group::Join(_) => founder.group_kill.load(Ordering::SeqCst),
+    let seen_signals = match group {
+        Group::Inherit => spawner.group.seen(),
+        Group::New | Group::Join(_) => founder.group.published(),
     };
-    fill(&process, program, words, attributes, founder, seen_signals);
-    let (outer, branch) = domain::of_child(&PROCESSES, caller.slot, process.pid());
-    process.enter_domain(outer, branch);
-    Ok(process)
-}
-
-fn fill(
-    process: &ProcessRef,
-    program: &Program,
-    words: Option<Box<str>>,
-    attributes: &SpawnAttributes,
-    founder: ProcessRef,
-    seen_signals: u64,
-) {
-    let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
-    let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
-    process.family.init(process.pid(), founder.pid(), clone_class);
-    process.found_group(founder, seen_signals);
-    process.exit_signal.store(u32::from(exit_signal.number()), Ordering::Relaxed);
-    process.vfork_wait.set(attributes.vfork);
-    process.set_program(*program, words, attributes.number);
-    process.started_at.set(counter::now());
-}
-
-/// Makes the first LWP and lets it run. The reference is that of the table; it stays with a process that starts.
-fn start(process: ProcessRef, spawner: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
-    let thread = match make_first_lwp(&process, spawner, attributes) {
-        Ok(thread) => thread,
-        Err(error) => {
-            process.drop_words();
-            process.leave_group();
-            arena::retire(&process);
-            arena::reap(&process);
-            process.unreserve(Resource::Processes, 1);
-            return Err(error);
-        }
-    };
-    let process = process.into_raw();
-    if attributes.no_wait {
-        adopt::give_to_reaper(process, spawner);
-    } else if spawner.slot != process.slot {
-        spawner.children.lock().add(&PROCESSES, spawner.slot, process.slot);
-    }
-    observe(|| created(process));
-    process.set_born();
-    kill::recheck_group_signal(process);
-    reaper::inherit_pending_kill(process, spawner);
-    ready::enqueue(thread.index);
-    Ok(())
+    Ok((founder, seen_signals))
 }
 
 fn created(process: &Process) -> Event {
     Event::Create { pid: process.pid(), parent: process.family.parent(), group: process.family.group() }
-}
-
-/// Makes the first LWP of a process, which is in its spawner's task group by then, if requested.
-fn make_first_lwp(
-    process: &ProcessRef,
-    spawner: &'static Process,
-    attributes: &SpawnAttributes,
-) -> Result<&'static Thread, Errno> {
-    if attributes.peer {
-        task_group::join(process, spawner)?;
-    }
-    let attributes = first_lwp(&process.record().program(), &attributes.lwp);
-    let interrupts = daif::mask();
-    let thread = lwp::create(Cpu::this(), process.record(), run_program, 0, &attributes, lwp::Birth::First);
-    daif::restore(interrupts);
-    if thread.is_err() {
-        task_group::leave(process);
-    }
-    thread
 }
 
 /// Returns the attributes of the first LWP of `program`.
@@ -226,8 +247,7 @@ fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttribut
 /// Entry of every first LWP: calls the program, whose result is the exit code.
 pub(in crate::proc) fn run_program(_argument: usize) -> usize {
     let process = current_process();
-    let arguments = Arguments { joined: process.words(), number: process.number.get() as usize };
-    let code = (process.program().entry)(&arguments);
+    let code = (process.executable.program().entry)(&process.executable.arguments());
     let _section = KernelSection::enter();
     exit::exit_process(Status::exited(code))
 }

@@ -20,39 +20,56 @@ use crate::sync::wait_queue::WaitOptions;
 
 impl Peering for Table {
     fn peer_links(&self, slot: u32) -> &PeerLinks {
-        &self.get(slot).peer_links
+        &self.get(slot).task_group.links
     }
 }
 
-/// Makes `process`, which is not reachable yet, a peer in the task group of `spawner`. It has a reference to the leader
-/// from here on. Thread context; never blocks.
-///
-/// # Errors
-/// `EAGAIN`: the leader is ending. Nothing has happened.
-pub(in crate::proc) fn join(process: &Process, spawner: &'static Process) -> Result<(), Errno> {
-    let leader = match spawner.leader.get() {
-        0 => spawner,
-        slot => PROCESSES.get(slot),
-    };
-    leader.peers.lock().join(&PROCESSES, process.slot).map_err(|_closed| Errno::EAGAIN)?;
-    leader.has_led.store(true, Ordering::Relaxed);
-    process.leader.set(leader.get_ref().into_raw().slot);
-    Ok(())
+/// The place of a new process in a task group. Dropping it leaves the group.
+#[must_use = "the process leaves the task group when this is dropped"]
+pub(super) struct Joined(&'static Process);
+
+impl Joined {
+    /// Makes `process`, which is not reachable yet, a peer in the task group of `spawner`. It has a reference to the
+    /// leader from here on. Thread context; never blocks.
+    ///
+    /// # Errors
+    /// `EAGAIN`: the leader is ending. Nothing has happened.
+    pub(super) fn join(process: &'static Process, spawner: &'static Process) -> Result<Self, Errno> {
+        let leader = match spawner.task_group.leader.get() {
+            0 => spawner,
+            slot => PROCESSES.get(slot),
+        };
+        leader.task_group.peers.lock().join(&PROCESSES, process.slot).map_err(|_closed| Errno::EAGAIN)?;
+        leader.task_group.has_led.store(true, Ordering::Relaxed);
+        process.task_group.leader.set(leader.get_ref().into_raw().slot);
+        Ok(Self(process))
+    }
+
+    /// Leaves the place to the process.
+    pub(super) fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        leave(self.0);
+    }
 }
 
 /// The process no longer uses its leader's objects: it leaves the group, and the last one wakes a leader that is
-/// ending. Called by its exit owner, or the creator that gave up; never blocks.
+/// ending. Called by its exit owner; never blocks.
 pub(in crate::proc) fn leave(process: &Process) {
-    let slot = process.leader.get();
+    let slot = process.task_group.leader.get();
     if slot == 0 {
         return;
     }
-    process.leader.set(0);
+    process.task_group.leader.set(0);
     let leader = PROCESSES.get(slot);
     // Separate, because a waiting leader reads the group under the lock of its queue.
-    let last = leader.peers.lock().leave(&PROCESSES, process.slot);
+    let last = leader.task_group.peers.lock().leave(&PROCESSES, process.slot);
     if last {
-        leader.siblings_gone.wake_all();
+        leader.exit.siblings_gone.wake_all();
     }
     leader.put();
 }
@@ -61,13 +78,13 @@ pub(in crate::proc) fn leave(process: &Process) {
 /// blocks.
 pub(in crate::proc) fn end_peers(process: &Process, _last: &LastLwp) {
     // Set by LWPs of this process, all of which are gone, or by peers, of which there is one then.
-    if !process.has_led.load(Ordering::Relaxed) {
+    if !process.task_group.has_led.load(Ordering::Relaxed) {
         return;
     }
-    process.peers.lock().close();
+    process.task_group.peers.lock().close();
     loop {
         let told = {
-            let mut peers = process.peers.lock();
+            let mut peers = process.task_group.peers.lock();
             peers.tell_next(&PROCESSES).map(|slot| PROCESSES.get(slot).get_ref())
         };
         let Some(peer) = told else { break };
@@ -75,6 +92,7 @@ pub(in crate::proc) fn end_peers(process: &Process, _last: &LastLwp) {
     }
     watchdog::watch();
     let _gone = process
+        .exit
         .siblings_gone
-        .wait_in(WaitOptions::uninterruptible(Reason::Peers), || process.peers.lock().is_empty());
+        .wait_in(WaitOptions::uninterruptible(Reason::Peers), || process.task_group.peers.lock().is_empty());
 }

@@ -13,7 +13,7 @@ use asphodel_core::proc::usage::Usage;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::{Options, Selector};
 
-use crate::proc::life::reap::{free_zombie_with, total};
+use crate::proc::life::reap::free_zombie_with;
 use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sync::channel::is_killed;
 use crate::sync::service::KernelSection;
@@ -57,7 +57,7 @@ pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
 #[inline(never)]
 fn wait_and_look(process: &'static Process, selector: Selector, options: Options) -> Result<Seen, Errno> {
     let mut seen = Seen::NotYet;
-    let woken = process.child_events.wait_in(WaitOptions::killable(Reason::Child), || {
+    let woken = process.family.child_events.wait_in(WaitOptions::killable(Reason::Child), || {
         seen = if is_killed() { Seen::NotYet } else { look(process, selector, options) };
         !matches!(seen, Seen::NotYet)
     });
@@ -67,7 +67,7 @@ fn wait_and_look(process: &'static Process, selector: Selector, options: Options
 /// The end of a zombie, for its parent.
 #[inline(never)]
 fn reap(process: &Process, child: &'static Process, claim: Claim) -> Report {
-    let report = Report { pid: child.pid(), status: child.status(), usage: total(child) };
+    let report = Report { pid: child.pid(), status: child.exit.status(), usage: child.accounts.total() };
     free_zombie_with(child, process, claim, &report.usage);
     report
 }
@@ -85,7 +85,7 @@ enum Seen {
 /// Scans the children once.
 #[inline]
 fn look(process: &'static Process, selector: Selector, options: Options) -> Seen {
-    let mut children = process.children.lock();
+    let mut children = process.family.children.lock();
     match children.find(&PROCESSES, process.slot, selector, options.clone_class) {
         Found::NoMatch => Seen::NoMatch,
         Found::NotYet => Seen::NotYet,

@@ -46,37 +46,11 @@ fn lease(number: Number) -> &'static Lease {
     &LEASES[number as usize - 1]
 }
 
-/// Gives a new process the memory that is chosen for it, with `program` in it if that is loaded. Called by the creator,
-/// before the record is reachable.
-///
-/// # Errors
-/// `ENOMEM`: all arenas are in use, or there is no memory for the program.
-pub(in crate::proc) fn choose(
-    process: &'static Process,
-    program: &Program,
-    choice: MemoryChoice,
-    spawner: &Process,
-) -> Result<(), Errno> {
-    let number = match choice {
-        MemoryChoice::SameAsParent if !program.is_loadable() => {
-            let number = spawner.arena.get();
-            if number != 0 {
-                lease(number).sharers.join();
-            }
-            number
-        }
-        MemoryChoice::System if !program.is_loadable() => 0,
-        _ => Fresh::open(process, program)?.keep(),
-    };
-    process.arena.set(number);
-    Ok(())
-}
-
 /// `process` will run no program code any more: empties the arena if it was the last user. Called by its exit owner, in
-/// thread context, or by the creator that gave up; never blocks.
+/// thread context; never blocks.
 #[inline]
 pub(in crate::proc) fn retire(process: &Process) {
-    let number = process.arena.get();
+    let number = process.resources.arena.get();
     if number != 0 {
         retire_user(number);
     }
@@ -85,9 +59,9 @@ pub(in crate::proc) fn retire(process: &Process) {
 /// Called once, when `process`, which has retired, is reaped; any context.
 #[inline]
 pub(in crate::proc) fn reap(process: &Process) {
-    let number = process.arena.get();
+    let number = process.resources.arena.get();
     if number != 0 {
-        process.arena.set(0);
+        process.resources.arena.set(0);
         reap_exited_user(number);
     }
 }
@@ -111,13 +85,49 @@ fn reap_exited_user(number: Number) {
     }
 }
 
-/// A new arena, for a new process or one that is about to replace its program; none if it needs none. Dropping it frees
-/// it.
+/// A use of an arena, for a new process or one that is about to replace its program; or of none. Dropping it ends the
+/// use.
 #[derive(Debug)]
-#[must_use = "the old program's memory is to be left"]
-pub(crate) struct Fresh(Number);
+#[must_use = "the use of the arena ends when this is dropped"]
+pub(crate) struct ArenaUse(Number);
 
-impl Fresh {
+impl ArenaUse {
+    /// No arena: the program's memory comes from the shared heap.
+    pub(crate) const fn none() -> Self {
+        Self(0)
+    }
+
+    /// Begins the use that is chosen for `process`, a new one, with `program` in the arena if that is loaded. Called by
+    /// the creator, before the record is reachable.
+    ///
+    /// # Errors
+    /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
+    #[inline(always)]
+    pub(crate) fn choose(
+        process: &'static Process,
+        program: &Program,
+        choice: MemoryChoice,
+        spawner: &Process,
+    ) -> Result<Self, Errno> {
+        match choice {
+            MemoryChoice::SameAsParent if !program.is_loadable() => {
+                let number = spawner.resources.arena.get();
+                if number != 0 {
+                    lease(number).sharers.join();
+                }
+                Ok(Self(number))
+            }
+            MemoryChoice::System if !program.is_loadable() => Ok(Self::none()),
+            _ => Self::open(process, program),
+        }
+    }
+
+    /// Makes it that of `process`, which has none.
+    #[inline(always)]
+    pub(crate) fn give_to(self, process: &Process) {
+        process.resources.arena.set(self.keep());
+    }
+
     /// An arena with one user, for `payer`; `program` is in it if it is loaded.
     ///
     /// # Errors
@@ -133,9 +143,11 @@ impl Fresh {
         }
     }
 
-    /// Keeps the arena, which its users free.
-    fn keep(mut self) -> Number {
-        core::mem::take(&mut self.0)
+    /// Leaves the use to a process.
+    fn keep(self) -> Number {
+        let number = self.0;
+        core::mem::forget(self);
+        number
     }
 
     /// Allocates what `process`, the caller's, will need to run `program`; this is where it can still fail.
@@ -143,8 +155,8 @@ impl Fresh {
     /// # Errors
     /// `ENOMEM`: all arenas are in use, or there is no memory for the program.
     pub(crate) fn prepare(process: &'static Process, program: &Program) -> Result<Self, Errno> {
-        if process.arena.get() == 0 && !program.is_loadable() {
-            Ok(Self(0))
+        if process.resources.arena.get() == 0 && !program.is_loadable() {
+            Ok(Self::none())
         } else {
             Self::open(process, program)
         }
@@ -153,8 +165,8 @@ impl Fresh {
     /// Leaves the old program's arena, which is freed unless others share it. The caller is the only LWP of `process`,
     /// and must not use the old program's memory any more. Thread context; never blocks.
     pub(crate) fn replace_old(self, process: &Process) {
-        let old = process.arena.get();
-        process.arena.set(self.keep());
+        let old = process.resources.arena.get();
+        process.resources.arena.set(self.keep());
         if old != 0 {
             retire_user(old);
             reap_exited_user(old);
@@ -162,7 +174,8 @@ impl Fresh {
     }
 }
 
-impl Drop for Fresh {
+impl Drop for ArenaUse {
+    #[inline(always)]
     fn drop(&mut self) {
         if self.0 != 0 {
             retire_user(self.0);

@@ -57,8 +57,8 @@ fn with_table<T>(work: impl FnOnce(&mut Files, TableNumber) -> Result<T, Errno>)
 /// Returns the table of a process, which gets one if it has none: a peer its leader's, which exists as long as it has
 /// peers.
 fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> {
-    if process.descriptors.get() == 0 {
-        let table = match process.leader.get() {
+    if process.resources.descriptors.get() == 0 {
+        let table = match process.task_group.leader.get() {
             0 => files.add_table()?,
             leader => {
                 let table = table_of(files, PROCESSES.get(leader))?;
@@ -66,17 +66,17 @@ fn table_of(files: &mut Files, process: &Process) -> Result<TableNumber, Errno> 
                 table
             }
         };
-        process.descriptors.set(table);
+        process.resources.descriptors.set(table);
     }
-    Ok(process.descriptors.get())
+    Ok(process.resources.descriptors.get())
 }
 
 /// Drops the process's descriptors. Called by its exit owner; blocks.
 #[inline]
 pub(in crate::proc) fn leave(process: &Process) {
-    let table = process.descriptors.get();
+    let table = process.resources.descriptors.get();
     if table != 0 {
-        process.descriptors.set(0);
+        process.resources.descriptors.set(0);
         leave_table(table);
     }
 }

@@ -24,7 +24,7 @@ pub(crate) static ACCOUNTING: Accounting = Accounting { allocate, grow, free };
 /// its arena if it has one; everything else is charged to the process by its pid, or is the kernel's own.
 fn allocate(bytes: u64) -> Source {
     let Some(process) = running() else { return Source::Heap(0) };
-    let arena = process.arena.get();
+    let arena = process.resources.arena.get();
     if arena != 0 && service::is_in_program(Thread::current()) {
         return Source::Arena(arena);
     }
@@ -77,14 +77,14 @@ impl Process {
     /// LWPs. Any context.
     #[inline]
     pub(in crate::proc) fn add_memory(&self, bytes: u64) {
-        let now = self.memory.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
-        self.usage.raise_peak(now);
+        let now = self.resources.memory.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
+        self.accounts.own.raise_peak(now);
     }
 
     /// Subtracts `bytes` from it and from its tenants. As [`Process::add_memory`].
     #[inline]
     pub(in crate::proc) fn give_memory(&self, bytes: u64) {
-        let before = self.memory.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.resources.memory.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "memory is given back once (I12)");
         self.unreserve(Resource::Memory, bytes);
     }

@@ -1,10 +1,13 @@
 //! Programs: the code of processes, by name. Some are linked with the kernel, others are loaded from the payload.
 
+use core::cell::UnsafeCell;
 use core::fmt;
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use asphodel_core::errno::Errno;
+use asphodel_core::proc::lwp_list::LwpList;
+use asphodel_core::shim::guarded::Cell64;
 use linkme::distributed_slice;
 use spin::Once;
 
@@ -149,6 +152,68 @@ pub(crate) fn join_words(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
         joined.push_str(word);
     }
     Ok(Some(joined.into_boxed_str()))
+}
+
+/// The part of a process's record for what it runs.
+pub(crate) struct Executable {
+    program: UnsafeCell<Program>,
+    /// A number for the program.
+    number: Cell64,
+    /// The words it was started with, joined by zero bytes.
+    words: UnsafeCell<Option<Box<str>>>,
+}
+
+// SAFETY: `program` and `words` are written by the creator before the record is reachable, and by an LWP that has
+// become the only one, which holds the LWP list's lock meanwhile. Others read `program` under that lock; its own LWPs
+// read it without, because only the writer exists then. `words` are read by its LWPs and taken by the exit owner.
+unsafe impl Sync for Executable {}
+
+impl Executable {
+    /// A record that is used again needs no reset: [`Executable::set`] is called for each process.
+    pub(super) const fn new() -> Self {
+        Self {
+            program: UnsafeCell::new(Program::new("", |_| 0)),
+            number: Cell64::new(0),
+            words: UnsafeCell::new(None),
+        }
+    }
+
+    /// Sets the program. Called by the creator, before the record is reachable, or by the only LWP, which holds the LWP
+    /// list's lock.
+    pub(crate) fn set(&self, program: Program, words: Option<Box<str>>, number: usize) {
+        // SAFETY: see `unsafe impl Sync`.
+        let _old_words = unsafe {
+            *self.program.get() = program;
+            core::mem::replace(&mut *self.words.get(), words)
+        };
+        self.number.set(number as u64);
+    }
+
+    /// Returns the program. Called by the process's own LWPs.
+    pub(crate) fn program(&self) -> Program {
+        // SAFETY: see `unsafe impl Sync`.
+        unsafe { *self.program.get() }
+    }
+
+    /// Returns the name of the program. The caller holds the lock of the process's `lwps`.
+    pub(crate) fn name(&self, _lwps: &LwpList) -> &'static str {
+        // SAFETY: see `unsafe impl Sync`.
+        unsafe { (*self.program.get()).name }
+    }
+
+    /// Returns what the program was started with. Called by the process's own LWPs.
+    pub(crate) fn arguments(&self) -> Arguments<'_> {
+        // SAFETY: see `unsafe impl Sync`.
+        let joined = unsafe { (*self.words.get()).as_deref() };
+        Arguments { joined, number: self.number.get() as usize }
+    }
+
+    /// Frees the words. Called by the exit owner.
+    pub(crate) fn drop_words(&self) {
+        // SAFETY: see `unsafe impl Sync`.
+        let words = unsafe { (*self.words.get()).take() };
+        drop(words);
+    }
 }
 
 /// Registers a program: `program!("name", entry)`, where `entry` is a `fn(&Arguments) -> i32`.

@@ -12,7 +12,6 @@ use asphodel_core::proc::domain::{Domain, Domains};
 use asphodel_core::proc::family::{FamilyLinks, FamilyTable};
 use asphodel_core::proc::quota::{NOBODY, Resource};
 use asphodel_core::proc::slot_refs::Vacant;
-use asphodel_core::shim::atomic::Ordering;
 
 use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
@@ -33,19 +32,19 @@ pub(crate) static PROCESSES: Table = Table(Slab::new(1));
 impl FamilyTable for Table {
     #[inline(always)]
     fn family_links(&self, slot: u32) -> Option<&FamilyLinks> {
-        self.0.find(slot).map(|process| &process.family)
+        self.0.find(slot).map(|process| &process.family.links)
     }
 
     #[inline(always)]
     fn listed(&self, slot: u32) -> &FamilyLinks {
-        &self.get(slot).family
+        &self.get(slot).family.links
     }
 }
 
 impl Domains for Table {
     #[inline(always)]
     fn domain(&self, slot: u32) -> &Domain {
-        &self.get(slot).domain
+        &self.get(slot).family.domain
     }
 }
 
@@ -112,7 +111,7 @@ impl Table {
             return None;
         }
         let found = self.find_slot(pid.slot())?;
-        (found.pid() == pid && found.is_born() && !found.gate.view().claimed).then_some(found)
+        (found.pid() == pid && found.table.is_born() && !found.gate.view().claimed).then_some(found)
     }
 
     /// Returns a reference to the process in `slot`, if there is one.
@@ -120,7 +119,7 @@ impl Table {
     pub(crate) fn find_slot(&self, slot: u32) -> Option<ProcessRef> {
         let process = self.0.find(slot)?;
         // `then`, not `then_some`: dropping an eagerly built reference would release one that was never taken.
-        process.refs.try_get().then(|| ProcessRef(process))
+        process.table.refs.try_get().then(|| ProcessRef(process))
     }
 
     /// Takes a free slot for a new process; its first reference is the table's. Thread context.
@@ -131,7 +130,7 @@ impl Table {
         daif::restore(interrupts);
         let process = self.0.get(slot.filter(|slot| *slot < MAX_PROCESSES)?);
         process.reset();
-        process.refs.occupy();
+        process.table.refs.occupy();
         observe(|| Event::RecordTaken { pid: process.pid() });
         Some(ProcessRef(process))
     }
@@ -143,7 +142,7 @@ impl Table {
 
     /// Iterates over all processes, with a reference to each in turn. Not a snapshot. Thread context.
     pub(crate) fn all(&self) -> impl Iterator<Item = ProcessRef> + '_ {
-        (1..self.0.len()).filter_map(|slot| self.find_slot(slot)).filter(|process| process.is_born())
+        (1..self.0.len()).filter_map(|slot| self.find_slot(slot)).filter(|process| process.table.is_born())
     }
 }
 
@@ -151,43 +150,53 @@ impl Process {
     /// Puts it into the group founded by `founder` (perhaps itself), with the signals to that group that it has seen,
     /// `seen_signals`. Called by the creator, before the record is reachable.
     pub(crate) fn found_group(&self, founder: ProcessRef, seen_signals: u64) {
-        self.group_signal_seen.set(seen_signals);
-        self.group_founder.set(founder.into_raw().slot);
+        self.group.seen.set(seen_signals);
+        self.group.founder.set(founder.into_raw().slot);
     }
 
     /// Returns the last fatal signal that its group was sent, below a count of them.
     pub(crate) fn group_signal_word(&self) -> u64 {
-        PROCESSES.get(self.group_founder.get()).group_kill.load(Ordering::SeqCst)
+        PROCESSES.get(self.group.founder.get()).group.published()
+    }
+
+    /// Returns whether it founded a group that has members.
+    pub(crate) fn leads_a_group(&self) -> bool {
+        self.group.founder.get() == self.slot
     }
 
     /// Returns a reference to the founder of its group.
     pub(crate) fn group_founder(&self) -> Option<ProcessRef> {
-        PROCESSES.find_slot(self.group_founder.get())
+        PROCESSES.find_slot(self.group.founder.get())
     }
 
     /// Leaves its group. Called once, by the reaper.
     pub(crate) fn leave_group(&self) {
-        PROCESSES.get(self.group_founder.get()).put();
+        PROCESSES.get(self.group.founder.get()).put();
+    }
+
+    /// Makes it findable.
+    pub(crate) fn set_born(&self) {
+        self.table.set_born();
     }
 
     /// Takes one more reference; the caller has one.
     #[inline]
     pub(crate) fn get_ref(&'static self) -> ProcessRef {
-        self.refs.get();
+        self.table.refs.get();
         ProcessRef(self)
     }
 
     /// Returns the slot of the reaper to whose record this one has a reference. Process 1's is not counted, because it
     /// is never freed.
     fn held_reaper(&self) -> u32 {
-        let outer = self.domain.outer();
+        let outer = self.family.domain.outer();
         if outer == INIT { NOBODY } else { outer }
     }
 
     /// Puts it into a reaper's domain, and takes a reference to that reaper's record, which the caller knows to be
     /// referenced. Called by the creator, before the record is reachable.
     pub(crate) fn enter_domain(&self, outer: u32, branch: Pid) {
-        self.domain.enter(outer, branch);
+        self.family.domain.enter(outer, branch);
         if outer != INIT {
             PROCESSES.get(outer).get_ref().into_raw();
         }
@@ -196,7 +205,7 @@ impl Process {
     /// Drops a reference. Any context; never blocks.
     #[inline]
     pub(crate) fn put(&self) {
-        if let Some(vacant) = self.refs.put() {
+        if let Some(vacant) = self.table.refs.put() {
             self.free(vacant);
         }
     }
@@ -208,14 +217,14 @@ impl Process {
         self.put_aside(vacant, &mut vacated);
         while vacated != NIL {
             let process = PROCESSES.get(vacated);
-            vacated = process.next_vacant.get();
+            vacated = process.table.next_vacant.get();
             observe(|| Event::RecordVacated { slot: process.slot });
             // Memory that it has left has no owner from here on.
-            process.unreserve(Resource::Memory, process.memory.load(Ordering::Relaxed));
+            process.unreserve(Resource::Memory, process.resources.memory());
             observe(|| Event::RecordFreed { slot: process.slot });
             for held in [process.held_tenant(), process.held_reaper()] {
                 if held != NOBODY
-                    && let Some(vacant) = PROCESSES.get(held).refs.put()
+                    && let Some(vacant) = PROCESSES.get(held).table.refs.put()
                 {
                     PROCESSES.get(held).put_aside(vacant, &mut vacated);
                 }
@@ -231,7 +240,7 @@ impl Process {
 
     /// Lists the vacant record for [`Process::free`].
     fn put_aside(&self, _vacant: Vacant, vacated: &mut u32) {
-        self.next_vacant.set(*vacated);
+        self.table.next_vacant.set(*vacated);
         *vacated = self.slot;
     }
 }

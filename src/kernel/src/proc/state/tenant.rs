@@ -5,6 +5,8 @@
 //! reference to a process can charge its tenants. A process without a tenant, which is the usual case, costs a test for
 //! zero.
 
+use core::mem;
+
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::quota::{self, Ledger, NOBODY, Quota, Resource, Tenants};
 
@@ -13,7 +15,7 @@ use crate::proc::state::table::{PROCESSES, Process, Table};
 impl Tenants for Table {
     #[inline(always)]
     fn ledger(&self, tenant: u32) -> &Ledger {
-        &self.get(tenant).ledger
+        &self.get(tenant).resources.ledger
     }
 }
 
@@ -21,23 +23,23 @@ impl Process {
     /// Joins the tenant of its spawner, or founds one with a quota of its own inside that. Called by the creator,
     /// before the record is reachable.
     pub(in crate::proc) fn join_tenant(&self, spawner: &Self, own: Option<Quota>) {
-        let around = spawner.tenant.get();
+        let around = spawner.resources.tenant.get();
         if around != NOBODY {
             PROCESSES.get(around).get_ref().into_raw();
         }
         match own {
             Some(quota) => {
-                self.ledger.open(quota, around);
-                self.tenant.set(self.slot);
+                self.resources.ledger.open(quota, around);
+                self.resources.tenant.set(self.slot);
             }
-            None => self.tenant.set(around),
+            None => self.resources.tenant.set(around),
         }
     }
 
     /// Returns the tenant to whose founder's record this one has a reference, or `NOBODY`.
     pub(in crate::proc) fn held_tenant(&self) -> u32 {
-        let tenant = self.tenant.get();
-        if tenant == self.slot { self.ledger.outer() } else { tenant }
+        let tenant = self.resources.tenant.get();
+        if tenant == self.slot { self.resources.ledger.outer() } else { tenant }
     }
 
     /// Charges its tenants. The caller has a reference, or is one of its LWPs. Any context.
@@ -46,17 +48,52 @@ impl Process {
     /// `EAGAIN`, for memory `ENOMEM`: one of them would exceed its limit. None is charged.
     #[inline]
     pub(in crate::proc) fn reserve(&self, resource: Resource, amount: u64) -> Result<(), Errno> {
-        let tenant = self.tenant.get();
+        let tenant = self.resources.tenant.get();
         if tenant == NOBODY { Ok(()) } else { reserve(tenant, resource, amount) }
+    }
+
+    /// As [`Process::reserve`], until the result is dropped, or kept.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub(in crate::proc) fn charge(&self, resource: Resource, amount: u64) -> Result<Charge<'_>, Errno> {
+        self.reserve(resource, amount)?;
+        Ok(Charge { process: self, resource, amount })
     }
 
     /// Undoes such a charge.
     #[inline]
     pub(in crate::proc) fn unreserve(&self, resource: Resource, amount: u64) {
-        let tenant = self.tenant.get();
+        let tenant = self.resources.tenant.get();
         if tenant != NOBODY {
             unreserve(tenant, resource, amount);
         }
+    }
+}
+
+/// What the tenants of a process are charged with for something that is being made. Dropping it gives it back.
+#[must_use = "the charge is undone when this is dropped"]
+pub(in crate::proc) struct Charge<'a> {
+    process: &'a Process,
+    resource: Resource,
+    amount: u64,
+}
+
+impl Charge<'_> {
+    /// Leaves the charge to what has been made. Returns the amount.
+    #[inline(always)]
+    pub(in crate::proc) fn keep(self) -> u64 {
+        let amount = self.amount;
+        mem::forget(self);
+        amount
+    }
+}
+
+impl Drop for Charge<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.process.unreserve(self.resource, self.amount);
     }
 }
 
