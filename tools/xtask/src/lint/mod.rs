@@ -6,8 +6,10 @@
 //! - no circle of imports crosses folders, or has more than four files ([`circles`]);
 //! - assembly is written in `arch` and `boot.rs` only;
 //! - nothing in the kernel polls with a timer ([`timed`]);
+//! - the kernel's atomics are those that the explorer sees ([`atomics`]);
 //! - every dependency is used ([`dependencies`]; a step of its own).
 
+mod atomics;
 mod circles;
 pub(crate) mod dependencies;
 mod findings;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use cargo_metadata::TargetKind;
 
+use self::atomics::Atomics;
 pub(crate) use self::findings::Findings;
 use self::layers::KERNEL;
 use crate::process;
@@ -49,6 +52,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
     let sources = sources(workspace)?;
     violations.extend(circles::check(&imports));
     violations.extend(layers::check(sources.iter().map(PathBuf::as_path), &imports));
+    let mut atomics = Atomics::default();
     for path in sources {
         let text = fs::read_to_string(workspace.root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -57,8 +61,12 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
             let found = timed::check(&path, &text);
             violations.extend(found.violations);
             allowed.extend(found.allowed);
+            atomics.take(&path, &text);
         }
     }
+    let found = atomics.finish();
+    violations.extend(found.violations);
+    allowed.extend(found.allowed);
     Ok(Findings { violations, allowed })
 }
 
