@@ -3,7 +3,8 @@
 //! It always passes a device tree, which says everything but the UART's clock in a form that is worth
 //! reading. Facts from `hw/arm/virt.c` and QEMU's documentation of the machine.
 
-use asphodel::board::{BOARDS, Board, BoardInfo, Readings};
+use asphodel::api::Readings;
+use asphodel::testing::board::{BOARDS, Board, BoardInfo};
 use linkme::distributed_slice;
 
 #[distributed_slice(BOARDS)]

@@ -18,6 +18,7 @@ pub use asphodel_core::wait::reason::Reason as WaitReason;
 pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
 
 pub use crate::arch::counter::{frequency as ticks_per_second, now as now_ticks};
+pub use crate::arch::cpu::relax;
 pub use crate::board::{Readings, readings as board_readings};
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
@@ -215,6 +216,12 @@ pub fn memory() -> (u64, u64, u64) {
     let frames = crate::thread::lazy::frames();
     let page = crate::arch::layout::PAGE_SIZE as u64;
     (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)
+}
+
+/// The name of the machine that the kernel runs on.
+#[must_use]
+pub fn board_model() -> &'static str {
+    &crate::board::info().model
 }
 
 /// The value of a boot argument `key=value`.

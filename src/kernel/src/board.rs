@@ -10,10 +10,9 @@ use spin::Once;
 
 pub use asphodel_core::atags::Atags;
 pub use asphodel_core::board::{
-    BoardInfo, CpuInfo, GicInfo, MAX_CPUS, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
+    BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
-pub use asphodel_core::devicetree::DeviceTreeError;
-pub use asphodel_core::property;
+pub(crate) use asphodel_core::devicetree::DeviceTreeError;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
@@ -91,7 +90,7 @@ struct Machine {
 ///
 /// The RAM around both addresses must be in the linear map (what is not RAM is not read). Nothing may
 /// have changed the loader's data yet.
-pub unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
+pub(crate) unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
     let boot_mpidr = cpu::affinity();
     // SAFETY: promised by the caller.
     let (tree, passed) = unsafe { (device_tree_at(argument), loader_data_at(argument)) };
@@ -124,23 +123,23 @@ fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
 }
 
 /// The words for the first process: what follows ` -- ` in the boot arguments. Any context.
-pub fn words() -> impl Iterator<Item = &'static str> {
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     bootargs::split(&info().bootargs).1.split_ascii_whitespace()
 }
 
-/// The machine. Any context, from the end of [`discover`] on.
+/// The machine. Any context, from the end of `discover` on.
 pub fn info() -> &'static BoardInfo {
     &machine().info
 }
 
 /// The value of a boot argument `key=value`; empty for a lone `key`. Any context.
-pub fn boot_argument(key: &str) -> Option<&'static str> {
+pub(crate) fn boot_argument(key: &str) -> Option<&'static str> {
     bootargs::value(&info().bootargs, key)
 }
 
 /// Why the device tree that the loader passed was not used, where that is so: worth a line on the
 /// console. Any context.
-pub fn refusal() -> Option<&'static DeviceTreeError> {
+pub(crate) fn refusal() -> Option<&'static DeviceTreeError> {
     machine().refusal.as_ref()
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Hooks {
     /// Maps it, if it is a page that may be mapped now.
     pub(crate) room: fn(&TrapFrame, usize) -> Room,
     /// The thread used a floating-point register while the machine traps them. As `fault`.
+    #[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the hosted machine traps no register"))]
     pub(crate) fp: fn(&mut TrapFrame),
     /// Called on the interrupted thread's own stack, interrupts masked, after `irq` returned `true`.
     /// Returns when the thread is to go on, on whatever CPU.

@@ -13,7 +13,7 @@ use super::{cpu, daif};
 
 /// Tells `spin` how this system waits: by `yield`, see [`cpu::relax`].
 #[derive(Debug)]
-pub struct Yield;
+pub(crate) struct Yield;
 
 impl spin::RelaxStrategy for Yield {
     #[inline(always)]
@@ -28,12 +28,12 @@ impl spin::RelaxStrategy for Yield {
 /// emulator the CPU whose turn it is may not be running: all others would wait for the host to schedule that one, at
 /// every turn anew, and crawl (tens of milliseconds for each turn, on a busy host).
 #[derive(Debug)]
-pub struct InterruptLock<T>(SpinMutex<T, Yield>);
+pub(crate) struct InterruptLock<T>(SpinMutex<T, Yield>);
 
 /// The right to use the value of an [`InterruptLock`]; gives it back when dropped.
 ///
 /// Guards are to be dropped in the reverse order of their making, or interrupts come back too early.
-pub struct Guard<'a, T> {
+pub(crate) struct Guard<'a, T> {
     // Fields are dropped in this order: the lock is free before interrupts come back.
     value: SpinMutexGuard<'a, T, Yield>,
     _interrupts: Masked,
@@ -51,13 +51,13 @@ impl Drop for Masked {
 
 impl<T> InterruptLock<T> {
     /// A free lock around `value`.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(SpinMutex::new(value))
     }
 
     /// Masks interrupts and waits for the lock.
     #[inline]
-    pub fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         let interrupts = Masked(daif::mask(), PhantomData);
         Guard { value: self.0.lock(), _interrupts: interrupts }
     }
@@ -70,7 +70,7 @@ impl<T> InterruptLock<T> {
     }
 
     /// Takes the lock if it is free, for paths that must not wait (a fatal dump).
-    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let interrupts = Masked(daif::mask(), PhantomData);
         Some(Guard { value: self.0.try_lock()?, _interrupts: interrupts })
     }

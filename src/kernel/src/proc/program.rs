@@ -112,10 +112,9 @@ impl<'a> Arguments<'a> {
 macro_rules! program {
     ($name:literal, $entry:path) => {
         const _: () = {
-            #[$crate::linkme::distributed_slice($crate::proc::program::PROGRAMS)]
-            #[linkme(crate = $crate::linkme)]
-            static PROGRAM: $crate::proc::program::Program =
-                $crate::proc::program::Program::new($name, $entry);
+            #[$crate::testing::linkme::distributed_slice($crate::testing::PROGRAMS)]
+            #[linkme(crate = $crate::testing::linkme)]
+            static PROGRAM: $crate::api::Program = $crate::api::Program::new($name, $entry);
         };
     };
 }

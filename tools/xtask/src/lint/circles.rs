@@ -33,7 +33,7 @@ struct Known {
 /// The circles that are still to be undone. Nothing may be added here.
 const KNOWN: &[Known] = &[
     Known { file: "src/kernel/src/arch/aarch64/mmu.rs", files: 8 },
-    Known { file: "src/kernel/src/arch/hosted/machine.rs", files: 14 },
+    Known { file: "src/kernel/src/arch/hosted/cpus.rs", files: 14 },
     Known { file: "src/kernel/src/proc/exit.rs", files: 11 },
     Known { file: "tests/support/runner.rs", files: 5 },
     Known { file: "tests/workloads/lib.rs", files: 11 },

@@ -7,11 +7,13 @@
 //! - assembly is written in `arch` and `boot.rs` only;
 //! - nothing in the kernel polls with a timer ([`timed`]);
 //! - the kernel's atomics are those that the explorer sees ([`atomics`]);
+//! - programs have one door into the kernel ([`doors`]);
 //! - every dependency is used ([`dependencies`]; a step of its own).
 
 mod atomics;
 mod circles;
 pub(crate) mod dependencies;
+mod doors;
 mod findings;
 mod imports;
 mod layers;
@@ -57,6 +59,9 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
         let text = fs::read_to_string(workspace.root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
         violations.extend(check_file(&path, &text));
+        if doors::is_root(&path) {
+            violations.extend(doors::check(&path, &text));
+        }
         if path.starts_with(KERNEL) && path.extension().is_some_and(|extension| extension == "rs") {
             let found = timed::check(&path, &text);
             violations.extend(found.violations);

@@ -15,7 +15,7 @@ const SHORTEST_LINE: usize = 16;
 /// # Safety
 ///
 /// `start` must point to a mapped object.
-pub unsafe fn clean<T>(start: *const T) {
+pub(crate) unsafe fn clean<T>(start: *const T) {
     // SAFETY: promised by the caller.
     unsafe { clean_range(start.addr(), size_of::<T>()) }
 }
@@ -51,7 +51,7 @@ pub unsafe fn drop_lines<T>(start: *const T) {
 
 /// Has all CPUs fetch instructions anew: what a loader has written as data may be executed from here on. Its writes went
 /// past the data caches, or were cleaned by it, before the image was entered (arm64 boot protocol).
-pub fn forget_instructions() {
+pub(crate) fn forget_instructions() {
     // SAFETY: has no effect but on the speed of the next fetches.
     unsafe { asm!("ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }

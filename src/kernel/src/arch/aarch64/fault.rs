@@ -10,12 +10,12 @@ use crate::arch::layout;
 
 /// One fault: what happened, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// What to tell the waiter.
     pub kind: FaultKind,
     /// ESR_EL1: the syndrome.
     pub esr: u64,
-    /// The address that was accessed, where [`Fault::has_address`]; not meaningful otherwise.
+    /// The address that was accessed, where there was an access; not meaningful otherwise.
     pub far: u64,
     /// The instruction that faulted.
     pub pc: u64,
@@ -58,7 +58,7 @@ const STATUS_ALIGNMENT: u64 = 0b10_0001;
 
 impl Fault {
     /// Decodes the syndrome of an exception whose return address is `pc`.
-    pub fn decode(esr: u64, far: u64, pc: u64) -> Self {
+    pub(crate) fn decode(esr: u64, far: u64, pc: u64) -> Self {
         let kind = match class_of(esr) {
             CLASS_PREFETCH_ABORT | CLASS_DATA_ABORT => abort_kind(esr, far),
             0x00 | CLASS_ILLEGAL_STATE | CLASS_BRANCH_TARGET | CLASS_SVC | CLASS_SYSTEM_REGISTER => {
@@ -74,35 +74,27 @@ impl Fault {
     }
 
     /// The fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
-    pub fn stack_overflow(sp: u64, pc: u64) -> Self {
+    pub(crate) fn stack_overflow(sp: u64, pc: u64) -> Self {
         Self { kind: FaultKind::StackOverflow, esr: MISSED_WRITE, far: sp, pc }
     }
 
     /// The fault of a thread that was interrupted where its stack has no memory, at `address`.
-    pub fn stack_without_memory(address: u64, pc: u64) -> Self {
+    pub(crate) fn stack_without_memory(address: u64, pc: u64) -> Self {
         Self { kind: FaultKind::DataAbort, esr: MISSED_WRITE, far: address, pc }
     }
 
     /// The address that was accessed; meaningful for faults that have one.
-    pub fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         self.far as usize
     }
 
     /// Whether an access met an address where nothing is mapped, and it was no jump.
-    pub fn is_missing_data(&self) -> bool {
+    pub(crate) fn is_missing_data(&self) -> bool {
         class_of(self.esr) == CLASS_DATA_ABORT && status_of(self.esr) == STATUS_TRANSLATION
     }
 
-    /// Whether [`Fault::far`] holds the address of the access.
-    pub fn has_address(&self) -> bool {
-        matches!(
-            class_of(self.esr),
-            CLASS_PREFETCH_ABORT | CLASS_DATA_ABORT | CLASS_PC_ALIGNMENT | CLASS_WATCHPOINT
-        )
-    }
-
     /// Whether the access was a store (ESR_EL1.ISS.WnR of a data abort).
-    pub fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         class_of(self.esr) == CLASS_DATA_ABORT && self.esr & 1 << 6 != 0
     }
 }

@@ -22,18 +22,16 @@ use crate::arch::layout::{
 };
 use crate::arch::lock::InterruptLock;
 
-pub use super::tables::FrameSource;
+pub(crate) use super::tables::FrameSource;
 
 /// A stretch of physical addresses.
-pub type PhysicalRange = Range<u64>;
+pub(crate) type PhysicalRange = Range<u64>;
 
 /// Why an address range cannot be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
+pub(crate) enum MapError {
     /// There is no memory for page tables.
     OutOfMemory,
-    /// The device window is used up.
-    OutOfAddresses,
     /// The addresses are not page-aligned, not in a window for mappings, or mapped already.
     BadRange,
 }
@@ -86,14 +84,14 @@ pub(crate) fn set_image_physical(base: u64) {
 }
 
 /// The physical addresses of the whole image, its zeros and boot tables included.
-pub fn image_range() -> PhysicalRange {
+pub(crate) fn image_range() -> PhysicalRange {
     let base = IMAGE_PHYSICAL.load(Ordering::Relaxed);
     base..base + (symbol(&image_end) - IMAGE_BASE) as u64
 }
 
 /// The physical addresses of what was loaded behind the image, in whole pages: empty if nothing was. Whoever puts something
 /// there says so in the header, by a size of the image that is larger than what the linker has computed.
-pub fn payload_range() -> PhysicalRange {
+pub(crate) fn payload_range() -> PhysicalRange {
     let image = image_range();
     // SAFETY: the header of the arm64 boot protocol, at the beginning of the image.
     let size = unsafe { ((IMAGE_BASE + HEADER_IMAGE_SIZE) as *const u64).read_volatile() };
@@ -118,7 +116,7 @@ pub fn linear(physical: u64) -> *mut u8 {
 
 /// The physical address of an address of the linear map.
 #[inline]
-pub fn physical_of_linear(address: *const u8) -> u64 {
+pub(crate) fn physical_of_linear(address: *const u8) -> u64 {
     (address as usize - LINEAR_BASE) as u64
 }
 
@@ -272,7 +270,7 @@ pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
-pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
+pub(crate) fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
     map_in(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, physical, length, DATA)
 }
 
@@ -338,7 +336,7 @@ pub(super) const fn page_bits() -> u64 {
 ///
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of these windows.
-pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
+pub(crate) fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
     let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::BadRange)?;
@@ -374,18 +372,20 @@ macro_rules! translate {
     }};
 }
 
-/// Whether the byte at `address` can be read now.
-pub fn is_readable(address: usize) -> bool {
-    translate!("s1e1r", address) & TRANSLATION_FAILED == 0
+/// Whether the byte at `address` can be read now, and is memory: a read of a device may have an effect.
+pub(in crate::arch) fn is_readable(address: usize) -> bool {
+    address >= LINEAR_BASE
+        && !DEVICE_WINDOW.contains(&address)
+        && translate!("s1e1r", address) & TRANSLATION_FAILED == 0
 }
 
 /// Whether the byte at `address` can be written now.
-pub fn is_writable(address: usize) -> bool {
+pub(crate) fn is_writable(address: usize) -> bool {
     translate!("s1e1w", address) & TRANSLATION_FAILED == 0
 }
 
 /// The physical address behind `address`, if there is one.
-pub fn translate(address: usize) -> Option<u64> {
+pub(crate) fn translate(address: usize) -> Option<u64> {
     let result = translate!("s1e1r", address);
     let offset = address as u64 % PAGE_SIZE as u64;
     (result & TRANSLATION_FAILED == 0).then_some(result & 0x0000_ffff_ffff_f000 | offset)

@@ -3,7 +3,6 @@
 //! Owns the boot assembly, the exception vectors, the page tables and the few instructions that Rust has no words for.
 //! The layers above reach the functions of these modules through `arch`, which lists them.
 
-pub(super) mod backtrace;
 pub(super) mod boot;
 mod boot_tables;
 pub(super) mod cache;
@@ -24,5 +23,5 @@ pub(super) mod switch;
 mod tables;
 mod vectors;
 
-pub use fault::Fault;
+pub(crate) use fault::Fault;
 pub(super) use spin::mutex::{SpinMutex, SpinMutexGuard};

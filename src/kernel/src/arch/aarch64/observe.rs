@@ -21,7 +21,7 @@ pub struct Observer {
 
 /// Which thread stands on a CPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// Address of its record.
     pub thread: usize,
     /// Where its stack ends now; 0: unknown.
@@ -55,7 +55,7 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 /// Which thread stands on CPU `index`: not known here.
 #[must_use]
-pub fn standing(_index: usize) -> Option<Standing> {
+pub(crate) fn standing(_index: usize) -> Option<Standing> {
     None
 }
 

@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::sync::atomic::Ordering;
 
-use super::machine::{self, Mode, vcpu};
+use super::cpus::{self, Mode, vcpu};
 use super::words::INDEX;
 use super::{explore, run};
 
@@ -26,7 +26,7 @@ pub(crate) fn set_affinity(_index: usize, _affinity: u64) {}
 pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
     let stacks = stacks()?;
     vcpu(index).exception_stack.store(stacks.exception_top, Ordering::Relaxed);
-    let started = match machine::mode() {
+    let started = match cpus::mode() {
         Mode::Explore => {
             explore::start_cpu(index, stacks.top, secondary_start);
             true

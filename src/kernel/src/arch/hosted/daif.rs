@@ -1,6 +1,6 @@
 //! Masking and unmasking of interrupts on the CPU that executes the call: a word that delivery looks at.
 
-use super::machine;
+use super::cpus;
 use super::words::MASKED;
 
 /// What [`mask`] found, to be given back to [`restore`] on the same CPU.
@@ -39,13 +39,13 @@ pub fn mask() -> Saved {
 
 /// Masks interrupts for good: nobody will ask for the state before.
 #[inline(always)]
-pub fn mask_for_good() {
+pub(crate) fn mask_for_good() {
     MASKED.set(1);
 }
 
 /// Brings back the state that [`mask`] returned on this CPU.
 #[inline(always)]
-pub fn restore(saved: Saved) {
+pub(crate) fn restore(saved: Saved) {
     if saved.0 == 0 {
         unmask();
     }
@@ -53,20 +53,20 @@ pub fn restore(saved: Saved) {
 
 /// Unmasks interrupts whatever the state before, and takes those that are pending.
 #[inline(always)]
-pub fn unmask() {
+pub(crate) fn unmask() {
     MASKED.set(0);
-    machine::take_pending();
+    cpus::take_pending();
 }
 
 /// Takes the interrupts that are pending, and masks again.
 #[inline(always)]
-pub fn take_pending() {
+pub(crate) fn take_pending() {
     unmask();
     MASKED.set(1);
 }
 
 /// Whether interrupts are masked on this CPU now.
 #[inline(always)]
-pub fn masked() -> bool {
+pub(crate) fn masked() -> bool {
     MASKED.get() != 0
 }

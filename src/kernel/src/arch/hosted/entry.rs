@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::String;
 
-use super::machine::{self, Mode};
+use super::cpus::{self, Mode};
 use super::{explore, memory, observe, run, signal};
 use crate::arch::layout::PAGE_SIZE;
 
@@ -91,14 +91,14 @@ fn enter() -> ! {
         safe fn kernel_main(argument: u64, image: u64, level: u64) -> !;
     }
     let cpus = number("cpus", 4);
-    if cpus == 0 || cpus as usize > machine::MAX_CPUS {
-        give_up_with(USAGE, format_args!("cpus= takes 1 to {}", machine::MAX_CPUS));
+    if cpus == 0 || cpus as usize > cpus::MAX_CPUS {
+        give_up_with(USAGE, format_args!("cpus= takes 1 to {}", cpus::MAX_CPUS));
     }
-    machine::set_count(cpus as usize);
+    cpus::set_count(cpus as usize);
     if !memory::make(number("memory", 1024) << 20) {
         give_up("the host has no memory for RAM");
     }
-    machine::set_mode(if value("explore").is_some() { Mode::Explore } else { Mode::Run });
+    cpus::set_mode(if value("explore").is_some() { Mode::Explore } else { Mode::Run });
     signal::install();
     run::become_cpu(0);
     if value("trace") == Some("events") {
@@ -175,7 +175,7 @@ pub(super) fn end_over_violation() -> ! {
 
 /// Says what an exploration has done that ends well.
 pub(crate) fn tell_figures() {
-    if machine::mode() == Mode::Explore {
+    if cpus::mode() == Mode::Explore {
         let (steps, switches) = explore::figures();
         let mut out = Output(libc::STDOUT_FILENO);
         let _ = writeln!(out, "explored: {steps} points of interleaving, {switches} switches between CPUs");
@@ -195,7 +195,7 @@ pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::board::MAX_ENTROPY
 
 /// Whether the machine is in explore mode.
 pub(crate) fn is_explored() -> bool {
-    machine::mode() == Mode::Explore
+    cpus::mode() == Mode::Explore
 }
 
 const _: () = assert!(PAGE_SIZE == 4096, "the host's pages, too");

@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-use super::backtrace::Backtrace;
 use super::fault::Fault;
 use super::frame::TrapFrame;
+use crate::arch::backtrace::Backtrace;
 
 /// Several lines, the first saying what happened, the last beginning with `backtrace:`.
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     /// The registers at the time of the exception.
     pub frame: &'a TrapFrame,
     /// What happened.

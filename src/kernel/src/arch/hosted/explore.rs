@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use asphodel_interleave::buffer;
 
 use super::counter::NEVER;
-use super::machine::{self, Vcpu, vcpu, vcpus};
+use super::cpus::{self, Vcpu, vcpu, vcpus};
 use super::words::{CPU, INDEX, MASKED, PENDING, THREAD, TLS};
 use super::{observe, switch};
 
@@ -146,7 +146,7 @@ pub(super) fn start(seed: u64, limit: u64, buffers: bool) {
     let explorer = &EXPLORER;
     explorer.random.set(seed.wrapping_add(77).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     explorer.limit.set(limit);
-    explorer.count.set(machine::count());
+    explorer.count.set(cpus::count());
     explorer.buffered.set(buffers);
     explorer.on.set(true);
     for _ in 0..8 {
@@ -357,7 +357,7 @@ impl Explorer {
 
     fn demote(&self) {
         self.lowest.set(self.lowest.get() - 1);
-        machine::this().explored.priority.set(self.lowest.get());
+        cpus::this().explored.priority.set(self.lowest.get());
     }
 
     /// What may happen at a point besides a change of CPU, by `number`.
@@ -432,7 +432,7 @@ pub(super) fn point() {
     let number = explorer.random();
     explorer.disturb(number);
     explorer.go_on_with(explorer.choose(number, true));
-    machine::deliver();
+    cpus::deliver();
 }
 
 /// A turn of a spin loop: this CPU waits for another one, so the others go on first.
@@ -441,7 +441,7 @@ pub(super) fn relax() {
     if explorer.on.get() {
         explorer.demote();
         let held = explorer.steps.get() + 2 + explorer.random() % 30;
-        machine::this().explored.held_until.set(held);
+        cpus::this().explored.held_until.set(held);
     }
     point();
 }
@@ -450,7 +450,7 @@ pub(super) fn relax() {
 pub(super) fn wait_for_interrupt() {
     let explorer = &EXPLORER;
     buffer::flush_current();
-    let cpu = machine::this();
+    let cpu = cpus::this();
     if cpu.is_online() && cpu.has_pending() {
         return;
     }

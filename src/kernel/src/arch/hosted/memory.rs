@@ -89,7 +89,7 @@ pub(super) fn unmap(address: usize, length: usize) {
 
 /// The entry for `address`; `None` outside of the windows.
 pub(super) fn entry(address: usize) -> Option<&'static Entry> {
-    if address < DEVICE_WINDOW.start || address >= IMAGE_WINDOW {
+    if !(DEVICE_WINDOW.start..IMAGE_WINDOW).contains(&address) {
         return None;
     }
     let index = (address - DEVICE_WINDOW.start) / PAGE_SIZE;

@@ -12,7 +12,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `entry` | `main`: the words of the command line, and the way into the kernel |
-//! | `machine` | the CPUs: what is pending, their deadlines, delivery of interrupts |
+//! | `cpus` | the CPUs: what is pending, their deadlines, delivery of interrupts |
 //! | `explore` | explore mode: the scheduler of virtual CPUs |
 //! | `observe` | events: their trace, and the observer of an exploration |
 //! | `run` | run mode: host threads, timers, waiting |
@@ -21,11 +21,11 @@
 //! | `memory` | RAM, and the table that says what is mapped where |
 //! | all others | what `arch` lists, made of the above |
 
-pub(super) mod backtrace;
 pub(super) mod boot;
 pub(super) mod cache;
 pub(super) mod counter;
 pub(super) mod cpu;
+pub(super) mod cpus;
 pub(super) mod daif;
 pub(super) mod entry;
 pub(super) mod exception;
@@ -35,7 +35,6 @@ pub(super) mod fp;
 pub(super) mod frame;
 pub(super) mod handover;
 pub(super) mod leaf;
-pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod mmu;
 pub(super) mod observe;
@@ -55,5 +54,5 @@ pub(super) mod switch;
 mod word_access;
 mod words;
 
-pub use fault::Fault;
+pub(crate) use fault::Fault;
 pub(super) use spin_mutex::{SpinMutex, SpinMutexGuard};

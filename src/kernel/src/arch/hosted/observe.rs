@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use asphodel_core::event::Event;
 
+use super::cpus::{self, vcpu};
 use super::entry::{self, is_explored as explored};
-use super::machine::{self, vcpu};
 use super::words::{INDEX, THREAD};
 use super::{counter, explore};
 
@@ -41,7 +41,7 @@ static OBSERVER: Registered = Registered(Cell::new(None));
 
 /// Which thread stands on a CPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// Address of its record.
     pub thread: usize,
     /// Where its stack ends now.
@@ -131,8 +131,8 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 /// Which thread stands on CPU `index`. `None`: the CPU has not come up, or is not scheduling yet.
 #[must_use]
-pub fn standing(index: usize) -> Option<Standing> {
-    if index >= machine::count() || !vcpu(index).is_online() {
+pub(crate) fn standing(index: usize) -> Option<Standing> {
+    if index >= cpus::count() || !vcpu(index).is_online() {
         return None;
     }
     let (thread, stack_pointer) = if index as u64 == INDEX.get() {

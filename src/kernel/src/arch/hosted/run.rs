@@ -5,7 +5,7 @@ use core::ptr::{null, null_mut};
 use core::sync::atomic::Ordering;
 
 use super::counter::NEVER;
-use super::machine::{self, Vcpu, vcpu};
+use super::cpus::{self, Vcpu, vcpu};
 use super::signal;
 use super::words::{INDEX, MASKED, PENDING};
 use crate::arch::layout::PAGE_SIZE;
@@ -59,7 +59,7 @@ pub(super) fn interrupt(cpu: &Vcpu) {
     // A host thread that is no CPU has no such word.
     if PENDING.get() == (&raw const cpu.pending).addr() as u64 {
         if MASKED.get() == 0 {
-            machine::deliver();
+            cpus::deliver();
         }
         return;
     }
@@ -72,7 +72,7 @@ pub(super) fn interrupt(cpu: &Vcpu) {
 
 /// Waits until an interrupt is pending for this CPU. Interrupts masked.
 pub(super) fn wait_for_interrupt() {
-    let cpu = machine::this();
+    let cpu = cpus::this();
     cpu.waiting.store(true, Ordering::SeqCst);
     loop {
         let deadline = cpu.deadline();
@@ -151,7 +151,7 @@ struct Start {
 
 /// Starts a host thread that runs `entry(index)` as CPU `index` on the stack below `top`. `false`: the host refuses.
 pub(super) fn start_cpu(index: usize, top: usize, entry: extern "C" fn(usize) -> !) -> bool {
-    static STARTS: [spin::Once<Start>; machine::MAX_CPUS] = [const { spin::Once::new() }; machine::MAX_CPUS];
+    static STARTS: [spin::Once<Start>; cpus::MAX_CPUS] = [const { spin::Once::new() }; cpus::MAX_CPUS];
     extern "C" fn thread(argument: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: a `Start` in a static, as below.
         let start = unsafe { &*argument.cast::<Start>() };

@@ -13,7 +13,7 @@ use super::boot::STACK_SIZE;
 use super::fault::{Access, Fault};
 use super::saved::{self, ALIGNMENT, Context, RED_ZONE, Saved};
 use super::words::{INDEX, MASKED, SIGNAL_STACK};
-use super::{machine, mmu, run};
+use super::{cpus, mmu, run};
 use crate::arch::hooks::{self, Hooks, Room, hooks};
 
 /// Bytes of a host thread's stack for signals: the host puts all registers there.
@@ -76,7 +76,7 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     let context = unsafe { &mut *context.cast::<Context>() };
     if signal == run::INTERRUPT {
         // The signal of a timer that expires while another is on its way is merged with that.
-        machine::this().look_at_timer();
+        cpus::this().look_at_timer();
         if saved::restart_return(context) {
             MASKED.set(1);
             return;
@@ -103,7 +103,7 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
 
 /// The exception stack of the CPU that executes this: its lowest address, and the address above it.
 fn exception_stack() -> (usize, usize) {
-    let top = machine::vcpu(INDEX.get() as usize).exception_stack.load(Ordering::Relaxed);
+    let top = cpus::vcpu(INDEX.get() as usize).exception_stack.load(Ordering::Relaxed);
     (top.saturating_sub(STACK_SIZE), top)
 }
 

@@ -14,7 +14,7 @@ use crate::mem::stack;
 
 /// Why a CPU was not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The board has no CPU of this index.
     #[error("there is no such CPU")]
     NoSuchCpu,
@@ -40,7 +40,7 @@ pub enum StartError {
 /// # Errors
 ///
 /// See [`StartError`]. With none, the CPU is on its way.
-pub fn start(index: usize) -> Result<(), StartError> {
+pub(crate) fn start(index: usize) -> Result<(), StartError> {
     let cpu = board::info().cpus.get(index).ok_or(StartError::NoSuchCpu)?;
     match cpu.start {
         StartMethod::Boot => return Err(StartError::Running),

@@ -12,7 +12,7 @@ use crate::arch::host;
 use crate::arch::lock::{Guard, InterruptLock};
 
 /// Speed of the line in bits per second, which means nothing here.
-pub const BAUD_RATE: u32 = 115_200;
+pub(crate) const BAUD_RATE: u32 = 115_200;
 
 /// Number of the interrupt that says that something was received.
 pub(super) const INTERRUPT: u32 = 33;
@@ -31,7 +31,7 @@ static LINE: InterruptLock<()> = InterruptLock::new(());
 
 /// Why the console cannot be used: here it always can be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum InitError {
+pub(crate) enum InitError {
     /// The line has one speed only.
     #[error("the line has no other speed")]
     UnfitClock,
@@ -41,13 +41,13 @@ pub enum InitError {
 ///
 /// # Errors
 /// None.
-pub fn init(_info: &UartInfo) -> Result<(), InitError> {
+pub(crate) fn init(_info: &UartInfo) -> Result<(), InitError> {
     Ok(())
 }
 
 /// The line has no other speed.
 #[must_use]
-pub fn can_have_speed(speed: u32) -> bool {
+pub(crate) fn can_have_speed(speed: u32) -> bool {
     speed == BAUD_RATE
 }
 
@@ -55,43 +55,45 @@ pub fn can_have_speed(speed: u32) -> bool {
 ///
 /// # Errors
 /// Any other speed.
-pub fn set_speed(speed: u32) -> Result<(), InitError> {
+pub(crate) fn set_speed(speed: u32) -> Result<(), InitError> {
     if can_have_speed(speed) { Ok(()) } else { Err(InitError::UnfitClock) }
 }
 
 /// The right to send; no other CPU's bytes come in between until it is dropped.
-pub struct Transmitter(#[expect(dead_code, reason = "held for as long as it lives")] Guard<'static, ()>);
+pub(crate) struct Transmitter(
+    #[expect(dead_code, reason = "held for as long as it lives")] Guard<'static, ()>,
+);
 
 /// Waits for the right to send. May be called in any context but a fatal one.
-pub fn transmitter() -> Transmitter {
+pub(crate) fn transmitter() -> Transmitter {
     Transmitter(LINE.lock())
 }
 
 impl Transmitter {
     /// Sends `bytes` as they are.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         emergency_write(bytes);
     }
 }
 
 /// Sends `bytes` as they are, in one piece. May be called in any context but a fatal one.
-pub fn write(bytes: &[u8]) {
+pub(crate) fn write(bytes: &[u8]) {
     transmitter().write(bytes);
 }
 
 /// Sends `bytes` without the lock: for fatal errors.
-pub fn emergency_write(bytes: &[u8]) {
+pub(crate) fn emergency_write(bytes: &[u8]) {
     host::write(libc::STDOUT_FILENO, bytes);
 }
 
 /// Everything written is with the host already.
-pub fn flush() {}
+pub(crate) fn flush() {}
 
 /// A CPU that is sending is not waited for: its bytes are with the host at once.
-pub fn settle() {}
+pub(crate) fn settle() {}
 
 /// The next received byte, if there is one.
-pub fn read() -> Option<u8> {
+pub(crate) fn read() -> Option<u8> {
     let _line = LINE.lock();
     let next = READ.load(Ordering::Relaxed);
     if next == WRITTEN.load(Ordering::Acquire) {
@@ -103,7 +105,7 @@ pub fn read() -> Option<u8> {
 }
 
 /// From now on received bytes raise the interrupt. The first call starts to listen to standard input, in run mode.
-pub fn enable_receive_interrupt() {
+pub(crate) fn enable_receive_interrupt() {
     static LISTENS: AtomicBool = AtomicBool::new(false);
     RAISES.store(true, Ordering::SeqCst);
     if !host::is_explored() && !LISTENS.swap(true, Ordering::Relaxed) {
@@ -115,12 +117,12 @@ pub fn enable_receive_interrupt() {
 }
 
 /// Received bytes raise no interrupt any more.
-pub fn disable_receive_interrupt() {
+pub(crate) fn disable_receive_interrupt() {
     RAISES.store(false, Ordering::SeqCst);
 }
 
 /// Nothing to be taken back: the interrupt is pending once.
-pub fn acknowledge_receive() {}
+pub(crate) fn acknowledge_receive() {}
 
 /// The host thread that reads standard input, to its end.
 extern "C" fn listen(_argument: *mut libc::c_void) -> *mut libc::c_void {

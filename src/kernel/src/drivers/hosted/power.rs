@@ -11,12 +11,12 @@ use crate::emergency_println;
 static RESTARTS: AtomicBool = AtomicBool::new(false);
 
 /// Keeps whether the end is to be a restart. Once, on the boot CPU.
-pub fn init(_info: &PowerInfo, restarts: bool) {
+pub(crate) fn init(_info: &PowerInfo, restarts: bool) {
     RESTARTS.store(restarts, Ordering::Relaxed);
 }
 
 /// The end of everything: the process ends with `status`.
-pub fn off(status: u8) -> ! {
+pub(crate) fn off(status: u8) -> ! {
     if RESTARTS.load(Ordering::Relaxed) {
         restart(status)
     }
@@ -26,7 +26,7 @@ pub fn off(status: u8) -> ! {
 }
 
 /// There is nothing that would start the process anew: it ends with `status`.
-pub fn restart(status: u8) -> ! {
+pub(crate) fn restart(status: u8) -> ! {
     host::tell_figures();
     emergency_println!("asphodel: restart, status {status}");
     host::exit(i32::from(status))

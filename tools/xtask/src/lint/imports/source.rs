@@ -66,6 +66,12 @@ impl Contents {
         contents
     }
 
+    /// Whether `path` begins with another crate, which a `use` item hands on by its own name.
+    pub(super) fn names_crate(&self, path: &[String]) -> bool {
+        let Some(first) = path.first() else { return false };
+        self.uses.iter().any(|import| import.name.as_ref() == Some(first) && import.path == [first.clone()])
+    }
+
     /// Adds what a `use` item brings.
     fn add_use(&mut self, prefix: &mut Vec<String>, tree: &UseTree, is_reexport: bool) {
         let mut add = |name: Option<String>, path: Vec<String>, line: usize| {
