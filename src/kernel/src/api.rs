@@ -4,6 +4,7 @@
 //! LWP with a kill pending dies when it leaves a system call, or at once if it runs program code; it does not return
 //! from a call in which it died. Unsafe code in a program can break every other process, because there is one address
 //! space.
+#![doc = include_str!("api.md")]
 
 pub use asphodel_core::errno::Errno;
 pub use asphodel_core::id::Pid;
