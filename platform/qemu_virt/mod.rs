@@ -3,7 +3,8 @@
 //! It always passes a device tree, which describes everything but the UART's clock in a usable form. The facts are from
 //! `hw/arm/virt.c` and QEMU's documentation of the machine.
 
-use asphodel::board::{BOARDS, Board, BoardInfo, Readings};
+use asphodel::api::Readings;
+use asphodel::testing::board::{BOARDS, Board, BoardInfo};
 use linkme::distributed_slice;
 
 #[distributed_slice(BOARDS)]

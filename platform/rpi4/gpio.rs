@@ -3,7 +3,7 @@
 //! Used once, at boot. The names of registers and fields are those of BCM2711 ARM Peripherals, chapter 5; the fields
 //! are those of the pins that are used.
 
-use asphodel::arch::mmu;
+use asphodel::testing::board::map_device;
 use tock_registers::interfaces::ReadWriteable;
 use tock_registers::registers::ReadWrite;
 use tock_registers::{register_bitfields, register_structs};
@@ -47,7 +47,7 @@ register_structs! {
 pub(crate) fn connect_uart0_to_header() {
     use GPIO_PUP_PDN_CNTRL_REG0::{GPIO_PUP_PDN_CNTRL14, GPIO_PUP_PDN_CNTRL15};
     // If the block cannot be mapped, the UART cannot either, and its driver reports that.
-    let Some(registers) = mmu::map_device(BASE, size_of::<Gpio>()) else { return };
+    let Some(registers) = map_device(BASE, size_of::<Gpio>()) else { return };
     // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses the block.
     let gpio = unsafe { registers.cast::<Gpio>().as_ref() };
 

@@ -8,8 +8,9 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use asphodel::api::Mutex;
-use asphodel::arch::{cache, counter, cpu, mmu};
-use asphodel::board::property::{Message, Question};
+use asphodel::api::{now_ticks, relax, ticks_per_second};
+use asphodel::testing::board::property::{Message, Question};
+use asphodel::testing::board::{drop_lines, map_device, physical_of_image};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
@@ -76,7 +77,7 @@ unsafe impl Send for Mailbox {}
 pub(super) fn ask(question: Question) -> Option<u32> {
     let mut mailbox = MAILBOX.lock();
     if mailbox.is_none() {
-        let registers = mmu::map_device(BASE, size_of::<Registers>())?.cast::<Registers>();
+        let registers = map_device(BASE, size_of::<Registers>())?.cast::<Registers>();
         // SAFETY: a device mapping of the block that is never undone; nothing else in the kernel uses the block.
         *mailbox = Some(Mailbox(unsafe { registers.as_ref() }));
     }
@@ -86,7 +87,7 @@ pub(super) fn ask(question: Question) -> Option<u32> {
 impl Mailbox {
     fn exchange(&mut self, question: Question) -> Option<u32> {
         let message = NonNull::from(&SHARED.0).cast::<Message>();
-        let address = u32::try_from(mmu::physical_of_image(message.addr().get())).ok()?;
+        let address = u32::try_from(physical_of_image(message.addr().get())).ok()?;
         // The VideoCore cannot reach memory beyond the first gibibyte. The address is a multiple of 16, because the
         // lower bits are the channel.
         let address = Some(address).filter(|address| *address < 1 << 30)? | UNCACHED;
@@ -97,19 +98,19 @@ impl Mailbox {
         // (Arm ARM, section "A64 Cache maintenance instructions"). The barrier at the end also orders it before the
         // register write.
         // SAFETY: the message is mapped.
-        unsafe { cache::drop_lines(message.as_ptr()) };
+        unsafe { drop_lines(message.as_ptr()) };
         let data = MAIL::DATA.val(address >> MAIL::DATA.shift);
         self.transact((data + MAIL::CHANNEL::PropertyToVideoCore).into())?;
         // A line that was fetched meanwhile, by speculation, holds the contents from before the answer.
         // SAFETY: as above.
-        unsafe { cache::drop_lines(message.as_ptr()) };
+        unsafe { drop_lines(message.as_ptr()) };
         // SAFETY: the firmware has answered and does not use the message any more.
         question.answer(&unsafe { message.read_volatile() })
     }
 
     /// Sends the word, and receives words until it has come back.
     fn transact(&mut self, word: u32) -> Option<()> {
-        let deadline = counter::now() + counter::frequency() * PATIENCE_MS / 1000;
+        let deadline = now_ticks() + ticks_per_second() * PATIENCE_MS / 1000;
         wait(deadline, || !self.0.mail1_sta.is_set(STATUS::FULL))?;
         self.0.mail1_wrt.set(word);
         loop {
@@ -124,10 +125,10 @@ impl Mailbox {
 
 fn wait(deadline: u64, mut until: impl FnMut() -> bool) -> Option<()> {
     while !until() {
-        if counter::now() > deadline {
+        if now_ticks() > deadline {
             return None;
         }
-        cpu::relax();
+        relax();
     }
     Some(())
 }

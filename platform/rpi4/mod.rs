@@ -8,10 +8,11 @@
 mod gpio;
 mod mailbox;
 
-use asphodel::board::property::{Clock, Question};
-use asphodel::board::{
-    Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Readings, Region, StartMethod,
-    UartInfo, add_bootargs,
+use asphodel::api::Readings;
+use asphodel::testing::board::property::{Clock, Question};
+use asphodel::testing::board::{
+    Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Region, StartMethod, UartInfo,
+    add_bootargs,
 };
 use linkme::distributed_slice;
 

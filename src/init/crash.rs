@@ -5,7 +5,7 @@ use core::hint::black_box;
 use alloc::vec::Vec;
 
 use asphodel::api::{Arguments, println, program};
-use asphodel::arch::cpu;
+use asphodel::testing::machine::{breakpoint, undefined_instruction};
 
 use crate::programs::complain;
 
@@ -19,8 +19,8 @@ fn crash(arguments: &Arguments<'_>) -> i32 {
             println!("crash: the null page holds {value:#x}");
         }
         "stack" => println!("crash: {} calls fit the stack", deepen(0)),
-        "undefined" => cpu::undefined_instruction(),
-        "breakpoint" => cpu::breakpoint(),
+        "undefined" => undefined_instruction(),
+        "breakpoint" => breakpoint(),
         "panic" => panic!("as asked for"),
         "text" => {
             let code = crash as fn(&Arguments<'_>) -> i32 as usize as *mut u32;

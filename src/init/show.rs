@@ -139,7 +139,7 @@ pub(crate) fn cpus() {
 /// The last line of `cpus`: the board and its readings.
 fn board() {
     let readings = api::board_readings();
-    let mut line = format!("board   {}", asphodel::board::info().model);
+    let mut line = format!("board   {}", api::board_model());
     if let Some(revision) = readings.revision {
         line += &format!(", revision {revision:#x}");
     }

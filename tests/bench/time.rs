@@ -4,8 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use asphodel::api::{LwpAttributes, Priority, Semaphore, lwp_run, sleep};
-use asphodel::arch::counter;
+use asphodel::api::{LwpAttributes, Priority, Semaphore, lwp_run, now_ticks, sleep};
 use asphodel_test::bench::{Interval, bench_end, on_cpu, pinned, row};
 use asphodel_test::bench_image;
 
@@ -32,7 +31,7 @@ fn timer_to_wakeup() {
     let attributes = LwpAttributes { priority: Priority::LOWEST, ..on_cpu(0) };
     let spin = || {
         while !STOP.load(Ordering::Relaxed) {
-            LOOKED_AT.store(counter::now(), Ordering::Relaxed);
+            LOOKED_AT.store(now_ticks(), Ordering::Relaxed);
         }
     };
     let spinner = lwp_run(spin, &attributes).expect("there is memory for an LWP");
@@ -79,10 +78,10 @@ fn leave_a_deadline() {
 /// Returns the longest time between two readings of the counter, less the shortest one.
 fn longest_gap(nanoseconds: u64) -> u64 {
     let (mut longest, mut shortest) = (0, u64::MAX);
-    let begin = counter::now();
+    let begin = now_ticks();
     let mut before = begin;
     while before - begin < nanoseconds {
-        let now = counter::now();
+        let now = now_ticks();
         longest = longest.max(now - before);
         shortest = shortest.min(now - before);
         before = now;

@@ -4,16 +4,15 @@
 #![no_main]
 
 use asphodel::api::{
-    Readings, WaitResult, board_readings, lwp_run, now_ticks, scale, sleep, ticks_per_second,
+    Readings, WaitResult, board_model, board_readings, lwp_run, now_ticks, scale, sleep, ticks_per_second,
 };
-use asphodel::arch::mmu;
-use asphodel::board;
+use asphodel::testing::board::map_device;
 use asphodel_test::{cpus, on_cpu, test};
 
 asphodel_test::image!();
 
 fn is_raspberry_pi() -> bool {
-    board::info().model.contains("Raspberry Pi")
+    board_model().contains("Raspberry Pi")
 }
 
 test!(readings_are_plausible_or_absent, {
@@ -62,7 +61,7 @@ test!(the_console_has_its_pins, {
         return;
     }
     const GPIO: u64 = 0xfe20_0000;
-    let registers = mmu::map_device(GPIO, 0x100).expect("there is room for a device").cast::<u32>();
+    let registers = map_device(GPIO, 0x100).expect("there is room for a device").cast::<u32>();
     let read = |offset: usize| {
         // SAFETY: mapped above; reading function and pull registers has no effects.
         unsafe { registers.add(offset / 4).read_volatile() }

@@ -9,7 +9,7 @@ use alloc::collections::BTreeSet;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{boot_argument, fill_random, lwp_run, now_ns, realtime_ns, set_realtime, sleep};
-use asphodel::board;
+use asphodel::testing::board;
 use asphodel_test::{cpus, on_cpu, test};
 
 asphodel_test::image!();

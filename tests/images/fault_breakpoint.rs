@@ -3,7 +3,7 @@
 #![no_main]
 
 use asphodel::api::{Arguments, LwpAttributes, Signal, lwp_spawn};
-use asphodel::arch::cpu::breakpoint;
+use asphodel::testing::machine::breakpoint;
 use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
 
 asphodel_test::image!();

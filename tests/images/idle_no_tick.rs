@@ -2,8 +2,7 @@
 #![no_std]
 #![no_main]
 
-use asphodel::api::{WaitResult, cpu_index, cpus, lwp_run, now_ns, sleep};
-use asphodel::arch;
+use asphodel::api::{WaitResult, cpu_index, cpus, lwp_run, now_ns, relax, sleep};
 use asphodel_test::{on_cpu, test};
 
 asphodel_test::image!();
@@ -40,7 +39,7 @@ test!(a_single_lwp_is_left_alone, {
             let before = interrupts()[cpu_index() as usize];
             let end = now_ns() + WATCHED / 2;
             while now_ns() < end {
-                arch::cpu::relax();
+                relax();
             }
             interrupts()[cpu_index() as usize] - before
         };

@@ -8,7 +8,7 @@ use asphodel::api::{
     Arguments, LwpAttributes, Mutex, Program, Semaphore, Signal, SpawnAttributes, WaitQueue, WaitResult,
     cpu_index, kill, lwp_run, memory, now_ns, sleep, spawn,
 };
-use asphodel::arch::cpu::{breakpoint, undefined_instruction};
+use asphodel::testing::machine::{breakpoint, undefined_instruction};
 use asphodel_test::{assert_exited, assert_signaled, cpus, on_cpu, rounds, spawn_child, test, wait_exit};
 
 asphodel_test::image!();

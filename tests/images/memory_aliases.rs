@@ -4,7 +4,8 @@
 #![no_main]
 
 use asphodel::api::{Arguments, Signal};
-use asphodel::arch::mmu;
+use asphodel::testing::board::physical_of_image;
+use asphodel::testing::machine::linear;
 use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -13,7 +14,7 @@ static READ_ONLY: [u32; 4] = [1, 2, 3, 4];
 
 /// Stores the present value to the other address of `address`, which must end the child that does so.
 fn write_elsewhere(address: usize) -> i32 {
-    let place = mmu::linear(mmu::physical_of_image(address)).cast::<u32>();
+    let place = linear(physical_of_image(address)).cast::<u32>();
     // SAFETY: none: it is expected to fault. If it does not, it changes nothing, so that the test can report it.
     unsafe { place.write_volatile(place.read_volatile()) };
     0

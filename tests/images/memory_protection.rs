@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use core::hint::black_box;
 
 use asphodel::api::{Arguments, Signal};
-use asphodel::arch::layout;
+use asphodel::testing::machine;
 use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -111,9 +111,9 @@ test!(the_low_half_is_empty, {
 });
 
 test!(unmapped_kernel_addresses_are_nothing, {
-    ends!(read(layout::IMAGE_WINDOW));
-    ends!(read(layout::LINEAR_BASE - 4096));
+    ends!(read(machine::IMAGE_WINDOW));
+    ends!(read(machine::LINEAR_BASE - 4096));
     ends!(read(usize::MAX & !3));
-    ends!(write(layout::STACKS_WINDOW.end - 4096));
-    ends!(jump(layout::STACKS_WINDOW.end - 4096));
+    ends!(write(machine::STACKS_WINDOW.end - 4096));
+    ends!(jump(machine::STACKS_WINDOW.end - 4096));
 });

@@ -4,8 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use asphodel::api::{LwpAttributes, Mutex, Signal, kill, lwp_run, sleep, yield_now};
-use asphodel::arch;
+use asphodel::api::{LwpAttributes, Mutex, Signal, kill, lwp_run, relax, sleep, yield_now};
 use asphodel_test::{
     assert_signaled, await_asleep, await_sleeping, cpus, eventually, rounds, spawn_child, test, wait_exit,
 };
@@ -74,7 +73,7 @@ test!(
                 let mut guard = MUTEX.lock();
                 HELD.store(true, Ordering::Relaxed);
                 while !GO_ON.load(Ordering::Relaxed) {
-                    arch::cpu::relax();
+                    relax();
                 }
                 *guard += 1;
                 drop(guard);

@@ -120,7 +120,7 @@ test!(
     deadline_ms = 30_000,
     {
         const LWPS: u32 = 600;
-        const BATCH: u64 = asphodel::cpu::STACK_CACHE as u64 / 2;
+        const BATCH: u64 = asphodel::testing::machine::STACK_CACHE as u64 / 2;
         static BEFORE: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
         let entry = |_: &api::Arguments<'_>| {
             for _ in 0..LWPS {

@@ -5,9 +5,8 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use asphodel::api::{
-    CpuMask, Errno, LwpAttributes, cpu_index, cpus_online, lwp_run, set_affinity, sleep, yield_now,
+    CpuMask, Errno, LwpAttributes, cpu_index, cpus_online, lwp_run, relax, set_affinity, sleep, yield_now,
 };
-use asphodel::arch;
 use asphodel_test::{cpus, rounds, test};
 
 asphodel_test::image!();
@@ -27,7 +26,7 @@ test!(it_stays_where_it_may_run, {
         .map(|_| {
             let body = || {
                 while !DONE.load(Ordering::Relaxed) {
-                    arch::cpu::relax();
+                    relax();
                 }
             };
             lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made")

@@ -4,8 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use asphodel::api::{CpuMask, LwpAttributes, cpu_index, cpus_online, lwp_run, set_affinity};
-use asphodel::arch;
+use asphodel::api::{CpuMask, LwpAttributes, cpu_index, cpus_online, lwp_run, relax, set_affinity};
 use asphodel_test::{cpus, on_cpu, test};
 
 asphodel_test::image!();
@@ -14,7 +13,7 @@ asphodel_test::image!();
 fn compute_until_everywhere(seen: &AtomicU64) {
     let all = cpus_online().bits();
     while seen.fetch_or(CpuMask::one(cpu_index()).bits(), Ordering::Relaxed) & all != all {
-        arch::cpu::relax();
+        relax();
     }
 }
 
@@ -51,7 +50,7 @@ test!(a_cpu_that_becomes_idle_takes_work, {
         .map(|cpu| {
             let body = || {
                 while DONE.load(Ordering::Relaxed) == 0 {
-                    arch::cpu::relax();
+                    relax();
                 }
             };
             lwp_run(body, &on_cpu(cpu)).expect("an LWP can be made")

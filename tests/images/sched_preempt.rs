@@ -4,8 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use asphodel::api::{LwpAttributes, Priority, lwp_run, sleep, usage};
-use asphodel::arch;
+use asphodel::api::{LwpAttributes, Priority, lwp_run, relax, sleep, usage};
 use asphodel_test::{on_cpu, test};
 
 asphodel_test::image!();
@@ -13,7 +12,7 @@ asphodel_test::image!();
 /// Computes until `flag` is set.
 fn spin_until(flag: &AtomicBool) {
     while !flag.load(Ordering::Relaxed) {
-        arch::cpu::relax();
+        relax();
     }
 }
 

@@ -7,9 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
     Callout, LwpAttributes, Priority, Semaphore, Signal, WaitResult, cpus, getpid, lwp_run, now_ns,
-    preempt_disable, process, set_affinity, sleep,
+    preempt_disable, process, relax, set_affinity, sleep,
 };
-use asphodel::arch;
 use asphodel_test::{assert_signaled, on_cpu, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -18,7 +17,7 @@ asphodel_test::image!();
 fn compute() {
     let end = now_ns() + 20_000_000;
     while now_ns() < end {
-        arch::cpu::relax();
+        relax();
     }
 }
 
@@ -75,7 +74,7 @@ test!(interrupts_are_taken_meanwhile, {
         let before = interrupts();
         came_in_time = process(getpid()).is_some_and(|report| report.sleeping == 1);
         while came_in_time && interrupts() == before {
-            arch::cpu::relax();
+            relax();
         }
         drop(guard);
         assert_eq!(sleeper.join(), Ok(Some(WaitResult::TimedOut)));

@@ -5,9 +5,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{
-    LwpAttributes, Priority, Semaphore, WaitResult, lwp_run, now_ns, set_affinity, set_priority,
+    LwpAttributes, Priority, Semaphore, WaitResult, lwp_run, now_ns, relax, set_affinity, set_priority,
 };
-use asphodel::arch;
 use asphodel_test::{eventually, on_cpu, test};
 
 asphodel_test::image!();
@@ -75,7 +74,7 @@ test!(a_worse_one_does_not_run_meanwhile, {
     // More than a few time slices.
     let end = now_ns() + 20_000_000;
     while now_ns() < end {
-        arch::cpu::relax();
+        relax();
     }
     assert_eq!(COUNT.load(Ordering::Relaxed), before);
     DONE.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{cpus_online, lwp_run};
-use asphodel::arch::daif;
+use asphodel::testing::machine::mask_interrupts;
 use asphodel_test::{on_cpu, test};
 
 asphodel_test::image!();
@@ -18,7 +18,7 @@ asphodel_test::image!();
 static SILENT: AtomicU32 = AtomicU32::new(0);
 
 fn fall_silent() {
-    let _for_good = daif::mask();
+    let _for_good = mask_interrupts();
     SILENT.fetch_add(1, Ordering::Relaxed);
     while black_box(true) {}
 }

@@ -4,8 +4,8 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{cpu_index, cpus_online, lwp_run};
-use asphodel::{arch, board};
+use asphodel::api::{cpu_index, cpus_online, lwp_run, relax};
+use asphodel::testing::{board, machine};
 use asphodel_test::{cpus, on_cpu, test};
 
 asphodel_test::image!();
@@ -18,7 +18,7 @@ test!(every_cpu_of_the_board_is_online, {
 
 test!(every_cpu_runs_what_is_bound_to_it, {
     for cpu in 0..cpus() {
-        let lwp = lwp_run(|| (cpu_index(), arch::cpu::affinity()), &on_cpu(cpu)).expect("an LWP can be made");
+        let lwp = lwp_run(|| (cpu_index(), machine::affinity()), &on_cpu(cpu)).expect("an LWP can be made");
         let (index, affinity) = lwp.join().expect("it can be joined").expect("it has a result");
         assert_eq!(index, cpu);
         assert_eq!(
@@ -39,7 +39,7 @@ test!(
         let meet = move || {
             ARRIVED.fetch_add(1, Ordering::Relaxed);
             while ARRIVED.load(Ordering::Relaxed) < all {
-                arch::cpu::relax();
+                relax();
             }
             cpu_index()
         };

@@ -16,7 +16,7 @@ use asphodel::api::{
     Signal, SpawnAttributes, WaitResult, boot_argument, census, extexit, getpid, kill, kill_lwp, lwp_run,
     lwp_spawn, memory, memory_report, now_ns, println, process, sleep, spawn, yield_now,
 };
-use asphodel::arch::cpu;
+use asphodel::testing::machine::with_lowered_stack;
 use asphodel_test::{
     SMALL_STACK, assert_exited, assert_signaled, await_asleep, await_sleeping, cpus, disturb_all_cpus,
     eventually, on_cpu, rounds, skip, sleep_for_ever, spawn_child, spin_for_ever, test, wait_exit, within,
@@ -233,7 +233,7 @@ test!(
             let (bytes, start) = (step * 4096 - 64 * (step % 64), now_ns());
             while now_ns() - start < 190_000 {
                 // SAFETY: the stack has that many bytes.
-                unsafe { cpu::with_lowered_stack(bytes, 1000) };
+                unsafe { with_lowered_stack(bytes, 1000) };
             }
         }
         0

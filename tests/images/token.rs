@@ -6,10 +6,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    JoinHandle, LwpAttributes, Signal, Token, WaitReason, exit, getpid, kill, lwp_run, lwps, now_ns,
+    JoinHandle, LwpAttributes, Signal, Token, WaitReason, exit, getpid, kill, lwp_run, lwps, now_ns, relax,
     set_affinity, sleep, sleep_uninterruptible, yield_now,
 };
-use asphodel::arch;
 use asphodel_test::{
     assert_exited, assert_signaled, cpus, eventually, on_cpu, rounds, spawn_child, test, wait_exit,
 };
@@ -62,7 +61,7 @@ test!(a_holder_that_runs_keeps_it, {
         HELD.store(true, Ordering::Relaxed);
         let end = now_ns() + 20_000_000;
         while now_ns() < end {
-            arch::cpu::relax();
+            relax();
         }
         DONE.store(true, Ordering::Relaxed);
     });
@@ -99,7 +98,7 @@ test!(the_same_one_again_is_the_same, {
         .expect("an LWP can be made");
         let end = now_ns() + 5_000_000;
         while now_ns() < end {
-            arch::cpu::relax();
+            relax();
         }
         assert_eq!(OTHER.load(Ordering::Relaxed), 0);
         outer.access(|value| *value += 1);

@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
     EXTEXIT_LWP, LwpAttributes, LwpHandle, Registration, WaitReason, WaitResult, extexit, getpid, kill_lwp,
-    lwp_run, lwp_spawn, lwps, now_ns, preempt_disable, register, set_affinity, tsleep, wakeup, wakeup_one,
+    lwp_run, lwp_spawn, lwps, now_ns, preempt_disable, register, relax, set_affinity, tsleep, wakeup,
+    wakeup_one,
 };
-use asphodel::arch;
 use asphodel_test::{await_asleep, cpus, eventually, on_cpu, test};
 
 asphodel_test::image!();
@@ -104,7 +104,7 @@ fn register_and_linger(channel: usize) -> Registration {
     let registration = register(channel);
     REGISTERED.store(1, Ordering::Relaxed);
     while GO.load(Ordering::Relaxed) == 0 {
-        arch::cpu::relax();
+        relax();
     }
     registration
 }

@@ -9,10 +9,9 @@
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use asphodel::api::{
-    CpuMask, LwpAttributes, Program, SpawnAttributes, boot_argument, cpus_online, power_off, println,
-    set_affinity, spawn, wait4,
+    CpuMask, LwpAttributes, Program, SpawnAttributes, boot_argument, cpus_online, now_ticks, power_off,
+    println, set_affinity, spawn, ticks_per_second, wait4,
 };
-use asphodel::arch::counter;
 use asphodel_platform as _;
 
 /// Rounds whose median is the value of a row.
@@ -42,14 +41,14 @@ impl Interval {
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_begin() -> u64 {
     compiler_fence(Ordering::SeqCst);
-    counter::now()
+    now_ticks()
 }
 
 /// Returns the counter at the end of an interval; see [`bench_begin`].
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn bench_end() -> u64 {
-    let now = counter::now();
+    let now = now_ticks();
     compiler_fence(Ordering::SeqCst);
     now
 }
@@ -155,11 +154,11 @@ pub fn report_boot() {
 /// Body of a bench image's process 1: runs `rows` in a process of their own and powers the system off.
 pub fn run(rows: fn(&asphodel::api::Arguments<'_>) -> i32) -> i32 {
     println!("init: pid 1");
-    BOOTED.store(counter::now(), Ordering::Relaxed);
-    if counter::frequency() != ONE_INSTRUCTION_PER_TICK {
+    BOOTED.store(now_ticks(), Ordering::Relaxed);
+    if ticks_per_second() != ONE_INSTRUCTION_PER_TICK {
         println!(
             "bench: the counter runs at {} Hz, not at 1 GHz: it does not count instructions",
-            counter::frequency()
+            ticks_per_second()
         );
         return 2;
     }

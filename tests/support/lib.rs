@@ -60,7 +60,7 @@ pub use race::{
 pub use registry::{DEADLINE_MS, Outcome, Test};
 
 /// Bytes of the smallest stack, which an LWP gets that requests no other.
-pub const SMALL_STACK: usize = 1 << asphodel::arch::layout::STACK_MIN_SHIFT;
+pub const SMALL_STACK: usize = 1 << asphodel::testing::machine::STACK_MIN_SHIFT;
 
 #[doc(hidden)]
 pub use asphodel;

@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use asphodel::api::{boot_argument, now_ns};
-use asphodel::drivers::semihosting;
+use asphodel::testing::machine::read_file;
 
 /// The longest path that the host may pass, with the zero at its end.
 const LONGEST_PATH: usize = 256;
@@ -66,6 +66,6 @@ fn told_by_the_host(path: &str) -> Option<u64> {
     let mut terminated = [0; LONGEST_PATH];
     terminated.get_mut(..path.len())?.copy_from_slice(path.as_bytes());
     let mut digits = [0; DIGITS];
-    semihosting::read_file(CStr::from_bytes_until_nul(&terminated).ok()?, &mut digits)?;
+    read_file(CStr::from_bytes_until_nul(&terminated).ok()?, &mut digits)?;
     core::str::from_utf8(&digits).ok()?.parse().ok()
 }

@@ -4,6 +4,7 @@
 //! LWP with a kill pending exits when it leaves a system call, or at once if it runs program code; such a call does not
 //! return. Unsafe code in a program can break every other process, because there is one address
 //! space.
+#![doc = include_str!("api.md")]
 
 pub use asphodel_core::errno::Errno;
 pub use asphodel_core::id::Pid;
@@ -18,6 +19,7 @@ pub use asphodel_core::wait::reason::Reason as WaitReason;
 pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACED};
 
 pub use crate::arch::counter::{frequency as ticks_per_second, now as now_ticks};
+pub use crate::arch::cpu::relax;
 pub use crate::board::{Readings, readings as board_readings};
 pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
@@ -216,6 +218,12 @@ pub fn memory() -> (u64, u64, u64) {
     let frames = crate::thread::lazy::frames();
     let page = crate::arch::layout::PAGE_SIZE as u64;
     (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)
+}
+
+/// The name of the machine that the kernel runs on.
+#[must_use]
+pub fn board_model() -> &'static str {
+    &crate::board::info().model
 }
 
 /// Returns the value of a boot argument `key=value`.

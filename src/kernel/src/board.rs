@@ -9,10 +9,9 @@ use spin::Once;
 
 pub use asphodel_core::boot::atags::Atags;
 pub use asphodel_core::boot::board::{
-    BoardInfo, CpuInfo, GicInfo, MAX_CPUS, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
+    BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
-pub use asphodel_core::boot::devicetree::DeviceTreeError;
-pub use asphodel_core::boot::property;
+pub(crate) use asphodel_core::boot::devicetree::DeviceTreeError;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
@@ -90,7 +89,7 @@ struct Machine {
 ///
 /// The RAM around both addresses must be in the linear map (what is not RAM is not read). Nothing may
 /// have changed the loader's data yet.
-pub unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
+pub(crate) unsafe fn discover(argument: u64, load_address: u64) -> &'static BoardInfo {
     let boot_mpidr = cpu::affinity();
     // SAFETY: the caller guarantees it.
     let (tree, passed) = unsafe { (device_tree_at(argument), loader_data_at(argument)) };
@@ -123,7 +122,7 @@ fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
 }
 
 /// Returns the words for the first process: what follows ` -- ` in the boot arguments. Any context.
-pub fn words() -> impl Iterator<Item = &'static str> {
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     bootargs::split(&info().bootargs).1.split_ascii_whitespace()
 }
 
@@ -133,13 +132,13 @@ pub fn info() -> &'static BoardInfo {
 }
 
 /// Returns the value of a boot argument `key=value`; empty for a lone `key`. Any context.
-pub fn boot_argument(key: &str) -> Option<&'static str> {
+pub(crate) fn boot_argument(key: &str) -> Option<&'static str> {
     bootargs::value(&info().bootargs, key)
 }
 
 /// Returns why the device tree that the loader passed was not used, if that is so, to be printed on the console. Any
 /// context.
-pub fn refusal() -> Option<&'static DeviceTreeError> {
+pub(crate) fn refusal() -> Option<&'static DeviceTreeError> {
     machine().refusal.as_ref()
 }
 

@@ -27,9 +27,9 @@ pub static LOADER: [fn() -> !];
 #[macro_export]
 macro_rules! chain_loader {
     () => {
-        #[$crate::linkme::distributed_slice($crate::chainload::LOADER)]
-        #[linkme(crate = $crate::linkme)]
-        static CHAIN_LOADER: fn() -> ! = $crate::chainload::run;
+        #[$crate::testing::linkme::distributed_slice($crate::testing::LOADER)]
+        #[linkme(crate = $crate::testing::linkme)]
+        static CHAIN_LOADER: fn() -> ! = $crate::testing::run_chain_loader;
     };
 }
 

@@ -62,7 +62,7 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 }
 
 /// Sends bytes in one piece, unchanged except for line ends: the output of programs.
-pub fn write(bytes: &[u8]) {
+pub(crate) fn write(bytes: &[u8]) {
     let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
     line.push_all(bytes.iter().copied());
     line.send();
@@ -84,14 +84,14 @@ impl Write for Unlocked {
 }
 
 /// Sends formatted text without taking any lock: for fatal errors, in any context.
-pub fn emergency(arguments: fmt::Arguments<'_>) {
+pub(crate) fn emergency(arguments: fmt::Arguments<'_>) {
     let _ = Unlocked.write_fmt(arguments);
 }
 
 /// Prints formatted text on the console, in one piece.
 #[macro_export]
 macro_rules! print {
-    ($($argument:tt)*) => { $crate::console::print(::core::format_args!($($argument)*)) };
+    ($($argument:tt)*) => { $crate::api::print(::core::format_args!($($argument)*)) };
 }
 
 /// Prints formatted text and a line end on the console, in one piece.
@@ -99,14 +99,15 @@ macro_rules! print {
 macro_rules! println {
     () => { $crate::print!("\n") };
     ($($argument:tt)*) => {
-        $crate::console::print(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
+        $crate::api::print(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
     };
 }
 
 /// Like `println!`, but without any lock: for fatal errors only.
-#[macro_export]
 macro_rules! emergency_println {
     ($($argument:tt)*) => {
         $crate::console::emergency(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
     };
 }
+
+pub(crate) use emergency_println;

@@ -1,5 +1,8 @@
 //! The Asphodel kernel: linked with programs into one image that boots by itself.
 //!
+//! Programs use [`api`] and nothing else. The one other door, `testing`, is hidden: it has what boards, tests and the
+//! exported macros need of the modules behind it.
+//!
 //! Layers, each using only what stands to its right:
 //!
 //! ```text
@@ -19,30 +22,29 @@
 
 extern crate alloc;
 
-#[doc(hidden)]
-pub use linkme;
-
 pub mod api;
-pub mod arch;
-pub mod board;
+mod arch;
+mod board;
 mod boot;
-pub mod chainload;
-pub mod console;
-pub mod cpu;
-pub mod drivers;
+mod chainload;
+mod console;
+mod cpu;
+mod drivers;
 mod hermit;
-pub mod input;
-pub mod mem;
+mod input;
+mod mem;
 mod panic;
 mod payload;
-pub mod proc;
-pub mod random;
-pub mod sched;
+mod proc;
+mod random;
+mod sched;
 mod shutdown;
 mod start;
-pub mod sync;
+mod sync;
 #[doc(hidden)]
 pub mod testing;
-pub mod thread;
-pub mod time;
-pub mod work;
+mod thread;
+mod time;
+mod work;
+
+use self::console::emergency_println;

@@ -16,8 +16,11 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::thread::park::Sleep;
 
 pub use asphodel_core::event::Event;
+pub use linkme;
 
 pub use crate::arch::exploration::{Observer, figures, is_explored, quietly, say, set_observer, violation};
+pub use crate::chainload::{LOADER, run as run_chain_loader};
+pub use crate::proc::state::program::PROGRAMS;
 
 use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
@@ -26,6 +29,29 @@ use crate::proc::life::reaper;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
+
+/// What a board package is made of: the list of boards, the description of a machine, and its devices before there is a
+/// driver.
+pub mod board {
+    pub use asphodel_core::boot::property;
+
+    pub use crate::arch::cache::drop_lines;
+    pub use crate::arch::mmu::{map_device, physical_of_image};
+    pub use crate::board::{
+        Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Region, StartMethod, UartInfo,
+        add_bootargs, info,
+    };
+}
+
+/// What tests look at below the kernel, and the instructions that end the program that executes them.
+pub mod machine {
+    pub use crate::arch::cpu::{affinity, breakpoint, undefined_instruction, with_lowered_stack};
+    pub use crate::arch::daif::mask as mask_interrupts;
+    pub use crate::arch::layout::{IMAGE_WINDOW, LINEAR_BASE, STACK_MIN_SHIFT, STACKS_WINDOW};
+    pub use crate::arch::mmu::linear;
+    pub use crate::cpu::STACK_CACHE;
+    pub use crate::drivers::semihosting::read_file;
+}
 
 /// Returns what `look` computes from the value of a lock that is free.
 fn peek<T, R>(lock: &InterruptLock<T>, look: impl FnOnce(&T) -> R) -> Option<R> {

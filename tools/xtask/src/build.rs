@@ -152,8 +152,7 @@ pub(crate) fn images(
         .args(["build", "--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(&request.manifest);
     if is_hosted {
-        cargo.args(["--profile", request.profile.name(), "--target", hosted::triple()?, "--target-dir"]);
-        cargo.arg(hosted::target_directory(workspace));
+        add_hosted(&mut cargo, workspace)?;
     } else {
         add_target(&mut cargo, workspace, request.profile);
     }
@@ -182,16 +181,8 @@ pub(crate) fn hosted_image(workspace: &Workspace, package: &str, bin: &str) -> a
     let mut cargo = hosted_cargo(workspace)?;
     cargo
         .args(["build", "--quiet", "--message-format", "json-render-diagnostics", "--package", package])
-        .args([
-            "--bin",
-            bin,
-            "--profile",
-            Profile::Hosted.name(),
-            "--target",
-            hosted::triple()?,
-            "--target-dir",
-        ])
-        .arg(hosted::target_directory(workspace));
+        .args(["--bin", bin]);
+    add_hosted(&mut cargo, workspace)?;
     let (_, elf) = built_binaries(&mut cargo)?.pop().with_context(|| format!("cargo built no {bin}"))?;
     Ok(elf)
 }
@@ -228,7 +219,7 @@ pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyho
 }
 
 /// Returns a cargo command for hosted images, without a subcommand: with this computer's own compiler and library.
-fn hosted_cargo(workspace: &Workspace) -> anyhow::Result<Command> {
+pub(crate) fn hosted_cargo(workspace: &Workspace) -> anyhow::Result<Command> {
     let mut cargo = process::cargo(workspace.root());
     cargo.args(["--config", &hosted::configuration()?]);
     // A project of the user gets this profile as this project has it.
@@ -253,6 +244,17 @@ pub(crate) fn add_target(cargo: &mut Command, workspace: &Workspace, profile: Pr
     cargo
         .args(["--profile", profile.name(), "--target", TARGET, "--target-dir"])
         .arg(workspace.cross_target());
+}
+
+/// Adds the options that every command for the hosted machine has, after its subcommand.
+///
+/// # Errors
+/// Fails where there is no hosted machine.
+pub(crate) fn add_hosted(cargo: &mut Command, workspace: &Workspace) -> anyhow::Result<()> {
+    cargo
+        .args(["--profile", Profile::Hosted.name(), "--target", hosted::triple()?, "--target-dir"])
+        .arg(hosted::target_directory(workspace));
+    Ok(())
 }
 
 /// Runs cargo and returns the binaries that it lists.

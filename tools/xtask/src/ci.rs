@@ -19,6 +19,7 @@ use crate::process;
 use crate::programs;
 use crate::progress::note;
 use crate::setup::{self, Environment, Missing};
+use crate::test::images;
 use crate::test::seeds::Seeds;
 use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
@@ -39,6 +40,22 @@ const TARGET_PACKAGES: &[&str] = &[
     "asphodel-loader",
     "asphodel-armstub",
 ];
+
+/// The packages that are built for the hosted machine, too, besides test images.
+const HOSTED_PACKAGES: &[&str] = &[
+    "asphodel-core",
+    "asphodel-interleave",
+    "asphodel",
+    "asphodel-platform",
+    "asphodel-test",
+    "asphodel-workloads",
+    "asphodel-images",
+    "asphodel-explore",
+    "asphodel-init",
+];
+
+/// The binaries of these packages that are no test images.
+const HOSTED_BINARIES: &[&str] = &["asphodel-init", "explore"];
 
 /// Schedules under which each race is run in the emulator. The exploration, which takes a million times as many
 /// schedules in the same time, is what finds races; these show that the machine's own code keeps its promises, too.
@@ -64,6 +81,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     steps.take("repository rules", || repository_rules(workspace));
     steps.take("unused dependencies", || unused_dependencies(workspace));
     steps.take("clippy on the host", || clippy_host(workspace));
+    steps.take("clippy on the hosted machine", || clippy_hosted(workspace));
     steps.take("clippy on the target", || clippy_target(workspace, &environment));
     steps.take("documentation on the host", || documentation_host(workspace));
     steps.take("documentation on the target", || documentation_target(workspace, &environment));
@@ -193,6 +211,22 @@ fn clippy_host(workspace: &Workspace) -> anyhow::Result<()> {
     add_packages(&mut cargo, HOST_PACKAGES);
     cargo.args(["--", "-D", "warnings"]);
     process::check(&mut cargo, "cargo clippy")
+}
+
+/// Clippy over what runs on the hosted machine: those images that are built for it, and the libraries in them.
+fn clippy_hosted(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut images = images::own_tests(workspace)?;
+    images.extend(images::own_benches(workspace)?);
+    let names = images.iter().filter(|image| image.not_host().is_none()).map(|image| image.name.as_str());
+    let mut cargo = build::hosted_cargo(workspace)?;
+    cargo.args(["clippy", "--keep-going", "--lib"]);
+    build::add_hosted(&mut cargo, workspace)?;
+    for binary in HOSTED_BINARIES.iter().copied().chain(names) {
+        cargo.args(["--bin", binary]);
+    }
+    add_packages(&mut cargo, HOSTED_PACKAGES);
+    cargo.args(["--", "-D", "warnings"]);
+    process::check(&mut cargo, "cargo clippy for the hosted machine")
 }
 
 /// Runs Clippy over what runs on the target.

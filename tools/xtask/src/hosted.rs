@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 
 /// The compiler's flags for hosted images: at the addresses of the ELF, so that the addresses in a backtrace are those
 /// of its symbols, and with the frame pointers that a backtrace walks.
-const RUSTFLAGS: [&str; 2] = ["-Cforce-frame-pointers=yes", "-Crelocation-model=static"];
+pub(crate) const RUSTFLAGS: [&str; 2] = ["-Cforce-frame-pointers=yes", "-Crelocation-model=static"];
 
 /// Returns the target triple of hosted images: that of this computer.
 ///

@@ -2,21 +2,26 @@
 //!
 //! The guest prints raw addresses; the ELF with its line tables is on the host.
 
+use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
+use object::{Object as _, ObjectSection as _, SectionKind};
 
 use crate::workspace::Workspace;
 
 /// The beginning of every printed address of the kernel image, which seven more digits follow.
-const PREFIX: &str = "0xffffffff8";
+const BOARD: Range<u64> = 0xffff_ffff_8000_0000..0xffff_ffff_9000_0000;
 
-/// The digits of a whole address.
-const DIGITS: usize = 16;
+/// What the line begins with that has the addresses of a walk of the stack.
+const BACKTRACE: &str = "backtrace:";
 
 /// The symbols of one ELF.
 pub(crate) struct Symbols {
     loader: Loader,
+    /// Where the image's code is.
+    code: Range<u64>,
     root: PathBuf,
 }
 
@@ -24,17 +29,18 @@ impl Symbols {
     /// Reads an ELF's symbols and line tables; nothing when they cannot be read.
     pub(crate) fn load(workspace: &Workspace, elf: &Path) -> Option<Self> {
         let loader = Loader::new(elf).ok()?;
-        Some(Self { loader, root: workspace.root().to_path_buf() })
+        let code = code_of(&fs::read(elf).ok()?)?;
+        Some(Self { loader, code, root: workspace.root().to_path_buf() })
     }
 
     /// Returns what the addresses in a line of the console are, one text for each that is known.
     pub(crate) fn explain(&self, line: &str) -> Vec<String> {
-        let returns = line.contains("backtrace:");
+        let returns = line.contains(BACKTRACE);
         let describe = |(index, address): (usize, u64)| {
             let place = if returns { self.place_of_return(address, index == 0) } else { self.place(address) };
             place.map(|place| format!("{address:#x} {place}"))
         };
-        addresses(line).into_iter().enumerate().filter_map(describe).collect()
+        addresses(line, &self.code).into_iter().enumerate().filter_map(describe).collect()
     }
 
     /// Returns the console with each line that has addresses followed by what they are.
@@ -118,19 +124,33 @@ impl Symbols {
     }
 }
 
-/// Returns the kernel addresses in a line, in order.
-fn addresses(line: &str) -> Vec<u64> {
-    let mut found = Vec::new();
-    for (start, _) in line.match_indices(PREFIX) {
-        let digits = &line.as_bytes()[start + 2..];
-        let length = digits.iter().take_while(|digit| digit.is_ascii_hexdigit()).count();
-        if length == DIGITS
-            && let Ok(address) = u64::from_str_radix(&line[start + 2..start + 2 + DIGITS], 16)
-        {
-            found.push(address);
-        }
-    }
-    found
+/// Returns where the code of an ELF is.
+fn code_of(elf: &[u8]) -> Option<Range<u64>> {
+    let file = object::File::parse(elf).ok()?;
+    let sections = || file.sections().filter(|section| section.kind() == SectionKind::Text);
+    let start = sections().map(|section| section.address()).min()?;
+    let end = sections().map(|section| section.address() + section.size()).max()?;
+    Some(start..end)
+}
+
+/// Returns the addresses of the image in a line, in order; its code is at `code`.
+///
+/// An image for a board is at addresses that no other number has. The code of a hosted one is at small numbers, so that
+/// only those of a backtrace are taken.
+fn addresses(line: &str, code: &Range<u64>) -> Vec<u64> {
+    let image = if BOARD.contains(&code.start) {
+        &BOARD
+    } else if line.contains(BACKTRACE) {
+        code
+    } else {
+        return Vec::new();
+    };
+    let numbers = line.match_indices("0x").filter_map(|(start, prefix)| {
+        let digits = &line[start + prefix.len()..];
+        let length = digits.bytes().take_while(u8::is_ascii_hexdigit).count();
+        u64::from_str_radix(&digits[..length], 16).ok()
+    });
+    numbers.filter(|number| image.contains(number)).collect()
 }
 
 #[cfg(test)]
@@ -142,8 +162,17 @@ mod tests {
     #[test]
     fn only_whole_kernel_addresses_are_taken() {
         let line = "pc 0xffffffff80081234, far 0x10, x1 0xffffffff8008123 x2 0xffffffff800812345 [0xffffffff8abcdef0]";
-        assert_eq!(addresses(line), [0xffff_ffff_8008_1234, 0xffff_ffff_8abc_def0]);
-        assert!(addresses("nothing 0xffffff8000000000").is_empty());
+        let code = 0xffff_ffff_8008_0000..0xffff_ffff_8010_0000;
+        assert_eq!(addresses(line, &code), [0xffff_ffff_8008_1234, 0xffff_ffff_8abc_def0]);
+        assert!(addresses("nothing 0xffffff8000000000", &code).is_empty());
+    }
+
+    #[test]
+    fn of_a_hosted_image_the_addresses_of_a_backtrace_are_taken() {
+        let code = 0x40_1000..0x48_0000;
+        let line = "backtrace: 0x401000 0x7ffff7c29d90 0x47ffff 0x480000 0x4";
+        assert_eq!(addresses(line, &code), [0x40_1000, 0x47_ffff]);
+        assert!(addresses("write to 0x401000: not permitted there", &code).is_empty());
     }
 
     #[test]
@@ -162,9 +191,9 @@ mod tests {
     #[test]
     fn an_address_of_this_very_program_has_a_place() {
         // The host's own ELF replaces an image: its symbol addresses are read, not those to which it was loaded.
-        use object::{Object as _, ObjectSymbol as _};
+        use object::ObjectSymbol as _;
         let executable = env::current_exe().unwrap();
-        let data = std::fs::read(&executable).unwrap();
+        let data = fs::read(&executable).unwrap();
         let file = object::File::parse(data.as_slice()).unwrap();
         let symbol = file
             .symbols()
@@ -176,5 +205,8 @@ mod tests {
         let place = symbols.place(symbol.address()).unwrap();
         assert!(place.contains("only_whole_kernel_addresses_are_taken"), "{place}");
         assert!(place.contains("tools/xtask/src/symbols.rs:"), "{place}");
+        assert!(symbols.code.contains(&symbol.address()));
+        let report = symbols.annotate(&format!("a panic\nbacktrace: {:#x}\n", symbol.address()));
+        assert!(report.contains("\n      at ") && report.contains(&place), "{report}");
     }
 }

@@ -2,7 +2,7 @@
 
 /// The kinds of faults that end a program, as far as they are reported to its waiter differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub(crate) enum FaultKind {
     /// Access or jump to an address so low that it must be a null pointer.
     NullAccess,
     /// Access to the unmapped addresses below a stack: the stack has overflowed.
@@ -14,6 +14,10 @@ pub enum FaultKind {
     /// The instruction is not defined, trapped or not allowed at this level.
     Undefined,
     /// Misaligned data access, stack pointer or program counter.
+    #[cfg_attr(
+        not(target_os = "none"),
+        expect(dead_code, reason = "the hosted machine calls it a bus error")
+    )]
     Alignment,
     /// `brk`, breakpoint, watchpoint or single step.
     Breakpoint,

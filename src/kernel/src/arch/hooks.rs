@@ -21,6 +21,7 @@ pub(crate) struct Hooks {
     /// needed for that. Maps the page, if it may be mapped now.
     pub(crate) room: fn(&TrapFrame, usize) -> Room,
     /// Called when the thread has used a floating-point register while the machine traps them. Context as for `fault`.
+    #[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the hosted machine traps no register"))]
     pub(crate) fp: fn(&mut TrapFrame),
     /// Called on the interrupted thread's own stack, with interrupts masked, after `irq` returned `true`. Returns when
     /// the thread is to continue, on whatever CPU.

@@ -21,23 +21,23 @@ use core::ops::Range;
 pub use super::machine::space::{LINEAR_BASE, STACK_MIN_SHIFT};
 
 /// Size of a page and of a frame in bytes.
-pub const PAGE_SIZE: usize = 4096;
+pub(crate) const PAGE_SIZE: usize = 4096;
 
 /// Physical addresses from here on cannot be reached through the linear map: 128 GiB.
-pub const LINEAR_LIMIT: u64 = 1 << 37;
+pub(crate) const LINEAR_LIMIT: u64 = 1 << 37;
 
 /// The addresses at which device registers are mapped.
-pub const DEVICE_WINDOW: Range<usize> = LINEAR_BASE + 0x20_0000_0000..ARENAS_WINDOW.start;
+pub(crate) const DEVICE_WINDOW: Range<usize> = LINEAR_BASE + 0x20_0000_0000..ARENAS_WINDOW.start;
 
 /// The addresses at which arenas are mapped, as they grow: slots of [`ARENA_SIZE`].
-pub const ARENAS_WINDOW: Range<usize> = LINEAR_BASE + 0x24_0000_0000..STACKS_BASE;
+pub(crate) const ARENAS_WINDOW: Range<usize> = LINEAR_BASE + 0x24_0000_0000..STACKS_BASE;
 /// Bytes of addresses that one arena has: 512 MiB.
-pub const ARENA_SIZE: usize = 1 << 29;
+pub(crate) const ARENA_SIZE: usize = 1 << 29;
 /// Number of slots.
-pub const ARENA_COUNT: usize = (ARENAS_WINDOW.end - ARENAS_WINDOW.start) / ARENA_SIZE;
+pub(crate) const ARENA_COUNT: usize = (ARENAS_WINDOW.end - ARENAS_WINDOW.start) / ARENA_SIZE;
 
 /// Returns where the arena in `slot` begins.
-pub const fn arena_base(slot: usize) -> usize {
+pub(crate) const fn arena_base(slot: usize) -> usize {
     ARENAS_WINDOW.start + slot * ARENA_SIZE
 }
 
@@ -48,31 +48,32 @@ const STACKS_BASE: usize = LINEAR_BASE + 0x60_0000_0000;
 /// The gibibyte that holds the kernel image.
 pub const IMAGE_WINDOW: usize = LINEAR_BASE + 0x7f_8000_0000;
 /// Where the image is linked (`kernel.ld` says the same).
-pub const IMAGE_BASE: usize = IMAGE_WINDOW + 0x8_0000;
+#[cfg(target_os = "none")]
+pub(crate) const IMAGE_BASE: usize = IMAGE_WINDOW + 0x8_0000;
 
 /// The addresses at which tables of records are mapped, as they grow.
-pub const RECORDS_WINDOW: Range<usize> = LINEAR_BASE + 0x7c_0000_0000..LINEAR_BASE + 0x7f_0000_0000;
+pub(crate) const RECORDS_WINDOW: Range<usize> = LINEAR_BASE + 0x7c_0000_0000..LINEAR_BASE + 0x7f_0000_0000;
 /// Bytes of addresses that one table has: 1 GiB.
 const RECORD_TABLE_SIZE: usize = 1 << 30;
 
 /// Returns where table `number` begins.
-pub const fn record_table(number: usize) -> usize {
+pub(crate) const fn record_table(number: usize) -> usize {
     let start = RECORDS_WINDOW.start + number * RECORD_TABLE_SIZE;
     assert!(start + RECORD_TABLE_SIZE <= RECORDS_WINDOW.end, "there is no such table");
     start
 }
 
 /// Number of stack sizes: powers of two, the smallest being `1 << STACK_MIN_SHIFT`.
-pub const STACK_CLASSES: usize = 13;
+pub(crate) const STACK_CLASSES: usize = 13;
 /// log2 of the part of the window that each size has: 8 GiB, which is 4096 stacks of 1 MiB.
 const STACK_CLASS_SHIFT: usize = 33;
 
 /// Addresses below this are taken for a null pointer with an offset when an access to them faults.
-pub const NULL_LIMIT: usize = 0x1_0000;
+pub(crate) const NULL_LIMIT: usize = 0x1_0000;
 
 /// The stack slot that an address of the stacks window belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StackSlot {
+pub(crate) struct StackSlot {
     /// Size class: the stack has `1 << (class + STACK_MIN_SHIFT)` bytes.
     pub class: usize,
     /// Number of the slot in its class.
@@ -81,7 +82,7 @@ pub struct StackSlot {
 
 impl StackSlot {
     /// Returns the slot around `address`, guard included; `None` outside the stacks window.
-    pub const fn containing(address: usize) -> Option<Self> {
+    pub(crate) const fn containing(address: usize) -> Option<Self> {
         if address < STACKS_WINDOW.start || address >= STACKS_WINDOW.end {
             return None;
         }
@@ -92,12 +93,12 @@ impl StackSlot {
     }
 
     /// Returns the size of the slot's stack in bytes.
-    pub const fn stack_size(self) -> usize {
+    pub(crate) const fn stack_size(self) -> usize {
         1 << (self.class + STACK_MIN_SHIFT)
     }
 
     /// Returns the lowest address of the slot's stack: the addresses of the same size below it are its guard.
-    pub const fn stack_bottom(self) -> usize {
+    pub(crate) const fn stack_bottom(self) -> usize {
         STACKS_WINDOW.start
             + (self.class << STACK_CLASS_SHIFT)
             + 2 * self.index * self.stack_size()
@@ -105,13 +106,13 @@ impl StackSlot {
     }
 
     /// Returns the number of slots of a class.
-    pub const fn count(class: usize) -> usize {
+    pub(crate) const fn count(class: usize) -> usize {
         1 << (STACK_CLASS_SHIFT - (class + STACK_MIN_SHIFT + 1))
     }
 }
 
 /// Returns whether `address` lies in the guard below some stack of the stacks window.
-pub const fn is_stack_guard(address: usize) -> bool {
+pub(crate) const fn is_stack_guard(address: usize) -> bool {
     match StackSlot::containing(address) {
         Some(slot) => address < slot.stack_bottom(),
         None => false,

@@ -12,7 +12,7 @@ use super::{cpu, daif};
 
 /// Makes `spin` wait as this system does: by `yield`, see [`cpu::relax`].
 #[derive(Debug)]
-pub struct Yield;
+pub(crate) struct Yield;
 
 impl spin::RelaxStrategy for Yield {
     #[inline(always)]
@@ -27,12 +27,12 @@ impl spin::RelaxStrategy for Yield {
 /// emulator the CPU whose turn it is may not be running: all others would wait for the host to schedule it, at every
 /// turn again (tens of milliseconds for each turn, on a busy host).
 #[derive(Debug)]
-pub struct InterruptLock<T>(SpinMutex<T, Yield>);
+pub(crate) struct InterruptLock<T>(SpinMutex<T, Yield>);
 
 /// The right to use the value of an [`InterruptLock`]; releases the lock when it is dropped.
 ///
 /// Guards must be dropped in the reverse order of their creation, or interrupts are unmasked too early.
-pub struct Guard<'a, T> {
+pub(crate) struct Guard<'a, T> {
     // Fields are dropped in this order: the lock is free before interrupts are unmasked.
     value: SpinMutexGuard<'a, T, Yield>,
     _interrupts: Masked,
@@ -50,13 +50,13 @@ impl Drop for Masked {
 
 impl<T> InterruptLock<T> {
     /// Creates a free lock around `value`.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(SpinMutex::new(value))
     }
 
     /// Masks interrupts and waits for the lock.
     #[inline]
-    pub fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         let interrupts = Masked(daif::mask(), PhantomData);
         Guard { value: self.0.lock(), _interrupts: interrupts }
     }
@@ -69,7 +69,7 @@ impl<T> InterruptLock<T> {
     }
 
     /// Takes the lock if it is free, for paths that must not wait (a fatal dump).
-    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let interrupts = Masked(daif::mask(), PhantomData);
         Some(Guard { value: self.0.try_lock()?, _interrupts: interrupts })
     }

@@ -9,22 +9,18 @@
 #[cfg_attr(not(target_os = "none"), path = "hosted/mod.rs")]
 mod machine;
 
+pub(crate) mod backtrace;
 mod fault_kind;
 pub(crate) mod hooks;
-pub mod layout;
-pub mod lock;
+pub(crate) mod layout;
+pub(crate) mod lock;
 
-pub use machine::frame::TrapFrame;
+pub(crate) use machine::frame::TrapFrame;
 /// Reports an event to the observer; does nothing in an image for a board.
 pub(crate) use machine::observe::observe;
 
-/// Stack walking.
-pub mod backtrace {
-    pub use super::machine::backtrace::Backtrace;
-}
-
 /// Starting CPUs: their stacks, and how each of them enters the kernel.
-pub mod boot {
+pub(crate) mod boot {
     #[cfg(target_os = "none")]
     pub(crate) use super::machine::boot::secondary_entry_physical;
     pub(crate) use super::machine::boot::{BootStacks, STACK_SIZE, continue_on_stacks};
@@ -32,26 +28,32 @@ pub mod boot {
 }
 
 /// Cache maintenance, for memory that is read or was written past the caches.
-pub mod cache {
-    pub use super::machine::cache::{clean, drop_lines, forget_instructions};
+pub(crate) mod cache {
+    #[cfg(target_os = "none")]
+    pub(crate) use super::machine::cache::clean;
+    pub use super::machine::cache::drop_lines;
+    pub(crate) use super::machine::cache::forget_instructions;
 }
 
 /// The counter, and the timer of the calling CPU.
-pub mod counter {
-    pub use super::machine::counter::{TIMER_INTERRUPT, disarm, frequency, now, set_deadline};
+pub(crate) mod counter {
+    pub(crate) use super::machine::counter::{TIMER_INTERRUPT, disarm, set_deadline};
+    pub use super::machine::counter::{frequency, now};
 }
 
 /// Single instructions and identity registers of the CPU that executes the call.
-pub mod cpu {
-    pub use super::machine::cpu::{affinity, halt, identity, relax, wait_for_interrupt};
+pub(crate) mod cpu {
+    pub use super::machine::cpu::{affinity, relax};
     pub use super::machine::cpu::{breakpoint, undefined_instruction, with_lowered_stack};
-    pub use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
-    pub use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
+    pub(crate) use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
+    pub(crate) use super::machine::cpu::{halt, identity, wait_for_interrupt};
+    pub(crate) use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
 }
 
 /// Masking of interrupts on the CPU that executes the call.
-pub mod daif {
-    pub use super::machine::daif::{Saved, mask, mask_for_good, masked, restore, take_pending, unmask};
+pub(crate) mod daif {
+    pub use super::machine::daif::mask;
+    pub(crate) use super::machine::daif::{Saved, mask_for_good, masked, restore, take_pending, unmask};
 }
 
 /// How the machine was entered.
@@ -60,18 +62,19 @@ pub(crate) mod entry {
 }
 
 /// Exceptions: their decoding, and the report of one.
-pub mod exception {
-    pub use super::fault_kind::FaultKind;
+pub(crate) mod exception {
+    pub(crate) use super::fault_kind::FaultKind;
     pub(crate) use super::hooks::set_fatal;
     pub(crate) use super::hooks::{Hooks, Room, set_hooks};
-    pub use super::machine::Fault;
-    pub use super::machine::exception::Report;
+    pub(crate) use super::machine::Fault;
+    pub(crate) use super::machine::exception::Report;
 }
 
 /// What an observer of the whole system uses; there is one under exploration only.
-pub mod exploration {
+pub(crate) mod exploration {
+    pub(crate) use super::machine::observe::standing;
     pub use super::machine::observe::{
-        Observer, Standing, figures, is_explored, quietly, say, set_observer, standing, violation,
+        Observer, figures, is_explored, quietly, say, set_observer, violation,
     };
 }
 
@@ -91,16 +94,16 @@ pub(crate) mod leaf {
 }
 
 /// The address space.
-pub mod mmu {
-    pub use super::machine::mmu::{FrameSource, MapError, PhysicalRange};
-    pub use super::machine::mmu::{
-        image_range, linear, payload_range, physical_of_image, physical_of_linear,
-    };
+pub(crate) mod mmu {
+
+    pub use super::machine::mmu::map_device;
+    pub(crate) use super::machine::mmu::{image_range, payload_range, physical_of_linear};
     pub(crate) use super::machine::mmu::{
         install, map_shared, mark_pages, set_frame_source, set_image_physical,
     };
-    pub use super::machine::mmu::{is_readable, is_writable, translate};
-    pub use super::machine::mmu::{map_device, map_pages, unmap_pages};
+    pub(crate) use super::machine::mmu::{is_writable, translate};
+    pub use super::machine::mmu::{linear, physical_of_image};
+    pub(crate) use super::machine::mmu::{map_pages, unmap_pages};
 }
 
 /// The context switch and the first entry of a thread.
@@ -113,9 +116,9 @@ pub(crate) mod switch {
 pub(crate) mod host {
     pub(crate) use super::machine::command_line::words;
     pub(crate) use super::machine::controller::{acknowledge, raise};
+    pub(crate) use super::machine::cpus::{count as cpu_count, is_explored};
     pub(crate) use super::machine::entry::{entropy, tell_figures};
     pub(crate) use super::machine::host::{exit, spawn, write};
-    pub(crate) use super::machine::machine::{count as cpu_count, is_explored};
     pub(crate) use super::machine::memory::{RAM_BASE, size as ram_size};
     pub(crate) use super::machine::signal::block_interrupts;
 }

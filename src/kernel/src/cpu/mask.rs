@@ -10,13 +10,13 @@ static IDLE: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the CPUs that schedule. Any context.
 #[inline]
-pub fn online() -> CpuMask {
+pub(crate) fn online() -> CpuMask {
     CpuMask::from_bits(ONLINE.load(Ordering::Relaxed))
 }
 
 /// Returns the CPUs that take work: online and not deactivated. Any context.
 #[inline]
-pub fn active() -> CpuMask {
+pub(crate) fn active() -> CpuMask {
     CpuMask::from_bits(ONLINE.load(Ordering::Relaxed) & !INACTIVE.load(Ordering::Relaxed))
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn set_inactive(index: u32, inactive: bool) {
 
 /// Returns the CPUs that are idle and take work. Out of date as soon as it is read. Any context.
 #[inline]
-pub fn idle() -> CpuMask {
+pub(crate) fn idle() -> CpuMask {
     CpuMask::from_bits(IDLE.load(Ordering::Relaxed))
 }
 

@@ -4,7 +4,7 @@
 //! masked, or any CPU through atomics and locks. Invariant of the whole scheduler: a run queue is used by its own CPU
 //! only, as in LWKT; other CPUs post to the mailbox and send an interrupt.
 
-pub mod mask;
+pub(crate) mod mask;
 
 use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use core::cell::UnsafeCell;
@@ -28,7 +28,7 @@ use crate::mem::slab::Magazine;
 use crate::mem::stack::Stack;
 
 /// Most CPUs: the bits of one mask.
-pub const MAX_CPUS: usize = 64;
+pub(crate) const MAX_CPUS: usize = 64;
 /// Stacks of the default size that one CPU keeps for reuse (T104).
 pub const STACK_CACHE: usize = 64;
 /// Most lazy stacks that a CPU keeps.

@@ -11,38 +11,38 @@
 mod machine;
 
 /// The interrupt controller.
-pub mod gic {
-    pub use super::machine::gic::{Ack, InitError, acknowledge, end, send_sgi, send_sgi_all_others};
-    pub use super::machine::gic::{enable_private, enable_shared, init, init_cpu};
+pub(crate) mod gic {
+    pub(crate) use super::machine::gic::{acknowledge, end, send_sgi, send_sgi_all_others};
+    pub(crate) use super::machine::gic::{enable_private, enable_shared, init, init_cpu};
 }
 
 /// The console's UART.
-pub mod pl011 {
-    pub use super::machine::pl011::{BAUD_RATE, InitError, Transmitter, init, read, transmitter, write};
-    pub use super::machine::pl011::{
+pub(crate) mod pl011 {
+    pub(crate) use super::machine::pl011::{BAUD_RATE, Transmitter, init, read, transmitter, write};
+    pub(crate) use super::machine::pl011::{
         acknowledge_receive, disable_receive_interrupt, enable_receive_interrupt,
     };
-    pub use super::machine::pl011::{can_have_speed, emergency_write, flush, set_speed, settle};
+    pub(crate) use super::machine::pl011::{can_have_speed, emergency_write, flush, set_speed, settle};
 }
 
 /// Switching the machine off, and restarting it.
-pub mod power {
-    pub use super::machine::power::{init, off, restart};
+pub(crate) mod power {
+    pub(crate) use super::machine::power::{init, off, restart};
 }
 
 /// The clock that has the date.
-pub mod rtc {
+pub(crate) mod rtc {
     pub(crate) use super::machine::rtc::read;
 }
 
 /// Files of the host, for an image under test that the host allows to read them.
-pub mod semihosting {
+pub(crate) mod semihosting {
     pub use super::machine::semihosting::read_file;
 }
 
 /// Starting the other CPUs.
-pub mod smp {
-    pub use super::machine::smp::{StartError, start};
+pub(crate) mod smp {
+    pub(crate) use super::machine::smp::start;
 }
 
 use crate::board::{self, BoardInfo};

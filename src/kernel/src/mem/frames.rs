@@ -27,7 +27,7 @@ static ALLOCATOR: InterruptLock<Allocator> =
 
 /// The amount of memory, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frames {
+pub(crate) struct Frames {
     /// All frames that were ever added.
     pub total: usize,
     /// The frames that are free.
@@ -45,7 +45,7 @@ pub(super) fn add(range: Range<u64>) {
 
 /// Takes `pages` consecutive frames, rounded up to a power of two and aligned to that size; returns the physical
 /// address of the first, or `None` if there is no such block.
-pub fn allocate(pages: usize) -> Option<u64> {
+pub(crate) fn allocate(pages: usize) -> Option<u64> {
     if inject::fails() {
         return None;
     }
@@ -73,7 +73,7 @@ pub(super) fn ask_for_some() -> bool {
 
 /// Frees frames that [`allocate`] returned. A block may be freed in parts that are blocks themselves: a power of two of
 /// pages, aligned to their size.
-pub fn free(physical: u64, pages: usize) {
+pub(crate) fn free(physical: u64, pages: usize) {
     let pages = pages.next_power_of_two();
     debug_assert!(frame_number(physical).is_multiple_of(pages), "not the address of a block of that size");
     let mut allocator = ALLOCATOR.lock();
@@ -82,7 +82,7 @@ pub fn free(physical: u64, pages: usize) {
 }
 
 /// Returns the number of frames and the number of free ones.
-pub fn stats() -> Frames {
+pub(crate) fn stats() -> Frames {
     let allocator = ALLOCATOR.lock();
     Frames { total: allocator.total, free: allocator.free }
 }

@@ -85,12 +85,12 @@ pub(super) unsafe fn init(heap: (*mut u8, usize), lists: (*mut u8, usize)) {
 }
 
 /// Returns the allocated bytes, by their requested sizes.
-pub fn used() -> usize {
+pub(crate) fn used() -> usize {
     HEAP.used.load(Ordering::Relaxed)
 }
 
 /// Returns the bytes that are not allocated. Some of them are lost to headers and rounding.
-pub fn free() -> usize {
+pub(crate) fn free() -> usize {
     HEAP.size.load(Ordering::Relaxed) - used()
 }
 
@@ -110,7 +110,7 @@ pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
 
 /// Returns whether this CPU is inside `uncounted`, so that its allocations have no owner. Any context.
 #[inline]
-pub fn is_uncounted() -> bool {
+pub(crate) fn is_uncounted() -> bool {
     // Relaxed: a CPU always sees what it stored itself, and no other CPU stores this CPU's number.
     let by = HEAP.uncounted_by.load(Ordering::Relaxed);
     by != 0 && by == cpu::identity()

@@ -7,13 +7,13 @@ mod allocator;
 pub(crate) mod arena;
 pub(crate) mod charge;
 pub(crate) mod fallible;
-pub mod frames;
-pub mod heap;
+pub(crate) mod frames;
+pub(crate) mod heap;
 pub(crate) mod inject;
 mod mapped;
 pub(crate) mod program;
 pub(crate) mod slab;
-pub mod stack;
+pub(crate) mod stack;
 
 use asphodel_core::boot::regions::Regions;
 

@@ -21,9 +21,9 @@ use crate::arch::{leaf, mmu};
 use super::{frames, heap, mapped};
 
 /// Size of the smallest stack in bytes.
-pub const MIN_SIZE: usize = 1 << STACK_MIN_SHIFT;
+pub(crate) const MIN_SIZE: usize = 1 << STACK_MIN_SHIFT;
 /// Size of the largest stack in bytes.
-pub const MAX_SIZE: usize = MIN_SIZE << (STACK_CLASSES - 1);
+pub(crate) const MAX_SIZE: usize = MIN_SIZE << (STACK_CLASSES - 1);
 
 /// The bit of a stack's word that says that it is lazy.
 const LAZY: usize = PAGE_SIZE / 2;
@@ -33,7 +33,7 @@ const LAZY: usize = PAGE_SIZE / 2;
 /// One word, which threads pass on when they are created and when they die: the lowest address, and in the bits below
 /// the page size the class of its size, and whether it is lazy.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Stack(NonZeroUsize);
+pub(crate) struct Stack(NonZeroUsize);
 
 impl Stack {
     const CLASS: usize = LAZY - 1;
@@ -44,7 +44,7 @@ impl Stack {
     }
 
     /// The lowest address.
-    pub const fn bottom(&self) -> usize {
+    pub(crate) const fn bottom(&self) -> usize {
         self.0.get() & !(PAGE_SIZE - 1)
     }
 
@@ -54,12 +54,12 @@ impl Stack {
     }
 
     /// Size in bytes, a power of two.
-    pub const fn size(&self) -> usize {
+    pub(crate) const fn size(&self) -> usize {
         MIN_SIZE << (self.0.get() & Self::CLASS)
     }
 
     /// Returns the address past the highest one: where the stack pointer starts, 16-byte aligned.
-    pub const fn top(&self) -> usize {
+    pub(crate) const fn top(&self) -> usize {
         self.bottom() + self.size()
     }
 }
@@ -112,7 +112,7 @@ impl Class {
 /// Maps a stack of at least `size` bytes: a power of two from [`MIN_SIZE`] to [`MAX_SIZE`].
 ///
 /// Its contents are undefined. `None` if memory or addresses are short, or the size is too large.
-pub fn map(size: usize) -> Option<Stack> {
+pub(crate) fn map(size: usize) -> Option<Stack> {
     let slot = take_slot(size)?;
     let stack = Stack::new(slot, 0);
     if mapped::map(stack.bottom(), stack.size() / PAGE_SIZE) {
@@ -194,7 +194,7 @@ pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
 }
 
 /// Unmaps a stack and frees its frames. No thread may run on it or borrow from it.
-pub fn unmap(stack: Stack) {
+pub(crate) fn unmap(stack: Stack) {
     let pages = stack.size() / PAGE_SIZE;
     if stack.is_lazy() {
         leaf::unmap(stack.bottom(), pages, |frame| frames::free(frame, 1));
@@ -205,20 +205,6 @@ pub fn unmap(stack: Stack) {
         mapped::unmap(stack.bottom(), pages);
     }
     give_slot_back(&stack);
-}
-
-/// Returns whether `address` lies in the part of the stacks window's slots that stacks are mapped in: a stack, in use
-/// or not.
-pub const fn contains(address: usize) -> bool {
-    match StackSlot::containing(address) {
-        Some(slot) => address >= slot.stack_bottom(),
-        None => false,
-    }
-}
-
-/// Returns whether `address` lies in the guard below a stack.
-pub const fn is_guard(address: usize) -> bool {
-    layout::is_stack_guard(address)
 }
 
 fn give_slot_back(stack: &Stack) {

@@ -13,6 +13,6 @@
 //!
 //! `life` uses both others, because an exit is traced and watched, and `info` uses `state`.
 
-pub mod info;
+pub(crate) mod info;
 pub(crate) mod life;
-pub mod state;
+pub(crate) mod state;

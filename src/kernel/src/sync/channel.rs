@@ -144,7 +144,7 @@ fn withdraw(thread: &Thread, channel: usize) {
 }
 
 /// Returns whether the calling thread has a kill pending: for loops of its own around kernel waits.
-pub fn is_killed() -> bool {
+pub(crate) fn is_killed() -> bool {
     service::is_kill_pending(Thread::current())
 }
 

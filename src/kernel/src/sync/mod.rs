@@ -11,16 +11,16 @@
 //! | `semaphore`, `mutex`, `condvar` | the usual ones |
 //! | `token` | serializing tokens |
 
-pub mod channel;
-pub mod condvar;
-pub mod futex;
-pub mod mutex;
+pub(crate) mod channel;
+pub(crate) mod condvar;
+pub(crate) mod futex;
+pub(crate) mod mutex;
 pub(crate) mod park;
-pub mod preempt;
-pub mod semaphore;
-pub mod service;
-pub mod token;
-pub mod wait_queue;
+pub(crate) mod preempt;
+pub(crate) mod semaphore;
+pub(crate) mod service;
+pub(crate) mod token;
+pub(crate) mod wait_queue;
 
 pub use condvar::Condvar;
 pub use mutex::{Mutex, MutexGuard};

@@ -18,13 +18,13 @@ use crate::thread::Thread;
 /// distinguishes the kinds.
 #[must_use = "the service ends when this is dropped"]
 #[derive(Debug)]
-pub struct Section<const WEIGHT: u32>(PhantomData<*const ()>);
+pub(crate) struct Section<const WEIGHT: u32>(PhantomData<*const ()>);
 
 /// A system call.
-pub type KernelSection = Section<1>;
+pub(crate) type KernelSection = Section<1>;
 
 /// Program code that holds a kernel guard: a mutex, a token, a registration, or preemption disabled.
-pub type KillShield = Section<SHIELD>;
+pub(crate) type KillShield = Section<SHIELD>;
 
 /// Depths below this are system calls, which do not nest that deep.
 const SHIELD: u32 = 1 << 8;
@@ -39,7 +39,7 @@ pub(crate) fn set_kill_handler(handler: fn() -> !) {
 impl<const WEIGHT: u32> Section<WEIGHT> {
     /// Enters it. Thread context; never blocks.
     #[inline(always)]
-    pub fn enter() -> Self {
+    pub(crate) fn enter() -> Self {
         cpu::probe_stack();
         let depth = &Thread::current().service_depth;
         depth.set(depth.get() + WEIGHT);

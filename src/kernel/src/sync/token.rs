@@ -3,7 +3,7 @@
 //! A token is released when its holder blocks and taken back before the holder continues, all of its tokens together or
 //! none: a thread that waits for a token holds none, so there is no lock order and no deadlock. The price is that
 //! anything the token protects may change across a block, so the data are lent for non-blocking sections only
-//! ([`Held::access`]): no borrow can live across a block, and a block inside such a section ends the process.
+//! ([`TokenGuard::access`]): no borrow can live across a block, and a block inside such a section ends the process.
 
 use asphodel_core::shim::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::cell::UnsafeCell;
@@ -39,12 +39,9 @@ unsafe impl<T: Send> Sync for Token<T> {}
 
 /// A token that the running thread holds. See [`Token::with`].
 #[derive(Debug)]
-pub struct Held<'a, T> {
+pub struct TokenGuard<'a, T> {
     token: &'a Token<T>,
 }
-
-/// The name of [`Held`] in other systems.
-pub type TokenGuard<'a, T> = Held<'a, T>;
 
 impl<T> Token<T> {
     /// A free token around `value`.
@@ -67,7 +64,7 @@ impl<T> Token<T> {
     ///
     /// # Panics
     /// When the thread would hold more than eight tokens.
-    pub fn with<R>(&self, f: impl FnOnce(&mut Held<'_, T>) -> R) -> R {
+    pub fn with<R>(&self, f: impl FnOnce(&mut TokenGuard<'_, T>) -> R) -> R {
         let _shield = KillShield::enter();
         let thread = Thread::current();
         let count = thread.token_count.get();
@@ -79,7 +76,7 @@ impl<T> Token<T> {
             release(thread, count);
             take_all(thread);
         }
-        let result = f(&mut Held { token: self });
+        let result = f(&mut TokenGuard { token: self });
         thread.token_count.set(count);
         if !recursive {
             self.raw.give_back();
@@ -88,7 +85,7 @@ impl<T> Token<T> {
     }
 }
 
-impl<T> Held<'_, T> {
+impl<T> TokenGuard<'_, T> {
     /// Lends the data for a section that does not block: preemption is disabled meanwhile.
     ///
     /// # Panics

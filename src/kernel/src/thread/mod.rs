@@ -5,7 +5,7 @@
 //! when it runs, `proc` implements LWPs.
 
 pub(crate) mod lazy;
-pub mod stack;
+pub(crate) mod stack;
 
 use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use core::cell::UnsafeCell;
@@ -61,7 +61,7 @@ impl Default for ThreadAttributes {
 
 /// A thread's record.
 #[repr(align(512))]
-pub struct Thread {
+pub(crate) struct Thread {
     /// Its slot in the table.
     pub(crate) index: u32,
 

@@ -29,10 +29,10 @@ const LAZY_PAGES: usize = 16;
 static SHARED: InterruptLock<heapless::Vec<Stack, DEPOT>> = InterruptLock::new(heapless::Vec::new());
 
 /// Bytes of a stack unless attributes say otherwise.
-pub const DEFAULT_SIZE: usize = stack::MIN_SIZE;
+pub(crate) const DEFAULT_SIZE: usize = stack::MIN_SIZE;
 
 /// Returns the number of stacks in use by threads that are not disposed of, idle threads left out. Any context.
-pub fn in_use() -> u64 {
+pub(crate) fn in_use() -> u64 {
     Cpu::all().fold(0, |sum: u64, cpu| {
         sum.wrapping_add(cpu.statistics.stacks_taken()).wrapping_sub(cpu.statistics.stacks_returned.get())
     })

@@ -1,7 +1,7 @@
 //! Time as threads see it: the clocks, and sleeping.
 
-pub mod realtime;
-pub mod sleep;
+pub(crate) mod realtime;
+pub(crate) mod sleep;
 
 use asphodel_core::time::scale::Scale;
 use spin::Once;

@@ -3,7 +3,7 @@
 //! taskqueue(9). A [`Task`] is enqueued from any context, runs in thread context where it may block, and an enqueue
 //! while it runs makes it run again (T100): the state machine is `asphodel_core::task`.
 
-pub mod callout;
+pub(crate) mod callout;
 pub(crate) mod worker;
 
 use asphodel_core::shim::atomic::{AtomicUsize, Ordering};

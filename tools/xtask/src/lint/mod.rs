@@ -6,10 +6,14 @@
 //! - no circle of imports crosses folders, or has more than four files ([`circles`]);
 //! - assembly is written in `arch` and `boot.rs` only;
 //! - nothing in the kernel polls with a timer ([`timed`]);
+//! - the kernel's atomics are those that the explorer sees ([`atomics`]);
+//! - programs have one door into the kernel ([`doors`]);
 //! - every dependency is used ([`dependencies`]; a step of its own).
 
+mod atomics;
 mod circles;
 pub(crate) mod dependencies;
+mod doors;
 mod findings;
 mod imports;
 mod layers;
@@ -21,6 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use cargo_metadata::TargetKind;
 
+use self::atomics::Atomics;
 pub(crate) use self::findings::Findings;
 use self::layers::KERNEL;
 use crate::process;
@@ -49,16 +54,24 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
     let sources = sources(workspace)?;
     violations.extend(circles::check(&imports));
     violations.extend(layers::check(sources.iter().map(PathBuf::as_path), &imports));
+    let mut atomics = Atomics::default();
     for path in sources {
         let text = fs::read_to_string(workspace.root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
         violations.extend(check_file(&path, &text));
+        if doors::is_root(&path) {
+            violations.extend(doors::check(&path, &text));
+        }
         if path.starts_with(KERNEL) && path.extension().is_some_and(|extension| extension == "rs") {
             let found = timed::check(&path, &text);
             violations.extend(found.violations);
             allowed.extend(found.allowed);
+            atomics.take(&path, &text);
         }
     }
+    let found = atomics.finish();
+    violations.extend(found.violations);
+    allowed.extend(found.allowed);
     Ok(Findings { violations, allowed })
 }
 

@@ -1,4 +1,4 @@
-//! The tests that run on the host: unit and property tests, and the loom models.
+//! The tests that run on the host: unit and property tests, the examples of the kernel's interface, and the loom models.
 //!
 //! `cargo test` runs them; its output is parsed for the results.
 
@@ -12,6 +12,8 @@ use anyhow::Context as _;
 
 use super::report::{Case, Suite};
 use super::results::{self, Origin};
+use crate::build;
+use crate::hosted;
 use crate::process;
 use crate::progress::Progress;
 use crate::workspace::Workspace;
@@ -19,6 +21,9 @@ use crate::workspace::Workspace;
 /// The packages whose tests run on the host.
 pub(crate) const PACKAGES: &[&str] =
     &["asphodel-core", "asphodel-console-parts", "asphodel-explore-model", "xtask"];
+
+/// The package that is the kernel.
+const KERNEL_PACKAGE: &str = "asphodel";
 
 /// The package that has the models.
 const MODELS_PACKAGE: &str = "asphodel-core";
@@ -34,6 +39,19 @@ pub(crate) fn unit_tests(workspace: &Workspace, filter: Option<&str>) -> anyhow:
         cargo.args(["--package", package]);
     }
     run("host tests", results::HOST, &mut cargo, filter)
+}
+
+/// The examples in the documentation of the kernel's interface: each is an image, and runs on the hosted machine.
+///
+/// # Errors
+/// Fails when cargo cannot be started, or where there is no hosted machine.
+pub(crate) fn examples(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    let mut cargo = build::hosted_cargo(workspace)?;
+    // Without unwinding, as the kernel that they are linked with.
+    cargo.env("RUSTDOCFLAGS", format!("{} -Cpanic=abort", hosted::RUSTFLAGS.join(" ")));
+    cargo.args(["test", "--doc", "--no-fail-fast", "--package", KERNEL_PACKAGE]);
+    build::add_hosted(&mut cargo, workspace)?;
+    run("examples of the API", results::HOST, &mut cargo, filter)
 }
 
 /// Runs the loom models: built in release mode with their own flags, in a target directory of their own.

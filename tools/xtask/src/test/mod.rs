@@ -103,6 +103,9 @@ fn suites(
     }
     if wants_host_tests(arguments, filter) {
         suites.extend(on_the_host(workspace, arguments.filter.as_deref())?);
+        if hosted::triple().is_ok() {
+            suites.extend(host::examples(workspace, arguments.filter.as_deref())?);
+        }
     }
     if wants_card_tests(arguments) {
         suites.extend(card::run(workspace, environment)?);

@@ -7,7 +7,7 @@ use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use crate::arch::layout::{IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE};
 
 /// A range of physical addresses.
-pub type PhysicalRange = Range<u64>;
+pub(crate) type PhysicalRange = Range<u64>;
 
 /// Where the header of an image holds its size (arm64 boot protocol).
 const HEADER_IMAGE_SIZE: usize = 16;
@@ -32,7 +32,7 @@ pub(crate) fn set_image_physical(base: u64) {
 }
 
 /// Returns the physical addresses of the whole image, its zeros and boot tables included.
-pub fn image_range() -> PhysicalRange {
+pub(crate) fn image_range() -> PhysicalRange {
     let base = IMAGE_PHYSICAL.load(Ordering::Relaxed);
     base..base + (symbol(&image_end) - IMAGE_BASE) as u64
 }
@@ -40,7 +40,7 @@ pub fn image_range() -> PhysicalRange {
 /// Returns the physical addresses of what was loaded behind the image, in whole pages; empty if nothing was. A tool
 /// that appends something there must set the header's size of the image, which is then larger than the one that the
 /// linker has computed.
-pub fn payload_range() -> PhysicalRange {
+pub(crate) fn payload_range() -> PhysicalRange {
     let image = image_range();
     // SAFETY: the header of the arm64 boot protocol, at the beginning of the image.
     let size = unsafe { ((IMAGE_BASE + HEADER_IMAGE_SIZE) as *const u64).read_volatile() };
@@ -65,7 +65,7 @@ pub fn linear(physical: u64) -> *mut u8 {
 
 /// Returns the physical address of an address of the linear map.
 #[inline]
-pub fn physical_of_linear(address: *const u8) -> u64 {
+pub(crate) fn physical_of_linear(address: *const u8) -> u64 {
     (address as usize - LINEAR_BASE) as u64
 }
 

@@ -15,7 +15,7 @@ const SHORTEST_LINE: usize = 16;
 /// # Safety
 ///
 /// `start` must point to a mapped object.
-pub unsafe fn clean<T>(start: *const T) {
+pub(crate) unsafe fn clean<T>(start: *const T) {
     // SAFETY: the caller guarantees it.
     unsafe { clean_range(start.addr(), size_of::<T>()) }
 }
@@ -52,7 +52,7 @@ pub unsafe fn drop_lines<T>(start: *const T) {
 
 /// Makes all CPUs fetch instructions again: what a loader has written as data may be executed afterwards. Its writes
 /// went past the data caches, or it has cleaned them, before the image was entered (arm64 boot protocol).
-pub fn forget_instructions() {
+pub(crate) fn forget_instructions() {
     // SAFETY: this affects only the speed of the next fetches.
     unsafe { asm!("ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }

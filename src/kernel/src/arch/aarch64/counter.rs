@@ -10,7 +10,7 @@ use core::arch::asm;
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, Readable, Writeable};
 
 /// Interrupt number of the virtual timer, the same on every board with a GIC (BSA, table of PPIs).
-pub const TIMER_INTERRUPT: u32 = 27;
+pub(crate) const TIMER_INTERRUPT: u32 = 27;
 
 /// Returns the counter's value in ticks.
 ///
@@ -32,13 +32,13 @@ pub fn frequency() -> u64 {
 
 /// Makes this CPU's timer interrupt when the counter reaches `ticks`, or at once if the counter has passed it.
 #[inline]
-pub fn set_deadline(ticks: u64) {
+pub(crate) fn set_deadline(ticks: u64) {
     CNTV_CVAL_EL0.set(ticks);
     CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
 }
 
 /// Turns this CPU's timer off.
 #[inline]
-pub fn disarm() {
+pub(crate) fn disarm() {
     CNTV_CTL_EL0.set(0);
 }

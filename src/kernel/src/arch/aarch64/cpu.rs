@@ -26,7 +26,7 @@ const SERVICE_ROOM: usize = 3072;
 /// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack
 /// overflow ends the program and not the system.
 #[inline(always)]
-pub fn probe_stack() {
+pub(crate) fn probe_stack() {
     probe::<SERVICE_ROOM>();
 }
 
@@ -36,7 +36,7 @@ const CALL_ROOM: usize = 16 * 1024;
 /// Same as [`probe_stack`], for 16 KiB. Called in program code, by the entry points of programs that have large, lazy
 /// stacks: no kernel service that is called from there touches a page that is not mapped yet.
 #[inline(always)]
-pub fn probe_call_room() {
+pub(crate) fn probe_call_room() {
     probe::<CALL_ROOM>();
 }
 
@@ -52,7 +52,7 @@ fn probe<const ROOM: usize>() {
 
 /// Sleeps until an interrupt is pending for this CPU, masked or not.
 #[inline(always)]
-pub fn wait_for_interrupt() {
+pub(crate) fn wait_for_interrupt() {
     // SAFETY: `dsb` makes earlier stores visible before the CPU sleeps; `wfi` has no other effect.
     unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
 }
@@ -65,19 +65,19 @@ pub fn affinity() -> u64 {
 
 /// Returns a number that identifies this CPU and is never 0: MPIDR_EL1, whose bit 31 is always set.
 #[inline(always)]
-pub fn identity() -> u64 {
+pub(crate) fn identity() -> u64 {
     MPIDR_EL1.get()
 }
 
 /// Returns the current thread's pointer (TPIDR_EL1); 0 until there is one.
 #[inline(always)]
-pub fn thread_pointer() -> u64 {
+pub(crate) fn thread_pointer() -> u64 {
     TPIDR_EL1.get()
 }
 
 /// Sets the current thread's pointer. Called by the scheduler, with interrupts masked.
 #[inline(always)]
-pub fn set_thread_pointer(value: u64) {
+pub(crate) fn set_thread_pointer(value: u64) {
     TPIDR_EL1.set(value);
 }
 
@@ -86,25 +86,25 @@ pub fn set_thread_pointer(value: u64) {
 /// It is stale as soon as the calling thread may be moved to another CPU: mask interrupts or disable preemption around
 /// its use.
 #[inline(always)]
-pub fn cpu_pointer() -> u64 {
+pub(crate) fn cpu_pointer() -> u64 {
     TPIDRRO_EL0.get()
 }
 
 /// Sets the pointer to this CPU's own data. Called once on each CPU, before its first interrupt.
 #[inline(always)]
-pub fn set_cpu_pointer(value: u64) {
+pub(crate) fn set_cpu_pointer(value: u64) {
     TPIDRRO_EL0.set(value);
 }
 
 /// Returns the program's thread-local storage pointer (TPIDR_EL0).
 #[inline(always)]
-pub fn tls_pointer() -> u64 {
+pub(crate) fn tls_pointer() -> u64 {
     TPIDR_EL0.get()
 }
 
 /// Sets the program's thread-local storage pointer. Called by the scheduler, as part of a switch.
 #[inline(always)]
-pub fn set_tls_pointer(value: u64) {
+pub(crate) fn set_tls_pointer(value: u64) {
     TPIDR_EL0.set(value);
 }
 
@@ -137,7 +137,7 @@ pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
 }
 
 /// Stops this CPU for good, with interrupts masked.
-pub fn halt() -> ! {
+pub(crate) fn halt() -> ! {
     let _forever = super::daif::mask();
     loop {
         wait_for_interrupt();

@@ -46,35 +46,35 @@ pub fn mask() -> Saved {
 
 /// Masks IRQ and FIQ for good, where the state before is not needed.
 #[inline(always)]
-pub fn mask_for_good() {
+pub(crate) fn mask_for_good() {
     // SAFETY: as in `mask`.
     unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) };
 }
 
 /// Restores the state that [`mask`] returned on this CPU.
 #[inline(always)]
-pub fn restore(saved: Saved) {
+pub(crate) fn restore(saved: Saved) {
     // SAFETY: the value came from `mask`, so A and D are what they were; a compiler barrier as above.
     unsafe { asm!("msr daif, {}", in(reg) saved.0, options(nostack, preserves_flags)) };
 }
 
 /// Unmasks IRQ and FIQ, whatever the state before.
 #[inline(always)]
-pub fn unmask() {
+pub(crate) fn unmask() {
     // SAFETY: interrupt handlers keep memory safety themselves; a compiler barrier as above.
     unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
 }
 
 /// Takes the interrupts that are pending, and masks again.
 #[inline(always)]
-pub fn take_pending() {
+pub(crate) fn take_pending() {
     // SAFETY: as for `unmask`. Without the `isb` the CPU need not take an interrupt between the two.
     unsafe { asm!("msr daifclr, #3", "isb", "msr daifset, #3", options(nostack, preserves_flags)) };
 }
 
 /// Returns whether IRQs are masked on this CPU now.
 #[inline(always)]
-pub fn masked() -> bool {
+pub(crate) fn masked() -> bool {
     let daif: u64;
     // SAFETY: reads a register that has no side effect.
     unsafe { asm!("mrs {}, daif", out(reg) daif, options(nostack, preserves_flags)) };

@@ -8,10 +8,10 @@ use core::fmt;
 
 use aarch64_cpu::registers::{ESR_EL1, FAR_EL1, Readable};
 
-use super::backtrace::Backtrace;
 use super::fault::{self, Fault, class_of};
 use super::frame::{FRAME_SIZE, TrapFrame};
 use super::translate;
+use crate::arch::backtrace::Backtrace;
 use crate::arch::hooks::{self, Hooks, Room, hooks};
 
 /// Room that is left below the saved frame for `Hooks::preempt` on the interrupted thread's stack.
@@ -41,7 +41,7 @@ fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Faul
 
 /// A register dump with its cause: several lines, of which the first says what happened and the last begins with
 /// `backtrace:`.
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     /// The registers at the time of the exception.
     pub frame: &'a TrapFrame,
     /// What happened.

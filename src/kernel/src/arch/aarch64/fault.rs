@@ -9,7 +9,7 @@ use crate::arch::layout;
 
 /// One fault: what happened, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The kind that is reported to the waiter.
     pub kind: FaultKind,
     /// ESR_EL1: the syndrome.
@@ -57,7 +57,7 @@ const STATUS_ALIGNMENT: u64 = 0b10_0001;
 
 impl Fault {
     /// Decodes the syndrome of an exception whose return address is `pc`.
-    pub fn decode(esr: u64, far: u64, pc: u64) -> Self {
+    pub(crate) fn decode(esr: u64, far: u64, pc: u64) -> Self {
         let kind = match class_of(esr) {
             CLASS_PREFETCH_ABORT | CLASS_DATA_ABORT => abort_kind(esr, far),
             0x00 | CLASS_ILLEGAL_STATE | CLASS_BRANCH_TARGET | CLASS_SVC | CLASS_SYSTEM_REGISTER => {
@@ -73,35 +73,27 @@ impl Fault {
     }
 
     /// Returns the fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
-    pub fn stack_overflow(sp: u64, pc: u64) -> Self {
+    pub(crate) fn stack_overflow(sp: u64, pc: u64) -> Self {
         Self { kind: FaultKind::StackOverflow, esr: MISSED_WRITE, far: sp, pc }
     }
 
     /// Returns the fault of a thread that was interrupted where its stack has no memory, at `address`.
-    pub fn stack_without_memory(address: u64, pc: u64) -> Self {
+    pub(crate) fn stack_without_memory(address: u64, pc: u64) -> Self {
         Self { kind: FaultKind::DataAbort, esr: MISSED_WRITE, far: address, pc }
     }
 
     /// Returns the address that was accessed; meaningful only for faults that have one.
-    pub fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         self.far as usize
     }
 
     /// Returns whether a data access, not a jump, met an address where nothing is mapped.
-    pub fn is_missing_data(&self) -> bool {
+    pub(crate) fn is_missing_data(&self) -> bool {
         class_of(self.esr) == CLASS_DATA_ABORT && status_of(self.esr) == STATUS_TRANSLATION
     }
 
-    /// Returns whether [`Fault::far`] holds the address of the access.
-    pub fn has_address(&self) -> bool {
-        matches!(
-            class_of(self.esr),
-            CLASS_PREFETCH_ABORT | CLASS_DATA_ABORT | CLASS_PC_ALIGNMENT | CLASS_WATCHPOINT
-        )
-    }
-
     /// Returns whether the access was a store (ESR_EL1.ISS.WnR of a data abort).
-    pub fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         class_of(self.esr) == CLASS_DATA_ABORT && self.esr & 1 << 6 != 0
     }
 }

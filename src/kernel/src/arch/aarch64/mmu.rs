@@ -24,19 +24,16 @@ use crate::arch::layout::{
 use crate::arch::lock::InterruptLock;
 
 pub(crate) use super::addresses::set_image_physical;
-pub use super::addresses::{
-    PhysicalRange, image_range, linear, payload_range, physical_of_image, physical_of_linear,
-};
-pub use super::tables::FrameSource;
-pub use super::translate::{is_readable, is_writable, translate};
+pub(crate) use super::addresses::{PhysicalRange, image_range, payload_range, physical_of_linear};
+pub use super::addresses::{linear, physical_of_image};
+pub(crate) use super::tables::FrameSource;
+pub(crate) use super::translate::{is_readable, is_writable, translate};
 
 /// Why an address range cannot be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
+pub(crate) enum MapError {
     /// There is no memory for page tables.
     OutOfMemory,
-    /// The device window is used up.
-    OutOfAddresses,
     /// The addresses are not page-aligned, not in a window for mappings, or mapped already.
     BadRange,
 }
@@ -185,7 +182,7 @@ pub fn map_device(physical: u64, length: usize) -> Option<NonNull<u8>> {
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
-pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
+pub(crate) fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
     map_in(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, physical, length, DATA)
 }
 
@@ -246,7 +243,7 @@ pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> 
 ///
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of these windows.
-pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
+pub(crate) fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
     let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW], address, length)?;
     let mut space = SPACE.lock();
     let space = space.as_mut().ok_or(MapError::BadRange)?;

@@ -5,7 +5,6 @@
 
 mod addresses;
 mod attributes;
-pub(super) mod backtrace;
 pub(super) mod boot;
 mod boot_tables;
 pub(super) mod cache;
@@ -28,5 +27,5 @@ mod tables;
 mod translate;
 mod vectors;
 
-pub use fault::Fault;
+pub(crate) use fault::Fault;
 pub(super) use spin::mutex::{SpinMutex, SpinMutexGuard};

@@ -21,7 +21,7 @@ pub struct Observer {
 
 /// The thread that is on a CPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// Address of its record.
     pub thread: usize,
     /// Its current stack pointer; 0 if it is not known.
@@ -55,7 +55,7 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 /// Returns the thread on CPU `index`; not known on this machine.
 #[must_use]
-pub fn standing(_index: usize) -> Option<Standing> {
+pub(crate) fn standing(_index: usize) -> Option<Standing> {
     None
 }
 

@@ -21,7 +21,7 @@ const FIRST_TABLES: usize = 28;
 const MAX_RESERVE: usize = 64;
 
 /// Makes one frame available to hold a table; returns `None` if there is none left.
-pub type FrameSource = fn() -> Option<u64>;
+pub(crate) type FrameSource = fn() -> Option<u64>;
 
 #[repr(C, align(4096))]
 struct FirstTables(UnsafeCell<[[u8; PAGE_SIZE]; FIRST_TABLES]>);

@@ -3,7 +3,7 @@
 use core::arch::asm;
 
 use super::daif;
-use crate::arch::layout::PAGE_SIZE;
+use crate::arch::layout::{DEVICE_WINDOW, LINEAR_BASE, PAGE_SIZE};
 
 /// PAR_EL1.F: the translation failed.
 const TRANSLATION_FAILED: u64 = 1;
@@ -26,18 +26,20 @@ macro_rules! translate {
     }};
 }
 
-/// Returns whether the byte at `address` can be read now.
-pub fn is_readable(address: usize) -> bool {
-    translate!("s1e1r", address) & TRANSLATION_FAILED == 0
+/// Returns whether the byte at `address` can be read now, and is memory, because a read of a device may have an effect.
+pub(crate) fn is_readable(address: usize) -> bool {
+    address >= LINEAR_BASE
+        && !DEVICE_WINDOW.contains(&address)
+        && translate!("s1e1r", address) & TRANSLATION_FAILED == 0
 }
 
 /// Returns whether the byte at `address` can be written now.
-pub fn is_writable(address: usize) -> bool {
+pub(crate) fn is_writable(address: usize) -> bool {
     translate!("s1e1w", address) & TRANSLATION_FAILED == 0
 }
 
 /// Returns the physical address that `address` is mapped to, if any.
-pub fn translate(address: usize) -> Option<u64> {
+pub(crate) fn translate(address: usize) -> Option<u64> {
     let result = translate!("s1e1r", address);
     let offset = address as u64 % PAGE_SIZE as u64;
     (result & TRANSLATION_FAILED == 0).then_some(result & 0x0000_ffff_ffff_f000 | offset)

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::machine::{self, Mode, vcpu};
+use super::cpus::{self, Mode, vcpu};
 pub(crate) use super::stack::STACK_SIZE;
 use super::stack::call_on;
 use super::words::INDEX;
@@ -24,7 +24,7 @@ pub(crate) fn set_affinity(_index: usize, _affinity: u64) {}
 pub(crate) fn prepare_secondary(index: usize, stacks: impl FnOnce() -> Option<BootStacks>) -> Option<u64> {
     let stacks = stacks()?;
     vcpu(index).exception_stack.store(stacks.exception_top, Ordering::Relaxed);
-    let started = match machine::mode() {
+    let started = match cpus::mode() {
         Mode::Explore => {
             explore::start_cpu(index, stacks.top, secondary_start);
             true

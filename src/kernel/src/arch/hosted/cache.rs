@@ -4,13 +4,7 @@
 ///
 /// # Safety
 /// As on a board: `start` must point to a mapped object.
-pub unsafe fn clean<T>(_start: *const T) {}
-
-/// Does nothing for the object at `start`.
-///
-/// # Safety
-/// As on a board: `start` must point to a mapped object.
 pub unsafe fn drop_lines<T>(_start: *const T) {}
 
 /// Does nothing, because no code is loaded here.
-pub fn forget_instructions() {}
+pub(crate) fn forget_instructions() {}

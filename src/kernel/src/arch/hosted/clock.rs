@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::mem::MaybeUninit;
 
-use super::machine::{self, Mode};
+use super::cpus::{self, Mode};
 
 /// The deadline of a timer that is not armed.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -46,7 +46,7 @@ impl Progress {
 /// Returns the counter's value in ticks.
 #[inline]
 pub(super) fn now() -> u64 {
-    match machine::mode() {
+    match cpus::mode() {
         Mode::Explore => PROGRESS.now(),
         Mode::Run => host_now(),
     }
@@ -54,7 +54,7 @@ pub(super) fn now() -> u64 {
 
 /// Returns the ticks in a second.
 pub(super) fn frequency() -> u64 {
-    match machine::mode() {
+    match cpus::mode() {
         Mode::Explore => EXPLORE_FREQUENCY,
         Mode::Run => RUN_FREQUENCY,
     }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::machine::{Mode, TIMER, mode, this, vcpu};
+use super::cpus::{Mode, TIMER, mode, this, vcpu};
 use super::{clock, counter, run};
 
 /// The first device interrupt's number, and its bit.

@@ -3,11 +3,11 @@
 //! In run mode they are the host's monotonic clock in nanoseconds and a timer of the host; under exploration, the time
 //! that the scheduler of virtual CPUs keeps, which advances a little with each step.
 
-use super::machine::{self, Mode};
+use super::cpus::{self, Mode};
 use super::{clock, run};
 
 /// Interrupt number of the timer.
-pub const TIMER_INTERRUPT: u32 = 27;
+pub(crate) const TIMER_INTERRUPT: u32 = 27;
 
 /// Returns the counter's value in ticks.
 #[inline]
@@ -22,16 +22,16 @@ pub fn frequency() -> u64 {
 
 /// Makes this CPU's timer interrupt when the counter reaches `ticks`, or at once if the counter has passed it.
 #[inline]
-pub fn set_deadline(ticks: u64) {
-    let cpu = machine::this();
+pub(crate) fn set_deadline(ticks: u64) {
+    let cpu = cpus::this();
     cpu.set_deadline(ticks);
-    if machine::mode() == Mode::Run {
+    if cpus::mode() == Mode::Run {
         run::set_timer(cpu, ticks);
     }
 }
 
 /// Turns this CPU's timer off.
 #[inline]
-pub fn disarm() {
-    machine::this().set_deadline(clock::NEVER);
+pub(crate) fn disarm() {
+    cpus::this().set_deadline(clock::NEVER);
 }

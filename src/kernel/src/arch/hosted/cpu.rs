@@ -2,14 +2,14 @@
 
 use core::arch::asm;
 
-use super::machine::{self, Mode};
+use super::cpus::{self, Mode};
 use super::words::{CPU, INDEX, THREAD, TLS};
 use super::{daif, explore, run};
 
 /// Spends one iteration of a spin loop: another CPU runs first.
 #[inline]
 pub fn relax() {
-    match machine::mode() {
+    match cpus::mode() {
         Mode::Explore => explore::relax(),
         Mode::Run => run::relax(),
     }
@@ -21,13 +21,13 @@ const SERVICE_ROOM: usize = 24 * 1024;
 /// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack overflow
 /// ends the program and not the system.
 #[inline(always)]
-pub fn probe_stack() {
+pub(crate) fn probe_stack() {
     probe::<SERVICE_ROOM>();
 }
 
 /// Same as [`probe_stack`], for the entry points of programs that have large, lazy stacks.
 #[inline(always)]
-pub fn probe_call_room() {
+pub(crate) fn probe_call_room() {
     probe::<{ 2 * SERVICE_ROOM }>();
 }
 
@@ -45,8 +45,8 @@ fn probe<const ROOM: usize>() {
 
 /// Sleeps until an interrupt is pending for this CPU, masked or not.
 #[inline]
-pub fn wait_for_interrupt() {
-    match machine::mode() {
+pub(crate) fn wait_for_interrupt() {
+    match cpus::mode() {
         Mode::Explore => explore::wait_for_interrupt(),
         Mode::Run => run::wait_for_interrupt(),
     }
@@ -60,43 +60,43 @@ pub fn affinity() -> u64 {
 
 /// Returns a number that identifies this CPU and is never 0.
 #[inline]
-pub fn identity() -> u64 {
+pub(crate) fn identity() -> u64 {
     INDEX.get() + 1
 }
 
 /// Returns the current thread's pointer; 0 until there is one.
 #[inline(always)]
-pub fn thread_pointer() -> u64 {
+pub(crate) fn thread_pointer() -> u64 {
     THREAD.get()
 }
 
 /// Sets the current thread's pointer. Called by the scheduler, with interrupts masked.
 #[inline(always)]
-pub fn set_thread_pointer(value: u64) {
+pub(crate) fn set_thread_pointer(value: u64) {
     THREAD.set(value);
 }
 
 /// Returns the pointer to this CPU's own data; 0 until it was set.
 #[inline(always)]
-pub fn cpu_pointer() -> u64 {
+pub(crate) fn cpu_pointer() -> u64 {
     CPU.get()
 }
 
 /// Sets the pointer to this CPU's own data. Called once on each CPU, before its first interrupt.
 #[inline(always)]
-pub fn set_cpu_pointer(value: u64) {
+pub(crate) fn set_cpu_pointer(value: u64) {
     CPU.set(value);
 }
 
 /// Returns the program's thread-local storage pointer.
 #[inline(always)]
-pub fn tls_pointer() -> u64 {
+pub(crate) fn tls_pointer() -> u64 {
     TLS.get()
 }
 
 /// Sets the program's thread-local storage pointer. Called by the scheduler, as part of a switch.
 #[inline(always)]
-pub fn set_tls_pointer(value: u64) {
+pub(crate) fn set_tls_pointer(value: u64) {
     TLS.set(value);
 }
 
@@ -143,9 +143,9 @@ pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
 }
 
 /// Stops this CPU for good, with interrupts masked.
-pub fn halt() -> ! {
+pub(crate) fn halt() -> ! {
     daif::mask_for_good();
-    machine::this().leave();
+    cpus::this().leave();
     loop {
         wait_for_interrupt();
     }

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::machine::{Mode, mode, this};
+use super::cpus::{Mode, mode, this};
 use super::words::MASKED;
 use super::{explore, interrupts};
 
@@ -43,13 +43,13 @@ pub fn mask() -> Saved {
 
 /// Masks interrupts for good, where the state before is not needed.
 #[inline(always)]
-pub fn mask_for_good() {
+pub(crate) fn mask_for_good() {
     MASKED.set(1);
 }
 
 /// Restores the state that [`mask`] returned on this CPU.
 #[inline(always)]
-pub fn restore(saved: Saved) {
+pub(crate) fn restore(saved: Saved) {
     if saved.0 == 0 {
         unmask();
     }
@@ -57,7 +57,7 @@ pub fn restore(saved: Saved) {
 
 /// Unmasks interrupts, whatever the state before, and takes those that are pending.
 #[inline(always)]
-pub fn unmask() {
+pub(crate) fn unmask() {
     MASKED.set(0);
     match mode() {
         // A point of interleaving, which also takes the pending interrupts.
@@ -72,13 +72,13 @@ pub fn unmask() {
 
 /// Takes the interrupts that are pending, and masks again.
 #[inline(always)]
-pub fn take_pending() {
+pub(crate) fn take_pending() {
     unmask();
     MASKED.set(1);
 }
 
 /// Returns whether interrupts are masked on this CPU now.
 #[inline(always)]
-pub fn masked() -> bool {
+pub(crate) fn masked() -> bool {
     MASKED.get() != 0
 }

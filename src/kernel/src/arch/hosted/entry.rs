@@ -19,8 +19,8 @@ use heapless::String;
 
 use super::clock::PROGRESS;
 use super::command_line::{self, LINE, number, value};
+use super::cpus::{self, Mode};
 use super::host::{Output, give_up, refuse};
-use super::machine::{self, Mode};
 use super::{explore, memory, observe, run, signal};
 use crate::arch::layout::PAGE_SIZE;
 
@@ -63,14 +63,14 @@ fn enter() -> ! {
         safe fn kernel_main(argument: u64, image: u64, level: u64) -> !;
     }
     let cpus = number("cpus", 4);
-    if cpus == 0 || cpus as usize > machine::MAX_CPUS {
-        refuse(format_args!("cpus= takes 1 to {}", machine::MAX_CPUS));
+    if cpus == 0 || cpus as usize > cpus::MAX_CPUS {
+        refuse(format_args!("cpus= takes 1 to {}", cpus::MAX_CPUS));
     }
-    machine::set_count(cpus as usize);
+    cpus::set_count(cpus as usize);
     if !memory::make(number("memory", 1024) << 20) {
         give_up("the host has no memory for RAM");
     }
-    machine::set_mode(if value("explore").is_some() { Mode::Explore } else { Mode::Run });
+    cpus::set_mode(if value("explore").is_some() { Mode::Explore } else { Mode::Run });
     signal::install();
     run::become_cpu(0);
     if value("trace") == Some("events") {
@@ -87,7 +87,7 @@ fn enter() -> ! {
 
 /// Prints the figures of an exploration that ends without a violation.
 pub(crate) fn tell_figures() {
-    if machine::is_explored() {
+    if cpus::is_explored() {
         let (steps, switches) = PROGRESS.figures();
         let mut out = Output(libc::STDOUT_FILENO);
         let _ = writeln!(out, "explored: {steps} points of interleaving, {switches} switches between CPUs");
@@ -97,7 +97,7 @@ pub(crate) fn tell_figures() {
 /// Returns random bytes for the first key of the kernel's generator; none under exploration.
 pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::boot::board::MAX_ENTROPY }> {
     let mut bytes = [0; 32];
-    if machine::is_explored() {
+    if cpus::is_explored() {
         return heapless::Vec::new();
     }
     // SAFETY: the bytes are writable.

@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-use super::backtrace::Backtrace;
 use super::fault::Fault;
 use super::frame::TrapFrame;
+use crate::arch::backtrace::Backtrace;
 
 /// Several lines, of which the first says what happened and the last begins with `backtrace:`.
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     /// The registers at the time of the exception.
     pub frame: &'a TrapFrame,
     /// What happened.

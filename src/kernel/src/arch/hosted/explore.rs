@@ -17,7 +17,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use asphodel_interleave::buffer;
 
 use super::clock::{NEVER, PROGRESS};
-use super::machine::{self, Vcpu, vcpu, vcpus};
+use super::cpus::{self, Vcpu, vcpu, vcpus};
 use super::words::{CPU, INDEX, MASKED, PENDING, THREAD, TLS};
 use super::{interrupts, observe, switch};
 
@@ -106,7 +106,7 @@ pub(super) fn start(seed: u64, limit: u64, buffers: bool) {
     let explorer = &EXPLORER;
     explorer.random.set(seed.wrapping_add(77).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     explorer.limit.set(limit);
-    explorer.count.set(machine::count());
+    explorer.count.set(cpus::count());
     explorer.buffered.set(buffers);
     explorer.on.set(true);
     for _ in 0..8 {
@@ -301,7 +301,7 @@ impl Explorer {
 
     fn demote(&self) {
         self.lowest.set(self.lowest.get() - 1);
-        machine::this().explored.priority.set(self.lowest.get());
+        cpus::this().explored.priority.set(self.lowest.get());
     }
 
     /// Decides, by `number`, what happens at a point besides a change of CPU.
@@ -385,7 +385,7 @@ pub(super) fn relax() {
     if explorer.on.get() {
         explorer.demote();
         let held = PROGRESS.steps.get() + 2 + explorer.random() % 30;
-        machine::this().explored.held_until.set(held);
+        cpus::this().explored.held_until.set(held);
     }
     point();
 }
@@ -394,7 +394,7 @@ pub(super) fn relax() {
 pub(super) fn wait_for_interrupt() {
     let explorer = &EXPLORER;
     buffer::flush_current();
-    let cpu = machine::this();
+    let cpu = cpus::this();
     if cpu.is_online() && interrupts::is_pending(cpu) {
         return;
     }

@@ -18,7 +18,7 @@ pub(super) enum Access {
 
 /// One fault: what happened, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The kind that is reported to the waiter.
     pub kind: FaultKind,
     /// The address that was accessed and how, if there was an access.
@@ -38,7 +38,8 @@ impl Fault {
             libc::SIGTRAP => FaultKind::Breakpoint,
             libc::SIGFPE => FaultKind::FloatingPoint,
             libc::SIGBUS => FaultKind::Bus,
-            _ => memory_kind(access),
+            libc::SIGSEGV => memory_kind(access),
+            _ => FaultKind::Unexpected,
         };
         let access = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then_some(access);
         Self { kind, access, missing: missing && access.is_some(), pc }
@@ -55,12 +56,12 @@ impl Fault {
     }
 
     /// Returns the address that was accessed; 0 for faults that have none.
-    pub fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         self.access.map_or(0, |(address, _)| address)
     }
 
     /// Returns whether a data access, not a jump, met an address where nothing is mapped.
-    pub fn is_missing_data(&self) -> bool {
+    pub(crate) fn is_missing_data(&self) -> bool {
         self.missing && self.access.is_some_and(|(_, access)| access != Access::Jump)
     }
 }

@@ -1,11 +1,12 @@
 //! The part of an interrupted context that the kernel uses: where it continues, and its stack. All other registers are
 //! in the frame that the host has made for the signal (`saved`).
 
+use core::arch::asm;
 use core::fmt;
 
 /// The part of an interrupted context that hooks may read and edit.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TrapFrame {
+pub(crate) struct TrapFrame {
     /// Where the interrupted context continues.
     pub(super) pc: u64,
     /// Its stack pointer.
@@ -20,37 +21,37 @@ pub struct TrapFrame {
 
 impl TrapFrame {
     /// Returns whether the interrupted context had interrupts masked.
-    pub fn irq_masked(&self) -> bool {
+    pub(crate) fn irq_masked(&self) -> bool {
         self.masked
     }
 
     /// Returns where the interrupted context continues.
-    pub fn pc(&self) -> u64 {
+    pub(crate) fn pc(&self) -> u64 {
         self.pc
     }
 
-    /// Returns the interrupted context's stack pointer.
-    pub fn sp(&self) -> u64 {
-        self.sp
-    }
-
     /// Makes the interrupted context continue with another stack pointer.
-    pub fn set_sp(&mut self, sp: u64) {
+    pub(crate) fn set_sp(&mut self, sp: u64) {
         self.sp = sp;
     }
 
     /// Aligns the stack pointer as a call needs it.
-    pub fn align_sp(&mut self) {
+    pub(crate) fn align_sp(&mut self) {
         self.sp &= !15;
     }
 
     /// Makes the interrupted context continue at `function(argument)`, on its own stack, with interrupts as they were.
-    pub fn redirect(&mut self, function: extern "C" fn(u64) -> !, argument: u64) {
+    pub(crate) fn redirect(&mut self, function: extern "C" fn(u64) -> !, argument: u64) {
         self.call = Some((function, argument));
     }
 
+    /// Returns `None`: the only return addresses that are known are those on the stack.
+    pub(in crate::arch) fn link(&self) -> Option<u64> {
+        None
+    }
+
     /// Returns the interrupted context's frame pointer: the head of its chain of stack frames.
-    pub fn frame_pointer(&self) -> u64 {
+    pub(crate) fn frame_pointer(&self) -> u64 {
         self.frame_pointer
     }
 }
@@ -61,4 +62,18 @@ impl fmt::Display for TrapFrame {
         let interrupts = if *masked { "masked" } else { "unmasked" };
         write!(out, " sp {sp:016x}\n pc {pc:016x}  fp {frame_pointer:016x}  interrupts {interrupts}")
     }
+}
+
+/// The frame pointer of the calling function.
+#[inline(always)]
+pub(in crate::arch) fn frame_pointer() -> u64 {
+    let frame_pointer: u64;
+    // SAFETY: copies a register.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("mov {}, rbp", out(reg) frame_pointer, options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        asm!("mov {}, x29", out(reg) frame_pointer, options(nomem, nostack, preserves_flags));
+    }
+    frame_pointer
 }

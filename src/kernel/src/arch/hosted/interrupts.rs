@@ -4,8 +4,8 @@
 use core::sync::atomic::Ordering;
 
 use super::clock;
+use super::cpus::{TIMER, Vcpu, this};
 use super::frame::TrapFrame;
-use super::machine::{TIMER, Vcpu, this};
 use super::words::MASKED;
 use crate::arch::hooks::hooks;
 

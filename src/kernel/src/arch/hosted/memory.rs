@@ -91,7 +91,7 @@ pub(super) fn unmap(address: usize, length: usize) {
 
 /// Returns the entry for `address`; `None` outside the windows.
 pub(super) fn entry(address: usize) -> Option<&'static Entry> {
-    if address < DEVICE_WINDOW.start || address >= IMAGE_WINDOW {
+    if !(DEVICE_WINDOW.start..IMAGE_WINDOW).contains(&address) {
         return None;
     }
     let index = (address - DEVICE_WINDOW.start) / PAGE_SIZE;

@@ -15,14 +15,14 @@ use crate::arch::layout::{
 use crate::arch::lock::InterruptLock;
 
 /// A range of physical addresses.
-pub type PhysicalRange = Range<u64>;
+pub(crate) type PhysicalRange = Range<u64>;
 
 /// Makes one frame available to hold a table; returns `None` if there is none left.
-pub type FrameSource = fn() -> Option<u64>;
+pub(crate) type FrameSource = fn() -> Option<u64>;
 
 /// Why an address range cannot be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
+pub(crate) enum MapError {
     /// The host has no memory for it.
     OutOfMemory,
     /// The addresses are not page-aligned, not in a window for mappings, or mapped already.
@@ -36,12 +36,12 @@ pub(crate) fn set_image_physical(_base: u64) {}
 
 /// Returns the physical addresses that stand for the image: one page at the beginning of RAM, where boot arguments
 /// would be.
-pub fn image_range() -> PhysicalRange {
+pub(crate) fn image_range() -> PhysicalRange {
     memory::RAM_BASE..memory::RAM_BASE + PAGE_SIZE as u64
 }
 
 /// Returns an empty range, because nothing is loaded behind the image here.
-pub fn payload_range() -> PhysicalRange {
+pub(crate) fn payload_range() -> PhysicalRange {
     image_range().end..image_range().end
 }
 
@@ -62,7 +62,7 @@ pub fn linear(physical: u64) -> *mut u8 {
 
 /// Returns the physical address of an address of the linear map.
 #[inline]
-pub fn physical_of_linear(address: *const u8) -> u64 {
+pub(crate) fn physical_of_linear(address: *const u8) -> u64 {
     (address as usize - LINEAR_BASE) as u64
 }
 
@@ -85,7 +85,7 @@ pub fn map_device(_physical: u64, _length: usize) -> Option<NonNull<u8>> {
 ///
 /// # Errors
 /// See [`MapError`]; nothing is mapped then.
-pub fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
+pub(crate) fn map_pages(address: usize, physical: u64, length: usize) -> Result<(), MapError> {
     let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, length)?;
     let _space = SPACE.lock();
     if range.clone().step_by(PAGE_SIZE).any(|page| value(page) & VALID == VALID) {
@@ -132,7 +132,7 @@ pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> 
 ///
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of these windows.
-pub fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
+pub(crate) fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
     let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW], address, length)?;
     let _space = SPACE.lock();
     for page in range.step_by(PAGE_SIZE) {
@@ -170,7 +170,7 @@ fn populate(address: usize, advice: i32) -> bool {
 }
 
 /// Returns whether the byte at `address` can be read now.
-pub fn is_readable(address: usize) -> bool {
+pub(crate) fn is_readable(address: usize) -> bool {
     match memory::entry(address) {
         Some(_) => translate(address).is_some(),
         None => populate(address, libc::MADV_POPULATE_READ),
@@ -178,7 +178,7 @@ pub fn is_readable(address: usize) -> bool {
 }
 
 /// Returns whether the byte at `address` can be written now.
-pub fn is_writable(address: usize) -> bool {
+pub(crate) fn is_writable(address: usize) -> bool {
     match memory::entry(address) {
         Some(_) => translate(address).is_some(),
         None => populate(address, libc::MADV_POPULATE_WRITE),
@@ -186,7 +186,7 @@ pub fn is_writable(address: usize) -> bool {
 }
 
 /// Returns the physical address that `address` is mapped to, if any.
-pub fn translate(address: usize) -> Option<u64> {
+pub(crate) fn translate(address: usize) -> Option<u64> {
     let linear =
         LINEAR_BASE + memory::RAM_BASE as usize..LINEAR_BASE + (memory::RAM_BASE + memory::size()) as usize;
     if linear.contains(&address) {

@@ -23,7 +23,6 @@
 //! | `memory` | RAM, and the table that says what is mapped where |
 //! | all others | what `arch` lists, made of the above |
 
-pub(super) mod backtrace;
 pub(super) mod boot;
 pub(super) mod cache;
 mod clock;
@@ -32,6 +31,7 @@ mod context;
 pub(super) mod controller;
 pub(super) mod counter;
 pub(super) mod cpu;
+pub(super) mod cpus;
 pub(super) mod daif;
 pub(super) mod entry;
 pub(super) mod exception;
@@ -43,7 +43,6 @@ pub(super) mod handover;
 pub(super) mod host;
 mod interrupts;
 pub(super) mod leaf;
-pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod mmu;
 pub(super) mod observe;
@@ -64,5 +63,5 @@ pub(super) mod switch;
 mod word_access;
 mod words;
 
-pub use fault::Fault;
+pub(crate) use fault::Fault;
 pub(super) use spin_mutex::{SpinMutex, SpinMutexGuard};

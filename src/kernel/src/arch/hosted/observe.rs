@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use asphodel_core::event::Event;
 
 use super::clock::PROGRESS;
+use super::cpus::{self, is_explored as explored, vcpu};
 use super::host::Output;
-use super::machine::{self, is_explored as explored, vcpu};
 use super::words::{INDEX, THREAD};
 use super::{clock, command_line, explore, host};
 
@@ -45,7 +45,7 @@ static OBSERVER: Registered = Registered(Cell::new(None));
 
 /// The thread that is on a CPU.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// Address of its record.
     pub thread: usize,
     /// Its current stack pointer.
@@ -135,8 +135,8 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
 
 /// Returns the thread on CPU `index`; `None` if the CPU has not come up, or is not scheduling yet.
 #[must_use]
-pub fn standing(index: usize) -> Option<Standing> {
-    if index >= machine::count() || !vcpu(index).is_online() {
+pub(crate) fn standing(index: usize) -> Option<Standing> {
+    if index >= cpus::count() || !vcpu(index).is_online() {
         return None;
     }
     let (thread, stack_pointer) = if index as u64 == INDEX.get() {

@@ -5,8 +5,8 @@ use core::ptr::{null, null_mut};
 use core::sync::atomic::Ordering;
 
 use super::clock::{NEVER, host_now, timespec};
+use super::cpus::{self, Vcpu, vcpu};
 use super::host::INTERRUPT;
-use super::machine::{self, Vcpu, vcpu};
 use super::stack::{self, call_on};
 use super::words::{INDEX, MASKED, PENDING};
 use super::{host, interrupts};
@@ -48,7 +48,7 @@ pub(super) fn interrupt(cpu: &Vcpu) {
 
 /// Waits until an interrupt is pending for this CPU. Interrupts must be masked.
 pub(super) fn wait_for_interrupt() {
-    let cpu = machine::this();
+    let cpu = cpus::this();
     cpu.waiting.store(true, Ordering::SeqCst);
     loop {
         let deadline = cpu.deadline();
@@ -128,7 +128,7 @@ struct Start {
 /// Starts a host thread that runs `entry(index)` as CPU `index` on the stack below `top`. Returns `false` if the host
 /// refuses.
 pub(super) fn start_cpu(index: usize, top: usize, entry: extern "C" fn(usize) -> !) -> bool {
-    static STARTS: [spin::Once<Start>; machine::MAX_CPUS] = [const { spin::Once::new() }; machine::MAX_CPUS];
+    static STARTS: [spin::Once<Start>; cpus::MAX_CPUS] = [const { spin::Once::new() }; cpus::MAX_CPUS];
     extern "C" fn thread(argument: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: a `Start` in a static, as below.
         let start = unsafe { &*argument.cast::<Start>() };

@@ -14,7 +14,7 @@ use super::host::{INTERRUPT, give_up};
 use super::saved::{self, ALIGNMENT, Context, RED_ZONE, Saved};
 use super::stack::STACK_SIZE;
 use super::words::{INDEX, MASKED};
-use super::{interrupts, machine, mmu};
+use super::{cpus, interrupts, mmu};
 use crate::arch::hooks::{self, Hooks, Room, hooks};
 
 /// Room that is left below the saved context for `Hooks::preempt` on the interrupted thread's stack.
@@ -54,7 +54,7 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
     let context = unsafe { &mut *context.cast::<Context>() };
     if signal == INTERRUPT {
         // The signal of a timer that expires while another is on its way is merged with that one.
-        interrupts::check_timer(machine::this());
+        interrupts::check_timer(cpus::this());
         if saved::restart_return(context) {
             MASKED.set(1);
             return;
@@ -81,7 +81,7 @@ extern "C" fn handler(signal: i32, _info: *mut libc::siginfo_t, context: *mut li
 
 /// Returns the exception stack of the CPU that executes this: its lowest address, and the address above it.
 fn exception_stack() -> (usize, usize) {
-    let top = machine::vcpu(INDEX.get() as usize).exception_stack.load(Ordering::Relaxed);
+    let top = cpus::vcpu(INDEX.get() as usize).exception_stack.load(Ordering::Relaxed);
     (top.saturating_sub(STACK_SIZE), top)
 }
 

@@ -19,7 +19,7 @@ use crate::arch::lock::{Guard, InterruptLock};
 use crate::arch::{counter, cpu, mmu};
 
 /// Speed of the line in bits per second; 8 data bits, no parity, one stop bit.
-pub const BAUD_RATE: u32 = 115_200;
+pub(crate) const BAUD_RATE: u32 = 115_200;
 
 const LINE: LineConfig =
     LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
@@ -59,7 +59,7 @@ static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Why the UART cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum InitError {
+pub(crate) enum InitError {
     /// Its registers do not fit into the device window.
     #[error("the UART's registers cannot be mapped")]
     NotMapped,
@@ -75,7 +75,7 @@ pub enum InitError {
 /// # Errors
 ///
 /// If the registers cannot be mapped or the clock is unfit; output stays dropped then.
-pub fn init(info: &UartInfo) -> Result<(), InitError> {
+pub(crate) fn init(info: &UartInfo) -> Result<(), InitError> {
     let registers = mmu::map_device(info.base, size_of::<PL011Registers>())
         .ok_or(InitError::NotMapped)?
         .cast::<PL011Registers>();
@@ -108,7 +108,7 @@ fn enable(uart: &mut Uart<'_>, speed: u32, clock: u32) -> Result<(), InitError> 
 /// Returns whether the line can have that speed, in bits per second, within the tolerance of a receiver: its clock must
 /// be known, be at least sixteen times as fast, and divide well. Any context.
 #[must_use]
-pub fn can_have_speed(speed: u32) -> bool {
+pub(crate) fn can_have_speed(speed: u32) -> bool {
     let steps = u64::from(CLOCK.load(Ordering::Relaxed)) * DIVISOR_STEPS / CLOCKS_PER_BIT;
     let Some(divisor) = (steps + u64::from(speed) / 2).checked_div(u64::from(speed)) else {
         return false;
@@ -122,7 +122,7 @@ pub fn can_have_speed(speed: u32) -> bool {
 ///
 /// # Errors
 /// The clock is not known or cannot be divided down to the speed; the line is not changed.
-pub fn set_speed(speed: u32) -> Result<(), InitError> {
+pub(crate) fn set_speed(speed: u32) -> Result<(), InitError> {
     match (UART.lock().as_mut(), CLOCK.load(Ordering::Relaxed)) {
         (Some(uart), clock @ 1..) if can_have_speed(speed) => enable(uart, speed, clock),
         _ => Err(InitError::UnfitClock),
@@ -132,16 +132,16 @@ pub fn set_speed(speed: u32) -> Result<(), InitError> {
 /// The right to send: until it is dropped, no other CPU's bytes come in between.
 ///
 /// Interrupts are masked meanwhile. Must not be held across anything that prints.
-pub struct Transmitter(Guard<'static, Option<Uart<'static>>>);
+pub(crate) struct Transmitter(Guard<'static, Option<Uart<'static>>>);
 
 /// Waits for the right to send. May be called in any context but a fatal one.
-pub fn transmitter() -> Transmitter {
+pub(crate) fn transmitter() -> Transmitter {
     Transmitter(UART.lock())
 }
 
 impl Transmitter {
     /// Sends `bytes` unchanged, and waits until the last is in the FIFO.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         if let Some(uart) = self.0.as_mut() {
             send(uart, bytes);
         }
@@ -159,13 +159,13 @@ fn send(uart: &mut Uart<'_>, bytes: &[u8]) {
 
 /// Sends `bytes` unchanged, in one piece. May be called in any context but a fatal one; masks interrupts for as long as
 /// the line takes (87 µs a byte once the FIFO of 16 or 32 is full).
-pub fn write(bytes: &[u8]) {
+pub(crate) fn write(bytes: &[u8]) {
     transmitter().write(bytes);
 }
 
 /// Returns the next received byte, if there is one. Never waits for the line. Bytes with a framing or parity error and
 /// breaks are left out.
-pub fn read() -> Option<u8> {
+pub(crate) fn read() -> Option<u8> {
     let mut guard = UART.lock();
     let uart = guard.as_mut()?;
     loop {
@@ -178,7 +178,7 @@ pub fn read() -> Option<u8> {
 }
 
 /// From now on received bytes raise the UART's interrupt at the GIC (which must be enabled there).
-pub fn enable_receive_interrupt() {
+pub(crate) fn enable_receive_interrupt() {
     if let Some(uart) = UART.lock().as_mut() {
         // Level 1/8 for both FIFOs, because a receiver that is called early loses nothing at full speed.
         uart.set_interrupt_fifo_levels(FifoLevel::Bytes4, FifoLevel::Bytes4);
@@ -187,7 +187,7 @@ pub fn enable_receive_interrupt() {
 }
 
 /// Stops the interrupts of received bytes: the bytes wait in the FIFO, and the sender waits if it can.
-pub fn disable_receive_interrupt() {
+pub(crate) fn disable_receive_interrupt() {
     if let Some(uart) = UART.lock().as_mut() {
         uart.set_interrupt_masks(Interrupts::empty());
     }
@@ -195,7 +195,7 @@ pub fn disable_receive_interrupt() {
 
 /// Clears the receive interrupt. Called by its handler, which afterwards reads until the FIFO is empty: a byte that
 /// comes in between raises the interrupt again.
-pub fn acknowledge_receive() {
+pub(crate) fn acknowledge_receive() {
     if let Some(uart) = UART.lock().as_mut() {
         uart.clear_interrupts(RECEIVE);
     }
@@ -206,7 +206,7 @@ const PATIENCE_MS: u64 = 100;
 
 /// Sends `bytes` without the lock, for fatal errors, whose CPU may hold it itself. Bytes that another CPU is sending
 /// may come in between. Stops when the line makes no progress.
-pub fn emergency_write(bytes: &[u8]) {
+pub(crate) fn emergency_write(bytes: &[u8]) {
     let Some(uart) = emergency() else { return };
     for byte in bytes {
         if !wait_until(|| !uart.is_tx_fifo_full()) {
@@ -220,7 +220,7 @@ pub fn emergency_write(bytes: &[u8]) {
 }
 
 /// Waits until the last bit of all output has left. Called before power goes off.
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(uart) = emergency() {
         wait_until(|| !uart.is_busy());
     }
@@ -228,7 +228,7 @@ pub fn flush() {
 
 /// Lets a CPU that is sending finish its line, if it does so soon. For paths that then use [`emergency_write`] on a
 /// system that may have failed in part.
-pub fn settle() {
+pub(crate) fn settle() {
     wait_until(|| UART.try_lock().is_some());
 }
 

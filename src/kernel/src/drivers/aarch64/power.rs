@@ -80,7 +80,7 @@ const WATCHDOG_STEPS: u32 = 10;
 static RESTARTS: AtomicBool = AtomicBool::new(false);
 
 /// Fixes the method, and whether to restart instead. Called once, on the boot CPU; before it, [`off`] only halts.
-pub fn init(info: &PowerInfo, restarts: bool) {
+pub(crate) fn init(info: &PowerInfo, restarts: bool) {
     let method = match *info {
         PowerInfo::PsciHvc => PSCI_HVC,
         PowerInfo::PsciSmc => PSCI_SMC,
@@ -100,7 +100,7 @@ pub fn init(info: &PowerInfo, restarts: bool) {
 
 /// Ends the system: switches the machine off, or restarts it if the boot arguments say so. `status` is what the host
 /// reads on the console's last line: 0 for success. If power cannot be switched off, the CPU halts.
-pub fn off(status: u8) -> ! {
+pub(crate) fn off(status: u8) -> ! {
     // Acquire: pairs with the Release in `init`.
     if RESTARTS.load(Ordering::Acquire) {
         restart(status)
@@ -110,7 +110,7 @@ pub fn off(status: u8) -> ! {
 }
 
 /// Restarts the machine; `status` is also printed. If that is not possible, the CPU halts.
-pub fn restart(status: u8) -> ! {
+pub(crate) fn restart(status: u8) -> ! {
     say_last(format_args!("asphodel: restart, status {status}"));
     switch(psci::system_reset::<Hvc>, psci::system_reset::<Smc>, None)
 }

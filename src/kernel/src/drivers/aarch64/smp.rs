@@ -13,7 +13,7 @@ use crate::mem::stack;
 
 /// Why a CPU was not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The board has no CPU with this index.
     #[error("there is no such CPU")]
     NoSuchCpu,
@@ -38,7 +38,7 @@ pub enum StartError {
 /// # Errors
 ///
 /// See [`StartError`]. Without an error, the CPU is on its way.
-pub fn start(index: usize) -> Result<(), StartError> {
+pub(crate) fn start(index: usize) -> Result<(), StartError> {
     let cpu = board::info().cpus.get(index).ok_or(StartError::NoSuchCpu)?;
     match cpu.start {
         StartMethod::Boot => return Err(StartError::Running),

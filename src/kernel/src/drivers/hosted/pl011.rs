@@ -12,7 +12,7 @@ use crate::arch::host;
 use crate::arch::lock::{Guard, InterruptLock};
 
 /// Speed of the line in bits per second, which has no effect here.
-pub const BAUD_RATE: u32 = 115_200;
+pub(crate) const BAUD_RATE: u32 = 115_200;
 
 /// Number of the interrupt of received bytes.
 pub(super) const INTERRUPT: u32 = 33;
@@ -31,7 +31,7 @@ static LINE: InterruptLock<()> = InterruptLock::new(());
 
 /// Why the console cannot be used. It always can here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum InitError {
+pub(crate) enum InitError {
     /// The line has one speed only.
     #[error("the line has no other speed")]
     UnfitClock,
@@ -41,13 +41,13 @@ pub enum InitError {
 ///
 /// # Errors
 /// None.
-pub fn init(_info: &UartInfo) -> Result<(), InitError> {
+pub(crate) fn init(_info: &UartInfo) -> Result<(), InitError> {
     Ok(())
 }
 
 /// Returns whether the line has that speed; it has no other.
 #[must_use]
-pub fn can_have_speed(speed: u32) -> bool {
+pub(crate) fn can_have_speed(speed: u32) -> bool {
     speed == BAUD_RATE
 }
 
@@ -55,43 +55,45 @@ pub fn can_have_speed(speed: u32) -> bool {
 ///
 /// # Errors
 /// Any other speed.
-pub fn set_speed(speed: u32) -> Result<(), InitError> {
+pub(crate) fn set_speed(speed: u32) -> Result<(), InitError> {
     if can_have_speed(speed) { Ok(()) } else { Err(InitError::UnfitClock) }
 }
 
 /// The right to send: until it is dropped, no other CPU's bytes come in between.
-pub struct Transmitter(#[expect(dead_code, reason = "held for as long as it lives")] Guard<'static, ()>);
+pub(crate) struct Transmitter(
+    #[expect(dead_code, reason = "held for as long as it lives")] Guard<'static, ()>,
+);
 
 /// Waits for the right to send. May be called in any context but a fatal one.
-pub fn transmitter() -> Transmitter {
+pub(crate) fn transmitter() -> Transmitter {
     Transmitter(LINE.lock())
 }
 
 impl Transmitter {
     /// Sends `bytes` unchanged.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         emergency_write(bytes);
     }
 }
 
 /// Sends `bytes` unchanged, in one piece. May be called in any context but a fatal one.
-pub fn write(bytes: &[u8]) {
+pub(crate) fn write(bytes: &[u8]) {
     transmitter().write(bytes);
 }
 
 /// Sends `bytes` without the lock, for fatal errors.
-pub fn emergency_write(bytes: &[u8]) {
+pub(crate) fn emergency_write(bytes: &[u8]) {
     host::write(libc::STDOUT_FILENO, bytes);
 }
 
 /// Does nothing: the host has all output already.
-pub fn flush() {}
+pub(crate) fn flush() {}
 
 /// Does nothing: the bytes of a CPU that is sending reach the host at once.
-pub fn settle() {}
+pub(crate) fn settle() {}
 
 /// Returns the next received byte, if there is one.
-pub fn read() -> Option<u8> {
+pub(crate) fn read() -> Option<u8> {
     let _line = LINE.lock();
     let next = READ.load(Ordering::Relaxed);
     if next == WRITTEN.load(Ordering::Acquire) {
@@ -103,7 +105,7 @@ pub fn read() -> Option<u8> {
 }
 
 /// Makes received bytes raise the interrupt. The first call starts to read standard input, in run mode.
-pub fn enable_receive_interrupt() {
+pub(crate) fn enable_receive_interrupt() {
     static LISTENS: AtomicBool = AtomicBool::new(false);
     RAISES.store(true, Ordering::SeqCst);
     if !host::is_explored() && !LISTENS.swap(true, Ordering::Relaxed) {
@@ -115,12 +117,12 @@ pub fn enable_receive_interrupt() {
 }
 
 /// Stops the interrupts of received bytes.
-pub fn disable_receive_interrupt() {
+pub(crate) fn disable_receive_interrupt() {
     RAISES.store(false, Ordering::SeqCst);
 }
 
 /// Does nothing: the interrupt is pending only once.
-pub fn acknowledge_receive() {}
+pub(crate) fn acknowledge_receive() {}
 
 /// The host thread that reads standard input to its end.
 extern "C" fn listen(_argument: *mut libc::c_void) -> *mut libc::c_void {

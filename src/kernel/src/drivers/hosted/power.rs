@@ -11,12 +11,12 @@ use crate::emergency_println;
 static RESTARTS: AtomicBool = AtomicBool::new(false);
 
 /// Records whether the machine restarts at its end. Called once, on the boot CPU.
-pub fn init(_info: &PowerInfo, restarts: bool) {
+pub(crate) fn init(_info: &PowerInfo, restarts: bool) {
     RESTARTS.store(restarts, Ordering::Relaxed);
 }
 
 /// Ends the system: the process ends with `status`.
-pub fn off(status: u8) -> ! {
+pub(crate) fn off(status: u8) -> ! {
     if RESTARTS.load(Ordering::Relaxed) {
         restart(status)
     }
@@ -26,7 +26,7 @@ pub fn off(status: u8) -> ! {
 }
 
 /// Ends the process with `status`, because nothing would start it again.
-pub fn restart(status: u8) -> ! {
+pub(crate) fn restart(status: u8) -> ! {
     host::tell_figures();
     emergency_println!("asphodel: restart, status {status}");
     host::exit(i32::from(status))

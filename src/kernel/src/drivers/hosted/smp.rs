@@ -5,7 +5,7 @@ use crate::mem::stack;
 
 /// Why a CPU was not started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The machine has no CPU with this index.
     #[error("there is no such CPU")]
     NoSuchCpu,
@@ -21,7 +21,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// See [`StartError`]. Without an error, the CPU is on its way.
-pub fn start(index: usize) -> Result<(), StartError> {
+pub(crate) fn start(index: usize) -> Result<(), StartError> {
     match index {
         0 => Err(StartError::Running),
         _ if index >= host::cpu_count() => Err(StartError::NoSuchCpu),

@@ -9,9 +9,9 @@
 //! | `trace` | records of the last exits |
 //! | `watchdog` | reports exits that take too long |
 
-pub mod lwp_info;
-pub mod process_info;
+pub(crate) mod lwp_info;
+pub(crate) mod process_info;
 pub(crate) mod rusage;
-pub mod stats;
-pub mod trace;
-pub mod watchdog;
+pub(crate) mod stats;
+pub(crate) mod trace;
+pub(crate) mod watchdog;

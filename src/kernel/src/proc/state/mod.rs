@@ -35,7 +35,7 @@ mod group;
 pub(crate) mod lwp_record;
 mod lwps;
 pub(crate) mod memory;
-pub mod program;
+pub(crate) mod program;
 pub(crate) mod record;
 mod resources;
 mod signals;

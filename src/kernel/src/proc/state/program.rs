@@ -221,10 +221,9 @@ impl Executable {
 macro_rules! program {
     ($name:literal, $entry:path) => {
         const _: () = {
-            #[$crate::linkme::distributed_slice($crate::proc::state::program::PROGRAMS)]
-            #[linkme(crate = $crate::linkme)]
-            static PROGRAM: $crate::proc::state::program::Program =
-                $crate::proc::state::program::Program::new($name, $entry);
+            #[$crate::testing::linkme::distributed_slice($crate::testing::PROGRAMS)]
+            #[linkme(crate = $crate::testing::linkme)]
+            static PROGRAM: $crate::api::Program = $crate::api::Program::new($name, $entry);
         };
     };
 }

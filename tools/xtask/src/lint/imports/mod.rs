@@ -183,8 +183,12 @@ impl Crate {
         let mut found = Vec::new();
         for child in self.children(at, first) {
             let inner = self.inside(child, rest, steps - 1);
-            // As above.
-            if inner.is_empty() { found.push(child) } else { found.extend(inner) }
+            if !inner.is_empty() {
+                found.extend(inner);
+            } else if !self.modules[child].contents.names_crate(rest) {
+                // As above.
+                found.push(child);
+            }
         }
         let module = &self.modules[at];
         if found.is_empty() && module.contents.items.contains(first) {

@@ -16,6 +16,8 @@ pub(super) struct Contents {
     pub(super) items: BTreeSet<String>,
     /// Its macros that paths reach by the crate's root.
     pub(super) macros: Vec<String>,
+    /// Its other macros, which a `use` item re-exports by their names alone, like crates.
+    own_macros: BTreeSet<String>,
     /// Its `use` items, and those of its functions.
     pub(super) uses: Vec<Use>,
     /// The paths that its code names, with the lines.
@@ -64,6 +66,14 @@ impl Contents {
             contents.items.extend(defined_name(item));
         }
         contents
+    }
+
+    /// Returns whether `path` begins with another crate, which a `use` item re-exports by its own name.
+    pub(super) fn names_crate(&self, path: &[String]) -> bool {
+        let Some(first) = path.first().filter(|first| !self.own_macros.contains(*first)) else {
+            return false;
+        };
+        self.uses.iter().any(|import| import.name.as_ref() == Some(first) && import.path == [first.clone()])
     }
 
     /// Adds what a `use` item introduces.
@@ -168,6 +178,8 @@ impl<'ast> Visit<'ast> for Contents {
             Item::Macro(item) => {
                 if item.attrs.iter().any(|attribute| attribute.path().is_ident("macro_export")) {
                     self.macros.extend(item.ident.as_ref().map(ToString::to_string));
+                } else {
+                    self.own_macros.extend(item.ident.as_ref().map(ToString::to_string));
                 }
                 visit::visit_item_macro(self, item);
             }

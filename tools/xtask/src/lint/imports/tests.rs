@@ -137,3 +137,24 @@ fn a_module_without_a_file_is_an_error() {
     let error = of_crate(directory.path(), Path::new("lib.rs")).unwrap_err();
     assert!(error.to_string().contains("module gone"), "{error}");
 }
+
+#[test]
+fn a_crate_that_a_module_hands_on_is_no_import_of_that_module() {
+    let found = imports(&[
+        ("lib.rs", "mod a; mod door;"),
+        ("a.rs", "#[crate::door::other::mark] fn f() { crate::door::one(); crate::door::other::two(); }"),
+        ("door.rs", "pub use other; pub fn one() {}"),
+    ]);
+    let to_door: Vec<&String> = found.iter().filter(|import| import.contains("-> door.rs")).collect();
+    assert_eq!(to_door, ["a.rs -> door.rs: crate::door::one"]);
+}
+
+#[test]
+fn a_macro_that_a_module_re_exports_is_an_import_of_that_module() {
+    let found = imports(&[
+        ("lib.rs", "mod a; mod door;"),
+        ("a.rs", "use crate::door::check; fn f() { check!(); }"),
+        ("door.rs", "macro_rules! check { () => {}; }\npub(crate) use check;"),
+    ]);
+    assert!(found.iter().any(|import| import.starts_with("a.rs -> door.rs")), "{found:?}");
+}

@@ -45,7 +45,7 @@ enum Controller {
 
 /// Why the interrupt controller cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum InitError {
+pub(crate) enum InitError {
     /// Its registers do not fit into the device window.
     #[error("the interrupt controller's registers cannot be mapped")]
     NotMapped,
@@ -60,7 +60,7 @@ pub enum InitError {
 /// An interrupt that this CPU has taken and not yet ended.
 #[derive(Debug, Eq, PartialEq)]
 #[must_use = "an interrupt that is not ended blocks all others on this CPU"]
-pub struct Ack {
+pub(crate) struct Ack {
     /// Its number (INTID).
     pub intid: u32,
     /// The value that the controller needs at the end: on a GICv2 an SGI's number with its sender.
@@ -74,7 +74,7 @@ pub struct Ack {
 /// # Errors
 ///
 /// If the registers cannot be mapped.
-pub fn init(info: &GicInfo, cpus: &[CpuInfo]) -> Result<(), InitError> {
+pub(crate) fn init(info: &GicInfo, cpus: &[CpuInfo]) -> Result<(), InitError> {
     let controller = match info {
         GicInfo::V2 { distributor, cpu_interface } => {
             let controller = v2::Controller::new(*distributor, *cpu_interface)?;
@@ -97,7 +97,7 @@ pub fn init(info: &GicInfo, cpus: &[CpuInfo]) -> Result<(), InitError> {
 /// # Errors
 ///
 /// On a GICv3 whose redistributor for this CPU was not found or is of an unknown kind.
-pub fn init_cpu(index: usize) -> Result<(), InitError> {
+pub(crate) fn init_cpu(index: usize) -> Result<(), InitError> {
     let target = with_controller(|controller| match controller {
         Controller::V2(controller) => Ok(controller.init_cpu()),
         Controller::V3(controller) => controller.init_cpu(index),
@@ -108,7 +108,7 @@ pub fn init_cpu(index: usize) -> Result<(), InitError> {
 }
 
 /// Lets the private interrupt `intid` (an SGI or PPI) reach the calling CPU. Any context.
-pub fn enable_private(intid: u32) {
+pub(crate) fn enable_private(intid: u32) {
     assert!(intid < FIRST_SHARED);
     with_controller(|controller| match controller {
         Controller::V2(controller) => controller.enable(intid),
@@ -117,7 +117,7 @@ pub fn enable_private(intid: u32) {
 }
 
 /// Lets the shared interrupt `intid` reach CPU `cpu_index`, which has been set up. Any context.
-pub fn enable_shared(intid: u32, cpu_index: usize) {
+pub(crate) fn enable_shared(intid: u32, cpu_index: usize) {
     assert!((FIRST_SHARED..FIRST_SPECIAL).contains(&intid));
     let target = TARGETS[cpu_index].load(Ordering::Relaxed);
     assert!(target != 0, "a CPU that has not been set up takes no interrupts");
@@ -134,7 +134,7 @@ fn with_controller<R>(operation: impl FnOnce(&mut Controller) -> R) -> R {
 /// Sends the software generated interrupt `sgi` (0 to 15) to CPU `cpu_index`, which may be the caller's own. What the
 /// caller has stored before is visible to the handler. Any context; takes no lock.
 #[inline]
-pub fn send_sgi(sgi: u32, cpu_index: usize) {
+pub(crate) fn send_sgi(sgi: u32, cpu_index: usize) {
     let target = TARGETS[cpu_index].load(Ordering::Relaxed);
     match SGI_REGISTER.load(Ordering::Relaxed) {
         0 => v3::send_sgi(target, sgi),
@@ -145,7 +145,7 @@ pub fn send_sgi(sgi: u32, cpu_index: usize) {
 /// Sends the software generated interrupt `sgi` to all CPUs but the caller's, whether they are set up
 /// or not. As [`send_sgi`] otherwise.
 #[inline]
-pub fn send_sgi_all_others(sgi: u32) {
+pub(crate) fn send_sgi_all_others(sgi: u32) {
     match SGI_REGISTER.load(Ordering::Relaxed) {
         0 => v3::send_sgi(v3::ALL_OTHERS, sgi),
         register => v2::send_sgi(register, v2::ALL_OTHERS, sgi),
@@ -155,7 +155,7 @@ pub fn send_sgi_all_others(sgi: u32) {
 /// Takes the calling CPU's next interrupt; `None` if there is none (any more). Called by the interrupt handler, with
 /// interrupts masked; takes no lock. What the sender of an SGI had stored is visible afterwards.
 #[inline]
-pub fn acknowledge() -> Option<Ack> {
+pub(crate) fn acknowledge() -> Option<Ack> {
     let (intid, raw) = match CPU_INTERFACE.load(Ordering::Relaxed) {
         0 => v3::acknowledge(),
         interface => v2::acknowledge(interface),
@@ -166,7 +166,7 @@ pub fn acknowledge() -> Option<Ack> {
 /// Ends the interrupt, so that the same one may come again. Called on the CPU that took it, with interrupts masked;
 /// takes no lock.
 #[inline]
-pub fn end(ack: Ack) {
+pub(crate) fn end(ack: Ack) {
     match CPU_INTERFACE.load(Ordering::Relaxed) {
         0 => v3::end(ack.raw),
         interface => v2::end(interface, ack.raw),
