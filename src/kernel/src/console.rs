@@ -111,3 +111,22 @@ macro_rules! emergency_println {
 }
 
 pub(crate) use emergency_println;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_both_parts_of_a_line_end() {
+        let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
+        line.write_fmt(format_args!("pid {}\nand\n", 7)).expect("a line takes all");
+        assert_eq!(&line.text[..line.length], b"pid 7\r\nand\r\n");
+    }
+
+    #[test]
+    fn a_line_is_kept_to_its_last_byte_of_room() {
+        let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
+        line.push_all(core::iter::repeat_n(b'x', LINE_LENGTH));
+        assert_eq!((line.length, line.transmitter.is_none()), (LINE_LENGTH, true));
+    }
+}

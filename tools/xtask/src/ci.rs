@@ -226,7 +226,12 @@ fn clippy_hosted(workspace: &Workspace) -> anyhow::Result<()> {
     }
     add_packages(&mut cargo, HOSTED_PACKAGES);
     cargo.args(["--", "-D", "warnings"]);
-    process::check(&mut cargo, "cargo clippy for the hosted machine")
+    process::check(&mut cargo, "cargo clippy for the hosted machine")?;
+    let mut cargo = build::hosted_cargo(workspace)?;
+    cargo.args(["clippy", "--tests", "--package", "asphodel"]);
+    build::add_hosted(&mut cargo, workspace)?;
+    cargo.args(["--", "-D", "warnings"]);
+    process::check(&mut cargo, "cargo clippy for the kernel's unit tests")
 }
 
 /// Runs Clippy over what runs on the target.

@@ -13,6 +13,7 @@ use clap::Args;
 use clap::builder::TypedValueParser as _;
 
 use crate::build;
+use crate::symbols::Symbols;
 use crate::workspace::Workspace;
 
 /// Arguments of `explore`.
@@ -67,7 +68,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         None => u64::from(rand_u32()?),
     };
     println!("explore: seed {seed}");
-    let exploration = Exploration { image: &image, arguments, first: seed };
+    let exploration = Exploration { workspace, image: &image, arguments, first: seed };
     exploration.run()
 }
 
@@ -137,6 +138,7 @@ impl std::fmt::Display for Figures {
 /// One exploration: seeds from `first` on.
 #[derive(Clone, Copy)]
 struct Exploration<'a> {
+    workspace: &'a Workspace,
     image: &'a Path,
     arguments: &'a Arguments,
     first: u64,
@@ -222,7 +224,9 @@ impl Exploration<'_> {
             let output = output?;
             let text = String::from_utf8_lossy(&output.stdout);
             if !output.status.success() {
-                std::io::stdout().write_all(&output.stdout)?;
+                let symbols = Symbols::load(self.workspace, self.image);
+                let report = symbols.map_or_else(|| text.to_string(), |symbols| symbols.annotate(&text));
+                print!("{report}");
                 std::io::stderr().write_all(&output.stderr)?;
                 println!("explore: seed {seed} ended with {}", output.status);
                 println!("explore: replay with: {}", self.replay(seed));
@@ -264,7 +268,13 @@ mod tests {
     #[test]
     fn what_is_said_is_not_decided_by_the_seed() {
         let arguments = Arguments { cpus: Some(3), workload: Some("bomb".to_owned()), ..Default::default() };
-        let exploration = Exploration { image: Path::new("explore"), arguments: &arguments, first: 7 };
+        let workspace = Workspace::find().unwrap();
+        let exploration = Exploration {
+            workspace: &workspace,
+            image: Path::new("explore"),
+            arguments: &arguments,
+            first: 7,
+        };
         let words = exploration.words(7);
         assert!(
             words.contains(&"cpus=3".to_owned()) && words.contains(&"workload=bomb".to_owned()),

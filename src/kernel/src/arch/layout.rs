@@ -118,3 +118,56 @@ pub(crate) const fn is_stack_guard(address: usize) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_windows_do_not_overlap() {
+        let windows = [
+            DEVICE_WINDOW,
+            ARENAS_WINDOW,
+            STACKS_WINDOW,
+            RECORDS_WINDOW,
+            IMAGE_WINDOW..IMAGE_WINDOW + (1 << 30),
+        ];
+        assert!(windows.iter().all(|window| window.start < window.end));
+        assert!(windows.windows(2).all(|pair| pair[0].end <= pair[1].start), "{windows:x?}");
+    }
+
+    #[test]
+    fn arenas_and_tables_lie_side_by_side_in_their_windows() {
+        assert_eq!(arena_base(0), ARENAS_WINDOW.start);
+        assert_eq!(arena_base(ARENA_COUNT), ARENAS_WINDOW.end);
+        assert_eq!(record_table(1) - record_table(0), RECORD_TABLE_SIZE);
+    }
+
+    #[test]
+    #[should_panic(expected = "there is no such table")]
+    fn a_table_outside_of_the_window_is_refused() {
+        let _table = record_table(RECORDS_WINDOW.len() / RECORD_TABLE_SIZE);
+    }
+
+    #[test]
+    fn each_stack_has_a_guard_of_its_size_below() {
+        for class in [0, 1, STACK_CLASSES - 1] {
+            for index in [0, 1, StackSlot::count(class) - 1] {
+                let slot = StackSlot { class, index };
+                let (bottom, size) = (slot.stack_bottom(), slot.stack_size());
+                for inside in [bottom, bottom + size - 1] {
+                    assert_eq!(StackSlot::containing(inside), Some(slot));
+                    assert!(!is_stack_guard(inside));
+                }
+                for below in [bottom - 1, bottom - size] {
+                    assert_eq!(StackSlot::containing(below), Some(slot));
+                    assert!(is_stack_guard(below));
+                }
+            }
+        }
+        for outside in [0, STACKS_WINDOW.start - 1, STACKS_WINDOW.end] {
+            assert_eq!(StackSlot::containing(outside), None);
+            assert!(!is_stack_guard(outside));
+        }
+    }
+}

@@ -10,7 +10,8 @@ use crate::arch::{cpu, daif};
 
 struct Allocator;
 
-#[global_allocator]
+// A unit test has the allocator of the host's library, because no heap is set up there.
+#[cfg_attr(not(test), global_allocator)]
 static ALLOCATOR: Allocator = Allocator;
 
 // SAFETY: hands everything on to the heap or an arena, which are allocators and distinguished by their addresses; what

@@ -63,8 +63,9 @@ fn upward(import: &Import) -> Option<String> {
     })
 }
 
-/// Returns the kernel's module that a file belongs to.
+/// Returns the kernel's module that a source file belongs to.
 fn module_of(file: &Path) -> Option<&str> {
+    file.extension().filter(|extension| *extension == "rs")?;
     let module = file.strip_prefix(KERNEL).ok()?.iter().next()?.to_str()?;
     Some(module.trim_end_matches(".rs")).filter(|module| *module != ROOT)
 }
@@ -108,7 +109,7 @@ mod tests {
         let check = |files: &[PathBuf]| check(files.iter().map(PathBuf::as_path), &[]);
         assert!(check(&listed).is_empty());
         let mut more = listed.clone();
-        more.extend(["lib.rs", "signal.rs"].map(|file| Path::new(KERNEL).join(file)));
+        more.extend(["lib.rs", "signal.rs", "api.md"].map(|file| Path::new(KERNEL).join(file)));
         assert_eq!(check(&more), ["src/kernel/src: `signal` is in no layer: give it its place in the order"]);
         assert_eq!(check(&listed[1..]), ["src/kernel/src: `boot` has a layer and is no module"]);
     }

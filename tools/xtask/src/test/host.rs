@@ -1,4 +1,5 @@
-//! The tests that run on the host: unit and property tests, the examples of the kernel's interface, and the loom models.
+//! The tests that run on the host: unit and property tests, those beside the kernel's code, the examples of its
+//! interface, and the loom models.
 //!
 //! `cargo test` runs them; its output is parsed for the results.
 
@@ -39,6 +40,17 @@ pub(crate) fn unit_tests(workspace: &Workspace, filter: Option<&str>) -> anyhow:
         cargo.args(["--package", package]);
     }
     run("host tests", results::HOST, &mut cargo, filter)
+}
+
+/// The unit tests beside the kernel's code: what of it is pure, and needs no machine that was booted.
+///
+/// # Errors
+/// Fails when cargo cannot be started, or where there is no hosted machine.
+pub(crate) fn kernel_tests(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<Vec<Suite>> {
+    let mut cargo = build::hosted_cargo(workspace)?;
+    cargo.args(["test", "--lib", "--no-fail-fast", "--package", KERNEL_PACKAGE]);
+    build::add_hosted(&mut cargo, workspace)?;
+    run("kernel tests", results::HOST, &mut cargo, filter)
 }
 
 /// The examples in the documentation of the kernel's interface: each is an image, and runs on the hosted machine.

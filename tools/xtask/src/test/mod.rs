@@ -104,6 +104,7 @@ fn suites(
     if wants_host_tests(arguments, filter) {
         suites.extend(on_the_host(workspace, arguments.filter.as_deref())?);
         if hosted::triple().is_ok() {
+            suites.extend(host::kernel_tests(workspace, arguments.filter.as_deref())?);
             suites.extend(host::examples(workspace, arguments.filter.as_deref())?);
         }
     }

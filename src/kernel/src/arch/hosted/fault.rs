@@ -104,3 +104,58 @@ impl fmt::Display for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    /// The fault of an access to `address`, where nothing is mapped.
+    fn access(address: usize, access: Access) -> Fault {
+        Fault::of_signal(libc::SIGSEGV, 0x40_0000, (address, access), true)
+    }
+
+    #[test]
+    fn the_address_decides_what_a_memory_fault_is() {
+        let guard = layout::STACKS_WINDOW.start;
+        assert_eq!(access(8, Access::Read).kind, FaultKind::NullAccess);
+        assert_eq!(access(8, Access::Jump).kind, FaultKind::NullAccess);
+        assert_eq!(access(guard, Access::Write).kind, FaultKind::StackOverflow);
+        assert_eq!(access(layout::NULL_LIMIT, Access::Write).kind, FaultKind::DataAbort);
+        assert_eq!(access(layout::NULL_LIMIT, Access::Jump).kind, FaultKind::PrefetchAbort);
+    }
+
+    #[test]
+    fn other_signals_have_no_address() {
+        let signals = [
+            (libc::SIGILL, FaultKind::Undefined, "undefined instruction"),
+            (libc::SIGTRAP, FaultKind::Breakpoint, "brk"),
+            (libc::SIGFPE, FaultKind::FloatingPoint, "floating-point exception"),
+            (libc::SIGSYS, FaultKind::Unexpected, "unexpected exception"),
+        ];
+        for (signal, kind, text) in signals {
+            let fault = Fault::of_signal(signal, 0, (0x1234_5678, Access::Read), true);
+            assert_eq!((fault.kind, fault.address(), fault.is_missing_data()), (kind, 0, false));
+            assert_eq!(fault.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_jump_misses_no_data() {
+        assert!(access(0x1234_5678, Access::Read).is_missing_data());
+        assert!(!access(0x1234_5678, Access::Jump).is_missing_data());
+    }
+
+    #[test]
+    fn the_report_says_what_was_done_where() {
+        assert_eq!(
+            access(16, Access::Write).to_string(),
+            "write to 0x10: nothing mapped there (null pointer)"
+        );
+        let overflow = Fault::stack_overflow(0x5000, 0).to_string();
+        assert_eq!(overflow, "write to 0x5000: nothing mapped there (stack overflow)");
+        let bus = Fault::of_signal(libc::SIGBUS, 0, (0x1234_5678, Access::Read), false);
+        assert_eq!(bus.to_string(), "read from 0x12345678: not permitted there");
+    }
+}

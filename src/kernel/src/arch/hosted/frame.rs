@@ -77,3 +77,23 @@ pub(in crate::arch) fn frame_pointer() -> u64 {
     }
     frame_pointer
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn the_report_has_all_registers() {
+        let mut frame =
+            TrapFrame { pc: 0x40_1234, sp: 0x7fff_0008, frame_pointer: 0x10, ..TrapFrame::default() };
+        frame.align_sp();
+        assert_eq!(
+            frame.to_string(),
+            " sp 000000007fff0000\n pc 0000000000401234  fp 0000000000000010  interrupts unmasked"
+        );
+        frame.masked = true;
+        assert!(frame.to_string().ends_with("interrupts masked"));
+    }
+}

@@ -227,3 +227,21 @@ macro_rules! program {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_told_apart_by_zero_bytes() {
+        let arguments = Arguments { joined: Some("one\0\0three"), number: 5 };
+        assert!(arguments.words().eq(["one", "", "three"]));
+        assert_eq!((arguments.get(2), arguments.get(3), arguments.number()), (Some("three"), None, 5));
+    }
+
+    #[test]
+    fn no_words_are_not_one_empty_word() {
+        assert_eq!(Arguments { joined: None, number: 0 }.words().count(), 0);
+        assert!(Arguments { joined: Some(""), number: 0 }.words().eq([""]));
+    }
+}
