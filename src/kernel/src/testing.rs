@@ -1,9 +1,9 @@
-//! The view that an observer of the whole system has of the kernel's tables, and its registration. It is for tests and
-//! explorers, and is not an interface for programs.
+//! What is needed of the kernel's modules outside of it, and is no interface for programs: what boards are made of, what
+//! tests examine, what the exported macros name, and the view that an observer of the whole system has of the tables.
 //!
-//! Everything here only reads. A view is right at the moment at which it is taken if nothing else runs meanwhile, as
-//! for an observer under exploration, which is called between two steps. For data that a lock guards the result is
-//! `None` while the lock is held.
+//! The views only read. A view is right at the moment at which it is taken if nothing else runs meanwhile, as for an
+//! observer under exploration, which is called between two steps. For data that a lock guards the result is `None` while
+//! the lock is held.
 
 use core::fmt;
 

@@ -258,7 +258,10 @@ pub(crate) fn add_hosted(cargo: &mut Command, workspace: &Workspace) -> anyhow::
 }
 
 /// Runs cargo and returns the binaries that it lists.
-fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
+///
+/// # Errors
+/// Fails when cargo does, having printed the compiler's messages.
+pub(crate) fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo's output is a pipe")?;

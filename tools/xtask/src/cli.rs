@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, ci, conformance, explore, image, lab, mutants, new, programs, run, sdcard, setup, test};
+use crate::{
+    bench, ci, conformance, coverage, explore, image, lab, mutants, new, programs, run, sdcard, setup, test,
+};
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
 #[derive(Debug, Parser)]
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     Conformance(conformance::Arguments),
     /// Explore the exit subsystem on the host: random schedules of the real decisions, every invariant checked
     Explore(explore::Arguments),
+    /// Print which lines of the kernel the test images execute on the hosted machine
+    Coverage(coverage::Arguments),
     /// Print every bug that is seeded into a model, and whether the model catches it
     Mutants(mutants::Arguments),
     /// Run test images in a test farm: on the emulators and boards that labgrid manages

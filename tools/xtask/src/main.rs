@@ -11,6 +11,7 @@ mod ci;
 mod cli;
 mod conformance;
 mod console;
+mod coverage;
 mod explore;
 mod flat;
 mod gdb;
@@ -66,6 +67,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
         Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
+        Command::Coverage(arguments) => coverage::run(&workspace, &arguments),
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Lab(arguments) => lab::run(&workspace, &arguments),
         Command::Send(arguments) => test::send(&arguments),

@@ -1,8 +1,8 @@
-//! Stack walking by frame pointers, with which everything is compiled: the frame pointer points to a pair of the caller's
-//! frame pointer and the return address.
+//! Stack walking by frame pointers, with which everything is compiled: the frame pointer points to a pair of the
+//! caller's frame pointer and the return address.
 //!
-//! The walk touches only addresses that the machine says are readable, so it may be made from a corrupt state, and in any
-//! context. Only raw addresses are printed, because the host has the symbols.
+//! The walk touches only addresses that the machine says are readable, so it may be made from a corrupt state, and in
+//! any context. Only raw addresses are printed, because the host has the symbols.
 
 use core::fmt;
 
@@ -51,8 +51,8 @@ fn read_record(address: u64) -> Option<[u64; 2]> {
     if address == 0 || !address.is_multiple_of(16) || !mmu::is_readable(address) {
         return None;
     }
-    // SAFETY: (1) readable as memory, as the machine has just said; (2) 16-byte aligned, so within one page; (3) volatile,
-    // because another CPU may be writing there.
+    // SAFETY: (1) readable as memory, as the machine has just said; (2) 16-byte aligned, so within one page; (3)
+    // volatile, because another CPU may be writing there.
     Some(unsafe { (address as *const [u64; 2]).read_volatile() })
 }
 

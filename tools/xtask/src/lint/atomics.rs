@@ -1,9 +1,9 @@
 //! The kernel's atomics are those of the shim (`asphodel_core::shim::atomic`), so that each access is a point of
 //! interleaving when the hosted kernel is explored.
 //!
-//! Against the rule is every path to `core::sync::atomic`, and whatever brings `core::sync` itself under a name, because
-//! the atomics could be reached through it. The files of [`ALLOWED`] may name them, each for the reason that is given
-//! there; an entry that allows nothing is against the rule too.
+//! Against the rule is every path to `core::sync::atomic`, and whatever brings `core::sync` itself under a name,
+//! because the atomics could be reached through it. The files of [`ALLOWED`] may name them, each for the reason that
+//! is given there; an entry that allows nothing is against the rule too.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The kernel has one door for programs: of the modules of `lib.rs`, only `api` is public, and `testing`, which is hidden.
+//! The kernel has one door for programs: of the modules of `lib.rs`, only `api` is public, and `testing`, which is
+//! hidden.
 //!
 //! What a user of the kernel names is then one of these two, because the compiler refuses everything else.
 

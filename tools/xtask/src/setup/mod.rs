@@ -78,6 +78,38 @@ pub(crate) fn ensure_card_tools(workspace: &Workspace) -> anyhow::Result<CardToo
     })
 }
 
+/// LLVM's programs that read what instrumented code has counted.
+#[derive(Clone, Debug)]
+pub(crate) struct CoverageTools {
+    /// Merges the profiles of several runs.
+    pub(crate) profdata: PathBuf,
+    /// Says which lines were taken.
+    pub(crate) cov: PathBuf,
+}
+
+/// Finds LLVM's programs for coverage, of the LLVM that this computer's own compiler has, because the format of
+/// profiles changes with it; installs them where they are missing. Only `coverage` needs them.
+///
+/// # Errors
+/// Fails when they cannot be installed.
+pub(crate) fn ensure_coverage_tools(workspace: &Workspace) -> anyhow::Result<CoverageTools> {
+    let version = toolchain::version(None).context("there is no rustc")?;
+    let major = toolchain::llvm_major(&version).context("rustc does not say which LLVM it has")?;
+    let package = format!("llvm-{major}");
+    let find = || {
+        let tool = |name: &str| process::find_system_program(&format!("{name}-{major}"));
+        Some(CoverageTools { profdata: tool("llvm-profdata")?, cov: tool("llvm-cov")? })
+    };
+    if let Some(tools) = find() {
+        return Ok(tools);
+    }
+    let mut apt = apt::Apt::new(workspace, Permission::Install);
+    apt.install(&[&package], None, "the programs that read coverage").with_context(|| {
+        format!("there are no llvm-profdata-{major} and llvm-cov-{major}: install LLVM {major}")
+    })?;
+    find().with_context(|| format!("{package} is installed, but there is no llvm-profdata-{major}"))
+}
+
 /// What a step needs is not available on this machine: the step is left out for this reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

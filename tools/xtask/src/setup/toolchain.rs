@@ -132,6 +132,12 @@ pub(super) fn version(path: Option<&Path>) -> Option<String> {
     process::output(command(path).arg("-vV"))
 }
 
+/// The first number of the LLVM that a compiler says it has.
+pub(super) fn llvm_major(version: &str) -> Option<u32> {
+    let llvm = version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
+    llvm.split('.').next()?.trim().parse().ok()
+}
+
 /// Finds a toolchain or installs what is missing.
 ///
 /// # Errors
@@ -232,5 +238,16 @@ pub(super) fn ensure_lints(apt: &mut Apt, toolchain: &Toolchain) -> anyhow::Resu
     match toolchain.clippy() {
         Some(driver) if !driver.is_file() => apt.install(LINT_PACKAGES, None, "clippy for that compiler"),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_llvm_is_read() {
+        assert_eq!(llvm_major("rustc 1.95.0\nrelease: 1.95.0\nLLVM version: 22.1.2\n"), Some(22));
+        assert_eq!(llvm_major("rustc 1.95.0"), None);
     }
 }
