@@ -22,7 +22,7 @@ pub use crate::arch::exploration::{Observer, figures, is_explored, quietly, say,
 use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::mask;
-use crate::proc::life::reaper;
+use crate::proc::life::kill_walk;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
@@ -336,10 +336,10 @@ pub fn open_cpus() -> CpuMask {
     mask::active()
 }
 
-/// Kills of subtrees that are under way.
+/// Whether a group or a subtree is being killed.
 #[must_use]
-pub fn active_subtree_kills() -> Option<usize> {
-    reaper::active_subtree_kills()
+pub fn kill_walks() -> Option<bool> {
+    kill_walk::is_any()
 }
 
 /// Queues of channels with somebody in them.
