@@ -1,5 +1,6 @@
 //! T175, RFPGLOCK: the kill of a subtree or of a group races with a member that spawns; on the real `KillWalks` and
-//! `KillMarks`. Whatever the order of the slots in the table, a child that belongs to the set has been killed in the end.
+//! `KillMarks`. Whatever the order of the slots in the table, a child that belongs to the set has been killed in the
+//! end.
 //!
 //! | property | test | seeded bug that must be caught |
 //! |---|---|---|

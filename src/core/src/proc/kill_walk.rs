@@ -1,10 +1,10 @@
 //! Killing a set of processes, a group or a subtree, while its members spawn: no process escapes.
 //!
-//! kill(2) of a group (RFPGLOCK), PROC_REAP_KILL (T175). The killer announces its walk and goes through the process table
-//! once; every member that it finds is marked and killed. A spawner makes its child findable, and then looks whether
-//! walks are announced, one of which the child belongs to, and whether it has been marked itself. Either the walk finds
-//! the child, or the spawner sees the announcement, or, when the walk is over, the spawner sees its own mark, because
-//! the walk has found the spawner by then. Model: `tests/loom_kill_walk.rs`.
+//! kill(2) of a group (RFPGLOCK), PROC_REAP_KILL (T175). The killer announces its walk and goes through the process
+//! table once; every member that it finds is marked and killed. A spawner makes its child findable, and then looks
+//! whether walks are announced, one of which the child belongs to, and whether it has been marked itself. Either the
+//! walk finds the child, or the spawner sees the announcement, or, when the walk is over, the spawner sees its own
+//! mark, because the walk has found the spawner by then. Model: `tests/loom_kill_walk.rs`.
 //!
 //! A child of a member belongs to the subtree of the member, but perhaps to another group. So a mark states which kind
 //! of set the member was killed with, and only that of a subtree applies to a child in another group.
@@ -222,8 +222,8 @@ impl<A: Announcements + ?Sized> Nodes for Walkers<'_, A> {
     }
 }
 
-/// The walks in progress, each by the index of the thread that carries it out. A list through the threads, so that there
-/// is room for as many as there can be.
+/// The walks in progress, each by the index of the thread that carries it out. A list through the threads, so that
+/// there is room for as many as there can be.
 #[derive(Debug)]
 pub struct Announced(List);
 

@@ -166,8 +166,8 @@ fn wake_rest(queue: &InterruptLock<Waiters>) -> u32 {
     }
 }
 
-/// Waits in `queue` until `ready`, which is tested again after each wake-up. So a wake-up is not lost to a dying thread:
-/// once woken, it tests the condition before it honours its pending kill.
+/// Waits in `queue` until `ready`, which is tested again after each wake-up. So a wake-up is not lost to a dying
+/// thread: once woken, it tests the condition before it honours its pending kill.
 #[inline]
 pub(crate) fn wait(
     queue: &impl Exclusive<Waiters>,
@@ -206,8 +206,8 @@ pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions
     }
 }
 
-/// The sleep of `thread` was not ended by a waker's mark, or did not begin. `None`: it is awake for no reason (T128); it
-/// keeps its place in the queue, and its sleep is announced anew.
+/// The sleep of `thread` was not ended by a waker's mark, or did not begin. `None`: it is awake for no reason (T128);
+/// it keeps its place in the queue, and its sleep is announced anew.
 #[cold]
 fn result_without_mark(
     queue: &impl Exclusive<Waiters>,

@@ -153,7 +153,8 @@ pub(crate) struct LwpPart {
     pub(crate) set_value: Cell32,
     /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::life::dead_thread`.
     pub(crate) next_dead_lwp: Cell32,
-    /// The kill of a group or subtree that it carries out. Guarded by the lock of all such; see `proc::life::kill_walk`.
+    /// The kill of a group or subtree that it carries out. Guarded by the lock of all such; see
+    /// `proc::life::kill_walk`.
     pub(crate) walk: Announcement,
     pub(crate) entry: Cell64,
     pub(crate) argument: Cell64,

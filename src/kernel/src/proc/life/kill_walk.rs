@@ -1,7 +1,7 @@
 //! Kills of a group or a subtree: the walks in progress, and children that are spawned meanwhile.
 //!
-//! The protocol is that of `asphodel_core::proc::kill_walk`: `kill` and `reaper` walk over the process table, `spawn` asks
-//! for each child.
+//! The protocol is that of `asphodel_core::proc::kill_walk`: `kill` and `reaper` walk over the process table, `spawn`
+//! asks for each child.
 
 use asphodel_core::proc::domain;
 use asphodel_core::proc::kill_walk::{Announced, KillWalks, Scope};
@@ -55,8 +55,8 @@ pub(super) fn has(scope: Scope, process: &Process) -> bool {
     }
 }
 
-/// `child`, which is findable from here on and does not run yet, was spawned by `spawner`: returns the signal by which it
-/// dies before it has run, if a set that contains it is being killed, or the spawner has been killed with one. Never
+/// `child`, which is findable from here on and does not run yet, was spawned by `spawner`: returns the signal by which
+/// it dies before it has run, if a set that contains it is being killed, or the spawner has been killed with one. Never
 /// blocks.
 #[inline]
 pub(super) fn signal_for_child(child: &Process, spawner: &Process) -> Option<Signal> {
