@@ -25,7 +25,7 @@ pub use crate::proc::state::program::PROGRAMS;
 use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::mask;
-use crate::proc::life::reaper;
+use crate::proc::life::kill_walk;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
@@ -362,10 +362,10 @@ pub fn open_cpus() -> CpuMask {
     mask::active()
 }
 
-/// Returns the number of kills of subtrees that are under way.
+/// Returns whether a group or a subtree is being killed.
 #[must_use]
-pub fn active_subtree_kills() -> Option<usize> {
-    reaper::active_subtree_kills()
+pub fn kill_walks() -> Option<bool> {
+    kill_walk::is_any()
 }
 
 /// Returns the number of queues of channels that have waiters.

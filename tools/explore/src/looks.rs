@@ -68,8 +68,8 @@ pub fn left_behind(base: Option<Census>, now: Census) -> Option<&'static str> {
         if testing::channels_in_use() != 0 {
             return Some("sleepers on channels");
         }
-        if testing::active_subtree_kills() != Some(0) {
-            return Some("kills of subtrees under way");
+        if testing::kill_walks() != Some(false) {
+            return Some("kills of groups or subtrees under way");
         }
         if process(INIT).children() != Some(0) {
             return Some("children of process 1");

@@ -166,120 +166,54 @@ fn wake_rest(queue: &InterruptLock<Waiters>) -> u32 {
     }
 }
 
-/// Waits in `queue` until `ready`. A wake-up is not lost to a thread with a kill pending: once woken, it tests the
-/// condition before it honours the kill.
+/// Waits in `queue` until `ready`, which is tested again after each wake-up. So a wake-up is not lost to a thread
+/// with a kill pending: once woken, it tests the condition before it honours the kill.
 #[inline]
 pub(crate) fn wait(
     queue: &impl Exclusive<Waiters>,
     options: WaitOptions,
-    ready: impl FnMut() -> bool,
+    mut ready: impl FnMut() -> bool,
 ) -> WaitResult {
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
-    let mut condition = Tested { queue, thread, sleep: options.sleep, ready };
-    if condition.is_met_or_enqueue() {
-        return WaitResult::Ready;
+    while queue::enqueue_unless(queue, &THREADS, thread.index, options.sleep, &mut ready) {
+        match sleep_queued(queue, options) {
+            WaitResult::Ready => {}
+            WaitResult::TimedOut if queue.with(|_| ready()) => break,
+            ended => return ended,
+        }
     }
-    sleep_in(queue, thread, options, condition)
+    WaitResult::Ready
 }
 
-/// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock. One sleep, for callers whose waker
-/// hands over what they wait for: `Ready` means that a waker took the thread out of the queue.
+/// Sleeps in `queue`, in which the thread has been enlisted under the queue's lock: the loop of every sleep in a queue.
+/// `Ready` means that a waker took the thread out of the queue; callers whose waker hands over what they wait for have
+/// it then.
 #[inline(always)]
 pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions) -> WaitResult {
-    sleep_in(queue, Thread::current(), options, HandedOver)
-}
-
-/// What ends a sleep in a queue, besides a kill and a deadline.
-trait Condition {
-    /// A waker has taken the thread out of the queue: returns whether that ends the wait. If not, the thread is in the
-    /// queue again and has announced its sleep.
-    fn is_met_or_enqueue(&mut self) -> bool;
-
-    /// The deadline has passed, and the thread is out of the queue, where no waker finds it any more.
-    fn is_met_late(&mut self) -> bool;
-}
-
-/// A condition that the waker has changed, and that is tested under the queue's lock.
-struct Tested<'a, Q, F> {
-    queue: &'a Q,
-    thread: &'a Thread,
-    sleep: Sleep,
-    ready: F,
-}
-
-impl<Q: Exclusive<Waiters>, F: FnMut() -> bool> Condition for Tested<'_, Q, F> {
-    #[inline(always)]
-    fn is_met_or_enqueue(&mut self) -> bool {
-        !queue::enqueue_unless(self.queue, &THREADS, self.thread.index, self.sleep, &mut self.ready)
-    }
-
-    #[inline(always)]
-    fn is_met_late(&mut self) -> bool {
-        self.queue.with(|_| (self.ready)())
-    }
-}
-
-/// What the waker hands over to the thread that it takes out of the queue.
-struct HandedOver;
-
-impl Condition for HandedOver {
-    #[inline(always)]
-    fn is_met_or_enqueue(&mut self) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn is_met_late(&mut self) -> bool {
-        false
-    }
-}
-
-/// Why a thread that has not been marked by a waker is awake.
-enum Awake {
-    /// A waker has taken it out of the queue all the same.
-    Taken,
-    /// It has been killed, and is out of the queue.
-    Killed,
-    /// The deadline has passed, and it is out of the queue.
-    Late,
-    /// For no reason: it is in the queue, and its sleep is announced anew (T128).
-    Stray,
-}
-
-/// The loop of every sleep in a queue: `thread`, the caller, is in `queue`, and has announced its sleep under the
-/// queue's lock.
-#[inline(always)]
-fn sleep_in(
-    queue: &impl Exclusive<Waiters>,
-    thread: &Thread,
-    options: WaitOptions,
-    mut condition: impl Condition,
-) -> WaitResult {
+    let thread = Thread::current();
     loop {
         if !is_killed(thread, options) {
             // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
             park::park_until(thread, options.reason, options.deadline);
             if thread.park.was_taken() {
-                if condition.is_met_or_enqueue() {
-                    return WaitResult::Ready;
-                }
-                continue;
+                return WaitResult::Ready;
             }
         }
-        match reason_of_waking(queue, thread, options) {
-            Awake::Taken if condition.is_met_or_enqueue() => return WaitResult::Ready,
-            Awake::Taken | Awake::Stray => {}
-            Awake::Killed => return WaitResult::Killed,
-            Awake::Late if condition.is_met_late() => return WaitResult::Ready,
-            Awake::Late => return WaitResult::TimedOut,
+        if let Some(result) = result_without_mark(queue, thread, options) {
+            return result;
         }
     }
 }
 
-/// The sleep of `thread` was not ended by a waker's mark, or did not begin.
+/// The sleep of `thread` was not ended by a waker's mark, or did not begin. `None`: it is awake for no reason (T128);
+/// it keeps its place in the queue, and its sleep is announced anew.
 #[cold]
-fn reason_of_waking(queue: &impl Exclusive<Waiters>, thread: &Thread, options: WaitOptions) -> Awake {
+fn result_without_mark(
+    queue: &impl Exclusive<Waiters>,
+    thread: &Thread,
+    options: WaitOptions,
+) -> Option<WaitResult> {
     let killed = is_killed(thread, options);
     if killed {
         thread.park.cancel();
@@ -297,10 +231,9 @@ fn reason_of_waking(queue: &impl Exclusive<Waiters>, thread: &Thread, options: W
         waiting
     });
     match (waiting, killed) {
-        (false, _) => Awake::Taken,
-        (true, true) => Awake::Killed,
-        (true, false) if leaves => Awake::Late,
-        (true, false) => Awake::Stray,
+        (false, _) => Some(WaitResult::Ready),
+        (true, true) => Some(WaitResult::Killed),
+        (true, false) => leaves.then_some(WaitResult::TimedOut),
     }
 }
 

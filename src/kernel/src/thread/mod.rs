@@ -14,6 +14,7 @@ use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::list::{Links, Nodes};
 use asphodel_core::mailbox::{Mail, MailLink};
+use asphodel_core::proc::kill_walk::{Announcement, Announcements};
 use asphodel_core::proc::lwp_list::{LwpEntries, LwpEntry};
 use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
@@ -152,6 +153,9 @@ pub(crate) struct LwpPart {
     pub(crate) set_value: Cell32,
     /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::life::dead_thread`.
     pub(crate) next_dead_lwp: Cell32,
+    /// The kill of a group or subtree that it carries out. Guarded by the lock of all such; see
+    /// `proc::life::kill_walk`.
+    pub(crate) walk: Announcement,
     pub(crate) entry: Cell64,
     pub(crate) argument: Cell64,
 }
@@ -207,6 +211,7 @@ impl Record for Thread {
                 set_address: AtomicUsize::new(0),
                 set_value: Cell32::new(0),
                 next_dead_lwp: Cell32::new(0),
+                walk: Announcement::new(),
                 entry: Cell64::new(0),
                 argument: Cell64::new(0),
             },
@@ -240,6 +245,13 @@ impl LwpEntries for Table {
     #[inline(always)]
     fn list_entry(&self, index: u32) -> &LwpEntry {
         &self.get(index).lwp.list_entry
+    }
+}
+
+impl Announcements for Table {
+    #[inline(always)]
+    fn announcement(&self, index: u32) -> &Announcement {
+        &self.get(index).lwp.walk
     }
 }
 

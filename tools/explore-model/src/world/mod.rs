@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use asphodel_core::proc::hooks::Registry;
-use asphodel_core::proc::subtree_kill::SubtreeKills;
+use asphodel_core::proc::kill_walk::KillWalks;
 use asphodel_core::proc::usage::Usage;
 
 use crate::actors::HOOKS;
@@ -70,7 +70,7 @@ pub(crate) struct World {
     /// What `extexit` stores at.
     pub(crate) words: Vec<Cell<u32>>,
     /// Kills of subtrees that are under way, and how many.
-    pub(crate) subtree_kills: SubtreeKills,
+    pub(crate) subtree_kills: KillWalks,
     pub(crate) active_subtree_kills: RefCell<Vec<SubtreeKill>>,
     /// The at_exit hooks that are registered, by number.
     pub(crate) hooks: RefCell<Registry<u32, { HOOKS as usize }>>,
@@ -108,7 +108,7 @@ impl World {
             stacks: Stacks::new(config.lwps + config.cpus),
             semaphores: (0..3).map(|_| Semaphore::default()).collect(),
             words: (0..4).map(|_| Cell::new(0)).collect(),
-            subtree_kills: SubtreeKills::new(),
+            subtree_kills: KillWalks::new(),
             active_subtree_kills: RefCell::new(Vec::new()),
             hooks: RefCell::new(Registry::new()),
             this: Cell::new(0),

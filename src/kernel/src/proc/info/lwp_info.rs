@@ -100,7 +100,8 @@ pub(in crate::proc) fn first_lwp_reports<const N: usize>(
     (all.take(N).collect(), lwps.iter(&THREADS).count())
 }
 
-/// Reads one LWP of `process`. Called under its LWP list's lock, so that it cannot be gone; its state may change meanwhile.
+/// Reads one LWP of `process`. Called under its LWP list's lock, so that it cannot be gone; its state may change
+/// meanwhile.
 fn lwp_report(process: &Process, thread: &Thread) -> LwpReport {
     let cpu = thread.cpu.get();
     let runs_on = Cpu::get(cpu).filter(|cpu| cpu.current.is(thread.index));

@@ -93,8 +93,8 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
     release_resources(process, thread, last)
 }
 
-/// The exit owner has not come back from a hook: it has panicked, faulted, or asked to end there. The remaining hooks are
-/// skipped, everything else is done. Never returns.
+/// The exit owner has not come back from a hook: it has panicked, faulted, or asked to end there. The remaining hooks
+/// are skipped, everything else is done. Never returns.
 #[cold]
 fn finish_without_hooks(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
     let last = stop_siblings(process, thread, owner);

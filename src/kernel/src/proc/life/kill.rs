@@ -4,11 +4,10 @@
 //! may end it, then the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::kill_flag`). No stack is
 //! unwound, and no lock stays locked.
 
-use asphodel_core::shim::atomic::{Ordering, fence};
-
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::kill_walk::Scope;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::kill_flag;
 use asphodel_core::thread::park::Unpark;
@@ -18,6 +17,7 @@ use asphodel_core::wait::select::Selector;
 use crate::arch::observe;
 use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
+use crate::proc::life::kill_walk::Walk;
 use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sched::{MESSAGE, ready};
 use crate::sync::service::KernelSection;
@@ -103,10 +103,7 @@ pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
             send(&process, signal);
             true
         }),
-        Selector::Group(group) => {
-            publish_group_signal(group, signal);
-            send_to_all(signal, |process| process.family.group() == group)
-        }
+        Selector::Group(group) => send_to_group(group, signal),
         Selector::Any => send_to_all(signal, |process| process.slot != caller.slot),
     };
     match signal.map(Signal::default_action) {
@@ -129,6 +126,20 @@ pub fn killpg(group: Pid, signal: i32) -> Result<(), Errno> {
         return Err(Errno::ESRCH);
     }
     kill(Pid::from_raw(-group.raw()), signal)
+}
+
+/// Sends `signal` to all processes of `group` that have not ended, except process 1. If it is fatal, a process that a
+/// member spawns meanwhile gets it, too (RFPGLOCK). Returns whether there are any.
+fn send_to_group(group: Pid, signal: Option<Signal>) -> bool {
+    let fatal = signal.filter(|signal| matches!(signal.default_action(), Default::Kill { .. }));
+    let walk = fatal.map(|signal| Walk::announce(Scope::Group(group), signal));
+    send_to_all(signal, |process| {
+        let is_member = process.family.group() == group;
+        if is_member && let Some(walk) = &walk {
+            walk.mark(process);
+        }
+        is_member
+    })
 }
 
 /// Sends `signal` to all processes that `matches` selects of those that have not ended, except process 1. Returns
@@ -158,30 +169,6 @@ pub(crate) fn deliver(process: &Process, signal: Signal) {
         Default::Kill { .. } if process.pid() != Pid::INIT => end(process, signal),
         Default::Ignore => process.signals.post(signal),
         Default::Kill { .. } | Default::JobControl => {}
-    }
-}
-
-/// Publishes a fatal signal in the record of the founder of `group`, before the members are walked: a process that
-/// joins the group meanwhile either is seen by that walk, or sees the published word (RFPGLOCK).
-fn publish_group_signal(group: Pid, signal: Option<Signal>) {
-    let Some(signal) = signal.filter(|signal| matches!(signal.default_action(), Default::Kill { .. })) else {
-        return;
-    };
-    if let Some(founder) = PROCESSES.find_slot(group.slot()).filter(|founder| founder.pid() == group) {
-        founder.group.publish(signal);
-    }
-}
-
-/// `process`, which is findable from now on and has not run, has joined its group: a fatal signal that the group was
-/// sent since it was chosen, or since the creation of the member that spawned it, applies to it, too.
-pub(crate) fn recheck_group_signal(process: &Process) {
-    // Pairs with `publish_group_signal`: there the word precedes the walk, here becoming findable precedes this load.
-    fence(Ordering::SeqCst);
-    let word = process.group_signal_word();
-    if word != process.group.seen()
-        && let Some(signal) = Signal::new(i32::from(word as u8))
-    {
-        end(process, signal);
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `handle` | LWPs as their siblings hold them |
 //! | `exec` | another program for the same process |
 //! | `kill` | killing LWPs; signals |
+//! | `kill_walk` | kills of a group or a subtree while members spawn |
 //! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's exit |
 //! | `task_group` | leaders and peers |
 //! | `fault` | faults and panics of programs |
@@ -27,6 +28,7 @@ pub(crate) mod fault;
 pub(crate) mod handle;
 pub(crate) mod hooks;
 pub(crate) mod kill;
+pub(crate) mod kill_walk;
 pub(crate) mod lwp;
 pub(crate) mod lwp_exit;
 pub(crate) mod reap;

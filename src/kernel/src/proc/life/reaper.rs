@@ -8,12 +8,11 @@ use asphodel_core::shim::atomic::Ordering;
 use alloc::vec::Vec;
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::domain;
-use asphodel_core::proc::subtree_kill::SubtreeKills;
+use asphodel_core::proc::kill_walk::Scope;
 use asphodel_core::signal::{Default, Signal};
 
-use crate::arch::lock::InterruptLock;
 use crate::proc::life::kill;
+use crate::proc::life::kill_walk::{self, Walk};
 use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
 use crate::sync::service::KernelSection;
 
@@ -83,7 +82,7 @@ pub struct ReaperKill {
 /// # Errors
 /// `EINVAL`: another `idtype` or process (T171), no such signal, or signal 0 for a kill; process 1 cannot release.
 /// `EALREADY`: it is a reaper. `ENOTCONN`: it is none. `ESRCH`: no process was there to be signalled. `EOPNOTSUPP`: a
-/// stop or continue signal. `EAGAIN`: too many subtrees are being killed at this moment. `ENOMEM`.
+/// stop or continue signal. `ENOMEM`.
 pub fn procctl(idtype: u32, id: i32, command: ProcCtl<'_>) -> Result<(), Errno> {
     let _section = KernelSection::enter();
     let process = current_process();
@@ -183,32 +182,20 @@ fn members(reaper: &'static Process, scope: ReaperScope) -> impl Iterator<Item =
 }
 
 impl ReaperScope {
-    /// Returns whether `process` is a member of `reaper`'s domain in this scope.
-    fn has(self, reaper: &Process, process: &Process) -> bool {
-        match (domain::branch_in(&PROCESSES, process.slot, reaper.slot), self) {
-            (None, _) => false,
-            (Some(_), Self::All) => true,
-            (Some(_), Self::Children) => process.family.parent() == reaper.slot,
-            (Some(branch), Self::Subtree(child)) => branch == child,
+    /// Returns the set that contains it in the domain of `reaper`.
+    fn of_reaper(self, reaper: &Process) -> Scope {
+        match self {
+            Self::All | Self::Children => Scope::Domain(reaper.slot),
+            Self::Subtree(child) => Scope::Branch(reaper.slot, child),
         }
     }
+
+    /// Returns whether `process` is a member of `reaper`'s domain in this scope.
+    fn has(self, reaper: &Process, process: &Process) -> bool {
+        kill_walk::has(self.of_reaper(reaper), process)
+            && (self != Self::Children || process.family.parent() == reaper.slot)
+    }
 }
-
-/// A kill of a subtree that is in progress.
-#[derive(Clone, Copy)]
-struct SubtreeKill {
-    reaper: &'static Process,
-    scope: ReaperScope,
-    signal: Signal,
-}
-
-/// The number of subtrees that can be killed at a time.
-const MAX_SUBTREE_KILLS: usize = 64;
-
-/// Their number, which spawns read without a lock, and the kills themselves.
-static SUBTREE_KILLS: SubtreeKills = SubtreeKills::new();
-static ACTIVE: InterruptLock<heapless::Vec<SubtreeKill, MAX_SUBTREE_KILLS>> =
-    InterruptLock::new(heapless::Vec::new());
 
 /// Sends a signal to members of the caller's domain. A process that one of them spawns meanwhile gets it, too, if the
 /// signal is fatal (T175).
@@ -220,23 +207,19 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
     if signal.default_action() == Default::JobControl {
         return Err(Errno::EOPNOTSUPP);
     }
-    let subtree_kill = SubtreeKill { reaper: process, scope: request.scope, signal };
     request.killed = 0;
     if request.scope == ReaperScope::Children {
         for child in children(process)?.into_iter().filter_map(|pid| PROCESSES.find(pid)) {
             kill::deliver(&child, signal);
             request.killed += 1;
         }
-    } else if matches!(signal.default_action(), Default::Kill { .. }) {
-        announce(subtree_kill)?;
-        for member in members(process, request.scope).filter(|member| !member.gate.view().zombie) {
-            member.signals.set_subtree(signal);
-            kill::deliver(&member, signal);
-            request.killed += 1;
-        }
-        withdraw(subtree_kill);
     } else {
+        let fatal = matches!(signal.default_action(), Default::Kill { .. });
+        let walk = fatal.then(|| Walk::announce(request.scope.of_reaper(process), signal));
         for member in members(process, request.scope).filter(|member| !member.gate.view().zombie) {
+            if let Some(walk) = &walk {
+                walk.mark(&member);
+            }
             kill::deliver(&member, signal);
             request.killed += 1;
         }
@@ -253,56 +236,4 @@ fn children(reaper: &'static Process) -> Result<Vec<Pid>, Errno> {
         pids.push(child.pid());
     }
     Ok(pids)
-}
-
-/// Publishes the kill: spawners that check from here on find it.
-fn announce(subtree_kill: SubtreeKill) -> Result<(), Errno> {
-    ACTIVE.lock().push(subtree_kill).map_err(|_full| Errno::EAGAIN)?;
-    SUBTREE_KILLS.begin();
-    Ok(())
-}
-
-/// The walk is over. Of two equal kills either entry will do.
-fn withdraw(subtree_kill: SubtreeKill) {
-    SUBTREE_KILLS.end();
-    let mut active = ACTIVE.lock();
-    let same = |other: &SubtreeKill| {
-        other.reaper.slot == subtree_kill.reaper.slot
-            && other.scope == subtree_kill.scope
-            && other.signal == subtree_kill.signal
-    };
-    if let Some(position) = active.iter().position(same) {
-        active.swap_remove(position);
-    }
-}
-
-/// Returns the number of kills of subtrees that are under way; `None` if the list is being changed. For observers.
-pub(crate) fn active_subtree_kills() -> Option<usize> {
-    ACTIVE.try_lock().map(|active| active.len())
-}
-
-/// `child`, which is findable from here on and does not run yet, was spawned by `spawner`: if a subtree that contains
-/// it is being killed, or the spawner has been killed with one, the child exits before it has run. Never blocks.
-#[inline]
-pub(in crate::proc) fn inherit_pending_kill(child: &Process, spawner: &Process) {
-    // In this order: when a walk is over, it has marked the spawner.
-    if SUBTREE_KILLS.is_any_after_spawn() || spawner.signals.has_subtree() {
-        kill_child(child, spawner);
-    }
-}
-
-#[cold]
-fn kill_child(child: &Process, spawner: &Process) {
-    let announced = {
-        let active = ACTIVE.lock();
-        active
-            .iter()
-            .find(|subtree_kill| subtree_kill.scope.has(subtree_kill.reaper, child))
-            .map(|subtree_kill| subtree_kill.signal)
-    };
-    let inherited = || spawner.signals.subtree();
-    if let Some(signal) = announced.or_else(inherited) {
-        child.signals.set_subtree(signal);
-        kill::deliver(child, signal);
-    }
 }

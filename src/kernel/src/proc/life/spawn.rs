@@ -3,7 +3,8 @@
 //! Everything that can fail comes first. The new process is put into its parent's child list before its first LWP is
 //! queued, and look-ups do not see it before (D30).
 
-use alloc::boxed::Box;
+use core::mem;
+
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
@@ -14,12 +15,10 @@ use asphodel_core::signal::Signal;
 
 use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
-use crate::proc::life::task_group::Joined;
-use crate::proc::life::{adopt, exit, kill, lwp, reaper};
-use crate::proc::state::arena::{ArenaUse, MemoryChoice};
+use crate::proc::life::{adopt, exit, kill, kill_walk, lwp, task_group};
+use crate::proc::state::arena::{self, ArenaUse, MemoryChoice};
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
-use crate::proc::state::tenant::Charge;
 use crate::sched::ready;
 use crate::sync::service::KernelSection;
 use crate::thread::ThreadAttributes;
@@ -89,16 +88,12 @@ impl Default for SpawnAttributes {
 /// all or by a quota. `EFAULT`: the program's name lies in an arena. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _section = KernelSection::enter();
-    lwp::check_attributes(&attributes.lwp)?;
-    program.check_name()?;
-    let words = join_words(words)?;
     let spawner = current_process();
-    let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
-    let pid = process.pid();
+    let embryo = prepare(program, words, attributes, spawner)?;
+    let pid = embryo.0.pid();
     // Keep a reference across the wait, because a sibling may reap the child first (R23).
-    let borrower = attributes.vfork.then(|| process.record().get_ref());
-    let embryo = Embryo::of_spawner(process, program, attributes, spawner)?;
-    embryo.be_born(program, words, attributes, spawner)?;
+    let borrower = attributes.vfork.then(|| embryo.0.record().get_ref());
+    start(embryo, spawner, attributes)?;
     match borrower {
         None => ready::check_preemption(),
         Some(child) => child.vfork.wait(),
@@ -113,108 +108,112 @@ pub(crate) fn spawn_init(program: &Program, words: &[&str]) -> Result<(), Errno>
     let process = PROCESSES.allocate().ok_or(Errno::ENOMEM)?;
     assert_eq!(process.pid(), Pid::INIT, "process 1 is the first one");
     process.family.domain.acquire().map_err(|_| Errno::EALREADY)?;
-    let embryo = Embryo {
-        peer: None,
-        memory: ArenaUse::none(),
-        place: process.record().charge(Resource::Processes, 1)?,
-        seen_signals: 0,
-        founder: process.record().get_ref(),
-        process,
-    };
+    let founder = process.record().get_ref();
+    let embryo = Embryo::new(process, founder, &attributes)?;
+    embryo.0.executable.set(*program, words, attributes.number);
     // It is its own parent, because there is no other process. Its end powers the system off, so it is never published.
-    embryo.be_born(program, words, &attributes, PROCESSES.get(Pid::INIT.slot()))
+    start(embryo, PROCESSES.get(Pid::INIT.slot()), &attributes)
 }
 
-/// A process that is being made, and what it holds so far: each field gives that back when it is dropped, in this order.
-struct Embryo {
-    /// Its place in its spawner's task group.
-    peer: Option<Joined>,
-    /// Its program's memory.
-    memory: ArenaUse,
-    /// Its place in the quotas of its tenants.
-    place: Charge<'static>,
-    /// The signals to its group that do not apply to it.
-    seen_signals: u64,
-    /// The founder of its group, to whose record it has a reference.
-    founder: ProcessRef,
-    /// Its record, which is not reachable. The reference is that of the table.
-    process: ProcessRef,
-}
+/// A process that is being made: its record, which is not reachable, with a place in a group and in the quotas of its
+/// tenants. Dropping it gives these back, and what the record has got since.
+struct Embryo(ProcessRef);
 
 impl Embryo {
-    /// Takes what a process of `spawner` needs besides an LWP.
+    /// `process`, which is in its tenant, becomes a member of the group of `founder`.
+    ///
+    /// # Errors
+    /// `EAGAIN`: a tenant has too many processes.
     #[inline(always)]
-    fn of_spawner(
-        process: ProcessRef,
-        program: &Program,
-        attributes: &SpawnAttributes,
-        spawner: &'static Process,
-    ) -> Result<Self, Errno> {
-        let record = process.record();
-        let (founder, seen_signals) = group_of(record, attributes.group, spawner)?;
-        record.join_tenant(spawner, attributes.quota);
-        let place = record.charge(Resource::Processes, 1)?;
-        let memory = ArenaUse::choose(record, program, attributes.memory, spawner)?;
-        let (outer, branch) = domain::of_child(&PROCESSES, spawner.slot, record.pid());
-        record.enter_domain(outer, branch);
-        let peer = if attributes.peer { Some(Joined::join(record, spawner)?) } else { None };
-        Ok(Self { peer, memory, place, seen_signals, founder, process })
-    }
-
-    /// Makes the first LWP, which is the last step that can fail, and lets it run: the process keeps what it holds.
-    #[inline(always)]
-    fn be_born(
-        self,
-        program: &Program,
-        words: Option<Box<str>>,
-        attributes: &SpawnAttributes,
-        spawner: &'static Process,
-    ) -> Result<(), Errno> {
-        let process = self.process.record();
+    fn new(process: ProcessRef, founder: ProcessRef, attributes: &SpawnAttributes) -> Result<Self, Errno> {
+        process.reserve(Resource::Processes, 1)?;
         let clone_class = attributes.exit_signal == Signal::USR1 && !attributes.no_wait;
         let exit_signal = if clone_class { Signal::USR1 } else { Signal::CHLD };
-        process.family.init(process.pid(), self.founder.pid(), exit_signal);
-        let first = first_lwp(program, &attributes.lwp);
-        let interrupts = daif::mask();
-        let thread = lwp::create(Cpu::this(), process, run_program, 0, &first, lwp::Birth::First);
-        daif::restore(interrupts);
-        let thread = thread?;
+        process.family.init(process.pid(), founder.pid(), exit_signal);
+        process.found_group(founder);
         process.vfork.set(attributes.vfork);
-        process.executable.set(*program, words, attributes.number);
         process.accounts.start();
-        self.keep();
-        if attributes.no_wait {
-            adopt::give_to_reaper(process, spawner);
-        } else if spawner.slot != process.slot {
-            spawner.family.children.lock().add(&PROCESSES, spawner.slot, process.slot);
-        }
-        observe(|| created(process));
-        process.set_born();
-        kill::recheck_group_signal(process);
-        reaper::inherit_pending_kill(process, spawner);
-        ready::enqueue(thread.index);
-        Ok(())
+        Ok(Self(process))
     }
 
-    /// Leaves what it holds to the process.
+    /// Nothing can fail any more: the process has a life, and the reference is the table's.
     #[inline(always)]
-    fn keep(self) {
-        let process = self.process.into_raw();
-        process.found_group(self.founder, self.seen_signals);
-        self.place.keep();
-        self.memory.give_to(process);
-        if let Some(peer) = self.peer {
-            peer.keep();
-        }
+    fn be_born(self) -> &'static Process {
+        let process = self.0.record();
+        mem::forget(self);
+        process
     }
 }
 
-/// Returns the founder of the group of a new process, and the signals to the group that do not apply to it.
+impl Drop for Embryo {
+    #[cold]
+    fn drop(&mut self) {
+        let process = &self.0;
+        // Each of these does nothing if the record did not get that far.
+        task_group::leave(process);
+        process.executable.drop_words();
+        arena::retire(process);
+        arena::reap(process);
+        process.leave_group();
+        process.unreserve(Resource::Processes, 1);
+    }
+}
+
+/// Makes a process that lacks an LWP only.
+#[inline(always)]
+fn prepare(
+    program: &Program,
+    words: &[&str],
+    attributes: &SpawnAttributes,
+    spawner: &'static Process,
+) -> Result<Embryo, Errno> {
+    lwp::check_attributes(&attributes.lwp)?;
+    program.check_name()?;
+    let words = join_words(words)?;
+    let process = PROCESSES.allocate().ok_or(Errno::EAGAIN)?;
+    let founder = group_of(process.record(), attributes.group, spawner)?;
+    process.join_tenant(spawner, attributes.quota);
+    let embryo = Embryo::new(process, founder, attributes)?;
+    let process = embryo.0.record();
+    ArenaUse::choose(process, program, attributes.memory, spawner)?.give_to(process);
+    process.executable.set(*program, words, attributes.number);
+    let (outer, branch) = domain::of_child(&PROCESSES, spawner.slot, process.pid());
+    process.enter_domain(outer, branch);
+    if attributes.peer {
+        task_group::join(process, spawner)?;
+    }
+    Ok(embryo)
+}
+
+/// Makes the first LWP, which is the last step that can fail, and lets it run.
+fn start(embryo: Embryo, spawner: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
+    let process = embryo.0.record();
+    let first = first_lwp(&process.executable.program(), &attributes.lwp);
+    let interrupts = daif::mask();
+    let thread = lwp::create(Cpu::this(), process, run_program, 0, &first, lwp::Birth::First);
+    daif::restore(interrupts);
+    let thread = thread?;
+    let process = embryo.be_born();
+    if attributes.no_wait {
+        adopt::give_to_reaper(process, spawner);
+    } else if spawner.slot != process.slot {
+        spawner.family.children.lock().add(&PROCESSES, spawner.slot, process.slot);
+    }
+    observe(|| created(process));
+    process.set_born();
+    if let Some(signal) = kill_walk::signal_for_child(process, spawner) {
+        kill::deliver(process, signal);
+    }
+    ready::enqueue(thread.index);
+    Ok(())
+}
+
+/// Returns a reference to the founder of the group of a new process.
 ///
 /// # Errors
 /// `ESRCH`: there is no such group.
 #[inline(always)]
-fn group_of(process: &'static Process, group: Group, spawner: &Process) -> Result<(ProcessRef, u64), Errno> {
+fn group_of(process: &'static Process, group: Group, spawner: &Process) -> Result<ProcessRef, Errno> {
     let founder = match group {
         Group::New => Some(process.get_ref()),
         Group::Inherit => spawner.group_founder(),
@@ -223,13 +222,7 @@ fn group_of(process: &'static Process, group: Group, spawner: &Process) -> Resul
     // Members keep a reference to the group's founder. A process that is not a group leader belongs to another
     // founder's group.
     let founder = founder.filter(|founder| founder.slot == process.slot || founder.leads_a_group());
-    let founder = founder.ok_or(Errno::ESRCH)?;
-    // A signal that ends the caller's group during this call applies to its new member as well, however early it came.
-    let seen_signals = match group {
-        Group::Inherit => spawner.group.seen(),
-        Group::New | Group::Join(_) => founder.group.published(),
-    };
-    Ok((founder, seen_signals))
+    founder.ok_or(Errno::ESRCH)
 }
 
 fn created(process: &Process) -> Event {

@@ -24,37 +24,20 @@ impl Peering for Table {
     }
 }
 
-/// The place of a new process in a task group. Dropping it leaves the group.
-#[must_use = "the process leaves the task group when this is dropped"]
-pub(super) struct Joined(&'static Process);
-
-impl Joined {
-    /// Makes `process`, which is not reachable yet, a peer in the task group of `spawner`. It has a reference to the
-    /// leader from here on. Thread context; never blocks.
-    ///
-    /// # Errors
-    /// `EAGAIN`: the leader is ending. Nothing has happened.
-    pub(super) fn join(process: &'static Process, spawner: &'static Process) -> Result<Self, Errno> {
-        let leader = match spawner.task_group.leader.get() {
-            0 => spawner,
-            slot => PROCESSES.get(slot),
-        };
-        leader.task_group.peers.lock().join(&PROCESSES, process.slot).map_err(|_closed| Errno::EAGAIN)?;
-        leader.task_group.has_led.store(true, Ordering::Relaxed);
-        process.task_group.leader.set(leader.get_ref().into_raw().slot);
-        Ok(Self(process))
-    }
-
-    /// Leaves the place to the process.
-    pub(super) fn keep(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Joined {
-    fn drop(&mut self) {
-        leave(self.0);
-    }
+/// Makes `process`, which is not reachable yet, a peer in the task group of `spawner`. It has a reference to the leader
+/// from here on. Thread context; never blocks.
+///
+/// # Errors
+/// `EAGAIN`: the leader is ending. Nothing has happened.
+pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), Errno> {
+    let leader = match spawner.task_group.leader.get() {
+        0 => spawner,
+        slot => PROCESSES.get(slot),
+    };
+    leader.task_group.peers.lock().join(&PROCESSES, process.slot).map_err(|_closed| Errno::EAGAIN)?;
+    leader.task_group.has_led.store(true, Ordering::Relaxed);
+    process.task_group.leader.set(leader.get_ref().into_raw().slot);
+    Ok(())
 }
 
 /// The process no longer uses its leader's objects: it leaves the group, and the last one wakes a leader that is

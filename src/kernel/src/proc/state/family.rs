@@ -1,7 +1,7 @@
 //! A process's place in the tree of processes: its parent, its children, its reaper.
 //!
-//! The protocol is that of `asphodel_core::proc::{family, domain}`; `life::adopt`, `life::wait` and `life::reaper` carry
-//! it out.
+//! The protocol is that of `asphodel_core::proc::{family, domain}`; `life::adopt`, `life::wait` and `life::reaper`
+//! carry it out.
 
 use asphodel_core::id::Pid;
 use asphodel_core::proc::domain::Domain;

@@ -1,7 +1,7 @@
 //! The record of a process.
 //!
-//! Records are allocated and freed by the table (`table`). A record consists of the parts that the files beside this one
-//! define: each states who may use its fields, their initial values, and what a record that is used again needs. A
+//! Records are allocated and freed by the table (`table`). A record consists of the parts that the files beside this
+//! one define: each states who may use its fields, their initial values, and what a record that is used again needs. A
 //! record is never unmapped, so a stale reference finds a record, though perhaps another process's.
 
 use asphodel_core::id::Pid;

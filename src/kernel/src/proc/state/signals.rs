@@ -2,6 +2,7 @@
 //!
 //! `life::kill` sends them, and `life::exit` takes the fatal one as the process's status.
 
+use asphodel_core::proc::kill_walk::KillMarks;
 use asphodel_core::proc::pending::Pending;
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use asphodel_core::signal::Signal;
@@ -12,8 +13,8 @@ use crate::sync::wait_queue::WaitQueue;
 pub(crate) struct Signals {
     /// Signal that is ending it, 0: none. The first one wins.
     fatal: AtomicU32,
-    /// Signal by which it was killed with a subtree, 0: none; see `life::reaper`.
-    subtree: AtomicU32,
+    /// Whether it was killed with its group or with a subtree; see `life::kill_walk`.
+    pub(crate) marks: KillMarks,
     /// Signals that were recorded and not taken.
     pub(crate) pending: Pending,
     /// Threads that wait for a pending signal.
@@ -24,7 +25,7 @@ impl Signals {
     pub(super) const fn new() -> Self {
         Self {
             fatal: AtomicU32::new(0),
-            subtree: AtomicU32::new(0),
+            marks: KillMarks::new(),
             pending: Pending::new(),
             waiters: WaitQueue::new(),
         }
@@ -33,7 +34,7 @@ impl Signals {
     /// For a new process.
     pub(super) fn reset(&self) {
         self.fatal.store(0, Ordering::Relaxed);
-        self.subtree.store(0, Ordering::Relaxed);
+        self.marks.reset();
         self.pending.clear();
     }
 
@@ -54,22 +55,6 @@ impl Signals {
     #[inline(always)]
     pub(crate) fn has_fatal(&self) -> bool {
         self.fatal.load(Ordering::Relaxed) != 0
-    }
-
-    /// Records that the process is killed with its subtree.
-    pub(crate) fn set_subtree(&self, signal: Signal) {
-        self.subtree.store(u32::from(signal.number()), Ordering::Relaxed);
-    }
-
-    /// Returns whether the process has been killed with its subtree.
-    #[inline(always)]
-    pub(crate) fn has_subtree(&self) -> bool {
-        self.subtree.load(Ordering::Relaxed) != 0
-    }
-
-    /// Returns the signal by which the process has been killed with its subtree.
-    pub(crate) fn subtree(&self) -> Option<Signal> {
-        Signal::new(self.subtree.load(Ordering::Relaxed) as i32)
     }
 
     /// Records `signal` as pending and wakes its waiters. Any context; never blocks.

@@ -147,16 +147,10 @@ impl Table {
 }
 
 impl Process {
-    /// Puts it into the group founded by `founder` (perhaps itself), with the signals to that group that it has seen,
-    /// `seen_signals`. Called by the creator, before the record is reachable.
-    pub(crate) fn found_group(&self, founder: ProcessRef, seen_signals: u64) {
-        self.group.seen.set(seen_signals);
+    /// Puts it into the group founded by `founder`, perhaps itself. Called by the creator, before the record is
+    /// reachable.
+    pub(crate) fn found_group(&self, founder: ProcessRef) {
         self.group.founder.set(founder.into_raw().slot);
-    }
-
-    /// Returns the last fatal signal that its group was sent, below a count of them.
-    pub(crate) fn group_signal_word(&self) -> u64 {
-        PROCESSES.get(self.group.founder.get()).group.published()
     }
 
     /// Returns whether it founded a group that has members.

@@ -31,8 +31,8 @@ impl Vfork {
         self.wait.in_progress()
     }
 
-    /// Waits until the child has replaced its program or has released its memory in its exit. The caller has a reference
-    /// to it. Killable. Thread context; blocks.
+    /// Waits until the child has replaced its program or has released its memory in its exit. The caller has a
+    /// reference to it. Killable. Thread context; blocks.
     pub(crate) fn wait(&self) {
         let options = WaitOptions::killable(Reason::Vfork);
         let _done_or_killed = self.queue.wait_in(options, || !self.wait.in_progress());
