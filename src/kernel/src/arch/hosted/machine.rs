@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use asphodel_interleave::buffer;
+
 use super::counter::NEVER;
 use super::frame::TrapFrame;
 use super::words::{INDEX, MASKED};
@@ -157,6 +159,8 @@ fn bit(number: u32) -> u32 {
 /// Makes interrupt `number` pending for CPU `index`: an SGI or one of a device. Any context.
 pub(crate) fn raise(index: usize, number: u32) {
     let cpu = vcpu(index);
+    // What the caller has stored is visible before the interrupt, as by the barrier of a board's interrupt controller.
+    buffer::flush_current();
     cpu.pending.fetch_or(bit(number), Ordering::SeqCst);
     if mode() == Mode::Run {
         run::interrupt(cpu);
