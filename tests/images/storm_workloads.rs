@@ -3,6 +3,7 @@
 //!
 //! Each test runs rounds of one workload for some seconds; what was promised is checked by the workload itself, and the runner
 //! finds whatever is left behind: processes, LWPs, stacks, single bytes of the heap. `storm=N` makes the same choices again.
+//! The workload `kill-all` is explored only: kill(-1) would end the test that runs it.
 //! deadline: 180
 //! soak: rounds=3000
 //! soak-deadline: 3600
@@ -101,11 +102,38 @@ test!(
 );
 
 test!(
-    /// T10, T27, T74, T78, T158, T161, T166, R17: what single calls promise.
-    t161_promises,
+    /// T10, T27, T74, T78: what single calls promise.
+    t078_promises,
     deadline_ms = RACE_DEADLINE_MS,
     {
         storm("promises");
+    }
+);
+
+test!(
+    /// T158, T161, T166, R16, R17, R19: what parents and reapers are promised.
+    t161_parents,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("parents");
+    }
+);
+
+test!(
+    /// LWPs that compute side by side, each where it may run.
+    turns,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("turns");
+    }
+);
+
+test!(
+    /// T197: LWPs that compute while CPUs are deactivated.
+    t197_parking,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("parking");
     }
 );
 
