@@ -169,6 +169,8 @@ fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
     for violation in &violations {
         eprintln!("{violation}");
     }
+    let patches = mutants::check_patches(workspace)?;
+    println!("the patches of {patches} seeded bugs apply");
     anyhow::ensure!(violations.is_empty(), "{} violations", violations.len());
     Ok(())
 }
