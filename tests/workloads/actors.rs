@@ -5,9 +5,8 @@ use asphodel::api::{
     sleep, wait4,
 };
 
-use crate::Roots;
 use crate::actions::{self, Action};
-use crate::common::{Dice, attributes, check, recent, remember, root};
+use crate::common::{Dice, Roots, attributes, check, recent, remember, root};
 
 /// The program of all of them.
 pub(crate) static ACTOR: Program = Program::new("actor", run);

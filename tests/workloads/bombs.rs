@@ -8,8 +8,7 @@ use asphodel::api::{
     killpg, now_ns, reaper_acquire, reaper_kill, set_priority, sleep, spawn, tsleep, wait4, yield_now,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, child, let_loose, may_spawn, root, step, steps};
+use crate::common::{DONE, Dice, Roots, child, let_loose, may_spawn, root, step, steps};
 
 /// A channel on which nobody is woken.
 const NEVER: usize = 0x3000;

@@ -12,6 +12,12 @@ use asphodel_core::shim::atomic::AtomicU32 as Point;
 /// Exit code of a root that has done what it was to do.
 pub(crate) const DONE: u8 = 1;
 
+/// Roots that a round can have.
+const MAX_ROOTS: usize = 8;
+
+/// The processes that a round has begun with.
+pub type Roots = heapless::Vec<Pid, MAX_ROOTS>;
+
 /// Priorities that LWPs have.
 const LEVELS: [u32; 3] = [4, 12, 20];
 

@@ -2,9 +2,8 @@
 
 use asphodel::api::{Arguments, Program, Signal, SpawnAttributes, exec, exit, getpid, kill};
 
-use crate::Roots;
 use crate::bombs::forever;
-use crate::common::{DONE, Dice, check, child, let_loose, reap, root, step, steps};
+use crate::common::{DONE, Dice, Roots, check, child, let_loose, reap, root, step, steps};
 
 /// Exit code of a breeder.
 const BRED: u8 = 7;

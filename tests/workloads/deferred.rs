@@ -5,8 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{Arguments, Callout, LwpAttributes, Task, sleep};
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, eventually, lwp, root, step, steps};
+use crate::common::{DONE, Dice, Roots, check, eventually, lwp, root, step, steps};
 
 static TASKS: [Task; 3] = [Task::new(task, 0), Task::new(task, 1), Task::new(task, 2)];
 static CALLOUTS: [Callout; 3] =

@@ -5,8 +5,7 @@ use asphodel::api::{
     Arguments, LwpAttributes, LwpHandle, Mutex, Program, SpawnAttributes, exec, lwp_spawn, sleep,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, child, reap, root, steps};
+use crate::common::{DONE, Dice, Roots, child, reap, root, steps};
 
 /// Handles that were left, for anybody. Holders of these locks are not killed.
 static LEFT: [Mutex<Option<LwpHandle>>; 6] = [const { Mutex::new(None) }; 6];

@@ -7,9 +7,8 @@ use asphodel::api::{
     Arguments, Errno, Pid, Program, Signal, SpawnAttributes, kill, reaper_acquire, spawn, wait4, yield_now,
 };
 
-use crate::Roots;
 use crate::bombs::forever;
-use crate::common::{DONE, Dice, check, child, let_loose, reap, root, step, steps};
+use crate::common::{DONE, Dice, Roots, check, child, let_loose, reap, root, step, steps};
 
 /// Exit code of those that end by themselves.
 const CODE: u8 = 7;

@@ -39,20 +39,12 @@ mod registration;
 mod tokens;
 mod turns;
 
-use asphodel::api::{
-    Errno, Pid, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4,
-};
+use asphodel::api::{Errno, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4};
 
 pub use actions::leave_no_heap;
-pub use common::{Dice, failures, step};
+pub use common::{Dice, Roots, failures, step};
 
 use common::{DONE, check, recall};
-
-/// Roots that a round can have.
-const MAX_ROOTS: usize = 8;
-
-/// The processes that a round has begun with.
-pub type Roots = heapless::Vec<Pid, MAX_ROOTS>;
 
 /// What a workload does when nothing else goes on any more.
 type Settle = fn();

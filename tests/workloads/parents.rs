@@ -7,8 +7,7 @@ use asphodel::api::{
     futex_wake, procctl, reaper_acquire, reaper_release, set_auto_reap, sigwait, sleep, wait4, yield_now,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, child, lwp, reap, root, step, steps, sure_attributes};
+use crate::common::{DONE, Dice, Roots, check, child, lwp, reap, root, step, steps, sure_attributes};
 
 /// Exit code of all children here.
 const CODE: u8 = 7;

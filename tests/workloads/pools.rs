@@ -17,8 +17,7 @@ use asphodel::api::{
     kill_lwp, register, sleep, wakeup_one, yield_now,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, eventually, lwp, root, step, steps, sure_attributes};
+use crate::common::{DONE, Dice, Roots, check, eventually, lwp, root, step, steps, sure_attributes};
 
 /// Things that can be waited for.
 const KINDS: u64 = 6;

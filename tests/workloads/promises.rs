@@ -9,8 +9,9 @@ use asphodel::api::{
     rm_at_exit, sleep, spawn, yield_now,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, child, let_loose, lwp, reap, root, step, steps, sure_attributes};
+use crate::common::{
+    DONE, Dice, Roots, check, child, let_loose, lwp, reap, root, step, steps, sure_attributes,
+};
 use crate::handles::short;
 
 /// Exit code of all children here, ...

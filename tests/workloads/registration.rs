@@ -7,8 +7,7 @@ use asphodel::api::{
     Arguments, EXTEXIT_LWP, LwpAttributes, extexit, now_ns, register, wakeup_one, yield_now,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, lwp, root, step};
+use crate::common::{DONE, Dice, Roots, check, lwp, root, step};
 
 /// The channel.
 const CHANNEL: usize = 0x55;

@@ -4,8 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{Arguments, LwpAttributes, Token, now_ns};
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, compute, lwp, root, step};
+use crate::common::{DONE, Dice, Roots, check, compute, lwp, root, step};
 
 static A: Token<u32> = Token::new(0);
 static B: Token<u32> = Token::new(0);

@@ -8,8 +8,7 @@ use asphodel::api::{
     set_affinity, set_priority, sleep, yield_now,
 };
 
-use crate::Roots;
-use crate::common::{DONE, Dice, check, eventually, lwp, priority, root, step, steps};
+use crate::common::{DONE, Dice, Roots, check, eventually, lwp, priority, root, step, steps};
 
 /// How long an LWP computes at most: some slices.
 const LONG: u64 = 80_000_000;
