@@ -24,7 +24,7 @@ use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
 /// The packages that are host programs or libraries (too).
-const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore-model", "xtask"];
+const HOST_PACKAGES: &[&str] = &["asphodel-core", "xtask"];
 
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] = &[

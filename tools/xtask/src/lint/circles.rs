@@ -36,7 +36,6 @@ const KNOWN: &[Known] = &[
     Known { file: "src/kernel/src/arch/hosted/machine.rs", files: 14 },
     Known { file: "src/kernel/src/proc/exit.rs", files: 11 },
     Known { file: "tests/support/runner.rs", files: 5 },
-    Known { file: "tools/explore-model/src/glue/exit.rs", files: 26 },
 ];
 
 /// Files that import each other.

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::workspace::Workspace;
 
 /// The packages whose tests run on the host.
-pub(crate) const PACKAGES: &[&str] = &["asphodel-core", "asphodel-explore-model", "xtask"];
+pub(crate) const PACKAGES: &[&str] = &["asphodel-core", "xtask"];
 
 /// The package that has the models.
 const MODELS_PACKAGE: &str = "asphodel-core";
