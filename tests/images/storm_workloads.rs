@@ -103,10 +103,37 @@ test!(
 
 test!(
     /// T10, T27, T74, T78, T158, T161, T166, R17: the guarantees of single calls.
-    t161_promises,
+    t078_promises,
     deadline_ms = RACE_DEADLINE_MS,
     {
         storm("promises");
+    }
+);
+
+test!(
+    /// T158, T161, T166, R16, R17, R19: what parents and reapers are promised.
+    t161_parents,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("parents");
+    }
+);
+
+test!(
+    /// LWPs that compute side by side, each where it may run.
+    turns,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("turns");
+    }
+);
+
+test!(
+    /// T197: LWPs that compute while CPUs are deactivated.
+    t197_parking,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("parking");
     }
 );
 

@@ -1,7 +1,9 @@
 //! Handles across processes: LWPs leave their handles to other processes, which join, pin and drop them while the
 //! process of those LWPs ends. T85.
 
-use asphodel::api::{Arguments, LwpAttributes, LwpHandle, Mutex, SpawnAttributes, lwp_spawn};
+use asphodel::api::{
+    Arguments, LwpAttributes, LwpHandle, Mutex, Program, SpawnAttributes, exec, lwp_spawn, sleep,
+};
 
 use crate::common::{DONE, Dice, Roots, child, reap, root, steps};
 
@@ -39,10 +41,24 @@ pub(crate) fn short(number: usize) -> usize {
     number ^ 0x55
 }
 
+/// An LWP that replaces the program: to all who have its handle, it has ended.
+fn replacer(number: usize) -> usize {
+    steps(number as u64 * 20);
+    let _error = exec(&Program::new("leaf", leaf), &[], 0);
+    number ^ 0x55
+}
+
+/// Lives on, so that nothing but the replacement ends the waits of others.
+fn leaf(_: &Arguments<'_>) -> i32 {
+    let _ = sleep(400_000);
+    i32::from(DONE)
+}
+
 fn giver(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     for _ in 0..1 + dice.below(4) {
-        if let Ok(handle) = lwp_spawn(short, dice.index(5), &LwpAttributes::default()) {
+        let entry = if dice.one_in(6) { replacer } else { short };
+        if let Ok(handle) = lwp_spawn(entry, dice.index(5), &LwpAttributes::default()) {
             leave(&mut dice, handle);
         }
         steps(dice.below(30));

@@ -12,12 +12,17 @@
 //! | `deferred` | call-outs and tasks |
 //! | `tokens` | a free token is passed to the LWP that waits for it |
 //! | `registration` | a wake-up for one reaches one that sleeps |
-//! | `promises` | vfork, peers, the word of extexit, SIGCHLD, reapers, exec against kill, automatic reaping |
+//! | `promises` | vfork, peers, the word of extexit, exit hooks, exec against kill |
+//! | `parents` | SIGCHLD, waits, reapers, automatic reaping |
 //! | `bombs` | members that never end, killed once |
+//! | `kills` | kill(-1), and pids of processes that were reaped |
+//! | `turns` | LWPs that compute side by side, while CPUs are deactivated |
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
 //! | `common` | dice, checks, attributes |
 #![no_std]
+
+extern crate alloc;
 
 mod actions;
 mod actors;
@@ -26,10 +31,13 @@ mod common;
 mod creators;
 mod deferred;
 mod handles;
+mod kills;
+mod parents;
 mod pools;
 mod promises;
 mod registration;
 mod tokens;
+mod turns;
 
 use asphodel::api::{Errno, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4};
 
@@ -75,7 +83,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 13] = [
+pub static ALL: [Workload; 17] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -104,8 +112,12 @@ pub static ALL: [Workload; 13] = [
         registration::start,
         || (),
     ),
-    ending("promises", "what single calls promise", 10, promises::start, || ()),
+    ending("promises", "what single calls promise", 6, promises::start, || ()),
+    ending("parents", "what parents and reapers are promised", 6, parents::start, || ()),
     ending("bomb", "members that never end, killed once by group or domain", 14, bombs::start, || ()),
+    ending("kill-all", "kill(-1), and pids of processes that were reaped", 5, kills::start, || ()),
+    ending("turns", "LWPs that compute side by side, each where it may run", 3, turns::start, || ()),
+    ending("parking", "LWPs that compute while CPUs are deactivated", 3, turns::parking, || ()),
     ending("creators", "LWPs that create LWPs while their process ends", 10, creators::start, || ()),
     ending(
         "handles",

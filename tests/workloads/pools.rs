@@ -107,6 +107,13 @@ fn consume(kind: usize, dice: &mut Dice) {
             {}
             taken(0);
         }
+        1 if dice.one_in(2) => {
+            // Looks in the wait, and takes after it: one that dies in between has taken nothing.
+            while !take(&QUEUED) {
+                let _ = QUEUE.wait(|| QUEUED.load(Ordering::SeqCst) != 0);
+            }
+            taken(1);
+        }
         1 => {
             let mut had = false;
             while !had {

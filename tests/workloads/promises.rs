@@ -1,12 +1,13 @@
 //! The guarantees of single calls: vfork, peers, the word of extexit, SIGCHLD, reapers, exec against kill of an LWP,
 //! automatic reaping.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, EXTEXIT_SETINT, Errno, LwpAttributes, P_PID, ProcCtl, Program, Signal,
-    SpawnAttributes, WNOHANG, exec, exit, extexit, futex_wait, getpid, kill, kill_lwp, procctl,
-    reaper_acquire, reaper_release, set_auto_reap, sigwait, sleep, spawn, wait4, yield_now,
+    Arguments, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Pid, Program,
+    Signal, SpawnAttributes, Status, at_exit, exec, exit, extexit, futex_wait, getpid, kill, kill_lwp,
+    rm_at_exit, sleep, spawn, yield_now,
 };
 
 use crate::common::{
@@ -16,6 +17,8 @@ use crate::handles::short;
 
 /// Exit code of all children in this file.
 const CODE: u8 = 7;
+/// ... but of one that a hook ends.
+const ENDED_BY_HOOK: u8 = 77;
 
 /// Starts a round.
 pub(crate) fn start(dice: &mut Dice) -> Roots {
@@ -98,6 +101,7 @@ fn word(dice: &mut Dice) {
     }
     WORD.store(1, Ordering::SeqCst);
     let handle = lwp(leaver, dice.index(256), &sure_attributes(dice));
+    let tid = handle.tid();
     if dice.one_in(2) {
         handle.detach();
     }
@@ -105,49 +109,60 @@ fn word(dice: &mut Dice) {
         step();
         let _ = futex_wait(&WORD, 1, None);
     }
+    let killed = kill_lwp(tid);
+    check!(killed == Err(Errno::ESRCH), "the word of an LWP that is still there was stored: {killed:?}");
 }
 
-/// T161: a wait finds the child when SIGCHLD has been delivered.
-fn signal(dice: &mut Dice) {
-    let set = 1 << Signal::CHLD.number();
-    let _old = sigwait(set, Some(0));
-    let pid = child(leaf, 0, &SpawnAttributes { lwp: sure_attributes(dice), ..usual() });
-    let taken = sigwait(set, None);
-    check!(taken == Ok(Signal::CHLD), "sigwait: {taken:?}");
-    let ended = wait4(pid.raw(), WNOHANG);
-    check!(matches!(ended, Ok(Some(_))), "after SIGCHLD: {ended:?}");
+/// T10: the word of a process that leaves is stored while the memory that it lies in is there, and wakes.
+fn word_in_arena(dice: &mut Dice) {
+    /// Leaves alone, with a word in its own memory.
+    fn alone(_: &Arguments<'_>) -> i32 {
+        let word = Box::leak(Box::new(AtomicU32::new(1)));
+        let _error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, i32::from(CODE), word.as_ptr().cast());
+        0
+    }
+    /// Leaves with a word in memory that it shares.
+    fn borrower(arguments: &Arguments<'_>) -> i32 {
+        steps(arguments.number() as u64 % 7);
+        let word = arguments.number() as *mut i32;
+        let _error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 0, word);
+        i32::from(CODE)
+    }
+    /// Waits for the word of a process with which it shares its memory.
+    fn sharer(_: &Arguments<'_>) -> i32 {
+        let word = Box::new(AtomicU32::new(1));
+        let address = word.as_ptr() as usize;
+        let shared = SpawnAttributes { memory: MemoryChoice::SameAsParent, ..usual() };
+        let pid = child(borrower, address, &shared);
+        while word.load(Ordering::SeqCst) != 0 {
+            step();
+            let _ = futex_wait(&word, 1, None);
+        }
+        check!(reap(pid) == 0, "the status of a process that leaves with a word");
+        i32::from(CODE)
+    }
+    let isolated = SpawnAttributes { memory: MemoryChoice::Isolated, ..usual() };
+    let pid = child(if dice.one_in(2) { alone } else { sharer }, 0, &isolated);
+    check!(reap(pid) == CODE, "the status of an isolated process");
 }
 
-/// T158: an orphan is adopted by the reaper, which is notified of both ends.
-fn orphans(dice: &mut Dice) {
-    fn orphan(arguments: &Arguments<'_>) -> i32 {
-        let number = arguments.number();
-        if number & 64 != 0 {
-            let _set = procctl(P_PID, 0, ProcCtl::DeathSignal(i32::from(Signal::TERM.number())));
+/// T22: an exit hook that ends its process ends the hooks, and none is called again.
+fn hook_that_ends(_: &mut Dice) {
+    fn ends(_: Pid, status: Status) {
+        if status == Status::exited(i32::from(ENDED_BY_HOOK)) {
+            exit(0);
         }
-        steps(number as u64 % 11);
-        if number & 16 != 0 {
-            let _ = sleep(2_000);
-        }
-        i32::from(CODE)
     }
-    fn middle(arguments: &Arguments<'_>) -> i32 {
-        let _child = child(orphan, arguments.number(), &usual());
-        steps(arguments.number() as u64 % 5);
-        i32::from(CODE)
+    fn leaf(_: &Arguments<'_>) -> i32 {
+        i32::from(ENDED_BY_HOOK)
     }
-    let _acquired = reaper_acquire();
-    let number = dice.seed();
-    let pid = child(middle, number, &usual());
-    let mut ends = 0;
-    while let Ok(Some(ended)) = wait4(-1, 0) {
-        ends += 1;
-        let code = ended.status.shell_code();
-        let died_with_it = code == 128 + Signal::TERM.number() && number & 64 != 0;
-        check!(code == CODE || ended.pid != pid && died_with_it, "{} ended with {code}", ended.pid);
-    }
-    check!(ends == 2, "a reaper saw {ends} ends of 2");
-    let _released = reaper_release();
+    // Another root may have registered it, too.
+    let _registered = at_exit(ends);
+    check!(
+        reap(child(leaf, 0, &usual())) == ENDED_BY_HOOK,
+        "the status of a process whose hook has ended it"
+    );
+    rm_at_exit(ends);
 }
 
 /// T27: LWPs replace the program and kill each other; there is one status, of one of them.
@@ -179,15 +194,26 @@ fn race(dice: &mut Dice) {
     check!([0, CODE].contains(&code), "a racer ended with {code}");
 }
 
-/// T166: no wait is needed for children that are reaped automatically.
-fn automatic(dice: &mut Dice) {
-    set_auto_reap(true);
-    for _ in 0..1 + dice.below(3) {
-        child(leaf, 0, &SpawnAttributes { lwp: sure_attributes(dice), ..usual() });
+/// R38: two LWPs replace the program, the one that comes first is killed alone, and the first LWP leaves: whichever is left
+/// ends the process.
+fn losers(dice: &mut Dice) {
+    fn replace(number: usize) -> usize {
+        steps(number as u64);
+        let _error = exec(&Program::new("leaf", leaf), &["some", "words", "for", "it"], 0);
+        0
     }
-    let ended = wait4(-1, 0);
-    check!(ended == Err(Errno::ECHILD), "children that reap themselves: {ended:?}");
-    set_auto_reap(false);
+    fn racer(arguments: &Arguments<'_>) -> i32 {
+        let mut dice = Dice::new(arguments.number() as u64);
+        for _ in 0..2 {
+            let_loose(replace, dice.index(8));
+        }
+        steps(dice.below(40));
+        let _killed = kill_lwp(2);
+        let _error = extexit(EXTEXIT_LWP, i32::from(CODE), core::ptr::null_mut());
+        i32::from(CODE)
+    }
+    let code = reap(child(racer, dice.seed(), &usual()));
+    check!([0, CODE].contains(&code), "a racer ended with {code}");
 }
 
 /// An LWP that is killed by its number can be joined.
@@ -201,18 +227,15 @@ fn killed_lwp(dice: &mut Dice) {
 
 fn promises(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
-    // SIGCHLD of a child that is reaped automatically may arrive when a wait reports that there is none any more, so
-    // not both are tested in one process.
-    let reaps_itself = dice.one_in(2);
     for _ in 0..5 {
         match dice.below(8) {
             0 => vfork(&mut dice),
             1 => peers(&mut dice),
             2 => word(&mut dice),
-            3 if !reaps_itself => signal(&mut dice),
-            4 => orphans(&mut dice),
+            3 => word_in_arena(&mut dice),
+            4 => hook_that_ends(&mut dice),
             5 => race(&mut dice),
-            6 if reaps_itself => automatic(&mut dice),
+            6 => losers(&mut dice),
             _ => killed_lwp(&mut dice),
         }
     }

@@ -2,7 +2,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{Arguments, LwpAttributes, now_ns, register, wakeup_one, yield_now};
+use asphodel::api::{
+    Arguments, EXTEXIT_LWP, LwpAttributes, extexit, now_ns, register, wakeup_one, yield_now,
+};
 
 use crate::common::{DONE, Dice, Roots, check, lwp, root, step};
 
@@ -31,6 +33,13 @@ fn sleeper(_: usize) -> usize {
     2
 }
 
+/// Leaves with a registration, and does not sleep.
+fn leaver(_: usize) -> usize {
+    let _registration = register(CHANNEL);
+    let _error = extexit(EXTEXIT_LWP, 0, core::ptr::null_mut());
+    0
+}
+
 fn swallow(_: &Arguments<'_>) -> i32 {
     IS_THERE.store(0, Ordering::Relaxed);
     UNITS.store(0, Ordering::SeqCst);
@@ -48,5 +57,8 @@ fn swallow(_: &Arguments<'_>) -> i32 {
     UNITS.store(1, Ordering::SeqCst);
     drop(registration);
     check!(other.join() == Ok(Some(2)), "the sleeper has not returned");
+    let left = lwp(leaver, 0, &LwpAttributes::default()).join();
+    check!(left == Ok(None), "a join of an LWP that has left gave {left:?}");
+    check!(!wakeup_one(CHANNEL), "an LWP that has left was woken");
     i32::from(DONE)
 }

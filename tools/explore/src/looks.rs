@@ -11,6 +11,8 @@ use crate::state::{KNOWN, Life, Sighting, State};
 const LONGEST_ROUND: u64 = 8_000_000;
 /// Number of samples after which a state has lasted too long.
 const SAMPLES: u32 = 3;
+/// The same for a thread on an inactive CPU, which has to take an interrupt first.
+const STRAYS: u32 = 6;
 /// Records of each kind that a report contains.
 const SHOWN: usize = 40;
 
@@ -42,9 +44,17 @@ pub(crate) fn sample() {
         };
         let is_waiting = view.is_queued() && testing::cpus().any(|cpu| may_run(&cpu));
         seen.waits = if is_waiting { seen.waits + 1 } else { 0 };
+        let strays = testing::cpus().any(|cpu| {
+            cpu.thread.index() == index
+                && !cpu.is_idle
+                && !open.contains(cpu.index)
+                && open.bits() & view.affinity().bits() != 0
+        });
+        seen.strays = if strays { seen.strays + 1 } else { 0 };
         let ignores = view.is_kill_pending() && view.is_killable() && !view.is_queued();
         seen.ignores = if ignores { seen.ignores + 1 } else { 0 };
         check!(seen.waits < SAMPLES, "an open CPU idles, and this thread waits for another one: {view:?}");
+        check!(seen.strays < STRAYS, "it stays on a CPU that is inactive: {view:?}");
         check!(seen.ignores < SAMPLES, "I13: it has a kill pending, and still sleeps: {view:?}");
         KNOWN.set_sighting(index, seen);
     }

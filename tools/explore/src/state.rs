@@ -48,6 +48,8 @@ pub(crate) struct Sighting {
     pub(crate) left_at: u64,
     /// How often it waited for a CPU that idles.
     pub(crate) waits: u32,
+    /// Runs on an inactive CPU, and may run elsewhere.
+    pub(crate) strays: u32,
     /// How often it slept although it had a kill pending.
     pub(crate) ignores: u32,
 }
@@ -85,7 +87,7 @@ unsafe impl Sync for Known {}
 /// The state of the observer.
 pub(crate) static KNOWN: Known = Known {
     lives: [const { Cell::new(Life::FREE) }; RECORDS],
-    sightings: [const { Cell::new(Sighting { left_at: 0, waits: 0, ignores: 0 }) }; RECORDS],
+    sightings: [const { Cell::new(Sighting { left_at: 0, waits: 0, strays: 0, ignores: 0 }) }; RECORDS],
     counted_off: [const { Cell::new(0) }; RECORDS],
     totals: Cell::new(Totals { events: 0, lives: 0, lwps: 0, execs: 0, signals: 0, settled: 0 }),
     round_began: Cell::new(0),

@@ -25,8 +25,7 @@ use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
 /// The packages that are (also) host programs or libraries.
-const HOST_PACKAGES: &[&str] =
-    &["asphodel-core", "asphodel-console-parts", "asphodel-explore-model", "xtask"];
+const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-console-parts", "xtask"];
 
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] = &[
@@ -190,6 +189,8 @@ fn repository_rules(workspace: &Workspace) -> anyhow::Result<()> {
     for violation in &violations {
         eprintln!("{violation}");
     }
+    let patches = mutants::check_patches(workspace)?;
+    println!("the patches of {patches} seeded bugs apply");
     anyhow::ensure!(violations.is_empty(), "{} violations", violations.len());
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The command `explore`: the kernel itself under exploration, seed after seed (`tools/explore`).
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// Only that workload [default: chosen at random in each round]
     #[arg(long, value_name = "NAME")]
     pub(crate) workload: Option<String>,
+    /// Let stores become visible late with every seed [default: with odd seeds]
+    #[arg(long)]
+    pub(crate) buffers: bool,
     /// Seeds in parallel [default: as many as this host has cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..).map(usize::from))]
     pub(crate) jobs: Option<usize>,
@@ -61,7 +64,7 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// # Errors
 /// Fails when the explorer cannot be built or started, or when its arguments make no sense.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let image = build::hosted_image(workspace, PACKAGE, IMAGE)?;
+    let image = build(workspace)?;
     let seed = match arguments.seed {
         Some(seed) => seed,
         // Short enough to be typed.
@@ -70,6 +73,27 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     println!("explore: seed {seed}");
     let exploration = Exploration { workspace, image: &image, arguments, first: seed };
     exploration.run()
+}
+
+/// Builds the explorer, and with it the kernel that it explores.
+///
+/// # Errors
+/// Fails when it does not build.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build::hosted_image(workspace, PACKAGE, IMAGE)
+}
+
+/// Explores `seed` alone with `image`: how that ended, and what it printed.
+///
+/// # Errors
+/// Fails when the image cannot be started.
+pub(crate) fn one_seed(
+    workspace: &Workspace,
+    image: &Path,
+    arguments: &Arguments,
+    seed: u64,
+) -> anyhow::Result<Output> {
+    Exploration { workspace, image, arguments, first: seed }.explore(seed)
 }
 
 /// Explores for a minute, from a fresh seed.
@@ -155,6 +179,7 @@ impl Exploration<'_> {
             words.push(format!("seed={}", seed % 1_000));
         }
         words.extend(self.arguments.workload.iter().map(|name| format!("workload={name}")));
+        words.extend(self.arguments.buffers.then(|| "buffers=1".to_owned()));
         words
     }
 
@@ -167,6 +192,9 @@ impl Exploration<'_> {
         }
         if let Some(workload) = &self.arguments.workload {
             line += &format!(" --workload {workload}");
+        }
+        if self.arguments.buffers {
+            line += " --buffers";
         }
         line
     }
@@ -267,7 +295,8 @@ mod tests {
 
     #[test]
     fn what_is_said_is_not_decided_by_the_seed() {
-        let arguments = Arguments { cpus: Some(3), workload: Some("bomb".to_owned()), ..Default::default() };
+        let workload = Some("bomb".to_owned());
+        let arguments = Arguments { cpus: Some(3), workload, buffers: true, ..Default::default() };
         let workspace = Workspace::find().unwrap();
         let exploration = Exploration {
             workspace: &workspace,
@@ -276,11 +305,10 @@ mod tests {
             first: 7,
         };
         let words = exploration.words(7);
-        assert!(
-            words.contains(&"cpus=3".to_owned()) && words.contains(&"workload=bomb".to_owned()),
-            "{words:?}"
-        );
-        let replay = "cargo xtask explore --seed 7 --steps 2000000 --cpus 3 --workload bomb";
+        for word in ["cpus=3", "workload=bomb", "buffers=1"] {
+            assert!(words.iter().any(|given| given == word), "{word}: {words:?}");
+        }
+        let replay = "cargo xtask explore --seed 7 --steps 2000000 --cpus 3 --workload bomb --buffers";
         assert_eq!(exploration.replay(7), replay);
     }
 }

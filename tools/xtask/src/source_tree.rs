@@ -53,6 +53,35 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the file or directory `to` like `from`: writes what differs, and removes what is not there. What is so already keeps
+/// its time, at which cargo looks.
+///
+/// # Errors
+/// Fails when something cannot be read, written or removed.
+pub(crate) fn mirror(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if from.is_file() {
+        let text = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        if fs::read(to).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        return fs::write(to, text).with_context(|| format!("cannot write {}", to.display()));
+    }
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(to)? {
+        let (old, source) = entry.map(|entry| (entry.path(), from.join(entry.file_name())))?;
+        if old.is_dir() && !source.is_dir() {
+            fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
+        } else if old.is_file() && !source.is_file() {
+            fs::remove_file(&old).with_context(|| format!("cannot remove {}", old.display()))?;
+        }
+    }
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        mirror(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
 /// Changes every text file of a tree.
 ///
 /// # Errors
@@ -129,6 +158,24 @@ mod tests {
         fs::write(from.join("inner/file"), "text").unwrap();
         copy(&from, &to).unwrap();
         assert_eq!(fs::read_to_string(to.join("inner/file")).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_mirror_has_what_is_there_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        for (file, text) in
+            [("from/same", "s"), ("from/a/b", "new"), ("to/same", "s"), ("to/a/b/c", "o"), ("to/d", "o")]
+        {
+            let path = directory.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let time = || fs::metadata(to.join("same")).unwrap().modified().unwrap();
+        let before = time();
+        mirror(&from, &to).unwrap();
+        assert_eq!((time(), fs::read_to_string(to.join("a/b")).unwrap().as_str()), (before, "new"));
+        assert!(!to.join("d").exists());
     }
 
     #[test]

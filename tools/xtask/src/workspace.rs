@@ -39,6 +39,11 @@ impl Workspace {
         Ok(Self { root: root.to_path_buf(), target })
     }
 
+    /// A copy of the project's sources in `root`, with builds of its own.
+    pub(crate) fn of_copy(root: PathBuf) -> Self {
+        Self { target: root.join("target"), root }
+    }
+
     /// Returns the directory of the workspace's `Cargo.toml`.
     pub(crate) fn root(&self) -> &Path {
         &self.root

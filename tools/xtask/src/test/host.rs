@@ -20,8 +20,7 @@ use crate::progress::Progress;
 use crate::workspace::Workspace;
 
 /// The packages whose tests run on the host.
-pub(crate) const PACKAGES: &[&str] =
-    &["asphodel-core", "asphodel-console-parts", "asphodel-explore-model", "xtask"];
+pub(crate) const PACKAGES: &[&str] = &["asphodel-core", "asphodel-console-parts", "xtask"];
 
 /// The package that is the kernel.
 const KERNEL_PACKAGE: &str = "asphodel";

@@ -2,6 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
+use asphodel_interleave::buffer;
+
 use super::cpus::{Mode, TIMER, mode, this, vcpu};
 use super::{clock, counter, run};
 
@@ -17,6 +19,8 @@ fn bit(number: u32) -> u32 {
 /// Makes interrupt `number`, an SGI or a device's, pending for CPU `index`. Any context.
 pub(crate) fn raise(index: usize, number: u32) {
     let cpu = vcpu(index);
+    // What the caller has stored is visible before the interrupt, as by the barrier of a board's interrupt controller.
+    buffer::flush_current();
     cpu.pending.fetch_or(bit(number), Ordering::SeqCst);
     if mode() == Mode::Run {
         run::interrupt(cpu);
