@@ -130,20 +130,17 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
 
 /// Kills all other LWPs and waits until they are off their CPUs.
 #[inline(never)]
-fn kill_siblings(process: &'static Process, mut owner: ExitOwner) -> LastLwp {
+fn kill_siblings(process: &'static Process, owner: ExitOwner) -> LastLwp {
     kill::kill_other_lwps(process);
     process.exit.mark(Step::SiblingsTold);
-    loop {
-        owner = match process.gate.alone(owner) {
-            Ok(last) => return last,
-            Err(owner) => owner,
-        };
-        watchdog::watch();
-        let _alone = process
-            .exit
-            .siblings_gone
-            .wait_in(WaitOptions::uninterruptible(Reason::Siblings), || process.gate.is_last_present());
-    }
+    let owner = match process.gate.alone(owner) {
+        Ok(last) => return last,
+        Err(owner) => owner,
+    };
+    watchdog::watch();
+    let options = WaitOptions::uninterruptible(Reason::Siblings);
+    let _alone = process.exit.siblings_gone.wait_in(options, || process.gate.is_last_present());
+    process.gate.alone(owner).expect("such a wait ends only when the siblings are gone")
 }
 
 /// Releases the process's resources and ends its last LWP.
