@@ -386,12 +386,12 @@ struct Process {
 impl Process {
     /// References of the two LWPs and of the table.
     fn new() -> Arc<Self> {
-        let (gate, holds) = (Gate::new(), RecordRefs::new());
+        let (gate, refs) = (Gate::new(), RecordRefs::new());
         gate.create().expect("a new process accepts LWPs");
         assert!(refs.try_get() && refs.try_get());
         Arc::new(Self {
             gate,
-            holds,
+            refs,
             record: Memory::new(),
             arena: Memory::new(),
             last: Bell::new(),
@@ -646,16 +646,16 @@ fn r39_seeded_compared_before_the_reference() {
 #[test]
 fn r39_seeded_generation_changed_after_the_slot_is_given_away() {
     catches("a stale pid names a stranger", || {
-        let (holds, generation) = (Arc::new(RecordRefs::new()), Arc::new(AtomicU32::new(OLD)));
+        let (refs, generation) = (Arc::new(RecordRefs::new()), Arc::new(AtomicU32::new(OLD)));
         let occupant = Arc::new(AtomicU32::new(OLD));
         let given_away = Arc::new(Bell::new());
-        let next = (holds.clone(), occupant.clone(), given_away.clone());
+        let next = (refs.clone(), occupant.clone(), given_away.clone());
         let moving_in = thread::spawn(move || {
             next.2.wait();
             next.1.store(OLD + 1, Relaxed);
             next.0.occupy();
         });
-        let finder = (holds.clone(), occupant, generation.clone());
+        let finder = (refs.clone(), occupant, generation.clone());
         let finding = thread::spawn(move || {
             if finder.0.try_get() && finder.2.load(Relaxed) == OLD {
                 assert_eq!(finder.1.load(Relaxed), OLD, "a stale pid names a stranger");

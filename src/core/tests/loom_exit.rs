@@ -46,15 +46,15 @@ impl LwpEntries for Roster {
 }
 
 impl Roster {
-    fn new(lwps: u32) -> Arc<Self> {
+    fn new(count: u32) -> Arc<Self> {
         let roster = Self {
             lwps: Mutex::new(LwpList::new()),
-            members: (0..lwps).map(|_| LwpEntry::new()).collect(),
-            records: (0..lwps).map(|_| UnsafeCell::new(0)).collect(),
-            kill_pending: (0..lwps).map(|_| AtomicBool::new(false)).collect(),
-            bells: (0..lwps).map(|_| Bell::new()).collect(),
+            members: (0..count).map(|_| LwpEntry::new()).collect(),
+            records: (0..count).map(|_| UnsafeCell::new(0)).collect(),
+            kill_pending: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            bells: (0..count).map(|_| Bell::new()).collect(),
         };
-        roster.with_lwps(|lwps| (0..lwps).for_each(|index| lwps.insert(&roster, index)));
+        roster.with_lwps(|lwps| (0..count).for_each(|index| lwps.insert(&roster, index)));
         Arc::new(roster)
     }
 
