@@ -99,11 +99,8 @@ pub(super) fn run(workspace: &Workspace, filter: Option<&str>, jobs: usize) -> a
                 while let Some(patch) = next.lock().expect("no thread panics with it").next() {
                     let verdict = copy.judge(patch, &progress);
                     let mut tally = tally.lock().expect("no thread panics with it");
-                    if matches!(verdict, Ok(Verdict::Caught { .. })) {
-                        tally.caught += 1
-                    } else {
-                        tally.missed += 1
-                    }
+                    let is_caught = matches!(verdict, Ok(Verdict::Caught { .. }));
+                    *if is_caught { &mut tally.caught } else { &mut tally.missed } += 1;
                     progress.say(&line(patch, &verdict));
                     progress.advance();
                 }
