@@ -134,6 +134,7 @@ impl Copy {
     /// Copies the sources as they are now.
     fn make(workspace: &Workspace, number: usize) -> anyhow::Result<Self> {
         let root = workspace.state().join(format!("mutants/kernel-{number}"));
+        fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         for name in SOURCES {
             source_tree::mirror(&workspace.root().join(name), &root.join(name))?;
         }
