@@ -99,11 +99,8 @@ pub(super) fn run(workspace: &Workspace, filter: Option<&str>, jobs: usize) -> a
                 while let Some(patch) = next.lock().expect("no thread panics with it").next() {
                     let verdict = copy.judge(patch, &progress);
                     let mut tally = tally.lock().expect("no thread panics with it");
-                    if matches!(verdict, Ok(Verdict::Caught { .. })) {
-                        tally.caught += 1
-                    } else {
-                        tally.missed += 1
-                    }
+                    let is_caught = matches!(verdict, Ok(Verdict::Caught { .. }));
+                    *if is_caught { &mut tally.caught } else { &mut tally.missed } += 1;
                     progress.say(&line(patch, &verdict));
                     progress.advance();
                 }
@@ -137,6 +134,7 @@ impl Copy {
     /// Copies the sources as they are now.
     fn make(workspace: &Workspace, number: usize) -> anyhow::Result<Self> {
         let root = workspace.state().join(format!("mutants/kernel-{number}"));
+        fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         for name in SOURCES {
             source_tree::mirror(&workspace.root().join(name), &root.join(name))?;
         }
