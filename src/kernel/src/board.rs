@@ -126,7 +126,7 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     bootargs::split(&info().bootargs).1.split_ascii_whitespace()
 }
 
-/// Returns the description of the machine. Any context, from the end of [`discover`] on.
+/// Returns the description of the machine. Any context, from the end of the boot CPU's discovery on.
 pub fn info() -> &'static BoardInfo {
     &machine().info
 }

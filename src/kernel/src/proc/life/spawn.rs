@@ -54,7 +54,7 @@ pub struct SpawnAttributes {
     /// The signal that its parent gets when it ends. With anything but SIGCHLD it is of the clone class, which a wait
     /// sees only with WLINUXCLONE; anything but SIGCHLD and SIGUSR1 is taken as SIGCHLD (T167).
     pub exit_signal: Signal,
-    /// A number for [`Arguments::number`].
+    /// A number for [`Arguments::number`](crate::api::Arguments::number).
     pub number: usize,
     /// The limits for it and all its descendants together. Its parent's limits apply to it, too.
     pub quota: Option<Quota>,
