@@ -206,7 +206,7 @@ fn trace(words: &[&str], _jobs: &mut Jobs) -> Result<Next, Refusal> {
             let pid = pid(word)?;
             let record = api::exit_trace(pid).ok_or_else(|| match api::process(pid) {
                 Some(_) => format!("{pid} does not end yet"),
-                None => format!("nobody remembers an end of {pid}"),
+                None => format!("there is no record of an exit of {pid}"),
             })?;
             show::exit(&record);
         }

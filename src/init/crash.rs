@@ -40,7 +40,7 @@ fn crash(arguments: &Arguments<'_>) -> i32 {
         }
         how => return complain("crash", &alloc::format!("'{how}' is no way to die; `help` lists them")),
     }
-    println!("crash: survived, which nobody should");
+    println!("crash: survived, which is a fault of the kernel");
     1
 }
 

@@ -20,7 +20,7 @@ program!("hello", hello);
 /// Name, arguments and purpose of every program of this package, for `help`.
 pub(crate) const LIST: [(&str, &str, &str); 6] = [
     ("hello", "[WORDS]", "says hello"),
-    ("burn", "[LWPS] [SECONDS]", "keeps LWPs (1) busy, for ever unless told for how long"),
+    ("burn", "[LWPS] [SECONDS]", "keeps LWPs (1) busy, for ever without SECONDS"),
     ("sleeper", "[SECONDS] [LWPS]", "sleeps (10 s) in one or more LWPs"),
     ("crash", "[HOW]", "dies of: null stack undefined panic breakpoint text data heap"),
     ("orphans", "[N]", "leaves N (3) children behind for process 1, which live 2 s"),

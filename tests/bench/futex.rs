@@ -18,7 +18,7 @@ const MANY: usize = 1000;
 
 static PING: AtomicU32 = AtomicU32::new(0);
 static PONG: AtomicU32 = AtomicU32::new(0);
-static NOBODY: AtomicU32 = AtomicU32::new(0);
+static UNUSED: AtomicU32 = AtomicU32::new(0);
 static ELSEWHERE: [AtomicU32; MANY] = [const { AtomicU32::new(0) }; MANY];
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -66,7 +66,7 @@ fn round_trips() {
 fn wake_none() -> Interval {
     pinned(0, || {
         repeat(OPERATIONS, || {
-            futex_wake(NOBODY.as_ptr() as usize, 1);
+            futex_wake(UNUSED.as_ptr() as usize, 1);
         })
     })
 }

@@ -105,11 +105,11 @@ test!(
             },
             0,
         );
-        let waits = |record: ExitRecord| record.at(Step::SiblingsTold).is_some();
+        let waits = |record: ExitRecord| record.at(Step::SiblingsKilled).is_some();
         eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
         let _ = sleep(20 * MILLISECOND);
         let record = trace_of(pid);
-        assert_eq!(steps(&record)[..], [Step::Elected, Step::SiblingsTold]);
+        assert_eq!(steps(&record)[..], [Step::Elected, Step::SiblingsKilled]);
         assert_eq!(record.status, Status::exited(2));
         EVENT.post();
         wait_exit(pid);
@@ -150,8 +150,8 @@ test!(
         let record = trace_of(pid);
         assert_eq!(record.status, Status::signaled(Signal::KILL));
         assert_eq!(steps(&record)[..], Step::ALL);
-        for nobody in [0, -1, i32::MAX, 1 << 16] {
-            assert_eq!(exit_trace(Pid::from_raw(nobody)), None);
+        for unused in [0, -1, i32::MAX, 1 << 16] {
+            assert_eq!(exit_trace(Pid::from_raw(unused)), None);
         }
     }
 );

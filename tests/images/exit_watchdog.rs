@@ -59,7 +59,7 @@ test!(
         let first = await_report(pid, 1);
         assert!(scale().nanoseconds(first.age) >= SECOND);
         assert_eq!((first.exit.name, first.exit.status), ("child", Status::exited(3)));
-        assert_eq!(first.exit.latest().map(|latest| latest.step), Some(Step::SiblingsTold));
+        assert_eq!(first.exit.latest().map(|latest| latest.step), Some(Step::SiblingsKilled));
         assert_eq!((first.lwps.len(), first.more), (2, 0));
         let (exit_owner, sibling) = (lwp(&first, 1), lwp(&first, 2));
         assert_eq!((exit_owner.exit_owner, exit_owner.waits_for), (true, Some(WaitReason::Siblings)));

@@ -52,8 +52,8 @@ test!(
                 let attributes = SpawnAttributes { group: Group::New, ..attributes };
                 assert_eq!(spawn(&program, &[], &attributes), Err(error));
             }
-            for nobody in [Pid::from_raw(0x7fff_0001), Pid::from_raw(-3), Pid::NONE, Pid::from_raw(i32::MAX)] {
-                let attributes = SpawnAttributes { group: Group::Join(nobody), ..SpawnAttributes::default() };
+            for unused in [Pid::from_raw(0x7fff_0001), Pid::from_raw(-3), Pid::NONE, Pid::from_raw(i32::MAX)] {
+                let attributes = SpawnAttributes { group: Group::Join(unused), ..SpawnAttributes::default() };
                 assert_eq!(spawn(&program, &["words"], &attributes), Err(Errno::ESRCH));
             }
             assert_eq!(spawn(&program, &["zero \0 byte"], &SpawnAttributes::default()), Err(Errno::EINVAL));

@@ -112,7 +112,7 @@ test!(
 );
 
 test!(
-    /// T82: the handle of an LWP whose process has ended reports that it has ended, whoever owns the record now.
+    /// T82: the handle of an LWP whose process has ended reports that it has ended, whichever LWP owns the record now.
     t082_a_handle_that_outlives_its_process,
     {
         static HANDLE: Mutex<Option<LwpHandle>> = Mutex::new(None);

@@ -400,9 +400,9 @@ test!(
             assert_eq!(callout.arm(1), Err(Errno::EFAULT));
             // Words are copied.
             let word = String::from("copied");
-            let told = Program::new("told", |arguments| i32::from(arguments.get(0) != Some("copied")));
+            let asked = Program::new("asked", |arguments| i32::from(arguments.get(0) != Some("copied")));
             let attributes = SpawnAttributes { no_wait: true, ..SpawnAttributes::default() };
-            assert!(spawn(&told, &[&word], &attributes).is_ok());
+            assert!(spawn(&asked, &[&word], &attributes).is_ok());
             0
         }
         assert_exited(wait_exit(isolate(hands_out, 0)).status, 0);

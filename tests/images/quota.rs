@@ -63,9 +63,12 @@ test!(
     {
         run(THREE, |_| {
             assert_used(1, 1);
+            let alone = census();
             let (zombie, living) = (spawn_child(|_| 7, 0), spawn_child(sleeper, 0));
             await_zombie(zombie);
             assert_used(3, 2);
+            // A process is a zombie a little before the record of its last LWP is freed.
+            eventually("the zombie's LWP is gone", || census().threads == alone.threads + 1);
             let before = census();
             for _ in 0..100 {
                 assert_eq!(try_child(|_| 0), Err(Errno::EAGAIN));
@@ -130,9 +133,9 @@ test!(
                 let pid = try_child(|_| 0).expect("the one before is gone");
                 eventually("it reaps itself", || process(pid).is_none());
             }
-            let nobodys = SpawnAttributes { no_wait: true, ..SpawnAttributes::default() };
+            let unowned = SpawnAttributes { no_wait: true, ..SpawnAttributes::default() };
             for _ in 0..20 {
-                let pid = spawn(&Program::new("nobody's", |_| 0), &[], &nobodys);
+                let pid = spawn(&Program::new("unowned", |_| 0), &[], &unowned);
                 let pid = pid.expect("the one before is gone");
                 eventually("process 1 reaps it", || process(pid).is_none());
             }

@@ -20,9 +20,9 @@ asphodel_test::image!();
 const KILL: i32 = 9;
 
 /// A pid that one process passes to another.
-struct Told(AtomicI32);
+struct Sent(AtomicI32);
 
-impl Told {
+impl Sent {
     const fn new() -> Self {
         Self(AtomicI32::new(0))
     }
@@ -90,7 +90,7 @@ test!(
                 first_child: Pid::NONE,
             };
             assert_eq!(reaper_status(), alone);
-            static GRANDCHILD: Told = Told::new();
+            static GRANDCHILD: Sent = Sent::new();
             let child = spawn_child(
                 |_| {
                     let status = reaper_status();
@@ -131,7 +131,7 @@ test!(
     a_g01_orphans_come_to_the_reaper,
     {
         in_child(|_| {
-            static GRANDCHILD: Told = Told::new();
+            static GRANDCHILD: Sent = Sent::new();
             static GO: AtomicU32 = AtomicU32::new(0);
             assert_eq!(reaper_acquire(), Ok(()));
             let child = spawn_child(
@@ -166,7 +166,7 @@ test!(
     t160_the_reaper_is_told_of_dead_orphans,
     {
         in_child(|_| {
-            static GRANDCHILD: Told = Told::new();
+            static GRANDCHILD: Sent = Sent::new();
             static GO: AtomicU32 = AtomicU32::new(0);
             let chld = 1 << Signal::CHLD.number();
             assert_eq!(reaper_acquire(), Ok(()));
@@ -195,8 +195,8 @@ test!(
 );
 
 /// A reaper in a reaper, whose child's child will be an orphan: passes the pids of both.
-static INNER: Told = Told::new();
-static ORPHAN: Told = Told::new();
+static INNER: Sent = Sent::new();
+static ORPHAN: Sent = Sent::new();
 static STEP: AtomicU32 = AtomicU32::new(0);
 
 fn await_step(step: u32) {
@@ -247,8 +247,8 @@ test!(
     t173_released,
     {
         in_child(|_| {
-            static FIRST: Told = Told::new();
-            static SECOND: Told = Told::new();
+            static FIRST: Sent = Sent::new();
+            static SECOND: Sent = Sent::new();
             static STEP: AtomicU32 = AtomicU32::new(0);
             fn orphan_maker(_: &Arguments<'_>) -> i32 {
                 let pid = spawn_child(sleeper, 0);
@@ -287,9 +287,9 @@ test!(
     /// no signal is refused.
     t174_parent_death_signal,
     {
-        static CHILD: Told = Told::new();
-        static OTHER: Told = Told::new();
-        static GRANDCHILD: Told = Told::new();
+        static CHILD: Sent = Sent::new();
+        static OTHER: Sent = Sent::new();
+        static GRANDCHILD: Sent = Sent::new();
         let parent = spawn_child(
             |_| {
                 let asks = |_: &Arguments<'_>| {
@@ -340,7 +340,7 @@ test!(
     a_g07_whom_a_reaper_kills,
     {
         in_child(|_| {
-            static GRANDCHILDREN: [Told; 2] = [Told::new(), Told::new()];
+            static GRANDCHILDREN: [Sent; 2] = [Sent::new(), Sent::new()];
             fn branch(arguments: &Arguments<'_>) -> i32 {
                 GRANDCHILDREN[arguments.number()].tell(spawn_child(sleeper, 0));
                 if arguments.number() == 0 { 0 } else { sleep_for_ever(0) as i32 }

@@ -74,7 +74,7 @@ fn kill_all(arguments: &Arguments<'_>) -> i32 {
     i32::from(DONE)
 }
 
-/// A signal to a process that was reaped hits nobody, whoever has its slot by now.
+/// A signal to a process that was reaped hits no process, not even the one that has its slot by now.
 fn stale_pids(dice: &mut Dice) {
     for _ in 0..4 {
         let first = child(leaf, 0, &SpawnAttributes::default());

@@ -75,7 +75,7 @@ fn orphans(dice: &mut Dice) {
     let _released = reaper_release();
 }
 
-/// T158: a reaper is told of a zombie that it adopts, though none of its own children ends.
+/// T158: a reaper is notified of a zombie that it adopts, although none of its own children ends.
 fn adopted_zombie(dice: &mut Dice) {
     static HAS_COME: AtomicU32 = AtomicU32::new(0);
     /// Ends when its child has ended, or a moment before.
@@ -156,7 +156,7 @@ fn quick_parents(dice: &mut Dice) {
     }
 }
 
-/// T166: nobody waits for children that reap themselves.
+/// T166: no wait is needed for children that are reaped automatically.
 fn automatic(dice: &mut Dice) {
     set_auto_reap(true);
     for _ in 0..1 + dice.below(3) {

@@ -17,7 +17,7 @@ const NONE: u32 = u32::MAX;
 
 /// The CPU that is deactivated, or [`NONE`].
 static PARKED: AtomicU32 = AtomicU32::new(NONE);
-/// The CPUs that somebody has computed on, a bit each.
+/// The CPUs on which some LWP has computed, a bit each.
 static USED: AtomicU32 = AtomicU32::new(0);
 /// Those who compute are to stop.
 static STOP: AtomicU32 = AtomicU32::new(0);
@@ -83,7 +83,7 @@ fn compute(arguments: &Arguments<'_>) -> i32 {
     i32::from(DONE)
 }
 
-/// Computes wherever it may until it is told to stop, and sleeps now and then while all CPUs are active.
+/// Computes on any CPU that it may run on until it is stopped, and sleeps now and then while all CPUs are active.
 fn guest(number: usize) -> usize {
     let mut dice = Dice::new(number as u64);
     while STOP.load(Ordering::Relaxed) == 0 {

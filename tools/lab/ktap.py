@@ -54,7 +54,7 @@ class Verdict:
 
 
 @dataclass
-class _Told:
+class _Transcript:
     """What was read."""
 
     header: bool = False
@@ -88,58 +88,58 @@ def judge(console: str, expect: list[str], ended: str = "the deadline passed") -
     `expect` is what the image declares: empty when all tests are to pass. `ended` says why listening ended, where the
     system itself has not said that it powers off or restarts.
     """
-    told = _read(console.splitlines())
-    how = _how(told, ended)
+    transcript = _read(console.splitlines())
+    how = _how(transcript, ended)
     match expect[0].split() if expect else []:
         case ["no-verdict"]:
-            hung = told.verdict is None and told.panic is None and told.status is None and ended == "the deadline passed"
+            hung = transcript.verdict is None and transcript.panic is None and transcript.status is None and ended == "the deadline passed"
             return _whole("(no verdict)", hung, f"it was to hang without a verdict, but {how}")
         case ["system-panic"]:
-            return _whole("(system panic)", told.panic is not None, "the system did not panic")
+            return _whole("(system panic)", transcript.panic is not None, "the system did not panic")
         case ["init-ends", status]:
-            good = told.init_ends is not None and told.panic is None and told.status == int(status)
+            good = transcript.init_ends is not None and transcript.panic is None and transcript.status == int(status)
             return _whole("(init ends)", good, f"init was to end with {status}, but {how}")
-    problems = _problems(told, how)
+    problems = _problems(transcript, how)
     if expect:
-        return Verdict(_declared(told, expect), problems)
-    cases = [case for _, case in told.points]
-    numbers = {number for number, _ in told.points}
-    for number in range(1, (told.plan or 0) + 1):
+        return Verdict(_declared(transcript, expect), problems)
+    cases = [case for _, case in transcript.points]
+    numbers = {number for number, _ in transcript.points}
+    for number in range(1, (transcript.plan or 0) + 1):
         if number in numbers:
             continue
-        if number in told.started:
-            cases.append(Case(told.started[number], Outcome.FAILED, f"no result: {how} while it ran"))
+        if number in transcript.started:
+            cases.append(Case(transcript.started[number], Outcome.FAILED, f"no result: {how} while it ran"))
         else:
             cases.append(Case(f"test {number}", Outcome.FAILED, f"it never ran: {how}"))
     return Verdict(cases, problems)
 
 
-def _read(lines: list[str]) -> _Told:
-    told, reason = _Told(), ""
+def _read(lines: list[str]) -> _Transcript:
+    transcript, reason = _Transcript(), ""
     for line in (line.rstrip("\r") for line in lines):
         if line == HEADER:
-            told.header = True
+            transcript.header = True
         elif match := _PLAN.fullmatch(line):
-            told.plan = int(match[1]) if told.plan is None else told.plan
+            transcript.plan = int(match[1]) if transcript.plan is None else transcript.plan
         elif match := _STARTED.match(line):
-            told.started.setdefault(int(match[1]), match[2])
+            transcript.started.setdefault(int(match[1]), match[2])
             reason = ""
         elif line.startswith("# reason: "):
             reason = line.removeprefix("# reason: ")
         elif match := _TOTALS.fullmatch(line):
-            told.totals = (int(match[1]), int(match[2]), int(match[3]))
+            transcript.totals = (int(match[1]), int(match[2]), int(match[3]))
         elif match := _VERDICT.fullmatch(line):
-            told.verdict = match[1] == "PASS"
+            transcript.verdict = match[1] == "PASS"
         elif match := _RESULT.fullmatch(line):
-            told.points.append((int(match[2]), _case(match, reason)))
+            transcript.points.append((int(match[2]), _case(match, reason)))
             reason = ""
         elif is_panic(line):
-            told.panic = told.panic or line
+            transcript.panic = transcript.panic or line
         elif line.startswith(_INIT_ENDS):
-            told.init_ends = told.init_ends or line
+            transcript.init_ends = transcript.init_ends or line
         if (status := end_status(line)) is not None:
-            told.status = status
-    return told
+            transcript.status = status
+    return transcript
 
 
 def _case(match: re.Match[str], reason: str) -> Case:
@@ -151,11 +151,11 @@ def _case(match: re.Match[str], reason: str) -> Case:
     return Case(name, Outcome.PASSED)
 
 
-def _how(told: _Told, ended: str) -> str:
+def _how(transcript: _Transcript, ended: str) -> str:
     """How the run ended, in words."""
-    if told.status is not None:
-        return f"the system ended with status {told.status}"
-    return f"the system panicked ({told.panic})" if told.panic else ended
+    if transcript.status is not None:
+        return f"the system ended with status {transcript.status}"
+    return f"the system panicked ({transcript.panic})" if transcript.panic else ended
 
 
 def _whole(name: str, good: bool, why: str) -> Verdict:
@@ -163,49 +163,49 @@ def _whole(name: str, good: bool, why: str) -> Verdict:
     return Verdict([Case(name, Outcome.PASSED) if good else Case(name, Outcome.FAILED, why)], [])
 
 
-def _problems(told: _Told, how: str) -> list[str]:
+def _problems(transcript: _Transcript, how: str) -> list[str]:
     """What is wrong with the report, whatever came of the tests."""
     problems = []
-    if told.status is None:
+    if transcript.status is None:
         problems.append(how)
-    elif told.panic:
-        problems.append(told.panic)
-    if not told.header:
+    elif transcript.panic:
+        problems.append(transcript.panic)
+    if not transcript.header:
         problems.append(f"there is no `{HEADER}`")
-    problems += _plan_problems(told)
-    counts = (told.count(Outcome.PASSED), told.count(Outcome.FAILED), told.count(Outcome.SKIPPED))
-    if told.totals is None:
+    problems += _plan_problems(transcript)
+    counts = (transcript.count(Outcome.PASSED), transcript.count(Outcome.FAILED), transcript.count(Outcome.SKIPPED))
+    if transcript.totals is None:
         problems.append("there are no totals")
-    elif told.totals != counts:
+    elif transcript.totals != counts:
         problems.append("the totals do not fit the results")
-    if told.verdict is None:
+    if transcript.verdict is None:
         problems.append("there is no verdict")
-    elif told.verdict != (counts[1] == 0):
+    elif transcript.verdict != (counts[1] == 0):
         problems.append("the verdict does not fit the results")
-    elif told.status is not None and told.verdict != (told.status == 0):
-        problems.append(f"the status {told.status} does not fit the verdict")
+    elif transcript.status is not None and transcript.verdict != (transcript.status == 0):
+        problems.append(f"the status {transcript.status} does not fit the verdict")
     return problems
 
 
-def _plan_problems(told: _Told) -> list[str]:
+def _plan_problems(transcript: _Transcript) -> list[str]:
     """Whether the tests were those that were announced, each reported once, in order, under its name."""
-    if told.plan is None:
+    if transcript.plan is None:
         return ["there is no plan"]
-    if told.plan == 0:
+    if transcript.plan == 0:
         return ["there is no test in it"]
-    numbers = [number for number, _ in told.points]
-    if len(numbers) > told.plan or numbers != list(range(1, len(numbers) + 1)):
-        return [f"{told.plan} tests were planned, reported were {numbers}"]
-    for number, case in told.points:
-        if told.started.get(number, case.name) != case.name:
+    numbers = [number for number, _ in transcript.points]
+    if len(numbers) > transcript.plan or numbers != list(range(1, len(numbers) + 1)):
+        return [f"{transcript.plan} tests were planned, reported were {numbers}"]
+    for number, case in transcript.points:
+        if transcript.started.get(number, case.name) != case.name:
             return [f"test {number} ended under another name, {case.name}"]
     return []
 
 
-def _declared(told: _Told, expect: list[str]) -> list[Case]:
+def _declared(transcript: _Transcript, expect: list[str]) -> list[Case]:
     """A case for each declared test, and one for each that is not declared."""
     endings = {name: ending for ending, name in (words.split() for words in expect)}
-    results = {case.name: case for _, case in told.points}
+    results = {case.name: case for _, case in transcript.points}
     cases = []
     for name, ending in endings.items():
         result = results.get(name)

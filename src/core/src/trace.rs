@@ -21,7 +21,7 @@ pub enum Step {
     /// One LWP owns the exit.
     Elected,
     /// Every other LWP has been killed.
-    SiblingsTold,
+    SiblingsKilled,
     /// The exit owner is the only LWP that is not off its CPU.
     Alone,
     /// What the others left has been released; its peers, if it was their leader, have ended.
@@ -37,7 +37,7 @@ pub enum Step {
     /// No LWP is on a CPU: the process is a zombie.
     Zombie,
     /// It is in its parent's list of zombies.
-    ParentTold,
+    ParentNotified,
     /// It has been waited for, or reaped at once.
     Reaped,
 }
@@ -46,7 +46,7 @@ impl Step {
     /// All steps, in their order.
     pub const ALL: [Self; STEPS] = [
         Self::Elected,
-        Self::SiblingsTold,
+        Self::SiblingsKilled,
         Self::Alone,
         Self::PeersGone,
         Self::HooksDone,
@@ -54,7 +54,7 @@ impl Step {
         Self::ChildrenGivenAway,
         Self::LastSwitch,
         Self::Zombie,
-        Self::ParentTold,
+        Self::ParentNotified,
         Self::Reaped,
     ];
 
@@ -63,7 +63,7 @@ impl Step {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Elected => "elected",
-            Self::SiblingsTold => "siblings told",
+            Self::SiblingsKilled => "siblings killed",
             Self::Alone => "alone",
             Self::PeersGone => "peers gone",
             Self::HooksDone => "hooks done",
@@ -71,7 +71,7 @@ impl Step {
             Self::ChildrenGivenAway => "children given away",
             Self::LastSwitch => "last switch",
             Self::Zombie => "zombie",
-            Self::ParentTold => "parent told",
+            Self::ParentNotified => "parent notified",
             Self::Reaped => "reaped",
         }
     }
@@ -268,9 +268,9 @@ mod tests {
     /// T194: each step with its time, up to the last one so far.
     #[test]
     fn t194_steps_tell_when_and_how_long() {
-        let record = record(7, &[(Step::Elected, 100), (Step::SiblingsTold, 103), (Step::HooksDone, 150)]);
+        let record = record(7, &[(Step::Elected, 100), (Step::SiblingsKilled, 103), (Step::HooksDone, 150)]);
         let steps: Vec<_> = record.steps().collect();
-        let expected = [(Step::Elected, 0, 0), (Step::SiblingsTold, 3, 3), (Step::HooksDone, 50, 47)];
+        let expected = [(Step::Elected, 0, 0), (Step::SiblingsKilled, 3, 3), (Step::HooksDone, 50, 47)];
         assert_eq!(steps, expected.map(|(step, at, took)| StepTime { step, at, took }));
         assert_eq!(record.latest(), steps.last().copied());
         assert_eq!((record.at(Step::Alone), record.at(Step::HooksDone)), (None, Some(150)));
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!((late.total(), late.latest().map(|done| done.took)), (34, Some(8956)));
         assert_eq!(
             all([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]).longest().map(|done| done.step),
-            Some(Step::SiblingsTold)
+            Some(Step::SiblingsKilled)
         );
     }
 
@@ -301,11 +301,14 @@ mod tests {
     /// A stamp of another CPU that is a little early makes neither the step huge nor the next one longer.
     #[test]
     fn a_stamp_that_is_early_counts_as_no_time() {
-        let record = record(7, &[(Step::Elected, 100), (Step::ParentTold, 120), (Step::Reaped, 119)]);
+        let record = record(7, &[(Step::Elected, 100), (Step::ParentNotified, 120), (Step::Reaped, 119)]);
         let took: Vec<u64> = record.steps().map(|done| done.took).collect();
         assert_eq!(took, [0, 20, 0]);
-        let before_the_election = self::record(7, &[(Step::Elected, 100), (Step::SiblingsTold, 99)]);
-        assert_eq!(before_the_election.latest(), Some(StepTime { step: Step::SiblingsTold, at: 0, took: 0 }));
+        let before_the_election = self::record(7, &[(Step::Elected, 100), (Step::SiblingsKilled, 99)]);
+        assert_eq!(
+            before_the_election.latest(),
+            Some(StepTime { step: Step::SiblingsKilled, at: 0, took: 0 })
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Arming {
     /// An exit, which has already published that it is in progress, may take long from here on. Returns `true` if the
     /// caller must arm the timer. Any context.
     #[inline]
-    #[must_use = "nobody else arms the timer"]
+    #[must_use = "no other code arms the timer"]
     pub fn begin(&self) -> bool {
         // Store-load order against `fired` and the check that follows it: either this sees that the timer is not armed
         // any more, or the check sees that the exit is in progress.

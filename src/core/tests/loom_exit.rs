@@ -276,8 +276,11 @@ fn spawn_meets_exit(exit_owner: fn(&Family)) {
         exit_owner(&family);
         family.parent.after_switch();
         spawning.join().expect("the spawner leaves");
-        assert!(family.children.lock().expect("nobody has it").is_empty(), "I10: a child of a dead parent");
-        assert_eq!(family.inits.lock().expect("nobody has it").len(), 1);
+        assert!(
+            family.children.lock().expect("no other thread has it").is_empty(),
+            "I10: a child of a dead parent"
+        );
+        assert_eq!(family.inits.lock().expect("no other thread has it").len(), 1);
     }
 }
 
@@ -367,13 +370,13 @@ fn r45_seeded_the_exit_owners_folded_at_its_exit_too() {
 /// would end it, which powers the system off and continues no further.
 struct Init {
     process: Arc<Process>,
-    told: Tally,
+    notified: Tally,
 }
 
 impl Init {
     fn tell(&self) {
         self.process.use_words();
-        self.told.fetch_add(1, Untracked);
+        self.notified.fetch_add(1, Untracked);
     }
 
     /// Its LWP ends the process: reported before the election.
@@ -393,12 +396,12 @@ impl Init {
 }
 
 fn init_ends(first: fn(&Init), second: fn(&Init)) {
-    let init = Arc::new(Init { process: Process::new(), told: Tally::new(0) });
+    let init = Arc::new(Init { process: Process::new(), notified: Tally::new(0) });
     let other = init.clone();
     let ending = thread::spawn(move || second(&other));
     first(&init);
     ending.join().expect("the other LWP gets as far as it gets");
-    assert!(init.told.load(Untracked) > 0, "the end of process 1 is not told");
+    assert!(init.notified.load(Untracked) > 0, "the end of process 1 is not reported");
     assert!(!init.process.gate.view().zombie, "process 1 is a zombie");
 }
 

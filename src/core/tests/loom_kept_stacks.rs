@@ -26,7 +26,7 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use models::{Bell, catches, check};
 
-const NOBODY: u32 = u32::MAX;
+const NO_LWP: u32 = u32::MAX;
 
 struct Lwp {
     refs: RecordRefs,
@@ -46,11 +46,11 @@ impl Process {
     fn new() -> Arc<Self> {
         let gate = Gate::new();
         (0..2).for_each(|_| gate.create().expect("a new process accepts LWPs"));
-        let lwp = || Lwp { refs: RecordRefs::new(), stack: UnsafeCell::new(0), next: AtomicU32::new(NOBODY) };
+        let lwp = || Lwp { refs: RecordRefs::new(), stack: UnsafeCell::new(0), next: AtomicU32::new(NO_LWP) };
         Arc::new(Self {
             gate,
             alone: Bell::new(),
-            dead_lwps: AtomicU32::new(NOBODY),
+            dead_lwps: AtomicU32::new(NO_LWP),
             siblings: [lwp(), lwp()],
         })
     }
@@ -98,7 +98,7 @@ impl Process {
         }
         let mut freed = 0;
         let mut next = self.dead_lwps.load(Ordering::Acquire);
-        while next != NOBODY {
+        while next != NO_LWP {
             if self.siblings[next as usize].refs.unpin().is_some() {
                 self.free(next);
                 freed += 1;

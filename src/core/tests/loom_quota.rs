@@ -11,7 +11,7 @@ mod models;
 
 use std::sync::Arc;
 
-use asphodel_core::proc::quota::{Ledger, NOBODY, Quota, Resource, Tenants, charge, discharge};
+use asphodel_core::proc::quota::{Ledger, NO_TENANT, Quota, Resource, Tenants, charge, discharge};
 use loom::thread;
 use models::{catches, check};
 
@@ -33,7 +33,7 @@ impl Three {
     fn around(around: u32, outer: u32, inner: u32) -> Arc<Self> {
         let three = Self([Ledger::new(), Ledger::new(), Ledger::new()]);
         let processes = |processes| Quota { processes, ..Quota::UNLIMITED };
-        three.0[0].open(processes(outer), NOBODY);
+        three.0[0].open(processes(outer), NO_TENANT);
         three.0[1].open(processes(inner), around);
         three.0[2].open(processes(inner), around);
         Arc::new(three)
@@ -84,7 +84,7 @@ fn t081_two_tenants_for_the_outer_place() {
 fn t081_two_tenants_for_the_outer_place_seeded() {
     catches("has left something", || {
         // One after the other, each by itself.
-        race(&Three::around(NOBODY, 1, 9), [2, 3], |tenants, tenant| {
+        race(&Three::around(NO_TENANT, 1, 9), [2, 3], |tenants, tenant| {
             spawn(tenants, tenant) && spawn(tenants, 1)
         });
     });

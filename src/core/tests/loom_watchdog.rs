@@ -94,7 +94,7 @@ fn exits_meet_the_look(exit: fn(&Machine, usize), watchdog: fn(&Machine)) {
         assert!(armed == 1 || seen.load(Relaxed), "an exit was missed");
     }
     // An exit that has been seen is still in progress, so there must be another check.
-    assert_eq!(armed, 1, "nobody looks again");
+    assert_eq!(armed, 1, "no check follows");
 }
 
 /// T195.

@@ -1,7 +1,7 @@
 //! Properties of quotas: any tree of tenants and any sequence of charges, against a count of the members' own.
 #![cfg(not(loom))]
 
-use asphodel_core::proc::quota::{Ledger, NOBODY, Quota, Resource, Tenants, charge, discharge};
+use asphodel_core::proc::quota::{Ledger, NO_TENANT, Quota, Resource, Tenants, charge, discharge};
 use proptest::prelude::*;
 
 struct Forest(Vec<Ledger>);
@@ -24,7 +24,7 @@ fn forest() -> impl Strategy<Value = Vec<(u64, u32)>> {
 
 /// The tenants from `tenant` outwards.
 fn chain(outers: &[(u64, u32)], tenant: u32) -> Vec<u32> {
-    let outer = |inner: &u32| Some(outers[*inner as usize - 1].1).filter(|outer| *outer != NOBODY);
+    let outer = |inner: &u32| Some(outers[*inner as usize - 1].1).filter(|outer| *outer != NO_TENANT);
     core::iter::successors(Some(tenant), outer).collect()
 }
 

@@ -120,7 +120,7 @@ proptest! {
             if arrivals[turn as usize] {
                 queue.push_back(&threads, newcomers.next().expect("twelve at most"), Priority::NORMAL);
             }
-            let running = queue.pop_best(&threads).expect("somebody waits");
+            let running = queue.pop_best(&threads).expect("a thread waits");
             prop_assert_eq!(running == last, turn == last);
             queue.push_back(&threads, running, Priority::NORMAL);
         }

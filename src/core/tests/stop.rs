@@ -38,8 +38,8 @@ const SLOTS: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
     None,
-    ToldWhenItBegins,
-    ToldTwice,
+    ReportedWhenItBegins,
+    ReportedTwice,
     LeaveNotJudged,
     LeaveNotUncounted,
     LockGivenUp,
@@ -104,13 +104,13 @@ enum At {
 
 /// The state of the present stop, as an observer sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Told {
+struct Reports {
     /// The number of stops and continues that took effect.
     stops: u32,
     continues: u32,
     /// The number of them that were reported to the parent.
-    stops_told: u32,
-    continues_told: u32,
+    stops_reported: u32,
+    continues_reported: u32,
     /// The stop that was reported last.
     last_stop: u32,
     ends: u32,
@@ -130,7 +130,7 @@ struct Job {
     /// (seeded) A stop that is reported although it is not complete, or not the present one.
     early: bool,
     enlisted: Vec<usize>,
-    told: Told,
+    reports: Reports,
     actors: Vec<(Role, At)>,
 }
 
@@ -168,7 +168,7 @@ impl Job {
             killed: false,
             early: false,
             enlisted: Vec::new(),
-            told: Told::default(),
+            reports: Reports::default(),
             actors: roles.iter().map(|&role| (role, start(role))).collect(),
         };
         let lwps = roles.iter().filter(|role| role.is_lwp()).count();
@@ -221,8 +221,8 @@ impl Job {
         if !self.stops.stop(Signal::TSTP) {
             return Effect::Nothing;
         }
-        self.told.stops += 1;
-        self.early = matches!(self.bug, Bug::ToldWhenItBegins | Bug::ToldTwice);
+        self.reports.stops += 1;
+        self.early = matches!(self.bug, Bug::ReportedWhenItBegins | Bug::ReportedTwice);
         for sleeper in self.sleepers() {
             self.stops.count(&self.standings[sleeper]);
         }
@@ -235,7 +235,7 @@ impl Job {
     fn cont(&mut self) -> Effect {
         let effect = self.stops.cont();
         if effect == Effect::ResumeAndTell {
-            self.told.continues += 1;
+            self.reports.continues += 1;
             self.early = self.bug == Bug::StaleStopKept;
         }
         effect
@@ -291,7 +291,7 @@ impl Job {
 
     fn park(&mut self, actor: usize) -> At {
         let effect = self.stops.park(&self.standings[actor], self.live());
-        if effect == Effect::Tell && self.bug != Bug::ToldTwice {
+        if effect == Effect::Tell && self.bug != Bug::ReportedTwice {
             // From here on it is reported without a bug.
             self.early = false;
         }
@@ -336,12 +336,12 @@ impl Job {
                 let claim = self.gate.claim();
                 let _claim = claim.ok_or("I6: the zombie is claimed already")?;
                 self.children.remove(&Table(&self.links), child);
-                self.told.ends += 1;
+                self.reports.ends += 1;
                 Ok(At::Look)
             }
             Found::NotYet if self.bug == Bug::LockGivenUp && self.news(true).is_some() => Ok(At::Tell),
             Found::NotYet => match self.news(false) {
-                Some(status) => self.tell(status),
+                Some(status) => self.receive(status),
                 None => {
                     self.enlisted.push(actor);
                     Ok(At::Waits)
@@ -352,51 +352,53 @@ impl Job {
 
     /// Returns what there is to report of the child.
     fn news(&mut self, keep: bool) -> Option<Status> {
-        if self.early && matches!(self.bug, Bug::ToldWhenItBegins | Bug::ToldTwice | Bug::StaleStopKept) {
+        if self.early
+            && matches!(self.bug, Bug::ReportedWhenItBegins | Bug::ReportedTwice | Bug::StaleStopKept)
+        {
             self.early = false;
             return Some(Status::stopped(Signal::TSTP));
         }
-        self.stops.tell(true, true, keep || self.bug == Bug::ContinueTold)
+        self.stops.report(true, true, keep || self.bug == Bug::ContinueTold)
     }
 
     /// (seeded) The second half of a report whose lock was dropped.
     fn tell_later(&mut self) -> Result<At, String> {
         if !self.children.has(&Table(&self.links), PARENT, CHILD) {
-            return Err("R26: a child is told of that has been reaped".into());
+            return Err("R26: a child is reported that has been reaped".into());
         }
         match self.news(false) {
-            Some(status) => self.tell(status),
+            Some(status) => self.receive(status),
             None => Err("R26: what was seen of the child is not true any more".into()),
         }
     }
 
     /// The parent is notified; by the time the report arrives, this must be true.
-    fn tell(&mut self, status: Status) -> Result<At, String> {
+    fn receive(&mut self, status: Status) -> Result<At, String> {
         match status.event() {
             Event::Stopped(_) => {
                 if self.somebody_runs() {
-                    return Err("I7: a stop is told while an LWP runs".into());
+                    return Err("I7: a stop is reported while an LWP runs".into());
                 }
-                if self.told.last_stop == self.told.stops {
-                    return Err("I7: a stop is told twice".into());
+                if self.reports.last_stop == self.reports.stops {
+                    return Err("I7: a stop is reported twice".into());
                 }
                 if self.parents.must_park() {
-                    return Err("R27: a parent that is stopped tells a stop".into());
+                    return Err("R27: a parent that is stopped reports a stop".into());
                 }
-                self.told.last_stop = self.told.stops;
-                self.told.stops_told += 1;
+                self.reports.last_stop = self.reports.stops;
+                self.reports.stops_reported += 1;
             }
-            _ => self.told.continues_told += 1,
+            _ => self.reports.continues_reported += 1,
         }
-        if self.told.continues_told > self.told.continues {
-            return Err("I7: a continue is told twice".into());
+        if self.reports.continues_reported > self.reports.continues {
+            return Err("I7: a continue is reported twice".into());
         }
         Ok(At::Look)
     }
 }
 
 impl World for Job {
-    type Fingerprint = (Vec<At>, Vec<usize>, Stops, Stops, Told, (bool, bool, bool));
+    type Fingerprint = (Vec<At>, Vec<usize>, Stops, Stops, Reports, (bool, bool, bool));
 
     fn actors(&self) -> usize {
         self.actors.len()
@@ -444,17 +446,17 @@ impl World for Job {
         if self.actors.iter().any(|&(_, at)| at == At::ParkedWaiter) && !self.parents.must_park() {
             return Err("I8: the parent stays parked".into());
         }
-        if waits && self.stops.must_park() && self.told.last_stop != self.told.stops {
-            return Err("I8: the parent was not told of the stop".into());
+        if waits && self.stops.must_park() && self.reports.last_stop != self.reports.stops {
+            return Err("I8: the parent was not notified of the stop".into());
         }
-        if waits && self.stops.clone().tell(true, true, true).is_some() {
+        if waits && self.stops.clone().report(true, true, true).is_some() {
             return Err("I8: there is something to tell, and the parent sleeps".into());
         }
         let dead = self.live() == 0;
         if waits && dead
-            || dead && self.told.ends != 1 && !self.children.has(&Table(&self.links), PARENT, CHILD)
+            || dead && self.reports.ends != 1 && !self.children.has(&Table(&self.links), PARENT, CHILD)
         {
-            return Err(format!("I6: the end was told {} times", self.told.ends));
+            return Err(format!("I6: the end was reported {} times", self.reports.ends));
         }
         Ok(())
     }
@@ -465,7 +467,7 @@ impl World for Job {
             self.enlisted.clone(),
             self.stops.clone(),
             self.parents.clone(),
-            self.told,
+            self.reports,
             (self.killed, self.early, self.gate.view().claimed),
         )
     }
@@ -508,12 +510,12 @@ fn r25_a_stop_is_told_once_and_when_complete() {
 
 #[test]
 fn r25_seeded_told_when_it_begins() {
-    caught("I7: a stop is told while", Bug::ToldWhenItBegins, &[RUNNER, RUNNER, STOP, WAITER]);
+    caught("I7: a stop is reported while", Bug::ReportedWhenItBegins, &[RUNNER, RUNNER, STOP, WAITER]);
 }
 
 #[test]
 fn r25_seeded_told_when_it_begins_and_when_complete() {
-    caught("I7: a stop is told twice", Bug::ToldTwice, &[WAKER, STOP, WAITER]);
+    caught("I7: a stop is reported twice", Bug::ReportedTwice, &[WAKER, STOP, WAITER]);
 }
 
 #[test]
@@ -536,7 +538,7 @@ fn r25_whoever_is_counted_leaves() {
 
 #[test]
 fn r25_seeded_counted_after_it_has_left() {
-    caught("I7: a stop is told while", Bug::LeaveNotUncounted, &[RUNNER, RUNNER, SLEEPER, STOP, WAITER]);
+    caught("I7: a stop is reported while", Bug::LeaveNotUncounted, &[RUNNER, RUNNER, SLEEPER, STOP, WAITER]);
 }
 
 /// Killed while it is stopped, and reported by one of two waiters.
@@ -587,5 +589,5 @@ fn newest_is_told() {
 
 #[test]
 fn newest_seeded_a_continue_leaves_the_stop() {
-    caught("I7: a stop is told while", Bug::StaleStopKept, &[RUNNER, STOP_CONTINUE, WAITER]);
+    caught("I7: a stop is reported while", Bug::StaleStopKept, &[RUNNER, STOP_CONTINUE, WAITER]);
 }

@@ -99,7 +99,7 @@ struct Waits {
     /// A copy of `pending`, for the fingerprint.
     posted: bool,
     /// The children for whose exit SIGCHLD was posted.
-    told: [bool; SLOTS],
+    reported: [bool; SLOTS],
     children: u32,
     reports: [u32; SLOTS],
     deaths: Vec<u32>,
@@ -127,7 +127,7 @@ impl Waits {
             child_list: Children::new(),
             pending: Pending::new(),
             posted: false,
-            told: [false; SLOTS],
+            reported: [false; SLOTS],
             children,
             reports: [0; SLOTS],
             deaths: Vec::new(),
@@ -207,7 +207,7 @@ impl Waits {
 
     /// Posts SIGCHLD for the exit of `child`, unless that has been posted.
     fn post(&mut self, child: u32) {
-        if !std::mem::replace(&mut self.told[child as usize], true) {
+        if !std::mem::replace(&mut self.reported[child as usize], true) {
             self.pending.post(Signal::CHLD);
             self.posted = true;
         }
@@ -233,7 +233,7 @@ impl Waits {
         let claim = self.gates[child as usize].claim();
         let _claim = claim.ok_or_else(|| format!("R48: {child} is found and cannot be reaped yet"))?;
         self.child_list.remove(&Table(&self.links), child);
-        if !self.told[child as usize] {
+        if !self.reported[child as usize] {
             return Err(format!("R49: {child} is reaped, and its signal is still to come"));
         }
         Ok(())

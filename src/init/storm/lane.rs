@@ -110,7 +110,7 @@ fn reaped(lane: &Lane, report: Report, now: u64, children: &mut [Option<Pid>; AB
     let place = children.iter().position(|child| *child == Some(report.pid));
     let expected = place.is_some_and(|place| report.status.code() == Some(exit_code(place) as u8));
     if !expected {
-        println!("storm: wait4 told an unexpected end: {report:?}");
+        println!("storm: wait4 reported an unexpected end: {report:?}");
         lane.storm.wrong.fetch_add(1, Ordering::Relaxed);
     }
     if let Some(place) = place {

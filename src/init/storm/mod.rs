@@ -167,7 +167,7 @@ fn settle(online: CpuMask) {
 fn verdict(storm: &Storm, lost: usize, before: Census, after: Census) -> u64 {
     let wrong = storm.wrong.load(Ordering::Relaxed);
     if wrong > 0 {
-        println!("storm: wait4 told a wrong status of {wrong}");
+        println!("storm: wait4 reported a wrong status of {wrong}");
     }
     if lost > 0 {
         println!("storm: {lost} spawners did not do their part");

@@ -49,16 +49,16 @@ pub(crate) struct MachineTime {
     /// The last result, because time never decreases.
     latest: Duration,
     /// The file that the guest reads.
-    told: Option<File>,
+    published: Option<File>,
 }
 
 impl MachineTime {
     /// Returns the machine time of the process `emulator`, which has just been started; it is written to the file
-    /// `told`, which must exist.
+    /// `published`, which must exist.
     ///
     /// # Errors
     /// Fails when the file cannot be written.
-    pub(crate) fn of(emulator: u32, told: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn of(emulator: u32, published: Option<&Path>) -> anyhow::Result<Self> {
         let open = |path: &Path| {
             let file = File::options().write(true).open(path);
             file.with_context(|| format!("cannot write {}", path.display()))
@@ -68,7 +68,7 @@ impl MachineTime {
             threads: format!("/proc/{emulator}/task").into(),
             span: Default::default(),
             latest: Duration::ZERO,
-            told: told.map(open).transpose()?,
+            published: published.map(open).transpose()?,
         })
     }
 
@@ -83,9 +83,9 @@ impl MachineTime {
             self.span = (wall, now, counted);
         }
         self.latest = self.latest.max(now);
-        if let Some(told) = &self.told {
+        if let Some(published) = &self.published {
             // Without it the guest takes itself to be faster than it is, and its deadlines are longer.
-            let _ = told.write_all_at(written(self.latest).as_bytes(), 0);
+            let _ = published.write_all_at(written(self.latest).as_bytes(), 0);
         }
         self.latest
     }

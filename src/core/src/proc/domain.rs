@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(branches(INIT), [Some(pid(2)); 6]);
         assert_eq!(branches(3), [None, None, Some(pid(4)), Some(pid(4)), Some(pid(4)), Some(pid(4))]);
         assert_eq!(branches(5), [None, None, None, None, Some(pid(6)), Some(pid(6))]);
-        assert_eq!(branch_in(&table, INIT, INIT), None, "process 1 is in nobody's");
+        assert_eq!(branch_in(&table, INIT, INIT), None, "process 1 is in no other process's");
     }
 
     /// T171.

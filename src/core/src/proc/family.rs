@@ -18,7 +18,7 @@ use crate::shim::guarded::Cell32;
 use crate::wait::select::Selector;
 
 /// The parent of a process that has none. Slot 0 of the table is never used.
-const NOBODY: u32 = 0;
+const NO_PARENT: u32 = 0;
 const ZOMBIE: u32 = 1;
 const CLONE_CLASS: u32 = 2;
 
@@ -38,7 +38,7 @@ impl FamilyLinks {
         pub fn new() -> Self {
             Self {
                 sibling: Links::new(),
-                parent: AtomicU32::new(NOBODY),
+                parent: AtomicU32::new(NO_PARENT),
                 pid: Cell32::new(0),
                 group: Cell32::new(0),
                 flags: Cell32::new(0),
@@ -218,7 +218,7 @@ impl Children {
     pub fn remove<K: FamilyTable + ?Sized>(&mut self, table: &K, child: u32) {
         self.unlink(table, child);
         // Done under the lock, so that `has` cannot mistake a later use of the record for this child.
-        Siblings(table).get(child).parent.store(NOBODY, Ordering::Release);
+        Siblings(table).get(child).parent.store(NO_PARENT, Ordering::Release);
     }
 
     fn unlink<K: FamilyTable + ?Sized>(&mut self, table: &K, child: u32) {
@@ -500,6 +500,6 @@ mod tests {
         children.ready(&table, 2);
         children.remove(&table, 2);
         assert!(!children.has(&table, PARENT, 2));
-        assert_eq!(table.0[2].parent(), NOBODY);
+        assert_eq!(table.0[2].parent(), NO_PARENT);
     }
 }

@@ -234,8 +234,8 @@ impl Gate {
         let Ok(new) = self.update(|word| {
             debug_assert!((word >> PRESENT_SHIFT) & COUNT_MASK != 0, "present count below zero (I12)");
             let new = word - PRESENT_ONE;
-            let nobody = (new >> PRESENT_SHIFT) & COUNT_MASK == 0;
-            let new = if nobody { new | ZOMBIE } else { new };
+            let no_lwp = (new >> PRESENT_SHIFT) & COUNT_MASK == 0;
+            let new = if no_lwp { new | ZOMBIE } else { new };
             Ok::<_, core::convert::Infallible>((new, new))
         });
         match (new >> PRESENT_SHIFT) & COUNT_MASK {
@@ -398,7 +398,7 @@ mod tests {
     fn the_exit_owner_is_known_by_its_number() {
         let gate = with_lwps(2);
         assert!(!gate.is_owned_by(1) && gate.owner_again(2).is_none());
-        let ExitRole::Process(owner) = gate.exit() else { panic!("nobody else asks") };
+        let ExitRole::Process(owner) = gate.exit() else { panic!("no other LWP exits") };
         gate.set_owner(&owner, 2);
         assert!(gate.is_owned_by(2) && !gate.is_owned_by(1));
         assert!(gate.owner_again(1).is_none());
@@ -424,12 +424,12 @@ mod tests {
     #[test]
     fn creation_is_refused_while_single() {
         let gate = with_lwps(2);
-        let single = gate.single_thread().expect("nobody else asks");
+        let single = gate.single_thread().expect("no other LWP exits");
         assert_eq!(gate.create(), Err(CreateRefused::Ending));
         let _thread_exit = gate.thread_exit();
         assert_eq!(gate.off_cpu(), OffCpu::WakeLast);
         assert!(gate.is_last_present());
-        gate.end_single_threading(single).expect("nobody exits");
+        gate.end_single_threading(single).expect("no LWP exits");
         assert_eq!(gate.create(), Ok(()), "T27: an ordinary process again");
     }
 
@@ -446,7 +446,7 @@ mod tests {
     #[test]
     fn the_last_loser_is_exit_owner() {
         let gate = with_lwps(3);
-        let _killed = gate.single_thread().expect("nobody else asks");
+        let _killed = gate.single_thread().expect("no other LWP exits");
         assert!(quietly(&gate.thread_exit()));
         assert!(gate.single_thread().is_err_and(|thread_exit| quietly(&thread_exit)), "there is another one");
         assert!(gate.single_thread().is_err_and(|thread_exit| !quietly(&thread_exit)));
@@ -457,7 +457,7 @@ mod tests {
     #[test]
     fn exit_beats_single() {
         let gate = with_lwps(2);
-        let single = gate.single_thread().expect("nobody else asks");
+        let single = gate.single_thread().expect("no other LWP exits");
         assert!(!quietly(&gate.exit()));
         assert!(gate.end_single_threading(single).is_err());
         assert!(quietly(&gate.thread_exit()));

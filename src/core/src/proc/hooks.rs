@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(registry.add(0, 4), Err(Refused::Full));
         assert_eq!((registry.remove(&9), registry.remove(&0), registry.remove(&0)), (0, 1, 0));
         assert_eq!(registry.add(0, 4), Ok(()));
-        assert_eq!(walk(&registry), [1, 2, 3, 4], "whoever comes again stands last");
+        assert_eq!(walk(&registry), [1, 2, 3, 4], "a hook that is added again stands last");
     }
 }

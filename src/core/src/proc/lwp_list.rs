@@ -241,7 +241,7 @@ mod tests {
         lwps.remove(&table, 1, false);
         lwps.remove(&table, 0, false);
         assert_eq!(kill_other_lwps(&mut lwps, &table, None), [2, 3]);
-        assert_eq!(lwps.iter(&table).collect::<Vec<_>>(), [2, 3], "they have been told, and are there");
+        assert_eq!(lwps.iter(&table).collect::<Vec<_>>(), [2, 3], "they have been notified, and are there");
     }
 
     /// A later killer finds the spared LWP wherever it stands.

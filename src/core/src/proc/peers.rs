@@ -12,14 +12,14 @@ use crate::shim::guarded::Cell32;
 #[derive(Debug)]
 pub struct PeerLinks {
     links: Links,
-    told: Cell32,
+    notified: Cell32,
 }
 
 impl PeerLinks {
     /// The links of a process that is not a peer.
     #[must_use]
     pub const fn new() -> Self {
-        Self { links: Links::new(), told: Cell32::new(0) }
+        Self { links: Links::new(), notified: Cell32::new(0) }
     }
 }
 
@@ -51,8 +51,8 @@ pub struct Closed;
 #[derive(Debug, Default)]
 pub struct Peers {
     /// Peers that the leader has not killed yet.
-    untold: List,
-    told: List,
+    unnotified: List,
+    notified: List,
     closed: bool,
 }
 
@@ -60,13 +60,13 @@ impl Peers {
     /// An open group without peers.
     #[must_use]
     pub const fn new() -> Self {
-        Self { untold: List::new(), told: List::new(), closed: false }
+        Self { unnotified: List::new(), notified: List::new(), closed: false }
     }
 
     /// Returns whether there is no peer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.untold.is_empty() && self.told.is_empty()
+        self.unnotified.is_empty() && self.notified.is_empty()
     }
 
     /// Makes `slot` a peer. It must not be a peer already.
@@ -77,8 +77,8 @@ impl Peers {
         if self.closed {
             return Err(Closed);
         }
-        peering.peer_links(slot).told.set(0);
-        self.untold.push_back(&PeerNodes(peering), slot);
+        peering.peer_links(slot).notified.set(0);
+        self.unnotified.push_back(&PeerNodes(peering), slot);
         Ok(())
     }
 
@@ -86,8 +86,8 @@ impl Peers {
     /// leader.
     #[must_use = "the leader sleeps for ever if it is not woken"]
     pub fn leave<P: Peering + ?Sized>(&mut self, peering: &P, slot: u32) -> bool {
-        let told = peering.peer_links(slot).told.get() != 0;
-        let list = if told { &mut self.told } else { &mut self.untold };
+        let notified = peering.peer_links(slot).notified.get() != 0;
+        let list = if notified { &mut self.notified } else { &mut self.unnotified };
         list.remove(&PeerNodes(peering), slot);
         self.closed && self.is_empty()
     }
@@ -101,9 +101,9 @@ impl Peers {
     /// between, because peers only leave a closed group.
     pub fn tell_next<P: Peering + ?Sized>(&mut self, peering: &P) -> Option<u32> {
         let nodes = PeerNodes(peering);
-        let slot = self.untold.pop_front(&nodes)?;
-        peering.peer_links(slot).told.set(1);
-        self.told.push_back(&nodes, slot);
+        let slot = self.unnotified.pop_front(&nodes)?;
+        peering.peer_links(slot).notified.set(1);
+        self.notified.push_back(&nodes, slot);
         Some(slot)
     }
 
@@ -156,7 +156,7 @@ mod tests {
         group.close();
         assert_eq!(group.join(&table, 4), Err(Closed));
         assert_eq!(group.tell_next(&table), Some(1));
-        assert!(!group.leave(&table, 2), "one that was not told yet");
+        assert!(!group.leave(&table, 2), "one that was not notified yet");
         assert_eq!(group.tell_next(&table), Some(3));
         assert_eq!(group.tell_next(&table), None);
         assert!(!group.leave(&table, 1));

@@ -11,7 +11,7 @@ use crate::shim::const_unless_loom;
 use crate::shim::guarded::{Cell32, Cell64};
 
 /// No tenant: the end of a chain of tenants.
-pub const NOBODY: u32 = 0;
+pub const NO_TENANT: u32 = 0;
 
 /// The most that a tenant may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Ledger {
         pub fn new() -> Self {
             Self {
                 limits: [const { Cell64::new(u64::MAX) }; Resource::COUNT],
-                outer: Cell32::new(NOBODY),
+                outer: Cell32::new(NO_TENANT),
                 used: [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)],
             }
         }
@@ -90,7 +90,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the tenant around this one, or [`NOBODY`].
+    /// Returns the tenant around this one, or [`NO_TENANT`].
     #[must_use]
     pub fn outer(&self) -> u32 {
         self.outer.get()
@@ -144,7 +144,7 @@ impl Default for Ledger {
 #[must_use]
 pub fn charge(tenants: &impl Tenants, tenant: u32, resource: Resource, amount: u64) -> bool {
     let mut next = tenant;
-    while next != NOBODY {
+    while next != NO_TENANT {
         let ledger = tenants.ledger(next);
         if !ledger.take(resource, amount) {
             give_up_to(tenants, tenant, next, resource, amount);
@@ -157,7 +157,7 @@ pub fn charge(tenants: &impl Tenants, tenant: u32, resource: Resource, amount: u
 
 /// Undoes a charge. Context as for [`charge`].
 pub fn discharge(tenants: &impl Tenants, tenant: u32, resource: Resource, amount: u64) {
-    give_up_to(tenants, tenant, NOBODY, resource, amount);
+    give_up_to(tenants, tenant, NO_TENANT, resource, amount);
 }
 
 /// Subtracts `amount` from `tenant` and those around it, up to `end`, which is excluded.
@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn without_a_tenant_there_is_no_limit() {
         let tenants = nested(&[]);
-        assert!(charge(&tenants, NOBODY, Resource::Memory, u64::MAX));
-        discharge(&tenants, NOBODY, Resource::Memory, u64::MAX);
+        assert!(charge(&tenants, NO_TENANT, Resource::Memory, u64::MAX));
+        discharge(&tenants, NO_TENANT, Resource::Memory, u64::MAX);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
     fn a_ledger_is_used_again() {
         let tenants = nested(&[processes(1)]);
         assert!(charge(&tenants, 1, Resource::Processes, 1));
-        tenants[0].open(processes(2), NOBODY);
+        tenants[0].open(processes(2), NO_TENANT);
         assert!(charge(&tenants, 1, Resource::Processes, 2));
     }
 }

@@ -174,7 +174,7 @@ impl Stops {
 
     /// Returns what to report to a waiter: stops if it asked for them (WUNTRACED), continues if it asked for them
     /// (WCONTINUED). Each is reported once, unless the waiter wants to `keep` it (WNOWAIT).
-    pub fn tell(&mut self, stopped: bool, continued: bool, keep: bool) -> Option<Status> {
+    pub fn report(&mut self, stopped: bool, continued: bool, keep: bool) -> Option<Status> {
         let status = match (self.news, self.state) {
             (News::Stopped, State::Stopped(signal)) if stopped => Status::stopped(signal),
             (News::Continued, _) if continued => Status::continued(),
@@ -211,7 +211,7 @@ mod tests {
     fn stopped() -> (Stops, [Standing; 2]) {
         let (mut stops, lwps) = stopping();
         assert_eq!(stops.park(&lwps[0], 2), Effect::Nothing);
-        assert_eq!(stops.tell(true, true, false), None, "not before all have parked");
+        assert_eq!(stops.report(true, true, false), None, "not before all have parked");
         assert_eq!(stops.park(&lwps[1], 2), Effect::Tell);
         (stops, lwps)
     }
@@ -219,10 +219,10 @@ mod tests {
     #[test]
     fn a_stop_is_told_once() {
         let (mut stops, _) = stopped();
-        assert_eq!(stops.tell(false, true, false), None, "only to those who ask");
-        assert_eq!(stops.tell(true, false, true), Some(TSTP), "WNOWAIT keeps it");
-        assert_eq!(stops.tell(true, false, false), Some(TSTP));
-        assert_eq!(stops.tell(true, true, false), None);
+        assert_eq!(stops.report(false, true, false), None, "only to those who ask");
+        assert_eq!(stops.report(true, false, true), Some(TSTP), "WNOWAIT keeps it");
+        assert_eq!(stops.report(true, false, false), Some(TSTP));
+        assert_eq!(stops.report(true, true, false), None);
         assert!(stops.must_park());
     }
 
@@ -254,24 +254,24 @@ mod tests {
     fn the_newest_is_told() {
         let (mut stops, lwps) = stopped();
         assert_eq!(stops.cont(), Effect::ResumeAndTell);
-        assert_eq!(stops.tell(true, false, false), None, "the stop was not told in time");
-        assert_eq!(stops.tell(true, true, false), Some(Status::continued()));
-        assert_eq!(stops.tell(true, true, false), None);
+        assert_eq!(stops.report(true, false, false), None, "the stop was not reported in time");
+        assert_eq!(stops.report(true, true, false), Some(Status::continued()));
+        assert_eq!(stops.report(true, true, false), None);
         assert_eq!(stops.cont(), Effect::Nothing, "it runs");
         assert!(stops.stop(Signal::STOP) && !stops.stop(Signal::TSTP));
         let _ = (stops.park(&lwps[0], 2), stops.cont());
         assert!(stops.stop(Signal::TTIN));
-        assert_eq!(stops.tell(true, true, false), None, "a stop cancels a continue that was not told");
+        assert_eq!(stops.report(true, true, false), None, "a stop cancels a continue that was not reported");
         assert_eq!(stops.park(&lwps[0], 2), Effect::Nothing, "its count in the last stop is over");
         assert_eq!(stops.park(&lwps[1], 2), Effect::Tell);
-        assert_eq!(stops.tell(true, true, false), Some(Status::stopped(Signal::TTIN)));
+        assert_eq!(stops.report(true, true, false), Some(Status::stopped(Signal::TTIN)));
     }
 
     #[test]
     fn who_is_killed_does_not_stop() {
         let (mut stops, lwps) = stopped();
         assert_eq!(stops.kill(), Effect::Resume);
-        assert_eq!(stops.tell(true, true, false), None);
+        assert_eq!(stops.report(true, true, false), None);
         assert!(!stops.must_park() && !stops.stop(Signal::STOP));
         assert_eq!((stops.leave(&lwps[0], 1), stops.cont()), (Effect::Nothing, Effect::Nothing));
         assert_eq!(Stops::new().kill(), Effect::Nothing);

@@ -47,7 +47,7 @@ pub enum LoadError {
     #[error("it is no position-independent executable")]
     NotRelocatable,
     /// Its entry is not in an executable segment.
-    #[error("it has no entry: was the linker told of `runtime_entry`?")]
+    #[error("it has no entry: does the linker know `runtime_entry`?")]
     NoEntry,
     /// Its segments overlap, are too large or too many, or cannot be mapped from where they lie in the file.
     #[error("its segments cannot be mapped")]

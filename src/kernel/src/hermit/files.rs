@@ -214,29 +214,29 @@ impl StatBuffer {
     }
 }
 
-unsafe fn tell(buffer: *mut StatBuffer, told: Result<StatBuffer, Errno>) -> c_int {
-    outcome(told.map(|told| {
+unsafe fn answer(buffer: *mut StatBuffer, answer: Result<StatBuffer, Errno>) -> c_int {
+    outcome(answer.map(|answer| {
         // SAFETY: the caller guarantees that there is room for it.
-        unsafe { buffer.write(told) };
+        unsafe { buffer.write(answer) };
     }))
 }
 
 unsafe extern "C" fn stat(name: *const c_char, buffer: *mut StatBuffer) -> c_int {
     entered();
     // SAFETY: the caller guarantees that it is a C string.
-    let told = unsafe { path(name) }.and_then(files::stat).map(|stat| StatBuffer::of(&stat));
+    let answer = unsafe { path(name) }.and_then(files::stat).map(|stat| StatBuffer::of(&stat));
     // SAFETY: the caller's guarantee.
-    unsafe { tell(buffer, told) }
+    unsafe { self::answer(buffer, answer) }
 }
 
 unsafe extern "C" fn fstat(descriptor: c_int, buffer: *mut StatBuffer) -> c_int {
     entered();
-    let told = files::object(descriptor).and_then(|object| match object {
+    let answer = files::object(descriptor).and_then(|object| match object {
         Object::Console => Ok(StatBuffer { mode: IS_CHARACTERS | 0o666, links: 1, ..StatBuffer::default() }),
         Object::Inode(inode) => files::stat_inode(inode).map(|stat| StatBuffer::of(&stat)),
     });
     // SAFETY: the caller's guarantee.
-    unsafe { tell(buffer, told) }
+    unsafe { self::answer(buffer, answer) }
 }
 
 unsafe extern "C" fn unlink(name: *const c_char) -> c_int {
@@ -323,7 +323,7 @@ extern "C" fn ioctl(descriptor: c_int, _request: c_int, _argument: *mut u8) -> c
 struct PollEntry {
     descriptor: c_int,
     asked: i16,
-    told: i16,
+    returned: i16,
 }
 
 const CAN_READ: i16 = 0x1;
@@ -363,10 +363,10 @@ fn look(entries: &mut [PollEntry], input: bool) -> c_int {
             Ok(Object::Inode(_)) => CAN_READ | CAN_WRITE,
             Err(_) => NO_DESCRIPTOR,
         };
-        entry.told = possible & (entry.asked | NO_DESCRIPTOR);
+        entry.returned = possible & (entry.asked | NO_DESCRIPTOR);
         if entry.descriptor < 0 {
-            entry.told = 0;
+            entry.returned = 0;
         }
     }
-    entries.iter().filter(|entry| entry.told != 0).count() as c_int
+    entries.iter().filter(|entry| entry.returned != 0).count() as c_int
 }

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn lists_and_ranges_are_read_from_prose() {
-        assert_eq!(names(&mentioned("What exit tells. T1, T2, T3.")), ["T1", "T2", "T3"]);
+        assert_eq!(names(&mentioned("What exit does. T1, T2, T3.")), ["T1", "T2", "T3"]);
         assert_eq!(names(&mentioned("T1-T3 and T5 to T7")), ["T1", "T2", "T3", "T5", "T6", "T7"]);
         assert_eq!(
             names(&mentioned("R1..R3, R5..=R6, R8\u{2013}R9")),

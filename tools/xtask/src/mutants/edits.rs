@@ -80,8 +80,8 @@ const EDITS: &[Edit] = &[
     edit(
         GATE,
         "no zombie at zero",
-        "if nobody { new | ZOMBIE } else { new }",
-        "if nobody { new } else { new }",
+        "if no_lwp { new | ZOMBIE } else { new }",
+        "if no_lwp { new } else { new }",
     ),
     edit(
         GATE,

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "\
-The answer is another one: nobody finds it.
+The answer is another one: no test finds it.
 
 race: R12
 workload: swarm
@@ -189,7 +189,7 @@ seed: 3
             ("seed: 3", "seed: 3\nseed: 4"),
             ("workload: swarm\n", ""),
             ("buffers: yes", "buffers: no"),
-            ("The answer is another one: nobody finds it.", "Bug."),
+            ("The answer is another one: no test finds it.", "Bug."),
             ("--- a/", "+++ a/"),
         ] {
             assert!(parse(&TEXT.replace(old, new)).is_err(), "{old:?} became {new:?}");

@@ -171,8 +171,9 @@ impl Private {
     fn name(&self, wanted: &Wanted) -> anyhow::Result<String> {
         let Some((first, others)) = wanted.through.split_first() else { return Ok(wanted.package.into()) };
         others.iter().chain([&wanted.package]).try_fold(String::from(*first), |package, next| {
-            let told = process::output(self.apt("apt-cache").args(["depends", &package])).unwrap_or_default();
-            dependency(&told, next).with_context(|| format!("{package} depends on no {next}"))
+            let output =
+                process::output(self.apt("apt-cache").args(["depends", &package])).unwrap_or_default();
+            dependency(&output, next).with_context(|| format!("{package} depends on no {next}"))
         })
     }
 
@@ -211,9 +212,9 @@ fn text_of_configuration(directory: &Path, source: &Path) -> String {
 }
 
 /// Returns the dependency that matches `pattern`, which has a `*`, in the output of `apt-cache depends`.
-fn dependency(told: &str, pattern: &str) -> Option<String> {
+fn dependency(output: &str, pattern: &str) -> Option<String> {
     let (beginning, end) = pattern.split_once('*').unwrap_or((pattern, ""));
-    let depends = told.lines().filter_map(|line| line.trim().strip_prefix("Depends:"));
+    let depends = output.lines().filter_map(|line| line.trim().strip_prefix("Depends:"));
     let named = |name: &&str| name.strip_prefix(beginning).is_some_and(|rest| rest.ends_with(end));
     depends.map(str::trim).find(named).map(String::from)
 }
@@ -240,11 +241,11 @@ mod tests {
 
     #[test]
     fn the_newest_of_a_family_is_what_another_package_depends_on() {
-        let told = "linux-image-arm64\n  PreDepends: x\n  Depends: linux-base\n  Depends: linux-image-6.1.0-50-arm64\n";
-        assert_eq!(dependency(told, "linux-image-*").as_deref(), Some("linux-image-6.1.0-50-arm64"));
+        let output = "linux-image-arm64\n  PreDepends: x\n  Depends: linux-base\n  Depends: linux-image-6.1.0-50-arm64\n";
+        assert_eq!(dependency(output, "linux-image-*").as_deref(), Some("linux-image-6.1.0-50-arm64"));
         assert_eq!(dependency("linux-image-arm64\n", "linux-image-*"), None);
-        let told = "gcc-12\n  Depends: libgcc-s1\n  Depends: libgcc-12-dev\n";
-        assert_eq!(dependency(told, "libgcc-*-dev").as_deref(), Some("libgcc-12-dev"));
+        let output = "gcc-12\n  Depends: libgcc-s1\n  Depends: libgcc-12-dev\n";
+        assert_eq!(dependency(output, "libgcc-*-dev").as_deref(), Some("libgcc-12-dev"));
     }
 
     #[test]

@@ -61,13 +61,13 @@ fn install(apt: &mut Apt) -> anyhow::Result<()> {
 /// Returns the emulator on PATH and its major version.
 fn on_path() -> Option<(PathBuf, u32)> {
     let path = process::find_program(PROGRAM)?;
-    let told = process::output(Command::new(&path).arg("--version"))?;
-    Some((path, told_major(&told)?))
+    let output = process::output(Command::new(&path).arg("--version"))?;
+    Some((path, major_of(&output)?))
 }
 
 /// Returns the major version in the output of `qemu --version`.
-fn told_major(told: &str) -> Option<u32> {
-    let (_, version) = told.split_once("version ")?;
+fn major_of(output: &str) -> Option<u32> {
+    let (_, version) = output.split_once("version ")?;
     leading_number(version)
 }
 
@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn the_version_is_read_from_what_qemu_says() {
-        assert_eq!(told_major("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright"), Some(10));
-        assert_eq!(told_major("QEMU emulator version 9.2.50"), Some(9));
-        assert_eq!(told_major("something else"), None);
+        assert_eq!(major_of("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright"), Some(10));
+        assert_eq!(major_of("QEMU emulator version 9.2.50"), Some(9));
+        assert_eq!(major_of("something else"), None);
     }
 
     #[test]

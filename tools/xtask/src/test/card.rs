@@ -95,7 +95,7 @@ fn read_by_others(workspace: &Workspace, card: &Path, contents: &[Content]) -> S
 
 /// The output of `sfdisk --json`, as far as it is used.
 #[derive(Debug, Deserialize)]
-struct Told {
+struct Dump {
     partitiontable: Table,
 }
 
@@ -117,11 +117,11 @@ struct Partition {
 
 /// Checks that one FAT32 partition fills the card.
 fn partition_table(tools: &CardTools, card: &Path) -> anyhow::Result<()> {
-    let told = process::output(Command::new(&tools.sfdisk).arg("--json").arg(card));
-    let told: Told = serde_json::from_str(&told.context("sfdisk cannot read the card")?)?;
+    let output = process::output(Command::new(&tools.sfdisk).arg("--json").arg(card));
+    let output: Dump = serde_json::from_str(&output.context("sfdisk cannot read the card")?)?;
     let start = u64::from(disk::FIRST_SECTOR);
     let whole = Partition { start, size: SIZE_MIB * 2048 - start, r#type: "c".into(), bootable: true };
-    let Table { label, partitions } = told.partitiontable;
+    let Table { label, partitions } = output.partitiontable;
     ensure!(label == "dos" && partitions == [whole], "sfdisk reads: {label}, {partitions:?}");
     Ok(())
 }
@@ -154,8 +154,8 @@ fn files(tools: &CardTools, card: &Path, contents: &[Content]) -> anyhow::Result
         ensure!(copied.with_context(|| content.name.clone())? == content.bytes, "{} differs", content.name);
     }
     let mut check = Command::new("sha256sum");
-    let told = process::output(check.args(["--check", CHECKSUMS]).current_dir(copies.path()));
-    let right = told.context("a checksum on the card is wrong")?.lines().count();
+    let output = process::output(check.args(["--check", CHECKSUMS]).current_dir(copies.path()));
+    let right = output.context("a checksum on the card is wrong")?.lines().count();
     ensure!(right + 1 == contents.len(), "{right} checksums hold, of {} files", contents.len());
     Ok(())
 }

@@ -4,18 +4,18 @@
 //! one.
 
 use super::declare::{Ending, Expected};
-use super::ktap::{Told, WHOLE_IMAGE};
+use super::ktap::{Transcript, WHOLE_IMAGE};
 use super::report::{Case, Outcome};
 use crate::qemu_run::End;
 
 /// Returns one case for each declared ending, and one for each result that was not declared.
-pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) -> Vec<Case> {
+pub(crate) fn cases(expected: &Expected, transcript: &Transcript, end: End, filtered: bool) -> Vec<Case> {
     match expected {
-        Expected::Success => told.cases(end, filtered),
-        Expected::Endings(endings) => endings_cases(endings, told, end, filtered),
-        Expected::NoVerdict => vec![no_verdict_case(told, end)],
-        Expected::InitEnds(status) => vec![init_ends_case(*status, told, end)],
-        Expected::SystemPanic => vec![match &told.panic {
+        Expected::Success => transcript.cases(end, filtered),
+        Expected::Endings(endings) => endings_cases(endings, transcript, end, filtered),
+        Expected::NoVerdict => vec![no_verdict_case(transcript, end)],
+        Expected::InitEnds(status) => vec![init_ends_case(*status, transcript, end)],
+        Expected::SystemPanic => vec![match &transcript.panic {
             Some(_) => Case::passed("(system panic)"),
             None => Case::failed("(system panic)", "the system did not panic"),
         }],
@@ -23,19 +23,19 @@ pub(crate) fn cases(expected: &Expected, told: &Told, end: End, filtered: bool) 
 }
 
 /// Returns the case of an image that must hang.
-fn no_verdict_case(told: &Told, end: End) -> Case {
+fn no_verdict_case(transcript: &Transcript, end: End) -> Case {
     const NAME: &str = "(no verdict)";
-    match (told.verdict, end) {
-        (None, End::TimedOut) if told.panic.is_none() => Case::passed(NAME),
+    match (transcript.verdict, end) {
+        (None, End::TimedOut) if transcript.panic.is_none() => Case::passed(NAME),
         (Some(_), _) => Case::failed(NAME, "there is a verdict"),
         (None, end) => Case::failed(NAME, format!("it was to hang until the deadline, but: {end:?}")),
     }
 }
 
 /// Returns the case of an image whose process 1 must end.
-fn init_ends_case(status: u8, told: &Told, end: End) -> Case {
+fn init_ends_case(status: u8, transcript: &Transcript, end: End) -> Case {
     const NAME: &str = "(init ends)";
-    match (&told.init_end, &told.panic) {
+    match (&transcript.init_end, &transcript.panic) {
         (_, Some(panic)) => Case::failed(NAME, panic),
         (None, None) => Case::failed(NAME, format!("the system did not say so: {end:?}")),
         (Some(_), None) if end == End::PoweredOff(status) => Case::passed(NAME),
@@ -44,22 +44,27 @@ fn init_ends_case(status: u8, told: &Told, end: End) -> Case {
 }
 
 /// Returns the cases of an image whose tests are declared one by one.
-fn endings_cases(endings: &[(String, Ending)], told: &Told, end: End, filtered: bool) -> Vec<Case> {
+fn endings_cases(
+    endings: &[(String, Ending)],
+    transcript: &Transcript,
+    end: End,
+    filtered: bool,
+) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, ending) in endings {
-        match told.points.iter().find(|point| point.name == *name) {
+        match transcript.points.iter().find(|point| point.name == *name) {
             Some(point) => cases.push(judge(name, *ending, &point.outcome)),
             None if filtered => {}
             None => cases.push(Case::failed(name, "it reported no result")),
         }
     }
-    for point in &told.points {
+    for point in &transcript.points {
         if !endings.iter().any(|(name, _)| *name == point.name) {
             cases.push(Case::failed(&point.name, "it is not declared with `expect:`"));
         }
     }
     // The report itself must be complete and agree with the bad results.
-    let problems = told.problems(end, filtered);
+    let problems = transcript.problems(end, filtered);
     if !problems.is_empty() {
         cases.push(Case::failed(WHOLE_IMAGE, problems.join("; ")));
     }
@@ -100,7 +105,7 @@ not ok 3 slow
 asphodel-test: FAIL
 ";
 
-    fn told(text: &str) -> Told {
+    fn transcript(text: &str) -> Transcript {
         ktap::read(&text.lines().map(String::from).collect::<Vec<_>>())
     }
 
@@ -116,7 +121,7 @@ asphodel-test: FAIL
     #[test]
     fn exactly_what_was_declared_passes() {
         let expected = endings(&[("good", Ending::Pass), ("bad", Ending::Leak), ("slow", Ending::Hang)]);
-        let cases = cases(&expected, &told(TEXT), End::PoweredOff(1), false);
+        let cases = cases(&expected, &transcript(TEXT), End::PoweredOff(1), false);
         assert_eq!(cases.len(), 3);
         assert!(failed(&cases).is_empty(), "{cases:?}");
     }
@@ -124,7 +129,7 @@ asphodel-test: FAIL
     #[test]
     fn another_ending_or_an_undeclared_test_fails() {
         let expected = endings(&[("good", Ending::Fail), ("bad", Ending::Hang), ("missing", Ending::Pass)]);
-        let cases = cases(&expected, &told(TEXT), End::PoweredOff(1), false);
+        let cases = cases(&expected, &transcript(TEXT), End::PoweredOff(1), false);
         assert_eq!(failed(&cases), ["good", "bad", "missing", "slow"]);
     }
 
@@ -132,32 +137,39 @@ asphodel-test: FAIL
     fn a_broken_report_fails_even_so() {
         let expected = endings(&[("good", Ending::Pass), ("bad", Ending::Leak), ("slow", Ending::Hang)]);
         let text = TEXT.replace("FAIL", "PASS");
-        assert_eq!(failed(&cases(&expected, &told(&text), End::PoweredOff(0), false)), [WHOLE_IMAGE]);
+        assert_eq!(failed(&cases(&expected, &transcript(&text), End::PoweredOff(0), false)), [WHOLE_IMAGE]);
     }
 
     #[test]
     fn a_system_that_is_to_hang_must_hang() {
-        let hung = told("KTAP version 1\n1..1\n# run 1 hang (deadline_ms=10)\n");
+        let hung = transcript("KTAP version 1\n1..1\n# run 1 hang (deadline_ms=10)\n");
         assert!(failed(&cases(&Expected::NoVerdict, &hung, End::TimedOut, false)).is_empty());
         assert_eq!(failed(&cases(&Expected::NoVerdict, &hung, End::EndedEarly, false)).len(), 1);
-        assert_eq!(failed(&cases(&Expected::NoVerdict, &told(TEXT), End::PoweredOff(1), false)).len(), 1);
+        assert_eq!(
+            failed(&cases(&Expected::NoVerdict, &transcript(TEXT), End::PoweredOff(1), false)).len(),
+            1
+        );
     }
 
     #[test]
     fn an_init_that_is_to_end_must_end_with_its_status() {
         let expected = Expected::InitEnds(3);
-        let ended = told("asphodel: init exited with 3, the system ends");
+        let ended = transcript("asphodel: init exited with 3, the system ends");
         assert!(failed(&cases(&expected, &ended, End::PoweredOff(3), false)).is_empty());
         assert_eq!(failed(&cases(&expected, &ended, End::PoweredOff(0), false)).len(), 1);
-        assert_eq!(failed(&cases(&expected, &told(""), End::PoweredOff(3), false)).len(), 1);
-        let panicked = told("asphodel: init exited with 3, the system ends\nasphodel: PANIC on cpu 0: x");
+        assert_eq!(failed(&cases(&expected, &transcript(""), End::PoweredOff(3), false)).len(), 1);
+        let panicked =
+            transcript("asphodel: init exited with 3, the system ends\nasphodel: PANIC on cpu 0: x");
         assert_eq!(failed(&cases(&expected, &panicked, End::PoweredOff(3), false)).len(), 1);
     }
 
     #[test]
     fn a_system_that_is_to_panic_must_panic() {
-        let panicked = told("asphodel: PANIC on cpu 0: x");
+        let panicked = transcript("asphodel: PANIC on cpu 0: x");
         assert!(failed(&cases(&Expected::SystemPanic, &panicked, End::PoweredOff(2), false)).is_empty());
-        assert_eq!(failed(&cases(&Expected::SystemPanic, &told(TEXT), End::PoweredOff(0), false)).len(), 1);
+        assert_eq!(
+            failed(&cases(&Expected::SystemPanic, &transcript(TEXT), End::PoweredOff(0), false)).len(),
+            1
+        );
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Totals {
 
 /// The whole report of a test image.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Transcript {
     header: bool,
     plan: Option<usize>,
     pub(crate) points: Vec<Point>,
@@ -61,32 +61,32 @@ pub(crate) fn planned(line: &str) -> Option<usize> {
 }
 
 /// Reads the console of a test image.
-pub(crate) fn read(lines: &[String]) -> Told {
-    let mut told = Told::default();
+pub(crate) fn read(lines: &[String]) -> Transcript {
+    let mut transcript = Transcript::default();
     let mut reason = None;
     for line in lines {
         if line == HEADER {
-            told.header = true;
+            transcript.header = true;
         } else if let Some(plan) = planned(line) {
-            told.plan.get_or_insert(plan);
+            transcript.plan.get_or_insert(plan);
         } else if let Some(begun) = started(line) {
-            told.started.push(begun);
+            transcript.started.push(begun);
             reason = None;
         } else if let Some(text) = line.strip_prefix("# reason: ") {
             reason = Some(text.to_string());
         } else if let Some(totals) = line.strip_prefix("# totals:") {
-            told.totals = read_totals(totals);
+            transcript.totals = read_totals(totals);
         } else if let Some(verdict) = line.strip_prefix(VERDICT) {
-            told.verdict = read_verdict(verdict);
+            transcript.verdict = read_verdict(verdict);
         } else if let Some(point) = read_point(line, &mut reason) {
-            told.points.push(point);
+            transcript.points.push(point);
         } else if let Some(end) = line.strip_prefix(INIT_ENDS) {
-            told.init_end.get_or_insert_with(|| end.to_string());
+            transcript.init_end.get_or_insert_with(|| end.to_string());
         } else if console::is_panic(line) {
-            told.panic.get_or_insert_with(|| line.clone());
+            transcript.panic.get_or_insert_with(|| line.clone());
         }
     }
-    told
+    transcript
 }
 
 /// Parses the counts of a totals line: `pass:A fail:B skip:C`.
@@ -136,7 +136,7 @@ fn read_point(line: &str, reason: &mut Option<String>) -> Option<Point> {
     Some(Point { number, name, outcome })
 }
 
-impl Told {
+impl Transcript {
     /// Returns one case for each planned test, and one for the image when something is wrong with the report itself.
     pub(crate) fn cases(&self, end: End, may_be_empty: bool) -> Vec<Case> {
         let mut cases: Vec<Case> = self
@@ -201,9 +201,9 @@ impl Told {
 
     /// Checks that the totals exist and are right.
     fn totals_problem(&self) -> Option<String> {
-        let Some(told) = self.totals else { return Some("there are no totals".into()) };
+        let Some(transcript) = self.totals else { return Some("there are no totals".into()) };
         let counted = self.counted();
-        (told != counted).then(|| {
+        (transcript != counted).then(|| {
             let Totals { pass, fail, skip } = counted;
             format!("the totals do not fit the results (pass:{pass} fail:{fail} skip:{skip})")
         })
@@ -252,7 +252,7 @@ fn describe(end: End, panic: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Told {
+    fn transcript(text: &str) -> Transcript {
         read(&text.lines().map(String::from).collect::<Vec<_>>())
     }
 
@@ -281,7 +281,7 @@ asphodel-test: PASS
 
     #[test]
     fn a_good_report_is_believed() {
-        let cases = told(GOOD).cases(End::PoweredOff(0), false);
+        let cases = transcript(GOOD).cases(End::PoweredOff(0), false);
         assert_eq!(cases.len(), 3);
         assert_eq!(cases[0], Case::passed("exit.code"));
         assert_eq!(cases[1], Case::skipped("exit.skipped", "needs two CPUs"));
@@ -294,7 +294,7 @@ asphodel-test: PASS
             .replace("some noise\nok 1", "# reason: panicked at a:1\nnot ok 1")
             .replace("pass:2 fail:0", "pass:1 fail:1")
             .replace("PASS", "FAIL");
-        let cases = told(&text).cases(End::PoweredOff(1), false);
+        let cases = transcript(&text).cases(End::PoweredOff(1), false);
         assert_eq!(failures(&cases), [("exit.code".into(), "panicked at a:1".into())]);
     }
 
@@ -303,7 +303,7 @@ asphodel-test: PASS
         for missing in
             ["KTAP version 1\n", "1..3\n", "# totals: pass:2 fail:0 skip:1\n", "asphodel-test: PASS\n"]
         {
-            let cases = told(&GOOD.replace(missing, "")).cases(End::PoweredOff(0), false);
+            let cases = transcript(&GOOD.replace(missing, "")).cases(End::PoweredOff(0), false);
             let failures = failures(&cases);
             assert_eq!(failures.len(), 1, "{missing}");
             assert_eq!(failures[0].0, WHOLE_IMAGE);
@@ -313,7 +313,7 @@ asphodel-test: PASS
     #[test]
     fn a_short_plan_names_what_ran_and_what_never_did() {
         let cut: String = GOOD.split("ok 2").next().unwrap().to_string();
-        let cases = told(&cut).cases(End::TimedOut, false);
+        let cases = transcript(&cut).cases(End::TimedOut, false);
         let failures = failures(&cases);
         assert_eq!(
             failures[0],
@@ -326,21 +326,21 @@ asphodel-test: PASS
 
     #[test]
     fn a_timeout_after_the_last_result_is_a_failure() {
-        assert_eq!(failures(&told(GOOD).cases(End::TimedOut, false)).len(), 1);
-        assert_eq!(failures(&told(GOOD).cases(End::EndedEarly, false)).len(), 1);
+        assert_eq!(failures(&transcript(GOOD).cases(End::TimedOut, false)).len(), 1);
+        assert_eq!(failures(&transcript(GOOD).cases(End::EndedEarly, false)).len(), 1);
     }
 
     #[test]
     fn a_system_panic_is_a_failure_even_with_a_power_off() {
         let text = format!("{GOOD}asphodel: PANIC on cpu 0: broken\n");
-        let failures = failures(&told(&text).cases(End::PoweredOff(0), false));
+        let failures = failures(&transcript(&text).cases(End::PoweredOff(0), false));
         assert!(failures[0].1.contains("PANIC on cpu 0"), "{failures:?}");
     }
 
     #[test]
     fn verdict_totals_and_status_must_agree() {
         for (from, to, status) in [("PASS", "FAIL", 1), ("pass:2", "pass:3", 0), ("PASS", "PASS", 3)] {
-            let cases = told(&GOOD.replace(from, to)).cases(End::PoweredOff(status), false);
+            let cases = transcript(&GOOD.replace(from, to)).cases(End::PoweredOff(status), false);
             assert_eq!(failures(&cases).len(), 1, "{from} {to} {status}");
         }
     }
@@ -348,7 +348,7 @@ asphodel-test: PASS
     #[test]
     fn results_out_of_order_twice_or_misnamed_are_refused() {
         for (from, to) in [("ok 3 exit.last", "ok 2 exit.last"), ("ok 3 exit.last", "ok 3 exit.other")] {
-            let cases = told(&GOOD.replace(from, to)).cases(End::PoweredOff(0), false);
+            let cases = transcript(&GOOD.replace(from, to)).cases(End::PoweredOff(0), false);
             assert!(failures(&cases).iter().any(|(name, _)| name == WHOLE_IMAGE), "{to}");
         }
     }
@@ -356,12 +356,12 @@ asphodel-test: PASS
     #[test]
     fn an_empty_plan_is_good_only_behind_a_filter() {
         let text = "KTAP version 1\n1..0\n# totals: pass:0 fail:0 skip:0\nasphodel-test: PASS\n";
-        assert_eq!(failures(&told(text).cases(End::PoweredOff(0), false)).len(), 1);
-        assert!(told(text).cases(End::PoweredOff(0), true).is_empty());
+        assert_eq!(failures(&transcript(text).cases(End::PoweredOff(0), false)).len(), 1);
+        assert!(transcript(text).cases(End::PoweredOff(0), true).is_empty());
     }
 
     #[test]
     fn silence_is_a_failure() {
-        assert_eq!(failures(&told("").cases(End::EndedEarly, false)).len(), 1);
+        assert_eq!(failures(&transcript("").cases(End::EndedEarly, false)).len(), 1);
     }
 }

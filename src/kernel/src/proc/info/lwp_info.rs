@@ -60,7 +60,7 @@ impl fmt::Display for LwpReport {
         }
         f.write_str(match (self.exit_owner, self.kill_pending) {
             (true, _) => ", ends the process",
-            (_, true) => ", has been told to die",
+            (_, true) => ", has a kill pending",
             _ => "",
         })
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::quota::{NOBODY, Quota, Resource};
+use asphodel_core::proc::quota::{NO_TENANT, Quota, Resource};
 use asphodel_core::proc::usage::Usage;
 use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::reason::Reason;
@@ -141,7 +141,7 @@ fn report(process: &Process) -> ProcessReport {
 /// Returns the founder of the tenant that `process` is in, whose record it keeps.
 fn tenant_of(process: &Process) -> Option<&'static Process> {
     let tenant = process.resources.tenant.get();
-    (tenant != NOBODY).then(|| PROCESSES.get(tenant))
+    (tenant != NO_TENANT).then(|| PROCESSES.get(tenant))
 }
 
 /// The limits and the usage of a tenant.

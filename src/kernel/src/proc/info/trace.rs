@@ -15,7 +15,7 @@ use crate::sync::service::KernelSection;
 use crate::{emergency_println, time};
 
 /// The number of exits that are printed when the system ends.
-const TOLD: usize = 8;
+const REPORTED: usize = 8;
 
 /// Records the exit trace of a process being reaped. Called once, by the reaper; any context.
 #[inline]
@@ -79,10 +79,10 @@ fn reaped_at(record: &ExitRecord) -> u64 {
 /// Prints the last exits on the console, oldest first, without waiting for anything: a CPU that was stopped with its
 /// ring locked is skipped. Called when the system ends; any context.
 pub(crate) fn tell_last_exits() {
-    let mut newest = heapless::Vec::<ExitRecord, TOLD>::new();
+    let mut newest = heapless::Vec::<ExitRecord, REPORTED>::new();
     for cpu in Cpu::all() {
         let Some(ring) = cpu.exits.try_lock() else { continue };
-        for record in ring.iter().take(TOLD) {
+        for record in ring.iter().take(REPORTED) {
             if newest.is_full()
                 && let Some(oldest) = newest.iter_mut().min_by_key(|known| reaped_at(known))
             {

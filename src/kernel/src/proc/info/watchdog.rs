@@ -104,7 +104,7 @@ fn look(_argument: usize) {
     let mut next = None;
     for process in PROCESSES.all() {
         let Some(elected) = process.exit.trace.at(Step::Elected) else { continue };
-        if process.exit.trace.at(Step::ParentTold).is_some() {
+        if process.exit.trace.at(Step::ParentNotified).is_some() {
             continue;
         }
         let now = counter::now();
@@ -168,7 +168,7 @@ fn tell_the_ended() -> bool {
     let stuck = MEMORY.lock().stuck.clone();
     for pid in stuck {
         let exit = trace::exit_trace(pid);
-        if exit.is_some_and(|exit| exit.at(Step::ParentTold).is_none()) {
+        if exit.is_some_and(|exit| exit.at(Step::ParentNotified).is_none()) {
             continue;
         }
         // Its record has been overwritten if too many have ended since.

@@ -46,7 +46,7 @@ pub(crate) fn publish(process: &'static Process) {
         // A parent with children has not ended; the reference keeps its record valid after the lock is dropped.
         let parent = parent.get_ref();
         // With the lock held, so the child has not been reaped yet.
-        process.exit.mark(Step::ParentTold);
+        process.exit.mark(Step::ParentNotified);
         let was_stuck = process.exit.watch_reports.get() != 0;
         drop(children);
         if was_stuck {

@@ -110,7 +110,7 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
     // From here on exactly one LWP runs code of this process.
     let last = match process.gate.alone(owner) {
         Ok(last) => {
-            process.exit.mark(Step::SiblingsTold);
+            process.exit.mark(Step::SiblingsKilled);
             last
         }
         Err(owner) => kill_siblings(process, owner),
@@ -132,7 +132,7 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
 #[inline(never)]
 fn kill_siblings(process: &'static Process, owner: ExitOwner) -> LastLwp {
     kill::kill_other_lwps(process);
-    process.exit.mark(Step::SiblingsTold);
+    process.exit.mark(Step::SiblingsKilled);
     let owner = match process.gate.alone(owner) {
         Ok(last) => return last,
         Err(owner) => owner,

@@ -66,11 +66,11 @@ pub(in crate::proc) fn end_peers(process: &Process, _last: &LastLwp) {
     }
     process.task_group.peers.lock().close();
     loop {
-        let told = {
+        let peer_to_kill = {
             let mut peers = process.task_group.peers.lock();
             peers.tell_next(&PROCESSES).map(|slot| PROCESSES.get(slot).get_ref())
         };
-        let Some(peer) = told else { break };
+        let Some(peer) = peer_to_kill else { break };
         kill::end(&peer, Signal::KILL);
     }
     watchdog::watch();

@@ -2,7 +2,7 @@
 //!
 //! Which process may have what is decided by `memory`, `arena`, `files` and `tenant`.
 
-use asphodel_core::proc::quota::{Ledger, NOBODY};
+use asphodel_core::proc::quota::{Ledger, NO_TENANT};
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use asphodel_core::shim::guarded::Cell32;
 
@@ -27,7 +27,7 @@ impl Resources {
             memory: AtomicU64::new(0),
             arena: Cell32::new(0),
             descriptors: Cell32::new(0),
-            tenant: Cell32::new(NOBODY),
+            tenant: Cell32::new(NO_TENANT),
             ledger: Ledger::new(),
         }
     }
@@ -35,7 +35,7 @@ impl Resources {
     /// For a new process. The last one has given back its arena and its descriptors.
     pub(super) fn reset(&self) {
         self.memory.store(0, Ordering::Relaxed);
-        self.tenant.set(NOBODY);
+        self.tenant.set(NO_TENANT);
     }
 
     /// Returns the bytes that it is charged with.

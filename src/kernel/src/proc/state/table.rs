@@ -10,7 +10,7 @@ use asphodel_core::id::{MAX_PROCESSES, Pid};
 use asphodel_core::list::NIL;
 use asphodel_core::proc::domain::{Domain, Domains};
 use asphodel_core::proc::family::{FamilyLinks, FamilyTable};
-use asphodel_core::proc::quota::{NOBODY, Resource};
+use asphodel_core::proc::quota::{NO_TENANT, Resource};
 use asphodel_core::proc::slot_refs::Vacant;
 
 use crate::arch::{daif, observe};
@@ -184,7 +184,7 @@ impl Process {
     /// is never freed.
     fn held_reaper(&self) -> u32 {
         let outer = self.family.domain.outer();
-        if outer == INIT { NOBODY } else { outer }
+        if outer == INIT { NO_TENANT } else { outer }
     }
 
     /// Puts it into a reaper's domain, and takes a reference to that reaper's record, which the caller knows to be
@@ -217,7 +217,7 @@ impl Process {
             process.unreserve(Resource::Memory, process.resources.memory());
             observe(|| Event::RecordFreed { slot: process.slot });
             for held in [process.held_tenant(), process.held_reaper()] {
-                if held != NOBODY
+                if held != NO_TENANT
                     && let Some(vacant) = PROCESSES.get(held).table.refs.put()
                 {
                     PROCESSES.get(held).put_aside(vacant, &mut vacated);

@@ -8,7 +8,7 @@
 use core::mem;
 
 use asphodel_core::errno::Errno;
-use asphodel_core::proc::quota::{self, Ledger, NOBODY, Quota, Resource, Tenants};
+use asphodel_core::proc::quota::{self, Ledger, NO_TENANT, Quota, Resource, Tenants};
 
 use crate::proc::state::table::{PROCESSES, Process, Table};
 
@@ -24,7 +24,7 @@ impl Process {
     /// before the record is reachable.
     pub(in crate::proc) fn join_tenant(&self, spawner: &Self, own: Option<Quota>) {
         let around = spawner.resources.tenant.get();
-        if around != NOBODY {
+        if around != NO_TENANT {
             PROCESSES.get(around).get_ref().into_raw();
         }
         match own {
@@ -36,7 +36,7 @@ impl Process {
         }
     }
 
-    /// Returns the tenant to whose founder's record this one has a reference, or `NOBODY`.
+    /// Returns the tenant to whose founder's record this one has a reference, or `NO_TENANT`.
     pub(in crate::proc) fn held_tenant(&self) -> u32 {
         let tenant = self.resources.tenant.get();
         if tenant == self.slot { self.resources.ledger.outer() } else { tenant }
@@ -49,7 +49,7 @@ impl Process {
     #[inline]
     pub(in crate::proc) fn reserve(&self, resource: Resource, amount: u64) -> Result<(), Errno> {
         let tenant = self.resources.tenant.get();
-        if tenant == NOBODY { Ok(()) } else { reserve(tenant, resource, amount) }
+        if tenant == NO_TENANT { Ok(()) } else { reserve(tenant, resource, amount) }
     }
 
     /// As [`Process::reserve`], until the result is dropped, or kept.
@@ -66,7 +66,7 @@ impl Process {
     #[inline]
     pub(in crate::proc) fn unreserve(&self, resource: Resource, amount: u64) {
         let tenant = self.resources.tenant.get();
-        if tenant != NOBODY {
+        if tenant != NO_TENANT {
             unreserve(tenant, resource, amount);
         }
     }

@@ -108,8 +108,8 @@ impl Job<'_> {
         let name = format!("{} on {machine}", image.name);
         let ran = run_image(board, line, &self.bytes()?, self.deadline)
             .with_context(|| format!("cannot run {} on the board at {}", image.name, board.path.display()))?;
-        let told = ktap::read(&ran.lines);
-        let cases = expect::cases(&image.declaration.expected, &told, ran.end, self.filtered);
+        let transcript = ktap::read(&ran.lines);
+        let cases = expect::cases(&image.declaration.expected, &transcript, ran.end, self.filtered);
         let symbols = Symbols::load(workspace, &program.elf);
         let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
         runner::write_log(workspace, &name, &console)?;
