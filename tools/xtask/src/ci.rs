@@ -58,7 +58,7 @@ const HOSTED_BINARIES: &[&str] = &["asphodel-init", "explore"];
 
 /// Schedules under which each race is run in the emulator. The exploration, which takes a million times as many
 /// schedules in the same time, is what finds races; these show that the machine's own code keeps its promises, too.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 5;
 
 /// Arguments of `ci`.
 #[derive(Args, Debug, Default)]
