@@ -357,3 +357,36 @@ test!(
         assert_eq!(rm_at_exit(HOOKS[0]), 1);
     }
 );
+
+test!(
+    /// A hook that ends its LWP instead of returning is the last one that is called; the process ends all the same,
+    /// with the status that it had, and its children are given away.
+    a_hook_that_leaves_is_the_last_one,
+    {
+        static ORPHAN: AtomicI32 = AtomicI32::new(0);
+        fn leaves(_: Pid, _: Status) {
+            leave()
+        }
+        forget();
+        let registered = [HOOKS[1], leaves, HOOKS[2]];
+        for hook in registered {
+            at_exit(hook).expect("there is room");
+        }
+        let pid = spawn_child(
+            |_| {
+                ORPHAN.store(spawn_child(|_| sleep_for_ever(0) as i32, 0).raw(), Ordering::Release);
+                6
+            },
+            0,
+        );
+        let status = wait_exit(pid).status;
+        for hook in registered {
+            assert_eq!(rm_at_exit(hook), 1);
+        }
+        assert_exited(status, 6);
+        assert_eq!(take_order(), [1]);
+        let orphan = Pid::from_raw(ORPHAN.load(Ordering::Acquire));
+        assert_eq!(process(orphan).map(|report| report.parent), Some(Pid::INIT));
+        asphodel::api::kill(orphan, 9).expect("it is there");
+    }
+);

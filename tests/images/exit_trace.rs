@@ -1,7 +1,5 @@
-//! The trace of an exit: every step with its time, the longest one, one record for each process. T194, T69.
-//!
-//! Which step takes longest must not depend on when the host lets the emulator run.
-//! clock: instructions
+//! The trace of an exit: every step with its time, one record for each process. T194, T69; which step is the longest is
+//! in `exit_longest_step.rs`.
 #![no_std]
 #![no_main]
 use asphodel::api::{
@@ -53,44 +51,8 @@ test!(
 );
 
 test!(
-    /// T194: the longest step is found: a slow hook.
-    t194_a_slow_hook_is_the_longest_step,
-    {
-        fn hook(_: Pid, _: Status) {
-            let _ = sleep(20 * MILLISECOND);
-        }
-        at_exit(hook).expect("there is room");
-        let pid = spawn_child(|_| 0, 0);
-        wait_exit(pid);
-        assert_eq!(rm_at_exit(hook), 1);
-        let record = trace_of(pid);
-        assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
-        assert!(took(&record, Step::HooksDone) >= 20 * MILLISECOND);
-    }
-);
-
-test!(
-    /// T194: a hook that panics ends its step at the panic, and the steps before it keep their times.
-    t194_a_hook_that_panics_counts_as_long_as_it_ran,
-    {
-        fn hook(_: Pid, _: Status) {
-            let _ = sleep(20 * MILLISECOND);
-            panic!("as it shall");
-        }
-        at_exit(hook).expect("there is room");
-        let pid = spawn_child(|_| 0, 0);
-        wait_exit(pid);
-        assert_eq!(rm_at_exit(hook), 1);
-        let record = trace_of(pid);
-        assert_eq!(steps(&record)[..], Step::ALL);
-        assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
-    }
-);
-
-test!(
-    /// T194: a sibling that no kill wakes makes "alone" the longest step; meanwhile the trace contains the steps so
-    /// far.
-    t194_a_slow_sibling_is_the_longest_step,
+    /// T194: an exit that waits for a sibling has a trace of the steps so far, and later of all.
+    t194_an_exit_in_progress,
     {
         static EVENT: Semaphore = Semaphore::new(0);
         fn sibling(_: usize) -> usize {
@@ -107,15 +69,31 @@ test!(
         );
         let waits = |record: ExitRecord| record.at(Step::SiblingsKilled).is_some();
         eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
-        let _ = sleep(20 * MILLISECOND);
         let record = trace_of(pid);
         assert_eq!(steps(&record)[..], [Step::Elected, Step::SiblingsKilled]);
-        assert_eq!(record.status, Status::exited(2));
+        assert_eq!(record.latest().map(|latest| latest.step), Some(Step::SiblingsKilled));
+        assert_eq!((record.status, records_of(pid)), (Status::exited(2), 0));
         EVENT.post();
         wait_exit(pid);
         let record = trace_of(pid);
-        assert_eq!(record.longest().map(|done| done.step), Some(Step::Alone));
-        assert_eq!(record.lwps, 2);
+        assert_eq!(steps(&record)[..], Step::ALL);
+        assert_eq!((record.lwps, records_of(pid)), (2, 1));
+    }
+);
+
+test!(
+    /// T194: a hook that panics ends its step, and all later steps are recorded.
+    t194_a_hook_that_panics,
+    {
+        fn hook(_: Pid, _: Status) {
+            panic!("as it shall");
+        }
+        at_exit(hook).expect("there is room");
+        let pid = spawn_child(|_| 4, 0);
+        let status = wait_exit(pid).status;
+        assert_eq!(rm_at_exit(hook), 1);
+        let record = trace_of(pid);
+        assert_eq!((steps(&record).len(), record.status), (Step::ALL.len(), status));
     }
 );
 

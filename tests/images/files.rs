@@ -8,9 +8,10 @@ extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use asphodel::api::files::{self, Kind, OpenFlags, Whence};
+use asphodel::api::files::{self, Kind, Object, OpenFlags, Whence};
 use asphodel::api::{
-    Arguments, Errno, MemoryChoice, Program, Signal, SpawnAttributes, exec, kill, lwp_run, spawn,
+    Arguments, Errno, MemoryChoice, Program, Signal, SpawnAttributes, WaitReason, exec, kill, lwp_run, lwps,
+    spawn,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
@@ -228,5 +229,67 @@ test!(
         }
         // The table of this very process, and its console.
         eventually("nothing is left", || files::figures().2 == before.2 && files::figures().0 <= before.0 + 1);
+    }
+);
+
+test!(
+    /// Contents that are part of the image become a file, in directories that are made for it; a name is given once.
+    contents_of_the_image_are_files,
+    {
+        const TEXT: &[u8] = b"part of the image";
+        let before = files::figures();
+        assert_eq!(files::add("/fixed/below/text", TEXT), Ok(()));
+        assert_eq!(files::add("/fixed/below/text", TEXT), Err(Errno::EEXIST));
+        assert_eq!(files::add("/fixed/below/text/more", TEXT), Err(Errno::ENOTDIR));
+        assert_eq!(files::stat("/fixed/below").map(|stat| (stat.kind, stat.size)), Ok((Kind::Directory, 1)));
+        let file = files::open("/fixed/below/text", OLD).expect("it is there");
+        let mut bytes = [0; 20];
+        assert_eq!(files::read(file, &mut bytes), Ok(TEXT.len()));
+        assert_eq!(&bytes[..TEXT.len()], TEXT);
+        files::close(file).expect("it is open");
+        files::unlink("/fixed/below/text").expect("it is there");
+        for directory in ["/fixed/below", "/fixed"] {
+            files::remove_directory(directory).expect("it is empty");
+        }
+        assert_eq!(files::figures().2, before.2);
+    }
+);
+
+test!(
+    /// A descriptor says what it refers to, and a file is the same by its name and by its number, for as long as it has
+    /// either a name or a descriptor.
+    a_descriptor_refers_to_an_object,
+    {
+        assert_eq!(files::object(1), Ok(Object::Console));
+        assert_eq!(files::object(77), Err(Errno::EBADF));
+        assert_eq!(files::list(1, |_, _, _| true), Err(Errno::ENOTDIR));
+        let file = files::open("/object", NEW).expect("there is room");
+        assert_eq!(files::write(file, b"four"), Ok(4));
+        let Ok(Object::Inode(inode)) = files::object(file) else { panic!("it is a file") };
+        let stat = files::stat("/object").expect("it is there");
+        assert_eq!((stat.inode, stat.size, stat.links), (inode, 4, 1));
+        assert_eq!(files::stat_inode(inode), Ok(stat));
+        files::unlink("/object").expect("it is there");
+        assert_eq!(files::stat_inode(inode).map(|stat| (stat.size, stat.links)), Ok((4, 0)));
+        files::close(file).expect("it is open");
+        assert_eq!(files::stat_inode(inode), Err(Errno::ENOENT));
+    }
+);
+
+test!(
+    /// A program that waits for a byte of the console can be killed meanwhile, and holds nothing that others need.
+    a_reader_of_the_console_can_be_killed,
+    {
+        let reader = spawn_child(
+            |_| {
+                let mut byte = [0];
+                i32::from(files::read(0, &mut byte).is_ok())
+            },
+            0,
+        );
+        eventually("it waits", || lwps(reader).iter().any(|lwp| lwp.waits_for == Some(WaitReason::Input)));
+        assert_eq!(files::write(1, b"# others use the console\n"), Ok(25));
+        kill(reader, i32::from(Signal::KILL.number())).expect("it is there");
+        assert_signaled(wait_exit(reader).status, Signal::KILL);
     }
 );

@@ -1,9 +1,11 @@
-//! Process 1 takes no fatal signal, and ends with its last LWP, whose status is the system's. T19, A-g10 (policy P10).
+//! Process 1 takes no fatal signal, stays the reaper of all, and ends with its last LWP, whose status is the system's.
+//! T19, T171, A-g10 (policy P10).
 //! expect: init-ends 9
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, Errno, Pid, extexit, getpid, kill, lwp_spawn, println, process, yield_now,
+    Arguments, EXTEXIT_LWP, Errno, Pid, extexit, getpid, kill, lwp_spawn, println, process, reaper_acquire,
+    reaper_release, reaper_status, yield_now,
 };
 use asphodel_test::{cpus, on_cpu, platform as _};
 
@@ -26,6 +28,10 @@ fn init(_: &Arguments<'_>) -> i32 {
     for signal in [9, 15, 6] {
         assert_eq!(kill(Pid::INIT, signal), Ok(()));
     }
+    assert_eq!(reaper_release(), Err(Errno::EINVAL));
+    assert_eq!(reaper_acquire(), Err(Errno::EALREADY));
+    let status = reaper_status();
+    assert!(status.owned && status.real_init && status.reaper == Pid::INIT);
     // Stopping does not exist yet: refused, for process 1 like for any other.
     assert_eq!(kill(Pid::INIT, 17), Err(Errno::EOPNOTSUPP));
     drop(lwp_spawn(last, 0, &on_cpu(1 % cpus())).expect("an LWP can be made"));

@@ -4,8 +4,8 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    CpuMask, EXTEXIT_LWP, Errno, LwpHandle, Mutex, Pid, WNOHANG, census, exit, extexit, kill, kill_lwp,
-    lwp_spawn, process, set_affinity, wait4, yield_now,
+    CpuMask, EXTEXIT_LWP, Errno, LwpHandle, Mutex, Pid, Semaphore, WNOHANG, census, exit, extexit, kill,
+    kill_lwp, lwp_spawn, process, set_affinity, wait4, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, poison_stack,
@@ -226,5 +226,30 @@ test!(
         for tid in [0, last + 1, u32::MAX] {
             assert_eq!(kill_lwp(tid), Err(Errno::ESRCH));
         }
+    }
+);
+
+test!(
+    /// T85: a pin of the stack of the LWP that ends the process lasts as long as the process, whose other LWPs do not
+    /// drop it: nothing is left.
+    t085_a_pin_of_the_exit_owners_stack,
+    {
+        static GO: Semaphore = Semaphore::new(0);
+        fn end_the_process(_: usize) -> usize {
+            let _woken = GO.wait();
+            exit(5)
+        }
+        let before = census();
+        let pid = spawn_child(
+            |_| {
+                let handle = start(end_the_process, 0);
+                let _pin = handle.pin_stack().expect("the LWP waits");
+                GO.post();
+                sleep_for_ever(0) as i32
+            },
+            0,
+        );
+        assert_exited(wait_exit(pid).status, 5);
+        eventually("nothing is left", || census() == before);
     }
 );

@@ -1,16 +1,20 @@
 //! Reports of LWPs from outside: what each waits for, and since when; which runs, and where. R47, D35, T34.
 #![no_std]
 #![no_main]
+
+extern crate alloc;
+
+use alloc::string::ToString;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use asphodel::api::{
     Condvar, LwpHandle, LwpReport, LwpState, Mutex, Pid, Program, Semaphore, Signal, Token, WaitQueue,
-    WaitReason, exec, exit, getpid, gettid, kill, lwp_spawn, lwps, now_ticks, process, sigwait, sleep,
-    sleep_uninterruptible, tsleep, wait4, yield_now,
+    WaitReason, exec, exit, getpid, gettid, kill, lwp_spawn, lwps, now_ticks, preempt_disable, process,
+    set_affinity, sigwait, sleep, sleep_uninterruptible, tsleep, wait4, yield_now,
 };
 use asphodel_test::{
-    assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
-    spin_for_ever, test, wait_exit,
+    assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu, return_at_once, sleep_for_ever,
+    spawn_child, spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -233,5 +237,51 @@ test!(
         ENOUGH.store(true, Ordering::Relaxed);
         assert_eq!(guard.join(), Ok(Some(0)));
         assert_eq!(lwps(Pid::from_raw(i32::MAX)), []);
+    }
+);
+
+test!(
+    /// R47: an LWP that could run and has no CPU is reported as waiting for one, and has not begun to.
+    r47_an_lwp_without_a_cpu,
+    {
+        set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
+        let guard = preempt_disable();
+        let waits = lwp_spawn(return_at_once, 6, &on_cpu(0)).expect("there is memory");
+        let report = lwps(getpid()).into_iter().find(|lwp| lwp.tid == waits.tid()).expect("it is listed");
+        drop(guard);
+        assert_eq!((report.state, report.since, report.waits_for), (LwpState::Ready, None, None));
+        assert_eq!(report.to_string(), "waits for cpu0");
+        assert_eq!(waits.join(), Ok(Some(6)));
+    }
+);
+
+test!(
+    /// R47: a report completes a sentence about its LWP: what that waits for or where it runs, and how it stands with
+    /// the end of its process.
+    r47_a_report_reads_as_a_sentence,
+    {
+        let me = find("the caller runs", getpid(), |lwp| lwp.tid == gettid()).to_string();
+        assert!(me.starts_with("runs in the kernel on cpu") && !me.contains(','), "{me}");
+
+        let spins = spawn_child(|_| spin_for_ever(0) as i32, 0);
+        // With one CPU only, the caller has that while it looks.
+        let (state, begin) = match cpus() {
+            1 => (LwpState::Ready, "waits for cpu0"),
+            _ => (LwpState::Running, "runs in its program on cpu"),
+        };
+        eventually("one computes", || {
+            let computes = |lwp: &LwpReport| lwp.state == state && lwp.kernel_depth == 0;
+            lwps(spins).iter().any(|lwp| computes(lwp) && lwp.to_string().starts_with(begin))
+        });
+        end(spins);
+
+        let exits = spawn_child(|_| with_a_sibling_that_sleeps(|| exit(3)), 0);
+        let waits = |reason| move |lwp: &LwpReport| lwp.waits_for == Some(reason);
+        let exit_owner = find("the exit owner waits", exits, waits(WaitReason::Siblings)).to_string();
+        let sibling = find("its sibling waits", exits, waits(WaitReason::Semaphore)).to_string();
+        NEVER.post();
+        assert_exited(wait_exit(exits).status, 3);
+        assert_eq!(exit_owner, alloc::format!("waits for {}, ends the process", WaitReason::Siblings));
+        assert_eq!(sibling, alloc::format!("waits for {}, has been told to die", WaitReason::Semaphore));
     }
 );

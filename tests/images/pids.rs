@@ -1,7 +1,9 @@
 //! Pids: of zombies, of reaped processes, and reuse. T135, T136.
 #![no_std]
 #![no_main]
-use asphodel::api::{Errno, Pid, Signal, WNOHANG, kill, processes, wait4};
+use asphodel::api::{
+    Errno, Pid, Signal, WNOHANG, getpgid, getpgrp, kill, lwps, process, processes, tenant, wait4,
+};
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, await_zombie, sleep_for_ever, spawn_child, state_of,
     test, wait_exit,
@@ -39,6 +41,20 @@ test!(
         await_sleeping(pid);
         assert_eq!((kill(pid, 0), kill(pid, 9)), (Ok(()), Ok(())));
         assert_signaled(wait_exit(pid).status, Signal::KILL);
+    }
+);
+
+test!(
+    /// A number that is no pid names no process, whatever is asked about it; 0 names the caller's group.
+    numbers_that_are_no_pid,
+    {
+        for raw in [-1, i32::MIN, i32::MAX, 1 << 16] {
+            let pid = Pid::from_raw(raw);
+            assert!(process(pid).is_none() && tenant(pid).is_none() && lwps(pid).is_empty(), "pid {raw}");
+            assert_eq!(getpgid(pid), Err(Errno::ESRCH), "pid {raw}");
+        }
+        assert!(process(Pid::NONE).is_none());
+        assert_eq!(getpgid(Pid::NONE), Ok(getpgrp()));
     }
 );
 

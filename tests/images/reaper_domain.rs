@@ -65,6 +65,14 @@ test!(
             assert_eq!(procctl(P_PID, me, ProcCtl::ReapAcquire), Ok(()));
             assert_eq!(reaper_acquire(), Err(Errno::EALREADY));
             assert_eq!(procctl(P_PID, 0, ProcCtl::ReapStatus(None)), Ok(()));
+            for signal in [0, -1, 32] {
+                assert_eq!(reaper_kill(signal, ReaperScope::All), Err(Errno::EINVAL), "signal {signal}");
+            }
+            for signal in [Signal::STOP, Signal::CONT] {
+                let signal = i32::from(signal.number());
+                assert_eq!(reaper_kill(signal, ReaperScope::All), Err(Errno::EOPNOTSUPP), "signal {signal}");
+            }
+            assert_eq!(procctl(P_PID, 0, ProcCtl::DeathSignal(32)), Err(Errno::EINVAL));
             assert_eq!(reaper_release(), Ok(()));
             assert_eq!(reaper_release(), Err(Errno::ENOTCONN));
             0
@@ -90,6 +98,9 @@ test!(
                 first_child: Pid::NONE,
             };
             assert_eq!(reaper_status(), alone);
+            let mut buffer = before;
+            assert_eq!(procctl(P_PID, me.raw(), ProcCtl::ReapStatus(Some(&mut buffer))), Ok(()));
+            assert_eq!(buffer, alone, "into the caller's buffer, too");
             static GRANDCHILD: Sent = Sent::new();
             let child = spawn_child(
                 |_| {
@@ -396,6 +407,39 @@ test!(
                 }
                 assert_eq!(wait4(-1, 0), Err(Errno::ECHILD));
             }
+            0
+        });
+    }
+);
+
+test!(
+    /// A signal that ends no process is recorded for all members of the scope, and ends none.
+    a_signal_that_is_not_fatal,
+    {
+        in_child(|_| {
+            static GRANDCHILD: Sent = Sent::new();
+            fn waits(_: &Arguments<'_>) -> i32 {
+                i32::from(sigwait(Signal::URG.bit(), None) != Ok(Signal::URG))
+            }
+            let urg = i32::from(Signal::URG.number());
+            assert_eq!(reaper_acquire(), Ok(()));
+            let child = spawn_child(
+                |_| {
+                    GRANDCHILD.tell(spawn_child(waits, 0));
+                    assert_exited(wait_exit(GRANDCHILD.get()).status, 0);
+                    sleep_for_ever(0) as i32
+                },
+                0,
+            );
+            await_sleeping(GRANDCHILD.get());
+            assert_eq!(reaper_kill(urg, ReaperScope::Children), Ok(1), "not the grandchild");
+            assert_eq!(state_of(GRANDCHILD.get()), Some(State::Sleeping));
+            assert_eq!(reaper_kill(urg, ReaperScope::Subtree(child)), Ok(2));
+            eventually("the grandchild has taken it", || state_of(GRANDCHILD.get()).is_none());
+            assert_eq!(reaper_kill(urg, ReaperScope::All), Ok(1));
+            assert!(state_of(child) != Some(State::Zombie), "it goes on");
+            assert_eq!(reaper_kill(KILL, ReaperScope::All), Ok(1));
+            assert_signaled(wait_exit(child).status, Signal::KILL);
             0
         });
     }

@@ -7,7 +7,8 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, LwpAttributes, Pid, Signal, State, WaitQueue, WaitResult, kill, lwp_spawn, wakeup, yield_now,
+    Arguments, LwpAttributes, Pid, Signal, State, Status, WaitQueue, WaitResult, at_exit, kill, lwp_spawn,
+    rm_at_exit, wakeup, yield_now,
 };
 use asphodel_test::{
     SMALL_STACK, assert_signaled, await_sleeping, cpus, rounds, spawn_child, state_of, test, wait_exit,
@@ -47,6 +48,27 @@ test!(overflows_on_all_cpus_at_once, {
         assert_signaled(wait_exit(child).status, Signal::SEGV);
     }
 });
+
+test!(
+    /// The stack on which a process exits whose own has overflowed can overflow, too, in an exit hook: that hook ends,
+    /// and the process has the signal of the first time.
+    the_stack_of_the_exit_overflows_too,
+    {
+        static CALLED: AtomicUsize = AtomicUsize::new(0);
+        fn hook(_: Pid, _: Status) {
+            CALLED.fetch_add(1, Ordering::Relaxed);
+            black_box(recurse(0));
+            CALLED.fetch_add(100, Ordering::Relaxed);
+        }
+        at_exit(hook).expect("there is room");
+        let statuses = [0; 4].map(|_| wait_exit(spawn_child(overflow, 0)).status);
+        assert_eq!(rm_at_exit(hook), 1);
+        for status in statuses {
+            assert_signaled(status, Signal::SEGV);
+        }
+        assert_eq!(CALLED.load(Ordering::Relaxed), 4, "each was called once and did not return");
+    }
+);
 
 /// Recurses without end, with a kernel service at each level, so that the overflow happens inside the kernel.
 fn overflow_in_a_service(service: fn()) -> u64 {

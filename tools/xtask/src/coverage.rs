@@ -29,7 +29,7 @@ const RUSTFLAGS: [&str; 2] = ["-Cinstrument-coverage", "-Cllvm-args=-runtime-cou
 const SOURCES: &str = "src/kernel/src";
 const PARTS: [&str; 4] = ["proc", "sched", "sync", "thread"];
 
-/// The words that each image is started with.
+/// The words that each image is started with, before those that it declares.
 const WORDS: [&str; 2] = ["cpus=4", "memory=1024"];
 
 /// How long an image may run. What is counted until then counts.
@@ -67,7 +67,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
         fs::remove_dir_all(&directory).context("cannot remove the profiles of the last run")?;
     }
     fs::create_dir_all(&directory)?;
-    run_images(&elves, &directory)?;
+    run_images(&images, &elves, &directory)?;
     let files = read_profiles(workspace, &tools, &elves, &directory)?;
     ensure!(!files.is_empty(), "no line of {SOURCES} was counted");
     print!("{}", report(&files, arguments.lines));
@@ -89,13 +89,16 @@ fn build(workspace: &Workspace, images: &[TestImage]) -> anyhow::Result<Vec<Path
 }
 
 /// Runs each image to its end, whatever that is: the tests are judged by `cargo xtask test`.
-fn run_images(elves: &[PathBuf], profiles: &Path) -> anyhow::Result<()> {
+fn run_images(images: &[TestImage], elves: &[PathBuf], profiles: &Path) -> anyhow::Result<()> {
     let progress = Progress::new("coverage", elves.len());
     for elf in elves {
         let name = elf.file_name().unwrap_or_default().to_string_lossy();
         let job = progress.job(&name);
         let mut image = Command::new(elf);
-        image.args(WORDS).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let declared = images.iter().find(|image| image.name == name);
+        let declared = declared.and_then(|image| image.declaration.append.as_deref()).unwrap_or_default();
+        image.args(WORDS).args(declared.split_whitespace());
+        image.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         image.env("LLVM_PROFILE_FILE", profiles.join(format!("{name}%c.profraw")));
         let mut image = image.spawn().with_context(|| format!("cannot start {}", elf.display()))?;
         let until = Instant::now() + PATIENCE;
@@ -129,14 +132,16 @@ fn read_profiles(
         merge.arg(entry?.path());
     }
     process::check(&mut merge, "llvm-profdata")?;
-    let mut export = Command::new(&tools.cov);
-    export.args(["export", "-format=lcov", "-skip-functions", "-instr-profile"]).arg(&whole);
-    for elf in elves {
-        export.arg("-object").arg(elf);
-    }
     let sources = workspace.root().join(SOURCES);
-    export.arg("-sources").args(PARTS.map(|part| sources.join(part)));
-    let text = process::output(&mut export).context("llvm-cov cannot read what was counted")?;
+    let mut text = String::new();
+    // Each image by itself, because llvm-cov takes a function that several have from the first alone, even if that one
+    // has no code of it and so no counts.
+    for elf in elves {
+        let mut export = Command::new(&tools.cov);
+        export.args(["export", "-format=lcov", "-skip-functions", "-instr-profile"]).arg(&whole);
+        export.arg("-object").arg(elf).arg("-sources").args(PARTS.map(|part| sources.join(part)));
+        text += &process::output(&mut export).context("llvm-cov cannot read what was counted")?;
+    }
     Ok(files(&text, &sources))
 }
 
@@ -151,7 +156,8 @@ fn files(text: &str, sources: &Path) -> BTreeMap<PathBuf, Lines> {
             && let Some((number, count)) = rest.split_once(',')
             && let (Ok(number), Ok(count)) = (number.parse(), count.parse::<u64>())
         {
-            *files.entry(file.clone()).or_default().entry(number).or_default() += count;
+            let sum = files.entry(file.clone()).or_default().entry(number).or_default();
+            *sum = sum.saturating_add(count);
         }
     }
     files
@@ -213,6 +219,13 @@ end_of_record
 SF:/p/src/kernel/src/sync/park.rs
 DA:5,18446744073709551615
 end_of_record
+SF:/p/src/kernel/src/sync/park.rs
+DA:5,1
+DA:6,0
+end_of_record
+SF:/p/src/kernel/src/sync/park.rs
+DA:6,2
+end_of_record
 ";
 
     #[test]
@@ -224,7 +237,7 @@ end_of_record
         assert_eq!(lines[0], "src/kernel/src/proc/exit.rs: 11-13, 20");
         assert_eq!(lines[1], "proc         2 of     5 lines, 40.0 %");
         assert_eq!(lines[2], "sched        0 of     0 lines, 0.0 %");
-        assert_eq!(lines[3], "sync         1 of     1 lines, 100.0 %");
+        assert_eq!(lines[3], "sync         2 of     2 lines, 100.0 %", "of several images");
         assert!(!report(&files, false).contains("exit.rs"));
     }
 

@@ -1,0 +1,91 @@
+//! The longest step of an exit is found. T194.
+//!
+//! Which step takes longest must not depend on when the host lets the emulator run.
+//! clock: instructions
+#![no_std]
+#![no_main]
+use asphodel::api::{
+    ExitRecord, Pid, Semaphore, Status, Step, at_exit, exit, exit_trace, lwp_spawn, rm_at_exit, scale, sleep,
+};
+use asphodel_test::{await_asleep, eventually, on_cpu, spawn_child, test, wait_exit};
+
+asphodel_test::image!();
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// Returns the steps that have been done.
+fn steps(record: &ExitRecord) -> heapless::Vec<Step, { Step::ALL.len() }> {
+    record.steps().map(|done| done.step).collect()
+}
+
+/// Returns how long `step` took, in nanoseconds.
+fn took(record: &ExitRecord, step: Step) -> u64 {
+    let done = record.steps().find(|done| done.step == step);
+    scale().nanoseconds(done.expect("the step was done").took)
+}
+
+fn trace_of(pid: Pid) -> ExitRecord {
+    exit_trace(pid).expect("the exit is recorded")
+}
+
+test!(
+    /// T194: the longest step is found: a slow hook.
+    t194_a_slow_hook_is_the_longest_step,
+    {
+        fn hook(_: Pid, _: Status) {
+            let _ = sleep(20 * MILLISECOND);
+        }
+        at_exit(hook).expect("there is room");
+        let pid = spawn_child(|_| 0, 0);
+        wait_exit(pid);
+        assert_eq!(rm_at_exit(hook), 1);
+        let record = trace_of(pid);
+        assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
+        assert!(took(&record, Step::HooksDone) >= 20 * MILLISECOND);
+    }
+);
+
+test!(
+    /// T194: a hook that panics ends its step at the panic, and the steps before it keep their times.
+    t194_a_hook_that_panics_counts_as_long_as_it_ran,
+    {
+        fn hook(_: Pid, _: Status) {
+            let _ = sleep(20 * MILLISECOND);
+            panic!("as it shall");
+        }
+        at_exit(hook).expect("there is room");
+        let pid = spawn_child(|_| 0, 0);
+        wait_exit(pid);
+        assert_eq!(rm_at_exit(hook), 1);
+        let record = trace_of(pid);
+        assert_eq!(steps(&record)[..], Step::ALL);
+        assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
+    }
+);
+
+test!(
+    /// T194: a sibling that no kill wakes makes "alone" the longest step.
+    t194_a_slow_sibling_is_the_longest_step,
+    {
+        static EVENT: Semaphore = Semaphore::new(0);
+        fn sibling(_: usize) -> usize {
+            EVENT.wait_uninterruptible();
+            0
+        }
+        let pid = spawn_child(
+            |_| {
+                drop(lwp_spawn(sibling, 0, &on_cpu(0)));
+                await_asleep(1);
+                exit(2)
+            },
+            0,
+        );
+        let waits = |record: ExitRecord| record.at(Step::SiblingsKilled).is_some();
+        eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
+        let _ = sleep(20 * MILLISECOND);
+        EVENT.post();
+        wait_exit(pid);
+        let record = trace_of(pid);
+        assert_eq!(record.longest().map(|done| done.step), Some(Step::Alone));
+    }
+);
