@@ -282,6 +282,6 @@ test!(
         NEVER.post();
         assert_exited(wait_exit(exits).status, 3);
         assert_eq!(exit_owner, alloc::format!("waits for {}, ends the process", WaitReason::Siblings));
-        assert_eq!(sibling, alloc::format!("waits for {}, has been told to die", WaitReason::Semaphore));
+        assert_eq!(sibling, alloc::format!("waits for {}, has a kill pending", WaitReason::Semaphore));
     }
 );
