@@ -26,6 +26,22 @@ pub(crate) const PAGE_SIZE: usize = 4096;
 /// Physical addresses from here on cannot be reached through the linear map: 128 GiB.
 pub(crate) const LINEAR_LIMIT: u64 = 1 << 37;
 
+/// Returns where physical address `physical` is mapped in the linear map, if it is RAM.
+///
+/// # Panics
+/// If the address is beyond the linear map.
+#[inline]
+pub fn linear(physical: u64) -> *mut u8 {
+    assert!(physical < LINEAR_LIMIT, "physical address beyond the linear map");
+    (LINEAR_BASE + physical as usize) as *mut u8
+}
+
+/// Returns the physical address of an address of the linear map.
+#[inline]
+pub(crate) fn physical_of_linear(address: *const u8) -> u64 {
+    (address as usize - LINEAR_BASE) as u64
+}
+
 /// The addresses at which device registers are mapped.
 pub(crate) const DEVICE_WINDOW: Range<usize> = LINEAR_BASE + 0x20_0000_0000..ARENAS_WINDOW.start;
 

@@ -14,6 +14,7 @@ mod fault_kind;
 pub(crate) mod hooks;
 pub(crate) mod layout;
 pub(crate) mod lock;
+mod saved_context;
 
 pub(crate) use machine::frame::TrapFrame;
 /// Reports an event to the observer; does nothing in an image for a board.
@@ -96,19 +97,22 @@ pub(crate) mod leaf {
 /// The address space.
 pub(crate) mod mmu {
 
+    pub use super::layout::linear;
+    pub(crate) use super::layout::physical_of_linear;
     pub use super::machine::mmu::map_device;
-    pub(crate) use super::machine::mmu::{image_range, payload_range, physical_of_linear};
+    pub use super::machine::mmu::physical_of_image;
+    pub(crate) use super::machine::mmu::{image_range, payload_range};
     pub(crate) use super::machine::mmu::{
         install, map_shared, mark_pages, set_frame_source, set_image_physical,
     };
     pub(crate) use super::machine::mmu::{is_writable, translate};
-    pub use super::machine::mmu::{linear, physical_of_image};
     pub(crate) use super::machine::mmu::{map_pages, unmap_pages};
 }
 
 /// The context switch and the first entry of a thread.
 pub(crate) mod switch {
-    pub(crate) use super::machine::switch::{SavedContext, abandon, prepare, restart, resume, switch};
+    pub(crate) use super::machine::switch::{abandon, prepare, restart, resume, switch};
+    pub(crate) use super::saved_context::SavedContext;
 }
 
 /// What the drivers of the hosted machine are built on.

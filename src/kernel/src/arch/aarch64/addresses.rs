@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
-use crate::arch::layout::{IMAGE_BASE, IMAGE_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE};
+use crate::arch::layout::{IMAGE_BASE, IMAGE_WINDOW, LINEAR_LIMIT, PAGE_SIZE, linear, physical_of_linear};
 
 /// A range of physical addresses.
 pub(crate) type PhysicalRange = Range<u64>;
@@ -51,22 +51,6 @@ pub(crate) fn payload_range() -> PhysicalRange {
 /// Returns the physical address of something in the image that is linked at `address`.
 pub fn physical_of_image(address: usize) -> u64 {
     IMAGE_PHYSICAL.load(Ordering::Relaxed) + (address - IMAGE_BASE) as u64
-}
-
-/// Returns where physical address `physical` is mapped in the linear map, if it is RAM.
-///
-/// # Panics
-/// If the address is beyond the linear map.
-#[inline]
-pub fn linear(physical: u64) -> *mut u8 {
-    assert!(physical < LINEAR_LIMIT, "physical address beyond the linear map");
-    (LINEAR_BASE + physical as usize) as *mut u8
-}
-
-/// Returns the physical address of an address of the linear map.
-#[inline]
-pub(crate) fn physical_of_linear(address: *const u8) -> u64 {
-    (address as usize - LINEAR_BASE) as u64
 }
 
 /// Returns where a page table lies: in the image, or in a frame.

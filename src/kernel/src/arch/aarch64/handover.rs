@@ -8,10 +8,10 @@
 use core::arch::{asm, global_asm};
 
 use super::boot_tables::TEXT_PAGE;
+use super::cache;
 use super::entry::{self, CONTROL_OFF, STAY_AT_EL2};
 use super::table_switch::NO_LOW_WALKS;
-use super::{cache, mmu};
-use crate::arch::layout::PAGE_SIZE;
+use crate::arch::layout::{PAGE_SIZE, linear};
 
 /// Pages that are needed: the code, and three levels of tables.
 pub(crate) const SCRATCH_PAGES: usize = 4;
@@ -110,9 +110,9 @@ pub(crate) unsafe fn enter(image: &Move, scratch: u64) -> ! {
     // SAFETY: the pages belong to the caller and are mapped; the code is shorter than one. The index of a level has
     // nine bits, so the descriptors lie in their pages.
     unsafe {
-        core::ptr::copy_nonoverlapping(start, mmu::linear(code), length);
+        core::ptr::copy_nonoverlapping(start, linear(code), length);
         for (level, table) in tables.into_iter().enumerate() {
-            let entries = mmu::linear(table).cast::<u64>();
+            let entries = linear(table).cast::<u64>();
             core::ptr::write_bytes(entries, 0, PAGE_SIZE / size_of::<u64>());
             let index = (code >> (30 - 9 * level)) & 0x1ff;
             let descriptor = match tables.get(level + 1) {
@@ -121,8 +121,8 @@ pub(crate) unsafe fn enter(image: &Move, scratch: u64) -> ! {
             };
             entries.add(index as usize).write(descriptor);
         }
-        cache::clean_range(mmu::linear(scratch).addr(), SCRATCH_PAGES * PAGE_SIZE);
-        cache::clean_range(mmu::linear(image.source).addr(), image.length as usize);
+        cache::clean_range(linear(scratch).addr(), SCRATCH_PAGES * PAGE_SIZE);
+        cache::clean_range(linear(image.source).addr(), image.length as usize);
     }
     // SAFETY: the tables map the code where it lies, and the low half is not in use otherwise. From the branch on
     // nothing of this image is used, because the code needs no stack. The caller guarantees that the memory has no

@@ -19,13 +19,13 @@ use super::tables::Reserve;
 use super::{leaf, table_switch};
 use crate::arch::layout::{
     ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW,
-    STACKS_WINDOW,
+    STACKS_WINDOW, linear,
 };
 use crate::arch::lock::InterruptLock;
 
+pub use super::addresses::physical_of_image;
 pub(crate) use super::addresses::set_image_physical;
-pub(crate) use super::addresses::{PhysicalRange, image_range, payload_range, physical_of_linear};
-pub use super::addresses::{linear, physical_of_image};
+pub(crate) use super::addresses::{PhysicalRange, image_range, payload_range};
 pub(crate) use super::tables::FrameSource;
 pub(crate) use super::translate::{is_readable, is_writable, translate};
 

@@ -4,7 +4,6 @@
 //! 6.1.1), and the stack pointer in the thread's record. No other register must be preserved across a call.
 //! Floating-point registers are handled in `fp`. Used by the scheduler only, with interrupts masked.
 
-use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::arch::{asm, naked_asm};
 
 /// Bytes of saved registers on the stack of a context that does not run.
@@ -126,32 +125,4 @@ pub(crate) unsafe fn prepare(top: usize, body: extern "C" fn(usize) -> !, argume
         unsafe { bottom.add(index).write(value) };
     }
     bottom as u64
-}
-
-/// The stack pointer of a context that does not run.
-#[derive(Debug)]
-pub(crate) struct SavedContext(AtomicU64);
-
-impl SavedContext {
-    /// Creates that of a thread that has no context yet.
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Returns where `switch` stores to.
-    #[inline(always)]
-    pub(crate) fn slot(&self) -> *mut u64 {
-        self.0.as_ptr()
-    }
-
-    /// Returns what `switch` loads.
-    #[inline(always)]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Sets the context of a new thread.
-    pub(crate) fn set(&self, stack_pointer: u64) {
-        self.0.store(stack_pointer, Ordering::Relaxed);
-    }
 }

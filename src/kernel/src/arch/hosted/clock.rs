@@ -5,9 +5,6 @@ use core::mem::MaybeUninit;
 
 use super::cpus::{self, Mode};
 
-/// The deadline of a timer that is not armed.
-pub(super) const NEVER: u64 = u64::MAX;
-
 /// Ticks in a second in run mode, in which they are nanoseconds.
 const RUN_FREQUENCY: u64 = 1_000_000_000;
 
@@ -45,7 +42,7 @@ impl Progress {
 
 /// Returns the counter's value in ticks.
 #[inline]
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     match cpus::mode() {
         Mode::Explore => PROGRESS.now(),
         Mode::Run => host_now(),
@@ -53,7 +50,7 @@ pub(super) fn now() -> u64 {
 }
 
 /// Returns the ticks in a second.
-pub(super) fn frequency() -> u64 {
+pub fn frequency() -> u64 {
     match cpus::mode() {
         Mode::Explore => EXPLORE_FREQUENCY,
         Mode::Run => RUN_FREQUENCY,

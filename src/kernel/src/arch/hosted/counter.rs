@@ -4,21 +4,12 @@
 //! that the scheduler of virtual CPUs keeps, which advances a little with each step.
 
 use super::cpus::{self, Mode};
-use super::{clock, run};
+use super::run;
+
+pub use super::clock::{frequency, now};
 
 /// Interrupt number of the timer.
 pub(crate) const TIMER_INTERRUPT: u32 = 27;
-
-/// Returns the counter's value in ticks.
-#[inline]
-pub fn now() -> u64 {
-    clock::now()
-}
-
-/// Returns the ticks in a second.
-pub fn frequency() -> u64 {
-    clock::frequency()
-}
 
 /// Makes this CPU's timer interrupt when the counter reaches `ticks`, or at once if the counter has passed it.
 #[inline]
@@ -33,5 +24,5 @@ pub(crate) fn set_deadline(ticks: u64) {
 /// Turns this CPU's timer off.
 #[inline]
 pub(crate) fn disarm() {
-    cpus::this().set_deadline(clock::NEVER);
+    cpus::this().set_deadline(cpus::NEVER);
 }

@@ -52,8 +52,8 @@ pub(super) fn set_count(count: usize) {
 /// The pending bit of the timer; the lower ones are those of SGIs, the others those of devices.
 pub(super) const TIMER: u32 = 16;
 
-/// The deadline before the timer is first armed.
-const UNARMED: u64 = u64::MAX;
+/// The deadline of a timer that is not armed.
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// One CPU.
 pub(super) struct Vcpu {
@@ -81,7 +81,7 @@ unsafe impl Sync for Vcpu {}
 static VCPUS: [Vcpu; MAX_CPUS] = [const {
     Vcpu {
         pending: AtomicU32::new(0),
-        deadline: AtomicU64::new(UNARMED),
+        deadline: AtomicU64::new(NEVER),
         online: AtomicBool::new(false),
         waiting: AtomicBool::new(false),
         exception_stack: AtomicUsize::new(0),

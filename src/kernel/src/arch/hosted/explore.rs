@@ -16,8 +16,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use asphodel_interleave::buffer;
 
-use super::clock::{NEVER, PROGRESS};
-use super::cpus::{self, Vcpu, vcpu, vcpus};
+use super::clock::PROGRESS;
+use super::cpus::{self, NEVER, Vcpu, vcpu, vcpus};
 use super::words::{CPU, INDEX, MASKED, PENDING, THREAD, TLS};
 use super::{interrupts, observe, switch};
 

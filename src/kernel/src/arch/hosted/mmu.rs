@@ -9,9 +9,7 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::thread::lazy_stack;
 
 use super::memory::{self, VALID};
-use crate::arch::layout::{
-    ARENAS_WINDOW, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW, STACKS_WINDOW,
-};
+use crate::arch::layout::{ARENAS_WINDOW, LINEAR_BASE, PAGE_SIZE, RECORDS_WINDOW, STACKS_WINDOW};
 use crate::arch::lock::InterruptLock;
 
 /// A range of physical addresses.
@@ -48,22 +46,6 @@ pub(crate) fn payload_range() -> PhysicalRange {
 /// Returns `address` itself: something in the image has no other physical address here.
 pub fn physical_of_image(address: usize) -> u64 {
     address as u64
-}
-
-/// Returns where physical address `physical` is mapped in the linear map, if it is RAM.
-///
-/// # Panics
-/// If the address is beyond the linear map.
-#[inline]
-pub fn linear(physical: u64) -> *mut u8 {
-    assert!(physical < LINEAR_LIMIT, "physical address beyond the linear map");
-    (LINEAR_BASE + physical as usize) as *mut u8
-}
-
-/// Returns the physical address of an address of the linear map.
-#[inline]
-pub(crate) fn physical_of_linear(address: *const u8) -> u64 {
-    (address as usize - LINEAR_BASE) as u64
 }
 
 /// Does nothing, because RAM is mapped from the beginning.

@@ -50,7 +50,6 @@ pub(super) mod run;
 #[cfg_attr(target_arch = "x86_64", path = "saved_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "saved_aarch64.rs")]
 mod saved;
-mod saved_context;
 pub(super) mod signal;
 pub(super) mod space;
 mod spin_mutex;

@@ -4,8 +4,8 @@ use core::mem::zeroed;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::Ordering;
 
-use super::clock::{NEVER, host_now, timespec};
-use super::cpus::{self, Vcpu, vcpu};
+use super::clock::{host_now, timespec};
+use super::cpus::{self, NEVER, Vcpu, vcpu};
 use super::host::INTERRUPT;
 use super::stack::{self, call_on};
 use super::words::{INDEX, MASKED, PENDING};

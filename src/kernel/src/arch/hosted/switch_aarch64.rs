@@ -6,8 +6,6 @@
 
 use core::arch::{asm, naked_asm};
 
-pub(crate) use super::saved_context::SavedContext;
-
 /// Bytes of saved registers on the stack of a context that does not run.
 const SAVED: usize = 20 * 8;
 

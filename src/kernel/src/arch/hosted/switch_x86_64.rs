@@ -5,8 +5,6 @@
 
 use core::arch::{asm, naked_asm};
 
-pub(crate) use super::saved_context::SavedContext;
-
 /// Words that `switch` saves: rbx, rbp, r12 to r15, and the return address.
 const SAVED: usize = 7;
 

@@ -3,8 +3,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The stack pointer of a context that does not run. It is not an atomic of the shim, because `switch` stores past
-/// their buffers.
+/// The stack pointer of a context that does not run. It is no atomic of the shim, because the switch of
+/// the hosted machine stores past the buffers of those.
 #[derive(Debug)]
 pub(crate) struct SavedContext(AtomicU64);
 
