@@ -5,28 +5,14 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    ExitRecord, Pid, Semaphore, Status, Step, at_exit, exit, exit_trace, lwp_spawn, rm_at_exit, scale, sleep,
+    ExitRecord, Pid, Semaphore, Status, Step, at_exit, exit, exit_trace, lwp_spawn, rm_at_exit, sleep,
 };
+use asphodel_test::exits::{steps, took, trace_of};
 use asphodel_test::{await_asleep, eventually, on_cpu, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
 const MILLISECOND: u64 = 1_000_000;
-
-/// Returns the steps that have been done.
-fn steps(record: &ExitRecord) -> heapless::Vec<Step, { Step::ALL.len() }> {
-    record.steps().map(|done| done.step).collect()
-}
-
-/// Returns how long `step` took, in nanoseconds.
-fn took(record: &ExitRecord, step: Step) -> u64 {
-    let done = record.steps().find(|done| done.step == step);
-    scale().nanoseconds(done.expect("the step was done").took)
-}
-
-fn trace_of(pid: Pid) -> ExitRecord {
-    exit_trace(pid).expect("the exit is recorded")
-}
 
 test!(
     /// T194: the longest step is found: a slow hook.

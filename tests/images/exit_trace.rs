@@ -4,8 +4,9 @@
 #![no_main]
 use asphodel::api::{
     Arguments, ExitRecord, Pid, Semaphore, Signal, Status, Step, at_exit, exit, exit_records, exit_trace,
-    getpid, kill, lwp_spawn, rm_at_exit, scale, set_auto_reap, sleep,
+    getpid, kill, lwp_spawn, rm_at_exit, set_auto_reap, sleep,
 };
+use asphodel_test::exits::{steps, took, trace_of};
 use asphodel_test::{
     assert_exited, await_asleep, await_zombie, cpus, eventually, on_cpu, return_at_once, sleep_for_ever,
     spawn_child, state_of, test, wait_exit,
@@ -14,21 +15,6 @@ use asphodel_test::{
 asphodel_test::image!();
 
 const MILLISECOND: u64 = 1_000_000;
-
-/// Returns the steps that have been done.
-fn steps(record: &ExitRecord) -> heapless::Vec<Step, { Step::ALL.len() }> {
-    record.steps().map(|done| done.step).collect()
-}
-
-/// Returns how long `step` took, in nanoseconds.
-fn took(record: &ExitRecord, step: Step) -> u64 {
-    let done = record.steps().find(|done| done.step == step);
-    scale().nanoseconds(done.expect("the step was done").took)
-}
-
-fn trace_of(pid: Pid) -> ExitRecord {
-    exit_trace(pid).expect("the exit is recorded")
-}
 
 /// Returns how many records of `pid` are kept.
 fn records_of(pid: Pid) -> usize {

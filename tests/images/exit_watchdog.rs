@@ -6,9 +6,10 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use asphodel::api::{
-    LwpReport, LwpState, Mutex, Pid, Semaphore, Status, Step, WaitReason, WatchdogReport, at_exit, exit,
-    lwp_spawn, rm_at_exit, scale, sleep, watchdog_ended, watchdog_report,
+    LwpState, Mutex, Pid, Semaphore, Status, Step, WaitReason, WatchdogReport, at_exit, exit, lwp_spawn,
+    rm_at_exit, scale, sleep, watchdog_ended, watchdog_report,
 };
+use asphodel_test::exits::{await_end, exit_with_a_sleeping_sibling, lwp};
 use asphodel_test::{assert_exited, await_asleep, cpus, eventually, on_cpu, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
@@ -23,22 +24,6 @@ fn await_report(pid: Pid) -> WatchdogReport {
         last.is_some()
     });
     last.expect("there is a report")
-}
-
-fn await_end(pid: Pid) {
-    eventually("its end is reported", || watchdog_ended().is_some_and(|exit| exit.pid == pid));
-}
-
-/// Returns the LWP `tid`, which the report contains.
-fn lwp(report: &WatchdogReport, tid: u32) -> LwpReport {
-    *report.lwps.iter().find(|lwp| lwp.tid == tid).expect("the LWP is named")
-}
-
-/// A process that exits with 3 when its second LWP sleeps in `entry`.
-fn exit_with_a_sleeping_sibling(entry: fn(usize) -> usize) -> i32 {
-    drop(lwp_spawn(entry, 0, &on_cpu(1 % cpus())).expect("there is memory"));
-    await_asleep(1);
-    exit(3)
 }
 
 test!(

@@ -6,12 +6,11 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    LwpReport, Pid, Semaphore, Status, WaitReason, WatchdogReport, at_exit, exit, lwp_spawn, rm_at_exit,
-    scale, sleep, sleep_uninterruptible, watchdog_ended, watchdog_report,
+    Pid, Semaphore, Status, WaitReason, WatchdogReport, at_exit, exit, lwp_spawn, rm_at_exit, scale, sleep,
+    sleep_uninterruptible, watchdog_ended, watchdog_report,
 };
-use asphodel_test::{
-    assert_exited, await_asleep, cpus, eventually, on_cpu, return_at_once, spawn_child, test, wait_exit,
-};
+use asphodel_test::exits::{await_end, exit_with_a_sleeping_sibling, lwp};
+use asphodel_test::{assert_exited, cpus, eventually, on_cpu, return_at_once, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -22,22 +21,6 @@ fn await_report(pid: Pid, number: u32) -> WatchdogReport {
     let look = || watchdog_report().filter(|report| (report.exit.pid, report.number) == (pid, number));
     eventually("the exit is reported", || look().is_some());
     look().expect("no other process is stuck")
-}
-
-fn await_end(pid: Pid) {
-    eventually("its end is reported", || watchdog_ended().is_some_and(|exit| exit.pid == pid));
-}
-
-/// Returns the LWP `tid`, which the report contains.
-fn lwp(report: &WatchdogReport, tid: u32) -> LwpReport {
-    *report.lwps.iter().find(|lwp| lwp.tid == tid).expect("the LWP is named")
-}
-
-/// A process that exits with 3 when its second LWP sleeps in `entry`.
-fn exit_with_a_sleeping_sibling(entry: fn(usize) -> usize) -> i32 {
-    drop(lwp_spawn(entry, 0, &on_cpu(1 % cpus())).expect("there is memory"));
-    await_asleep(1);
-    exit(3)
 }
 
 test!(

@@ -28,6 +28,7 @@
 //! | `report` | every line of the protocol |
 //! | `current` | state shared between the running test and the runner |
 //! | `check` | helpers for tests |
+//! | `exits` | helpers for tests of exits |
 //! | `race` | events that are to happen at the same time |
 //! | `dice` | reproducible random numbers |
 //! | `bench` | support for bench images |
@@ -40,6 +41,7 @@ mod check;
 mod current;
 mod deadline;
 mod dice;
+pub mod exits;
 mod machine_time;
 mod progress;
 mod race;

@@ -18,6 +18,20 @@ const MAX_ROOTS: usize = 8;
 /// The processes with which a round begins.
 pub type Roots = heapless::Vec<Pid, MAX_ROOTS>;
 
+/// Exit code of a child that has done what it was made for ([`leaf`]).
+pub(crate) const CODE: u8 = 7;
+
+/// The program of a child that ends soon.
+pub(crate) fn leaf(_: &Arguments<'_>) -> i32 {
+    step();
+    i32::from(CODE)
+}
+
+/// Returns attributes without anything special.
+pub(crate) fn usual() -> SpawnAttributes {
+    SpawnAttributes::default()
+}
+
 /// Priorities of LWPs.
 const LEVELS: [u32; 3] = [4, 12, 20];
 

@@ -8,10 +8,7 @@ use asphodel::api::{
 };
 
 use crate::bombs::forever;
-use crate::common::{DONE, Dice, Roots, check, child, let_loose, reap, root, step, steps};
-
-/// Exit code of those that end by themselves.
-const CODE: u8 = 7;
+use crate::common::{CODE, DONE, Dice, Roots, check, child, leaf, let_loose, reap, root, step, steps};
 
 /// Members of the tree that have come to life.
 static ALIVE: AtomicU32 = AtomicU32::new(0);
@@ -37,11 +34,6 @@ fn member(arguments: &Arguments<'_>) -> i32 {
     }
     ALIVE.fetch_add(1, Ordering::Relaxed);
     forever(arguments.number()) as i32
-}
-
-fn leaf(_: &Arguments<'_>) -> i32 {
-    step();
-    i32::from(CODE)
 }
 
 /// Kills a tree that is complete, and sees all of it end; then uses pids after they were reaped.

@@ -7,24 +7,14 @@ use asphodel::api::{
     futex_wake, procctl, reaper_acquire, reaper_release, set_auto_reap, sigwait, sleep, wait4, yield_now,
 };
 
-use crate::common::{DONE, Dice, Roots, check, child, lwp, reap, root, step, steps, sure_attributes};
-
-/// Exit code of all children here.
-const CODE: u8 = 7;
+use crate::common::{
+    CODE, DONE, Dice, Roots, check, child, leaf, lwp, reap, root, steps, sure_attributes, usual,
+};
 
 /// Starts a round.
 pub(crate) fn start(dice: &mut Dice) -> Roots {
     let seed = dice.seed();
     Roots::from_iter([root(dice, parents, seed)])
-}
-
-fn leaf(_: &Arguments<'_>) -> i32 {
-    step();
-    i32::from(CODE)
-}
-
-fn usual() -> SpawnAttributes {
-    SpawnAttributes::default()
 }
 
 /// T161: a child can be waited for when SIGCHLD has come.

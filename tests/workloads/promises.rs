@@ -11,28 +11,18 @@ use asphodel::api::{
 };
 
 use crate::common::{
-    DONE, Dice, Roots, check, child, let_loose, lwp, reap, root, step, steps, sure_attributes,
+    CODE, DONE, Dice, Roots, check, child, leaf, let_loose, lwp, reap, root, step, steps, sure_attributes,
+    usual,
 };
 use crate::handles::short;
 
-/// Exit code of all children in this file.
-const CODE: u8 = 7;
-/// ... but of one that a hook ends.
+/// Exit code of a child that a hook ends.
 const ENDED_BY_HOOK: u8 = 77;
 
 /// Starts a round.
 pub(crate) fn start(dice: &mut Dice) -> Roots {
     let seed = dice.seed();
     Roots::from_iter([root(dice, promises, seed)])
-}
-
-fn leaf(_: &Arguments<'_>) -> i32 {
-    step();
-    i32::from(CODE)
-}
-
-fn usual() -> SpawnAttributes {
-    SpawnAttributes::default()
 }
 
 /// T78: the call returns when the child has stopped using the memory that they share.

@@ -1,0 +1,49 @@
+//! Helpers for tests of exits: what their trace and the watchdog have recorded, and a process that waits for a sibling.
+//! All are to be called by LWPs; those that wait block.
+
+use asphodel::api::{
+    ExitRecord, LwpReport, Pid, Step, WatchdogReport, exit, exit_trace, lwp_spawn, scale, watchdog_ended,
+};
+
+use crate::check::{await_asleep, cpus, eventually, on_cpu};
+
+/// Returns the steps that have been done.
+#[must_use]
+pub fn steps(record: &ExitRecord) -> heapless::Vec<Step, { Step::ALL.len() }> {
+    record.steps().map(|done| done.step).collect()
+}
+
+/// Returns how long `step` took, in nanoseconds.
+#[must_use]
+#[track_caller]
+pub fn took(record: &ExitRecord, step: Step) -> u64 {
+    let done = record.steps().find(|done| done.step == step);
+    scale().nanoseconds(done.expect("the step was done").took)
+}
+
+/// Returns the trace of the exit of `pid`.
+#[must_use]
+#[track_caller]
+pub fn trace_of(pid: Pid) -> ExitRecord {
+    exit_trace(pid).expect("the exit is recorded")
+}
+
+/// Waits until the watchdog has reported the end of the exit of `pid`.
+#[track_caller]
+pub fn await_end(pid: Pid) {
+    eventually("its end is reported", || watchdog_ended().is_some_and(|exit| exit.pid == pid));
+}
+
+/// Returns the LWP `tid`, which the report contains.
+#[must_use]
+#[track_caller]
+pub fn lwp(report: &WatchdogReport, tid: u32) -> LwpReport {
+    *report.lwps.iter().find(|lwp| lwp.tid == tid).expect("the LWP is named")
+}
+
+/// The program of a process that exits with 3 when its second LWP sleeps in `entry`.
+pub fn exit_with_a_sleeping_sibling(entry: fn(usize) -> usize) -> i32 {
+    drop(lwp_spawn(entry, 0, &on_cpu(1 % cpus())).expect("there is memory"));
+    await_asleep(1);
+    exit(3)
+}
