@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::seeds::{Seeds, Sweep, WaitOptions};
+use super::seeds::{Handling, Seeds, Sweep};
 use crate::build::{MANIFEST, Profile};
 use crate::machine::Machine;
 
@@ -80,10 +80,10 @@ impl Arguments {
 
     /// Returns the seeded boots that are requested.
     pub(crate) fn sweep(&self) -> Option<Sweep> {
-        let replay = if self.twice { WaitOptions::ReplayTwice } else { WaitOptions::Replay };
+        let replay = if self.twice { Handling::ReplayTwice } else { Handling::Replay };
         match (&self.seeds, self.seed) {
-            (Some(seeds), _) => Some(Sweep { seeds: seeds.clone(), options: WaitOptions::Sweep }),
-            (None, Some(seed)) => Some(Sweep { seeds: Seeds::one(seed), options: replay }),
+            (Some(seeds), _) => Some(Sweep { seeds: seeds.clone(), handling: Handling::Sweep }),
+            (None, Some(seed)) => Some(Sweep { seeds: Seeds::one(seed), handling: replay }),
             (None, None) => None,
         }
     }

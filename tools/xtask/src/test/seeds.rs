@@ -99,7 +99,7 @@ pub(super) fn images(images: Vec<TestImage>, filter: &Filter) -> anyhow::Result<
 
 /// The handling of each boot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum WaitOptions {
+pub(crate) enum Handling {
     /// It is judged; of each image the first seed is booted twice and must give the same output.
     Sweep,
     /// Its console is printed.
@@ -114,7 +114,7 @@ pub(crate) struct Sweep {
     /// The seeds.
     pub(crate) seeds: Seeds,
     /// How each is handled.
-    pub(crate) options: WaitOptions,
+    pub(crate) handling: Handling,
 }
 
 /// An image on a machine, with all its seeds: one suite.
@@ -136,7 +136,7 @@ pub(super) fn run(
     filter: &Filter,
     images: &[TestImage],
     configurations: &[Configuration],
-    Sweep { seeds, options }: &Sweep,
+    Sweep { seeds, handling }: &Sweep,
 ) -> anyhow::Result<Vec<Suite>> {
     let programs = runner::build(workspace, environment, images, arguments.profile())?;
     let pairs = configurations
@@ -159,10 +159,10 @@ pub(super) fn run(
         }
     }
     pool::run("seeded boots", jobs, pool::width(arguments.jobs), |(group, seed, job), progress| {
-        let twice = *options == WaitOptions::ReplayTwice
-            || (*options == WaitOptions::Sweep && seed == seeds.0.start());
+        let twice =
+            *handling == Handling::ReplayTwice || (*handling == Handling::Sweep && seed == seeds.0.start());
         let (case, ran) = boot(workspace, environment, job, *seed, twice)?;
-        if *options != WaitOptions::Sweep {
+        if *handling != Handling::Sweep {
             progress.say(&ran.console());
         }
         if let Outcome::Failed(reason) = &case.outcome {
