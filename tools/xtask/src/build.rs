@@ -251,9 +251,17 @@ pub(crate) fn add_target(cargo: &mut Command, workspace: &Workspace, profile: Pr
 /// # Errors
 /// Fails where there is no hosted machine.
 pub(crate) fn add_hosted(cargo: &mut Command, workspace: &Workspace) -> anyhow::Result<()> {
+    add_hosted_in(cargo, &hosted::target_directory(workspace))
+}
+
+/// Adds the same options for a build in a target directory of its own.
+///
+/// # Errors
+/// As [`add_hosted`].
+pub(crate) fn add_hosted_in(cargo: &mut Command, directory: &Path) -> anyhow::Result<()> {
     cargo
         .args(["--profile", Profile::Hosted.name(), "--target", hosted::triple()?, "--target-dir"])
-        .arg(hosted::target_directory(workspace));
+        .arg(directory);
     Ok(())
 }
 

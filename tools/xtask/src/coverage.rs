@@ -79,8 +79,8 @@ fn build(workspace: &Workspace, images: &[TestImage]) -> anyhow::Result<Vec<Path
     note(&format!("building {} images with counters", images.len()));
     let mut cargo = build::hosted_cargo(workspace)?;
     cargo.args(["--config", &format!("target.{}.rustflags = {RUSTFLAGS:?}", hosted::triple()?)]);
-    cargo.args(["build", "--message-format", "json-render-diagnostics", "--profile", "hosted"]);
-    cargo.args(["--target", hosted::triple()?, "--target-dir"]).arg(workspace.target().join("coverage"));
+    cargo.args(["build", "--message-format", "json-render-diagnostics"]);
+    build::add_hosted_in(&mut cargo, &workspace.target().join("coverage"))?;
     cargo.arg("--manifest-path").arg(workspace.images_manifest());
     for image in images {
         cargo.args(["--bin", &image.name]);

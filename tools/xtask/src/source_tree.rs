@@ -21,15 +21,18 @@ impl Edit<'_> {
     pub(crate) fn apply(&self, tree: &Path) -> anyhow::Result<()> {
         let path = tree.join(self.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = self.changed(&text).with_context(|| path.display().to_string())?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns the text of the file with the change.
+    ///
+    /// # Errors
+    /// Fails when `old` does not occur once.
+    pub(crate) fn changed(&self, text: &str) -> anyhow::Result<String> {
         let found = text.matches(self.old).count();
-        ensure!(
-            found == 1,
-            "{} has {found} times `{}`: this version of it is not known",
-            path.display(),
-            self.old.trim()
-        );
-        fs::write(&path, text.replace(self.old, self.new))
-            .with_context(|| format!("cannot write {}", path.display()))
+        ensure!(found == 1, "it has {found} times `{}`: this version of it is not known", self.old.trim());
+        Ok(text.replace(self.old, self.new))
     }
 }
 

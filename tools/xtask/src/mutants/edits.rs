@@ -8,34 +8,36 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::process;
 use crate::progress::note;
+use crate::source_tree::{self, Edit};
 use crate::test::models_command;
 use crate::workspace::Workspace;
 
 /// A test run that takes longer hangs, which counts as noticed, too.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// One change: a file of the library, the text there (which occurs once), and its replacement.
-struct Edit {
-    file: &'static str,
+/// The library, and what its manifest names beside it.
+const SOURCES: [&str; 2] = ["src/core", "tools/interleave"];
+
+/// One change: what it is, and where in the library's sources.
+struct Mutation {
     what: &'static str,
-    from: &'static str,
-    to: &'static str,
+    edit: Edit<'static>,
 }
 
 /// Shorthand for the table below.
-const fn edit(file: &'static str, what: &'static str, from: &'static str, to: &'static str) -> Edit {
-    Edit { file, what, from, to }
+const fn edit(file: &'static str, what: &'static str, old: &'static str, new: &'static str) -> Mutation {
+    Mutation { what, edit: Edit { file, old, new } }
 }
 
 const GATE: &str = "proc/gate.rs";
@@ -46,7 +48,7 @@ const REFS: &str = "thread/refs.rs";
 const KILL_FLAG: &str = "thread/kill_flag.rs";
 const QUEUE: &str = "wait/queue.rs";
 
-const EDITS: &[Edit] = &[
+const EDITS: &[Mutation] = &[
     edit(
         GATE,
         "transitions relaxed",
@@ -230,21 +232,21 @@ enum Noticed {
 /// # Errors
 /// Fails when the copy cannot be made, or does not pass unchanged, or a change does not apply or build.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<bool> {
-    let copy = Copy::make(workspace)?;
+    let copy = Copy::make(workspace, workspace.state().join("mutants"))?;
     note("the code as it is");
     ensure!(copy.judge()? == Noticed::Nothing, "the copy fails without a change");
-    let wanted =
-        |edit: &&Edit| filter.is_none_or(|filter| format!("{} {}", edit.file, edit.what).contains(filter));
+    let wanted = |mutation: &&Mutation| {
+        filter.is_none_or(|filter| format!("{} {}", mutation.edit.file, mutation.what).contains(filter))
+    };
     let (mut caught, mut missed) = (0, 0);
-    for edit in EDITS.iter().filter(wanted) {
-        let noticed =
-            copy.with(edit, Copy::judge).with_context(|| format!("{}: {}", edit.file, edit.what))?;
+    for Mutation { what, edit } in EDITS.iter().filter(wanted) {
+        let noticed = copy.with(edit, Copy::judge).with_context(|| format!("{}: {}", edit.file, what))?;
         let verdict = match noticed {
             Noticed::Tests => "caught by the tests",
             Noticed::Models => "caught by the models",
             Noticed::Nothing => "NOT caught",
         };
-        println!("{}: {}: {verdict}", edit.file, edit.what);
+        println!("{}: {}: {verdict}", edit.file, what);
         if noticed == Noticed::Nothing { missed += 1 } else { caught += 1 }
     }
     println!("{caught} caught, {missed} missed");
@@ -257,14 +259,11 @@ struct Copy {
 }
 
 impl Copy {
-    /// Copies the present library.
-    fn make(workspace: &Workspace) -> anyhow::Result<Self> {
-        let root = workspace.state().join("mutants");
-        let sources = root.join("src");
-        if sources.exists() {
-            fs::remove_dir_all(&sources).with_context(|| format!("cannot remove {}", sources.display()))?;
+    /// Makes `root` a workspace of the present library.
+    fn make(workspace: &Workspace, root: PathBuf) -> anyhow::Result<Self> {
+        for name in SOURCES {
+            source_tree::mirror(&workspace.root().join(name), &root.join(name))?;
         }
-        copy_tree(&workspace.root().join("src/core"), &sources.join("core"))?;
         let manifest =
             fs::read_to_string(workspace.root().join("Cargo.toml")).context("cannot read Cargo.toml")?;
         fs::write(root.join("Cargo.toml"), alone(&manifest)?)?;
@@ -274,10 +273,10 @@ impl Copy {
     }
 
     /// Performs `act` on the library with one change.
-    fn with<R>(&self, edit: &Edit, act: impl FnOnce(&Self) -> anyhow::Result<R>) -> anyhow::Result<R> {
+    fn with<R>(&self, edit: &Edit<'_>, act: impl FnOnce(&Self) -> anyhow::Result<R>) -> anyhow::Result<R> {
         let path = self.root.join("src/core/src").join(edit.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        fs::write(&path, apply(edit, &text)?)?;
+        fs::write(&path, edit.changed(&text)?)?;
         let result = act(self);
         fs::write(&path, text)?;
         result
@@ -325,14 +324,6 @@ impl Copy {
     }
 }
 
-/// Returns the text with the change, whose place must be unique.
-fn apply(edit: &Edit, text: &str) -> anyhow::Result<String> {
-    match text.matches(edit.from).count() {
-        1 => Ok(text.replace(edit.from, edit.to)),
-        count => bail!("the text to be changed is there {count} times"),
-    }
-}
-
 /// Returns the workspace's manifest with the library as its only member.
 fn alone(manifest: &str) -> anyhow::Result<String> {
     let mut manifest: toml::Table = toml::from_str(manifest).context("Cargo.toml is not understood")?;
@@ -343,22 +334,6 @@ fn alone(manifest: &str) -> anyhow::Result<String> {
     Ok(toml::to_string(&manifest)?)
 }
 
-/// Copies a directory.
-fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_tree(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)
-                .with_context(|| format!("cannot copy {}", entry.path().display()))?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,13 +342,25 @@ mod tests {
     #[test]
     fn every_edit_has_one_place() {
         let workspace = Workspace::find().expect("the tests run inside the project");
-        for edit in EDITS {
+        for Mutation { what, edit } in EDITS {
             let path = workspace.root().join("src/core/src").join(edit.file);
             let text = fs::read_to_string(&path).expect("the file of the edit is there");
             let changed =
-                apply(edit, &text).unwrap_or_else(|error| panic!("{}: {}: {error}", edit.file, edit.what));
-            assert_ne!(changed, text, "{}: {}", edit.file, edit.what);
+                edit.changed(&text).unwrap_or_else(|error| panic!("{}: {what}: {error}", edit.file));
+            assert_ne!(changed, text, "{}: {what}", edit.file);
         }
+    }
+
+    /// A package that the library depends on, and that is not copied, is noticed here and not by the next run of edits.
+    #[test]
+    fn the_copy_has_all_that_its_manifests_name() {
+        let workspace = Workspace::find().expect("the tests run inside the project");
+        let directory = tempfile::tempdir().unwrap();
+        let copy = Copy::make(&workspace, directory.path().to_path_buf()).unwrap();
+        let mut cargo = process::cargo(&copy.root);
+        cargo.args(["metadata", "--offline", "--no-deps", "--format-version", "1"]);
+        let members = process::output(&mut cargo).expect("cargo reads the copy's manifests");
+        assert!(members.contains("asphodel-core"));
     }
 
     #[test]
