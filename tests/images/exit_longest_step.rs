@@ -4,11 +4,9 @@
 //! clock: instructions
 #![no_std]
 #![no_main]
-use asphodel::api::{
-    ExitRecord, Pid, Semaphore, Status, Step, at_exit, exit, exit_trace, lwp_spawn, rm_at_exit, sleep,
-};
-use asphodel_test::exits::{steps, took, trace_of};
-use asphodel_test::{await_asleep, eventually, on_cpu, spawn_child, test, wait_exit};
+use asphodel::api::{Pid, Status, Step, at_exit, rm_at_exit, sleep};
+use asphodel_test::exits::{end_waiting_exit, spawn_waiting_exit, steps, took, trace_of};
+use asphodel_test::{spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -53,23 +51,9 @@ test!(
     /// T194: a sibling that no kill wakes makes "alone" the longest step.
     t194_a_slow_sibling_is_the_longest_step,
     {
-        static EVENT: Semaphore = Semaphore::new(0);
-        fn sibling(_: usize) -> usize {
-            EVENT.wait_uninterruptible();
-            0
-        }
-        let pid = spawn_child(
-            |_| {
-                drop(lwp_spawn(sibling, 0, &on_cpu(0)));
-                await_asleep(1);
-                exit(2)
-            },
-            0,
-        );
-        let waits = |record: ExitRecord| record.at(Step::SiblingsKilled).is_some();
-        eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
+        let pid = spawn_waiting_exit();
         let _ = sleep(20 * MILLISECOND);
-        EVENT.post();
+        end_waiting_exit();
         wait_exit(pid);
         let record = trace_of(pid);
         assert_eq!(record.longest().map(|done| done.step), Some(Step::Alone));

@@ -3,13 +3,13 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, ExitRecord, Pid, Semaphore, Signal, Status, Step, at_exit, exit, exit_records, exit_trace,
-    getpid, kill, lwp_spawn, rm_at_exit, set_auto_reap, sleep,
+    Arguments, Pid, Signal, Status, Step, at_exit, exit_records, exit_trace, getpid, kill, lwp_spawn,
+    rm_at_exit, set_auto_reap, sleep,
 };
-use asphodel_test::exits::{steps, took, trace_of};
+use asphodel_test::exits::{end_waiting_exit, spawn_waiting_exit, steps, took, trace_of};
 use asphodel_test::{
-    assert_exited, await_asleep, await_zombie, cpus, eventually, on_cpu, return_at_once, sleep_for_ever,
-    spawn_child, state_of, test, wait_exit,
+    assert_exited, await_zombie, cpus, eventually, on_cpu, return_at_once, sleep_for_ever, spawn_child,
+    state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -40,26 +40,12 @@ test!(
     /// T194: an exit that waits for a sibling has a trace of the steps so far, and later of all.
     t194_an_exit_in_progress,
     {
-        static EVENT: Semaphore = Semaphore::new(0);
-        fn sibling(_: usize) -> usize {
-            EVENT.wait_uninterruptible();
-            0
-        }
-        let pid = spawn_child(
-            |_| {
-                drop(lwp_spawn(sibling, 0, &on_cpu(0)));
-                await_asleep(1);
-                exit(2)
-            },
-            0,
-        );
-        let waits = |record: ExitRecord| record.at(Step::SiblingsKilled).is_some();
-        eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
+        let pid = spawn_waiting_exit();
         let record = trace_of(pid);
         assert_eq!(steps(&record)[..], [Step::Elected, Step::SiblingsKilled]);
         assert_eq!(record.latest().map(|latest| latest.step), Some(Step::SiblingsKilled));
         assert_eq!((record.status, records_of(pid)), (Status::exited(2), 0));
-        EVENT.post();
+        end_waiting_exit();
         wait_exit(pid);
         let record = trace_of(pid);
         assert_eq!(steps(&record)[..], Step::ALL);

@@ -2,10 +2,11 @@
 //! All are to be called by LWPs; those that wait block.
 
 use asphodel::api::{
-    ExitRecord, LwpReport, Pid, Step, WatchdogReport, exit, exit_trace, lwp_spawn, scale, watchdog_ended,
+    ExitRecord, LwpReport, Pid, Semaphore, Step, WatchdogReport, exit, exit_trace, lwp_spawn, scale,
+    watchdog_ended,
 };
 
-use crate::check::{await_asleep, cpus, eventually, on_cpu};
+use crate::check::{await_asleep, cpus, eventually, on_cpu, spawn_child};
 
 /// Returns the steps that have been done.
 #[must_use]
@@ -26,6 +27,35 @@ pub fn took(record: &ExitRecord, step: Step) -> u64 {
 #[track_caller]
 pub fn trace_of(pid: Pid) -> ExitRecord {
     exit_trace(pid).expect("the exit is recorded")
+}
+
+/// What the sibling of [`spawn_waiting_exit`] sleeps for.
+static EVENT: Semaphore = Semaphore::new(0);
+
+/// Spawns a process that exits with 2 and has a second LWP that no kill wakes. Returns when its exit waits for that
+/// LWP, until [`end_waiting_exit`]. One at a time.
+#[track_caller]
+pub fn spawn_waiting_exit() -> Pid {
+    fn sibling(_: usize) -> usize {
+        EVENT.wait_uninterruptible();
+        0
+    }
+    let pid = spawn_child(
+        |_| {
+            drop(lwp_spawn(sibling, 0, &on_cpu(0)));
+            await_asleep(1);
+            exit(2)
+        },
+        0,
+    );
+    let waits = |record: ExitRecord| record.at(Step::SiblingsKilled).is_some();
+    eventually("the exit waits for the sibling", || exit_trace(pid).is_some_and(waits));
+    pid
+}
+
+/// Lets the exit of [`spawn_waiting_exit`] go on.
+pub fn end_waiting_exit() {
+    EVENT.post();
 }
 
 /// Waits until the watchdog has reported the end of the exit of `pid`.
