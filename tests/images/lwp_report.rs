@@ -209,6 +209,7 @@ test!(
     /// R47: an LWP that runs is reported as running, in its program or in a service, and where.
     r47_who_runs_is_seen_to_run,
     {
+        static HELD: AtomicBool = AtomicBool::new(false);
         static ENOUGH: AtomicBool = AtomicBool::new(false);
         let cpu = 1 % cpus();
         let pid = spawn_child(
@@ -225,11 +226,14 @@ test!(
 
         let guard = start(|_| {
             let _guard = FREE_LOCK.lock();
+            HELD.store(true, Ordering::Relaxed);
             while !ENOUGH.load(Ordering::Relaxed) {
                 core::hint::spin_loop();
             }
             0
         });
+        // Before that it is in a service only while it starts and while it locks.
+        eventually("it has the mutex", || HELD.load(Ordering::Relaxed));
         let in_a_service = |lwp: &LwpReport| lwp.tid == guard.tid() && lwp.kernel_depth == 1;
         find("a mutex guard counts as a service", getpid(), in_a_service);
         let me = find("the caller runs", getpid(), |lwp| lwp.tid == gettid());
