@@ -16,11 +16,13 @@ asphodel_test::image!();
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Returns a report of the exit of `pid`, once one has been made: the first, unless the host was slow.
+/// Returns the first report of the exit of `pid` that was made when its exit owner waited. A host that holds the CPU of
+/// the exit owner up can make it late for the first reports.
 fn await_report(pid: Pid) -> WatchdogReport {
+    let waits = |report: &WatchdogReport| lwp(report, 1).waits_for.is_some();
     let mut last = None;
     eventually("the exit is reported", || {
-        last = watchdog_report().filter(|report| report.exit.pid == pid);
+        last = watchdog_report().filter(|report| report.exit.pid == pid && waits(report));
         last.is_some()
     });
     last.expect("there is a report")
