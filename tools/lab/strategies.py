@@ -12,7 +12,6 @@ import pty
 import select
 import subprocess
 import tempfile
-import time
 import tty
 from typing import Any
 
@@ -22,6 +21,7 @@ import pexpect
 from images import Image, Ran
 from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
+from machine_time import MachineTime
 
 DEADLINE = "the deadline passed"
 # Seconds that a panicking system may take to its end.
@@ -48,7 +48,7 @@ class EmulatorStrategy(Strategy):
     bindings = {"qemu": "QEMUDriver"}
 
     def run(self, image: Image) -> Ran:
-        """Boots the image and listens until the system ends, its deadline has passed, or the emulator is gone."""
+        """Boots the image and listens until the system ends, its deadline in machine time has passed, or the emulator is gone."""
         self.target.env.config.data["images"]["image"] = str(image.file)
         self.qemu.boot_args = image.append or None
         self.target.activate(self.qemu)
@@ -61,8 +61,8 @@ class EmulatorStrategy(Strategy):
                 self.target.deactivate(self.qemu)
 
     def _listen(self, deadline: float) -> Ran:
-        received, lines, until = b"", 0, time.monotonic() + deadline
-        while (left := until - time.monotonic()) > 0:
+        received, lines, until, machine = b"", 0, deadline, MachineTime(self.qemu._child.pid)
+        while (left := until - machine.elapsed()) > 0:
             piece = _receive(self.qemu, min(left, 1.0))
             if piece == b"":
                 return Ran(received.decode(errors="replace"), "the emulator ended before the system powered off")
@@ -72,7 +72,7 @@ class EmulatorStrategy(Strategy):
                 if ktap.end_status(line) is not None:
                     until = 0.0
                 elif ktap.is_panic(line):
-                    until = min(until, time.monotonic() + GRACE)
+                    until = min(until, machine.elapsed() + GRACE)
             lines = len(whole)
         return Ran(received.decode(errors="replace"), DEADLINE)
 

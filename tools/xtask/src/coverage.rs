@@ -9,13 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use crate::build;
 use crate::hosted;
+use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::process;
 use crate::progress::{Progress, note};
 use crate::setup::{self, CoverageTools};
@@ -32,7 +33,7 @@ const PARTS: [&str; 4] = ["proc", "sched", "sync", "thread"];
 /// The words that each image is started with, before those that it declares.
 const WORDS: [&str; 2] = ["cpus=4", "memory=1024"];
 
-/// How long an image may run. What is counted until then counts.
+/// How long an image may run, in machine time. What is counted until then counts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Arguments of `coverage`.
@@ -101,15 +102,15 @@ fn run_images(images: &[TestImage], elves: &[PathBuf], profiles: &Path) -> anyho
         image.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         image.env("LLVM_PROFILE_FILE", profiles.join(format!("{name}%c.profraw")));
         let mut image = image.spawn().with_context(|| format!("cannot start {}", elf.display()))?;
-        let until = Instant::now() + PATIENCE;
+        let mut time = MachineTime::of(image.id(), None)?;
         while image.try_wait()?.is_none() {
-            if Instant::now() > until {
+            if time.elapsed() > PATIENCE {
                 image.kill()?;
                 image.wait()?;
                 progress.say(&format!("{name} has not ended in {} s", PATIENCE.as_secs()));
                 break;
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(LOOK_EVERY);
         }
         drop(job);
         progress.advance();

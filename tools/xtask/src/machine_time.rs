@@ -38,12 +38,18 @@ struct Counted {
 /// Each thread, by its id.
 type Threads = BTreeMap<OsString, Counted>;
 
+/// The processes whose threads count.
+#[derive(Clone, Copy, Debug)]
+enum Processes {
+    One(u32),
+    Group(u32),
+}
+
 /// The machine time of one emulator, from its start on.
 #[derive(Debug)]
 pub(crate) struct MachineTime {
     started: Instant,
-    /// The directory of the emulator's threads.
-    threads: PathBuf,
+    processes: Processes,
     /// When the span began, by the wall clock and in machine time, and the counts at that point.
     span: (Duration, Duration, Threads),
     /// The last result, because time never decreases.
@@ -63,18 +69,17 @@ impl MachineTime {
             let file = File::options().write(true).open(path);
             file.with_context(|| format!("cannot write {}", path.display()))
         };
-        Ok(Self {
-            started: Instant::now(),
-            threads: format!("/proc/{emulator}/task").into(),
-            span: Default::default(),
-            latest: Duration::ZERO,
-            published: published.map(open).transpose()?,
-        })
+        Ok(Self { published: published.map(open).transpose()?, ..Self::from(Processes::One(emulator)) })
+    }
+
+    /// Returns the machine time of all processes of the group `group`, which has just been made.
+    pub(crate) fn of_group(group: u32) -> Self {
+        Self::from(Processes::Group(group))
     }
 
     /// Returns how much machine time has passed, and writes it to the guest's file.
     pub(crate) fn elapsed(&mut self) -> Duration {
-        let (wall, counted) = (self.started.elapsed(), count(&self.threads));
+        let (wall, counted) = (self.started.elapsed(), count(self.processes));
         let (begun, machine, before) = &self.span;
         let span = wall - *begun;
         let Counted { ran, waited } = together(before, &counted);
@@ -109,14 +114,45 @@ pub(crate) fn written(time: Duration) -> String {
     format!("{:020}\n", time.as_nanos())
 }
 
-/// Returns the counts of each thread; nothing if the host does not count or the process has ended.
-fn count(threads: &Path) -> Threads {
-    let threads = fs::read_dir(threads).into_iter().flatten().flatten();
-    let read = |thread: fs::DirEntry| {
+impl From<Processes> for MachineTime {
+    fn from(processes: Processes) -> Self {
+        Self {
+            started: Instant::now(),
+            processes,
+            span: Default::default(),
+            latest: Duration::ZERO,
+            published: None,
+        }
+    }
+}
+
+/// Returns the counts of each thread; nothing if the host does not count or the processes have ended.
+fn count(processes: Processes) -> Threads {
+    match processes {
+        Processes::One(process) => threads_of(Path::new(&format!("/proc/{process}"))).collect(),
+        Processes::Group(group) => {
+            let entries = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+            let belongs = |process: &PathBuf| {
+                fs::read_to_string(process.join("stat")).is_ok_and(|text| group_in(&text) == Some(group))
+            };
+            entries.filter(belongs).flat_map(|process| threads_of(&process)).collect()
+        }
+    }
+}
+
+/// Returns the counts of each thread of the process with this directory.
+fn threads_of(process: &Path) -> impl Iterator<Item = (OsString, Counted)> + use<> {
+    let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| {
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
         Some((thread.file_name(), counted_in(&text)?))
-    };
-    threads.filter_map(read).collect()
+    })
+}
+
+/// Parses a line of `stat`: the process's number, its name in parentheses, its state, its parent and its group.
+fn group_in(line: &str) -> Option<u32> {
+    let (_, rest) = line.rsplit_once(')')?;
+    rest.split_whitespace().nth(2)?.parse().ok()
 }
 
 /// Returns what the present threads have done since `before`, all together.
@@ -185,6 +221,28 @@ mod tests {
             (threads(&[("1", 10, 20), ("2", 900, 900)]), threads(&[("1", 15, 40), ("3", 1, 2)]));
         let expected = Counted { ran: Duration::from_millis(6), waited: Duration::from_millis(22) };
         assert_eq!(together(&before, &now), expected);
+    }
+
+    #[test]
+    fn the_group_is_behind_the_name() {
+        assert_eq!(group_in("17 (a (b) 1 2) R 3 4 5 6"), Some(4));
+        assert_eq!(group_in("17 (cargo"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_group_counts_with_its_children() {
+        use std::os::unix::process::CommandExt as _;
+        let script = "sh -c 'while :; do :; done'";
+        let mut shell =
+            std::process::Command::new("sh").args(["-c", script]).process_group(0).spawn().unwrap();
+        let group = rustix::process::Pid::from_child(&shell);
+        let ran = || count(Processes::Group(shell.id())).values().map(|thread| thread.ran).sum::<Duration>();
+        while ran() < Duration::from_millis(50) {
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        assert!(!shell.wait().unwrap().success());
     }
 
     #[cfg(target_os = "linux")]

@@ -10,20 +10,20 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::process;
 use crate::progress::note;
 use crate::source_tree::{self, Edit};
 use crate::test::models_command;
 use crate::workspace::Workspace;
 
-/// A test run that takes longer hangs, which counts as noticed, too.
+/// A test run that takes longer, in machine time, hangs, which counts as noticed, too.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The library, and what its manifest names beside it.
@@ -312,14 +312,17 @@ impl Copy {
         // A group of its own, so that a test that hangs ends with its cargo.
         let mut cargo = tests.process_group(0).spawn().context("cannot start cargo")?;
         let group = Pid::from_child(&cargo);
-        let (ended, end) = mpsc::channel();
-        thread::spawn(move || ended.send(cargo.wait()));
-        match end.recv_timeout(PATIENCE) {
-            Ok(status) => Ok(status?.success()),
-            Err(_) => {
-                kill_process_group(group, Signal::KILL)?;
-                Ok(false)
+        let mut time = MachineTime::of_group(cargo.id());
+        loop {
+            if let Some(status) = cargo.try_wait()? {
+                return Ok(status.success());
             }
+            if time.elapsed() > PATIENCE {
+                kill_process_group(group, Signal::KILL)?;
+                cargo.wait()?;
+                return Ok(false);
+            }
+            thread::sleep(LOOK_EVERY);
         }
     }
 }
