@@ -67,10 +67,10 @@ test!(
 
 test!(
     /// R8: consumers are killed, and the others get the rest.
-    r08_widow,
+    r08_killed_consumers,
     deadline_ms = RACE_DEADLINE_MS,
     {
-        storm("widow");
+        storm("killed-consumers");
     }
 );
 

@@ -102,7 +102,13 @@ pub static ALL: [Workload; 17] = [
     },
     ending("pool", "one thing that LWPs wait for, counted strictly", 6, pools::one, pools::settle),
     ending("pools", "two such things at a time", 6, pools::two, pools::settle),
-    ending("widow", "consumers are killed, and the others get the rest", 6, pools::widow, pools::settle),
+    ending(
+        "killed-consumers",
+        "consumers are killed, and the others get the rest",
+        6,
+        pools::killed_consumers,
+        pools::settle,
+    ),
     ending("deferred", "call-outs and tasks, counted strictly", 5, deferred::start, deferred::settle),
     ending("token", "a token that is free, and one that waits for it", 3, tokens::start, || ()),
     ending(

@@ -63,9 +63,9 @@ fn pool_root(dice: &mut Dice, kind: u64) -> asphodel::api::Pid {
 }
 
 /// Starts a round in which consumers are killed.
-pub(crate) fn widow(dice: &mut Dice) -> Roots {
+pub(crate) fn killed_consumers(dice: &mut Dice) -> Roots {
     let seed = dice.seed();
-    Roots::from_iter([root(dice, widowed, seed)])
+    Roots::from_iter([root(dice, consumers_with_victims, seed)])
 }
 
 /// Resets the counts of units. No LWP waits.
@@ -293,7 +293,7 @@ fn survivor(number: usize) -> usize {
 
 /// Three consumers, of which one or two are killed while units arrive. Each unit wakes one; the others must get all
 /// that the killed ones have not taken, without any other wake-up.
-fn widowed(arguments: &Arguments<'_>) -> i32 {
+fn consumers_with_victims(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     let kind = 1 + dice.index(2);
     let begin = |entry, dice: &mut Dice| lwp(entry, seed_of(dice, kind), &sure_attributes(dice));
@@ -329,7 +329,7 @@ fn widowed(arguments: &Arguments<'_>) -> i32 {
     let taken = TAKEN[kind].load(Ordering::Relaxed);
     check!(
         taken == UNITS,
-        "widow {kind}: {taken} of {UNITS} taken, the living sleep: a wake-up went with the dead"
+        "consumers {kind}: {taken} of {UNITS} taken, the others sleep: a wake-up was lost with a killed one"
     );
     QUEUE.wake_all();
     {
@@ -337,7 +337,7 @@ fn widowed(arguments: &Arguments<'_>) -> i32 {
         NOT_EMPTY.notify_all();
     }
     for handle in living {
-        check!(handle.join() == Ok(Some(1)), "widow {kind}: a survivor has not returned");
+        check!(handle.join() == Ok(Some(1)), "consumers {kind}: a survivor has not returned");
     }
     i32::from(DONE)
 }
