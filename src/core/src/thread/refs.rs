@@ -92,14 +92,7 @@ impl RecordRefs {
     #[inline]
     #[must_use]
     pub fn try_get(&self) -> bool {
-        let mut word = self.0.load(Ordering::Relaxed);
-        while word & REF_MASK != 0 {
-            match self.0.compare_exchange_weak(word, word + REF, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(seen) => word = seen,
-            }
-        }
-        false
+        self.add_unless_zero(REF, REF_MASK)
     }
 
     /// Drops a reference. The last one returns the duty to free the record.
@@ -120,9 +113,15 @@ impl RecordRefs {
     #[inline]
     #[must_use]
     pub fn try_pin(&self) -> bool {
+        self.add_unless_zero(PIN, PIN_MASK)
+    }
+
+    /// Adds `one` unless the count under `mask` is zero. Returns whether it was added.
+    #[inline(always)]
+    fn add_unless_zero(&self, one: u64, mask: u64) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
-        while word & PIN_MASK != 0 {
-            match self.0.compare_exchange_weak(word, word + PIN, Ordering::Acquire, Ordering::Relaxed) {
+        while word & mask != 0 {
+            match self.0.compare_exchange_weak(word, word + one, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => word = seen,
             }

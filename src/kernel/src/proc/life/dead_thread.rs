@@ -30,9 +30,7 @@ use crate::thread::{THREADS, Thread};
 
 /// Finishes the dead `thread`. The scheduler's dead-thread hook: interrupts masked, on the CPU on which it exited.
 pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
-    if !thread.is_lwp() {
-        return finish_kernel_thread(thread, proof);
-    }
+    debug_assert!(thread.is_lwp(), "a kernel thread never ends");
     let cpu = Cpu::this();
     let process = PROCESSES.get(thread.lwp.process.get());
     observe(|| Event::LwpSettled { pid: process.pid(), thread: thread.index });
@@ -176,13 +174,4 @@ fn wake_joiners(cpu: &'static Cpu, thread: &'static Thread) {
     if thread.refs.counts().0 > 1 {
         ready::wake_all_masked(cpu, &thread.lwp.joiners);
     }
-}
-
-#[cold]
-fn finish_kernel_thread(thread: &'static Thread, proof: OffStack) {
-    thread.usage.reset();
-    if let Some(duty) = thread.refs.retire(proof) {
-        thread.free_stack(Cpu::this(), duty);
-    }
-    put_thread(thread);
 }
