@@ -1,4 +1,4 @@
-//! The command `coverage`: which lines of the kernel the test images take on the hosted machine.
+//! The command `coverage`: which lines of the kernel the test images execute on the hosted machine.
 //!
 //! The images are built with counters (`-Cinstrument-coverage`), in a target directory of their own. The counters are
 //! in a file that is mapped into the image, because a hosted machine that is powered off ends at once and writes
@@ -26,7 +26,7 @@ use crate::workspace::Workspace;
 /// The compiler's flags for counters.
 const RUSTFLAGS: [&str; 2] = ["-Cinstrument-coverage", "-Cllvm-args=-runtime-counter-relocation"];
 
-/// Where the kernel's sources are, and the parts of them that are judged.
+/// The directory of the kernel's sources, and the parts of them that are judged.
 const SOURCES: &str = "src/kernel/src";
 const PARTS: [&str; 4] = ["proc", "sched", "sync", "thread"];
 
@@ -42,12 +42,12 @@ pub(crate) struct Arguments {
     /// Only the images that have PATTERN in their name
     #[arg(long, value_name = "PATTERN")]
     pub(crate) filter: Option<String>,
-    /// Say which lines were not taken
+    /// Print the lines that were not executed
     #[arg(long)]
     pub(crate) lines: bool,
 }
 
-/// The lines of a file with how often each was taken.
+/// The lines of a file with the number of times each was executed.
 type Lines = BTreeMap<u64, u64>;
 
 /// The command `coverage`.
@@ -119,7 +119,7 @@ fn run_images(images: &[TestImage], elves: &[PathBuf], profiles: &Path) -> anyho
     Ok(())
 }
 
-/// What was counted in the parts that are judged: the lines of each file, relative to the kernel's sources.
+/// Returns the counts of the parts that are judged: the lines of each file, relative to the kernel's sources.
 fn read_profiles(
     workspace: &Workspace,
     tools: &CoverageTools,
@@ -146,7 +146,7 @@ fn read_profiles(
     Ok(files(&text, &sources))
 }
 
-/// The files of a report in lcov's format that lie in `sources`.
+/// Parses a report in lcov's format. Returns the files that lie in `sources`.
 fn files(text: &str, sources: &Path) -> BTreeMap<PathBuf, Lines> {
     let mut files: BTreeMap<PathBuf, Lines> = BTreeMap::new();
     let mut current = None;
@@ -164,7 +164,7 @@ fn files(text: &str, sources: &Path) -> BTreeMap<PathBuf, Lines> {
     files
 }
 
-/// The share of each part, and with `lines` what of each file was not taken.
+/// Returns the report: the share of each part, and with `lines` the lines of each file that were not executed.
 fn report(files: &BTreeMap<PathBuf, Lines>, lines: bool) -> String {
     let mut text = String::new();
     if lines {
@@ -186,7 +186,7 @@ fn report(files: &BTreeMap<PathBuf, Lines>, lines: bool) -> String {
     text
 }
 
-/// The lines that were not taken, as `12` or `12-15`. What lies between two of them without code is left out.
+/// Returns the lines that were not executed, as `12` or `12-15`. Lines without code between two of them are left out.
 fn untaken(lines: &Lines) -> Vec<String> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     let mut goes_on = false;

@@ -56,8 +56,8 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the file or directory `to` like `from`: writes what differs, and removes what is not there. What is so already keeps
-/// its time, at which cargo looks.
+/// Makes the file or directory `to` like `from`: writes what differs, and removes what is not there. Files that are
+/// the same keep their times, which cargo compares.
 ///
 /// # Errors
 /// Fails when something cannot be read, written or removed.

@@ -29,7 +29,7 @@ use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
 const SEEDS: u64 = 40;
 /// Most lines that a bug takes away and adds: it is to be understood at a glance.
 const MOST_LINES: usize = 16;
-/// With what the diff begins.
+/// The first characters of the diff.
 const DIFF: &str = "--- a/";
 /// The workload that stands for all of them.
 const ANY: &str = "any";
@@ -104,13 +104,13 @@ impl Patch {
         })
     }
 
-    /// The seeds to be tried: the one that has shown the bug, then others.
+    /// Returns the seeds to be tried: the one that has shown the bug, then others.
     pub(super) fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
         let recorded = self.seed;
         [recorded].into_iter().chain((1..).filter(move |seed| *seed != recorded)).take(self.seeds as usize)
     }
 
-    /// The files of `root` as the patch changes them. Nothing is written.
+    /// Returns the files of `root` as the patch changes them. Writes nothing.
     ///
     /// # Errors
     /// Fails when the patch does not apply, changes nothing, or changes more than a few lines.
@@ -141,7 +141,7 @@ impl Patch {
     }
 }
 
-/// Whether a line of the head that begins with this is none of the words.
+/// Returns whether a line of the head that begins with this is not part of the description.
 fn is_key(key: &str) -> bool {
     ["race", "workload", "buffers", "seed", "seeds"].contains(&key)
 }
@@ -202,7 +202,7 @@ seed: 3
         assert_eq!(patch.seeds().collect::<Vec<_>>(), [3, 1, 2, 4]);
     }
 
-    /// A tree with one file of `text`, and what the patch makes of it.
+    /// Applies the patch to a tree with one file of `text`.
     fn changed(text: &str) -> anyhow::Result<Vec<Change>> {
         let tree = tempfile::tempdir().unwrap();
         fs::create_dir(tree.path().join("inner")).unwrap();

@@ -15,11 +15,11 @@ use crate::progress::Progress;
 use crate::source_tree;
 use crate::workspace::Workspace;
 
-/// Where the patches are.
+/// The directory of the patches.
 const BUGS: &str = "tools/explore/bugs";
 /// The table of workloads, which has the name of each.
 const WORKLOADS: &str = "tests/workloads/lib.rs";
-/// What of the project is copied: all that a build of the explorer reads.
+/// The parts of the project that are copied: all that a build of the explorer reads.
 const SOURCES: &[&str] = &["Cargo.toml", "Cargo.lock", "platform", "src", "tests", "tools"];
 
 /// How many bugs were caught and missed. One that does not apply or build counts as missed.
@@ -29,14 +29,14 @@ pub(super) struct Tally {
     pub(super) missed: usize,
 }
 
-/// What an exploration has made of a bug.
+/// The result of exploring a bug.
 #[derive(Debug)]
 enum Verdict {
     Caught { seed: u64, points: String, what: String },
     Missed { seeds: Vec<u64> },
 }
 
-/// All patches, in the order of their names.
+/// Returns all patches, in the order of their names.
 ///
 /// # Errors
 /// Names the patch that cannot be read.
@@ -58,7 +58,7 @@ fn read(workspace: &Workspace) -> anyhow::Result<Vec<Patch>> {
 }
 
 /// Checks that each patch can be read, applies to the sources as they are, and names a workload that there is. Builds nothing.
-/// Returns how many there are.
+/// Returns their number.
 ///
 /// # Errors
 /// Names every patch that is not as it should be.
@@ -111,7 +111,7 @@ pub(super) fn run(workspace: &Workspace, filter: Option<&str>, jobs: usize) -> a
     Ok(tally.into_inner().expect("no thread panics with it"))
 }
 
-/// The line that says what has become of a bug.
+/// Returns the line that reports a bug as caught or missed.
 fn line(patch: &Patch, verdict: &anyhow::Result<Verdict>) -> String {
     let race = patch.race.as_ref().map(|race| format!(" ({race})")).unwrap_or_default();
     let workload = patch.workload.as_deref().unwrap_or("any workload");
@@ -156,7 +156,7 @@ impl Copy {
     }
 }
 
-/// Writes the files of `changes` as `text` has them.
+/// Writes each file of `changes` with the text that `text` selects.
 fn write(root: &Path, changes: &[Change], text: impl Fn(&Change) -> &str) -> anyhow::Result<()> {
     changes
         .iter()
@@ -176,7 +176,7 @@ fn explore_until_caught(workspace: &Workspace, image: &Path, patch: &Patch) -> a
     Ok(Verdict::Missed { seeds: patch.seeds().collect() })
 }
 
-/// What an image has reported, and after how many points; `None`: nothing.
+/// Returns what an image has reported, and after how many points; `None`: it has reported nothing.
 ///
 /// # Errors
 /// Fails when the image could not be run as it was asked to.
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// A change of the kernel that takes a patch its place is noticed at once.
+    /// A change of the kernel after which a patch does not apply is noticed at once.
     #[test]
     fn every_patch_applies() {
         let workspace = Workspace::find().expect("the tests run inside the project");
