@@ -177,12 +177,7 @@ const EDITS: &[Mutation] = &[
         "        fence(Ordering::Acquire);\n        Some(FreeRecord(()))",
         "        Some(FreeRecord(()))",
     ),
-    edit(
-        REFS,
-        "a free record can be held",
-        "while word & REF_MASK != 0",
-        "while word & REF_MASK != REF_MASK",
-    ),
+    edit(REFS, "a free record can be held", "while word & mask != 0", "while word & mask != mask"),
     edit(
         REFS,
         "announced relaxed",
