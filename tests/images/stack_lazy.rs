@@ -425,6 +425,8 @@ test!(
         for cpu in 0..cpus() {
             drop(lwp_spawn(grow_for_ever, arguments.number(), &lazy_on(cpu, 64 * MIB)).expect("an LWP can be made"));
         }
+        // Each needs some stack for that sleep.
+        await_asleep(cpus());
         // All but a little is allocated at once, which takes less time; by stacks that have one page table each.
         for shift in (18..21).rev() {
             let eager = LwpAttributes { stack_size: 1 << shift, ..LwpAttributes::default() };
