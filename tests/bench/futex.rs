@@ -15,12 +15,11 @@ bench_image!(rows);
 
 const OPERATIONS: u64 = 1000;
 const MANY: usize = 1000;
-const UNUSED_WORDS: usize = 1000;
 
 static PING: AtomicU32 = AtomicU32::new(0);
 static PONG: AtomicU32 = AtomicU32::new(0);
 /// Words for which no LWP waits: so many that they are spread over all buckets, with sleepers and without.
-static UNUSED: [AtomicU32; UNUSED_WORDS] = [const { AtomicU32::new(0) }; UNUSED_WORDS];
+static UNUSED: [AtomicU32; MANY] = [const { AtomicU32::new(0) }; MANY];
 static ELSEWHERE: [AtomicU32; MANY] = [const { AtomicU32::new(0) }; MANY];
 static STOP: AtomicBool = AtomicBool::new(false);
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -16,7 +15,7 @@ use clap::Args;
 
 use crate::build;
 use crate::hosted;
-use crate::machine_time::{LOOK_EVERY, MachineTime};
+use crate::machine_time::MachineTime;
 use crate::process;
 use crate::progress::{Progress, note};
 use crate::setup::{self, CoverageTools};
@@ -102,15 +101,10 @@ fn run_images(images: &[TestImage], elves: &[PathBuf], profiles: &Path) -> anyho
         image.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         image.env("LLVM_PROFILE_FILE", profiles.join(format!("{name}%c.profraw")));
         let mut image = image.spawn().with_context(|| format!("cannot start {}", elf.display()))?;
-        let mut time = MachineTime::of(image.id(), None)?;
-        while image.try_wait()?.is_none() {
-            if time.elapsed() > PATIENCE {
-                image.kill()?;
-                image.wait()?;
-                progress.say(&format!("{name} has not ended in {} s", PATIENCE.as_secs()));
-                break;
-            }
-            thread::sleep(LOOK_EVERY);
+        if MachineTime::of(image.id(), None)?.wait(&mut image, PATIENCE)?.is_none() {
+            image.kill()?;
+            image.wait()?;
+            progress.say(&format!("{name} has not ended in {} s", PATIENCE.as_secs()));
         }
         drop(job);
         progress.advance();

@@ -13,8 +13,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -45,7 +48,7 @@ enum Processes {
     Group(u32),
 }
 
-/// The machine time of one emulator, from its start on.
+/// The machine time of one emulator, or of a group of processes, from its start on.
 #[derive(Debug)]
 pub(crate) struct MachineTime {
     started: Instant,
@@ -75,6 +78,21 @@ impl MachineTime {
     /// Returns the machine time of all processes of the group `group`, which has just been made.
     pub(crate) fn of_group(group: u32) -> Self {
         Self::from(Processes::Group(group))
+    }
+
+    /// Waits until `child`, which is or leads what this counts, has ended; returns its status. `None`: `limit` has
+    /// passed first.
+    ///
+    /// # Errors
+    /// Fails when the child cannot be waited for.
+    pub(crate) fn wait(&mut self, child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        loop {
+            let status = child.try_wait()?;
+            if status.is_some() || self.elapsed() > limit {
+                return Ok(status);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Returns how much machine time has passed, and writes it to the guest's file.
@@ -239,7 +257,7 @@ mod tests {
         let group = rustix::process::Pid::from_child(&shell);
         let ran = || count(Processes::Group(shell.id())).values().map(|thread| thread.ran).sum::<Duration>();
         while ran() < Duration::from_millis(50) {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
         assert!(!shell.wait().unwrap().success());
@@ -250,13 +268,13 @@ mod tests {
     fn threads_that_have_no_cpu_do_not_age() {
         // Twice as many threads as CPUs, so each waits for about half of the time.
         let mut time = MachineTime::of(std::process::id(), None).unwrap();
-        let cpus = std::thread::available_parallelism().unwrap().get();
+        let cpus = thread::available_parallelism().unwrap().get();
         let until = Instant::now() + Duration::from_millis(800);
-        let (machine, wall) = std::thread::scope(|scope| {
+        let (machine, wall) = thread::scope(|scope| {
             for _ in 0..2 * cpus {
                 scope.spawn(|| while Instant::now() < until {});
             }
-            std::thread::sleep(Duration::from_millis(600));
+            thread::sleep(Duration::from_millis(600));
             (time.elapsed(), time.started.elapsed())
         });
         assert!(machine < wall * 9 / 10 && machine > wall / 100, "{machine:?} of {wall:?}");

@@ -10,13 +10,12 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::machine_time::{LOOK_EVERY, MachineTime};
+use crate::machine_time::MachineTime;
 use crate::process;
 use crate::progress::note;
 use crate::source_tree::{self, Edit};
@@ -307,18 +306,12 @@ impl Copy {
         // A group of its own, so that a test that hangs ends with its cargo.
         let mut cargo = tests.process_group(0).spawn().context("cannot start cargo")?;
         let group = Pid::from_child(&cargo);
-        let mut time = MachineTime::of_group(cargo.id());
-        loop {
-            if let Some(status) = cargo.try_wait()? {
-                return Ok(status.success());
-            }
-            if time.elapsed() > PATIENCE {
-                kill_process_group(group, Signal::KILL)?;
-                cargo.wait()?;
-                return Ok(false);
-            }
-            thread::sleep(LOOK_EVERY);
+        if let Some(status) = MachineTime::of_group(cargo.id()).wait(&mut cargo, PATIENCE)? {
+            return Ok(status.success());
         }
+        kill_process_group(group, Signal::KILL)?;
+        cargo.wait()?;
+        Ok(false)
     }
 }
 
