@@ -107,29 +107,8 @@ fn consume(kind: usize, dice: &mut Dice) {
             {}
             taken(0);
         }
-        1 if dice.one_in(2) => {
-            // Looks in the wait, and takes after it: one that dies in between has taken nothing.
-            while !take(&QUEUED) {
-                let _ = QUEUE.wait(|| QUEUED.load(Ordering::SeqCst) != 0);
-            }
-            taken(1);
-        }
-        1 => {
-            let mut had = false;
-            while !had {
-                let look = || {
-                    had = take(&QUEUED);
-                    if had {
-                        taken(1);
-                    }
-                    had
-                };
-                let _ = match limit(dice) {
-                    None => QUEUE.wait(look),
-                    Some(limit) => QUEUE.wait_timeout(limit, look),
-                };
-            }
-        }
+        1 if dice.one_in(2) => take_after_wait(),
+        1 => take_in_wait(dice),
         2 => take_from_buffer(dice),
         3 => {
             while !take(&FUTEX) {
@@ -145,6 +124,32 @@ fn consume(kind: usize, dice: &mut Dice) {
             let _ = registration.sleep(limit(dice));
         },
         _ => with_two_tokens(dice),
+    }
+}
+
+/// Takes a queued unit after the wait for one. An LWP that is killed in between takes its wake-up with it.
+fn take_after_wait() {
+    while !take(&QUEUED) {
+        let _ = QUEUE.wait(|| QUEUED.load(Ordering::SeqCst) != 0);
+    }
+    taken(1);
+}
+
+/// Takes a queued unit while the wait looks for one.
+fn take_in_wait(dice: &mut Dice) {
+    let mut had = false;
+    while !had {
+        let look = || {
+            had = take(&QUEUED);
+            if had {
+                taken(1);
+            }
+            had
+        };
+        let _ = match limit(dice) {
+            None => QUEUE.wait(look),
+            Some(limit) => QUEUE.wait_timeout(limit, look),
+        };
     }
 }
 
@@ -255,7 +260,20 @@ fn pool(arguments: &Arguments<'_>) -> i32 {
 fn greedy(number: usize) -> usize {
     let mut dice = Dice::new(number as u64);
     loop {
-        consume(number & 7, &mut dice);
+        match number & 7 {
+            1 => take_in_wait(&mut dice),
+            kind => consume(kind, &mut dice),
+        }
+        steps(dice.below(6));
+    }
+}
+
+/// As [`greedy`], but takes after its waits. It may only be killed while it sleeps: then its wait gives the wake-up to
+/// another LWP.
+fn greedy_after_wait(number: usize) -> usize {
+    let mut dice = Dice::new(number as u64);
+    loop {
+        take_after_wait();
         steps(dice.below(6));
     }
 }
@@ -291,27 +309,43 @@ fn survivor(number: usize) -> usize {
     1
 }
 
+fn join_all(killed: &mut heapless::Vec<LwpHandle, 2>) {
+    while let Some(handle) = killed.pop() {
+        let _ = handle.join();
+    }
+}
+
 /// Three consumers, of which one or two are killed while units arrive. Each unit wakes one; the others must get all
 /// that the killed ones have not taken, without any other wake-up.
 fn consumers_with_victims(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     let kind = 1 + dice.index(2);
+    let only_asleep = kind == 1 && dice.one_in(2);
+    let victim = if only_asleep { greedy_after_wait } else { greedy };
     let begin = |entry, dice: &mut Dice| lwp(entry, seed_of(dice, kind), &sure_attributes(dice));
     let mut living = heapless::Vec::<LwpHandle, 2>::new();
     let mut dying = heapless::Vec::<LwpHandle, 2>::new();
+    let mut killed = heapless::Vec::<LwpHandle, 2>::new();
     let _ = living.push(begin(survivor, &mut dice));
-    let _ = dying.push(begin(greedy, &mut dice));
+    let _ = dying.push(begin(victim, &mut dice));
     if dice.one_in(2) {
-        let _ = dying.push(begin(greedy, &mut dice));
+        let _ = dying.push(begin(victim, &mut dice));
     } else {
         let _ = living.push(begin(survivor, &mut dice));
     }
-    let mut tids: heapless::Vec<u32, 2> = dying.iter().map(LwpHandle::tid).collect();
+    let mut kill_one = |dying: &mut heapless::Vec<LwpHandle, 2>| {
+        let Some(handle) = dying.pop() else { return false };
+        if only_asleep {
+            join_all(&mut killed);
+            eventually(|| all_taken(kind) || QUEUE.len() == living.len() + dying.len() + 1);
+        }
+        let _ = kill_lwp(handle.tid());
+        let _ = killed.push(handle);
+        true
+    };
     for _ in 0..UNITS {
-        if dice.one_in(4)
-            && let Some(tid) = tids.pop()
-        {
-            let _ = kill_lwp(tid);
+        if dice.one_in(4) {
+            kill_one(&mut dying);
         }
         produce(kind);
         steps(dice.below(6));
@@ -319,12 +353,8 @@ fn consumers_with_victims(arguments: &Arguments<'_>) -> i32 {
             let _ = sleep(dice.below(3_000));
         }
     }
-    for tid in tids {
-        let _ = kill_lwp(tid);
-    }
-    for handle in dying {
-        let _ = handle.join();
-    }
+    while kill_one(&mut dying) {}
+    join_all(&mut killed);
     eventually(|| all_taken(kind));
     let taken = TAKEN[kind].load(Ordering::Relaxed);
     check!(
