@@ -95,10 +95,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     steps.take("bench, a smoke run", || smoke_bench(workspace));
     println!("{}", steps.times(&report));
     report.suites.push(steps.suite);
-    for suite in &report.suites {
-        for case in suite.cases.iter().filter(|case| matches!(case.outcome, test::Outcome::Failed(_))) {
-            println!("failed: {}: {}", suite.name, case.name);
-        }
+    for failure in report.suites.iter().flat_map(Suite::failures) {
+        println!("{failure}");
     }
     println!("{}", report.closing_line());
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

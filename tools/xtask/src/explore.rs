@@ -64,6 +64,12 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// # Errors
 /// Fails when the explorer cannot be built or started, or when its arguments make no sense.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let violation = find_violation(workspace, arguments)?;
+    Ok(if violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Explores; returns the command that reproduces the violation that was found.
+fn find_violation(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<Option<String>> {
     let image = build(workspace)?;
     let seed = match arguments.seed {
         Some(seed) => seed,
@@ -102,8 +108,8 @@ pub(crate) fn one_seed(
 /// Fails when a violation is found.
 pub(crate) fn minute(workspace: &Workspace) -> anyhow::Result<()> {
     let arguments = Arguments { seconds: Some(60), ..Arguments::default() };
-    if run(workspace, &arguments)? != ExitCode::SUCCESS {
-        bail!("explore has found a violation");
+    if let Some(replay) = find_violation(workspace, &arguments)? {
+        bail!("it has found a violation; replay with: {replay}");
     }
     Ok(())
 }
@@ -206,8 +212,9 @@ impl Exploration<'_> {
             .with_context(|| format!("explore: cannot start {}", self.image.display()))
     }
 
-    /// Explores seed after seed, some in parallel, until a violation, the time limit, or ^C ends it.
-    fn run(&self) -> anyhow::Result<ExitCode> {
+    /// Explores seed after seed, some in parallel, until a violation, the time limit, or ^C ends it. Returns the command
+    /// that reproduces the violation.
+    fn run(&self) -> anyhow::Result<Option<String>> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot watch for ^C")?;
@@ -241,12 +248,12 @@ impl Exploration<'_> {
         })
     }
 
-    /// Adds up the counts of the seeds, up to the first violation.
+    /// Adds up the counts of the seeds, up to the first violation. Returns the command that reproduces it.
     fn collect(
         &self,
         results: &mpsc::Receiver<(u64, anyhow::Result<Output>)>,
         begun: Instant,
-    ) -> anyhow::Result<ExitCode> {
+    ) -> anyhow::Result<Option<String>> {
         let (mut sum, mut said) = (Figures::default(), begun);
         while let Ok((seed, output)) = results.recv() {
             let output = output?;
@@ -257,8 +264,9 @@ impl Exploration<'_> {
                 print!("{report}");
                 std::io::stderr().write_all(&output.stderr)?;
                 println!("explore: seed {seed} ended with {}", output.status);
-                println!("explore: replay with: {}", self.replay(seed));
-                return Ok(ExitCode::FAILURE);
+                let replay = self.replay(seed);
+                println!("explore: replay with: {replay}");
+                return Ok(Some(replay));
             }
             sum.add(Figures::read(&text));
             if self.arguments.steps.is_some() {
@@ -272,7 +280,7 @@ impl Exploration<'_> {
         let rate = sum.points as f64 / begun.elapsed().as_secs_f64().max(1e-9) / 1e6;
         // This does not depend on the seed.
         eprintln!("explore: {rate:.1} million points a second");
-        Ok(ExitCode::SUCCESS)
+        Ok(None)
     }
 }
 

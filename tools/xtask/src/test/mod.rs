@@ -27,7 +27,7 @@ pub(crate) use self::arguments::Arguments;
 pub(crate) use self::board::command::{Arguments as SendArguments, run as send};
 pub(crate) use self::host::models_command;
 use self::images::{Filter, TestImage};
-pub(crate) use self::report::{Case, Outcome, Report, Suite};
+pub(crate) use self::report::{Case, Report, Suite};
 use crate::hosted;
 use crate::machine::{Configuration, Machine};
 use crate::progress::note;

@@ -95,12 +95,18 @@ impl Suite {
     /// Returns the failed tests of the suite, a line each, below its output.
     pub(crate) fn failure_text(&self) -> String {
         let mut text = format!("---- {} ----\n{}\n", self.name, last_lines(&self.console));
-        for case in &self.cases {
-            if let Outcome::Failed(reason) = &case.outcome {
-                text.push_str(&format!("failed: {}: {}: {reason}\n", self.name, case.name));
-            }
+        for failure in self.failures() {
+            text.push_str(&format!("{failure}\n"));
         }
         text
+    }
+
+    /// Returns a line for each failed test, with its reason.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
+        self.cases.iter().filter_map(|case| match &case.outcome {
+            Outcome::Failed(reason) => Some(format!("failed: {}: {}: {reason}", self.name, case.name)),
+            _ => None,
+        })
     }
 }
 
