@@ -1,6 +1,8 @@
 //! Mailboxes: one CPU passes threads to another without access to its run queue.
 //!
-//! A mailbox is a lock-free stack of thread indices that any CPU pushes to and only its owner empties, all at once.
+//! A mailbox is a lock-free stack of thread indices that any CPU pushes to and only its owner empties. The owner takes
+//! the stack as a whole, reverses it, because what was posted first comes first, and passes the threads on. It does so in
+//! bounded parts, because it has interrupts masked: what it has taken and not yet passed on is kept in cells of its own.
 //! Each thread has one mail link, because the parking protocol guarantees that a thread is enqueued by one CPU only,
 //! hence is in one mailbox at a time. The push that finds the mailbox empty must send the interrupt; the owner empties
 //! it after acknowledging the interrupt, so no message is left. Model: `tests/loom_mailbox.rs`.
@@ -8,6 +10,10 @@
 use crate::list::NIL;
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::const_unless_loom;
+use crate::shim::guarded::Cell32;
+
+/// Threads that are reversed in the time for one that is passed on, which costs much more.
+const REVERSED_AT_ONCE: u32 = 32;
 
 /// The mail link of one thread.
 #[derive(Debug)]
@@ -46,13 +52,20 @@ pub enum Posted {
 
 /// The mailbox of one CPU.
 #[derive(Debug)]
-pub struct Mailbox(AtomicU32);
+pub struct Mailbox {
+    /// What was posted, the newest first.
+    posted: AtomicU32,
+    /// What the owner has taken and not yet reversed, the newest first.
+    taken: Cell32,
+    /// What it has reversed, the oldest first. It is passed on when all that was taken is reversed.
+    reversed: Cell32,
+}
 
 impl Mailbox {
     const_unless_loom! {
         /// An empty mailbox.
         pub fn new() -> Self {
-            Self(AtomicU32::new(NIL))
+            Self { posted: AtomicU32::new(NIL), taken: Cell32::new(NIL), reversed: Cell32::new(NIL) }
         }
     }
 
@@ -60,44 +73,67 @@ impl Mailbox {
     #[inline]
     pub fn post<M: Mail + ?Sized>(&self, mail: &M, thread: u32) -> Posted {
         let link = mail.mail_link(thread);
-        let mut head = self.0.load(Ordering::Relaxed);
+        let mut head = self.posted.load(Ordering::Relaxed);
         loop {
             link.0.store(head, Ordering::Relaxed);
             // Release: the link, and all that makes the thread runnable, precedes the owner's load.
-            match self.0.compare_exchange_weak(head, thread, Ordering::Release, Ordering::Relaxed) {
+            match self.posted.compare_exchange_weak(head, thread, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return if head == NIL { Posted::Interrupt } else { Posted::Silent },
                 Err(seen) => head = seen,
             }
         }
     }
 
-    /// Returns whether there is mail. Called by the owner only.
+    /// Returns whether there is no mail. Called by the owner only.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == NIL
+        self.posted.load(Ordering::Relaxed) == NIL && !self.has_taken()
     }
 
-    /// Takes everything out and passes it to `each` in the order of posting. Called by the owner only.
+    /// Returns whether the owner has taken mail that it has not passed on.
     #[inline]
-    pub fn drain<M: Mail + ?Sized>(&self, mail: &M, mut each: impl FnMut(u32)) {
-        if self.is_empty() {
-            return;
-        }
-        // Acquire: pairs with the posts. All at once, so no index can come back meanwhile (no ABA).
-        let mut newest = self.0.swap(NIL, Ordering::Acquire);
-        let mut oldest = NIL;
-        while newest != NIL {
-            let link = mail.mail_link(newest);
-            let next = link.0.load(Ordering::Relaxed);
-            link.0.store(oldest, Ordering::Relaxed);
-            oldest = newest;
-            newest = next;
-        }
-        while oldest != NIL {
-            let next = mail.mail_link(oldest).0.load(Ordering::Relaxed);
+    fn has_taken(&self) -> bool {
+        self.taken.get() != NIL || self.reversed.get() != NIL
+    }
+
+    /// Takes mail out and passes it to `each` in the order of posting, `most` threads at most. Returns `true` if there
+    /// may be more, for which no interrupt comes: the caller must see to it that this is called again. Called by the
+    /// owner only.
+    #[inline]
+    #[must_use = "what is left is passed on by the next call only"]
+    pub fn drain<M: Mail + ?Sized>(&self, mail: &M, most: u32, mut each: impl FnMut(u32)) -> bool {
+        for _ in 0..most {
+            if !self.has_taken() {
+                if self.posted.load(Ordering::Relaxed) == NIL {
+                    return false;
+                }
+                // Acquire: pairs with the posts. All at once, so no index can come back meanwhile (no ABA).
+                self.taken.set(self.posted.swap(NIL, Ordering::Acquire));
+            }
+            if !self.reverse(mail) {
+                continue;
+            }
+            let oldest = self.reversed.get();
+            self.reversed.set(mail.mail_link(oldest).0.load(Ordering::Relaxed));
             each(oldest);
-            oldest = next;
         }
+        !self.is_empty()
+    }
+
+    /// Reverses a part of what was taken. Returns `true` when that is done.
+    #[inline]
+    fn reverse<M: Mail + ?Sized>(&self, mail: &M) -> bool {
+        for _ in 0..REVERSED_AT_ONCE {
+            let newest = self.taken.get();
+            if newest == NIL {
+                return true;
+            }
+            let link = mail.mail_link(newest);
+            self.taken.set(link.0.load(Ordering::Relaxed));
+            link.0.store(self.reversed.get(), Ordering::Relaxed);
+            self.reversed.set(newest);
+        }
+        self.taken.get() == NIL
     }
 }
 
@@ -121,7 +157,7 @@ mod tests {
 
     fn drained(mailbox: &Mailbox, table: &Table) -> Vec<u32> {
         let mut out = Vec::new();
-        mailbox.drain(table, |thread| out.push(thread));
+        while mailbox.drain(table, 2, |thread| out.push(thread)) {}
         out
     }
 
@@ -137,16 +173,36 @@ mod tests {
         assert_eq!(mailbox.post(&table, 0), Posted::Interrupt, "and again after it was emptied");
     }
 
+    #[test]
+    fn much_mail_comes_in_parts_and_in_order() {
+        let count = 5 * REVERSED_AT_ONCE;
+        let (table, mailbox) = (Table((0..count + 1).map(|_| MailLink::new()).collect()), Mailbox::new());
+        let posted: Vec<Posted> = (0..count).map(|thread| mailbox.post(&table, thread)).collect();
+        assert_eq!(posted.iter().filter(|posted| **posted == Posted::Interrupt).count(), 1);
+        let mut out = Vec::new();
+        let mut calls = 0;
+        while mailbox.drain(&table, 4, |thread| out.push(thread)) {
+            calls += 1;
+            assert!(out.len() <= 4 * calls && !mailbox.is_empty());
+            if calls == 10 {
+                assert_eq!(mailbox.post(&table, count), Posted::Interrupt, "the stack has been taken");
+            }
+        }
+        assert_eq!(out, (0..=count).collect::<Vec<_>>());
+        assert!(mailbox.is_empty());
+    }
+
     /// A thread may be posted again, also to this mailbox, as soon as it has been passed on.
     #[test]
     fn a_thread_handed_out_can_be_posted_at_once() {
         let (table, mailbox) = (Table((0..2).map(|_| MailLink::new()).collect()), Mailbox::new());
         let _ = (mailbox.post(&table, 0), mailbox.post(&table, 1));
         let mut first = Vec::new();
-        mailbox.drain(&table, |thread| {
+        let more = mailbox.drain(&table, 2, |thread| {
             first.push(thread);
             let _ = mailbox.post(&table, thread);
         });
+        assert!(more);
         assert_eq!(first, [0, 1]);
         assert_eq!(drained(&mailbox, &table), [0, 1]);
     }

@@ -87,10 +87,11 @@ impl Cpu {
     }
 
     fn empty(&self) {
-        self.mailbox.drain(self, |thread| {
+        let receive = |thread| {
             self.touch(thread);
             self.received.lock().expect("one owner").push(thread);
-        });
+        };
+        while self.mailbox.drain(self, 1, receive) {}
     }
 
     fn has_received(&self, count: usize) -> bool {
@@ -206,7 +207,7 @@ fn a_thread_goes_round() {
             home.send(0);
         });
         let (home, away) = (&cpus.0, &cpus.1);
-        home.mailbox.drain(&**home, |thread| {
+        let _more = home.mailbox.drain(&**home, 2, |thread| {
             home.touch(thread);
             home.received.lock().expect("one owner").push(thread);
             if thread == 0 {

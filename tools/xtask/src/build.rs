@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use cargo_metadata::{Message, TargetKind};
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, Message, TargetKind};
 use clap::Args;
 
 use crate::cargo_config::CargoConfig;
@@ -187,6 +188,22 @@ pub(crate) fn hosted_image(workspace: &Workspace, package: &str, bin: &str) -> a
     Ok(elf)
 }
 
+/// Builds the shared library of a package of this project for this computer.
+///
+/// # Errors
+/// Fails when it does not build.
+pub(crate) fn host_library(workspace: &Workspace, package: &str) -> anyhow::Result<PathBuf> {
+    let mut cargo = process::cargo(workspace.root());
+    cargo.args(["build", "--quiet", "--release", "--message-format", "json-render-diagnostics"]);
+    cargo.args(["--package", package]);
+    let (_, library) = built(&mut cargo, |artifact| {
+        artifact.target.kind.contains(&TargetKind::CDyLib).then(|| artifact.filenames.first().cloned())?
+    })?
+    .pop()
+    .with_context(|| format!("cargo built no library of {package}"))?;
+    Ok(library)
+}
+
 /// Makes the flat image beside the ELF.
 fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
     let mut flat = elf.clone().into_os_string();
@@ -270,16 +287,28 @@ pub(crate) fn add_hosted_in(cargo: &mut Command, directory: &Path) -> anyhow::Re
 /// # Errors
 /// Fails when cargo does, having printed the compiler's messages.
 pub(crate) fn built_binaries(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    built(cargo, |artifact| {
+        artifact.target.kind.contains(&TargetKind::Bin).then(|| artifact.executable.clone())?
+    })
+}
+
+/// Runs a build and returns the names of the targets for which `file` finds a file, with that.
+///
+/// # Errors
+/// Fails when it does not build.
+fn built(
+    cargo: &mut Command,
+    file: impl Fn(&Artifact) -> Option<Utf8PathBuf>,
+) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut child =
         cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("cargo's output is a pipe")?;
     let mut binaries = Vec::new();
     for message in Message::parse_stream(BufReader::new(stdout)) {
         if let Message::CompilerArtifact(artifact) = message.context("cannot read what cargo says")?
-            && artifact.target.kind.contains(&TargetKind::Bin)
-            && let Some(executable) = artifact.executable
+            && let Some(file) = file(&artifact)
         {
-            binaries.push((artifact.target.name, executable.into_std_path_buf()));
+            binaries.push((artifact.target.name, file.into_std_path_buf()));
         }
     }
     let status = child.wait()?;

@@ -25,7 +25,7 @@ use crate::test::{self, Case, Report, Suite};
 use crate::workspace::{TARGET, Workspace};
 
 /// The packages that are (also) host programs or libraries.
-const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-console-parts", "xtask"];
+const HOST_PACKAGES: &[&str] = &["asphodel-core", "asphodel-console-parts", "asphodel-masked", "xtask"];
 
 /// The packages that are built for the target.
 const TARGET_PACKAGES: &[&str] = &[

@@ -159,6 +159,8 @@ pub(crate) struct Boot {
     pub(crate) restarts: bool,
     /// The file from which a test image reads its machine time, by semihosting.
     pub(crate) time_file: Option<PathBuf>,
+    /// A plugin of the emulator, with its arguments.
+    pub(crate) plugin: Option<OsString>,
 }
 
 /// A card, and the log of booting from it: `kernel` is then the boot loader.
@@ -216,6 +218,7 @@ impl Boot {
             firmware: None,
             restarts: false,
             time_file: None,
+            plugin: None,
         }
     }
 
@@ -268,6 +271,9 @@ impl Boot {
         }
         if let Some(port) = self.gdb_port {
             arguments.extend(["-S".into(), "-gdb".into(), OsString::from(format!("tcp:127.0.0.1:{port}"))]);
+        }
+        if let Some(plugin) = &self.plugin {
+            arguments.extend(["-plugin".into(), plugin.clone()]);
         }
         if let Some(dtb) = &self.dtb {
             arguments.extend(["-dtb".into(), dtb.clone().into_os_string()]);

@@ -1,6 +1,11 @@
-//! The timer queue of one CPU: a pairing heap over indices, so that nothing is allocated.
+//! The timer queue of one CPU: a leftist heap over indices, so that nothing is allocated.
 //!
-//! Insert O(1), earliest O(1), expiry and cancel O(log n) amortised. Guarded by the lock of the CPU's timer queue.
+//! The earliest deadline takes constant time, insertion, expiry and cancelling O(log n) in the worst case, because
+//! interrupts are masked meanwhile: of a heap that only amortises, the first expiry of many timers may take O(n). Guarded
+//! by the lock of the CPU's timer queue.
+//!
+//! A node's *rank* is the number of nodes on its right spine. No node has a right child of a higher rank than its left
+//! one, so a right spine has at most log2(n + 1) nodes, and only right spines are walked.
 
 use crate::list::NIL;
 use crate::shim::guarded::{Cell32, Cell64};
@@ -9,12 +14,11 @@ use crate::shim::guarded::{Cell32, Cell64};
 #[derive(Debug)]
 pub struct TimerLinks {
     deadline: Cell64,
-    /// First child in the heap.
-    child: Cell32,
-    /// Next sibling.
-    next: Cell32,
-    /// Previous sibling, or the parent of a first child. Itself for the root. NIL: not in a queue.
-    prev: Cell32,
+    left: Cell32,
+    right: Cell32,
+    /// The root's is itself. NIL: not in a queue.
+    parent: Cell32,
+    rank: Cell32,
 }
 
 impl TimerLinks {
@@ -23,16 +27,17 @@ impl TimerLinks {
     pub const fn new() -> Self {
         Self {
             deadline: Cell64::new(0),
-            child: Cell32::new(NIL),
-            next: Cell32::new(NIL),
-            prev: Cell32::new(NIL),
+            left: Cell32::new(NIL),
+            right: Cell32::new(NIL),
+            parent: Cell32::new(NIL),
+            rank: Cell32::new(0),
         }
     }
 
     /// Returns whether the timer is in a queue.
     #[inline]
     pub fn is_armed(&self) -> bool {
-        self.prev.get() != NIL
+        self.parent.get() != NIL
     }
 
     /// Returns the deadline, in counter ticks.
@@ -78,9 +83,10 @@ impl TimerQueue {
         let links = timers.timer(index);
         debug_assert!(!links.is_armed(), "timer is armed already");
         links.deadline.set(deadline);
-        links.child.set(NIL);
-        links.next.set(NIL);
-        self.set_root(timers, if self.root == NIL { index } else { meld(timers, self.root, index) });
+        links.left.set(NIL);
+        links.right.set(NIL);
+        links.rank.set(1);
+        self.set_root(timers, meld(timers, self.root, index));
         self.root == index
     }
 
@@ -98,34 +104,43 @@ impl TimerQueue {
     pub fn remove<T: Timers + ?Sized>(&mut self, timers: &T, index: u32) {
         let links = timers.timer(index);
         debug_assert!(links.is_armed(), "timer is not armed");
-        let children = merge_siblings(timers, links.child.get());
+        let children = meld(timers, links.left.get(), links.right.get());
         if index == self.root {
             self.set_root(timers, children);
         } else {
-            let (prev, next) = (links.prev.get(), links.next.get());
-            if timers.timer(prev).child.get() == index {
-                timers.timer(prev).child.set(next);
+            let parent = links.parent.get();
+            let above = timers.timer(parent);
+            if above.left.get() == index {
+                above.left.set(children);
             } else {
-                timers.timer(prev).next.set(next);
-            }
-            if next != NIL {
-                timers.timer(next).prev.set(prev);
+                above.right.set(children);
             }
             if children != NIL {
-                let root = meld(timers, self.root, children);
-                self.set_root(timers, root);
+                timers.timer(children).parent.set(parent);
             }
+            self.restore_ranks(timers, parent);
         }
-        links.prev.set(NIL);
-        links.next.set(NIL);
-        links.child.set(NIL);
+        links.parent.set(NIL);
+    }
+
+    /// Restores the ranks from `node` upwards, where a child has become another one. Of the nodes above, only those that
+    /// had the child on their right spine have another rank now.
+    fn restore_ranks<T: Timers + ?Sized>(&self, timers: &T, mut node: u32) {
+        loop {
+            let links = timers.timer(node);
+            let before = links.rank.get();
+            restore_rank(timers, links);
+            if links.rank.get() == before || node == self.root {
+                return;
+            }
+            node = links.parent.get();
+        }
     }
 
     fn set_root<T: Timers + ?Sized>(&mut self, timers: &T, root: u32) {
         self.root = root;
         if root != NIL {
-            timers.timer(root).next.set(NIL);
-            timers.timer(root).prev.set(root);
+            timers.timer(root).parent.set(root);
         }
     }
 }
@@ -136,40 +151,54 @@ impl Default for TimerQueue {
     }
 }
 
-/// Joins two heaps; the later root becomes the first child of the earlier one.
-fn meld<T: Timers + ?Sized>(timers: &T, a: u32, b: u32) -> u32 {
-    let (parent, child) =
-        if timers.timer(b).deadline.get() < timers.timer(a).deadline.get() { (b, a) } else { (a, b) };
-    let first = timers.timer(parent).child.get();
-    let links = timers.timer(child);
-    links.next.set(first);
-    links.prev.set(parent);
-    if first != NIL {
-        timers.timer(first).prev.set(child);
-    }
-    timers.timer(parent).child.set(child);
-    parent
+/// Returns the rank of `node`, which may be NIL.
+fn rank_of<T: Timers + ?Sized>(timers: &T, node: u32) -> u32 {
+    if node == NIL { 0 } else { timers.timer(node).rank.get() }
 }
 
-/// Joins a chain of siblings into one heap: pairs from left to right, then all from right to left.
-fn merge_siblings<T: Timers + ?Sized>(timers: &T, first: u32) -> u32 {
-    let mut pairs = NIL;
-    let mut at = first;
-    while at != NIL {
-        let a = at;
-        let b = timers.timer(a).next.get();
-        at = if b == NIL { NIL } else { timers.timer(b).next.get() };
-        let pair = if b == NIL { a } else { meld(timers, a, b) };
-        timers.timer(pair).next.set(pairs);
-        pairs = pair;
+/// Restores the order of a node's children, and its rank, after one of them has changed.
+fn restore_rank<T: Timers + ?Sized>(timers: &T, node: &TimerLinks) {
+    let (left, right) = (node.left.get(), node.right.get());
+    let (of_left, of_right) = (rank_of(timers, left), rank_of(timers, right));
+    if of_left < of_right {
+        node.left.set(right);
+        node.right.set(left);
     }
+    node.rank.set(of_left.min(of_right) + 1);
+}
+
+/// Joins two heaps, each of which may be NIL, and returns the root, whose parent the caller sets: their right spines
+/// become one, in the order of deadlines.
+fn meld<T: Timers + ?Sized>(timers: &T, mut a: u32, mut b: u32) -> u32 {
     let mut root = NIL;
-    while pairs != NIL {
-        let next = timers.timer(pairs).next.get();
-        root = if root == NIL { pairs } else { meld(timers, root, pairs) };
-        pairs = next;
+    let mut last = NIL;
+    while a != NIL && b != NIL {
+        if timers.timer(b).deadline.get() < timers.timer(a).deadline.get() {
+            core::mem::swap(&mut a, &mut b);
+        }
+        append(timers, &mut root, last, a);
+        last = a;
+        a = timers.timer(a).right.get();
+    }
+    append(timers, &mut root, last, if a == NIL { b } else { a });
+    let mut node = last;
+    while node != NIL {
+        restore_rank(timers, timers.timer(node));
+        node = if node == root { NIL } else { timers.timer(node).parent.get() };
     }
     root
+}
+
+/// Makes `node`, which may be NIL, the right child of `last`, or the root if that is NIL.
+fn append<T: Timers + ?Sized>(timers: &T, root: &mut u32, last: u32, node: u32) {
+    if last == NIL {
+        *root = node;
+    } else {
+        timers.timer(last).right.set(node);
+        if node != NIL {
+            timers.timer(node).parent.set(last);
+        }
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -210,6 +239,30 @@ mod tests {
         assert!(queue.insert(&table, 0, 40));
         queue.remove(&table, 0);
         assert!(!queue.insert(&table, 0, 60));
+    }
+
+    /// The nodes that are touched most: those of a right spine.
+    #[test]
+    fn no_right_spine_is_longer_than_the_logarithm() {
+        let count = 1 << 12;
+        for step in [0, 1, u64::MAX, 7_919] {
+            let deadlines: Vec<u64> =
+                (0..count).map(|number: u64| number.wrapping_mul(step) % 10_007).collect();
+            let (table, mut queue) = armed(&deadlines);
+            for removed in 0..count as u32 {
+                let spine = |node: u32| {
+                    let right =
+                        |node: &u32| Some(table.timer(*node).right.get()).filter(|right| *right != NIL);
+                    core::iter::successors(Some(node), right).count()
+                };
+                if removed.is_multiple_of(64) {
+                    let longest = (removed..count as u32).map(spine).max();
+                    assert!(longest <= Some(13), "{longest:?} of {} timers", count as u32 - removed);
+                }
+                queue.remove(&table, removed);
+            }
+            assert_eq!(queue.earliest(&table), None);
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) mod cpu {
 /// Masking of interrupts on the CPU that executes the call.
 pub(crate) mod daif {
     pub use super::machine::daif::mask;
-    pub(crate) use super::machine::daif::{Saved, mask_for_good, masked, restore, take_pending, unmask};
+    pub(crate) use super::machine::daif::{Saved, mask_for_good, masked, restore, unmask};
 }
 
 /// How the machine was entered.

@@ -24,28 +24,39 @@ use crate::arch::lock::InterruptLock;
 /// Free lists for every possible size, which lets `rlsf` join a piece of memory with the one before it.
 type Heap = Tlsf<'static, u64, u8, 59, 8>;
 
-/// An arena grows by multiples of this, in bytes.
+/// An arena grows by multiples of this, in bytes, one at a time, because interrupts are masked meanwhile.
 const GRAIN: usize = mapped::BLOCK * PAGE_SIZE;
-/// It grows by this part of its size, if that is available, ...
-const GROWTH_SHARE: usize = 4;
-/// ... and unless a block needs more, by at most this, because interrupts are masked meanwhile.
-const GROWTH_LIMIT: usize = 1 << 20;
-
 /// The content of a slot.
 struct Arena {
     /// Bytes mapped, from the bottom of the slot; if there are any, a [`Heap`] comes first.
     mapped: usize,
+    /// Bytes mapped above these, which are not in the heap yet: an LWP that needs a large block maps grain by grain.
+    /// Another one that needs less may add them to the heap, or take them back if it cannot get enough.
+    ahead: usize,
+    /// Bytes that the owner has been charged with for what is mapped ahead, and will be.
+    reserved: usize,
     /// The number that is charged with them, which the layer of processes supplied.
     owner: u32,
     /// The program that is mapped at the upper end of the slot.
     program: Option<&'static Image>,
 }
 
+/// What has come of an attempt to allocate a block.
+enum Attempt {
+    /// Here it is.
+    Ready(NonNull<u8>),
+    /// The arena has become larger: try again.
+    Grows,
+    /// There is no memory, or the arena's owner must not have more.
+    Fails,
+}
+
 /// Slots in use, one bit each.
 struct Slots([u64; ARENA_COUNT.div_ceil(64)]);
 
 static ARENAS: [InterruptLock<Arena>; ARENA_COUNT] =
-    [const { InterruptLock::new(Arena { mapped: 0, owner: 0, program: None }) }; ARENA_COUNT];
+    [const { InterruptLock::new(Arena { mapped: 0, ahead: 0, reserved: 0, owner: 0, program: None }) };
+        ARENA_COUNT];
 static SLOTS: InterruptLock<Slots> = InterruptLock::new(Slots([0; ARENA_COUNT.div_ceil(64)]));
 /// The bytes of all arenas.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
@@ -64,14 +75,17 @@ pub(crate) fn close(arena: Number) {
     SLOTS.lock().give(slot);
 }
 
-/// Frees all memory of an arena; returns the number of bytes. It must not be allocated from meanwhile; freeing a block
+/// Frees all memory of an arena; returns the number of bytes that its owner was charged with. It must not be allocated from meanwhile; freeing a block
 /// of it has no effect.
 pub(crate) fn empty(arena: Number) -> usize {
     let slot = arena as usize - 1;
     // From here on no block of it is known, so the lock is dropped while the pages are unmapped.
-    let (bytes, program) = {
+    let (bytes, charged, program) = {
         let mut arena = ARENAS[slot].lock();
-        (core::mem::take(&mut arena.mapped), arena.program.take())
+        // An LWP may have been killed while it mapped some ahead.
+        let (ahead, reserved) = (core::mem::take(&mut arena.ahead), core::mem::take(&mut arena.reserved));
+        let mapped = core::mem::take(&mut arena.mapped);
+        (mapped + ahead, mapped + reserved, arena.program.take())
     };
     let of_program = program.map_or(0, |program| {
         program.unmap(base_of(slot, program));
@@ -79,7 +93,7 @@ pub(crate) fn empty(arena: Number) -> usize {
     });
     mapped::unmap_all(arena_base(slot), bytes / PAGE_SIZE);
     MAPPED.fetch_sub((bytes + of_program) as u64, Ordering::Relaxed);
-    bytes + of_program
+    charged + of_program
 }
 
 /// Maps `program` in an arena that is not used yet, and returns where. Returns `None`, without a change, if memory is
@@ -124,7 +138,7 @@ pub(crate) fn program_of(arena: Number) -> Option<(&'static Image, usize)> {
 /// Returns the bytes of an arena. Any context.
 pub(crate) fn mapped_bytes(arena: Number) -> u64 {
     let arena = ARENAS[arena as usize - 1].lock();
-    (arena.mapped + arena.program.map_or(0, Image::private_bytes)) as u64
+    (arena.mapped + arena.ahead + arena.program.map_or(0, Image::private_bytes)) as u64
 }
 
 /// Returns the bytes of all arenas. Any context.
@@ -141,7 +155,18 @@ pub(crate) fn contains(address: usize) -> bool {
 /// Allocates a block from `arena`; null if it has none and cannot grow.
 pub(super) fn allocate(arena: Number, layout: Layout) -> *mut u8 {
     let slot = arena as usize - 1;
-    let block = ARENAS[slot].lock().allocate(arena_base(slot), layout);
+    let base = arena_base(slot);
+    let block = loop {
+        // Locked anew for each grain, because interrupts are masked meanwhile.
+        match ARENAS[slot].lock().attempt(base, layout) {
+            Attempt::Ready(block) => break Some(block),
+            Attempt::Grows => {}
+            Attempt::Fails => break None,
+        }
+    };
+    if block.is_none() {
+        while ARENAS[slot].lock().unmap_grain(base) {}
+    }
     block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
 
@@ -172,13 +197,26 @@ impl Arena {
         unsafe { &mut *(base as *mut Heap) }
     }
 
-    fn allocate(&mut self, base: usize, layout: Layout) -> Option<NonNull<u8>> {
-        self.try_allocate(base, layout).or_else(|| {
-            // Headers, alignment, and the rounding up to the next list of free blocks.
-            let block = layout.size().checked_add(layout.align().max(GRANULARITY))?;
-            let least = block.checked_add(block / 8 + 4 * GRANULARITY)?;
-            if self.grow(base, least) { self.try_allocate(base, layout) } else { None }
-        })
+    /// Allocates a block, or else does a part of what that needs.
+    fn attempt(&mut self, base: usize, layout: Layout) -> Attempt {
+        if let Some(block) = self.try_allocate(base, layout) {
+            return Attempt::Ready(block);
+        }
+        let Some(least) = self.least_growth(layout) else { return Attempt::Fails };
+        if self.ahead >= least {
+            self.add_to_heap(base);
+            return self.try_allocate(base, layout).map_or(Attempt::Fails, Attempt::Ready);
+        }
+        if self.extend(base, least) { Attempt::Grows } else { Attempt::Fails }
+    }
+
+    /// Returns the bytes by which the heap must grow to have a block, a multiple of the grain.
+    fn least_growth(&self, layout: Layout) -> Option<usize> {
+        // Headers, alignment, and the rounding up to the next list of free blocks.
+        let block = layout.size().checked_add(layout.align().max(GRANULARITY))?;
+        let least = block.checked_add(block / 8 + 4 * GRANULARITY)?;
+        let lists = if self.mapped == 0 { size_of::<Heap>() } else { 0 };
+        least.checked_add(lists)?.checked_next_multiple_of(GRAIN)
     }
 
     fn try_allocate(&mut self, base: usize, layout: Layout) -> Option<NonNull<u8>> {
@@ -189,34 +227,46 @@ impl Arena {
         unsafe { self.heap(base) }.allocate(layout)
     }
 
-    /// Grows by a large piece, or else by `least` bytes. Returns `false` if not even that is possible.
-    fn grow(&mut self, base: usize, least: usize) -> bool {
-        let lists = if self.mapped == 0 { size_of::<Heap>() } else { 0 };
-        let Some(least) = (least + lists).checked_next_multiple_of(GRAIN) else { return false };
-        let much = (self.mapped / GROWTH_SHARE).next_multiple_of(GRAIN).min(GROWTH_LIMIT);
-        (much > least && self.extend(base, much)) || self.extend(base, least)
-    }
-
-    /// Maps `bytes` more, a multiple of the grain, and adds them to the heap. All or nothing.
-    fn extend(&mut self, base: usize, bytes: usize) -> bool {
+    /// Maps one more grain towards `goal` bytes ahead, a multiple of the grain. Returns `false`, without a change, if
+    /// there cannot be so many.
+    fn extend(&mut self, base: usize, goal: usize) -> bool {
         // At least one unmapped grain stays below a program.
         let room = ARENA_SIZE - self.program.map_or(0, |program| program.span() + GRAIN);
-        let fits = self.mapped.checked_add(bytes).is_some_and(|size| size <= room);
-        if !fits || inject::fails() || !charge::grow(self.owner, bytes) {
+        let fits = self.mapped.checked_add(goal).is_some_and(|size| size <= room);
+        if !fits || inject::fails() {
             return false;
         }
-        let start = base + self.mapped;
-        if !mapped::map_all(start, bytes / PAGE_SIZE) {
-            charge::shrink(self.owner, bytes);
+        let missing = goal.saturating_sub(self.reserved);
+        if !charge::grow(self.owner, missing) {
             return false;
         }
-        self.add_to_heap(base, start, bytes);
-        self.mapped += bytes;
-        MAPPED.fetch_add(bytes as u64, Ordering::Relaxed);
+        if !mapped::map_all(base + self.mapped + self.ahead, mapped::BLOCK) {
+            charge::shrink(self.owner, missing);
+            return false;
+        }
+        self.reserved += missing;
+        self.ahead += GRAIN;
+        MAPPED.fetch_add(GRAIN as u64, Ordering::Relaxed);
         true
     }
 
-    fn add_to_heap(&mut self, base: usize, start: usize, bytes: usize) {
+    /// Unmaps a grain of what is mapped ahead; `false` if there is nothing.
+    fn unmap_grain(&mut self, base: usize) -> bool {
+        if self.ahead == 0 {
+            charge::shrink(self.owner, core::mem::take(&mut self.reserved));
+            return false;
+        }
+        self.ahead -= GRAIN;
+        mapped::unmap_all(base + self.mapped + self.ahead, mapped::BLOCK);
+        MAPPED.fetch_sub(GRAIN as u64, Ordering::Relaxed);
+        true
+    }
+
+    /// Adds what is mapped ahead to the heap.
+    fn add_to_heap(&mut self, base: usize) {
+        let (start, bytes) = (base + self.mapped, core::mem::take(&mut self.ahead));
+        self.mapped += bytes;
+        self.reserved -= bytes;
         let piece = |start: usize, end: usize| {
             NonNull::new(slice_from_raw_parts_mut(start as *mut u8, end - start)).expect("arenas lie high")
         };

@@ -4,15 +4,19 @@
 //! read safely; a reference count and a generation in the record distinguish its present use from the intended one. A
 //! table has a range of addresses of its own, so an index is an address by one shift and one addition; memory is mapped
 //! into it a chunk at a time, straight from the frame allocator. Each CPU keeps a few free slots of its own
-//! ([`Magazine`]), so creating and ending threads takes no lock shared between CPUs most of the time.
+//! ([`Magazine`]), so creating and ending threads takes no lock shared between CPUs most of the time. The records of a
+//! new chunk are built through the linear map, where no other code looks for them, so that no lock is held and
+//! interrupts need not be masked meanwhile; under the lock they are only mapped.
 
+use asphodel_core::list::NIL;
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
+use asphodel_core::shim::guarded::Cell32;
 use core::marker::PhantomData;
 
 use crate::arch::layout::{PAGE_SIZE, record_table};
 use crate::arch::lock::InterruptLock;
 use crate::arch::mmu;
-use crate::mem::{frames, heap, inject};
+use crate::mem::frames;
 
 /// Records in one chunk.
 const CHUNK: u32 = 64;
@@ -26,6 +30,9 @@ const MAGAZINE: usize = 2 * BATCH;
 pub(crate) trait Record: Sync + 'static {
     /// Returns a free record for slot `index`.
     fn new(index: u32) -> Self;
+
+    /// Returns the cell that links the record with others while its slot is free and in no magazine.
+    fn next_free(&self) -> &Cell32;
 }
 
 /// Free slots that one CPU keeps for itself. Touched by that CPU only, interrupts masked.
@@ -63,8 +70,8 @@ impl Magazine {
 
 /// The slots that no magazine contains.
 struct Depot {
-    /// Slots that were used before, as a stack over all chunks' worth of indices.
-    free: alloc::vec::Vec<u32>,
+    /// The first of those that were used before, which are linked through their records; NIL: there are none.
+    free: u32,
     /// Slots below this have been handed out at least once.
     fresh: u32,
     /// Slots below this have records.
@@ -86,7 +93,7 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
     /// An empty table whose first slot will be `first`.
     pub(crate) const fn new(first: u32) -> Self {
         Self {
-            depot: InterruptLock::new(Depot { free: alloc::vec::Vec::new(), fresh: first, built: 0 }),
+            depot: InterruptLock::new(Depot { free: NIL, fresh: first, built: 0 }),
             ready: AtomicU32::new(0),
             _records: PhantomData,
         }
@@ -111,12 +118,21 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Takes a free slot; `None` when memory or the table is exhausted. Interrupts masked; `magazine` is this CPU's.
+    /// Takes a free slot by `take`, which calls [`Slab::take`], and adds records when there is none; `None` when memory
+    /// or the table is exhausted. Thread context, interrupts unmasked, or else they stay masked while the table grows.
+    #[inline(always)]
+    pub(crate) fn take_or_grow(&self, mut take: impl FnMut() -> Option<u32>) -> Option<u32> {
+        loop {
+            match take() {
+                None if self.grow() => {}
+                slot => return slot,
+            }
+        }
+    }
+
+    /// Takes a free slot; `None` when there is none that has a record. Interrupts masked; `magazine` is this CPU's.
     #[inline]
     pub(crate) fn take(&self, magazine: &mut Magazine) -> Option<u32> {
-        if inject::fails() {
-            return None;
-        }
         match magazine.pop() {
             None => self.take_from_depot(magazine),
             slot => slot,
@@ -145,15 +161,15 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         let mut depot = self.depot.lock();
         let kept = magazine.len;
         while magazine.len < BATCH {
-            let slot = match depot.free.pop() {
-                Some(slot) => slot,
-                None => {
-                    if depot.fresh >= depot.built && !self.grow(&mut depot) {
-                        break;
-                    }
-                    depot.fresh += 1;
-                    depot.fresh - 1
-                }
+            let slot = if depot.free != NIL {
+                let slot = depot.free;
+                depot.free = self.get(slot).next_free().get();
+                slot
+            } else if depot.fresh < depot.built {
+                depot.fresh += 1;
+                depot.fresh - 1
+            } else {
+                break;
             };
             let pushed = magazine.push(slot);
             debug_assert!(pushed, "a batch fits");
@@ -166,39 +182,54 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
     #[inline(never)]
     fn spill(&self, magazine: &mut Magazine) {
         let mut depot = self.depot.lock();
-        // Within capacity, because `grow` reserves room for every slot.
-        (0..BATCH).map_while(|_| magazine.pop()).for_each(|slot| depot.free.push(slot));
+        for slot in (0..BATCH).map_while(|_| magazine.pop()) {
+            self.get(slot).next_free().set(depot.free);
+            depot.free = slot;
+        }
     }
 
-    /// Adds one chunk of records.
-    fn grow(&self, depot: &mut Depot) -> bool {
-        let slots = depot.built + CHUNK;
-        let missing = slots as usize - depot.free.len();
-        // The table's own list has no owner, and the creation and end of a thread is no leak.
-        if slots > LIMIT || !heap::uncounted(|| depot.free.try_reserve(missing).is_ok()) {
-            return false;
-        }
-        let Some(chunk) = Self::map_chunk(depot.built) else { return false };
-        for offset in 0..CHUNK {
-            // SAFETY: just mapped, writable, large enough, and no other code reads there before `ready` is advanced.
-            unsafe { chunk.add(offset as usize).write(T::new(depot.built + offset)) };
-        }
-        depot.built = slots;
-        // Release: the records precede the number by which others find them.
-        self.ready.store(slots, Ordering::Release);
-        true
-    }
-
-    /// Maps memory for the chunk that begins with slot `first`.
-    fn map_chunk(first: u32) -> Option<*mut T> {
+    /// Adds one chunk of records, unless there are free slots by now. Returns `false` when memory or the table is
+    /// exhausted. Takes locks for a short time only.
+    #[cold]
+    #[inline(never)]
+    fn grow(&self) -> bool {
         const { assert!((size_of::<T>() * CHUNK as usize).is_multiple_of(PAGE_SIZE), "chunks are whole pages") };
         let pages = size_of::<T>() * CHUNK as usize / PAGE_SIZE;
-        let physical = frames::allocate(pages)?;
-        let chunk = (Self::START as *mut T).wrapping_add(first as usize);
-        if mmu::map_pages(chunk as usize, physical, pages * PAGE_SIZE).is_err() {
-            frames::free(physical, pages);
-            return None;
+        let first = {
+            let depot = self.depot.lock();
+            if depot.free != NIL || depot.fresh < depot.built {
+                return true;
+            }
+            depot.built
+        };
+        if first + CHUNK > LIMIT {
+            return false;
         }
-        Some(chunk)
+        let Some(physical) = frames::allocate(pages) else { return false };
+        let records = mmu::linear(physical).cast::<T>();
+        for offset in 0..CHUNK {
+            // SAFETY: frames of our own, in the linear map, large enough.
+            unsafe { records.add(offset as usize).write(T::new(first + offset)) };
+        }
+        let added = self.add_chunk(first, physical, pages);
+        if added != Some(true) {
+            frames::free(physical, pages);
+        }
+        added.is_some()
+    }
+
+    /// Maps the records of the chunk that begins with slot `first`. `Some(false)`: another CPU has added that chunk
+    /// meanwhile. `None`: there is no memory for page tables.
+    fn add_chunk(&self, first: u32, physical: u64, pages: usize) -> Option<bool> {
+        let mut depot = self.depot.lock();
+        if depot.built != first {
+            return Some(false);
+        }
+        let chunk = Self::START + first as usize * size_of::<T>();
+        mmu::map_pages(chunk, physical, pages * PAGE_SIZE).ok()?;
+        depot.built = first + CHUNK;
+        // Release: the records precede the number by which others find them.
+        self.ready.store(depot.built, Ordering::Release);
+        Some(true)
     }
 }

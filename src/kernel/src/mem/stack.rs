@@ -64,6 +64,39 @@ impl Stack {
     }
 }
 
+/// Stacks that no thread uses and that wait to be unmapped: a list, linked through the stacks themselves, so that it has
+/// room for any number.
+#[derive(Debug)]
+pub(crate) struct Dropped(Option<Stack>);
+
+impl Dropped {
+    /// An empty list.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Adds a stack.
+    pub(crate) fn push(&mut self, stack: Stack) {
+        let next = self.0.take();
+        // SAFETY: the highest page of a stack is always mapped, and no thread uses this one.
+        unsafe { Self::link(&stack).write(next) };
+        self.0 = Some(stack);
+    }
+
+    /// Takes the stack that was added last.
+    pub(crate) fn pop(&mut self) -> Option<Stack> {
+        let stack = self.0.take()?;
+        // SAFETY: written by `push`.
+        self.0 = unsafe { Self::link(&stack).read() };
+        Some(stack)
+    }
+
+    /// Returns where a stack of the list has its successor.
+    fn link(stack: &Stack) -> *mut Option<Stack> {
+        (stack.top() - size_of::<Option<Stack>>()) as *mut Option<Stack>
+    }
+}
+
 /// Size of lazy stacks that may be kept for reuse, in bytes: what `std` asks for.
 pub(crate) const KEPT_SIZE: usize = 1 << 20;
 const KEPT_CLASS: usize = KEPT_SIZE.trailing_zeros() as usize - STACK_MIN_SHIFT;
@@ -193,7 +226,7 @@ pub(crate) fn map_boot_stacks() -> Option<BootStacks> {
     Some(BootStacks { top: stack.top(), exception_top: exception.top() })
 }
 
-/// Unmaps a stack and frees its frames. No thread may run on it or borrow from it.
+/// Unmaps a stack and frees its frames. No thread may run on it or borrow from it. Best with interrupts unmasked.
 pub(crate) fn unmap(stack: Stack) {
     let pages = stack.size() / PAGE_SIZE;
     if stack.is_lazy() {

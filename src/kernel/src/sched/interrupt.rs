@@ -1,9 +1,10 @@
-//! The interrupt hooks: they acknowledge, dispatch, and return whether to preempt the thread.
+//! Interrupts: the hooks acknowledge, dispatch, and return whether to preempt the thread; an idle CPU calls the
+//! dispatch itself.
 
 use spin::Once;
 
 use crate::arch::{TrapFrame, counter};
-use crate::cpu::{Cpu, mask};
+use crate::cpu::Cpu;
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, active, balance, ready, switch, timer};
 use crate::shutdown;
@@ -27,28 +28,34 @@ pub(crate) fn set_handler(number: u32, handler: fn()) {
 /// The `irq` hook. Exception stack, interrupts masked. Returns `true` to preempt the thread.
 pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
     let cpu = Cpu::this();
-    // The idle thread may be preempted right here, and come back much later to clear this itself.
-    mask::set_idle(cpu.index, false);
-    while let Some(interrupt) = gic::acknowledge() {
-        cpu.statistics.interrupts.set(cpu.statistics.interrupts.get() + 1);
-        match interrupt.intid {
-            MESSAGE => {
-                cpu.statistics.messages.set(cpu.statistics.messages.get() + 1);
-                // Ended first, so that a message that comes while the mailbox is emptied interrupts again.
-                gic::end(interrupt);
-                active::check_active(cpu);
-                ready::drain_mailbox(cpu);
-                balance::answer(cpu);
-                lazy::refill(cpu);
-                continue;
-            }
-            counter::TIMER_INTERRUPT => timer::fired(cpu),
-            shutdown::STOP => shutdown::stop_here(),
-            number => device(number),
-        }
-        gic::end(interrupt);
-    }
+    handle_next(cpu);
     cpu.reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
+}
+
+/// Handles one pending interrupt, if there is one. Interrupts masked, on `cpu`.
+///
+/// Others that are pending interrupt again when interrupts are unmasked, so that a timer that is always due, because
+/// more sleepers are due than one interrupt wakes, does not keep interrupts masked.
+#[inline(always)]
+pub(crate) fn handle_next(cpu: &'static Cpu) {
+    let Some(interrupt) = gic::acknowledge() else { return };
+    cpu.statistics.interrupts.set(cpu.statistics.interrupts.get() + 1);
+    match interrupt.intid {
+        MESSAGE => {
+            cpu.statistics.messages.set(cpu.statistics.messages.get() + 1);
+            // Ended first, so that a message that comes while the mailbox is emptied interrupts again.
+            gic::end(interrupt);
+            active::check_active(cpu);
+            ready::drain_mailbox(cpu);
+            balance::answer(cpu);
+            lazy::refill(cpu);
+            return;
+        }
+        counter::TIMER_INTERRUPT => timer::fired(cpu),
+        shutdown::STOP => shutdown::stop_here(),
+        number => device(number),
+    }
+    gic::end(interrupt);
 }
 
 /// Requests a refill of the reserve for lazy stacks as soon as interrupts are unmasked, when no spin lock is held, if

@@ -143,9 +143,13 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
     deadline::want_sharing(cpu);
 }
 
-/// Takes in the threads that other CPUs have posted. Interrupts masked, on `cpu`.
+/// Most threads that one message takes in, because interrupts are masked meanwhile.
+const BATCH: u32 = 16;
+
+/// Takes in threads that other CPUs have posted, up to [`BATCH`] of them; for the others it sends this CPU a message.
+/// Interrupts masked, on `cpu`.
 pub(crate) fn drain_mailbox(cpu: &'static Cpu) {
-    cpu.mailbox.drain(&THREADS, |thread| {
+    let more = cpu.mailbox.drain(&THREADS, BATCH, |thread| {
         let record = THREADS.get(thread);
         if record.affinity().contains(cpu.index) && !eviction::must_leave(cpu, record) {
             record.cpu.set(cpu.index);
@@ -155,6 +159,9 @@ pub(crate) fn drain_mailbox(cpu: &'static Cpu) {
             enqueue(thread);
         }
     });
+    if more {
+        gic::send_sgi(MESSAGE, cpu.index as usize);
+    }
 }
 
 /// Switches to a better thread that was made runnable. Thread context, no lock held.

@@ -6,6 +6,9 @@ use crate::sched::deadline::{has_rival, start_perturbed_turn};
 use crate::sched::{balance, ready};
 use crate::thread::THREADS;
 
+/// Most sleepers that one interrupt makes runnable. The timer is due again at once for the others.
+const BATCH: u32 = 16;
+
 /// The timer has fired: does what is due and sets it for what comes next. Interrupt context.
 pub(crate) fn fired(cpu: &'static Cpu) {
     let now = counter::now();
@@ -38,9 +41,9 @@ pub(crate) fn fired(cpu: &'static Cpu) {
     }
 }
 
-/// Makes every thread runnable whose deadline has passed.
+/// Makes threads runnable whose deadline has passed, up to [`BATCH`] of them.
 fn expire_sleepers(cpu: &'static Cpu, now: u64) {
-    loop {
+    for _ in 0..BATCH {
         // The lock is held over the unpark: a thread that finds its timer disarmed is not woken by it later.
         let expired = {
             let mut timers = cpu.timers.lock();

@@ -32,6 +32,7 @@ use crate::arch::lock::InterruptLock;
 use crate::arch::switch::{self, SavedContext};
 use crate::arch::{cpu, daif, observe};
 use crate::cpu::Cpu;
+use crate::mem::inject;
 use crate::mem::slab::{Record, Slab};
 use crate::mem::stack::Stack;
 
@@ -217,6 +218,10 @@ impl Record for Thread {
             },
         }
     }
+
+    fn next_free(&self) -> &Cell32 {
+        &self.lwp.next_dead_lwp
+    }
 }
 
 impl Table {
@@ -328,32 +333,25 @@ impl Thread {
         body: extern "C" fn(usize) -> !,
         argument: usize,
     ) -> Result<&'static Self, Errno> {
-        let interrupts = daif::mask();
-        let thread = Self::create_masked(Cpu::this(), attributes, body, argument, Held::ByItself);
+        let (interrupts, thread) = Self::create_and_mask(attributes, body, argument, Held::ByItself)?;
         daif::restore(interrupts);
-        thread
+        Ok(thread)
     }
 
-    /// As [`Thread::create`], interrupts masked, on `cpu`.
+    /// As [`Thread::create`]. Returns with interrupts masked, and their state before; they are not masked while records
+    /// are built or a stack is mapped. An LWP calls it inside a service.
     ///
     /// # Errors
-    /// As there.
+    /// As there; interrupts are as before.
     #[inline(always)]
-    pub(crate) fn create_masked(
-        cpu: &Cpu,
+    pub(crate) fn create_and_mask(
         attributes: &ThreadAttributes,
         body: extern "C" fn(usize) -> !,
         argument: usize,
         held: Held,
-    ) -> Result<&'static Self, Errno> {
-        // SAFETY: this CPU, interrupts masked, no other borrow in between.
-        let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
-        let slot = slot.ok_or(Errno::ENOMEM)?;
-        let Some(stack) = stack::allocate(cpu, attributes.stack_size, attributes.lazy_stack) else {
-            // SAFETY: as above.
-            unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, slot)) };
-            return Err(Errno::ENOMEM);
-        };
+    ) -> Result<(daif::Saved, &'static Self), Errno> {
+        let (interrupts, slot, stack) = Self::take_parts(attributes).ok_or(Errno::ENOMEM)?;
+        let cpu = Cpu::this();
         let thread = THREADS.get(slot);
         thread.occupy(attributes, stack, cpu.index, body, argument);
         match held {
@@ -361,7 +359,61 @@ impl Thread {
             Held::ByHandle => thread.refs.occupy_shared(),
         }
         cpu.statistics.threads_taken.set(cpu.statistics.threads_taken.get() + 1);
-        Ok(thread)
+        Ok((interrupts, thread))
+    }
+
+    /// Takes what a thread consists of, a free record and a stack, and masks interrupts.
+    #[inline(always)]
+    fn take_parts(attributes: &ThreadAttributes) -> Option<(daif::Saved, u32, Stack)> {
+        // One attempt for the record, one for the stack.
+        if inject::fails() || inject::fails() {
+            return None;
+        }
+        let interrupts = daif::mask();
+        let cpu = Cpu::this();
+        let slot = Self::take_slot(cpu);
+        if let Some(slot) = slot
+            && let Some(stack) = stack::take_kept(cpu, attributes.stack_size, attributes.lazy_stack)
+        {
+            return Some((interrupts, slot, stack));
+        }
+        daif::restore(interrupts);
+        Self::take_new_parts(slot, attributes)
+    }
+
+    /// As [`Thread::take_parts`], where there is no free record, unless it is `slot`, or no free stack.
+    #[cold]
+    #[inline(never)]
+    fn take_new_parts(slot: Option<u32>, attributes: &ThreadAttributes) -> Option<(daif::Saved, u32, Stack)> {
+        let take = || {
+            let interrupts = daif::mask();
+            let slot = Self::take_slot(Cpu::this());
+            daif::restore(interrupts);
+            slot
+        };
+        let slot = slot.or_else(|| THREADS.0.take_or_grow(take))?;
+        let stack = stack::allocate(attributes.stack_size, attributes.lazy_stack);
+        let interrupts = daif::mask();
+        if let Some(stack) = stack {
+            return Some((interrupts, slot, stack));
+        }
+        Self::give_slot(Cpu::this(), slot);
+        daif::restore(interrupts);
+        None
+    }
+
+    /// Takes a free record; `None`: the table must grow. Interrupts masked, on `cpu`.
+    #[inline(always)]
+    fn take_slot(cpu: &Cpu) -> Option<u32> {
+        // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
+        unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) }
+    }
+
+    /// Frees a record. Interrupts masked, on `cpu`.
+    #[inline(always)]
+    fn give_slot(cpu: &Cpu, slot: u32) {
+        // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
+        unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, slot)) };
     }
 
     /// Initializes a free record. Fields that the last occupant has left as a new one needs them are not written: those
@@ -392,8 +444,7 @@ impl Thread {
 
     /// Makes the running boot context of this CPU a thread: its idle thread. Called once on each CPU.
     pub(crate) fn adopt_boot_context(cpu: &'static Cpu) -> &'static Self {
-        // SAFETY: this CPU's boot code, interrupts masked, no other borrow.
-        let slot = unsafe { cpu.with_private(|private| THREADS.0.take(&mut private.threads)) };
+        let slot = THREADS.0.take_or_grow(|| Self::take_slot(cpu));
         let thread = THREADS.get(slot.expect("boot memory suffices for the idle threads"));
         thread.refs.occupy();
         thread.affinity.set(CpuMask::one(cpu.index).bits());
@@ -433,14 +484,16 @@ impl Thread {
         observe(|| Event::LwpRecordFreed { thread: self.index });
         self.lwp.process.set(0);
         cpu.statistics.threads_returned.set(cpu.statistics.threads_returned.get() + 1);
-        // SAFETY: this CPU, interrupts masked by the caller, no other borrow.
-        unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, self.index)) };
+        Self::give_slot(cpu, self.index);
     }
 
     /// The running thread has overflowed its stack: gives it another one to exit on. Returns the new top.
     /// Exception context of that thread.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
-        let stack = stack::allocate(cpu, stack::DEFAULT_SIZE, false)?;
+        if inject::fails() {
+            return None;
+        }
+        let stack = stack::allocate(stack::DEFAULT_SIZE, false)?;
         self.change_stack(cpu, stack)
     }
 

@@ -5,15 +5,20 @@
 //! there. Both are bounded; the overflow, and all of the depot when memory is short, goes back to the frame allocator.
 //! Lazy stacks of one mebibyte, which threads of `std` have, are also kept by the CPU, a few of them, if they have few
 //! pages, so an LWP of that kind usually maps and unmaps nothing. A reused stack keeps its old contents.
+//!
+//! Mapping and unmapping take instructions for each page, so neither is done with interrupts masked: a thread's creator
+//! maps its stack before it masks them ([`map_new`]), and a dead thread's stack that is not kept goes to a list, which
+//! the next LWP that creates, joins or reaps unmaps ([`unmap_dropped`]), or that runs out of memory ([`trim`]).
 
 use asphodel_core::event::Event;
+use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::lock::InterruptLock;
-use crate::arch::observe;
+use crate::arch::{daif, observe};
 use crate::cpu::{Cpu, STACK_CACHE};
-use crate::mem::stack::{self, Stack};
-use crate::mem::{frames, inject};
+use crate::mem::frames;
+use crate::mem::stack::{self, Dropped, Stack};
 
 /// Most stacks in the depot: 256 MiB of the default size, as far as memory is not short. Enough for those of a process
 /// with ten thousand LWPs (T45), because unmapping one costs an invalidation on all CPUs, many times what the rest of
@@ -27,6 +32,13 @@ const FREE_SHARE: usize = 4;
 const LAZY_PAGES: usize = 16;
 
 static SHARED: InterruptLock<heapless::Vec<Stack, DEPOT>> = InterruptLock::new(heapless::Vec::new());
+
+/// Stacks that wait to be unmapped.
+static DROPPED: InterruptLock<Dropped> = InterruptLock::new(Dropped::new());
+/// Their number.
+static DROPPED_COUNT: AtomicU32 = AtomicU32::new(0);
+/// Most stacks that one call unmaps: more than are dropped between two calls, as a rule.
+const UNMAP_AT_ONCE: usize = 16;
 
 /// Bytes of a stack unless attributes say otherwise.
 pub(crate) const DEFAULT_SIZE: usize = stack::MIN_SIZE;
@@ -65,33 +77,42 @@ pub(crate) fn rounded(size: usize) -> Option<usize> {
     }
 }
 
-/// Allocates a stack of at least `size` bytes, whose pages are mapped now, or lazily. Interrupts masked, on `cpu`.
+/// Takes a kept stack of at least `size` bytes, which is lazy only if `lazy`; `None` if there is none. Interrupts
+/// masked, on `cpu`.
 #[inline(always)]
-pub(crate) fn allocate(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
-    if inject::fails() {
-        return None;
-    }
-    if size <= DEFAULT_SIZE
-        && let Some(stack) = take_cached(cpu)
-    {
-        cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
-        return Some(stack);
-    }
-    allocate_other(cpu, size.max(DEFAULT_SIZE), lazy)
+pub(crate) fn take_kept(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
+    let stack = if size <= DEFAULT_SIZE { take_cached(cpu) } else { take_kept_lazy(cpu, size, lazy) }?;
+    cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
+    Some(stack)
 }
 
-/// As [`allocate`], when there is no stack in the cache for it, or another size is needed.
 #[cold]
 #[inline(never)]
-fn allocate_other(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
-    if lazy
-        && rounded(size) == Some(stack::KEPT_SIZE)
-        && let Some(stack) = take_lazy(cpu)
-    {
-        cpu.statistics.stacks_reused.set(cpu.statistics.stacks_reused.get() + 1);
-        return Some(stack);
-    }
-    map(cpu, size, if lazy { stack::map_lazily } else { stack::map })
+fn take_kept_lazy(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
+    if lazy && rounded(size) == Some(stack::KEPT_SIZE) { take_lazy(cpu) } else { None }
+}
+
+/// Maps a new stack of at least `size` bytes, whose pages get frames now, or lazily. Best with interrupts unmasked.
+#[cold]
+#[inline(never)]
+pub(crate) fn map_new(size: usize, lazy: bool) -> Option<Stack> {
+    let map = if lazy { stack::map_lazily } else { stack::map };
+    let size = size.max(DEFAULT_SIZE);
+    let stack = map(size).or_else(|| trim_all().then(|| map(size)).flatten())?;
+    let interrupts = daif::mask();
+    let mapped = &Cpu::this().statistics.stacks_mapped;
+    mapped.set(mapped.get() + 1);
+    daif::restore(interrupts);
+    Some(stack)
+}
+
+/// Allocates a stack of at least `size` bytes, whose pages are mapped now, or lazily: a kept one or a new one. Any
+/// context that may take a spin lock; best with interrupts unmasked.
+pub(crate) fn allocate(size: usize, lazy: bool) -> Option<Stack> {
+    let interrupts = daif::mask();
+    let kept = take_kept(Cpu::this(), size, lazy);
+    daif::restore(interrupts);
+    kept.or_else(|| map_new(size, lazy))
 }
 
 /// Takes a lazy stack that this CPU has kept, with the pages that it had.
@@ -117,15 +138,6 @@ fn release_lazy(cpu: &Cpu, stack: Stack) {
         }
         Err(stack) => give_back(cpu, stack),
     }
-}
-
-/// Maps a new stack.
-#[cold]
-#[inline(never)]
-fn map(cpu: &Cpu, size: usize, map: fn(usize) -> Option<Stack>) -> Option<Stack> {
-    let stack = map(size).or_else(|| trim().then(|| map(size)).flatten())?;
-    cpu.statistics.stacks_mapped.set(cpu.statistics.stacks_mapped.get() + 1);
-    Some(stack)
 }
 
 /// Takes a free stack of the default size, from this CPU's cache or else from the depot.
@@ -195,26 +207,71 @@ fn make_room(cpu: &Cpu) {
     cpu.statistics.stack_moves.set(cpu.statistics.stack_moves.get() + 1);
 }
 
-/// Returns a stack to the frame allocator.
+/// Drops a stack: it goes back to the frame allocator, by and by. Interrupts masked, on `cpu`.
 #[cold]
 #[inline(never)]
 fn give_back(cpu: &Cpu, stack: Stack) {
     cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get() + 1);
-    stack::unmap(stack);
+    let mut dropped = DROPPED.lock();
+    dropped.push(stack);
+    DROPPED_COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Returns the depot's stacks to the frame allocator; `false` if it was empty. Interrupts masked.
+/// Unmaps stacks that were dropped. Called inside a service, interrupts unmasked.
+#[inline(always)]
+pub(crate) fn unmap_dropped() {
+    if DROPPED_COUNT.load(Ordering::Relaxed) != 0 {
+        unmap_some();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unmap_some() {
+    for _ in 0..UNMAP_AT_ONCE {
+        if !unmap_one() {
+            return;
+        }
+    }
+}
+
+/// Unmaps one of the stacks that were dropped; `false` if there is none.
+fn unmap_one() -> bool {
+    let Some(stack) = DROPPED.lock().pop() else { return false };
+    stack::unmap(stack);
+    DROPPED_COUNT.fetch_sub(1, Ordering::Relaxed);
+    true
+}
+
+/// Memory is short: returns a stack that is not in use to the frame allocator; `false` if there is none. Any context
+/// that may take a spin lock.
 #[cold]
 pub(crate) fn trim() -> bool {
-    let cpu = Cpu::this();
+    unmap_one() || {
+        drop_kept();
+        unmap_one()
+    }
+}
+
+/// As [`trim`], until there is none left: a large stack needs much memory at once.
+fn trim_all() -> bool {
     let mut any = false;
+    while trim() {
+        any = true;
+    }
+    any
+}
+
+/// Drops the lazy stacks that this CPU keeps, and some stacks of the depot.
+fn drop_kept() {
+    let interrupts = daif::mask();
+    let cpu = Cpu::this();
     while let Some(stack) = take_lazy(cpu) {
         give_back(cpu, stack);
-        any = true;
     }
-    loop {
-        let Some(stack) = SHARED.lock().pop() else { return any };
-        give_back(cpu, stack);
-        any = true;
-    }
+    let mut depot = SHARED.lock();
+    let kept = depot.len().saturating_sub(UNMAP_AT_ONCE);
+    depot.drain(kept..).for_each(|stack| give_back(cpu, stack));
+    drop(depot);
+    daif::restore(interrupts);
 }

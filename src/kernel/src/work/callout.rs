@@ -7,6 +7,8 @@
 use asphodel_core::shim::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
+use asphodel_core::list::NIL;
+use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::time::callout;
 use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
 use asphodel_core::wait::reason::Reason;
@@ -14,8 +16,8 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
-use crate::mem::arena;
 use crate::mem::slab::{Magazine, Record, Slab};
+use crate::mem::{arena, inject};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::work::Task;
@@ -34,6 +36,7 @@ struct Entry {
     timer: TimerLinks,
     /// Address of the `&'static Callout`.
     callout: AtomicUsize,
+    next_free: Cell32,
 }
 
 struct Table(Slab<Entry, 2>);
@@ -45,7 +48,11 @@ static EARLIER: WaitQueue = WaitQueue::new();
 
 impl Record for Entry {
     fn new(_index: u32) -> Self {
-        Self { timer: TimerLinks::new(), callout: AtomicUsize::new(0) }
+        Self { timer: TimerLinks::new(), callout: AtomicUsize::new(0), next_free: Cell32::new(NIL) }
+    }
+
+    fn next_free(&self) -> &Cell32 {
+        &self.next_free
     }
 }
 
@@ -115,15 +122,25 @@ impl Callout {
 
     /// Returns its slot, which is taken from the table the first time.
     fn slot(&'static self) -> Result<u32, Errno> {
-        let mut spare = SPARE.lock();
         let slot = self.slot.load(Ordering::Relaxed);
         if slot != 0 {
             return Ok(slot);
         }
-        let slot = ENTRIES.0.take(&mut spare).ok_or(Errno::ENOMEM)?;
-        ENTRIES.0.get(slot).callout.store(core::ptr::from_ref(self) as usize, Ordering::Relaxed);
-        self.slot.store(slot, Ordering::Relaxed);
-        Ok(slot)
+        if inject::fails() {
+            return Err(Errno::ENOMEM);
+        }
+        let take = || {
+            let mut spare = SPARE.lock();
+            let slot = self.slot.load(Ordering::Relaxed);
+            if slot != 0 {
+                return Some(slot);
+            }
+            let slot = ENTRIES.0.take(&mut spare)?;
+            ENTRIES.0.get(slot).callout.store(core::ptr::from_ref(self) as usize, Ordering::Relaxed);
+            self.slot.store(slot, Ordering::Relaxed);
+            Some(slot)
+        };
+        ENTRIES.0.take_or_grow(take).ok_or(Errno::ENOMEM)
     }
 }
 

@@ -36,4 +36,7 @@ The column of Linux has recorded figures; with --linux those of std are measured
 C library come from Debian's packages, unpacked below target, not installed.
 
 process.spawn_exit_wait has every CPU busy with a parent of its own; with more than one CPU it may cost at most
-1.15 times what it costs with one.";
+1.15 times what it costs with one.
+
+masked.longest is the longest section with interrupts masked of all images with one CPU, boot and
+power-off left out; below the table stands where it was. Every section of a run is in target/xtask/masked.";

@@ -16,6 +16,9 @@ pub(crate) struct Figure {
     /// The image that printed it.
     #[serde(skip)]
     pub(crate) image: String,
+    /// Where it was measured, for people, if it is the largest of many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<String>,
 }
 
 /// Reads a line of the form `bench NAME CPUS VALUE UNIT`.
@@ -27,6 +30,7 @@ pub(crate) fn read(line: &str, image: &str) -> Option<Figure> {
         value: words.next()?.parse().ok()?,
         unit: words.next()?.to_string(),
         image: image.to_string(),
+        place: None,
     };
     words.next().is_none().then_some(figure)
 }

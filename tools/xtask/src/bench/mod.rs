@@ -5,6 +5,7 @@
 mod arguments;
 mod figures;
 mod linux;
+mod masked;
 mod peers;
 mod table;
 mod verdict;
@@ -17,6 +18,7 @@ use anyhow::{Context as _, bail};
 
 pub(crate) use self::arguments::Arguments;
 use self::figures::Figure;
+use self::masked::Plugin;
 use self::verdict::{Judged, Verdict, judge};
 use crate::build::{Profile, Program};
 use crate::machine::{Boot, Clock, Configuration, Machine};
@@ -94,11 +96,14 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::R
         Some((program, *cpus, Some(*rows)))
     });
     let runs: Vec<_> = everywhere.chain(more).collect();
+    let bench = Bench { workspace, environment: &environment, arguments, plugin: Plugin::build(workspace)? };
     let progress = Progress::new("bench images", runs.len());
-    let mut figures = Vec::new();
+    let (mut figures, mut masked) = (Vec::new(), Vec::new());
     for (program, cpus, rows) in runs {
         let line = progress.job(&format!("{} with {cpus} CPUs", program.name));
-        figures.extend(run_one(workspace, &environment, arguments, program, cpus, rows)?);
+        let (rows, longest) = bench.run(program, cpus, rows)?;
+        figures.extend(rows);
+        masked.extend(longest);
         drop(line);
         progress.advance();
     }
@@ -111,6 +116,7 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::R
     if figures.is_empty() {
         bail!("no figure was printed");
     }
+    figures.extend(masked::longest_of_all(masked));
     Ok(figures)
 }
 
@@ -128,31 +134,45 @@ fn selected(images: Vec<TestImage>, pattern: Option<&str>) -> anyhow::Result<Vec
     Ok(left)
 }
 
-/// Runs one image with that many CPUs; if `rows` is given, only the rows that have it in their names.
-fn run_one(
-    workspace: &Workspace,
-    environment: &Environment,
-    arguments: &Arguments,
-    program: &Program,
-    cpus: u32,
-    rows: Option<&str>,
-) -> anyhow::Result<Vec<Figure>> {
-    let mut boot = Boot::new(Configuration::new(Machine::Virt, cpus)?, &program.image);
-    boot.clock = Clock::CountedInstructions;
-    let quick = arguments.quick.then(|| QUICK.to_string());
-    let filter = rows.map(|rows| format!("filter={rows}"));
-    boot.append = quick.into_iter().chain(filter).collect::<Vec<_>>().join(" ");
-    let deadline = Duration::from_secs(arguments.timeout);
-    let ran = qemu_run::watch(environment, &boot, Some(deadline), &mut |_| {})?;
-    if ran.end != End::PoweredOff(0) {
-        bail!(
-            "{} with {cpus} CPUs did not come to its end ({:?}):\n{}",
-            program.name,
-            ran.end,
-            said(workspace, program, &ran)
-        );
+/// What all runs have in common.
+struct Bench<'a> {
+    workspace: &'a Workspace,
+    environment: &'a Environment,
+    arguments: &'a Arguments,
+    plugin: Plugin,
+}
+
+impl Bench<'_> {
+    /// Runs one image with that many CPUs; if `rows` is given, only the rows that have it in their names. Returns the
+    /// figures that it prints, and, with one CPU, its longest section with interrupts masked.
+    fn run(
+        &self,
+        program: &Program,
+        cpus: u32,
+        rows: Option<&str>,
+    ) -> anyhow::Result<(Vec<Figure>, Option<Figure>)> {
+        let mut boot = Boot::new(Configuration::new(Machine::Virt, cpus)?, &program.image);
+        boot.clock = Clock::CountedInstructions;
+        // With several CPUs the emulator calls the plugin for a part of the blocks only.
+        let report = (cpus == 1).then(|| self.plugin.report_of(&program.name));
+        boot.plugin = report.as_ref().map(|report| self.plugin.option(report));
+        let quick = self.arguments.quick.then(|| QUICK.to_string());
+        let filter = rows.map(|rows| format!("filter={rows}"));
+        boot.append = quick.into_iter().chain(filter).collect::<Vec<_>>().join(" ");
+        let deadline = Duration::from_secs(self.arguments.timeout);
+        let ran = qemu_run::watch(self.environment, &boot, Some(deadline), &mut |_| {})?;
+        if ran.end != End::PoweredOff(0) {
+            bail!(
+                "{} with {cpus} CPUs did not come to its end ({:?}):\n{}",
+                program.name,
+                ran.end,
+                said(self.workspace, program, &ran)
+            );
+        }
+        let figures = ran.lines.iter().filter_map(|line| figures::read(line, &program.name)).collect();
+        let longest = report.map(|report| masked::longest(self.workspace, program, &report)).transpose()?;
+        Ok((figures, longest))
     }
-    Ok(ran.lines.iter().filter_map(|line| figures::read(line, &program.name)).collect())
 }
 
 /// Returns the console of a run, with addresses explained.

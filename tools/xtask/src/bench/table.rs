@@ -24,6 +24,11 @@ pub(crate) fn render(figures: &[Figure], on_linux: &[Figure], judged: bool) -> S
         }
     }
     let mut text = table.to_string();
+    for figure in figures {
+        if let Some(place) = &figure.place {
+            text.push_str(&format!("\n{} with {} CPUs: {place}", figure.name, figure.cpus));
+        }
+    }
     text.push_str("\n\nOther systems, measured in the same way (QEMU 10.0.2, virt, cortex-a72, icount); what the figures do not say:\n");
     for caveat in CAVEATS {
         text.push_str(&format!("- {caveat}\n"));
@@ -114,6 +119,14 @@ mod tests {
         assert!(text.contains(" 2,300 (1.15 x 1 CPU) | ok"), "{text}");
         assert!(text.contains("100 (= wait.nohang_miss_1)"), "{text}");
         assert!(render(&figures, &[], false).contains("not judged"));
+    }
+
+    #[test]
+    fn the_place_of_a_figure_stands_below_the_table() {
+        let mut longest = figure("bench masked.longest 4 19000 instructions");
+        longest.place = Some("in bench_lwp, from a to b".into());
+        let text = render(&[longest], &[], true);
+        assert!(text.contains("\nmasked.longest with 4 CPUs: in bench_lwp, from a to b\n"), "{text}");
     }
 
     #[test]

@@ -65,13 +65,6 @@ pub(crate) fn unmask() {
     unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) };
 }
 
-/// Takes the interrupts that are pending, and masks again.
-#[inline(always)]
-pub(crate) fn take_pending() {
-    // SAFETY: as for `unmask`. Without the `isb` the CPU need not take an interrupt between the two.
-    unsafe { asm!("msr daifclr, #3", "isb", "msr daifset, #3", options(nostack, preserves_flags)) };
-}
-
 /// Returns whether IRQs are masked on this CPU now.
 #[inline(always)]
 pub(crate) fn masked() -> bool {

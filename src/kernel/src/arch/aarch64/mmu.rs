@@ -1,6 +1,7 @@
 //! The address space: the final page tables and everything that is mapped after boot.
 //!
-//! There is one table for all CPUs, which is changed under one lock with interrupts masked. The mappings of the image,
+//! There is one table for all CPUs, which is changed under one lock with interrupts masked, a bounded part at a time. The
+//! mappings of the image,
 //! and of RAM once it is in use, never change. The functions that only translate may be called in any context, those
 //! that map in any context that may take a spin lock.
 
@@ -15,8 +16,9 @@ use asphodel_core::thread::lazy_stack;
 
 use super::addresses::{set_root_table, symbol};
 use super::attributes::{DATA, DEVICE, RODATA, TEXT};
+use super::leaf::{self, LEAF_TABLE_SPAN};
+use super::table_switch;
 use super::tables::Reserve;
-use super::{leaf, table_switch};
 use crate::arch::layout::{
     ARENAS_WINDOW, DEVICE_WINDOW, IMAGE_BASE, LINEAR_BASE, LINEAR_LIMIT, PAGE_SIZE, RECORDS_WINDOW,
     STACKS_WINDOW, linear,
@@ -38,8 +40,8 @@ pub(crate) enum MapError {
     BadRange,
 }
 
-/// Bytes that one table of level 3 maps.
-const LEAF_TABLE_SPAN: usize = 2 << 20;
+/// Most bytes that are mapped or unmapped by pages while the lock is held once, because interrupts are masked meanwhile.
+const PART: usize = 64 * PAGE_SIZE;
 /// Level of the root table: 39 bits of address, three levels.
 const ROOT_LEVEL: usize = 1;
 
@@ -132,18 +134,15 @@ impl AddressSpace {
         self.write(range, physical, attributes)
     }
 
-    /// Removes mappings, as a whole as they were made, because that needs no further tables. No table is freed, either:
-    /// a walk without the lock (`arch::leaf`) relies on finding a table where there once was one.
-    fn unmap(&mut self, range: Range<usize>) -> Result<(), MapError> {
-        let mut start = range.start;
-        while start < range.end {
-            // Unmapping everything that one table maps would take the table out of use.
-            let step = if leaf::has_table(start) { LEAF_TABLE_SPAN / 2 } else { LEAF_TABLE_SPAN };
-            let end = range.end.min(start + step);
-            self.write(start..end, 0, El1Attributes::empty())?;
-            start = end;
-        }
-        Ok(())
+    /// Removes the first part of mappings, as they were made, because that needs no further tables, and returns where the
+    /// rest begins. No table is freed, either: a walk without the lock (`arch::leaf`) relies on finding a table where
+    /// there once was one.
+    fn unmap_part(&mut self, range: &Range<usize>) -> Result<usize, MapError> {
+        // Unmapping everything that one table maps would take the table out of use.
+        let step = if leaf::has_table(range.start) { PART } else { LEAF_TABLE_SPAN };
+        let end = range.end.min((range.start + step) & !(step - 1));
+        self.write(range.start..end, 0, El1Attributes::empty())?;
+        Ok(end)
     }
 
     /// Writes descriptors, and makes all CPUs drop the translations of those that were valid.
@@ -212,13 +211,34 @@ fn map_in(
     attributes: El1Attributes,
 ) -> Result<(), MapError> {
     let range = checked_range(windows, address, length)?;
-    let mut space = SPACE.lock();
-    let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
-    space.map(range, physical, attributes)?;
+    let mut start = range.start;
+    while start < range.end {
+        let physical = physical + (start - range.start) as u64;
+        let end = end_of_part(&(start..range.end), physical);
+        if let Err(error) = map_part(start..end, physical, attributes) {
+            if start != range.start {
+                unmap_pages(range.start, start - range.start)?;
+            }
+            return Err(error);
+        }
+        start = end;
+    }
     // Without this, the walk for the first access might not see the new descriptor.
     // SAFETY: barriers.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
     Ok(())
+}
+
+/// Returns the end of the first part of `range` that is mapped at once: a block of the level above pages, or some pages.
+fn end_of_part(range: &Range<usize>, physical: u64) -> usize {
+    let whole = (range.start | physical as usize).is_multiple_of(LEAF_TABLE_SPAN);
+    let step = if whole && range.len() >= LEAF_TABLE_SPAN { LEAF_TABLE_SPAN } else { PART };
+    range.end.min((range.start + step) & !(step - 1))
+}
+
+fn map_part(range: Range<usize>, physical: u64, attributes: El1Attributes) -> Result<(), MapError> {
+    let mut space = SPACE.lock();
+    space.as_mut().ok_or(MapError::OutOfMemory)?.map(range, physical, attributes)
 }
 
 /// Marks `length` bytes at `address` in the window of the stacks, where nothing is mapped, as to be mapped page by page
@@ -228,26 +248,34 @@ fn map_in(
 /// See [`MapError`]; some of the marks may have been set then.
 pub(crate) fn mark_pages(address: usize, length: usize) -> Result<(), MapError> {
     let range = checked_range(&[STACKS_WINDOW], address, length)?;
-    let mut space = SPACE.lock();
-    let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
     let mark = El1Attributes::from_bits_retain(lazy_stack::UNMAPPED as usize);
-    // In parts that no single entry of a higher level can cover.
-    for start in range.clone().step_by(LEAF_TABLE_SPAN / 2) {
-        space.map(start..range.end.min(start + LEAF_TABLE_SPAN / 2), 0, mark)?;
+    let mut start = range.start;
+    while start < range.end {
+        // Also where there is a table: the lock makes what another CPU has done to it visible.
+        let mut space = SPACE.lock();
+        let space = space.as_mut().ok_or(MapError::OutOfMemory)?;
+        if !leaf::has_table(start) {
+            // One page makes the library add the table.
+            space.map(start..start + PAGE_SIZE, 0, mark)?;
+        }
+        start = (start + LEAF_TABLE_SPAN) & !(LEAF_TABLE_SPAN - 1);
     }
+    leaf::mark(address, length / PAGE_SIZE);
     Ok(())
 }
 
-/// Removes the mapping of `length` bytes at `address` in the window of the stacks or of the arenas. When it returns, no
-/// CPU can reach the memory by these addresses.
+/// Removes the mapping of `length` bytes at `address` in the window of the stacks, of the arenas or of the records. When
+/// it returns, no CPU can reach the memory by these addresses.
 ///
 /// # Errors
 /// [`MapError::BadRange`] if the addresses are not of these windows.
 pub(crate) fn unmap_pages(address: usize, length: usize) -> Result<(), MapError> {
-    let range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW], address, length)?;
-    let mut space = SPACE.lock();
-    let space = space.as_mut().ok_or(MapError::BadRange)?;
-    space.unmap(range)
+    let mut range = checked_range(&[STACKS_WINDOW, ARENAS_WINDOW, RECORDS_WINDOW], address, length)?;
+    while !range.is_empty() {
+        let mut space = SPACE.lock();
+        range.start = space.as_mut().ok_or(MapError::BadRange)?.unmap_part(&range)?;
+    }
+    Ok(())
 }
 
 /// Returns the range if it consists of pages of one of `windows`.

@@ -70,13 +70,6 @@ pub(crate) fn unmask() {
     }
 }
 
-/// Takes the interrupts that are pending, and masks again.
-#[inline(always)]
-pub(crate) fn take_pending() {
-    unmask();
-    MASKED.set(1);
-}
-
 /// Returns whether interrupts are masked on this CPU now.
 #[inline(always)]
 pub(crate) fn masked() -> bool {

@@ -26,7 +26,7 @@ use crate::proc::state::lwp_record::{
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::ready;
 use crate::sync::channel;
-use crate::thread::{THREADS, Thread};
+use crate::thread::{THREADS, Thread, stack};
 
 /// Finishes the dead `thread`. The scheduler's dead-thread hook: interrupts masked, on the CPU on which it exited.
 pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
@@ -165,6 +165,7 @@ fn free_listed(first: u32) {
         next = thread.lwp.next_dead_lwp.get();
         unpin_stack(thread);
         put_thread(thread);
+        stack::unmap_dropped();
     }
 }
 

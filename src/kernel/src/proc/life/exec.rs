@@ -15,6 +15,7 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::{daif, observe, switch};
 use crate::cpu::Cpu;
+use crate::mem::inject;
 use crate::mem::stack::Stack;
 use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn};
 use crate::proc::state::arena::ArenaUse;
@@ -96,9 +97,10 @@ impl Room {
         if !program.is_loadable() || thread.present_stack_size() >= LOADED_STACK {
             return Ok(Self(None));
         }
-        let interrupts = daif::mask();
-        let stack = thread::stack::allocate(Cpu::this(), LOADED_STACK, true);
-        daif::restore(interrupts);
+        if inject::fails() {
+            return Err(Errno::ENOMEM);
+        }
+        let stack = thread::stack::allocate(LOADED_STACK, true);
         stack.map(|stack| Self(Some(stack))).ok_or(Errno::ENOMEM)
     }
 

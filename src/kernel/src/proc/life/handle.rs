@@ -20,7 +20,7 @@ use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::switch;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult, sleep_queued};
-use crate::thread::{THREADS, Thread};
+use crate::thread::{THREADS, Thread, stack};
 
 /// Bit of a key: the stack is pinned, too. Pids are positive, so the bit is free.
 const PINNED: u64 = 1 << 63;
@@ -148,7 +148,10 @@ impl LwpHandle {
         }
         // The context that takes a joiner out of this queue has retired the LWP, or revoked its handle, before.
         match sleep_queued(joiners, options) {
-            WaitResult::Ready => Ok(()),
+            WaitResult::Ready => {
+                stack::unmap_dropped();
+                Ok(())
+            }
             WaitResult::TimedOut => Err(Errno::ETIMEDOUT),
             WaitResult::Killed => Err(Errno::EINTR),
         }

@@ -39,25 +39,26 @@ pub(crate) enum Birth {
     Sibling,
 }
 
-/// Creates an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Interrupts masked, on `cpu`.
+/// Creates an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Returns with interrupts
+/// masked, and their state before. Thread context, inside a service.
 ///
 /// # Errors
-/// `ENOMEM`; `EAGAIN`: the process is ending (T41), or it or its tenant has too many LWPs. Nothing is left behind (T96).
+/// `ENOMEM`; `EAGAIN`: the process is ending (T41), or it or its tenant has too many LWPs. Nothing is left behind (T96),
+/// and interrupts are as before.
 #[inline(always)]
-pub(crate) fn create(
-    cpu: &'static Cpu,
+pub(crate) fn create_and_mask(
     process: &'static Process,
     entry: Entry,
     argument: usize,
     attributes: &ThreadAttributes,
     birth: Birth,
-) -> Result<&'static Thread, Errno> {
+) -> Result<(daif::Saved, &'static Thread), Errno> {
     let held = if birth == Birth::First { Held::ByItself } else { Held::ByHandle };
     let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
     let place = process.charge(Resource::Lwps, 1)?;
     let memory = process.charge(Resource::Memory, stack)?;
-    let thread = Thread::create_masked(cpu, attributes, start, 0, held)?;
-    let unborn = Unborn { cpu, thread, held };
+    let (interrupts, thread) = Thread::create_and_mask(attributes, start, 0, held)?;
+    let unborn = Unborn { thread, held, interrupts };
     set_entry(thread, entry, argument);
     {
         let mut lwps = process.lwps.list.lock_masked();
@@ -72,7 +73,7 @@ pub(crate) fn create(
             thread.kill_flag.set();
         }
     }
-    Ok(thread)
+    Ok((interrupts, thread))
 }
 
 /// The gate has refused an LWP for `thread`.
@@ -84,11 +85,12 @@ fn errno_of(process: &Process, thread: &Thread, refused: CreateRefused) -> Errno
     }
 }
 
-/// A thread that is to be an LWP, and belongs to no process yet. Dropping it disposes of it.
+/// A thread that is to be an LWP, and belongs to no process yet, with interrupts masked since it was made. Dropping it
+/// disposes of it and restores them.
 struct Unborn {
-    cpu: &'static Cpu,
     thread: &'static Thread,
     held: Held,
+    interrupts: daif::Saved,
 }
 
 impl Unborn {
@@ -106,7 +108,8 @@ impl Unborn {
 impl Drop for Unborn {
     #[cold]
     fn drop(&mut self) {
-        lwp_record::dispose(self.cpu, self.thread, self.held);
+        lwp_record::dispose(Cpu::this(), self.thread, self.held);
+        daif::restore(self.interrupts);
     }
 }
 
@@ -169,19 +172,15 @@ fn enter_kernel(thread: &Thread) {
 pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> Result<LwpHandle, Errno> {
     let _section = KernelSection::enter();
     check_attributes(attributes)?;
+    stack::unmap_dropped();
     let process = current_process();
-    // Masked once for all the steps.
-    let interrupts = daif::mask();
-    let cpu = Cpu::this();
-    let handle = create(cpu, process, entry, argument, attributes, Birth::Sibling).map(|thread| {
-        // Before it can run, so that it cannot have ended.
-        let handle = LwpHandle::new(process, thread);
-        ready::enqueue_on_best_cpu(cpu, thread.index);
-        ready::maybe_preempt(interrupts);
-        handle
-    });
+    let (interrupts, thread) = create_and_mask(process, entry, argument, attributes, Birth::Sibling)?;
+    // Before it can run, so that it cannot have ended.
+    let handle = LwpHandle::new(process, thread);
+    ready::enqueue_on_best_cpu(Cpu::this(), thread.index);
+    ready::maybe_preempt(interrupts);
     daif::restore(interrupts);
-    handle
+    Ok(handle)
 }
 
 /// Refuses invalid attributes.

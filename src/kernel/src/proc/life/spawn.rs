@@ -14,7 +14,6 @@ use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
 use crate::arch::{daif, observe};
-use crate::cpu::Cpu;
 use crate::proc::life::{adopt, exit, kill, kill_walk, lwp, task_group};
 use crate::proc::state::arena::{self, ArenaUse, MemoryChoice};
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
@@ -189,10 +188,8 @@ fn prepare(
 fn start(embryo: Embryo, spawner: &'static Process, attributes: &SpawnAttributes) -> Result<(), Errno> {
     let process = embryo.0.record();
     let first = first_lwp(&process.executable.program(), &attributes.lwp);
-    let interrupts = daif::mask();
-    let thread = lwp::create(Cpu::this(), process, run_program, 0, &first, lwp::Birth::First);
+    let (interrupts, thread) = lwp::create_and_mask(process, run_program, 0, &first, lwp::Birth::First)?;
     daif::restore(interrupts);
-    let thread = thread?;
     let process = embryo.be_born();
     if attributes.no_wait {
         adopt::give_to_reaper(process, spawner);

@@ -18,6 +18,7 @@ use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sync::channel::is_killed;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
+use crate::thread::stack;
 
 /// The result of wait4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ fn wait_and_look(process: &'static Process, selector: Selector, options: Options
 fn reap(process: &Process, child: &'static Process, claim: Claim) -> Report {
     let report = Report { pid: child.pid(), status: child.exit.status(), usage: child.accounts.total() };
     free_zombie_with(child, process, claim, &report.usage);
+    stack::unmap_dropped();
     report
 }
 

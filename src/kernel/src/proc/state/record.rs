@@ -6,6 +6,7 @@
 
 use asphodel_core::id::Pid;
 use asphodel_core::proc::gate::Gate;
+use asphodel_core::shim::guarded::Cell32;
 
 use crate::mem::slab::Record;
 use crate::proc::state::accounts::Accounts;
@@ -68,6 +69,10 @@ impl Record for Process {
             resources: Resources::new(),
             executable: Executable::new(),
         }
+    }
+
+    fn next_free(&self) -> &Cell32 {
+        &self.table.next_vacant
     }
 }
 

@@ -15,6 +15,7 @@ use asphodel_core::proc::slot_refs::Vacant;
 
 use crate::arch::{daif, observe};
 use crate::cpu::Cpu;
+use crate::mem::inject;
 use crate::mem::slab::Slab;
 use crate::thread::Thread;
 
@@ -124,10 +125,16 @@ impl Table {
 
     /// Takes a free slot for a new process; its first reference is the table's. Thread context.
     pub(crate) fn allocate(&self) -> Option<ProcessRef> {
-        let interrupts = daif::mask();
-        // SAFETY: this CPU, interrupts masked, no other borrow.
-        let slot = unsafe { Cpu::this().with_private(|private| self.0.take(&mut private.processes)) };
-        daif::restore(interrupts);
+        if inject::fails() {
+            return None;
+        }
+        let slot = self.0.take_or_grow(|| {
+            let interrupts = daif::mask();
+            // SAFETY: this CPU, interrupts masked, no other borrow.
+            let slot = unsafe { Cpu::this().with_private(|private| self.0.take(&mut private.processes)) };
+            daif::restore(interrupts);
+            slot
+        });
         let process = self.0.get(slot.filter(|slot| *slot < MAX_PROCESSES)?);
         process.reset();
         process.table.refs.occupy();
