@@ -19,6 +19,7 @@
 //! | `turns` | LWPs that compute side by side, while CPUs are deactivated |
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
+//! | `holders` | mutexes whose holders end |
 //! | `common` | dice, checks, attributes |
 #![no_std]
 
@@ -31,6 +32,7 @@ mod common;
 mod creators;
 mod deferred;
 mod handles;
+mod holders;
 mod kills;
 mod parents;
 mod pools;
@@ -83,7 +85,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 17] = [
+pub static ALL: [Workload; 18] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -126,6 +128,7 @@ pub static ALL: [Workload; 17] = [
         handles::start,
         handles::settle,
     ),
+    ending("holders", "mutexes whose holders end", 6, holders::start, holders::settle),
     Workload {
         name: "files",
         summary: "descriptors and files, against the end of their process",

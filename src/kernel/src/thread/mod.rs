@@ -24,6 +24,7 @@ use asphodel_core::thread::kill_flag::KillFlag;
 use asphodel_core::thread::park::Park;
 use asphodel_core::thread::refs::{FreeRecord, FreeStack, RecordRefs};
 use asphodel_core::time::timers::{TimerLinks, Timers};
+use asphodel_core::wait::holder::{HolderId, HolderWait, Holders};
 use asphodel_core::wait::queue::{Sleepers, Waiters};
 use asphodel_core::wait::reason::LastReason;
 
@@ -96,6 +97,9 @@ pub(crate) struct Thread {
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
+    /// Its number as a holder of mutexes, and whether it waits for one; see `sync::mutex`.
+    pub(crate) holder_id: HolderId,
+    pub(crate) holder_wait: HolderWait,
     /// The reason of its last sleep.
     pub(crate) waits_for: LastReason,
 
@@ -189,6 +193,8 @@ impl Record for Thread {
             service_depth: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
+            holder_id: HolderId::new(index),
+            holder_wait: HolderWait::new(),
             waits_for: LastReason::new(),
             priority: Cell32::new(0),
             affinity: Cell64::new(0),
@@ -252,6 +258,13 @@ impl Announcements for Table {
     #[inline(always)]
     fn announcement(&self, index: u32) -> &Announcement {
         &self.get(index).lwp.walk
+    }
+}
+
+impl Holders for Table {
+    #[inline(always)]
+    fn holder_id(&self, index: u32) -> &HolderId {
+        &self.get(index).holder_id
     }
 }
 

@@ -22,17 +22,16 @@ use crate::proc::info::{trace, watchdog};
 use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group};
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::{arena, files};
-use crate::sync::service::KernelSection;
+use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::WaitOptions;
-use crate::sync::{channel, token};
+use crate::sync::{channel, mutex, token};
 use crate::thread::Thread;
 use crate::{emergency_println, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
     let thread = Thread::current();
-    // It may end inside a section with preemption disabled, but its exit sleeps.
-    thread.preempt_depth.set(0);
+    give_up_guards(thread);
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election, because no process would be left to adopt the children
@@ -48,12 +47,23 @@ pub(crate) fn exit_process(status: Status) -> ! {
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
-    thread.preempt_depth.set(0);
+    give_up_guards(thread);
     let process = process_of(thread);
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_without_hooks(process, thread, owner);
     }
     exit_as(process, thread, process.gate.thread_exit(), status)
+}
+
+/// What the running LWP, which exits, holds by guards that it will not drop any more is given up, before anything waits
+/// for its siblings: one of them may wait for it, holding a guard itself.
+#[inline(always)]
+fn give_up_guards(thread: &Thread) {
+    // It may end inside a section with preemption disabled, but its exit sleeps.
+    thread.preempt_depth.set(0);
+    if service::drop_guards(thread) {
+        mutex::give_up_all(thread);
+    }
 }
 
 /// The running LWP exits in the role that the gate has given it; the process ends with `status` if that is its part.
