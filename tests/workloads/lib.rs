@@ -20,6 +20,7 @@
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
 //! | `holders` | mutexes whose holders end |
+//! | `rings` | LWPs that join each other in a ring |
 //! | `common` | dice, checks, attributes |
 #![no_std]
 
@@ -38,6 +39,7 @@ mod parents;
 mod pools;
 mod promises;
 mod registration;
+mod rings;
 mod tokens;
 mod turns;
 
@@ -85,7 +87,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 18] = [
+pub static ALL: [Workload; 19] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -129,6 +131,7 @@ pub static ALL: [Workload; 18] = [
         handles::settle,
     ),
     ending("holders", "mutexes whose holders end", 6, holders::start, holders::settle),
+    ending("rings", "LWPs that join each other in a ring", 5, rings::start, rings::settle),
     Workload {
         name: "files",
         summary: "descriptors and files, against the end of their process",

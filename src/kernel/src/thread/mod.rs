@@ -20,6 +20,7 @@ use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
+use asphodel_core::thread::join::JoinEdge;
 use asphodel_core::thread::kill_flag::KillFlag;
 use asphodel_core::thread::park::Park;
 use asphodel_core::thread::refs::{FreeRecord, FreeStack, RecordRefs};
@@ -149,6 +150,8 @@ pub(crate) struct LwpPart {
     pub(crate) handle: AtomicU64,
     /// Threads that wait for its end.
     pub(crate) joiners: InterruptLock<Waiters>,
+    /// For whose end it waits itself.
+    pub(crate) joins: JoinEdge,
     /// The result of its entry; valid once retired, if `returned`.
     pub(crate) result: AtomicU64,
     pub(crate) returned: AtomicBool,
@@ -212,6 +215,7 @@ impl Record for Thread {
                 list_entry: LwpEntry::new(),
                 handle: AtomicU64::new(0),
                 joiners: InterruptLock::new(Waiters::new()),
+                joins: JoinEdge::new(),
                 result: AtomicU64::new(0),
                 returned: AtomicBool::new(false),
                 set_address: AtomicUsize::new(0),
