@@ -16,7 +16,7 @@ use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::{mmu, observe};
+use crate::arch::{mmu, observe, switch};
 use crate::mem::{self, stack};
 use crate::proc::info::{trace, watchdog};
 use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group};
@@ -39,7 +39,7 @@ pub(crate) fn exit_process(status: Status) -> ! {
         end_of_init(status);
     }
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
-        finish_without_hooks(process, thread, owner);
+        finish_again(process, thread, owner, status);
     }
     exit_as(process, thread, process.gate.exit(), status)
 }
@@ -50,7 +50,7 @@ pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
     give_up_guards(thread);
     let process = process_of(thread);
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
-        finish_without_hooks(process, thread, owner);
+        finish_again(process, thread, owner, status);
     }
     exit_as(process, thread, process.gate.thread_exit(), status)
 }
@@ -96,18 +96,34 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
     // The status for the parent comes first, so that an observer already sees it.
     process.exit.set_status(status);
     observe(|| Event::Exit { pid: process.pid(), status });
-    let last = stop_siblings(process, thread, owner);
-    // Hooks run while the process's memory and status are intact.
-    hooks::run(process.pid(), status);
-    process.exit.mark(Step::HooksDone);
-    release_resources(process, thread, last)
+    finish_alone(process, thread, owner)
 }
 
-/// The exit owner has not come back from a hook: it has panicked, faulted, or asked to end there. The remaining hooks
-/// are skipped, everything else is done. Never returns.
+/// The exit owner has not come back from a hook, but ended the process once more, with `status`: by exit, a panic, or a
+/// fault. That is the process's status then, and the exit continues with the remaining hooks. Never returns.
 #[cold]
-fn finish_without_hooks(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
+fn finish_again(process: &'static Process, thread: &'static Thread, _owner: ExitOwner, status: Status) -> ! {
+    process.exit.set_status(status);
+    // They may lie on the stack.
+    token::give_up_all(thread);
+    channel::remove_waiter_final(thread);
+    // SAFETY: the calling LWP's own stack, which it has left for good, and to which nothing refers any more. So any
+    // number of hooks can end like this.
+    unsafe { switch::restart(thread.stack_top(), continue_exit) }
+}
+
+/// Where the exit continues after a hook that has not come back.
+extern "C" fn continue_exit() -> ! {
+    let (process, thread) = (current_process(), Thread::current());
+    let owner = process.gate.owner_again(thread.lwp.list_entry.tid());
+    finish_alone(process, thread, owner.expect("only the exit owner calls hooks"))
+}
+
+/// Stops all others and does the rest of the exit. Never returns.
+fn finish_alone(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
     let last = stop_siblings(process, thread, owner);
+    // Hooks run while the process's memory and status are intact.
+    hooks::run(process, thread, &last);
     process.exit.mark(Step::HooksDone);
     release_resources(process, thread, last)
 }

@@ -7,6 +7,7 @@
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::gate::LastLwp;
 use asphodel_core::proc::kill_walk::Scope;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::kill_flag;
@@ -183,7 +184,18 @@ pub(crate) fn end(process: &Process, signal: Signal) {
     }
 }
 
-/// Kills one LWP of the calling process, by its number: it leaves at its next kill point. Thread context.
+/// No kill applies any more to the exit owner, the caller, which is alone: one that is pending is forgotten, so that
+/// what the exit waits for takes as long as in any exit. Thread context; never blocks.
+pub(crate) fn spare_exit_owner(process: &Process, thread: &Thread, _last: &LastLwp) {
+    // Under the lock, because a sender may just be marking the LWPs.
+    let mut lwps = process.lwps.list.lock();
+    lwps.spare(&THREADS, thread.index);
+    thread.kill_flag.clear();
+}
+
+/// Kills one LWP of the calling process, by its number: it leaves at its next kill point. If it is ending the process
+/// already, that has no effect. A process whose LWPs are all killed like this, or by a sibling's exec, was sent no signal:
+/// it ends with status 0. Thread context.
 ///
 /// # Errors
 /// `ESRCH`: there is no LWP with this number, or it has left (T97).
@@ -192,6 +204,9 @@ pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
     let process = current_process();
     let lwps = process.lwps.list.lock();
     let found = THREADS.get(lwps.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
+    if process.gate.is_owned_by(tid) {
+        return Ok(());
+    }
     let wake = post_kill(found);
     drop(lwps);
     ready::complete_unpark(found.index, wake);
