@@ -154,20 +154,20 @@ impl LwpHandle {
             return Ok(());
         }
         if options.deadline != NEVER {
-            return self.sleep(me, options);
+            return self.await_end(me, options);
         }
         let target = Target { thread: self.thread, key: self.key };
         if !join::begin(&THREADS, me.index, target, || RINGS.lock()) {
             return Err(Errno::EDEADLK);
         }
-        let joined = self.sleep(me, options);
+        let joined = self.await_end(me, options);
         me.lwp.joins.end();
         joined
     }
 
     /// The part of [`LwpHandle::wait_in`] that sleeps.
     #[inline(always)]
-    fn sleep(&self, me: &Thread, options: WaitOptions) -> Result<(), Errno> {
+    fn await_end(&self, me: &Thread, options: WaitOptions) -> Result<(), Errno> {
         let joiners = &self.thread().lwp.joiners;
         if !enqueue_unless(joiners, &THREADS, me.index, options.sleep, || self.has_ended()) {
             return Ok(());
