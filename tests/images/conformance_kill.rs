@@ -152,7 +152,7 @@ test!(
         }
         assert_eq!(wait4(child.raw(), WNOHANG), Ok(None));
         kill(child, 9).expect("it is there");
-        wait_exit(child);
+        assert_signaled(wait_exit(child).status, Signal::KILL);
     }
 );
 

@@ -194,7 +194,7 @@ test!(
         forget();
         assert_eq!(at_exit(HOOKS[0]), Ok(()));
         assert_eq!(at_exit(HOOKS[0]), Err(Errno::EEXIST));
-        wait_exit(spawn_child(|_| 0, 0));
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
         assert_eq!(take_calls()[0], 1);
         assert_eq!((rm_at_exit(HOOKS[0]), rm_at_exit(HOOKS[0])), (1, 0));
     }
@@ -211,7 +211,7 @@ test!(
         }
         assert_eq!(rm_at_exit(HOOKS[5]), 0);
         assert_eq!(rm_at_exit(HOOKS[1]), 1);
-        wait_exit(spawn_child(|_| 0, 0));
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
         assert_eq!(take_calls()[..3], [1, 0, 1]);
         assert_eq!(take_order(), [0, 2]);
         assert_eq!(HOOKS.map(rm_at_exit).iter().sum::<usize>(), 2);
@@ -240,8 +240,8 @@ test!(
             dawdle((round * 101 % 2000) as usize);
             assert_eq!(HOOKS[..4].iter().map(|hook| rm_at_exit(*hook)).sum::<usize>(), 4);
             let late = spawn_child(|_| 0, 0);
-            wait_exit(ends);
-            wait_exit(late);
+            assert_exited(wait_exit(ends).status, 0);
+            assert_exited(wait_exit(late).status, 0);
             for calls in &take_calls()[..4] {
                 assert!(*calls <= 1, "{calls} calls in round {round}");
                 called[*calls as usize] += 1;
@@ -260,7 +260,7 @@ test!(
             assert_eq!(at_exit(hook), Ok(()));
         }
         assert_eq!(at_exit(|_, _| {}), Err(Errno::ENOMEM));
-        wait_exit(spawn_child(|_| 0, 0));
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
         assert_eq!(take_calls(), [1; MAX_HOOKS]);
         assert_eq!(HOOKS.map(rm_at_exit), [1; MAX_HOOKS]);
     }
@@ -282,7 +282,7 @@ test!(
         }
         at_exit(registers).expect("there is room");
         for _ in 0..2 {
-            wait_exit(spawn_child(|_| 0, 0));
+            assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
             assert!(take_order().iter().copied().eq(0..32));
         }
         assert_eq!(HOOKS.map(rm_at_exit).iter().sum::<usize>(), 32);

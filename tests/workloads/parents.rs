@@ -44,7 +44,7 @@ fn orphans(dice: &mut Dice) {
             let _set = procctl(P_PID, 0, ProcCtl::DeathSignal(i32::from(Signal::TERM.number())));
         }
         // While the parent is replaced, too, it is one or the other.
-        for _ in 0..number % 11 {
+        for _ in 0..number % 60 {
             let parent = getppid().raw() as u32;
             let known = [&MIDDLE, &REAPER].map(|pid| pid.load(Ordering::Relaxed)).contains(&parent);
             check!(known, "an orphan's parent is {parent}");

@@ -63,10 +63,11 @@ fn join_next(number: usize) -> usize {
 /// leaves.
 fn part(arguments: &Arguments<'_>) -> i32 {
     let (number, mut dice) = (arguments.number(), Dice::new(arguments.number() as u64));
-    for place in number & 0xff..(number & 0xff) + (number >> 8 & 0xff) {
+    let (first, count) = (number & 0xff, number >> 8 & 0xff);
+    for (place, slot) in HANDLES.iter().enumerate().skip(first).take(count) {
         let lwp = lwp(join_next, dice.seed() & !0xff | place, &sure_attributes(&mut dice));
         let tid = lwp.tid();
-        *HANDLES[place].lock() = Some(lwp);
+        *slot.lock() = Some(lwp);
         THERE.post();
         if dice.one_in(20) {
             steps(dice.below(200));
