@@ -33,6 +33,8 @@ pub(crate) struct Jobs(Vec<Job>);
 impl Jobs {
     /// Starts a program in a group of its own.
     pub(crate) fn start(&mut self, program: &Program, words: &[&str]) -> Result<Pid, Errno> {
+        // Before the child runs, which may count what is allocated: the list must not grow behind its back.
+        self.0.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let attributes = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
         let pid = spawn(program, words, &attributes)?;
         self.0.push(Job { pid, name: program.name });

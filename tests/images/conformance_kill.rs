@@ -12,8 +12,8 @@ use asphodel::api::{
     killpg, lwp_spawn, processes, sigwait, sleep, spawn, wait4, yield_now,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, await_zombie, cpus, eventually, on_cpu,
-    race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
+    RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, await_zombie, cpus, dawdle, eventually,
+    on_cpu, race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -152,7 +152,7 @@ test!(
         }
         assert_eq!(wait4(child.raw(), WNOHANG), Ok(None));
         kill(child, 9).expect("it is there");
-        wait_exit(child);
+        assert_signaled(wait_exit(child).status, Signal::KILL);
     }
 );
 
@@ -180,6 +180,32 @@ test!(
         }
         assert!(!has_caught());
         assert_eq!(kill(Pid::from_raw(-1), 0), Err(Errno::ESRCH), "only process 1 and the caller are left");
+    }
+);
+
+test!(
+    /// T175: SIGKILL to all leaves no survivor of a tree that spawns, in whatever groups.
+    t175_no_survivor_of_a_kill_of_all,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        /// Spawns a tree of as many generations as its number says, and stays.
+        fn tree(arguments: &Arguments<'_>) -> i32 {
+            let generations = arguments.number();
+            for group in [Group::Inherit, Group::New] {
+                if generations > 0 {
+                    let attributes = SpawnAttributes { number: generations - 1, group, ..SpawnAttributes::default() };
+                    let _refused = spawn(&Program::new("tree", tree), &[], &attributes);
+                }
+            }
+            sleep_for_ever(0) as i32
+        }
+        for round in race_rounds() {
+            let root = spawn_child(tree, 4);
+            dawdle(round as usize * 997 % 30_000);
+            assert_eq!(kill(Pid::from_raw(-1), i32::from(Signal::KILL.number())), Ok(()));
+            assert_signaled(wait_exit(root).status, Signal::KILL);
+            eventually("all have ended", || kill(Pid::from_raw(-1), 0) == Err(Errno::ESRCH));
+        }
     }
 );
 

@@ -74,7 +74,7 @@ test!(
     /// siblings, have used much; the same for a new LWP.
     i03_i06_a_new_process_and_a_new_lwp,
     {
-        wait_exit(spawn_child(burns, 0));
+        assert_exited(wait_exit(spawn_child(burns, 0)).status, 0);
         burn(LONG as usize);
         // What has hardly begun can have used no more than the time since its creation.
         static MADE_AT: AtomicU64 = AtomicU64::new(0);

@@ -12,8 +12,8 @@ use asphodel::api::{
     sigwait, sleep, spawn, wait4,
 };
 use asphodel_test::{
-    assert_signaled, await_zombie, cpus, eventually, on_cpu, sleep_for_ever, spawn_child, state_of, test,
-    wait_exit,
+    assert_exited, assert_signaled, await_zombie, cpus, eventually, on_cpu, sleep_for_ever, spawn_child,
+    state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -294,7 +294,7 @@ test!(
         for _ in 0..500 {
             let child = spawn_child(exits, 0);
             assert_ne!(child, last);
-            wait_exit(child);
+            assert_exited(wait_exit(child).status, 0);
             last = child;
         }
     }

@@ -92,7 +92,7 @@ test!(
                 },
                 0,
             );
-            wait_exit(pid);
+            assert_exited(wait_exit(pid).status, 0);
             longest = longest.max(now_ns() - LAST_LOOK.load(Ordering::Acquire));
         }
         println!("# the longest of 50: {longest}");

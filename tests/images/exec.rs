@@ -400,3 +400,33 @@ test!(
         assert_signaled(wait_exit(pid).status, Signal::TERM);
     }
 );
+
+test!(
+    /// T29: the LWP that calls exec is killed by its number while it waits for a sibling that it has killed itself. No LWP is
+    /// left, and no signal was sent to the process, so it ends as one whose last LWP was killed alone: with 0.
+    t029_all_are_killed_one_by_one,
+    {
+        static LOCKED: AtomicBool = AtomicBool::new(false);
+        fn kill_the_first(_: usize) -> usize {
+            static MUTEX: Mutex<()> = Mutex::new(());
+            let guard = MUTEX.lock();
+            LOCKED.store(true, Ordering::Release);
+            while !lwps(getpid()).iter().any(|lwp| lwp.waits_for == Some(WaitReason::SingleThreading)) {
+                yield_now();
+            }
+            assert_eq!(kill_lwp(1), Ok(()));
+            drop(guard);
+            0
+        }
+        let pid = spawn_child(
+            |_| {
+                drop(lwp_spawn(kill_the_first, 0, &on_cpu(1 % cpus())));
+                eventually("the other LWP holds its guard", || LOCKED.load(Ordering::Acquire));
+                let error = exec(&Program::new("never", |_| 1), &[], 0);
+                panic!("exec came back: {error}");
+            },
+            0,
+        );
+        assert_exited(wait_exit(pid).status, 0);
+    }
+);

@@ -1,5 +1,5 @@
 //! at_exit: hooks are called for each process that ends, in order, once, while it is whole. T48, T49, T51, T52, T180 to
-//! T183; A-m01 to A-m04.
+//! T183, T201; A-m01 to A-m04.
 //! race: yes
 //!
 //! Hooks are the kernel's, as at_exit(9): they are called for every process, also for those that end while the hooks
@@ -13,8 +13,9 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, Errno, Hook, MAX_HOOKS, Mutex, Pid, Semaphore, Status, at_exit, exit, extexit,
-    getpid, gettid, lwp_spawn, process, rm_at_exit, sleep, yield_now,
+    Arguments, Condvar, EXTEXIT_LWP, Errno, Hook, MAX_HOOKS, Mutex, Pid, Semaphore, Signal, Status,
+    WaitResult, at_exit, exit, extexit, getpid, gettid, kill, kill_lwp, lwp_spawn, now_ns, off_process_exit,
+    on_process_exit, process, rm_at_exit, sleep, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, cpus, dawdle, eventually, on_cpu, race_rounds,
@@ -141,7 +142,7 @@ test!(
             |_| exit(0x1ff),
             |_| panic!("as it should"),
             |_| {
-                asphodel::api::kill(getpid(), 15).expect("it is there");
+                kill(getpid(), 15).expect("it is there");
                 0
             },
         ];
@@ -154,7 +155,7 @@ test!(
 );
 
 test!(
-    /// T52: a hook sleeps: the exit takes as long, and others continue, also on the same CPU.
+    /// T52: a hook sleeps: the exit takes as long, and others live and end meanwhile, also on the same CPU.
     t052_a_hook_that_sleeps,
     {
         const LONG: u64 = 20_000_000;
@@ -163,7 +164,10 @@ test!(
         static SEEN_WHILE_ASLEEP: AtomicU32 = AtomicU32::new(0);
         fn sleeps(pid: Pid, _: Status) {
             if pid.raw() == SLEEPER.load(Ordering::Acquire) {
-                let _ = sleep(LONG);
+                // As often as it takes until others have lived meanwhile.
+                while SEEN_WHILE_ASLEEP.load(Ordering::Relaxed) < 2 {
+                    let _ = sleep(LONG);
+                }
                 SLEPT.store(true, Ordering::Release);
             }
         }
@@ -182,7 +186,6 @@ test!(
         }
         assert_exited(wait_exit(exits).status, 2);
         assert_eq!(rm_at_exit(sleeps), 1);
-        assert!(SEEN_WHILE_ASLEEP.load(Ordering::Relaxed) > 1, "lives of others during the sleep");
     }
 );
 
@@ -193,7 +196,7 @@ test!(
         forget();
         assert_eq!(at_exit(HOOKS[0]), Ok(()));
         assert_eq!(at_exit(HOOKS[0]), Err(Errno::EEXIST));
-        wait_exit(spawn_child(|_| 0, 0));
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
         assert_eq!(take_calls()[0], 1);
         assert_eq!((rm_at_exit(HOOKS[0]), rm_at_exit(HOOKS[0])), (1, 0));
     }
@@ -210,7 +213,7 @@ test!(
         }
         assert_eq!(rm_at_exit(HOOKS[5]), 0);
         assert_eq!(rm_at_exit(HOOKS[1]), 1);
-        wait_exit(spawn_child(|_| 0, 0));
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
         assert_eq!(take_calls()[..3], [1, 0, 1]);
         assert_eq!(take_order(), [0, 2]);
         assert_eq!(HOOKS.map(rm_at_exit).iter().sum::<usize>(), 2);
@@ -239,8 +242,8 @@ test!(
             dawdle((round * 101 % 2000) as usize);
             assert_eq!(HOOKS[..4].iter().map(|hook| rm_at_exit(*hook)).sum::<usize>(), 4);
             let late = spawn_child(|_| 0, 0);
-            wait_exit(ends);
-            wait_exit(late);
+            assert_exited(wait_exit(ends).status, 0);
+            assert_exited(wait_exit(late).status, 0);
             for calls in &take_calls()[..4] {
                 assert!(*calls <= 1, "{calls} calls in round {round}");
                 called[*calls as usize] += 1;
@@ -259,7 +262,7 @@ test!(
             assert_eq!(at_exit(hook), Ok(()));
         }
         assert_eq!(at_exit(|_, _| {}), Err(Errno::ENOMEM));
-        wait_exit(spawn_child(|_| 0, 0));
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
         assert_eq!(take_calls(), [1; MAX_HOOKS]);
         assert_eq!(HOOKS.map(rm_at_exit), [1; MAX_HOOKS]);
     }
@@ -281,7 +284,7 @@ test!(
         }
         at_exit(registers).expect("there is room");
         for _ in 0..2 {
-            wait_exit(spawn_child(|_| 0, 0));
+            assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
             assert!(take_order().iter().copied().eq(0..32));
         }
         assert_eq!(HOOKS.map(rm_at_exit).iter().sum::<usize>(), 32);
@@ -358,35 +361,163 @@ test!(
     }
 );
 
+/// Ways in which a hook, or a process, can end.
+const ENDS: [fn(); 5] = [
+    || exit(5),
+    || panic!("as it should"),
+    || {
+        // SAFETY: it faults.
+        let _value = unsafe { core::hint::black_box(8 as *const u8).read_volatile() };
+    },
+    || leave(),
+    || {
+        kill(getpid(), i32::from(Signal::KILL.number())).expect("it is there");
+    },
+];
+
+/// Returns whether `status` is that of the end with this number, but for the last, which no hook dies of.
+fn is_end(number: usize, status: Status) -> bool {
+    match number {
+        0 => status == Status::exited(5),
+        1 => status.signal() == Some(Signal::ABRT),
+        2 => status.signal() == Some(Signal::SEGV),
+        3 => status == Status::exited(0),
+        _ => status.signal() == Some(Signal::KILL),
+    }
+}
+
 test!(
-    /// A hook that ends its LWP instead of returning is the last one that is called; the process ends all the same,
-    /// with the status that it had, and its children are given away.
-    a_hook_that_leaves_is_the_last_one,
+    /// T201: a hook ends the process once more: the others are still called, once, with the new status, which is the
+    /// process's, and its children are given away.
+    t201_a_hook_that_ends_the_process,
     {
         static ORPHAN: AtomicI32 = AtomicI32::new(0);
-        fn leaves(_: Pid, _: Status) {
-            leave()
+        static WAY: AtomicU32 = AtomicU32::new(0);
+        static WORD: AtomicU32 = AtomicU32::new(0);
+        fn ends(_: Pid, status: Status) {
+            if status == Status::exited(6) {
+                ENDS[WAY.load(Ordering::Relaxed) as usize]();
+            }
         }
-        forget();
-        let registered = [HOOKS[1], leaves, HOOKS[2]];
-        for hook in registered {
+        fn looks(_: Pid, status: Status) {
+            WORD.store(u32::from(status.word()), Ordering::Release);
+        }
+        fn handler(_: usize, _: Pid, status: Status) {
+            ends(Pid::NONE, status);
+        }
+        for way in 0..4 {
+            forget();
+            WAY.store(way, Ordering::Relaxed);
+            let registered = [HOOKS[1], ends, HOOKS[2], looks];
+            for hook in registered {
+                at_exit(hook).expect("there is room");
+            }
+            // A handler comes before all hooks, and is the one that ends the process then.
+            if way == 1 {
+                on_process_exit(handler, 0, 0).expect("there is room");
+            }
+            let pid = spawn_child(
+                |_| {
+                    ORPHAN.store(spawn_child(|_| sleep_for_ever(0) as i32, 0).raw(), Ordering::Release);
+                    6
+                },
+                0,
+            );
+            let status = wait_exit(pid).status;
+            for hook in registered {
+                assert_eq!(rm_at_exit(hook), 1);
+            }
+            assert_eq!(off_process_exit(handler, 0), usize::from(way == 1));
+            assert!(is_end(way as usize, status), "{status}");
+            assert_eq!(WORD.load(Ordering::Acquire), u32::from(status.word()));
+            assert_eq!(take_order(), [1, 2]);
+            let orphan = Pid::from_raw(ORPHAN.load(Ordering::Acquire));
+            assert_eq!(process(orphan).map(|report| report.parent), Some(Pid::INIT));
+            kill(orphan, 9).expect("it is there");
+            // The next hooks are not for its end.
+            eventually("the orphan is gone", || process(orphan).is_none());
+        }
+    }
+);
+
+test!(
+    /// T201: as many hooks as there can be, each of which ends the process from a deep stack.
+    t201_every_hook_ends_the_process,
+    {
+        static LEFT: AtomicU32 = AtomicU32::new(0);
+        fn ends<const NUMBER: usize>(_: Pid, status: Status) {
+            if status.code().is_some_and(|code| code >= 100) {
+                let deep = core::hint::black_box([NUMBER as u8; 4096]);
+                LEFT.fetch_sub(1, Ordering::AcqRel);
+                exit(100 + i32::from(deep[NUMBER]) % 64);
+            }
+        }
+        macro_rules! ending {
+            ($($number:literal)*) => { [$(ends::<$number>),*] };
+        }
+        let hooks: [Hook; 32] =
+            ending!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        LEFT.store(32, Ordering::Release);
+        for hook in hooks {
             at_exit(hook).expect("there is room");
         }
-        let pid = spawn_child(
-            |_| {
-                ORPHAN.store(spawn_child(|_| sleep_for_ever(0) as i32, 0).raw(), Ordering::Release);
-                6
-            },
-            0,
-        );
-        let status = wait_exit(pid).status;
-        for hook in registered {
+        let status = wait_exit(spawn_child(|_| 100, 0)).status;
+        for hook in hooks {
             assert_eq!(rm_at_exit(hook), 1);
         }
-        assert_exited(status, 6);
-        assert_eq!(take_order(), [1]);
-        let orphan = Pid::from_raw(ORPHAN.load(Ordering::Acquire));
-        assert_eq!(process(orphan).map(|report| report.parent), Some(Pid::INIT));
-        asphodel::api::kill(orphan, 9).expect("it is there");
+        assert_exited(status, 131);
+        assert_eq!(LEFT.load(Ordering::Acquire), 0);
+    }
+);
+
+test!(
+    /// T52: whatever ends the process, what its hooks wait for takes as long as ever: a sleep, a child, a condition. A
+    /// second SIGKILL does not shorten it, nor does a kill of the LWP.
+    t052_hooks_of_any_end_can_wait,
+    {
+        const LONG: u64 = 100_000_000;
+        static VICTIM: AtomicI32 = AtomicI32::new(0);
+        static SLEEPS: AtomicBool = AtomicBool::new(false);
+        static DONE: AtomicU32 = AtomicU32::new(0);
+        static MUTEX: Mutex<()> = Mutex::new(());
+        static NEVER: Condvar = Condvar::new();
+        fn waits(pid: Pid, _: Status) {
+            if pid.raw() != VICTIM.load(Ordering::Acquire) {
+                return;
+            }
+            let begun = now_ns();
+            SLEEPS.store(true, Ordering::Release);
+            assert_eq!(sleep(LONG), WaitResult::TimedOut);
+            assert_eq!(kill_lwp(gettid()), Ok(()));
+            assert_exited(wait_exit(spawn_child(|_| i32::from(sleep(LONG / 5) == WaitResult::Ready), 0)).status, 0);
+            let (guard, timed_out) = NEVER.wait_timeout(MUTEX.lock(), LONG / 5);
+            drop(guard);
+            if timed_out && now_ns() - begun >= LONG * 7 / 5 {
+                DONE.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        at_exit(waits).expect("there is room");
+        for (number, _) in ENDS.iter().enumerate() {
+            SLEEPS.store(false, Ordering::Relaxed);
+            let pid = spawn_child(
+                |arguments| {
+                    VICTIM.store(getpid().raw(), Ordering::Release);
+                    // A sibling that is killed, too.
+                    drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(1 % cpus())));
+                    if arguments.number() == 3 {
+                        exit(0);
+                    }
+                    ENDS[arguments.number()]();
+                    0
+                },
+                number,
+            );
+            eventually("the hook sleeps", || SLEEPS.load(Ordering::Acquire));
+            kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
+            let status = wait_exit(pid).status;
+            assert!(is_end(number, status), "{status}");
+            assert_eq!(DONE.swap(0, Ordering::AcqRel), 1, "the waits of end {number}");
+        }
+        assert_eq!(rm_at_exit(waits), 1);
     }
 );

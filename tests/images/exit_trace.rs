@@ -8,8 +8,8 @@ use asphodel::api::{
 };
 use asphodel_test::exits::{end_waiting_exit, spawn_waiting_exit, steps, took, trace_of};
 use asphodel_test::{
-    assert_exited, await_zombie, cpus, eventually, on_cpu, return_at_once, sleep_for_ever, spawn_child,
-    state_of, test, wait_exit,
+    assert_exited, assert_signaled, await_zombie, cpus, eventually, on_cpu, return_at_once, sleep_for_ever,
+    spawn_child, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -46,7 +46,7 @@ test!(
         assert_eq!(record.latest().map(|latest| latest.step), Some(Step::SiblingsKilled));
         assert_eq!((record.status, records_of(pid)), (Status::exited(2), 0));
         end_waiting_exit();
-        wait_exit(pid);
+        assert_exited(wait_exit(pid).status, 2);
         let record = trace_of(pid);
         assert_eq!(steps(&record)[..], Step::ALL);
         assert_eq!((record.lwps, records_of(pid)), (2, 1));
@@ -64,6 +64,7 @@ test!(
         let pid = spawn_child(|_| 4, 0);
         let status = wait_exit(pid).status;
         assert_eq!(rm_at_exit(hook), 1);
+        assert_signaled(status, Signal::ABRT);
         let record = trace_of(pid);
         assert_eq!((steps(&record).len(), record.status), (Step::ALL.len(), status));
     }
@@ -79,7 +80,7 @@ test!(
         assert_eq!(steps(&zombie)[..], Step::ALL[..Step::ALL.len() - 1]);
         assert_eq!(records_of(pid), 0);
         let _ = sleep(20 * MILLISECOND);
-        wait_exit(pid);
+        assert_exited(wait_exit(pid).status, 0);
         let reaped = trace_of(pid);
         assert_eq!((steps(&reaped).len(), records_of(pid)), (Step::ALL.len(), 1));
         assert!(took(&reaped, Step::Reaped) >= 20 * MILLISECOND);

@@ -6,8 +6,8 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use asphodel::api::{
-    LwpState, Mutex, Pid, Semaphore, Status, Step, WaitReason, WatchdogReport, at_exit, exit, lwp_spawn,
-    rm_at_exit, scale, sleep, watchdog_ended, watchdog_report,
+    LwpState, Mutex, Pid, Semaphore, Signal, Status, Step, WaitReason, WatchdogReport, at_exit, exit, getpid,
+    kill, lwp_spawn, rm_at_exit, scale, sleep, watchdog_ended, watchdog_report,
 };
 use asphodel_test::exits::{await_end, exit_with_a_sleeping_sibling, lwp};
 use asphodel_test::{assert_exited, await_asleep, cpus, eventually, on_cpu, spawn_child, test, wait_exit};
@@ -92,23 +92,34 @@ test!(
 );
 
 test!(
-    /// T195: a hook that blocks.
+    /// T195: a hook that blocks, in an exit, and in the exit of a process that was killed, whose waits are not cut short.
     t195_a_hook_that_blocks,
     {
         static EVENT: Semaphore = Semaphore::new(0);
         fn hook(_: Pid, _: Status) {
-            EVENT.wait_uninterruptible();
+            let _unit = EVENT.wait();
         }
-        at_exit(hook).expect("there is room");
-        let pid = spawn_child(|_| 0, 0);
-        let report = await_report(pid);
-        assert_eq!(rm_at_exit(hook), 1);
-        assert_eq!(report.exit.latest().map(|latest| latest.step), Some(Step::PeersGone));
-        let exit_owner = lwp(&report, 1);
-        assert_eq!((exit_owner.exit_owner, exit_owner.waits_for), (true, Some(WaitReason::Semaphore)));
-        EVENT.post();
-        assert_exited(wait_exit(pid).status, 0);
-        await_end(pid);
+        for signal in [None, Some(Signal::KILL)] {
+            at_exit(hook).expect("there is room");
+            let pid = spawn_child(
+                |arguments| {
+                    if arguments.number() != 0 {
+                        kill(getpid(), arguments.number() as i32).expect("it is there");
+                    }
+                    0
+                },
+                signal.map_or(0, |signal| signal.number() as usize),
+            );
+            let report = await_report(pid);
+            assert_eq!(rm_at_exit(hook), 1);
+            assert_eq!(report.exit.latest().map(|latest| latest.step), Some(Step::PeersGone));
+            let exit_owner = lwp(&report, 1);
+            assert_eq!((exit_owner.exit_owner, exit_owner.waits_for), (true, Some(WaitReason::Semaphore)));
+            EVENT.post();
+            let status = wait_exit(pid).status;
+            assert_eq!((status.signal(), status.code()), (signal, signal.is_none().then_some(0)));
+            await_end(pid);
+        }
     }
 );
 

@@ -4,10 +4,12 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, Errno, Pid, extexit, getpid, kill, lwp_spawn, println, process, reaper_acquire,
-    reaper_release, reaper_status, yield_now,
+    Arguments, EXTEXIT_LWP, Errno, Pid, Signal, extexit, getpid, kill, lwp_spawn, println, process,
+    reaper_acquire, reaper_release, reaper_status, yield_now,
 };
-use asphodel_test::{cpus, on_cpu, platform as _};
+use asphodel_test::{
+    assert_exited, assert_signaled, cpus, on_cpu, platform as _, sleep_for_ever, spawn_child, wait_exit,
+};
 
 asphodel::program!("init", init);
 
@@ -23,6 +25,17 @@ fn last(_: usize) -> usize {
     leave(9)
 }
 
+/// A fatal signal to process 1's own group ends its members but process 1, and leaves no trace: children that are
+/// spawned into the group afterwards live.
+fn signal_to_own_group() {
+    let member = spawn_child(|_| sleep_for_ever(0) as i32, 0);
+    assert_eq!(kill(Pid::NONE, 15), Ok(()));
+    assert_signaled(wait_exit(member).status, Signal::TERM);
+    for code in 1..4 {
+        assert_exited(wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status, code as u8);
+    }
+}
+
 fn init(_: &Arguments<'_>) -> i32 {
     println!("init: pid 1");
     for signal in [9, 15, 6] {
@@ -34,6 +47,7 @@ fn init(_: &Arguments<'_>) -> i32 {
     assert!(status.owned && status.real_init && status.reaper == Pid::INIT);
     // Stopping does not exist yet: refused, for process 1 like for any other.
     assert_eq!(kill(Pid::INIT, 17), Err(Errno::EOPNOTSUPP));
+    signal_to_own_group();
     drop(lwp_spawn(last, 0, &on_cpu(1 % cpus())).expect("an LWP can be made"));
     leave(1)
 }

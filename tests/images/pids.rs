@@ -68,7 +68,7 @@ test!(
         for _ in 0..300 {
             let pid = spawn_child(|_| 0, 0);
             assert_ne!(pid.slot(), zombie.slot());
-            wait_exit(pid);
+            assert_exited(wait_exit(pid).status, 0);
         }
         assert_exited(wait_exit(zombie).status, 1);
         let mut again = false;
@@ -76,7 +76,7 @@ test!(
             let pid = spawn_child(|_| 0, 0);
             again |= pid.slot() == zombie.slot();
             assert_ne!(pid, zombie, "the next life has another number");
-            wait_exit(pid);
+            assert_exited(wait_exit(pid).status, 0);
         }
         assert!(again, "the slot is used again");
         assert_eq!((state_of(zombie), kill(zombie, 0)), (None, Err(Errno::ESRCH)));
@@ -92,7 +92,7 @@ test!(
         for _ in 0..10_000 {
             let pid = spawn_child(|_| 0, 0);
             highest = highest.max(pid.slot());
-            wait_exit(pid);
+            assert_exited(wait_exit(pid).status, 0);
         }
         assert!(highest < 300, "slot {highest}");
         assert_eq!(processes().len(), 2, "process 1 and the caller");

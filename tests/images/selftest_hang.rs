@@ -39,7 +39,7 @@ test!(waits_for_a_child_that_hangs, deadline_ms = 300, {
         },
         0,
     );
-    wait_exit(child);
+    let _never = wait_exit(child);
 });
 
 test!(comes_after, {});

@@ -5,8 +5,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Pid, Program, Signal, SpawnAttributes, State, Status, at_exit, exec, getpid, kill, rm_at_exit,
-    sleep, spawn,
+    Arguments, Pid, Program, Signal, SpawnAttributes, State, Status, at_exit, exec, getpid, kill,
+    preempt_disable, processes, rm_at_exit, sleep, spawn,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, cpus, dawdle, eventually, on_cpu, race_rounds,
@@ -143,5 +143,25 @@ test!(
         let child = Pid::from_raw(CHILD.load(Ordering::Acquire) as i32);
         kill(child, i32::from(Signal::KILL.number())).expect("it is there");
         eventually("process 1 has reaped it", || state_of(child).is_none());
+    }
+);
+
+test!(
+    /// A spawner that may not sleep cannot wait: it panics before there is a child, and leaves nothing behind.
+    a_spawner_that_may_not_sleep,
+    {
+        let parent = spawn_child(
+            |_| {
+                let _stay = preempt_disable();
+                borrow(|_| 0, 0, 0);
+                0
+            },
+            0,
+        );
+        let report = wait_exit(parent);
+        assert_signaled(report.status, Signal::ABRT);
+        assert_eq!(report.usage.lwps, 1);
+        let children = processes();
+        assert!(children.iter().all(|process| process.name != "borrower"), "{children:?}");
     }
 );

@@ -100,7 +100,7 @@ test!(
         for _ in 0..200 {
             let pid = spawn_child(exits, 0);
             assert_ne!(pid.slot(), founder.slot());
-            wait_exit(pid);
+            assert_exited(wait_exit(pid).status, 0);
         }
         // It can still be joined.
         let late = spawn_in(Group::Join(founder), exits, 7);

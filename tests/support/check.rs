@@ -26,10 +26,12 @@ pub fn spawn_child(entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
     spawn(&Program::new("child", entry), &[], &attributes).expect("a child can be spawned")
 }
 
-/// Waits for the end of the child `pid` and reaps it.
+/// Waits for the end of the child `pid` and reaps it. Its status shows whether its assertions held, so it must be looked
+/// at.
 ///
 /// # Panics
 /// If it is not a child of the caller.
+#[must_use = "a child that has failed does not fail the test by itself"]
 pub fn wait_exit(pid: Pid) -> Report {
     let report =
         wait4(pid.raw(), 0).expect("the child can be waited for").expect("a wait without WNOHANG reports");

@@ -1,11 +1,12 @@
-//! Bombs: a tree of members that never end by themselves and spawn more of their kind is killed once, by its group or
-//! its domain; no member may be left. T175.
+//! Bombs: a tree of members that never end by themselves and spawn more of their kind is killed once, by its group, by
+//! its domain, or with all processes; no member may be left. T175.
 
 use core::sync::atomic::AtomicU32;
 
 use asphodel::api::{
-    Arguments, Group, Priority, Program, ReaperScope, Signal, SpawnAttributes, WaitQueue, exit, futex_wait,
-    killpg, now_ns, reaper_acquire, reaper_kill, set_priority, sleep, spawn, tsleep, wait4, yield_now,
+    self, Arguments, Group, Pid, Priority, Program, ReaperScope, Signal, SpawnAttributes, WaitQueue, exit,
+    futex_wait, killpg, now_ns, reaper_acquire, reaper_kill, set_priority, sleep, spawn, tsleep, wait4,
+    yield_now,
 };
 
 use crate::common::{DONE, Dice, Roots, child, let_loose, may_spawn, root, step, steps};
@@ -81,7 +82,7 @@ fn bomb(arguments: &Arguments<'_>) -> i32 {
 fn kill_once(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     let _acquired = reaper_acquire();
-    let how = dice.below(4);
+    let how = dice.below(5);
     let group = SpawnAttributes { group: Group::New, ..SpawnAttributes::default() };
     let pid = child(bomb, dice.seed(), &group);
     let (begun, wait) = (now_ns(), dice.below(40_000));
@@ -97,6 +98,7 @@ fn kill_once(arguments: &Arguments<'_>) -> i32 {
     let _result = match how {
         0 | 1 => killpg(pid, kill),
         2 => reaper_kill(kill, ReaperScope::All).map(drop),
+        3 => api::kill(Pid::from_raw(-1), kill),
         _ => reaper_kill(term, ReaperScope::Subtree(pid)).map(drop),
     };
     while wait4(-1, 0).is_ok() {}

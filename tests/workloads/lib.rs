@@ -19,6 +19,8 @@
 //! | `turns` | LWPs that compute side by side, while CPUs are deactivated |
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
+//! | `holders` | mutexes whose holders end |
+//! | `rings` | LWPs that join each other in a ring |
 //! | `common` | dice, checks, attributes |
 #![no_std]
 
@@ -31,11 +33,13 @@ mod common;
 mod creators;
 mod deferred;
 mod handles;
+mod holders;
 mod kills;
 mod parents;
 mod pools;
 mod promises;
 mod registration;
+mod rings;
 mod tokens;
 mod turns;
 
@@ -83,7 +87,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 17] = [
+pub static ALL: [Workload; 19] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -120,7 +124,13 @@ pub static ALL: [Workload; 17] = [
     ),
     ending("promises", "what single calls promise", 6, promises::start, || ()),
     ending("parents", "what parents and reapers are promised", 6, parents::start, || ()),
-    ending("bomb", "members that never end, killed once by group or domain", 14, bombs::start, || ()),
+    ending(
+        "bomb",
+        "members that never end, killed once by group, domain or with all",
+        14,
+        bombs::start,
+        || (),
+    ),
     ending("kill-all", "kill(-1), and pids of processes that were reaped", 5, kills::start, || ()),
     ending("turns", "LWPs that compute side by side, each where it may run", 3, turns::start, || ()),
     ending("parking", "LWPs that compute while CPUs are deactivated", 3, turns::parking, || ()),
@@ -132,6 +142,8 @@ pub static ALL: [Workload; 17] = [
         handles::start,
         handles::settle,
     ),
+    ending("holders", "mutexes whose holders end", 6, holders::start, holders::settle),
+    ending("rings", "LWPs that join each other in a ring", 5, rings::start, rings::settle),
     Workload {
         name: "files",
         summary: "descriptors and files, against the end of their process",

@@ -4,7 +4,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
     Arguments, Errno, LwpAttributes, P_PID, ProcCtl, Signal, SpawnAttributes, WNOHANG, futex_wait,
-    futex_wake, procctl, reaper_acquire, reaper_release, set_auto_reap, sigwait, sleep, wait4, yield_now,
+    futex_wake, getpid, getppid, procctl, reaper_acquire, reaper_release, set_auto_reap, sigwait, sleep,
+    wait4, yield_now,
 };
 
 use crate::common::{
@@ -35,23 +36,32 @@ fn signal(dice: &mut Dice) {
 
 /// T158: an orphan comes to the reaper, which sees both ends.
 fn orphans(dice: &mut Dice) {
+    static MIDDLE: AtomicU32 = AtomicU32::new(0);
+    static REAPER: AtomicU32 = AtomicU32::new(0);
     fn orphan(arguments: &Arguments<'_>) -> i32 {
         let number = arguments.number();
         if number & 64 != 0 {
             let _set = procctl(P_PID, 0, ProcCtl::DeathSignal(i32::from(Signal::TERM.number())));
         }
-        steps(number as u64 % 11);
+        // While the parent is replaced, too, it is one or the other.
+        for _ in 0..number % 60 {
+            let parent = getppid().raw() as u32;
+            let known = [&MIDDLE, &REAPER].map(|pid| pid.load(Ordering::Relaxed)).contains(&parent);
+            check!(known, "an orphan's parent is {parent}");
+        }
         if number & 16 != 0 {
             let _ = sleep(2_000);
         }
         i32::from(CODE)
     }
     fn middle(arguments: &Arguments<'_>) -> i32 {
+        MIDDLE.store(getpid().raw() as u32, Ordering::Relaxed);
         let _child = child(orphan, arguments.number(), &usual());
         steps(arguments.number() as u64 % 5);
         i32::from(CODE)
     }
     let _acquired = reaper_acquire();
+    REAPER.store(getpid().raw() as u32, Ordering::Relaxed);
     let number = dice.seed();
     let pid = child(middle, number, &usual());
     let mut ends = 0;

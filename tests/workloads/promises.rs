@@ -136,23 +136,29 @@ fn word_in_arena(dice: &mut Dice) {
     check!(reap(pid) == CODE, "the status of an isolated process");
 }
 
-/// T22: an exit hook that ends its process ends the hooks, and none is called again.
+/// T201: an exit hook that ends its process changes the status; the next one is called, and none is called again.
 fn hook_that_ends(_: &mut Dice) {
+    static FOLLOWED: AtomicU32 = AtomicU32::new(0);
     fn ends(_: Pid, status: Status) {
         if status == Status::exited(i32::from(ENDED_BY_HOOK)) {
-            exit(0);
+            exit(i32::from(CODE));
+        }
+    }
+    fn follows(_: Pid, status: Status) {
+        if status == Status::exited(i32::from(CODE)) {
+            FOLLOWED.fetch_add(1, Ordering::Relaxed);
         }
     }
     fn leaf(_: &Arguments<'_>) -> i32 {
         i32::from(ENDED_BY_HOOK)
     }
-    // Another root may have registered it, too.
-    let _registered = at_exit(ends);
-    check!(
-        reap(child(leaf, 0, &usual())) == ENDED_BY_HOOK,
-        "the status of a process whose hook has ended it"
-    );
+    // Another root may have registered them, too.
+    let _registered = [at_exit(ends), at_exit(follows)];
+    let before = FOLLOWED.load(Ordering::Relaxed);
+    check!(reap(child(leaf, 0, &usual())) == CODE, "the status of a process whose hook has ended it");
+    check!(FOLLOWED.load(Ordering::Relaxed) != before, "the hook after one that ends the process");
     rm_at_exit(ends);
+    rm_at_exit(follows);
 }
 
 /// T27: LWPs replace the program and kill each other; there is one status, of one of them.

@@ -112,7 +112,7 @@ pub fn getpid() -> Pid {
 #[must_use]
 pub fn getppid() -> Pid {
     let _section = KernelSection::enter();
-    PROCESSES.find_slot(current_process().family.parent()).map_or(Pid::NONE, |parent| parent.pid())
+    current_process().parent_pid()
 }
 
 /// Returns the number of the calling process's group.

@@ -6,6 +6,8 @@
 //! removed meanwhile (R29, D16): an entry that is registered during the whole walk is called exactly once. Model:
 //! `tests/hooks.rs`.
 
+use crate::shim::guarded::{Cell32, Cell64};
+
 /// The position of an entry in the order of calling. It is never reused for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -74,6 +76,66 @@ impl<T: Copy + PartialEq, const N: usize> Registry<T, N> {
 }
 
 impl<T: Copy + PartialEq, const N: usize> Default for Registry<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How far the exit of a process has got with its walks, over several registries one after the other. It is kept outside
+/// of the walk, because a function need not return: then the exit continues after it. Used by one LWP at a time.
+#[derive(Debug)]
+pub struct Progress {
+    /// The number of the registry, and [`CALLED`].
+    stage: Cell32,
+    priority: Cell32,
+    turn: Cell64,
+}
+
+/// Added to a stage: the position is that of the function called last.
+const CALLED: u32 = 1 << 31;
+
+impl Progress {
+    /// Nothing has been called.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { stage: Cell32::new(0), priority: Cell32::new(0), turn: Cell64::new(0) }
+    }
+
+    /// For a new process.
+    #[inline]
+    pub fn reset(&self) {
+        self.stage.set(0);
+    }
+
+    /// Returns whether registry `number` is not done with.
+    #[inline]
+    #[must_use]
+    pub fn is_before_end_of(&self, number: u32) -> bool {
+        self.stage.get() & !CALLED <= number
+    }
+
+    /// The walk over registry `number` is done.
+    #[inline]
+    pub fn end(&self, number: u32) {
+        self.stage.set(number + 1);
+    }
+
+    /// Returns the position of the function that was called last in the registry that is not done with.
+    #[must_use]
+    pub fn last(&self) -> Option<Place> {
+        let place = Place { priority: self.priority.get() as i32, turn: self.turn.get() };
+        (self.stage.get() & CALLED != 0).then_some(place)
+    }
+
+    /// The function at `place` is called next.
+    pub fn set(&self, place: Place) {
+        self.priority.set(place.priority as u32);
+        self.turn.set(place.turn);
+        self.stage.set(self.stage.get() | CALLED);
+    }
+}
+
+impl Default for Progress {
     fn default() -> Self {
         Self::new()
     }

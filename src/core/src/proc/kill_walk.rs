@@ -1,6 +1,6 @@
-//! Killing a set of processes, a group or a subtree, while its members spawn: no process escapes.
+//! Killing a set of processes, a group, a subtree or all, while its members spawn: no process escapes.
 //!
-//! kill(2) of a group (RFPGLOCK), PROC_REAP_KILL (T175). The killer announces its walk and goes through the process
+//! kill(2) of a group (RFPGLOCK) or of -1, PROC_REAP_KILL (T175). The killer announces its walk and goes through the process
 //! table once; every member that it finds is marked and killed. A spawner makes its child findable, and then looks
 //! whether walks are announced, one of which the child belongs to, and whether it has been marked itself. Either the
 //! walk finds the child, or the spawner sees the announcement, or, when the walk is over, the spawner sees its own
@@ -19,6 +19,8 @@ use crate::signal::Signal;
 /// The processes that a walk kills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
+    /// All but process 1, and but the sender.
+    All,
     /// Those of a group.
     Group(Pid),
     /// Those of the domain of the reaper in this slot.
@@ -33,7 +35,7 @@ impl Scope {
     pub const fn kind(self) -> Kind {
         match self {
             Self::Group(_) => Kind::Group,
-            Self::Domain(_) | Self::Branch(..) => Kind::Subtree,
+            Self::All | Self::Domain(_) | Self::Branch(..) => Kind::Subtree,
         }
     }
 }
@@ -43,7 +45,7 @@ impl Scope {
 pub enum Kind {
     /// A group.
     Group,
-    /// The domain of a reaper, or a branch of it.
+    /// The domain of a reaper, a branch of it, or all processes.
     Subtree,
 }
 
@@ -183,6 +185,7 @@ impl Announcement {
             Scope::Group(group) => (0, group.raw() as u32, 0),
             Scope::Domain(reaper) => (1, reaper, 0),
             Scope::Branch(reaper, child) => (2, reaper, child.raw() as u32),
+            Scope::All => (3, 0, 0),
         };
         self.kind.set(kind);
         self.of.set(of);
@@ -194,6 +197,7 @@ impl Announcement {
         let scope = match self.kind.get() {
             0 => Scope::Group(Pid::from_raw(self.of.get() as i32)),
             1 => Scope::Domain(self.of.get()),
+            3 => Scope::All,
             _ => Scope::Branch(self.of.get(), Pid::from_raw(self.branch.get() as i32)),
         };
         Some((scope, Signal::new(self.signal.get() as i32)?))
@@ -320,7 +324,7 @@ mod tests {
 
     #[test]
     fn announcements_are_found_by_scope() {
-        let threads = Threads((0..3).map(|_| Announcement::new()).collect());
+        let threads = Threads((0..4).map(|_| Announcement::new()).collect());
         let mut walks = Announced::new();
         assert!(walks.is_empty());
         let branch = Scope::Branch(3, Pid::from_raw(8));
@@ -330,7 +334,10 @@ mod tests {
         let find = |walks: &Announced, wanted| walks.find(&threads, |scope| scope == wanted);
         assert_eq!(find(&walks, branch), Some((branch, Signal::KILL)));
         assert_eq!(find(&walks, Scope::Domain(4)), Some((Scope::Domain(4), Signal::INT)));
-        assert_eq!(find(&walks, GROUP_8), None);
+        assert_eq!((find(&walks, GROUP_8), find(&walks, Scope::All)), (None, None));
+        walks.add(&threads, 3, Scope::All, Signal::KILL);
+        assert_eq!(find(&walks, Scope::All), Some((Scope::All, Signal::KILL)));
+        walks.remove(&threads, 3);
         walks.remove(&threads, 2);
         assert_eq!((find(&walks, branch), find(&walks, GROUP_7)), (None, Some((GROUP_7, Signal::TERM))));
         walks.remove(&threads, 0);

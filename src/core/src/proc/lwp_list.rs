@@ -65,7 +65,7 @@ impl<M: LwpEntries + ?Sized> Nodes for LwpNodes<'_, M> {
 pub struct LwpList {
     /// LWPs without a kill pending.
     live: List,
-    /// LWPs with a kill pending.
+    /// LWPs with a kill pending, and the exit owner to which no kill applies any more.
     killed: List,
     /// LWPs that have left and for which a handle exists.
     exited: List,
@@ -120,10 +120,18 @@ impl LwpList {
         let nodes = LwpNodes(entries);
         let first = self.live.first()?;
         let index = if Some(first) == spared { self.live.next(&nodes, first)? } else { first };
-        self.live.remove(&nodes, index);
-        entries.list_entry(index).list.set(KILLED);
-        self.killed.push_back(&nodes, index);
+        self.spare(entries, index);
         Some(index)
+    }
+
+    /// No killer finds LWP `index` any more.
+    pub fn spare<M: LwpEntries + ?Sized>(&mut self, entries: &M, index: u32) {
+        let entry = entries.list_entry(index);
+        if entry.list.get() == LIVE {
+            self.live.remove(&LwpNodes(entries), index);
+            entry.list.set(KILLED);
+            self.killed.push_back(&LwpNodes(entries), index);
+        }
     }
 
     /// Renumbers the only LWP as 1, because it continues as the first LWP of another program.

@@ -1,5 +1,6 @@
-//! Threads: how they park, how they notice a kill, their reference counts, and stacks that grow.
+//! Threads: how they park, how they notice a kill, how they join each other, their reference counts, and stacks that grow.
 
+pub mod join;
 pub mod kill_flag;
 pub mod lazy_stack;
 pub mod park;

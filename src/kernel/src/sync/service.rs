@@ -73,6 +73,25 @@ pub(crate) fn depth_of(thread: &Thread) -> u32 {
     depth / SHIELD + depth % SHIELD
 }
 
+/// The running thread leaves its program for good, from wherever it is, and is in one system call from here on. What it
+/// holds is still counted: [`drop_guards`].
+#[inline(always)]
+pub(crate) fn leave_program(thread: &Thread) {
+    let depth = thread.service_depth.get();
+    thread.service_depth.set(depth - depth % SHIELD + 1);
+}
+
+/// The guards of the running thread, which has left its program, will not be dropped, and count no longer: returns
+/// whether there are any.
+#[inline(always)]
+pub(crate) fn drop_guards(thread: &Thread) -> bool {
+    let any = thread.service_depth.get() >= SHIELD;
+    if any {
+        thread.service_depth.set(1);
+    }
+    any
+}
+
 /// Returns whether the guard that the running thread has just entered is its outermost, and in no system call.
 #[inline(always)]
 pub(crate) fn is_outermost_shield() -> bool {

@@ -20,10 +20,12 @@ use asphodel_core::proc::usage::LwpUsage;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
+use asphodel_core::thread::join::JoinEdge;
 use asphodel_core::thread::kill_flag::KillFlag;
 use asphodel_core::thread::park::Park;
 use asphodel_core::thread::refs::{FreeRecord, FreeStack, RecordRefs};
 use asphodel_core::time::timers::{TimerLinks, Timers};
+use asphodel_core::wait::holder::{HolderId, HolderWait, Holders};
 use asphodel_core::wait::queue::{Sleepers, Waiters};
 use asphodel_core::wait::reason::LastReason;
 
@@ -97,6 +99,9 @@ pub(crate) struct Thread {
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
+    /// Its number as a holder of mutexes, and whether it waits for one; see `sync::mutex`.
+    pub(crate) holder_id: HolderId,
+    pub(crate) holder_wait: HolderWait,
     /// The reason of its last sleep.
     pub(crate) waits_for: LastReason,
 
@@ -146,6 +151,8 @@ pub(crate) struct LwpPart {
     pub(crate) handle: AtomicU64,
     /// Threads that wait for its end.
     pub(crate) joiners: InterruptLock<Waiters>,
+    /// For whose end it waits itself.
+    pub(crate) joins: JoinEdge,
     /// The result of its entry; valid once retired, if `returned`.
     pub(crate) result: AtomicU64,
     pub(crate) returned: AtomicBool,
@@ -190,6 +197,8 @@ impl Record for Thread {
             service_depth: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
+            holder_id: HolderId::new(index),
+            holder_wait: HolderWait::new(),
             waits_for: LastReason::new(),
             priority: Cell32::new(0),
             affinity: Cell64::new(0),
@@ -207,6 +216,7 @@ impl Record for Thread {
                 list_entry: LwpEntry::new(),
                 handle: AtomicU64::new(0),
                 joiners: InterruptLock::new(Waiters::new()),
+                joins: JoinEdge::new(),
                 result: AtomicU64::new(0),
                 returned: AtomicBool::new(false),
                 set_address: AtomicUsize::new(0),
@@ -257,6 +267,13 @@ impl Announcements for Table {
     #[inline(always)]
     fn announcement(&self, index: u32) -> &Announcement {
         &self.get(index).lwp.walk
+    }
+}
+
+impl Holders for Table {
+    #[inline(always)]
+    fn holder_id(&self, index: u32) -> &HolderId {
+        &self.get(index).holder_id
     }
 }
 

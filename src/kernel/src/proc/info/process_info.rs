@@ -119,7 +119,7 @@ fn report(process: &Process) -> ProcessReport {
         () if runnable => State::Running,
         () => State::Sleeping,
     };
-    let parent = PROCESSES.find_slot(process.family.parent()).map_or(Pid::NONE, |parent| parent.pid());
+    let parent = process.parent_pid();
     ProcessReport {
         pid: process.pid(),
         parent,

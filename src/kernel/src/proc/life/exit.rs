@@ -16,23 +16,22 @@ use asphodel_core::signal::Signal;
 use asphodel_core::trace::Step;
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::{mmu, observe};
+use crate::arch::{mmu, observe, switch};
 use crate::mem::{self, stack};
 use crate::proc::info::{trace, watchdog};
 use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group};
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::{arena, files};
-use crate::sync::service::KernelSection;
+use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::WaitOptions;
-use crate::sync::{channel, token};
+use crate::sync::{channel, mutex, token};
 use crate::thread::Thread;
 use crate::{emergency_println, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
     let thread = Thread::current();
-    // It may end inside a section with preemption disabled, but its exit sleeps.
-    thread.preempt_depth.set(0);
+    give_up_guards(thread);
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election, because no process would be left to adopt the children
@@ -40,7 +39,7 @@ pub(crate) fn exit_process(status: Status) -> ! {
         end_of_init(status);
     }
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
-        finish_without_hooks(process, thread, owner);
+        finish_again(process, thread, owner, status);
     }
     exit_as(process, thread, process.gate.exit(), status)
 }
@@ -48,12 +47,23 @@ pub(crate) fn exit_process(status: Status) -> ! {
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
-    thread.preempt_depth.set(0);
+    give_up_guards(thread);
     let process = process_of(thread);
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
-        finish_without_hooks(process, thread, owner);
+        finish_again(process, thread, owner, status);
     }
     exit_as(process, thread, process.gate.thread_exit(), status)
+}
+
+/// What the running LWP, which exits, holds by guards that it will not drop any more is given up, before anything waits
+/// for its siblings: one of them may wait for it, holding a guard itself.
+#[inline(always)]
+fn give_up_guards(thread: &Thread) {
+    // It may end inside a section with preemption disabled, but its exit sleeps.
+    thread.preempt_depth.set(0);
+    if service::drop_guards(thread) {
+        mutex::give_up_all(thread);
+    }
 }
 
 /// The running LWP exits in the role that the gate has given it; the process ends with `status` if that is its part.
@@ -86,18 +96,34 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
     // The status for the parent comes first, so that an observer already sees it.
     process.exit.set_status(status);
     observe(|| Event::Exit { pid: process.pid(), status });
-    let last = stop_siblings(process, thread, owner);
-    // Hooks run while the process's memory and status are intact.
-    hooks::run(process.pid(), status);
-    process.exit.mark(Step::HooksDone);
-    release_resources(process, thread, last)
+    finish_alone(process, thread, owner)
 }
 
-/// The exit owner has not come back from a hook: it has panicked, faulted, or asked to end there. The remaining hooks
-/// are skipped, everything else is done. Never returns.
+/// The exit owner has not come back from a hook, but ended the process once more, with `status`: by exit, a panic, or a
+/// fault. That is the process's status then, and the exit continues with the remaining hooks. Never returns.
 #[cold]
-fn finish_without_hooks(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
+fn finish_again(process: &'static Process, thread: &'static Thread, _owner: ExitOwner, status: Status) -> ! {
+    process.exit.set_status(status);
+    // They may lie on the stack.
+    token::give_up_all(thread);
+    channel::remove_waiter_final(thread);
+    // SAFETY: the calling LWP's own stack, which it has left for good, and to which nothing refers any more. So any
+    // number of hooks can end like this.
+    unsafe { switch::restart(thread.stack_top(), continue_exit) }
+}
+
+/// Where the exit continues after a hook that has not come back.
+extern "C" fn continue_exit() -> ! {
+    let (process, thread) = (current_process(), Thread::current());
+    let owner = process.gate.owner_again(thread.lwp.list_entry.tid());
+    finish_alone(process, thread, owner.expect("only the exit owner calls hooks"))
+}
+
+/// Stops all others and does the rest of the exit. Never returns.
+fn finish_alone(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
     let last = stop_siblings(process, thread, owner);
+    // Hooks run while the process's memory and status are intact.
+    hooks::run(process, thread, &last);
     process.exit.mark(Step::HooksDone);
     release_resources(process, thread, last)
 }

@@ -163,7 +163,7 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
 
 /// The continuation of a faulting LWP.
 extern "C" fn end_by_signal(number: u64) -> ! {
-    Thread::current().service_depth.set(1);
+    service::leave_program(Thread::current());
     observe(|| Event::Fault { pid: current_process().pid() });
     let signal = Signal::new(number as i32).unwrap_or(Signal::SEGV);
     exit::exit_process(Status::signaled(signal))
@@ -217,7 +217,7 @@ pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
         info.message(),
         crate::arch::backtrace::Backtrace::here()
     );
-    thread.service_depth.set(1);
+    service::leave_program(thread);
     observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
 }

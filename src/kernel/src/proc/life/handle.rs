@@ -10,17 +10,22 @@ use asphodel_core::shim::atomic::Ordering;
 use core::mem::ManuallyDrop;
 
 use asphodel_core::errno::Errno;
+use asphodel_core::thread::join::{self, JoinEdge, Joins, Target};
 use asphodel_core::wait::queue::enqueue_unless;
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::daif;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, NEVER};
 use crate::proc::state::lwp_record;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::switch;
-use crate::sync::service::KernelSection;
+use crate::sync::Mutex;
+use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::{WaitOptions, WaitResult, sleep_queued};
-use crate::thread::{THREADS, Thread, stack};
+use crate::thread::{THREADS, Table, Thread, stack};
+
+/// Held by an LWP that has found a ring of joins, while it looks again and withdraws.
+static RINGS: Mutex<()> = Mutex::new(());
 
 /// Bit of a key: the stack is pinned, too. Pids are positive, so the bit is free.
 const PINNED: u64 = 1 << 63;
@@ -62,7 +67,7 @@ impl LwpHandle {
     }
 
     fn is_revoked(&self) -> bool {
-        self.thread().lwp.handle.load(Ordering::Acquire) & !PINNED != self.key
+        is_revoked(self.thread(), self.key)
     }
 
     /// Also keeps its stack mapped until the result is dropped. Returns `None` if it may be freed already, or is
@@ -109,7 +114,8 @@ impl LwpHandle {
     /// Waits for its end. Killable. Thread context; blocks.
     ///
     /// # Errors
-    /// `EDEADLK` if it is the caller itself; `EINTR` if the caller is being killed.
+    /// `EDEADLK` if it is the caller itself, or waits for the caller's end, perhaps by way of others: of LWPs that would
+    /// join each other in a ring, in whatever processes, one is refused. `EINTR` if the caller is being killed.
     pub fn wait(&self) -> Result<(), Errno> {
         let _section = KernelSection::enter();
         self.wait_in(WaitOptions::killable(Reason::Join))
@@ -119,7 +125,8 @@ impl LwpHandle {
     /// pthread_tryjoin_np). A join after it is a join of an LWP that has ended. Killable. Thread context; blocks.
     ///
     /// # Errors
-    /// As [`LwpHandle::wait`]; `ETIMEDOUT` if it has not ended by then, `EBUSY` if it has not and `nanoseconds` is 0.
+    /// `EDEADLK` if it is the caller itself: a ring ends when the time is over. `EINTR` if the caller is being killed;
+    /// `ETIMEDOUT` if it has not ended by then, `EBUSY` if it has not and `nanoseconds` is 0.
     pub fn wait_timeout(&self, nanoseconds: u64) -> Result<(), Errno> {
         let _section = KernelSection::enter();
         if nanoseconds == 0 && !self.has_ended() && !self.is_own(Thread::current()) {
@@ -138,11 +145,30 @@ impl LwpHandle {
     /// Called inside a section.
     #[inline(always)]
     fn wait_in(&self, options: WaitOptions) -> Result<(), Errno> {
-        let (joiners, me) = (&self.thread().lwp.joiners, Thread::current());
+        let me = Thread::current();
         if self.is_own(me) {
             return Err(Errno::EDEADLK);
         }
         switch::assert_may_sleep(me);
+        if self.has_ended() {
+            return Ok(());
+        }
+        if options.deadline != NEVER {
+            return self.await_end(me, options);
+        }
+        let target = Target { thread: self.thread, key: self.key };
+        if !join::begin(&THREADS, me.index, target, || RINGS.lock()) {
+            return Err(Errno::EDEADLK);
+        }
+        let joined = self.await_end(me, options);
+        me.lwp.joins.end();
+        joined
+    }
+
+    /// The part of [`LwpHandle::wait_in`] that sleeps.
+    #[inline(always)]
+    fn await_end(&self, me: &Thread, options: WaitOptions) -> Result<(), Errno> {
+        let joiners = &self.thread().lwp.joiners;
         if !enqueue_unless(joiners, &THREADS, me.index, options.sleep, || self.has_ended()) {
             return Ok(());
         }
@@ -192,6 +218,24 @@ impl LwpHandle {
         lwp_record::put_thread_masked(Cpu::this(), thread);
         daif::restore(interrupts);
         true
+    }
+}
+
+/// Returns whether the handle of `thread` with this key has been revoked, or given back.
+#[inline(always)]
+fn is_revoked(thread: &Thread, key: u64) -> bool {
+    thread.lwp.handle.load(Ordering::Acquire) & !PINNED != key
+}
+
+impl Joins for Table {
+    fn join_edge(&self, index: u32) -> &JoinEdge {
+        &self.get(index).lwp.joins
+    }
+
+    fn ends(&self, target: Target) -> bool {
+        let thread = self.get(target.thread);
+        // A kill ends any join.
+        service::is_kill_pending(thread) || thread.refs.is_retired() || is_revoked(thread, target.key)
     }
 }
 

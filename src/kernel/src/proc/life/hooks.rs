@@ -2,24 +2,34 @@
 //!
 //! at_exit(9), and the `process_exit` event of EVENTHANDLER(9), whose handlers have priorities and run first (T50).
 //! Called by the exit owner alone, once each (T22), while the process's memory is intact (T49). The registries may
-//! change meanwhile, and the functions may block (R29): the walk is that of `asphodel_core::proc::hooks`.
+//! change meanwhile, and the functions may block (R29): the walk is that of `asphodel_core::proc::hooks`. A function that
+//! does not return keeps the others from nothing: the exit continues with the next one (T201).
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::id::Pid;
-use asphodel_core::proc::hooks::{Refused, Registry};
+use asphodel_core::proc::gate::LastLwp;
+use asphodel_core::proc::hooks::{Progress, Refused, Registry};
 use asphodel_core::proc::status::Status;
 
 use crate::arch::lock::InterruptLock;
 use crate::proc::info::watchdog;
+use crate::proc::life::kill;
+use crate::proc::state::table::Process;
 use crate::sync::service::KernelSection;
+use crate::thread::Thread;
 
 /// Most functions of each kind at a time.
 pub const MAX_HOOKS: usize = 64;
 
-/// A function that is called for each ending process, with its pid and status. It may block for a short while; it
-/// must not fail.
+/// A function that is called for each ending process, with its pid and status, by the process itself. It may block for a
+/// short while, whatever has ended the process: it cannot be killed any more, so a sleep, a wait for a child or for a
+/// condition takes as long as in any exit, and another SIGKILL does not shorten it. The watchdog reports an exit that
+/// takes too long.
+///
+/// A function that ends its process once more (it exits, panics or faults) changes the status to that of this end; the
+/// other functions are still called, and get the new status.
 pub type Hook = fn(Pid, Status);
 
 /// A handler of the event `process_exit`: as a [`Hook`], with an argument of its own first.
@@ -91,18 +101,13 @@ where
         removed
     }
 
-    /// Passes every entry to `call`, without the lock.
-    fn walk(&self, call: impl Fn(Call<F>)) {
-        // A function that is registered while an exit begins may come too late for it.
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        watchdog::watch();
-        let mut last = None;
+    /// Passes every entry that has not been called to `call`, without the lock.
+    fn walk(&self, progress: &Progress, call: impl Fn(Call<F>)) {
         loop {
-            let next = self.registry.lock().next(last);
+            let next = self.registry.lock().next(progress.last());
             let Some((place, entry)) = next else { return };
-            last = Some(place);
+            // First, because the function need not return.
+            progress.set(place);
             call(entry);
         }
     }
@@ -137,8 +142,24 @@ pub fn off_process_exit(handler: ExitHandler, argument: usize) -> usize {
     HANDLERS.remove(&Call { function: handler, argument })
 }
 
-/// Calls all functions for a process. Called by the exit owner, in thread context.
-pub(crate) fn run(pid: Pid, status: Status) {
-    HANDLERS.walk(|call| (call.function)(call.argument, pid, status));
-    HOOKS.walk(|call| (call.function)(pid, status));
+/// Calls all functions for a process, or those that are left after one that has not returned. They get the status that
+/// it has then. Called by the exit owner, in thread context.
+#[inline]
+pub(crate) fn run(process: &'static Process, thread: &'static Thread, last: &LastLwp) {
+    // A function that is registered while an exit begins may come too late for it.
+    if HANDLERS.count.load(Ordering::Relaxed) + HOOKS.count.load(Ordering::Relaxed) != 0 {
+        run_registered(process, thread, last);
+    }
+}
+
+#[inline(never)]
+fn run_registered(process: &'static Process, thread: &'static Thread, last: &LastLwp) {
+    watchdog::watch();
+    kill::spare_exit_owner(process, thread, last);
+    let (exit, pid) = (&process.exit, process.pid());
+    if exit.hooks.is_before_end_of(0) {
+        HANDLERS.walk(&exit.hooks, |call| (call.function)(call.argument, pid, exit.status()));
+        exit.hooks.end(0);
+    }
+    HOOKS.walk(&exit.hooks, |call| (call.function)(pid, exit.status()));
 }

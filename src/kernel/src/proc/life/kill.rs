@@ -7,6 +7,7 @@
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
+use asphodel_core::proc::gate::LastLwp;
 use asphodel_core::proc::kill_walk::Scope;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::kill_flag;
@@ -83,7 +84,8 @@ fn set_own_kill_flag() {
 ///
 /// Pid 0 means all of the caller's group, itself included; -1 all processes but process 1 and the caller; a number
 /// below that all of the group with that number negated. Processes of a group that are zombies do not count, and
-/// process 1 is skipped. A process that a member of the group is just spawning is a member, too: none escapes.
+/// process 1 is skipped. A process that a member of the group is just spawning is a member, too: none escapes; nor does
+/// one from -1, whether it is spawned before the call has gone through all processes or by one that it has killed.
 ///
 /// A fatal signal ends a process with that signal in its status. A zombie that is named by its pid, or a process that
 /// is exiting already, takes any signal without effect (T25, T136). Process 1 takes no fatal signal.
@@ -103,8 +105,10 @@ pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
             send(&process, signal);
             true
         }),
-        Selector::Group(group) => send_to_group(group, signal),
-        Selector::Any => send_to_all(signal, |process| process.slot != caller.slot),
+        Selector::Group(group) => {
+            send_to_all(Scope::Group(group), signal, |process| process.family.group() == group)
+        }
+        Selector::Any => send_to_all(Scope::All, signal, |process| process.slot != caller.slot),
     };
     match signal.map(Signal::default_action) {
         _ if !reached => Err(Errno::ESRCH),
@@ -128,26 +132,18 @@ pub fn killpg(group: Pid, signal: i32) -> Result<(), Errno> {
     kill(Pid::from_raw(-group.raw()), signal)
 }
 
-/// Sends `signal` to all processes of `group` that have not ended, except process 1. If it is fatal, a process that a
-/// member spawns meanwhile gets it, too (RFPGLOCK). Returns whether there are any.
-fn send_to_group(group: Pid, signal: Option<Signal>) -> bool {
+/// Sends `signal` to all processes that `matches` selects of those that have not ended, except process 1. If it is fatal,
+/// a process of `scope` that is spawned meanwhile, or by one of them, gets it, too (RFPGLOCK). Returns whether there are
+/// any.
+fn send_to_all(scope: Scope, signal: Option<Signal>, matches: impl Fn(&Process) -> bool) -> bool {
     let fatal = signal.filter(|signal| matches!(signal.default_action(), Default::Kill { .. }));
-    let walk = fatal.map(|signal| Walk::announce(Scope::Group(group), signal));
-    send_to_all(signal, |process| {
-        let is_member = process.family.group() == group;
-        if is_member && let Some(walk) = &walk {
-            walk.mark(process);
-        }
-        is_member
-    })
-}
-
-/// Sends `signal` to all processes that `matches` selects of those that have not ended, except process 1. Returns
-/// whether there are any.
-fn send_to_all(signal: Option<Signal>, matches: impl Fn(&Process) -> bool) -> bool {
+    let walk = fatal.map(|signal| Walk::announce(scope, signal));
     let alive = |process: &Process| process.pid() != Pid::INIT && !process.gate.view().zombie;
     let mut reached = false;
     for process in PROCESSES.all().filter(|process| alive(process) && matches(process)) {
+        if let Some(walk) = &walk {
+            walk.mark(&process);
+        }
         send(&process, signal);
         reached = true;
     }
@@ -183,7 +179,18 @@ pub(crate) fn end(process: &Process, signal: Signal) {
     }
 }
 
-/// Kills one LWP of the calling process, by its number: it leaves at its next kill point. Thread context.
+/// No kill applies any more to the exit owner, the caller, which is alone: one that is pending is forgotten, so that
+/// what the exit waits for takes as long as in any exit. Thread context; never blocks.
+pub(crate) fn spare_exit_owner(process: &Process, thread: &Thread, _last: &LastLwp) {
+    // Under the lock, because a sender may just be marking the LWPs.
+    let mut lwps = process.lwps.list.lock();
+    lwps.spare(&THREADS, thread.index);
+    thread.kill_flag.clear();
+}
+
+/// Kills one LWP of the calling process, by its number: it leaves at its next kill point. If it is ending the process
+/// already, that has no effect. A process whose LWPs are all killed like this, or by a sibling's exec, was sent no signal:
+/// it ends with status 0. Thread context.
 ///
 /// # Errors
 /// `ESRCH`: there is no LWP with this number, or it has left (T97).
@@ -192,6 +199,9 @@ pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
     let process = current_process();
     let lwps = process.lwps.list.lock();
     let found = THREADS.get(lwps.find(&THREADS, tid).ok_or(Errno::ESRCH)?);
+    if process.gate.is_owned_by(tid) {
+        return Ok(());
+    }
     let wake = post_kill(found);
     drop(lwps);
     ready::complete_unpark(found.index, wake);

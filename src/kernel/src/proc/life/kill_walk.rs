@@ -1,4 +1,4 @@
-//! Kills of a group or a subtree: the walks in progress, and children that are spawned meanwhile.
+//! Kills of a group, a subtree or all processes: the walks in progress, and children that are spawned meanwhile.
 //!
 //! The protocol is that of `asphodel_core::proc::kill_walk`: `kill` and `reaper` walk over the process table, `spawn`
 //! asks for each child.
@@ -49,6 +49,7 @@ impl Drop for Walk {
 /// Returns whether `process` is in the set that a walk kills.
 pub(super) fn has(scope: Scope, process: &Process) -> bool {
     match scope {
+        Scope::All => true,
         Scope::Group(group) => process.family.group() == group,
         Scope::Domain(reaper) => domain::branch_in(&PROCESSES, process.slot, reaper).is_some(),
         Scope::Branch(reaper, child) => domain::branch_in(&PROCESSES, process.slot, reaper) == Some(child),

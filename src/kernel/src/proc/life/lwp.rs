@@ -21,7 +21,7 @@ use crate::proc::state::lwp_record;
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::tenant::Charge;
 use crate::sched::{ready, switch};
-use crate::sync::service::KernelSection;
+use crate::sync::service::{self, KernelSection};
 use crate::thread::{Held, THREADS, Thread, ThreadAttributes, stack};
 
 /// The attributes of a new LWP: priority, CPUs, stack size.
@@ -152,9 +152,9 @@ fn leave_kernel(thread: &Thread) {
     thread.service_depth.set(0);
     // As at the end of every section: first the depth, then the test.
     compiler_fence(Ordering::SeqCst);
-    if crate::sync::service::is_kill_pending(thread) {
+    if service::is_kill_pending(thread) {
         thread.service_depth.set(1);
-        crate::sync::service::die_at_kill_point();
+        service::die_at_kill_point();
     }
 }
 
@@ -162,7 +162,7 @@ fn leave_kernel(thread: &Thread) {
 #[inline(always)]
 fn enter_kernel(thread: &Thread) {
     cpu::probe_stack();
-    thread.service_depth.set(1);
+    service::leave_program(thread);
 }
 
 /// Creates an LWP in the calling process and lets it run. Thread context; may block for memory only.

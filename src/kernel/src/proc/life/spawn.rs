@@ -18,9 +18,9 @@ use crate::proc::life::{adopt, exit, kill, kill_walk, lwp, task_group};
 use crate::proc::state::arena::{self, ArenaUse, MemoryChoice};
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
-use crate::sched::ready;
+use crate::sched::{ready, switch};
 use crate::sync::service::KernelSection;
-use crate::thread::ThreadAttributes;
+use crate::thread::{Thread, ThreadAttributes};
 
 /// The group of a new process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -87,6 +87,10 @@ impl Default for SpawnAttributes {
 /// all or by a quota. `EFAULT`: the program's name lies in an arena. Nothing is left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _section = KernelSection::enter();
+    if attributes.vfork {
+        // Before there is a child that would be waited for.
+        switch::assert_may_sleep(Thread::current());
+    }
     let spawner = current_process();
     let embryo = prepare(program, words, attributes, spawner)?;
     let pid = embryo.0.pid();

@@ -2,6 +2,7 @@
 //!
 //! Written by the exit owner before the process is a zombie, read after that; see `life::exit`.
 
+use asphodel_core::proc::hooks::Progress;
 use asphodel_core::proc::status::Status;
 use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::trace::{ExitTrace, Step};
@@ -14,6 +15,8 @@ pub(crate) struct Exit {
     status: Cell32,
     /// The time of each step; see `info::trace`.
     pub(crate) trace: ExitTrace,
+    /// Which of the hooks have been called.
+    pub(crate) hooks: Progress,
     /// The number of reports of its exit by the watchdog, which alone writes it.
     pub(crate) watch_reports: Cell32,
     /// The exit owner, or the LWP that single-threads the process, waits here for the others, and a leader's exit owner
@@ -26,6 +29,7 @@ impl Exit {
         Self {
             status: Cell32::new(0),
             trace: ExitTrace::new(),
+            hooks: Progress::new(),
             watch_reports: Cell32::new(0),
             siblings_gone: WaitQueue::new(),
         }
@@ -35,6 +39,7 @@ impl Exit {
     pub(super) fn reset(&self) {
         self.status.set(0);
         self.trace.reset();
+        self.hooks.reset();
         self.watch_reports.set(0);
     }
 

@@ -91,6 +91,24 @@ pub(crate) fn current_process() -> &'static Process {
     process_of(Thread::current())
 }
 
+impl Process {
+    /// Returns the pid of its parent; 0 for process 1, and for a process that has been reaped. The caller has a
+    /// reference, or is the process. Never blocks.
+    pub(crate) fn parent_pid(&self) -> Pid {
+        loop {
+            let slot = self.family.parent();
+            let parent = PROCESSES.find_slot(slot).map(|parent| parent.pid());
+            match parent {
+                // Another process may have been put into the slot, but not while it was the parent's.
+                Some(pid) if self.family.parent() == slot => return pid,
+                None if self.pid() == Pid::INIT || self.gate.view().claimed => return Pid::NONE,
+                // It is just given to a reaper, by an LWP that holds a lock.
+                _ => core::hint::spin_loop(),
+            }
+        }
+    }
+}
+
 /// Returns the process of an LWP.
 #[inline(always)]
 pub(crate) fn process_of(lwp: &Thread) -> &'static Process {
