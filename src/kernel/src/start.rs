@@ -34,7 +34,7 @@ static ARRIVED: AtomicU32 = AtomicU32::new(0);
 /// Continues after `boot`: the boot CPU, memory and drivers are set up, interrupts masked.
 pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     deadline::init(time::init());
-    time::realtime::init(board);
+    let date = time::realtime::init(board);
     random::init(board);
     let cpu = switch::start_cpu(0);
     charge::start(&memory::ACCOUNTING);
@@ -55,6 +55,9 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
         println!("asphodel: the device tree was not used: {reason}");
     }
     let attributes = ThreadAttributes { priority: Priority::KERNEL, ..ThreadAttributes::default() };
+    if date.is_err() {
+        println!("asphodel: the boot argument time= is out of range");
+    }
     let thread = Thread::create(&attributes, bring_up, 0).expect("boot memory suffices for the first thread");
     ready::enqueue(thread.index);
     idle::run(cpu)
