@@ -6,14 +6,16 @@
 
 use heapless::{String, Vec};
 
+use super::left_out::LeftOut;
+
 /// Most CPUs of a machine; further ones in the device tree are not started.
 pub const MAX_CPUS: usize = 64;
 
-/// Most stretches of RAM that are used.
+/// Most separate stretches of RAM that are used.
 pub const MAX_MEMORY_REGIONS: usize = 16;
 
-/// Most stretches of RAM that may be set aside; a tree with more is refused, because using memory that firmware still
-/// needs is worse than not booting.
+/// Most separate stretches of RAM that may be set aside; of more, the closest become one, because using memory that
+/// firmware still needs is worse than not using some that is free.
 pub const MAX_RESERVED_REGIONS: usize = 32;
 
 /// Most redistributor regions of a GICv3.
@@ -131,12 +133,29 @@ pub struct BoardInfo {
     pub uart: UartInfo,
     /// The way to switch off.
     pub power: PowerInfo,
+    /// Rate of the system counter in Hz, if the tree has one: firmware has not set the register then, or wrongly.
+    pub counter_hz: Option<u64>,
     /// Physical address of the registers of a PL031 (4 KiB): a clock that knows the date.
     pub rtc: Option<u64>,
     /// Random bytes that the loader has drawn for this boot; as many as there are.
     pub entropy: Vec<u8, MAX_ENTROPY>,
     /// The command line: words `key=value` (see `bootargs`).
     pub bootargs: String<MAX_BOOT_ARGUMENTS>,
+    /// What is not used of what the loader passed.
+    pub left_out: LeftOut,
+}
+
+impl BoardInfo {
+    /// Leaves the RAM from physical address `limit` on out.
+    pub fn limit_memory(&mut self, limit: u64) {
+        let beyond = &mut self.left_out.memory_beyond;
+        self.memory.retain_mut(|region| {
+            let kept = region.end().min(limit).saturating_sub(region.base);
+            *beyond = beyond.saturating_add(region.size - kept);
+            region.size = kept;
+            kept > 0
+        });
+    }
 }
 
 /// Appends as much of `text` as fits, cut at the end of a word, so that a key never gets half a value.
