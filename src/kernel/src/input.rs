@@ -33,6 +33,8 @@ pub(crate) fn start(number: u32) -> bool {
     let exists = gic::enable_shared(number, 0);
     if exists {
         pl011::enable_receive_interrupt();
+        // What came before the interrupt could be raised.
+        receive();
     }
     exists
 }
