@@ -76,7 +76,7 @@ fn describe(entry: &Entry<'_>) -> BoardInfo {
         bootargs: Default::default(),
         left_out: LeftOut::default(),
     };
-    add_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));
+    info.left_out.boot_arguments = add_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));
     info
 }
 

@@ -18,6 +18,7 @@ use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
 use crate::drivers::pl011;
 use crate::emergency_println;
+use asphodel_core::boot::board::join_bootargs;
 use asphodel_core::boot::region_list::add_reserved;
 use asphodel_core::boot::{atags, bootargs, devicetree};
 
@@ -115,12 +116,9 @@ pub(crate) unsafe fn discover(argument: u64, load_address: u64) -> &'static Boar
 /// loader's and are kept whole.
 fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
     machine.info.limit_memory(LINEAR_LIMIT);
-    let loaders = core::mem::take(&mut machine.info.bootargs);
-    let [(first, words), (second, more)] = [&loaders, own].map(bootargs::split);
-    let separator = if words.is_empty() && more.is_empty() { "" } else { "--" };
-    for part in [first, second, separator, words, more] {
-        add_bootargs(&mut machine.info.bootargs, part);
-    }
+    let (line, left_out) = join_bootargs(&machine.info.bootargs, own);
+    machine.info.bootargs = line;
+    machine.info.left_out.boot_arguments += left_out;
     &MACHINE.call_once(|| machine).info
 }
 

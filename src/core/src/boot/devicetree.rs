@@ -105,7 +105,7 @@ pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeErr
             entropy.extend(seed.value().iter().copied().take(board::MAX_ENTROPY - entropy.len()));
         }
         if let Some(text) = text(chosen, "bootargs") {
-            board::add_bootargs(&mut bootargs, text);
+            found.left_out.boot_arguments = board::add_bootargs(&mut bootargs, text);
         }
     }
     if found.memory.is_empty() {

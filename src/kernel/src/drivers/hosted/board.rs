@@ -25,7 +25,7 @@ static HOST: Board = Board {
 /// Describes the machine, because no other can have entered this image.
 fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
     let mut bootargs = String::new();
-    add_bootargs(&mut bootargs, host::words());
+    let boot_arguments = add_bootargs(&mut bootargs, host::words());
     let cpu = |index: usize| CpuInfo {
         mpidr: index as u64,
         start: if index == 0 { StartMethod::Boot } else { StartMethod::Unknown },
@@ -47,6 +47,6 @@ fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
         rtc: Some(0),
         entropy: host::entropy(),
         bootargs,
-        left_out: LeftOut::default(),
+        left_out: LeftOut { boot_arguments, ..LeftOut::default() },
     })
 }
