@@ -11,8 +11,8 @@ mod mailbox;
 use asphodel::api::Readings;
 use asphodel::testing::board::property::{Clock, Question};
 use asphodel::testing::board::{
-    Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Region, StartMethod, UartInfo,
-    add_bootargs,
+    Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, LeftOut, PowerInfo, Region, StartMethod,
+    UartInfo, add_bootargs,
 };
 use linkme::distributed_slice;
 
@@ -70,11 +70,13 @@ fn describe(entry: &Entry<'_>) -> BoardInfo {
         gic: GicInfo::V2 { distributor: GIC_DISTRIBUTOR, cpu_interface: GIC_CPU_INTERFACE },
         uart: UartInfo { base: UART0, irq: UART0_INTERRUPT, clock_hz: Some(UART0_CLOCK_HZ) },
         power: PowerInfo::BcmWatchdog { base: POWER_MANAGEMENT },
+        counter_hz: None,
         rtc: None,
         entropy: Default::default(),
         bootargs: Default::default(),
+        left_out: LeftOut::default(),
     };
-    add_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));
+    info.left_out.boot_arguments = add_bootargs(&mut info.bootargs, tags.command_line.unwrap_or(""));
     info
 }
 

@@ -8,7 +8,7 @@ extern crate alloc;
 use alloc::collections::BTreeSet;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use asphodel::api::{boot_argument, fill_random, lwp_run, now_ns, realtime_ns, set_realtime, sleep};
+use asphodel::api::{Errno, boot_argument, fill_random, lwp_run, now_ns, realtime_ns, set_realtime, sleep};
 use asphodel::testing::board;
 use asphodel_test::{cpus, on_cpu, test};
 
@@ -45,11 +45,27 @@ test!(the_wall_clock_goes_with_the_counter_and_can_be_set, {
     let second = ahead();
     assert!(first.0 <= second.1 && second.0 <= first.1, "{first:?} {second:?}");
     let before = now_ns();
-    set_realtime(LONG_AGO);
+    assert_eq!(set_realtime(LONG_AGO), Ok(()));
     let now = realtime_ns();
     assert!(now >= LONG_AGO && now - LONG_AGO <= now_ns() - before, "{now}");
-    set_realtime(now_ns().wrapping_add_signed(first.1));
+    assert_eq!(set_realtime(now_ns().wrapping_add_signed(first.1)), Ok(()));
 });
+
+test!(
+    /// A time that would overflow soon is refused, and the clock goes on as before.
+    the_wall_clock_never_overflows,
+    {
+        let before = realtime_ns();
+        for nanoseconds in [u64::MAX, 1 << 63] {
+            assert_eq!(set_realtime(nanoseconds), Err(Errno::EINVAL));
+        }
+        let now = realtime_ns();
+        assert!(now >= before && now < 1 << 63, "{before} to {now}");
+        assert_eq!(set_realtime(i64::MAX as u64), Ok(()));
+        assert!(realtime_ns() >= i64::MAX as u64);
+        assert_eq!(set_realtime(before), Ok(()));
+    }
+);
 
 test!(
     /// On all CPUs at once, in requests of every size.

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    LwpAttributes, Semaphore, Signal, WaitResult, kill, kill_lwp, lwp_run, lwp_spawn, now_ns,
+    Errno, LwpAttributes, Semaphore, Signal, WaitResult, kill, kill_lwp, lwp_run, lwp_spawn, now_ns,
     preempt_disable, set_affinity,
 };
 use asphodel_test::{
@@ -77,6 +77,27 @@ test!(ping_and_pong, deadline_ms = 30_000, {
 });
 
 // Four threads that take and time out, against one that posts: each unit is taken once.
+test!(
+    /// The count never wraps: one unit too many is refused, or ends who gives it, and all others are there.
+    a_full_count_takes_no_more,
+    {
+        static FULL: Semaphore = Semaphore::new(u32::MAX - 1);
+        assert_eq!(FULL.try_post(), Ok(()));
+        assert_eq!(FULL.try_post(), Err(Errno::EOVERFLOW));
+        let child = spawn_child(
+            |_| {
+                FULL.post();
+                0
+            },
+            0,
+        );
+        assert_signaled(wait_exit(child).status, Signal::ABRT);
+        assert!(FULL.try_wait());
+        assert_eq!(FULL.try_post(), Ok(()));
+        assert_eq!(FULL.try_post(), Err(Errno::EOVERFLOW));
+    }
+);
+
 test!(units_survive_races_with_timeouts, deadline_ms = 30_000, {
     static SEMAPHORE: Semaphore = Semaphore::new(0);
     static TAKEN: AtomicU32 = AtomicU32::new(0);

@@ -64,6 +64,8 @@ pub enum Errno {
     ENAMETOOLONG = 63,
     /// The directory is not empty.
     ENOTEMPTY = 66,
+    /// A number would be too large.
+    EOVERFLOW = 84,
 }
 
 impl Errno {
@@ -87,6 +89,7 @@ impl Errno {
             Self::EAFNOSUPPORT => 97,
             Self::ENAMETOOLONG => 36,
             Self::ENOTEMPTY => 39,
+            Self::EOVERFLOW => 75,
             // The oldest errors have the same number everywhere.
             _ => self.number(),
         }
@@ -125,6 +128,7 @@ impl Errno {
             Self::EAFNOSUPPORT => "address family not supported",
             Self::ENAMETOOLONG => "name too long",
             Self::ENOTEMPTY => "directory not empty",
+            Self::EOVERFLOW => "number too large",
         }
     }
 }
@@ -158,6 +162,7 @@ mod tests {
             (Errno::ETIMEDOUT, 60),
             (Errno::ENAMETOOLONG, 63),
             (Errno::ENOTEMPTY, 66),
+            (Errno::EOVERFLOW, 84),
         ];
         for (errno, number) in table {
             assert_eq!(errno.number(), number, "{errno}");
@@ -178,6 +183,7 @@ mod tests {
             (Errno::EALREADY, 114),
             (Errno::ENAMETOOLONG, 36),
             (Errno::ENOTEMPTY, 39),
+            (Errno::EOVERFLOW, 75),
             (Errno::ENOTSOCK, 88),
             (Errno::EAFNOSUPPORT, 97),
             (Errno::ENOSPC, 28),

@@ -5,6 +5,7 @@
 
 use asphodel_core::boot::board::{BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod};
 use asphodel_core::boot::devicetree::{self, DeviceTreeError};
+use asphodel_core::boot::left_out::LeftOut;
 use asphodel_core::boot::regions::Regions;
 use dtoolkit::ToPropertyValue;
 use dtoolkit::memreserve::MemoryReservation;
@@ -318,7 +319,9 @@ fn more_cpus_than_can_be_used_are_left_out() {
     for index in 3..100 {
         cpus.add_child(cpu(index).0);
     }
-    assert_eq!(describe(&tree).expect("a good tree").cpus.len(), asphodel_core::boot::board::MAX_CPUS);
+    let board = describe(&tree).expect("a good tree");
+    assert_eq!(board.cpus.len(), asphodel_core::boot::board::MAX_CPUS);
+    assert_eq!(board.left_out.cpus_beyond, 36);
 }
 
 #[test]
@@ -335,11 +338,123 @@ fn what_is_missing_is_named() {
     }
 }
 
+/// Returns how many bytes of the machine's memory are free.
+fn free(board: &BoardInfo) -> u64 {
+    let mut free = Regions::new(board.memory.iter().map(|region| region.base..region.end()));
+    for region in &board.reserved {
+        free.remove(region.base..region.end());
+    }
+    free.total()
+}
+
 #[test]
-fn too_many_reservations_are_refused() {
+fn too_many_reservations_become_fewer() {
+    const FIRST: u64 = 0x4000_0000;
     let mut tree = virt(gic_v2());
-    tree.memory_reservations = (1..40).map(|page| MemoryReservation::new(page << 12, 0x1000)).collect();
-    assert_eq!(describe(&tree), Err(DeviceTreeError::TooMany("reserved regions")));
+    // 40 in a row are one. Of 33 others, two have a page between them, and the rest two.
+    tree.memory_reservations =
+        (0..40).map(|page| MemoryReservation::new(FIRST + (page << 12), 0x1000)).collect();
+    let board = describe(&tree).expect("a good tree");
+    assert_eq!(board.reserved.as_slice(), [Region { base: FIRST, size: 40 << 12 }]);
+    assert_eq!((free(&board), board.left_out), ((1 << 30) - (40 << 12), LeftOut::default()));
+
+    let far = |number: u64| FIRST + 3 * (number << 12) - if number == 20 { 0x1000 } else { 0 };
+    tree.memory_reservations = (1..=33).map(|number| MemoryReservation::new(far(number), 0x1000)).collect();
+    let board = describe(&tree).expect("a good tree");
+    assert_eq!(board.reserved.len(), asphodel_core::boot::board::MAX_RESERVED_REGIONS);
+    assert_eq!(free(&board), (1 << 30) - (34 << 12), "the page between two is not used, either");
+    assert_eq!(board.left_out, LeftOut { between_reserved: 0x1000, ..LeftOut::default() });
+}
+
+/// The `reg` of a memory node.
+fn regions(regions: impl IntoIterator<Item = (u64, u64)>) -> Vec<u32> {
+    let cells = |value: u64| [(value >> 32) as u32, value as u32];
+    regions.into_iter().flat_map(|(base, size)| [cells(base), cells(size)].concat()).collect()
+}
+
+#[test]
+fn memory_in_many_pieces_and_memory_that_is_listed_twice() {
+    const PIECE: u64 = 16 << 20;
+    let mut tree = virt(gic_v2());
+    let mut with = |list: Vec<u32>| {
+        set(&mut tree, "/memory@40000000", "reg", list.as_slice());
+        describe(&tree).expect("a good tree")
+    };
+    let together = (0..24).map(|piece| (0x4000_0000 + piece * PIECE, PIECE));
+    let board = with(regions(together.clone().chain(together)));
+    assert_eq!(board.memory.as_slice(), [Region { base: 0x4000_0000, size: 24 * PIECE }]);
+    assert_eq!(board.left_out, LeftOut::default());
+
+    let apart = (0..24).map(|piece| (0x4000_0000 + 2 * piece * PIECE, PIECE - (piece % 2) * 0x1000));
+    let board = with(regions(apart));
+    let all: u64 = board.memory.iter().map(|region| region.size).sum();
+    let left_out = 8 * (PIECE - 0x1000);
+    assert_eq!(
+        (board.memory.len(), all),
+        (16, 12 * PIECE + 4 * (PIECE - 0x1000)),
+        "the smallest are left out"
+    );
+    assert_eq!(board.left_out, LeftOut { memory_regions: left_out, ..LeftOut::default() });
+}
+
+#[test]
+fn memory_beyond_a_limit_is_left_out() {
+    const GIB: u64 = 1 << 30;
+    let mut tree = virt(gic_v2());
+    let list = regions([(GIB, 2 * GIB), (127 * GIB, 2 * GIB), (200 * GIB, GIB), (u64::MAX - 0xfff, 0x2000)]);
+    set(&mut tree, "/memory@40000000", "reg", list.as_slice());
+    let mut board = describe(&tree).expect("a good tree");
+    board.limit_memory(128 * GIB);
+    let kept = [Region { base: GIB, size: 2 * GIB }, Region { base: 127 * GIB, size: GIB }];
+    assert_eq!(board.memory.as_slice(), kept);
+    assert_eq!(board.left_out.memory_beyond, 2 * GIB + 0x2000);
+}
+
+#[test]
+fn nodes_that_cannot_be_read_are_left_out() {
+    let mut tree = virt(gic_v2());
+    tree.find_node_mut("/cpus/cpu@1").expect("the node is there").remove_property("reg");
+    tree.find_node_mut("/cpus").expect("the node is there").add_child(cpu(3).0);
+    let again = Node::new("cpu@4").with("reg", 2u32).with("enable-method", "psci");
+    tree.find_node_mut("/cpus").expect("the node is there").add_child(again.0);
+    tree.root.add_child(Node::new("memory@80000000").with("reg", [1u32, 2, 3]).0);
+    tree.root.add_child(Node::new("memory@90000000").0);
+    let board = describe(&tree).expect("the rest is good");
+    let numbers: Vec<_> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();
+    assert_eq!(numbers, [0, 2, 3]);
+    assert_eq!(board.memory.as_slice(), [Region { base: 0x4000_0000, size: 0x4000_0000 }]);
+    let left_out = LeftOut { cpus_without_number: 1, cpus_twice: 1, memory_nodes: 2, ..LeftOut::default() };
+    assert_eq!(board.left_out, left_out);
+}
+
+#[test]
+fn a_uart_without_an_interrupt_can_still_print() {
+    let mut tree = virt(gic_v2());
+    set(&mut tree, "/pl011@9000000", "interrupts", [0u32, 5000, 4]);
+    assert_eq!(
+        describe(&tree).expect("a good tree").uart.irq,
+        5032,
+        "whether it exists, the controller knows"
+    );
+    tree.find_node_mut("/pl011@9000000").expect("the node is there").remove_property("interrupts");
+    let uart = describe(&tree).expect("a good tree").uart;
+    assert_eq!((uart.base, uart.irq), (0x900_0000, 0));
+    remove(&mut tree, "/", "chosen");
+    remove(&mut tree, "/", "aliases");
+    let second = Node::new("pl011@9100000").with("compatible", "arm,pl011").with("interrupts", [0u32, 7, 4]);
+    tree.root.add_child(second.with("reg", [0u32, 0x910_0000, 0, 0x1000]).0);
+    assert_eq!(describe(&tree).expect("a good tree").uart.base, 0x910_0000, "rather one with an interrupt");
+}
+
+#[test]
+fn the_counters_rate_may_be_in_the_tree() {
+    let mut tree = virt(gic_v2());
+    tree.root.add_child(Node::new("timer").with("compatible", "arm,armv8-timer").0);
+    assert_eq!(describe(&tree).expect("a good tree").counter_hz, None);
+    set(&mut tree, "/timer", "clock-frequency", 19_200_000u32);
+    assert_eq!(describe(&tree).expect("a good tree").counter_hz, Some(19_200_000));
+    set(&mut tree, "/timer", "clock-frequency", 0u32);
+    assert_eq!(describe(&tree).expect("a good tree").counter_hz, None);
 }
 
 #[test]

@@ -12,11 +12,14 @@ pub use asphodel_core::boot::board::{
     BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
 pub(crate) use asphodel_core::boot::devicetree::DeviceTreeError;
+pub use asphodel_core::boot::left_out::LeftOut;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
 use crate::drivers::pl011;
 use crate::emergency_println;
+use asphodel_core::boot::board::join_bootargs;
+use asphodel_core::boot::region_list::add_reserved;
 use asphodel_core::boot::{atags, bootargs, devicetree};
 
 /// What is known of a machine that was started without a usable device tree.
@@ -109,15 +112,13 @@ pub(crate) unsafe fn discover(argument: u64, load_address: u64) -> &'static Boar
     keep(Machine { info, board: Some(board), refusal }, own)
 }
 
-/// Records the machine. `own` are the image's own boot arguments, which override the loader's. Words for the first
-/// process come last, the loader's before the image's.
+/// Records the machine, with the memory that can be reached. `own` are the image's own boot arguments, which override the
+/// loader's and are kept whole.
 fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
-    let loaders = core::mem::take(&mut machine.info.bootargs);
-    let [(first, words), (second, more)] = [&loaders, own].map(bootargs::split);
-    let separator = if words.is_empty() && more.is_empty() { "" } else { "--" };
-    for part in [first, second, separator, words, more] {
-        add_bootargs(&mut machine.info.bootargs, part);
-    }
+    machine.info.limit_memory(LINEAR_LIMIT);
+    let (line, left_out) = join_bootargs(&machine.info.bootargs, own);
+    machine.info.bootargs = line;
+    machine.info.left_out.boot_arguments += left_out;
     &MACHINE.call_once(|| machine).info
 }
 
@@ -161,7 +162,7 @@ fn machine() -> &'static Machine {
 fn from_device_tree(address: u64, blob: &[u8], boot_mpidr: u64) -> Result<Machine, DeviceTreeError> {
     let mut info = devicetree::describe(blob, boot_mpidr)?;
     let own = Region { base: address, size: blob.len() as u64 };
-    info.reserved.push(own).map_err(|_| DeviceTreeError::TooMany("reserved regions"))?;
+    info.left_out.between_reserved += add_reserved(&mut info.reserved, own);
     let board = BOARDS.iter().find(|board| devicetree::is_compatible(blob, board.compatible));
     if let Some(board) = board {
         (board.complete)(&mut info);
@@ -180,7 +181,7 @@ const MAX_ATAGS: u64 = 0x1000;
 ///
 /// If `address` is that of some RAM, the RAM must be in the linear map and must not change.
 unsafe fn device_tree_at(address: u64) -> Option<&'static [u8]> {
-    if address == 0 || !address.is_multiple_of(8) || address + MAX_DEVICE_TREE as u64 > LINEAR_LIMIT {
+    if address == 0 || !address.is_multiple_of(8) || address > LINEAR_LIMIT - MAX_DEVICE_TREE as u64 {
         return None;
     }
     let start = mmu::linear(address).cast_const();

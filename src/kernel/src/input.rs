@@ -25,14 +25,18 @@ struct Input {
 static INPUT: InterruptLock<Input> = InterruptLock::new(Input { ring: Deque::new(), paused: false });
 static ARRIVED: WaitQueue = WaitQueue::new();
 
-/// Starts to receive bytes. Called once, on the boot CPU.
-pub(crate) fn start(number: u32) {
-    if number == 0 {
-        return;
-    }
+/// Starts to receive bytes, by interrupt `number`. Returns `false` if there is no such interrupt: nothing is received
+/// then. Called once, on the boot CPU.
+#[must_use]
+pub(crate) fn start(number: u32) -> bool {
     interrupt::set_handler(number, receive);
-    gic::enable_shared(number, 0);
-    pl011::enable_receive_interrupt();
+    let exists = gic::enable_shared(number, 0);
+    if exists {
+        pl011::enable_receive_interrupt();
+        // What came before the interrupt could be raised.
+        receive();
+    }
+    exists
 }
 
 /// The interrupt handler.

@@ -33,8 +33,8 @@ static ARRIVED: AtomicU32 = AtomicU32::new(0);
 
 /// Continues after `boot`: the boot CPU, memory and drivers are set up, interrupts masked.
 pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
-    deadline::init(time::init());
-    time::realtime::init(board);
+    deadline::init(time::init(board.counter_hz));
+    let date = time::realtime::init(board);
     random::init(board);
     let cpu = switch::start_cpu(0);
     charge::start(&memory::ACCOUNTING);
@@ -51,13 +51,28 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     if cpu.perturb.is_on() {
         println!("asphodel: scheduling is perturbed by seed {}", board::boot_argument("seed").unwrap_or(""));
     }
-    if let Some(reason) = board::refusal() {
-        println!("asphodel: the device tree was not used: {reason}");
-    }
     let attributes = ThreadAttributes { priority: Priority::KERNEL, ..ThreadAttributes::default() };
+    report_board(board);
+    if date.is_err() {
+        println!("asphodel: the boot argument time= is out of range");
+    }
     let thread = Thread::create(&attributes, bring_up, 0).expect("boot memory suffices for the first thread");
     ready::enqueue(thread.index);
     idle::run(cpu)
+}
+
+/// Prints what the loader passed and is not used, or not as it is.
+fn report_board(board: &BoardInfo) {
+    if let Some(reason) = board::refusal() {
+        println!("asphodel: the device tree was not used: {reason}");
+    }
+    board.left_out.each(|line| println!("asphodel: {line}"));
+    let register = arch::counter::frequency();
+    if let Some(rate) = board.counter_hz.filter(|rate| *rate != register) {
+        println!(
+            "asphodel: the counter runs at {rate} Hz by the device tree, at {register} Hz by its register"
+        );
+    }
 }
 
 /// Entered by every other CPU on its own stack, with interrupts masked.
@@ -140,7 +155,9 @@ fn start_secondary(index: usize) -> bool {
 
 fn start_services(board: &BoardInfo) -> Result<(), Errno> {
     work::worker::start(0)?;
-    input::start(board.uart.irq);
+    if !input::start(board.uart.irq) {
+        println!("asphodel: the console has no input: there is no interrupt {}", board.uart.irq);
+    }
     watchdog::start()
 }
 

@@ -38,8 +38,8 @@ pub mod board {
     pub use crate::arch::cache::drop_lines;
     pub use crate::arch::mmu::{map_device, physical_of_image};
     pub use crate::board::{
-        Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, PowerInfo, Region, StartMethod, UartInfo,
-        add_bootargs, info,
+        Atags, BOARDS, Board, BoardInfo, CpuInfo, Entry, GicInfo, LeftOut, PowerInfo, Region, StartMethod,
+        UartInfo, add_bootargs, info,
     };
 }
 

@@ -12,6 +12,7 @@ use crate::build::{self, Profile};
 use crate::check_templates;
 use crate::conformance;
 use crate::explore;
+use crate::fuzz;
 use crate::lab;
 use crate::lint;
 use crate::mutants;
@@ -87,6 +88,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let mut report = steps.tests(workspace);
     steps.take("conformance", || conformance::check(workspace));
     steps.take("exploration, a minute", || explore::minute(workspace));
+    steps.take("fuzz, a minute", || fuzz::minute(workspace));
     steps.take("seeded bugs", || mutants::judge(workspace, &report.suites));
     steps.take("seeds", || seeds(workspace));
     steps.take("projects of the templates", || check_templates::check(workspace));

@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, ci, conformance, coverage, explore, image, lab, mutants, new, programs, run, sdcard, setup, test,
+    bench, ci, conformance, coverage, explore, fuzz, image, lab, mutants, new, programs, run, sdcard, setup,
+    test,
 };
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Conformance(conformance::Arguments),
     /// Explore the exit subsystem on the host: random schedules of the real decisions, every invariant checked
     Explore(explore::Arguments),
+    /// Try random input on what reads bytes of others: device trees, programs, archives, the serial line, the console
+    Fuzz(fuzz::Arguments),
     /// Print which lines of the kernel the test images execute on the hosted machine
     Coverage(coverage::Arguments),
     /// Print every bug that is seeded into a model, and whether the model catches it

@@ -14,6 +14,7 @@ mod console;
 mod coverage;
 mod explore;
 mod flat;
+mod fuzz;
 mod gdb;
 mod hardware;
 mod hosted;
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
         Command::Conformance(arguments) => conformance::run(&workspace, &arguments),
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Coverage(arguments) => coverage::run(&workspace, &arguments),
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Lab(arguments) => lab::run(&workspace, &arguments),

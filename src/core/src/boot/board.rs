@@ -6,21 +6,26 @@
 
 use heapless::{String, Vec};
 
+use super::bootargs::{self, SEPARATOR};
+use super::left_out::LeftOut;
+
 /// Most CPUs of a machine; further ones in the device tree are not started.
 pub const MAX_CPUS: usize = 64;
 
-/// Most stretches of RAM that are used.
+/// Most separate stretches of RAM that are used.
 pub const MAX_MEMORY_REGIONS: usize = 16;
 
-/// Most stretches of RAM that may be set aside; a tree with more is refused, because using memory that firmware still
-/// needs is worse than not booting.
+/// Most separate stretches of RAM that may be set aside; of more, the closest become one, because using memory that
+/// firmware still needs is worse than not using some that is free.
 pub const MAX_RESERVED_REGIONS: usize = 32;
 
 /// Most redistributor regions of a GICv3.
 pub const MAX_REDISTRIBUTOR_REGIONS: usize = 8;
 
-/// Longest boot argument line, in bytes.
-pub const MAX_BOOT_ARGUMENTS: usize = 512;
+/// Longest boot argument line, in bytes: all that an image can have of its own, and as much from the loader.
+pub const MAX_BOOT_ARGUMENTS: usize = 1024;
+
+const _: () = assert!(bootargs::MAX_EMBEDDED + SEPARATOR.len() + 2 <= MAX_BOOT_ARGUMENTS / 2);
 
 /// Most random bytes from the loader that are used.
 pub const MAX_ENTROPY: usize = 128;
@@ -131,26 +136,75 @@ pub struct BoardInfo {
     pub uart: UartInfo,
     /// The way to switch off.
     pub power: PowerInfo,
+    /// Rate of the system counter in Hz, if the tree has one: firmware has not set the register then, or wrongly.
+    pub counter_hz: Option<u64>,
     /// Physical address of the registers of a PL031 (4 KiB): a clock that knows the date.
     pub rtc: Option<u64>,
     /// Random bytes that the loader has drawn for this boot; as many as there are.
     pub entropy: Vec<u8, MAX_ENTROPY>,
     /// The command line: words `key=value` (see `bootargs`).
     pub bootargs: String<MAX_BOOT_ARGUMENTS>,
+    /// What is not used of what the loader passed.
+    pub left_out: LeftOut,
 }
 
-/// Appends as much of `text` as fits, cut at the end of a word, so that a key never gets half a value.
-pub fn add_bootargs(into: &mut String<MAX_BOOT_ARGUMENTS>, text: &str) {
-    for word in text.split_ascii_whitespace() {
-        let separator = usize::from(!into.is_empty());
-        if into.len() + separator + word.len() > into.capacity() {
-            return;
-        }
-        if separator == 1 {
+impl BoardInfo {
+    /// Leaves the RAM from physical address `limit` on out.
+    pub fn limit_memory(&mut self, limit: u64) {
+        let beyond = &mut self.left_out.memory_beyond;
+        self.memory.retain_mut(|region| {
+            let kept = region.end().min(limit).saturating_sub(region.base);
+            *beyond = beyond.saturating_add(region.size - kept);
+            region.size = kept;
+            kept > 0
+        });
+    }
+}
+
+/// Appends the words of `text` that fit, up to the first that does not, so that a key never gets half a value. Returns how
+/// many bytes at its end were left out.
+pub fn add_bootargs(into: &mut String<MAX_BOOT_ARGUMENTS>, text: &str) -> usize {
+    let taken = if into.is_empty() { 0 } else { into.len() + 1 };
+    let (words, left_out) = cut(text, MAX_BOOT_ARGUMENTS + 1 - taken.min(MAX_BOOT_ARGUMENTS + 1));
+    for word in words.split_ascii_whitespace() {
+        if !into.is_empty() {
             into.push(' ').expect("its room was just counted");
         }
         into.push_str(word).expect("its room was just counted");
     }
+    left_out
+}
+
+/// Makes one line of the loader's boot arguments and the image's own, which are kept whole: the loader's are cut, each part
+/// at its end. The image's stand behind the loader's, because the last of equal keys holds, and words for the first process
+/// last of all. Returns how many bytes of the loader's were left out, too.
+#[must_use]
+pub fn join_bootargs(loaders: &str, own: &str) -> (String<MAX_BOOT_ARGUMENTS>, usize) {
+    let [(first, words), (second, more)] = [loaders, own].map(bootargs::split);
+    let cost = |text: &str| text.split_ascii_whitespace().map(|word| word.len() + 1).sum::<usize>();
+    let room = (MAX_BOOT_ARGUMENTS + 1).saturating_sub(cost(second) + cost(more) + cost(SEPARATOR));
+    let (first, cut_first) = cut(first, room);
+    let (words, cut_words) = cut(words, room - cost(first));
+    let separator = if words.is_empty() && more.is_empty() { "" } else { SEPARATOR };
+    let mut line = String::new();
+    let parts = [first, second, separator, words, more];
+    let rest: usize = parts.into_iter().map(|part| add_bootargs(&mut line, part)).sum();
+    (line, cut_first + cut_words + rest)
+}
+
+/// Returns the beginning of `text` whose words take up to `room` bytes, each with a blank behind it, and the length of the
+/// rest.
+fn cut(text: &str, mut room: usize) -> (&str, usize) {
+    for word in text.split_ascii_whitespace() {
+        match room.checked_sub(word.len() + 1) {
+            Some(left) => room = left,
+            None => {
+                let (kept, rest) = text.split_at(word.as_ptr().addr() - text.as_ptr().addr());
+                return (kept.trim_ascii_end(), rest.len());
+            }
+        }
+    }
+    (text, 0)
 }
 
 #[cfg(test)]
@@ -160,16 +214,49 @@ mod tests {
     #[test]
     fn boot_arguments_are_cut_between_words() {
         let mut line = String::new();
-        add_bootargs(&mut line, "  seed=3\tfilter=exit*  ");
+        assert_eq!(add_bootargs(&mut line, "  seed=3\tfilter=exit*  "), 0);
         assert_eq!(line, "seed=3 filter=exit*");
-        add_bootargs(&mut line, "");
-        add_bootargs(&mut line, "a");
+        assert_eq!(add_bootargs(&mut line, "") + add_bootargs(&mut line, "a"), 0);
         assert_eq!(line, "seed=3 filter=exit* a");
 
         let long = "x".repeat(MAX_BOOT_ARGUMENTS - 5);
         line.clear();
-        add_bootargs(&mut line, &format!("a=1 {long} b=2"));
+        assert_eq!(add_bootargs(&mut line, &format!("a=1 {long} b=2 c")), 5);
         assert_eq!(line.len(), MAX_BOOT_ARGUMENTS - 1, "b=2 does not fit and is left out whole");
+        assert_eq!(add_bootargs(&mut line, "x"), 1);
+        line.clear();
+        assert_eq!(add_bootargs(&mut line, &"x".repeat(MAX_BOOT_ARGUMENTS)), 0, "it just fits");
+        assert_eq!(add_bootargs(&mut line, "x"), 1);
+    }
+
+    #[test]
+    fn an_images_own_arguments_are_kept_whole() {
+        // As long as a real firmware's: all of it is kept.
+        let firmware = format!("coherent_pool=1M {} snd_bcm2835.enable_hdmi=1", "x=y ".repeat(80));
+        let own = format!("filter={} end=restart", "f".repeat(300));
+        let (line, left_out) = join_bootargs(&firmware, &own);
+        assert!(line.starts_with("coherent_pool=1M ") && line.ends_with(" end=restart"));
+        assert_eq!((left_out, bootargs::value(&line, "snd_bcm2835.enable_hdmi")), (0, Some("1")));
+
+        // Both at their limits: the loader's end is cut, and nothing of the image's.
+        let own = format!("seed=2 {} -- storm", "y".repeat(bootargs::MAX_EMBEDDED - 16));
+        assert_eq!(own.len(), bootargs::MAX_EMBEDDED);
+        let loaders = format!("seed=1 {}cut=1 off=1 -- words", "z=1 ".repeat(200));
+        let (line, left_out) = join_bootargs(&loaders, &own);
+        assert!(line.len() <= MAX_BOOT_ARGUMENTS && line.ends_with(" -- storm"), "{line}");
+        assert_eq!((bootargs::value(&line, "seed"), bootargs::value(&line, "cut")), (Some("2"), None));
+        let kept = line.matches("z=1").count();
+        assert_eq!(left_out, (200 - kept) * 4 + "cut=1 off=1".len() + "words".len());
+    }
+
+    #[test]
+    fn words_for_the_first_process_come_last() {
+        let joined = |loaders, own| join_bootargs(loaders, own).0;
+        assert_eq!(joined("a=1 -- x y", "b=2 -- z"), "a=1 b=2 -- x y z");
+        assert_eq!(joined("a=1", "b=2"), "a=1 b=2");
+        assert_eq!(joined("", "-- z"), "-- z");
+        assert_eq!(joined("-- x", ""), "-- x");
+        assert_eq!(joined(" ", ""), "");
     }
 
     #[test]

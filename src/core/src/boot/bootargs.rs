@@ -3,13 +3,16 @@
 //! Hardware-free; may be read from any context. A word without `=` is a flag and has an empty value. If a key occurs
 //! twice, the last one counts, so that a loader's script can append an override.
 //!
-//! An image has a place for arguments of its own, which take precedence over the loader's: for tools that start an
+//! An image has a place for arguments of its own, which take precedence over the loader's and are never cut: for tools that start an
 //! image by a loader whose arguments they cannot choose. It lies after the arm64 header: eight bytes of mark, and the
 //! text up to a zero.
 
 use core::ops::Range;
 
 use thiserror::Error;
+
+/// The word behind which those for the first process stand.
+pub const SEPARATOR: &str = "--";
 
 /// The mark that the place in an image begins with.
 const MARK: &[u8; 8] = b"bootargs";
@@ -62,8 +65,8 @@ pub fn embed(image: &mut [u8], line: &str) -> Result<(), EmbedError> {
 /// Splits off what is for the system from what is, after the first word `--`, for the first process.
 #[must_use]
 pub fn split(line: &str) -> (&str, &str) {
-    for (at, _) in line.match_indices("--") {
-        let (before, rest) = (&line[..at], &line[at + 2..]);
+    for (at, _) in line.match_indices(SEPARATOR) {
+        let (before, rest) = (&line[..at], &line[at + SEPARATOR.len()..]);
         let blank = |letter: char| letter.is_ascii_whitespace();
         let begins = before.is_empty() || before.ends_with(blank);
         if begins && (rest.is_empty() || rest.starts_with(blank)) {

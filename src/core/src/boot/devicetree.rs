@@ -14,8 +14,12 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node as _, Property as _};
 use heapless::{String, Vec};
 
-use self::facts::{Bus, as_text, integer, interrupt, is_enabled, lists, psci_conduit, release_word, text};
+use self::facts::{
+    Bus, as_text, first_address, integer, interrupt, is_enabled, lists, psci_conduit, release_word, text,
+};
 use crate::boot::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
+use crate::boot::left_out::LeftOut;
+use crate::boot::region_list::{add_memory, add_reserved};
 
 /// Deepest nesting of buses that is followed. Real boards have two or three; the limit keeps a broken tree from
 /// overflowing the boot stack.
@@ -47,9 +51,6 @@ pub enum DeviceTreeError {
     /// A property or node that no machine can do without is missing.
     #[error("the device tree has no {0}")]
     Missing(&'static str),
-    /// More of something than fits the description.
-    #[error("the device tree has too many {0}")]
-    TooMany(&'static str),
 }
 
 /// A UART that could be the console, with the name of its node as its identity.
@@ -69,13 +70,16 @@ struct Findings<'tree> {
     psci: Option<PowerInfo>,
     watchdog: Option<u64>,
     rtc: Option<u64>,
+    counter_hz: Option<u64>,
+    left_out: LeftOut,
     cpus_node: Option<FdtNode<'tree>>,
     chosen: Option<FdtNode<'tree>>,
     aliases: Option<FdtNode<'tree>>,
 }
 
 /// Describes the machine of the device tree `blob`. `boot_mpidr` are the affinity fields of the CPU
-/// that boots: it becomes CPU 0, the others follow in the tree's order.
+/// that boots: it becomes CPU 0, the others follow in the tree's order. What of the tree cannot be used is left out, and
+/// counted, if the machine can do without it.
 ///
 /// The blob itself is not among the reserved regions, because only the caller knows where it lies.
 ///
@@ -87,21 +91,21 @@ pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeErr
     let root = tree.root();
     let mut found = Findings::default();
     for reservation in tree.memory_reservations() {
-        reserve(&mut found.reserved, Region { base: reservation.address(), size: reservation.size() })?;
+        found.reserve(Region { base: reservation.address(), size: reservation.size() });
     }
     found.walk(&Bus { node: root, parent: None, depth: 0 })?;
 
     let cpus_node = found.cpus_node.ok_or(DeviceTreeError::Missing("/cpus node"))?;
-    found.read_cpus(cpus_node, boot_mpidr)?;
+    found.read_cpus(cpus_node, boot_mpidr);
     let uart = found.console(tree)?;
     let (mut bootargs, mut entropy) = (String::new(), Vec::new());
     if let Some(chosen) = found.chosen {
-        found.reserve_ram_disk(chosen)?;
+        found.reserve_ram_disk(chosen);
         for seed in ["rng-seed", "kaslr-seed"].into_iter().filter_map(|name| chosen.property(name)) {
             entropy.extend(seed.value().iter().copied().take(board::MAX_ENTROPY - entropy.len()));
         }
         if let Some(text) = text(chosen, "bootargs") {
-            board::add_bootargs(&mut bootargs, text);
+            found.left_out.boot_arguments = board::add_bootargs(&mut bootargs, text);
         }
     }
     if found.memory.is_empty() {
@@ -116,9 +120,11 @@ pub fn describe(blob: &[u8], boot_mpidr: u64) -> Result<BoardInfo, DeviceTreeErr
         gic: found.gic.ok_or(DeviceTreeError::Missing("interrupt controller that is a GICv2 or GICv3"))?,
         uart,
         power: found.psci.or(watchdog).unwrap_or(PowerInfo::Unknown),
+        counter_hz: found.counter_hz,
         rtc: found.rtc,
         entropy,
         bootargs,
+        left_out: found.left_out,
     })
 }
 
@@ -154,7 +160,7 @@ impl<'tree> Findings<'tree> {
                 "cpus" if top => self.cpus_node = Some(node),
                 "chosen" if top => self.chosen = Some(node),
                 "aliases" if top => self.aliases = Some(node),
-                "memory" if top => self.add_memory(bus, node)?,
+                "memory" if top => self.add_memory(bus, node),
                 "reserved-memory" if top => self.add_reserved_memory(bus, node)?,
                 _ => self.visit(bus, node)?,
             }
@@ -180,6 +186,10 @@ impl<'tree> Findings<'tree> {
         } else if lists(compatible, &["arm,pl031"]) {
             self.rtc = bus.base(node);
             Ok(())
+        } else if lists(compatible, &["arm,armv8-timer", "arm,armv7-timer"]) {
+            let rate = node.property("clock-frequency").and_then(integer);
+            self.counter_hz = rate.filter(|rate| *rate != 0);
+            Ok(())
         } else if lists(compatible, &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]) {
             self.psci = psci_conduit(node);
             Ok(())
@@ -198,17 +208,24 @@ impl<'tree> Findings<'tree> {
         Ok(())
     }
 
-    fn add_memory(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+    fn add_memory(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) {
         if !is_enabled(node) {
-            return Ok(());
+            return;
         }
-        // RAM that does not fit the list stays unused, which is safe.
-        for region in bus.regions(node)?.filter(|region| region.size != 0) {
-            let _ = self.memory.push(region);
+        let Ok(regions) = bus.regions(node) else {
+            self.left_out.memory_nodes += 1;
+            return;
+        };
+        for region in regions.filter(|region| region.size != 0) {
+            self.left_out.memory_regions += add_memory(&mut self.memory, region);
         }
-        Ok(())
     }
 
+    fn reserve(&mut self, region: Region) {
+        self.left_out.between_reserved += add_reserved(&mut self.reserved, region);
+    }
+
+    /// A reservation that cannot be read is an error, because the memory that it is about would be used.
     fn add_reserved_memory(
         &mut self,
         bus: &Bus<'tree, '_>,
@@ -219,7 +236,7 @@ impl<'tree> Findings<'tree> {
             // An area without `reg` only requests a dynamic allocation, which the kernel does not provide.
             if area.property("reg").is_some() {
                 for region in inside.regions(area)? {
-                    reserve(&mut self.reserved, region)?;
+                    self.reserve(region);
                 }
             }
         }
@@ -246,7 +263,9 @@ impl<'tree> Findings<'tree> {
         let distributor = regions.next().ok_or(DeviceTreeError::Missing("GICv3 distributor"))?;
         let mut redistributors = Vec::new();
         for region in regions.take(count) {
-            redistributors.push(region).map_err(|_| DeviceTreeError::TooMany("redistributor regions"))?;
+            if redistributors.push(region).is_err() {
+                self.left_out.redistributors_beyond += 1;
+            }
         }
         if redistributors.is_empty() {
             return Err(DeviceTreeError::Missing("GICv3 redistributor"));
@@ -255,29 +274,33 @@ impl<'tree> Findings<'tree> {
         Ok(())
     }
 
-    /// A UART that cannot be used (no address, no interrupt) is skipped, because another one may do.
+    /// A UART without an address is skipped, because another one may do. One without an interrupt may still print.
     fn add_uart(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) {
-        if let (Some(base), Some(irq)) = (bus.base(node), interrupt(node)) {
-            let uart = UartInfo { base, irq, clock_hz: None };
-            let _ = self.uarts.push(UartCandidate { name: node.name(), uart });
+        if let Some(base) = bus.base(node) {
+            let uart = UartInfo { base, irq: interrupt(node).unwrap_or(0), clock_hz: None };
+            if self.uarts.push(UartCandidate { name: node.name(), uart }).is_err() {
+                self.left_out.uarts_beyond += 1;
+            }
         }
     }
 
-    /// Returns the enabled CPUs. The node of one names its start method, or `/cpus` does for all.
-    fn read_cpus(&mut self, cpus: FdtNode<'tree>, boot_mpidr: u64) -> Result<(), DeviceTreeError> {
+    /// Finds the enabled CPUs. The node of one names its start method, or `/cpus` does for all.
+    fn read_cpus(&mut self, cpus: FdtNode<'tree>, boot_mpidr: u64) {
         let boot = CpuInfo { mpidr: boot_mpidr, start: StartMethod::Boot };
-        self.cpus.push(boot).map_err(|_| DeviceTreeError::TooMany("CPUs"))?;
+        let _room = self.cpus.push(boot);
         let psci = match self.psci {
             Some(PowerInfo::PsciHvc) => StartMethod::PsciHvc,
             Some(PowerInfo::PsciSmc) => StartMethod::PsciSmc,
             _ => StartMethod::Unknown,
         };
+        let mut boot_seen = false;
         for node in cpus.children().filter(|node| node.name_without_address() == "cpu") {
-            let registers = node.reg()?.ok_or(StandardError::CpuMissingReg)?;
-            let Some(mpidr) = registers.map(|reg| reg.address::<u64>()).next().transpose()? else {
-                return Err(StandardError::CpuMissingReg.into());
+            let Some(mpidr) = first_address(node) else {
+                self.left_out.cpus_without_number += 1;
+                continue;
             };
-            if mpidr == boot_mpidr {
+            if mpidr == boot_mpidr && !boot_seen {
+                boot_seen = true;
                 continue;
             }
             let start = match text(node, "enable-method").or_else(|| text(cpus, "enable-method")) {
@@ -287,21 +310,26 @@ impl<'tree> Findings<'tree> {
             };
             // Specification 3.8.1: "disabled" with an enable-method means not started yet.
             let usable = is_enabled(node) || text(node, "status") == Some("disabled");
-            if usable && self.cpus.push(CpuInfo { mpidr, start }).is_err() {
-                break;
+            if !usable {
+                continue;
+            }
+            if self.cpus.iter().any(|known| known.mpidr == mpidr) {
+                self.left_out.cpus_twice += 1;
+            } else if self.cpus.push(CpuInfo { mpidr, start }).is_err() {
+                self.left_out.cpus_beyond += 1;
             }
         }
-        Ok(())
     }
 
     /// Returns the UART that `/chosen` names; if it is none of the PL011s, the first that has a serial alias; else the
-    /// first at all.
+    /// first that has an interrupt, or the first at all.
     fn console(&self, tree: Fdt<'tree>) -> Result<UartInfo, DeviceTreeError> {
         let stdout = self.chosen.and_then(|chosen| text(chosen, "stdout-path"));
         let stdout = stdout.map(|path| path.split_once(':').map_or(path, |(path, _)| path));
         let aliased = self.aliases.into_iter().flat_map(|aliases| aliases.properties());
         let serials = aliased.filter(|alias| alias.name().starts_with("serial")).filter_map(as_text);
-        let first = self.uarts.first().map(|candidate| candidate.uart);
+        let mut all = self.uarts.iter().map(|candidate| candidate.uart);
+        let first = all.clone().find(|uart| uart.irq != 0).or_else(|| all.next());
         stdout
             .into_iter()
             .chain(serials)
@@ -319,23 +347,12 @@ impl<'tree> Findings<'tree> {
     }
 
     /// Reserves the initial RAM disk from `/chosen`: it is not used, but must not be overwritten either.
-    fn reserve_ram_disk(&mut self, chosen: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
+    fn reserve_ram_disk(&mut self, chosen: FdtNode<'tree>) {
         let bound = |name| chosen.property(name).and_then(integer);
         if let (Some(base), Some(end)) = (bound("linux,initrd-start"), bound("linux,initrd-end")) {
-            reserve(&mut self.reserved, Region { base, size: end.saturating_sub(base) })?;
+            self.reserve(Region { base, size: end.saturating_sub(base) });
         }
-        Ok(())
     }
-}
-
-fn reserve(
-    list: &mut Vec<Region, { board::MAX_RESERVED_REGIONS }>,
-    region: Region,
-) -> Result<(), DeviceTreeError> {
-    if region.size == 0 {
-        return Ok(());
-    }
-    list.push(region).map_err(|_| DeviceTreeError::TooMany("reserved regions"))
 }
 
 fn shorten(text: &str) -> String<64> {

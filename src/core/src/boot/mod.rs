@@ -3,6 +3,7 @@
 //! | module | what it decides |
 //! |---|---|
 //! | [`board`], [`devicetree`], [`atags`], [`bootargs`] | what the boot loader says about the machine |
+//! | [`region_list`], [`left_out`] | what has a place in a description, and what is not used |
 //! | [`property`] | what the firmware of a Raspberry Pi is asked |
 //! | [`transfer`] | how an image comes over a serial line |
 //! | [`regions`] | which memory is free |
@@ -11,6 +12,8 @@ pub mod atags;
 pub mod board;
 pub mod bootargs;
 pub mod devicetree;
+pub mod left_out;
 pub mod property;
+pub mod region_list;
 pub mod regions;
 pub mod transfer;

@@ -1,5 +1,5 @@
 //! The bytes of a file: in pieces, so that a file grows without being copied, and a hole costs only its entries in the
-//! table of pieces.
+//! table of pieces. The memory of both is counted, whether or not a write succeeds.
 
 use alloc::vec::Vec;
 
@@ -18,22 +18,28 @@ pub(super) enum Contents {
     /// Fixed bytes, until the file is written.
     Fixed(&'static [u8]),
     /// Bytes that have been written.
-    Written {
-        /// One entry for each piece; an empty one is a hole, and so are those that are missing at the end.
-        pieces: Vec<Vec<u8>>,
-        length: u64,
-    },
+    Written(Written),
+}
+
+/// Bytes that have been written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// One entry for each piece; an empty one is a hole, and so are those that are missing at the end.
+    pieces: Vec<Vec<u8>>,
+    /// The number of pieces that are not empty.
+    filled: usize,
+    length: u64,
 }
 
 impl Contents {
     pub(super) const fn empty() -> Self {
-        Self::Written { pieces: Vec::new(), length: 0 }
+        Self::Written(Written { pieces: Vec::new(), filled: 0, length: 0 })
     }
 
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::Fixed(bytes) => bytes.len() as u64,
-            Self::Written { length, .. } => *length,
+            Self::Written(written) => written.length,
         }
     }
 
@@ -41,18 +47,15 @@ impl Contents {
     pub(super) fn allocated(&self) -> u64 {
         match self {
             Self::Fixed(_) => 0,
-            Self::Written { pieces, .. } => {
-                pieces.iter().filter(|piece| !piece.is_empty()).count() as u64 * PIECE as u64
-            }
+            Self::Written(written) => (written.filled * PIECE) as u64,
         }
     }
 
-    /// Returns the bytes of memory that it has in all, with the table of pieces: the sum of what [`Contents::write`]
-    /// returned.
+    /// Returns the bytes of memory that it has in all, with the table of pieces.
     pub(super) fn memory(&self) -> u64 {
         match self {
             Self::Fixed(_) => 0,
-            Self::Written { pieces, .. } => self.allocated() + pieces.len() as u64 * PLACE,
+            Self::Written(written) => self.allocated() + written.pieces.capacity() as u64 * PLACE,
         }
     }
 
@@ -63,7 +66,7 @@ impl Contents {
         let buffer = &mut buffer[..count];
         match self {
             Self::Fixed(bytes) => buffer.copy_from_slice(&bytes[offset as usize..][..count]),
-            Self::Written { pieces, .. } => {
+            Self::Written(Written { pieces, .. }) => {
                 for (index, within, part) in parts(offset, count) {
                     let target = &mut buffer[part];
                     match pieces.get(index).filter(|piece| !piece.is_empty()) {
@@ -76,65 +79,79 @@ impl Contents {
         count
     }
 
-    /// Writes `bytes` at `offset`, using up to `room` bytes of memory more; returns how many were written, and how much
-    /// memory that took. Fewer than all are written if memory runs out.
+    /// Writes `bytes` at `offset`, with up to `most` bytes of memory in all; returns how many were written. Fewer than all
+    /// are written if memory runs out.
     ///
     /// # Errors
-    /// `EFBIG`: the offset is beyond the largest file. `ENOSPC`: there is no room for a single byte.
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], room: u64) -> Result<(usize, u64), Errno> {
+    /// `EFBIG`: the offset is beyond the largest file. `ENOSPC`: there is no room for a single byte. Nothing has changed
+    /// then.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], most: u64) -> Result<usize, Errno> {
         if bytes.is_empty() {
-            return Ok((0, 0));
+            return Ok(0);
         }
         let rest = MAX_FILE.checked_sub(offset).filter(|rest| *rest > 0).ok_or(Errno::EFBIG)?;
-        let count = bytes.len().min(rest as usize);
-        if let Self::Fixed(fixed) = *self {
-            let mut copy = Self::empty();
-            let (copied, used) = copy.write(0, fixed, room)?;
-            if copied < fixed.len() {
-                return Err(Errno::ENOSPC);
-            }
-            let (written, more) = copy.write(offset, bytes, room - used)?;
-            *self = copy;
-            return Ok((written, used + more));
-        }
-        let mut used = 0;
-        let Self::Written { pieces, length } = self else { unreachable!("it has just become so") };
-        let mut written = 0;
-        for (index, within, part) in parts(offset, count) {
-            let source = &bytes[part];
-            if pieces.get(index).is_none_or(Vec::is_empty) {
-                let places = (index + 1).saturating_sub(pieces.len()) as u64;
-                let needed = PIECE as u64 + places * PLACE;
-                if needed > room - used || !make_piece(pieces, index) {
-                    break;
+        let bytes = &bytes[..bytes.len().min(rest as usize)];
+        match self {
+            Self::Written(written) => written.write(offset, bytes, most),
+            Self::Fixed(fixed) => {
+                let mut copy = Written::default();
+                if !fixed.is_empty() && copy.write(0, fixed, most)? < fixed.len() {
+                    return Err(Errno::ENOSPC);
                 }
-                used += needed;
+                let count = copy.write(offset, bytes, most)?;
+                *self = Self::Written(copy);
+                Ok(count)
             }
-            pieces[index][within..within + source.len()].copy_from_slice(source);
-            written += source.len();
         }
-        if written == 0 {
-            return Err(Errno::ENOSPC);
-        }
-        *length = (*length).max(offset + written as u64);
-        Ok((written, used))
     }
 }
 
-/// Allocates the piece at `index`, all zero, if it is missing. Returns `false` if there is no memory.
-fn make_piece(pieces: &mut Vec<Vec<u8>>, index: usize) -> bool {
-    if index >= pieces.len() {
-        if pieces.try_reserve(index + 1 - pieces.len()).is_err() {
+impl Written {
+    fn write(&mut self, offset: u64, bytes: &[u8], most: u64) -> Result<usize, Errno> {
+        let mut count = 0;
+        for (index, within, part) in parts(offset, bytes.len()) {
+            let source = &bytes[part];
+            if self.pieces.get(index).is_none_or(Vec::is_empty) && !self.make_piece(index, most) {
+                break;
+            }
+            self.pieces[index][within..within + source.len()].copy_from_slice(source);
+            count += source.len();
+        }
+        if count == 0 {
+            return Err(Errno::ENOSPC);
+        }
+        self.length = self.length.max(offset + count as u64);
+        Ok(count)
+    }
+
+    /// Makes the piece at `index`, all zero, which is missing. Returns `false`, and has changed nothing, if there is no
+    /// memory for it.
+    fn make_piece(&mut self, index: usize, most: u64) -> bool {
+        let Some(places) = self.places_for(index, most) else { return false };
+        let mut piece = Vec::new();
+        // The piece first: a longer table of pieces without it would have to be made shorter again.
+        if piece.try_reserve_exact(PIECE).is_err()
+            || self.pieces.try_reserve_exact(places - self.pieces.len()).is_err()
+        {
             return false;
         }
-        pieces.resize_with(index + 1, Vec::new);
-    }
-    let piece = &mut pieces[index];
-    let made = piece.try_reserve_exact(PIECE).is_ok();
-    if made {
         piece.resize(PIECE, 0);
+        if index >= self.pieces.len() {
+            self.pieces.resize_with(index + 1, Vec::new);
+        }
+        self.pieces[index] = piece;
+        self.filled += 1;
+        true
     }
-    made
+
+    /// Returns how many places the table of pieces should have for one more piece at `index`: twice as many as before
+    /// if it must grow, so that it seldom does, or just enough if there is no room for more. `None`: there is no room.
+    fn places_for(&self, index: usize, most: u64) -> Option<usize> {
+        let room = most.checked_sub(((self.filled + 1) * PIECE) as u64)? / PLACE;
+        let (now, least) = (self.pieces.capacity(), index + 1);
+        let wanted = if least <= now { now } else { least.max(2 * now) };
+        [wanted, least.max(now)].into_iter().find(|places| *places as u64 <= room)
+    }
 }
 
 /// Returns the pieces that contain `count` bytes from `offset` on: the piece, where in it, and which of the bytes.

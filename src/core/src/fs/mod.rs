@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `path` | what a path may be, and its components |
 //! | `contents` | the bytes of a file |
-//! | `tree` | directories, names, links |
+//! | `names` | the names in a directory |
+//! | `tree` | directories, links, and the memory of all |
 //! | `open` | open files, descriptors, and tables of them |
 //! | `pool` | numbered places |
 
 mod contents;
+mod names;
 mod open;
 mod path;
 mod pool;

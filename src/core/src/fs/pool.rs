@@ -13,6 +13,9 @@ pub(super) struct Pool<T> {
 }
 
 impl<T> Pool<T> {
+    /// Bytes of a place, and of the entry for it among the free ones.
+    pub(super) const PLACE: usize = size_of::<Option<T>>() + size_of::<u32>();
+
     pub(super) const fn new() -> Self {
         Self { places: Vec::new(), free: Vec::new() }
     }

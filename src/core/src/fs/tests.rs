@@ -4,6 +4,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::contents::PLACE;
+use super::tree::COST;
 use super::*;
 use crate::errno::Errno;
 
@@ -106,7 +107,7 @@ fn what_has_no_name_lives_until_it_is_closed() {
     assert_eq!(files.tree.lookup("/a"), Err(Errno::ENOENT));
     files.seek(table, file, 0, Whence::Start).unwrap();
     assert_eq!(read_all(&mut files, table, file), [7; 5000]);
-    assert_eq!(files.tree.used(), 8192 + 2 * PLACE);
+    assert_eq!(files.tree.used(), COST + 8192 + 2 * PLACE, "the name is given back");
     files.close(table, file).unwrap();
     assert_eq!((files.tree.used(), files.tree.is_empty()), (0, true));
 }
@@ -173,7 +174,7 @@ fn every_path_is_checked() {
 fn space_ends_and_comes_back() {
     let (mut files, table) = files();
     let file = files.open(table, "/a", NEW, 0).unwrap();
-    // There is room for 254 pieces with their places: this leaves one.
+    // There is room for 254 pieces with twice as many places as are needed, and the file: this leaves one.
     let much = std::vec![1; 253 * 4096];
     assert_eq!(files.write(table, file, &much, 0), Ok(Some(much.len())));
     assert_eq!(files.write(table, file, &[2; 10_000], 0), Ok(Some(4096)), "as much as there is room for");
@@ -181,7 +182,7 @@ fn space_ends_and_comes_back() {
     files.seek(table, file, 0, Whence::Start).unwrap();
     assert_eq!(files.write(table, file, b"x", 0), Ok(Some(1)), "what is there can be written");
     files.open(table, "/a", OpenFlags { truncate: true, ..NEW }, 0).unwrap();
-    assert_eq!(files.tree.used(), 0);
+    assert_eq!(files.tree.used(), COST + 1);
     files.seek(table, file, MAX_FILE as i64, Whence::Start).unwrap();
     assert_eq!(files.write(table, file, b"x", 0), Err(Errno::EFBIG));
 }
@@ -193,14 +194,32 @@ fn a_hole_takes_the_places_of_its_pieces() {
     let file = files.open(table, "/a", NEW, 0).unwrap();
     files.seek(table, file, MAX_FILE as i64 - 1, Whence::Start).unwrap();
     assert_eq!(files.write(table, file, b"x", 0), Err(Errno::ENOSPC), "6 MiB of places for it");
-    assert_eq!(files.tree.used(), 0);
+    assert_eq!(files.tree.used(), COST + 1);
     files.seek(table, file, 1000 * 4096, Whence::Start).unwrap();
     assert_eq!(files.write(table, file, b"x", 0), Ok(Some(1)));
-    assert_eq!(files.tree.used(), 4096 + 1001 * PLACE);
+    assert_eq!(files.tree.used(), COST + 1 + 4096 + 1001 * PLACE);
     assert_eq!(files.tree.stat(files.tree.lookup("/a").unwrap()).unwrap().allocated, 4096);
     files.close(table, file).unwrap();
     files.tree.unlink("/a", 0).unwrap();
     assert_eq!(files.tree.used(), 0);
+}
+
+/// An empty file takes memory, too: there are only so many, and each that goes makes room for another.
+#[test]
+fn empty_files_take_room() {
+    let mut tree = Tree::new(10 * (COST + 2)).unwrap();
+    for number in 0..5 {
+        tree.open(&std::format!("/f{number}"), NEW, 0).unwrap();
+        tree.make_directory(&std::format!("/d{number}"), 0).unwrap();
+    }
+    assert_eq!(tree.open("/g", NEW, 0), Err(Errno::ENOSPC));
+    assert_eq!(tree.make_directory("/g", 0), Err(Errno::ENOSPC));
+    assert_eq!(tree.add_fixed("/g", b""), Err(Errno::ENOSPC));
+    tree.unlink("/f0", 0).unwrap();
+    assert_eq!(tree.open("/f5", NEW, 0), Err(Errno::ENOSPC), "it is open");
+    tree.remove_directory("/d0", 0).unwrap();
+    assert!(tree.open("/f5", NEW, 0).is_ok());
+    assert_eq!((tree.used(), tree.len()), (10 * COST + 9 * 2, 11));
 }
 
 /// `.` and `..` are no names: nothing is made or removed by them.
@@ -242,11 +261,11 @@ fn a_full_table_changes_nothing() {
 #[test]
 fn a_write_without_room_takes_none() {
     static FIXED: [u8; 4096] = [9; 4096];
-    let mut tree = Tree::new(4096 + PLACE).unwrap();
+    let mut tree = Tree::new(4096 + PLACE + COST + 1).unwrap();
     tree.add_fixed("/f", &FIXED).unwrap();
     let file = tree.open("/f", OpenFlags { create: false, ..NEW }, 0).unwrap();
     assert_eq!(tree.write(file, 8192, b"x", 0), Err(Errno::ENOSPC));
-    assert_eq!((tree.used(), tree.stat(file).unwrap().allocated), (0, 0));
+    assert_eq!((tree.used(), tree.stat(file).unwrap().allocated), (COST + 1, 0));
     assert_eq!(tree.write(file, 0, b"x", 0), Ok(1));
     tree.close(file);
     tree.unlink("/f", 0).unwrap();
@@ -262,7 +281,8 @@ fn fixed_contents_are_copied_when_they_are_written() {
     files.tree.add_fixed("data/empty", b"").unwrap();
     let file =
         files.open(table, "/data/deep/x", OpenFlags { append: true, create: false, ..NEW }, 0).unwrap();
-    assert_eq!((files.tree.used(), read_all(&mut files, table, file)), (0, FIXED.to_vec()));
+    let names = (COST + 4) + (COST + 4) + (COST + 1) + (COST + 5);
+    assert_eq!((files.tree.used(), read_all(&mut files, table, file)), (names, FIXED.to_vec()));
     assert_eq!(files.write(table, file, b"end", 0), Ok(Some(3)));
     files.seek(table, file, 4999, Whence::Start).unwrap();
     assert_eq!(read_all(&mut files, table, file), b"\x09end");
@@ -313,7 +333,8 @@ proptest! {
             }
         }
         let names: Vec<_> = tree.entries(0).unwrap().map(|entry| std::format!("/{}", entry.name)).collect();
+        let cost: usize = names.iter().map(|name| COST as usize + name.len() - 1).sum();
+        prop_assert_eq!(tree.used(), cost as u64);
         prop_assert_eq!(names, model.into_keys().collect::<Vec<_>>());
-        prop_assert_eq!(tree.used(), 0);
     }
 }

@@ -1,10 +1,7 @@
 //! The tree: directories, the names in them, and the inodes they name.
 
-use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use super::contents::Contents;
+use super::names::{Name, Names};
 use super::path::Path;
 use super::pool::Pool;
 use crate::errno::Errno;
@@ -12,8 +9,14 @@ use crate::errno::Errno;
 /// The number of a file or a directory, valid for as long as that exists.
 pub type Inode = u32;
 
-/// The number of files and directories for which memory is reserved from the start, in the root, too.
+/// The number of files and directories for which memory is reserved from the start.
 const FIRST: usize = 64;
+
+/// Bytes of memory that a file or a directory takes besides its name and its contents: its inode, and its place among
+/// the names. Both lie in tables that grow by doubling.
+pub(super) const COST: u64 = 256;
+
+const _: () = assert!(2 * (Pool::<Node>::PLACE + size_of::<Name>()) <= COST as usize);
 
 /// The root.
 const ROOT: Inode = 0;
@@ -89,8 +92,7 @@ struct Node {
 #[derive(Debug)]
 enum Body {
     File(Contents),
-    /// Sorted by name.
-    Directory(Vec<(Box<str>, Inode)>),
+    Directory(Names),
 }
 
 impl Body {
@@ -106,26 +108,32 @@ impl Body {
 #[derive(Debug)]
 pub struct Tree {
     nodes: Pool<Node>,
-    /// Bytes of memory that contents take, and may take.
+    /// Bytes of memory that everything but the root takes, and may take. What the table of inodes once needed it keeps,
+    /// but that is used again first.
     used: u64,
     limit: u64,
 }
 
 impl Tree {
-    /// Makes an empty file system, whose files may take `limit` bytes of memory.
+    /// Makes an empty file system, whose files and directories may take `limit` bytes of memory.
     ///
     /// # Errors
     /// `ENOMEM`.
     pub fn new(limit: u64) -> Result<Self, Errno> {
-        let (mut nodes, mut names) = (Pool::new(), Vec::new());
+        let mut nodes = Pool::new();
         nodes.reserve(FIRST)?;
-        names.try_reserve(FIRST).map_err(|_| Errno::ENOMEM)?;
-        let root = Node { body: Body::Directory(names), parent: ROOT, named: true, opens: 0, changed: 0 };
+        let root = Node {
+            body: Body::Directory(Names::with_room()?),
+            parent: ROOT,
+            named: true,
+            opens: 0,
+            changed: 0,
+        };
         nodes.add(root)?;
         Ok(Self { nodes, used: 0, limit })
     }
 
-    /// Returns the bytes of memory that contents take.
+    /// Returns the bytes of memory that files and directories take, which is never more than the limit.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used
@@ -151,23 +159,18 @@ impl Tree {
         self.nodes.get_mut(inode).ok_or(Errno::ENOENT)
     }
 
-    fn directory(&self, inode: Inode) -> Result<&Vec<(Box<str>, Inode)>, Errno> {
+    fn directory(&self, inode: Inode) -> Result<&Names, Errno> {
         match &self.node(inode)?.body {
-            Body::Directory(entries) => Ok(entries),
+            Body::Directory(names) => Ok(names),
             Body::File(_) => Err(Errno::ENOTDIR),
         }
     }
 
-    fn entries_mut(&mut self, inode: Inode) -> Result<&mut Vec<(Box<str>, Inode)>, Errno> {
+    fn names_mut(&mut self, inode: Inode) -> Result<&mut Names, Errno> {
         match &mut self.node_mut(inode)?.body {
-            Body::Directory(entries) => Ok(entries),
+            Body::Directory(names) => Ok(names),
             Body::File(_) => Err(Errno::ENOTDIR),
         }
-    }
-
-    /// Returns the position of a name in a directory, or where to insert it.
-    fn find(&self, directory: Inode, name: &str) -> Result<Result<usize, usize>, Errno> {
-        Ok(self.directory(directory)?.binary_search_by(|(other, _)| (**other).cmp(name)))
     }
 
     /// Returns the inode that a path names.
@@ -185,12 +188,11 @@ impl Tree {
 
     fn walk<'a>(&self, mut components: impl Iterator<Item = &'a str>) -> Result<Inode, Errno> {
         components.try_fold(ROOT, |directory, name| {
-            let place = self.find(directory, name)?;
+            let names = self.directory(directory)?;
             if name == ".." {
                 return Ok(self.node(directory)?.parent);
             }
-            let index = place.map_err(|_| Errno::ENOENT)?;
-            Ok(self.directory(directory)?[index].1)
+            names.get(name).ok_or(Errno::ENOENT)
         })
     }
 
@@ -209,7 +211,7 @@ impl Tree {
     /// Opens what a path names; it exists until it has been closed as often. `now` is the time of a change.
     ///
     /// # Errors
-    /// Besides those of every path: `EEXIST`, `EISDIR`, `ENOTDIR`, `ENOMEM`. Nothing has changed then.
+    /// Besides those of every path: `EEXIST`, `EISDIR`, `ENOTDIR`, `ENOMEM`, `ENOSPC`. Nothing has changed then.
     pub fn open(&mut self, path: &str, flags: OpenFlags, now: u64) -> Result<Inode, Errno> {
         let inode = match self.lookup(path) {
             Ok(_) if flags.create && flags.exclusive => return Err(Errno::EEXIST),
@@ -245,22 +247,29 @@ impl Tree {
     /// Frees an inode that is neither named nor open.
     fn reclaim(&mut self, inode: Inode) {
         if self.nodes.get(inode).is_some_and(|node| !node.named && node.opens == 0)
-            && let Some(Node { body: Body::File(contents), .. }) = self.nodes.remove(inode)
+            && let Some(node) = self.nodes.remove(inode)
         {
-            self.used -= contents.memory();
+            let contents = if let Body::File(contents) = node.body { contents.memory() } else { 0 };
+            self.used -= COST + contents;
         }
     }
 
-    /// Adds a name that does not exist yet.
+    /// Adds a name that does not exist yet, and its inode.
     fn add(&mut self, directory: Inode, name: &str, body: Body, now: u64) -> Result<Inode, Errno> {
-        let Err(index) = self.find(directory, name)? else { return Err(Errno::EEXIST) };
-        let mut own = String::new();
-        own.try_reserve_exact(name.len()).map_err(|_| Errno::ENOMEM)?;
-        own.push_str(name);
-        self.entries_mut(directory)?.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        if self.directory(directory)?.get(name).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let used = self.used + COST + name.len() as u64;
+        if used > self.limit {
+            return Err(Errno::ENOSPC);
+        }
         let inode = self.nodes.add(Node { body, parent: directory, named: true, opens: 0, changed: now })?;
-        self.entries_mut(directory)?.insert(index, (own.into_boxed_str(), inode));
+        if let Err(error) = self.names_mut(directory)?.insert(name, inode) {
+            self.nodes.remove(inode);
+            return Err(error);
+        }
         self.node_mut(directory)?.changed = now;
+        self.used = used;
         Ok(inode)
     }
 
@@ -273,9 +282,9 @@ impl Tree {
         let (parent, name) = whole.split_last().ok_or(Errno::EISDIR)?;
         let mut directory = ROOT;
         for name in parent {
-            directory = match self.find(directory, name)? {
-                Ok(index) => self.directory(directory)?[index].1,
-                Err(_) => self.add(directory, name, Body::Directory(Vec::new()), 0)?,
+            directory = match self.directory(directory)?.get(name) {
+                Some(inode) => inode,
+                None => self.add(directory, name, Body::Directory(Names::new()), 0)?,
             };
         }
         self.add(directory, name, Body::File(Contents::Fixed(bytes)), 0).map(|_| ())
@@ -284,10 +293,10 @@ impl Tree {
     /// Creates a directory.
     ///
     /// # Errors
-    /// Besides those of every path: `EEXIST`, `ENOMEM`.
+    /// Besides those of every path: `EEXIST`, `ENOMEM`, `ENOSPC`.
     pub fn make_directory(&mut self, path: &str, now: u64) -> Result<(), Errno> {
         let (directory, name) = self.place(Path::new(path)?)?;
-        self.add(directory, name, Body::Directory(Vec::new()), now).map(|_| ())
+        self.add(directory, name, Body::Directory(Names::new()), now).map(|_| ())
     }
 
     /// Removes an empty directory.
@@ -299,13 +308,13 @@ impl Tree {
         if inode != ROOT && Path::new(path)?.split_last().is_none() {
             return Err(Errno::EINVAL);
         }
-        if !self.directory(inode)?.is_empty() {
+        if self.directory(inode)?.len() > 0 {
             return Err(Errno::ENOTEMPTY);
         }
         if inode == ROOT || self.node(inode)?.opens > 0 {
             return Err(Errno::EBUSY);
         }
-        self.unname(path, now).map(|_| self.nodes.remove(inode)).map(|_| ())
+        self.unname(path, now)
     }
 
     /// Removes a file's name; the file exists as long as it is open.
@@ -317,19 +326,19 @@ impl Tree {
         if self.node(inode)?.body.kind() == Kind::Directory {
             return Err(Errno::EISDIR);
         }
-        self.unname(path, now)?;
-        self.node_mut(inode)?.named = false;
-        self.reclaim(inode);
-        Ok(())
+        self.unname(path, now)
     }
 
+    /// Removes a name, and what it names unless that is open.
     fn unname(&mut self, path: &str, now: u64) -> Result<(), Errno> {
         let (directory, name) = Path::new(path)?
             .split_last()
             .map_or(Err(Errno::EINVAL), |(parent, name)| Ok((self.walk(parent)?, name)))?;
-        let index = self.find(directory, name)?.map_err(|_| Errno::ENOENT)?;
-        self.entries_mut(directory)?.remove(index);
+        let inode = self.names_mut(directory)?.remove(name).ok_or(Errno::ENOENT)?;
         self.node_mut(directory)?.changed = now;
+        self.used -= name.len() as u64;
+        self.node_mut(inode)?.named = false;
+        self.reclaim(inode);
         Ok(())
     }
 
@@ -363,9 +372,11 @@ impl Tree {
         let room = self.limit - self.used;
         let node = self.node_mut(inode)?;
         let Body::File(contents) = &mut node.body else { return Err(Errno::EISDIR) };
-        let (written, used) = contents.write(offset, bytes, room)?;
+        let before = contents.memory();
+        let written = contents.write(offset, bytes, before + room)?;
+        let after = contents.memory();
         node.changed = now;
-        self.used += used;
+        self.used = self.used - before + after;
         Ok(written)
     }
 
@@ -377,7 +388,7 @@ impl Tree {
         let node = self.node(inode)?;
         let (size, allocated) = match &node.body {
             Body::File(contents) => (contents.length(), contents.allocated()),
-            Body::Directory(entries) => (entries.len() as u64, 0),
+            Body::Directory(names) => (names.len() as u64, 0),
         };
         let links = u32::from(node.named);
         Ok(Stat { inode, kind: node.body.kind(), size, allocated, links, changed: node.changed })

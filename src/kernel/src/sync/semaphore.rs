@@ -1,6 +1,7 @@
 //! Counting semaphores, first come first served: a unit that is posted while a thread waits goes straight to that
 //! thread, which passes it to the next if it has a kill pending by then.
 
+use asphodel_core::errno::Errno;
 use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::wait::queue::{Exclusive, Waiters};
 use asphodel_core::wait::reason::Reason;
@@ -62,8 +63,8 @@ impl Semaphore {
         });
         let woken = if enlisted { sleep_queued(&self.waiters, options) } else { WaitResult::Ready };
         if woken == WaitResult::Ready && is_killed(thread, options) {
-            // The dead have no use for it.
-            self.post();
+            // The dead have no use for it. If the count is full by now, there are units enough for everybody.
+            let _full = self.try_post();
             return WaitResult::Killed;
         }
         woken
@@ -79,14 +80,32 @@ impl Semaphore {
     }
 
     /// Gives a unit. Any context; never blocks.
+    ///
+    /// # Panics
+    /// If `u32::MAX` units are free already: a count that is never taken from. [`Semaphore::try_post`] reports that.
     #[inline]
+    #[track_caller]
     pub fn post(&self) {
+        self.try_post().expect("a semaphore counts no more than u32::MAX free units");
+    }
+
+    /// Gives a unit; sem_post(3). Any context; never blocks.
+    ///
+    /// # Errors
+    /// `EOVERFLOW`: `u32::MAX` units are free already. Nothing has changed then.
+    #[inline]
+    pub fn try_post(&self) -> Result<(), Errno> {
+        let mut given = Ok(());
         ready::wake_from(&self.waiters, |waiters| {
             let woken = waiters.wake_one(&THREADS);
             if woken.is_none() {
-                self.units.set(self.units.get() + 1);
+                match self.units.get().checked_add(1) {
+                    Some(units) => self.units.set(units),
+                    None => given = Err(Errno::EOVERFLOW),
+                }
             }
             woken
         });
+        given
     }
 }

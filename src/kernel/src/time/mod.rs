@@ -10,9 +10,10 @@ use crate::arch::counter;
 
 static SCALE: Once<Scale> = Once::new();
 
-/// Reads the counter's rate. Called once, on the boot CPU.
-pub(crate) fn init() -> Scale {
-    *SCALE.call_once(|| Scale::new(counter::frequency()))
+/// Takes the counter's rate in Hz from the machine's description, which has one if the register is not right, or else
+/// from the register. Called once, on the boot CPU.
+pub(crate) fn init(described: Option<u64>) -> Scale {
+    *SCALE.call_once(|| Scale::new(described.unwrap_or_else(counter::frequency)))
 }
 
 /// Returns the counter's rate. Any context.

@@ -1,6 +1,6 @@
 //! Test images on the emulated board as its firmware leaves it: entered at EL2 from a stub at EL3, with the GIC's
 //! security extensions, the board's counter frequency, CPUs that come up late, and a device tree with the board's two
-//! regions of memory.
+//! regions of memory, or an odd one.
 //!
 //! QEMU's own way to start an image has none of that. The stub is `tests/armstub`; this module writes what the firmware
 //! writes into it and into the device tree.
@@ -14,6 +14,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeProperty};
 
 use super::images;
+use super::odd_trees::{ODD_TREES, OddTree};
 use super::pool;
 use super::report::{Case, Suite};
 use super::runner::{self, Job};
@@ -42,6 +43,9 @@ const IMAGES: [&str; 7] = [
     "exit_versus_spawn",
 ];
 
+/// The one that boots with every odd tree.
+const BANNER: usize = 0;
+
 /// How long each may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -52,7 +56,7 @@ const ADDRESSES: usize = 0xf8;
 /// size.
 const MEMORY: [u32; 6] = [0, 0, 0x3b40_0000, 0, 0x4000_0000, 0x4000_0000];
 
-/// Runs the images, without a device tree and with one.
+/// Runs the images, without a device tree and with one, and the first of them with odd ones.
 ///
 /// # Errors
 /// Fails when something does not build or the emulator cannot be started.
@@ -67,26 +71,37 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     fs::create_dir_all(&directory)?;
 
     let (mut jobs, mut suites) = (Vec::new(), Vec::new());
-    for tree in [None, Some(tree(workspace, &directory))] {
-        let tree = match tree.transpose() {
-            Ok(tree) => tree,
-            Err(error) => {
-                let case = Case::skipped("with_a_device_tree", format!("{error:#}"));
-                suites.push(Suite { name: NAME.into(), cases: vec![case], ..Suite::default() });
-                continue;
-            }
-        };
+    let job = |index: usize, tree: Option<PathBuf>| {
         let patched = directory.join(if tree.is_some() { "stub-with-tree.bin" } else { "stub.bin" });
         fs::write(&patched, with_addresses(&stub, tree.is_some())?)?;
-        for (image, program) in images.iter().zip(&programs) {
-            let mut boot = Boot::new(Configuration::new(MACHINE, 4)?, &program.image);
-            boot.firmware = Some(Firmware { stub: patched.clone(), tree: tree.clone() });
-            jobs.push(Job { image, program, boot, deadline: DEADLINE, filtered: false });
+        let (image, program) = (&images[index], &programs[index]);
+        let mut boot = Boot::new(Configuration::new(MACHINE, 4)?, &program.image);
+        boot.firmware = Some(Firmware { stub: patched, tree });
+        anyhow::Ok(Job { image, program, boot, deadline: DEADLINE, filtered: false })
+    };
+    for index in 0..images.len() {
+        jobs.push((job(index, None)?, None));
+    }
+    match trees(workspace, &directory) {
+        Ok((own, odd)) => {
+            for index in 0..images.len() {
+                jobs.push((job(index, Some(own.clone()))?, None));
+            }
+            for (tree, path) in odd {
+                jobs.push((job(BANNER, Some(path))?, Some(tree)));
+            }
+        }
+        Err(error) => {
+            let case = Case::skipped("with_a_device_tree", format!("{error:#}"));
+            suites.push(Suite { name: NAME.into(), cases: vec![case], ..Suite::default() });
         }
     }
-    suites.extend(pool::run(NAME, jobs, pool::width(None), |job, progress| {
+    suites.extend(pool::run(NAME, jobs, pool::width(None), |(job, odd), progress| {
         let mut suite = runner::run_one(workspace, environment, job, progress, &mut |_| ())?;
-        if job.image.name == "boot_banner" {
+        if let Some(odd) = odd {
+            suite.name = format!("{} ({})", suite.name, odd.name);
+            suite.cases.push(odd.judge(&suite.console));
+        } else if job.image.name == IMAGES[BANNER] {
             let has_tree = job.boot.firmware.as_ref().is_some_and(|firmware| firmware.tree.is_some());
             suite.cases.push(came_from(&suite.console, has_tree));
         }
@@ -115,19 +130,24 @@ fn with_addresses(stub: &[u8], has_tree: bool) -> anyhow::Result<Vec<u8>> {
     Ok(stub)
 }
 
-/// Returns the distribution's device tree with what the firmware writes into it.
-fn tree(workspace: &Workspace, directory: &Path) -> anyhow::Result<PathBuf> {
+/// The odd trees, each in a file.
+type OddTrees = Vec<(OddTree, PathBuf)>;
+
+/// Writes the distribution's device tree with what the firmware writes into it, and the odd ones.
+fn trees(workspace: &Workspace, directory: &Path) -> anyhow::Result<(PathBuf, OddTrees)> {
     let blob = fs::read(packages::unpacked(workspace, &packages::DEVICE_TREE)?.join(DEVICE_TREE))?;
+    let tree = with_memory(&blob)?;
     let path = directory.join("tree.dtb");
-    fs::write(&path, with_memory(&blob)?)?;
-    Ok(path)
+    fs::write(&path, tree.to_dtb())?;
+    let odd = ODD_TREES.into_iter().map(|odd| Ok((odd, odd.write(&tree, directory)?)));
+    Ok((path, odd.collect::<anyhow::Result<_>>()?))
 }
 
-fn with_memory(blob: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn with_memory(blob: &[u8]) -> anyhow::Result<DeviceTree> {
     let mut tree = DeviceTree::from_fdt(&Fdt::new(blob)?);
     let memory = tree.find_node_mut("/memory@0").context("the device tree has no memory")?;
     memory.add_property(DeviceTreeProperty::new("reg", MEMORY)?);
-    Ok(tree.to_dtb())
+    Ok(tree)
 }
 
 /// Checks that the kernel reports that it came from EL2, and by the device tree if there was one.

@@ -11,6 +11,7 @@ mod host;
 pub(crate) mod images;
 mod junit;
 mod ktap;
+mod odd_trees;
 mod pool;
 mod reboot;
 mod report;

@@ -1,5 +1,5 @@
 //! The console's `reboot`, on each kind of machine, because each restarts in a way of its own: the machine comes up
-//! again, with everything that boot does.
+//! again, with everything that boot does. The command is typed before the kernel runs.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -25,8 +25,10 @@ const MACHINES: [Machine; 3] = [Machine::Virt, Machine::VirtEl2, Machine::Raspi4
 /// How long it may take until the last line.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The lines that are typed, each once the console reads input.
-const TYPED: [&str; 2] = ["reboot\n", "poweroff 7\n"];
+/// The line that is typed before the machine boots: the first byte of it must not be lost, either.
+const TYPED_EARLY: &str = "reboot\n";
+/// The line that is typed once the console of the second boot reads input.
+const TYPED: &str = "poweroff 7\n";
 
 /// The lines that the system prints at the end of each boot.
 const ENDS: [&str; 2] = ["asphodel: restart, status 0", "asphodel: power off, status 7"];
@@ -71,21 +73,21 @@ pub(super) fn run(
     Ok(suites)
 }
 
-/// Types the next line each time that the console reads input; returns the output of the guest until the line was
-/// closed or the deadline has passed.
+/// Types a line before the boot, and the other when the console reads input for the second time; returns the output of
+/// the guest until the line was closed or the deadline has passed.
 fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
     let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::null())?;
     let mut time = emulator.time(boot)?;
     let mut keyboard = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
     let output = emulator.child.stdout.take().context("the emulator's output is a pipe")?;
     let pieces = qemu_run::read_in_background(output);
-    let (mut typed, mut broken) = (TYPED.iter(), Ok(()));
+    let mut say = |words: &str| keyboard.write_all(words.as_bytes()).and_then(|()| keyboard.flush());
+    say(TYPED_EARLY)?;
+    let (mut boots, mut broken) = (0, Ok(()));
     let mut answer = |line: &str| {
-        if console::is_init(line)
-            && let Some(words) = typed.next()
-        {
-            let said = keyboard.write_all(words.as_bytes()).and_then(|()| keyboard.flush());
-            broken = std::mem::replace(&mut broken, Ok(())).and(said);
+        boots += usize::from(console::is_init(line));
+        if console::is_init(line) && boots == 2 {
+            broken = say(TYPED);
         }
     };
     // The first end is that of the first boot; after it the second boot gets as much time as both.

@@ -50,8 +50,13 @@ impl Bus<'_, '_> {
 
     /// Returns the base address of the first region of `node`.
     pub(super) fn base(&self, node: FdtNode<'_>) -> Option<u64> {
-        self.translate(node.reg().ok()??.next()?.address().ok()?)
+        self.translate(first_address(node)?)
     }
+}
+
+/// Returns the first address in the `reg` of `node`, as it stands there.
+pub(super) fn first_address(node: FdtNode<'_>) -> Option<u64> {
+    node.reg().ok()??.next()?.address().ok()
 }
 
 /// Specification 2.3.4; "ok" is an old spelling that still occurs.
@@ -92,7 +97,7 @@ pub(super) fn psci_conduit(node: FdtNode<'_>) -> Option<PowerInfo> {
     }
 }
 
-/// Returns the first interrupt of a device whose interrupt parent is the GIC. Binding arm,gic: three cells, of which
+/// Returns the first interrupt of a device whose interrupt parent is the GIC, which may not have it. Binding arm,gic: three cells, of which
 /// the first distinguishes shared (0) from private (1) and the second counts from their start.
 pub(super) fn interrupt(node: FdtNode<'_>) -> Option<u32> {
     let property = node.property("interrupts")?;

@@ -13,6 +13,7 @@ use arm_pl011_uart::{
     DataBits, FifoLevel, Interrupts, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
 };
 use asphodel_core::boot::board::UartInfo;
+use heapless::Deque;
 use tock_registers::register_bitfields;
 
 use crate::arch::lock::{Guard, InterruptLock};
@@ -54,6 +55,12 @@ static CLOCK: AtomicU32 = AtomicU32::new(0);
 /// The UART, after it has been mapped.
 static UART: InterruptLock<Option<Uart<'static>>> = InterruptLock::new(None);
 
+/// Most bytes that the receive FIFO holds, in any revision of the UART.
+const RECEIVE_FIFO: usize = 32;
+
+/// Bytes that had been received before the UART was set up.
+static EARLY: InterruptLock<Deque<u8, RECEIVE_FIFO>> = InterruptLock::new(Deque::new());
+
 /// Virtual address of the registers for the paths that must not wait for the lock; 0 before `init`.
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 
@@ -87,6 +94,7 @@ pub(crate) fn init(info: &UartInfo) -> Result<(), InitError> {
     uart.set_interrupt_masks(Interrupts::empty());
     uart.clear_interrupts(Interrupts::all());
     if let Some(clock) = info.clock_hz {
+        keep_received(&mut uart);
         enable(&mut uart, BAUD_RATE, clock)?;
         CLOCK.store(clock, Ordering::Relaxed);
     }
@@ -94,6 +102,20 @@ pub(crate) fn init(info: &UartInfo) -> Result<(), InitError> {
     // Release: a CPU that sees the address sees the mapping that was made before.
     REGISTERS.store(registers.as_ptr().addr(), Ordering::Release);
     Ok(())
+}
+
+/// Takes what has been received so far out of the FIFO, which is emptied when the line is configured: with firmware that
+/// has not turned the FIFO on that is the one byte that was typed first.
+fn keep_received(uart: &mut Uart<'_>) {
+    let mut early = EARLY.lock();
+    while !early.is_full() {
+        match uart.read_word() {
+            Ok(None) => break,
+            Ok(Some(byte)) => early.push_back(byte).expect("there is room"),
+            // Reading the byte with the error has removed it.
+            Err(_) => {}
+        }
+    }
 }
 
 /// Turns both directions on, with that speed. Waits until the last character has left, because the control register
@@ -166,6 +188,9 @@ pub(crate) fn write(bytes: &[u8]) {
 /// Returns the next received byte, if there is one. Never waits for the line. Bytes with a framing or parity error and
 /// breaks are left out.
 pub(crate) fn read() -> Option<u8> {
+    if let Some(byte) = EARLY.lock().pop_front() {
+        return Some(byte);
+    }
     let mut guard = UART.lock();
     let uart = guard.as_mut()?;
     loop {

@@ -3,6 +3,7 @@
 use asphodel_core::boot::board::{
     BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo, add_bootargs,
 };
+use asphodel_core::boot::left_out::LeftOut;
 use heapless::{String, Vec};
 use linkme::distributed_slice;
 
@@ -24,7 +25,7 @@ static HOST: Board = Board {
 /// Describes the machine, because no other can have entered this image.
 fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
     let mut bootargs = String::new();
-    add_bootargs(&mut bootargs, host::words());
+    let boot_arguments = add_bootargs(&mut bootargs, host::words());
     let cpu = |index: usize| CpuInfo {
         mpidr: index as u64,
         start: if index == 0 { StartMethod::Boot } else { StartMethod::Unknown },
@@ -42,8 +43,10 @@ fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
         gic: GicInfo::V2 { distributor: 0, cpu_interface: 0 },
         uart: UartInfo { base: 0, irq: pl011::INTERRUPT, clock_hz: None },
         power: PowerInfo::Unknown,
+        counter_hz: None,
         rtc: Some(0),
         entropy: host::entropy(),
         bootargs,
+        left_out: LeftOut { boot_arguments, ..LeftOut::default() },
     })
 }

@@ -36,7 +36,10 @@ pub(crate) fn init_cpu(_index: usize) -> Result<(), InitError> {
 pub(crate) fn enable_private(_intid: u32) {}
 
 /// Does nothing: shared interrupts always reach the boot CPU.
-pub(crate) fn enable_shared(_intid: u32, _cpu_index: usize) {}
+#[must_use]
+pub(crate) fn enable_shared(_intid: u32, _cpu_index: usize) -> bool {
+    true
+}
 
 /// Sends the software generated interrupt `sgi` (0 to 15) to CPU `cpu_index`, which may be the caller's own. What the
 /// caller has stored before is visible to the handler. Any context; takes no lock.

@@ -93,7 +93,7 @@ fn leave_table(table: TableNumber) {
 /// Adds a file with these contents, and the directories it lies in. Thread context; blocks.
 ///
 /// # Errors
-/// `EEXIST`; those of every path; `ENOMEM`.
+/// `EEXIST`; those of every path; `ENOMEM`, `ENOSPC`.
 pub fn add(path: &str, contents: &'static [u8]) -> Result<(), Errno> {
     with_files(|files| files.tree.add_fixed(path, contents))
 }
@@ -101,7 +101,7 @@ pub fn add(path: &str, contents: &'static [u8]) -> Result<(), Errno> {
 /// Opens what a path names, or makes it; open(2). Blocks.
 ///
 /// # Errors
-/// `ENOENT`, `ENOTDIR`, `EISDIR`, `EEXIST`, `ENAMETOOLONG`, `EINVAL`, `EMFILE`, `ENOMEM`.
+/// `ENOENT`, `ENOTDIR`, `EISDIR`, `EEXIST`, `ENAMETOOLONG`, `EINVAL`, `EMFILE`, `ENOMEM`, `ENOSPC`.
 pub fn open(path: &str, flags: OpenFlags) -> Result<Descriptor, Errno> {
     with_table(|files, table| files.open(table, path, flags, realtime::realtime_ns()))
 }
@@ -193,7 +193,7 @@ pub fn unlink(path: &str) -> Result<(), Errno> {
 /// mkdir(2). Blocks.
 ///
 /// # Errors
-/// Those of every path; `EEXIST`, `ENOMEM`.
+/// Those of every path; `EEXIST`, `ENOMEM`, `ENOSPC`.
 pub fn make_directory(path: &str) -> Result<(), Errno> {
     with_files(|files| files.tree.make_directory(path, realtime::realtime_ns()))
 }

@@ -116,15 +116,24 @@ pub(crate) fn enable_private(intid: u32) {
     });
 }
 
-/// Lets the shared interrupt `intid` reach CPU `cpu_index`, which has been set up. Any context.
-pub(crate) fn enable_shared(intid: u32, cpu_index: usize) {
-    assert!((FIRST_SHARED..FIRST_SPECIAL).contains(&intid));
+/// Lets the shared interrupt `intid` reach CPU `cpu_index`, which has been set up. Returns `false` if the controller has
+/// no such interrupt. Any context.
+#[must_use]
+pub(crate) fn enable_shared(intid: u32, cpu_index: usize) -> bool {
+    let count = with_controller(|controller| match controller {
+        Controller::V2(controller) => controller.interrupts(),
+        Controller::V3(controller) => controller.interrupts(),
+    });
+    if !(FIRST_SHARED..count.min(FIRST_SPECIAL)).contains(&intid) {
+        return false;
+    }
     let target = TARGETS[cpu_index].load(Ordering::Relaxed);
     assert!(target != 0, "a CPU that has not been set up takes no interrupts");
     with_controller(|controller| match controller {
         Controller::V2(controller) => controller.enable_shared(intid, target),
         Controller::V3(controller) => controller.enable_shared(intid, cpu_index),
     });
+    true
 }
 
 fn with_controller<R>(operation: impl FnOnce(&mut Controller) -> R) -> R {

@@ -124,9 +124,14 @@ impl Controller {
         unsafe { self.distributor.cast().as_ref() }
     }
 
+    /// Returns the number of interrupts, private ones included; the last four of 1024 are special.
+    pub(super) fn interrupts(&mut self) -> u32 {
+        self.driver().typer().num_irqs()
+    }
+
     /// Turns every shared interrupt off, neither pending nor active, level triggered, and the distributor on.
     fn init_shared(&mut self) {
-        let lines = self.driver().typer().num_irqs() as usize;
+        let lines = self.interrupts() as usize;
         let first = FIRST_SHARED as usize;
         let mut registers = self.distributor();
         for word in first / 32..lines / 32 {

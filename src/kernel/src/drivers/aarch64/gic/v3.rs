@@ -88,12 +88,17 @@ impl Controller {
         unsafe { UniqueMmioPointer::new(self.distributor) }
     }
 
+    /// Returns the number of interrupts, private ones included.
+    pub(super) fn interrupts(&mut self) -> u32 {
+        FIRST_SHARED + GicDistributor::new(self.distributor()).typer().num_spis()
+    }
+
     /// Turns every shared interrupt off, neither pending nor active, level triggered, and the distributor on.
     fn init_shared(&mut self) {
         let mut driver = GicDistributor::new(self.distributor());
         driver.enable_all_interrupts(false);
         driver.wait_for_pending_write();
-        let last = FIRST_SHARED + driver.typer().num_spis();
+        let last = self.interrupts();
         let mut registers = self.distributor();
         for word in FIRST_SHARED as usize / 32..last as usize / 32 {
             // The crate's driver leaves pending and active what firmware left so.
