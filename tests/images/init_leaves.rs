@@ -12,7 +12,7 @@ use asphodel_test::{cpus, on_cpu, platform as _};
 asphodel::program!("init", init);
 
 fn leave(status: i32) -> ! {
-    panic!("{}", extexit(EXTEXIT_LWP, status, core::ptr::null_mut()));
+    panic!("{}", extexit(EXTEXIT_LWP, status, None));
 }
 
 /// Leaves when the first LWP has left.

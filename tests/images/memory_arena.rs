@@ -374,10 +374,10 @@ test!(
     {
         static SEEN: AtomicI32 = AtomicI32::new(0);
         fn leaves_a_word(arguments: &Arguments<'_>) -> i32 {
-            let word = Box::into_raw(Box::new(0));
-            let word = if arguments.number() == 0 { word } else { SEEN.as_ptr() };
+            let word: &AtomicI32 = Box::leak(Box::new(AtomicI32::new(0)));
+            let word = if arguments.number() == 0 { word } else { &SEEN };
             litter(MIB);
-            let error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 9, word);
+            let error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 9, Some(word));
             panic!("{error}")
         }
         for number in [0, 1] {

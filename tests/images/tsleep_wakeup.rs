@@ -135,7 +135,7 @@ test!(one_who_does_not_sleep_takes_no_wake_up, {
 test!(one_who_ends_takes_no_wake_up, {
     the_sleeper_has_it(32, |channel| {
         let _registration = register_and_linger(channel);
-        extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()).number() as usize
+        extexit(EXTEXIT_LWP, 0, None).number() as usize
     });
 });
 

@@ -36,7 +36,7 @@ fn sleeper(_: usize) -> usize {
 /// Leaves with a registration, and does not sleep.
 fn leaver(_: usize) -> usize {
     let _registration = register(CHANNEL);
-    let _error = extexit(EXTEXIT_LWP, 0, core::ptr::null_mut());
+    let _error = extexit(EXTEXIT_LWP, 0, None);
     0
 }
 

@@ -35,7 +35,7 @@ pub use crate::proc::info::stats::{CpuReport, MemoryReport, cpu_reports, memory_
 pub use crate::proc::info::trace::{exit_records, exit_trace};
 pub use crate::proc::info::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
 pub use crate::proc::life::exec::exec;
-pub use crate::proc::life::exit::extexit;
+pub use crate::proc::life::exit::{extexit, extexit_at};
 pub use crate::proc::life::handle::{LwpHandle, StackPin};
 pub use crate::proc::life::hooks::{
     ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,

@@ -6,6 +6,7 @@
 //! a CPU (R14).
 
 use asphodel_core::shim::atomic::Ordering;
+use core::sync::atomic::AtomicI32;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
@@ -203,25 +204,44 @@ const EXTEXIT_SETINT: u32 = 1;
 const EXTEXIT_PROC: u32 = 0;
 const EXTEXIT_LWP: u32 = 1;
 
-/// extexit(2): ends the calling LWP or the calling process, and may store `status` at `address` as it does so. Returns
-/// only on an error. Thread context.
+/// extexit(2): ends the calling LWP or the calling process, and may store `status` in `word` as it does so: when the
+/// LWP is off its stack. Returns only on an error. Thread context.
 ///
 /// # Errors
-/// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: `address` is not a writable, aligned
-/// `i32` (T7). The caller continues, and nothing has happened.
-pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
+/// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: a status is to be stored, and there is no
+/// word, or it lies in the arena of another process, which may end first (T7). The caller continues, and nothing has
+/// happened.
+pub fn extexit(how: u32, status: i32, word: Option<&'static AtomicI32>) -> Errno {
     let _section = KernelSection::enter();
+    leave(how, status, word.map_or(0, |word| word.as_ptr() as usize))
+}
+
+/// As [`extexit`], with the word's address.
+///
+/// # Safety
+/// With [`EXTEXIT_SETINT`](crate::api::EXTEXIT_SETINT), no reference to the `i32` at `address` but to an atomic exists,
+/// and its memory is not used for anything else before the word is stored.
+///
+/// # Errors
+/// As there; `EFAULT` also if `address` is not a writable, aligned `i32`.
+pub unsafe fn extexit_at(how: u32, status: i32, address: *mut i32) -> Errno {
+    let _section = KernelSection::enter();
+    leave(how, status, address as usize)
+}
+
+/// Both of them. Inside a service.
+fn leave(how: u32, status: i32, address: usize) -> Errno {
     let (action, who) = (how & 0xffff, how >> 16);
     if who != EXTEXIT_PROC && who != EXTEXIT_LWP {
         return Errno::EINVAL;
     }
     match action {
         EXTEXIT_SIMPLE => {}
-        EXTEXIT_SETINT if !is_word(address as usize) => return Errno::EFAULT,
+        EXTEXIT_SETINT if !is_word(address) => return Errno::EFAULT,
         EXTEXIT_SETINT => {
             let lwp = &Thread::current().lwp;
             lwp.set_value.set(status as u32);
-            lwp.set_address.store(address as usize, Ordering::Relaxed);
+            lwp.set_address.store(address, Ordering::Relaxed);
         }
         _ => return Errno::EINVAL,
     }
@@ -232,7 +252,10 @@ pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
     }
 }
 
-/// Returns whether an `i32` can be stored at `address`.
+/// Returns whether the caller may have an `i32` stored at `address`, in memory that lasts until then.
 fn is_word(address: usize) -> bool {
-    address.is_multiple_of(align_of::<i32>()) && (mmu::is_writable(address) || stack::is_unmapped(address))
+    let lasts = !mem::arena::contains(address)
+        || mem::arena::number_at(address) == current_process().resources.arena();
+    let writable = || mmu::is_writable(address) || stack::is_unmapped(address);
+    address.is_multiple_of(align_of::<i32>()) && lasts && writable()
 }
