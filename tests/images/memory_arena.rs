@@ -11,9 +11,9 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, Callout, CpuMask, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Mutex,
-    Pid, Program, Quota, Signal, SpawnAttributes, Token, WaitQueue, census, exec, extexit, getpid, kill,
-    lwp_run, lwp_spawn, memory_report, process, set_affinity, spawn, wakeup,
+    Arguments, CpuMask, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Mutex, Pid,
+    Program, Quota, Signal, SpawnAttributes, Token, WaitQueue, census, exec, extexit, getpid, kill, lwp_run,
+    lwp_spawn, memory_report, process, set_affinity, spawn, wakeup,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
@@ -396,8 +396,6 @@ test!(
             let program = Program::new(name, |_| 0);
             assert_eq!(spawn(&program, &[], &SpawnAttributes::default()), Err(Errno::EFAULT));
             assert_eq!(exec(&program, &[], 0), Errno::EFAULT);
-            let callout: &'static Callout = Box::leak(Box::new(Callout::new(|_| (), 0)));
-            assert_eq!(callout.arm(1), Err(Errno::EFAULT));
             // Words are copied.
             let word = String::from("copied");
             let asked = Program::new("asked", |arguments| i32::from(arguments.get(0) != Some("copied")));

@@ -26,6 +26,7 @@ const GRACE: u64 = 1_000_000_000;
 pub fn run(_arguments: &Arguments<'_>) -> i32 {
     println!("init: pid 1");
     let tests = selected(boot_argument("filter").unwrap_or(""));
+    deadline::prepare();
     report::plan(tests.len());
     for (position, &index) in tests.iter().enumerate() {
         let number = position + 1;

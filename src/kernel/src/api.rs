@@ -34,6 +34,7 @@ pub use crate::proc::info::rusage::{
 pub use crate::proc::info::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
 pub use crate::proc::info::trace::{exit_records, exit_trace};
 pub use crate::proc::info::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
+pub use crate::proc::life::deferred::{Callout, Task};
 pub use crate::proc::life::exec::exec;
 pub use crate::proc::life::exit::{extexit, extexit_at};
 pub use crate::proc::life::handle::{LwpHandle, StackPin};
@@ -60,8 +61,6 @@ pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, 
 pub use crate::time::realtime::{realtime_ns, set_realtime};
 pub use crate::time::sleep::{sleep, sleep_uninterruptible};
 pub use crate::time::{now_ns, scale};
-pub use crate::work::Task;
-pub use crate::work::callout::Callout;
 pub use crate::{print, println, program};
 
 use asphodel_core::shim::atomic::Ordering;

@@ -153,6 +153,8 @@ pub(crate) struct LwpPart {
     pub(crate) set_value: Cell32,
     /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::life::dead_thread`.
     pub(crate) next_dead_lwp: Cell32,
+    /// 1: it is its process's worker; see `proc::life::deferred`.
+    pub(crate) serves: Cell32,
     /// The kill of a group or subtree that it carries out. Guarded by the lock of all such; see
     /// `proc::life::kill_walk`.
     pub(crate) walk: Announcement,
@@ -211,6 +213,7 @@ impl Record for Thread {
                 set_address: AtomicUsize::new(0),
                 set_value: Cell32::new(0),
                 next_dead_lwp: Cell32::new(0),
+                serves: Cell32::new(0),
                 walk: Announcement::new(),
                 entry: Cell64::new(0),
                 argument: Cell64::new(0),

@@ -20,7 +20,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::{mmu, observe};
 use crate::mem::{self, stack};
 use crate::proc::info::{trace, watchdog};
-use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group};
+use crate::proc::life::{adopt, dead_thread, deferred, handle, hooks, kill, lwp_exit, task_group};
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::{arena, files};
 use crate::sync::service::KernelSection;
@@ -43,7 +43,8 @@ pub(crate) fn exit_process(status: Status) -> ! {
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_without_hooks(process, thread, owner);
     }
-    exit_as(process, thread, process.gate.exit(), status)
+    let role = if is_worker(thread) { deferred::leave(process, thread, true) } else { process.gate.exit() };
+    exit_as(process, thread, role, status)
 }
 
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
@@ -54,7 +55,15 @@ pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_without_hooks(process, thread, owner);
     }
-    exit_as(process, thread, process.gate.thread_exit(), status)
+    let role =
+        if is_worker(thread) { deferred::leave(process, thread, false) } else { process.gate.thread_exit() };
+    exit_as(process, thread, role, status)
+}
+
+/// Returns whether `thread`, an LWP that has not left, is its process's worker.
+#[inline(always)]
+fn is_worker(thread: &Thread) -> bool {
+    thread.lwp.serves.get() != 0
 }
 
 /// The running LWP exits in the role that the gate has given it; the process ends with `status` if that is its part.
@@ -122,6 +131,8 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
     dead_thread::free_dead_lwps(process);
     // No LWP is left that could use them or drop them.
     handle::revoke_all(process);
+    // Neither is the worker left, nor an LWP that could need one.
+    deferred::withdraw_all(process);
     // The objects that peers share with this process must outlive them, so the peers end before any of it is released
     // (E6).
     task_group::end_peers(process, &last);

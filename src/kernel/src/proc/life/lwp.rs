@@ -37,6 +37,8 @@ pub(crate) enum Birth {
     First,
     /// A further one, with a handle.
     Sibling,
+    /// The worker, without a handle: it does not keep the process alive.
+    Worker,
 }
 
 /// Creates an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Interrupts masked, on `cpu`.
@@ -52,7 +54,7 @@ pub(crate) fn create(
     attributes: &ThreadAttributes,
     birth: Birth,
 ) -> Result<&'static Thread, Errno> {
-    let held = if birth == Birth::First { Held::ByItself } else { Held::ByHandle };
+    let held = if birth == Birth::Sibling { Held::ByHandle } else { Held::ByItself };
     let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
     let place = process.charge(Resource::Lwps, 1)?;
     let memory = process.charge(Resource::Memory, stack)?;
@@ -61,8 +63,13 @@ pub(crate) fn create(
     set_entry(thread, entry, argument);
     {
         let mut lwps = process.lwps.list.lock_masked();
-        if birth == Birth::Sibling {
-            process.gate.create().map_err(|refused| errno_of(process, thread, refused))?;
+        match birth {
+            Birth::First => {}
+            Birth::Sibling => process.gate.create().map_err(|refused| errno_of(process, thread, refused))?,
+            Birth::Worker => {
+                process.gate.create_uncounted().map_err(|refused| errno_of(process, thread, refused))?;
+                thread.lwp.serves.set(1);
+            }
         }
         unborn.be_born(process, place, memory);
         lwps.insert(&THREADS, thread.index);
@@ -182,6 +189,25 @@ pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> R
     });
     daif::restore(interrupts);
     handle
+}
+
+/// Creates the worker of `process`, the caller's, and lets it run. Inside a service.
+///
+/// # Errors
+/// As `create`.
+pub(crate) fn spawn_worker(
+    process: &'static Process,
+    entry: Entry,
+    attributes: &LwpAttributes,
+) -> Result<(), Errno> {
+    let interrupts = daif::mask();
+    let cpu = Cpu::this();
+    let made = create(cpu, process, entry, 0, attributes, Birth::Worker).map(|thread| {
+        ready::enqueue_on_best_cpu(cpu, thread.index);
+        ready::maybe_preempt(interrupts);
+    });
+    daif::restore(interrupts);
+    made
 }
 
 /// Refuses invalid attributes.
