@@ -21,7 +21,6 @@ pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACE
 pub use crate::arch::counter::{frequency as ticks_per_second, now as now_ticks};
 pub use crate::arch::cpu::relax;
 pub use crate::board::{Readings, readings as board_readings};
-pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::payload::autorun;
 pub use crate::proc::info::lwp_info::{LwpReport, LwpState, lwps};
@@ -65,12 +64,15 @@ pub use crate::work::callout::Callout;
 pub use crate::{print, println, program};
 
 use asphodel_core::shim::atomic::Ordering;
+use core::fmt;
 
+use crate::console;
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
 use crate::proc::state::table::PROCESSES;
 use crate::proc::state::table::current_process;
 use crate::sched::{active, ready, switch};
+use crate::sync::program_code;
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;
 
@@ -82,6 +84,19 @@ pub const EXTEXIT_LWP: u32 = 1 << 16;
 pub const EXTEXIT_SIMPLE: u32 = 0;
 /// Action of [`extexit`]: also store the status at the address.
 pub const EXTEXIT_SETINT: u32 = 1;
+
+/// Prints formatted text on the console; what [`print!`](crate::print!) and [`println!`](crate::println!) expand to.
+///
+/// The values are formatted in the caller's code, with no lock held: they may do whatever a program may. A text of up
+/// to 256 bytes appears in one piece. A longer one is sent in pieces, which end with a line where they can, and text of
+/// others may come in between. Any context, interrupts unmasked.
+pub fn print(arguments: fmt::Arguments<'_>) {
+    if program_code::is_program() {
+        console::print(arguments);
+    } else {
+        console::message(arguments);
+    }
+}
 
 /// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
 pub fn exit(code: i32) -> ! {

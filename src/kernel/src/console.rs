@@ -1,71 +1,130 @@
-//! `print!` and `println!`: the kernel's messages on the console.
+//! The console: what programs print, and the kernel's own messages.
 //!
-//! A line is formatted on the caller's stack first and sent in one piece, so that lines of different CPUs do not
-//! interleave and no formatting code runs while the UART's lock is held. It may be used in any context but a fatal one,
-//! which has [`emergency`].
+//! What a program prints is formatted by the program's code, which may panic, fault, sleep, print, or never end. So it
+//! is formatted where the program runs, with interrupts unmasked and no lock held, into a piece on the stack; only a
+//! piece that is complete is sent under the UART's lock ([`print()`]). Lines that fit into a piece are sent whole.
+//!
+//! A message of the kernel is formatted by the kernel's code alone. It is sent without another CPU's bytes in between,
+//! however long it is, and may be sent in any context but a fatal one ([`message`]), which has [`emergency`].
 
 use core::fmt::{self, Write};
 
+use crate::arch::cpu;
 use crate::drivers::pl011::{self, Transmitter};
 
-/// Bytes that are collected before the UART is taken. A longer text takes the UART at that point, and keeps it to its
-/// end.
-const LINE_LENGTH: usize = 160;
+/// Bytes that are collected before the UART is taken.
+const PIECE: usize = 256;
 
-/// A text on its way to the UART.
-struct Line {
-    text: [u8; LINE_LENGTH],
+/// Most bytes that [`write`] sends in one piece.
+pub(crate) const LARGE_PIECE: usize = 1024;
+
+/// A text on its way to the UART, as far as it has not been sent.
+struct Text<S> {
+    piece: [u8; PIECE],
     length: usize,
-    transmitter: Option<Transmitter>,
+    sink: S,
 }
 
-impl Line {
-    fn push(&mut self, byte: u8) {
-        if self.length == LINE_LENGTH {
-            self.send();
-        }
-        self.text[self.length] = byte;
-        self.length += 1;
-    }
+/// Where pieces go.
+trait Sink {
+    fn send(&mut self, piece: &[u8]);
+}
 
-    /// Adds bytes. A line end becomes two bytes, as a terminal needs, because the line discipline of programs is not
-    /// used here.
-    fn push_all(&mut self, bytes: impl Iterator<Item = u8>) {
-        for byte in bytes {
-            if byte == b'\n' {
-                self.push(b'\r');
-            }
-            self.push(byte);
-        }
-    }
+/// Takes the UART for each piece.
+struct ByPieces;
 
-    fn send(&mut self) {
-        let transmitter = self.transmitter.get_or_insert_with(pl011::transmitter);
-        transmitter.write(&self.text[..self.length]);
-        self.length = 0;
+impl Sink for ByPieces {
+    fn send(&mut self, piece: &[u8]) {
+        // The lock masks interrupts, so the stack must suffice from here on.
+        cpu::probe_stack();
+        transmit(&mut pl011::transmitter(), piece);
     }
 }
 
-impl Write for Line {
+/// Takes the UART for the first piece, and keeps it to the end.
+struct Whole(Option<Transmitter>);
+
+impl Sink for Whole {
+    fn send(&mut self, piece: &[u8]) {
+        cpu::probe_stack();
+        transmit(self.0.get_or_insert_with(pl011::transmitter), piece);
+    }
+}
+
+impl<S: Sink> Text<S> {
+    fn new(sink: S) -> Self {
+        Self { piece: [0; PIECE], length: 0, sink }
+    }
+
+    /// Formats all of it, and sends it.
+    fn print(mut self, arguments: fmt::Arguments<'_>) {
+        // The writer itself never fails; if a value's own formatting fails, the text is printed as far as it was
+        // formatted.
+        let _ = self.write_fmt(arguments);
+        self.sink.send(&self.piece[..self.length]);
+    }
+
+    /// Makes room in a piece that is full: sends its whole lines, or all of it if it has none.
+    #[cold]
+    fn send_lines(&mut self) {
+        let end = self.piece.iter().rposition(|byte| *byte == b'\n').map_or(PIECE, |line_end| line_end + 1);
+        self.sink.send(&self.piece[..end]);
+        self.piece.copy_within(end.., 0);
+        self.length = PIECE - end;
+    }
+}
+
+impl<S: Sink> Write for Text<S> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push_all(text.bytes());
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            if self.length == PIECE {
+                self.send_lines();
+            }
+            let (now, later) = rest.split_at(rest.len().min(PIECE - self.length));
+            self.piece[self.length..][..now.len()].copy_from_slice(now);
+            self.length += now.len();
+            rest = later;
+        }
         Ok(())
     }
 }
 
-/// Sends formatted text in one piece; what the macros expand to.
-pub fn print(arguments: fmt::Arguments<'_>) {
-    let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
-    // The writer itself never fails; if a value's own formatting fails, the text is printed as far as it was formatted.
-    let _ = line.write_fmt(arguments);
-    line.send();
+/// Sends bytes. A line end becomes two bytes, as a terminal needs, because the line discipline of programs is not used
+/// here.
+fn transmit(transmitter: &mut Transmitter, bytes: &[u8]) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        match line.split_last() {
+            Some((b'\n', text)) => {
+                transmitter.write(text);
+                transmitter.write(b"\r\n");
+            }
+            _ => transmitter.write(line),
+        }
+    }
 }
 
-/// Sends bytes in one piece, unchanged except for line ends: the output of programs.
+/// Formats a program's text by the program's code, and sends it by pieces, each of which is whole lines if it has a
+/// line end. Thread context, interrupts unmasked, no lock held.
+pub(crate) fn print(arguments: fmt::Arguments<'_>) {
+    Text::new(ByPieces).print(arguments);
+}
+
+/// Sends a message of the kernel in one piece: no value in it may be formatted by a program's code. Any context but a
+/// fatal one; the UART's lock is held meanwhile if the message is longer than a piece.
+pub(crate) fn message(arguments: fmt::Arguments<'_>) {
+    Text::new(Whole(None)).print(arguments);
+}
+
+/// Sends the output of a program, of which each [`LARGE_PIECE`] is in one piece, unchanged except for line ends. The
+/// bytes are read before the lock is taken, because they are the program's. Thread context.
 pub(crate) fn write(bytes: &[u8]) {
-    let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
-    line.push_all(bytes.iter().copied());
-    line.send();
+    let mut copy = [0; LARGE_PIECE];
+    for piece in bytes.chunks(LARGE_PIECE) {
+        let copy = &mut copy[..piece.len()];
+        copy.copy_from_slice(piece);
+        ByPieces.send(copy);
+    }
 }
 
 /// Text that goes to the UART without any lock.
@@ -88,13 +147,13 @@ pub(crate) fn emergency(arguments: fmt::Arguments<'_>) {
     let _ = Unlocked.write_fmt(arguments);
 }
 
-/// Prints formatted text on the console, in one piece.
+/// Prints formatted text on the console; see [`api::print`](crate::api::print()).
 #[macro_export]
 macro_rules! print {
     ($($argument:tt)*) => { $crate::api::print(::core::format_args!($($argument)*)) };
 }
 
-/// Prints formatted text and a line end on the console, in one piece.
+/// Prints formatted text and a line end on the console; see [`api::print`](crate::api::print()).
 #[macro_export]
 macro_rules! println {
     () => { $crate::print!("\n") };
@@ -103,30 +162,54 @@ macro_rules! println {
     };
 }
 
-/// Like `println!`, but without any lock: for fatal errors only.
+/// Prints a message of the kernel, and a line end; see [`message`].
+macro_rules! kernel_println {
+    ($($argument:tt)*) => {
+        $crate::console::message(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
+    };
+}
+
+/// Like `kernel_println!`, but without any lock: for fatal errors only.
 macro_rules! emergency_println {
     ($($argument:tt)*) => {
         $crate::console::emergency(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
     };
 }
 
-pub(crate) use emergency_println;
+pub(crate) use {emergency_println, kernel_println};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_terminal_gets_both_parts_of_a_line_end() {
-        let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
-        line.write_fmt(format_args!("pid {}\nand\n", 7)).expect("a line takes all");
-        assert_eq!(&line.text[..line.length], b"pid 7\r\nand\r\n");
+    use alloc::vec::Vec;
+
+    /// Keeps the pieces.
+    struct Kept(Vec<Vec<u8>>);
+
+    impl Sink for &mut Kept {
+        fn send(&mut self, piece: &[u8]) {
+            self.0.push(piece.to_vec());
+        }
+    }
+
+    fn pieces(text: &str) -> Vec<Vec<u8>> {
+        let mut kept = Kept(Vec::new());
+        Text::new(&mut kept).print(format_args!("{text}"));
+        kept.0
     }
 
     #[test]
-    fn a_line_is_kept_to_its_last_byte_of_room() {
-        let mut line = Line { text: [0; LINE_LENGTH], length: 0, transmitter: None };
-        line.push_all(core::iter::repeat_n(b'x', LINE_LENGTH));
-        assert_eq!((line.length, line.transmitter.is_none()), (LINE_LENGTH, true));
+    fn a_piece_is_kept_to_its_last_byte_of_room() {
+        let line = "x".repeat(PIECE);
+        assert_eq!(pieces(&line), [line.as_bytes()]);
+        let pieces = pieces(&(line + "y"));
+        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [PIECE, 1]);
+    }
+
+    #[test]
+    fn a_line_that_fits_is_not_broken() {
+        let (first, second) = ("a".repeat(PIECE / 2) + "\n", "b".repeat(PIECE - 1) + "\n");
+        assert_eq!(pieces(&(first.clone() + &second)), [first.as_bytes(), second.as_bytes()]);
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `service` | being inside the kernel, and the kill points at its edges |
 //! | `preempt` | preemption disabled and enabled again |
+//! | `program_code` | the door through which code of programs is called |
 //! | `wait_queue` | the kernel side of the wait-queue protocol; all other waiting is built on it |
 //! | `park` | going to sleep: without tokens, until a deadline |
 //! | `channel` | `tsleep` and `wakeup` by address |
@@ -17,6 +18,7 @@ pub(crate) mod futex;
 pub(crate) mod mutex;
 pub(crate) mod park;
 pub(crate) mod preempt;
+pub(crate) mod program_code;
 pub(crate) mod semaphore;
 pub(crate) mod service;
 pub(crate) mod token;

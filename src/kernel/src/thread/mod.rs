@@ -93,6 +93,8 @@ pub(crate) struct Thread {
     pub(crate) preempt_depth: Cell32,
     /// The depth of kernel services it is in; 0: it runs program code.
     pub(crate) service_depth: Cell32,
+    /// Not 0 while it formats the message of a panic.
+    pub(crate) panicking: Cell32,
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
@@ -187,6 +189,7 @@ impl Record for Thread {
             overflowed: UnsafeCell::new(None),
             preempt_depth: Cell32::new(0),
             service_depth: Cell32::new(0),
+            panicking: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
             waits_for: LastReason::new(),

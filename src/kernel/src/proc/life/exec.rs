@@ -143,6 +143,7 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     wait_queue::wake_all(&thread.lwp.joiners);
     process.family.auto_reap.store(false, Ordering::Relaxed);
     lwp_exit::drop_fp_and_tls(thread);
+    thread.panicking.set(0);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
     process.vfork.done();

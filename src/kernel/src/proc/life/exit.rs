@@ -31,8 +31,7 @@ use crate::{emergency_println, shutdown};
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
     let thread = Thread::current();
-    // It may end inside a section with preemption disabled, but its exit sleeps.
-    thread.preempt_depth.set(0);
+    leave_program_code(thread);
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election, because no process would be left to adopt the children
@@ -48,12 +47,20 @@ pub(crate) fn exit_process(status: Status) -> ! {
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
-    thread.preempt_depth.set(0);
+    leave_program_code(thread);
     let process = process_of(thread);
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_without_hooks(process, thread, owner);
     }
     exit_as(process, thread, process.gate.thread_exit(), status)
+}
+
+/// The running LWP exits, wherever its program called for that: with preemption disabled, but its exit sleeps; in the
+/// message of a panic.
+#[inline(always)]
+fn leave_program_code(thread: &Thread) {
+    thread.preempt_depth.set(0);
+    thread.panicking.set(0);
 }
 
 /// The running LWP exits in the role that the gate has given it; the process ends with `status` if that is its part.

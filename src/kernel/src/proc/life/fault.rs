@@ -12,13 +12,15 @@ use asphodel_core::event::Event;
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
+use crate::arch::backtrace::Backtrace;
 use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
 use crate::arch::{TrapFrame, observe};
+use crate::console::{self, kernel_println};
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
-use crate::proc::state::table::current_process;
+use crate::proc::state::table::{current_process, process_of};
 use crate::sched::interrupt;
 use crate::sync::service;
 use crate::thread::Thread;
@@ -115,11 +117,11 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
         crate::shutdown::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
     }
     if touch == Touch::OutOfMemory {
-        crate::println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.address());
+        kernel_println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.address());
         move_to_another_stack(frame, thread);
         return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     }
-    crate::println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.pc() as usize));
+    kernel_println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.pc() as usize));
     if fault.kind == FaultKind::StackOverflow {
         move_to_another_stack(frame, thread);
     }
@@ -189,7 +191,7 @@ fn first_fp_use(frame: &mut TrapFrame) {
     thread.service_depth.set(depth);
     let Some(state) = state.map(Box::into_raw) else {
         // As for any failed allocation that cannot be reported.
-        crate::println!("{} ends: there is no memory for its floating-point registers", Who(thread));
+        kernel_println!("{} ends: there is no memory for its floating-point registers", Who(thread));
         frame.align_sp();
         return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     };
@@ -209,15 +211,31 @@ pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
     if !can_die(thread) {
         return;
     }
-    let location = info.location();
-    let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
-    crate::println!(
-        "{} panicked: {}, at {file}:{line}\n{}",
-        Who(thread),
-        info.message(),
-        crate::arch::backtrace::Backtrace::here()
-    );
+    tell_of_panic(thread, info);
     thread.service_depth.set(1);
     observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
+}
+
+/// Prints what the panic says, with its place. The message is formatted by program code, which can itself panic: then
+/// the second panic is reported without its message.
+fn tell_of_panic(thread: &Thread, info: &core::panic::PanicInfo<'_>) {
+    let location = info.location();
+    let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
+    let backtrace = Backtrace::here();
+    if thread.panicking.get() != 0 {
+        kernel_println!("{} panicked while it reported a panic, at {file}:{line}\n{backtrace}", Who(thread));
+        return;
+    }
+    thread.panicking.set(1);
+    // The sections that it was in are left for good, so it can be killed meanwhile, as it can in all program code. The
+    // exit owner goes on with the exit, and disabled preemption stays so, because the message may borrow what that
+    // protects.
+    let is_owner = process_of(thread).gate.is_owned_by(thread.lwp.list_entry.tid());
+    thread.service_depth.set(u32::from(is_owner));
+    console::print(format_args!(
+        "{} panicked: {}, at {file}:{line}\n{backtrace}\n",
+        Who(thread),
+        info.message()
+    ));
 }

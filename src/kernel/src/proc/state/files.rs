@@ -25,9 +25,6 @@ use crate::{console, input};
 /// Files may have this part of the heap.
 const SHARE_OF_HEAP: u64 = 2;
 
-/// Most bytes that go to the console in one piece.
-const CONSOLE_PIECE: usize = 1024;
-
 static FILES: Mutex<Option<Files>> = Mutex::new(None);
 
 /// Makes an empty file system. Once, at boot, before process 1.
@@ -154,7 +151,7 @@ pub fn write(descriptor: Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     {
         return Ok(count);
     }
-    bytes.chunks(CONSOLE_PIECE).for_each(console::write);
+    console::write(bytes);
     Ok(bytes.len())
 }
 
