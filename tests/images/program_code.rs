@@ -6,10 +6,11 @@ extern crate alloc;
 
 use core::fmt;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, Pid, Signal, Status, at_exit, exit, getpid, kill, println, rm_at_exit, sleep, yield_now,
+    Arguments, LwpAttributes, Mutex, Pid, Program, Signal, Status, WaitQueue, WaitResult, at_exit, exec,
+    exit, files, getpid, kill, lwp_run, println, register, rm_at_exit, sleep, tsleep, wakeup, yield_now,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, eventually, spawn_child, test, wait_exit,
@@ -230,4 +231,237 @@ test!(printing_with_little_stack_left_is_an_overflow, {
     let child = spawn_child(|_| i32::from(print_and_recurse(0) == 0), 0);
     assert_signaled(wait_exit(child).status, Signal::SEGV);
     yield_now();
+});
+
+static QUEUE: WaitQueue = WaitQueue::new();
+
+/// Asserts that nothing is left in [`QUEUE`], and that it can be used.
+#[track_caller]
+fn assert_queue_works() {
+    assert!(QUEUE.is_empty());
+    assert_eq!((QUEUE.wake_all(), QUEUE.wait(|| true)), (0, WaitResult::Ready));
+    assert_eq!(QUEUE.wait_timeout(100_000, || false), WaitResult::TimedOut);
+}
+
+test!(a_condition_is_called_as_its_program, deadline_ms = 40_000, {
+    for (number, deed) in DEEDS.into_iter().enumerate() {
+        let status = ended(
+            |arguments| {
+                let woken = QUEUE.wait(|| {
+                    DEEDS[arguments.number()].carry_out();
+                    true
+                });
+                i32::from(woken != WaitResult::Ready)
+            },
+            deed,
+            number,
+        );
+        deed.assert_end(status);
+        assert_queue_works();
+    }
+});
+
+/// Counts the looks of a waiter at its condition.
+static LOOKS: AtomicUsize = AtomicUsize::new(0);
+static IS_READY: AtomicBool = AtomicBool::new(false);
+
+// The waiter that is woken does something else than to come back; the next one must have the wake-up.
+test!(a_wake_up_is_passed_on_by_a_condition_that_does_not_return, deadline_ms = 40_000, {
+    for (number, deed) in DEEDS.into_iter().enumerate() {
+        if matches!(deed, Prints | Sleeps) {
+            continue;
+        }
+        LOOKS.store(0, Ordering::Relaxed);
+        IS_READY.store(false, Ordering::Relaxed);
+        let begun = BEGUN.load(Ordering::Acquire);
+        let first = spawn_child(
+            |arguments| {
+                let look = || {
+                    if LOOKS.fetch_add(1, Ordering::AcqRel) > 0 {
+                        DEEDS[arguments.number()].carry_out();
+                    }
+                    false
+                };
+                i32::from(QUEUE.wait(look) == WaitResult::Ready)
+            },
+            number,
+        );
+        eventually("the first waits", || QUEUE.len() == 1);
+        let second = spawn_child(
+            |_| i32::from(QUEUE.wait(|| IS_READY.load(Ordering::Acquire)) != WaitResult::Ready),
+            0,
+        );
+        eventually("the second waits", || QUEUE.len() == 2);
+        IS_READY.store(true, Ordering::Release);
+        assert!(QUEUE.wake_one());
+        if deed == NeverEnds {
+            eventually("it has begun", || BEGUN.load(Ordering::Acquire) > begun);
+            kill(first, 9).expect("it never ends");
+        }
+        deed.assert_end(wait_exit(first).status);
+        assert_exited(wait_exit(second).status, 0);
+        assert_queue_works();
+    }
+});
+
+test!(a_condition_may_wait_itself, {
+    static INNER: WaitQueue = WaitQueue::new();
+    let child = spawn_child(
+        |_| {
+            let mut looks = 0;
+            let woken = QUEUE.wait(|| {
+                looks += 1;
+                let inner = INNER.wait_timeout(200_000, || false);
+                assert_eq!((inner, tsleep(8, Some(1000))), (WaitResult::TimedOut, WaitResult::TimedOut));
+                assert_eq!(QUEUE.wait(|| true), WaitResult::Ready);
+                looks == 3
+            });
+            assert_eq!(woken, WaitResult::Ready);
+            3
+        },
+        0,
+    );
+    eventually("it has had its wake-ups", || {
+        QUEUE.wake_one();
+        yield_now();
+        asphodel_test::state_of(child) == Some(asphodel::api::State::Zombie)
+    });
+    assert_exited(wait_exit(child).status, 3);
+    assert_queue_works();
+});
+
+test!(a_condition_may_wake_its_own_queue, {
+    let mut looks = 0;
+    let woken = QUEUE.wait(|| {
+        looks += 1;
+        assert_eq!(QUEUE.wake_all(), 0);
+        looks == 5
+    });
+    assert_eq!((woken, looks), (WaitResult::Ready, 5));
+    let busy = QUEUE.wait_timeout(1_000_000, || QUEUE.wake_one());
+    assert_eq!(busy, WaitResult::TimedOut);
+    let child = spawn_child(|_| i32::from(QUEUE.wait(|| QUEUE.wake_one()) == WaitResult::Ready), 0);
+    let _slept = sleep(2_000_000);
+    kill(child, 9).expect("it looks for ever");
+    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_queue_works();
+});
+
+test!(a_condition_may_exec, {
+    let child = spawn_child(
+        |_| {
+            let _never = QUEUE.wait(|| {
+                let error = exec(&Program::new("another", |_| 5), &[], 0);
+                panic!("{error:?}")
+            });
+            0
+        },
+        0,
+    );
+    assert_exited(wait_exit(child).status, 5);
+    assert_queue_works();
+});
+
+test!(the_files_survive_what_a_listing_calls, deadline_ms = 40_000, {
+    assert!(files::add("/listed", b"a name").is_ok());
+    for (number, deed) in DEEDS.into_iter().enumerate() {
+        let status = ended(
+            |arguments| {
+                let flags = files::OpenFlags { read: true, directory: true, ..Default::default() };
+                let root = files::open("/", flags).expect("it is there");
+                let listed = files::list(root, |_, inode, _| {
+                    files::stat_inode(inode).expect("the files can be used meanwhile");
+                    DEEDS[arguments.number()].carry_out();
+                    true
+                });
+                listed.map_or(1, |()| 0)
+            },
+            deed,
+            number,
+        );
+        deed.assert_end(status);
+        assert!(files::stat("/").is_ok());
+    }
+    // Each was called, because there is a name.
+    assert!(files::unlink("/listed").is_ok());
+});
+
+/// A child that does something with registrations, and must return 0; then nothing is left on its channels.
+#[track_caller]
+fn registrations(entry: fn(&Arguments<'_>) -> i32) {
+    assert_exited(wait_exit(spawn_child(entry, 0)).status, 0);
+    for channel in [0, 8, 16] {
+        assert_eq!(wakeup(channel), 0, "no LWP is left there");
+        assert_eq!(tsleep(channel, Some(10_000)), WaitResult::TimedOut);
+    }
+}
+
+test!(registrations_end_in_any_order, {
+    registrations(|_| {
+        let (first, second, third) = (register(8), register(16), register(8));
+        drop(first);
+        assert_eq!(tsleep(16, Some(1000)), WaitResult::TimedOut);
+        wakeup(16);
+        assert_eq!(second.sleep(None), WaitResult::Ready);
+        assert_eq!(third.sleep(Some(1000)), WaitResult::TimedOut);
+        0
+    });
+});
+
+test!(a_registration_may_be_forgotten, {
+    registrations(|_| {
+        core::mem::forget((register(8), register(16), register(0)));
+        assert_eq!(register(8).sleep(Some(1000)), WaitResult::TimedOut);
+        core::mem::forget(register(8));
+        0
+    });
+    let child = spawn_child(
+        |_| {
+            core::mem::forget(register(8));
+            asphodel_test::spin_for_ever(0) as i32
+        },
+        0,
+    );
+    let _slept = sleep(1_000_000);
+    kill(child, 9).expect("it runs");
+    assert_signaled(wait_exit(child).status, Signal::KILL);
+});
+
+test!(a_registration_may_be_of_channel_0, {
+    registrations(|_| {
+        let lwp = lwp_run(|| register(0), &LwpAttributes::default()).expect("an LWP can be made");
+        let registration = lwp.join().expect("it ends").expect("it returns it");
+        wakeup(0);
+        assert_eq!(registration.sleep(None), WaitResult::Ready);
+        0
+    });
+    let child = spawn_child(
+        |_| {
+            let _kept = register(0);
+            panic!("registered on channel 0")
+        },
+        0,
+    );
+    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_eq!(wakeup(0), 0);
+});
+
+// The lock puts the LWP into another queue between the registration and the sleep.
+test!(a_registered_lwp_may_wait_for_something_else, {
+    static MUTEX: Mutex<u32> = Mutex::new(0);
+    registrations(|_| {
+        let held = MUTEX.lock();
+        let waits = || {
+            let registration = register(8);
+            *MUTEX.lock() += 1;
+            registration.sleep(None)
+        };
+        let waiter = lwp_run(waits, &LwpAttributes::default()).expect("an LWP can be made");
+        asphodel_test::await_asleep(1);
+        // It comes between the registration and the sleep.
+        assert_eq!(wakeup(8), 0);
+        drop(held);
+        i32::from(waiter.join() != Ok(Some(WaitResult::Ready)))
+    });
+    assert_eq!(*MUTEX.lock(), 1);
 });

@@ -98,6 +98,21 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     }
 }
 
+/// Prints formatted text on the console; see [`print()`].
+#[macro_export]
+macro_rules! print {
+    ($($argument:tt)*) => { $crate::api::print(::core::format_args!($($argument)*)) };
+}
+
+/// Prints formatted text and a line end on the console; see [`print()`].
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($argument:tt)*) => {
+        $crate::api::print(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
+    };
+}
+
 /// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
 pub fn exit(code: i32) -> ! {
     let _section = KernelSection::enter();

@@ -147,21 +147,6 @@ pub(crate) fn emergency(arguments: fmt::Arguments<'_>) {
     let _ = Unlocked.write_fmt(arguments);
 }
 
-/// Prints formatted text on the console; see [`api::print`](crate::api::print()).
-#[macro_export]
-macro_rules! print {
-    ($($argument:tt)*) => { $crate::api::print(::core::format_args!($($argument)*)) };
-}
-
-/// Prints formatted text and a line end on the console; see [`api::print`](crate::api::print()).
-#[macro_export]
-macro_rules! println {
-    () => { $crate::print!("\n") };
-    ($($argument:tt)*) => {
-        $crate::api::print(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
-    };
-}
-
 /// Prints a message of the kernel, and a line end; see [`message`].
 macro_rules! kernel_println {
     ($($argument:tt)*) => {

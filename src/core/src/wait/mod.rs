@@ -3,3 +3,4 @@
 pub mod queue;
 pub mod reason;
 pub mod select;
+pub mod wake_ups;

@@ -23,7 +23,7 @@ pub(crate) struct Section<const WEIGHT: u32>(PhantomData<*const ()>);
 /// A system call.
 pub(crate) type KernelSection = Section<1>;
 
-/// Program code that holds a kernel guard: a mutex, a token, a registration, or preemption disabled.
+/// Program code that holds a kernel guard: a mutex, a token, or preemption disabled.
 pub(crate) type KillShield = Section<SHIELD>;
 
 /// Depths below this are system calls, which do not nest that deep.

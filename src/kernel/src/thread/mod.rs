@@ -98,6 +98,8 @@ pub(crate) struct Thread {
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
+    /// The address of the innermost wait in a queue of programs; 0: none. See `sync::program_queue`.
+    pub(crate) waits: Cell64,
     /// The reason of its last sleep.
     pub(crate) waits_for: LastReason,
 
@@ -192,6 +194,7 @@ impl Record for Thread {
             panicking: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
+            waits: Cell64::new(0),
             waits_for: LastReason::new(),
             priority: Cell32::new(0),
             affinity: Cell64::new(0),

@@ -20,6 +20,7 @@ use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn};
 use crate::proc::state::arena::ArenaUse;
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{Process, current_process};
+use crate::sync::program_queue;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{self, WaitOptions, WaitResult};
 use crate::thread::{self, THREADS, Thread};
@@ -33,8 +34,8 @@ use crate::thread::{self, THREADS, Thread};
 ///
 /// # Errors
 /// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `ENOMEM`: there is no arena for the new program. `EFAULT`: its
-/// name lies in one. `EBUSY`: the caller holds a mutex guard, a token, a
-/// registration, or has disabled preemption; or it runs an exit hook. Nothing has happened then.
+/// name lies in one. `EBUSY`: the caller holds a mutex guard or a token, or has
+/// disabled preemption; or it runs an exit hook. Nothing has happened then.
 pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let _section = KernelSection::enter();
     let thread = Thread::current();
@@ -144,6 +145,7 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     process.family.auto_reap.store(false, Ordering::Relaxed);
     lwp_exit::drop_fp_and_tls(thread);
     thread.panicking.set(0);
+    program_queue::end_waits(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
     process.vfork.done();

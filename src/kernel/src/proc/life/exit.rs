@@ -24,7 +24,7 @@ use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::{arena, files};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::WaitOptions;
-use crate::sync::{channel, token};
+use crate::sync::{program_queue, token};
 use crate::thread::Thread;
 use crate::{emergency_println, shutdown};
 
@@ -113,7 +113,7 @@ fn finish_without_hooks(process: &'static Process, thread: &'static Thread, owne
 fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -> LastLwp {
     // Done before any wait.
     token::give_up_all(thread);
-    channel::remove_waiter_final(thread);
+    program_queue::end_waits(thread);
     // From here on exactly one LWP runs code of this process.
     let last = match process.gate.alone(owner) {
         Ok(last) => {

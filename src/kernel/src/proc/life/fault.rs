@@ -22,7 +22,7 @@ use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
 use crate::proc::state::table::{current_process, process_of};
 use crate::sched::interrupt;
-use crate::sync::service;
+use crate::sync::{program_queue, service, token};
 use crate::thread::Thread;
 use crate::thread::lazy::{self, Touch, Toucher};
 
@@ -133,6 +133,11 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
 /// returns.
 fn move_to_another_stack(frame: &mut TrapFrame, thread: &Thread) {
     let top = thread.replace_stack(Cpu::this());
+    if top.is_none() {
+        // What lies there is about to be overwritten.
+        token::give_up_all(thread);
+        program_queue::end_waits(thread);
+    }
     frame.set_sp(top.map_or_else(|| thread.stack_top() as u64, |top| top as u64));
 }
 

@@ -140,6 +140,6 @@ pub fn off_process_exit(handler: ExitHandler, argument: usize) -> usize {
 
 /// Calls all functions for a process. Called by the exit owner, in thread context.
 pub(crate) fn run(pid: Pid, status: Status) {
-    HANDLERS.walk(|call| program_code::call_in_exit(|| (call.function)(call.argument, pid, status)));
-    HOOKS.walk(|call| program_code::call_in_exit(|| (call.function)(pid, status)));
+    HANDLERS.walk(|call| program_code::call(|| (call.function)(call.argument, pid, status)));
+    HOOKS.walk(|call| program_code::call(|| (call.function)(pid, status)));
 }
