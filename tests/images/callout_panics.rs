@@ -3,7 +3,7 @@
 //! expect: system-panic
 #![no_std]
 #![no_main]
-use asphodel::api::{Arguments, Callout, println, sleep};
+use asphodel::api::{Arguments, Callout, sleep};
 use asphodel_test::platform as _;
 
 asphodel::program!("init", init);
@@ -13,7 +13,6 @@ const LONG: u64 = 20_000_000_000;
 
 fn init(_: &Arguments<'_>) -> i32 {
     static CALLOUT: Callout = Callout::new(|_| panic!("on purpose, in a call-out"), 0);
-    println!("init: pid 1");
     CALLOUT.arm(1_000_000).expect("a call-out can be armed");
     let _ = sleep(LONG);
     0

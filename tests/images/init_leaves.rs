@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, Errno, Pid, extexit, getpid, kill, lwp_spawn, println, process, reaper_acquire,
+    Arguments, EXTEXIT_LWP, Errno, Pid, extexit, getpid, kill, lwp_spawn, process, reaper_acquire,
     reaper_release, reaper_status, yield_now,
 };
 use asphodel_test::{cpus, on_cpu, platform as _};
@@ -24,7 +24,6 @@ fn last(_: usize) -> usize {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     for signal in [9, 15, 6] {
         assert_eq!(kill(Pid::INIT, signal), Ok(()));
     }

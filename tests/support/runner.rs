@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use asphodel::api::{
     Arguments, Census, Event, Group, Pid, Program, Report, Signal, SpawnAttributes, Status, WLINUXCLONE,
-    boot_argument, census, println, spawn, wait4,
+    boot_argument, census, spawn, wait4,
 };
 
 use crate::check::within;
@@ -24,7 +24,6 @@ const GRACE: u64 = 1_000_000_000;
 
 /// The entry of process 1.
 pub fn run(_arguments: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     let tests = selected(boot_argument("filter").unwrap_or(""));
     report::plan(tests.len());
     for (position, &index) in tests.iter().enumerate() {

@@ -15,6 +15,7 @@ pub(crate) use asphodel_core::boot::devicetree::DeviceTreeError;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
+use crate::console;
 use crate::drivers::pl011;
 use crate::emergency_println;
 use asphodel_core::boot::{atags, bootargs, devicetree};
@@ -116,8 +117,12 @@ fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
     let [(first, words), (second, more)] = [&loaders, own].map(bootargs::split);
     let separator = if words.is_empty() && more.is_empty() { "" } else { "--" };
     for part in [first, second, separator, words, more] {
-        add_bootargs(&mut machine.info.bootargs, part);
+        bootargs::without(part, bootargs::CONSOLE_WORD)
+            .for_each(|word| add_bootargs(&mut machine.info.bootargs, word));
     }
+    // It is not among what programs see.
+    let word = [second, first].into_iter().find_map(|line| bootargs::value(line, bootargs::CONSOLE_WORD));
+    word.into_iter().for_each(console::set_word);
     &MACHINE.call_once(|| machine).info
 }
 
@@ -215,8 +220,12 @@ fn give_up(entry: &Entry<'_>, refusal: Option<DeviceTreeError>) -> ! {
         // Without a UART there is no place to report to.
         let _ = pl011::init(&uart);
         match refusal {
-            Some(error) => emergency_println!("asphodel: PANIC: {error}"),
-            None => emergency_println!("asphodel: PANIC: the loader passed no device tree in x0"),
+            Some(error) => console::emergency_say(format_args!("asphodel: PANIC: {error}")),
+            None => {
+                console::emergency_say(format_args!(
+                    "asphodel: PANIC: the loader passed no device tree in x0"
+                ));
+            }
         }
         emergency_println!("asphodel: no board is known that is loaded at {:#x}", entry.load_address);
         pl011::flush();

@@ -8,8 +8,8 @@ use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::fmt;
 
 use crate::arch::{cpu, daif, observe};
+use crate::console;
 use crate::drivers::{gic, pl011, power};
-use crate::emergency_println;
 
 /// Status of the system when it ends by a fatal error: 128 + SIGABRT, as a shell would show it.
 const STATUS: u8 = 134;
@@ -40,13 +40,13 @@ pub(crate) fn stop_here() -> ! {
 /// Ends the system with `report`, which follows `asphodel: PANIC` on the console.
 pub(crate) fn fatal(report: fmt::Arguments<'_>) -> ! {
     stop_other_cpus();
-    emergency_println!("\nasphodel: PANIC on CPU {:#x}: {report}", cpu::affinity());
+    console::emergency_say(format_args!("asphodel: PANIC on CPU {:#x}: {report}", cpu::affinity()));
     observe(|| Event::Fatal);
     power::off(STATUS)
 }
 
 /// Ends the system with `status`, after `last_words` has printed what there is to say about it. `last_words` is called
-/// with interrupts masked and all other CPUs stopping, and must print by `emergency_println!` only.
+/// with interrupts masked and all other CPUs stopping, and must print by `console::emergency_say` and `emergency_println!` only.
 pub(crate) fn end_with(status: u8, last_words: impl FnOnce()) -> ! {
     stop_other_cpus();
     pl011::settle();

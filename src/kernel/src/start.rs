@@ -23,7 +23,7 @@ use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes, lazy, stack};
-use crate::{arch, input, payload, println, random, shutdown, time, work};
+use crate::{arch, console, input, payload, println, random, shutdown, time, work};
 
 /// The time until the next of the other CPUs must be up: 5 s, for emulators with few cores.
 const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
@@ -151,5 +151,7 @@ fn start_init() -> Result<(), Errno> {
         shutdown::fatal(format_args!("the image has no program named init"));
     };
     let words: Vec<&str> = board::words().collect();
+    // A host that types waits for this line.
+    console::say(format_args!("init: pid 1"));
     spawn::spawn_init(program, &words)
 }

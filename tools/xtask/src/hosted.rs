@@ -59,7 +59,7 @@ pub(crate) fn words(boot: &Boot) -> anyhow::Result<Vec<String>> {
 fn machine_words(boot: &Boot) -> anyhow::Result<Vec<String>> {
     let cpus = boot.configuration.cpus;
     let mut words = vec![format!("cpus={cpus}"), format!("memory={}", mebibytes(&boot.memory)?)];
-    words.extend(boot.append.split_whitespace().map(String::from));
+    words.extend(boot.words().split_whitespace().map(String::from));
     Ok(words)
 }
 
@@ -96,7 +96,8 @@ mod tests {
         let mut boot = boot();
         boot.memory = "512M".into();
         boot.append = "filter=a -- storm 5".into();
-        assert_eq!(words(&boot).unwrap(), ["cpus=2", "memory=512", "filter=a", "--", "storm", "5"]);
+        let word = boot.word.as_ref().map(|word| word.argument()).unwrap();
+        assert_eq!(words(&boot).unwrap(), ["cpus=2", "memory=512", &word, "filter=a", "--", "storm", "5"]);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod programs;
 mod progress;
 mod qemu_run;
 mod run;
+mod screen;
 mod sdcard;
 mod setup;
 mod source_tree;

@@ -1,8 +1,9 @@
 //! The command `run`: a guest with the user's terminal, or another standard input, on its console.
 //!
-//! Standard output carries the guest's bytes and nothing else; the exit status is the guest's.
+//! Standard output carries the guest's bytes and nothing else, without the word of the boot; on a terminal without
+//! anybody who types, control characters are made visible. The exit status is the guest's.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -13,13 +14,14 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::build::{self, Choice, Profile, Program};
-use crate::console::{self, Lines};
+use crate::console::{self, Line, Lines};
 use crate::gdb;
 use crate::hardware::Hardware;
 use crate::machine::{Boot, Clock};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
 use crate::progress::note;
 use crate::qemu_run::{self, Emulator, Input};
+use crate::screen::Screen;
 use crate::setup::{self, Environment};
 use crate::stdin_relay::StdinRelay;
 use crate::symbols::Symbols;
@@ -163,8 +165,12 @@ fn attach(
     let typing = StdinRelay::start(input, raw.is_some(), move || ask_to_quit(&quit));
     thread::spawn(move || listen(output, &events));
 
+    let word = boot.word();
+    let screen = Screen::new(word.as_ref(), raw.is_none() && io::stdout().is_terminal());
+    let lines = Lines::new(word.as_ref());
+    let (listening, loaded, status) = (false, None, None);
     let mut session =
-        Session { typing: &typing, listening: false, symbols: &symbols, loaded: None, status: None };
+        Session { typing: &typing, listening, screen, lines, symbols: &symbols, loaded, status };
     session.attend(&inbox, limit, &mut time)?;
     emulator.end_within(if session.status.is_some() { GRACE } else { Duration::ZERO });
     Ok(session.status)
@@ -190,6 +196,8 @@ fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
 struct Session<'a> {
     typing: &'a StdinRelay,
     listening: bool,
+    screen: Screen,
+    lines: Lines,
     symbols: &'a dyn Fn() -> Option<Symbols>,
     loaded: Option<Option<Symbols>>,
     status: Option<u8>,
@@ -203,29 +211,28 @@ impl Session<'_> {
         mut limit: Option<Duration>,
         time: &mut MachineTime,
     ) -> anyhow::Result<()> {
-        let mut lines = Lines::default();
         let mut quiet_until: Option<Duration> = None;
         let mut looked = Instant::now();
         loop {
             match inbox.recv_timeout(LOOK_EVERY) {
                 Ok(Event::Output(bytes)) => {
                     quiet_until.get_or_insert_with(|| time.elapsed() + QUIET_GUEST);
-                    copy(&bytes)?;
-                    for line in lines.feed(&bytes) {
+                    copy(&self.screen.feed(&bytes))?;
+                    for line in self.lines.feed(&bytes) {
                         self.read_line(&line);
                     }
                     if self.status.is_some() {
                         limit = Some(time.elapsed() + GRACE);
                     }
                 }
-                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return copy(&self.screen.idle()),
                 Ok(Event::Quit) => {
                     terminal::restore();
                     note("ended by the user");
                     self.status = Some(INTERRUPTED);
                     return Ok(());
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => copy(&self.screen.idle())?,
             }
             if looked.elapsed() < LOOK_EVERY {
                 continue;
@@ -248,13 +255,13 @@ impl Session<'_> {
     }
 
     /// Reacts to a line of the guest.
-    fn read_line(&mut self, line: &str) {
+    fn read_line(&mut self, line: &Line) {
         if console::is_init(line) {
             self.listen();
         }
-        if line.trim_start().starts_with("backtrace:") {
+        if line.text().trim_start().starts_with("backtrace:") {
             let symbols = self.loaded.get_or_insert_with(self.symbols).as_ref();
-            for place in symbols.map(|symbols| symbols.explain(line)).unwrap_or_default() {
+            for place in symbols.map(|symbols| symbols.explain(line.text())).unwrap_or_default() {
                 eprintln!("      at {place}");
             }
         }

@@ -152,7 +152,7 @@ fn run_one(
             said(workspace, program, &ran)
         );
     }
-    Ok(ran.lines.iter().filter_map(|line| figures::read(line, &program.name)).collect())
+    Ok(ran.lines.iter().filter_map(|line| figures::read(line.text(), &program.name)).collect())
 }
 
 /// Returns the console of a run, with addresses explained.

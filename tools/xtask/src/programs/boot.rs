@@ -10,7 +10,7 @@ use super::arguments::{self, Boot as Arguments};
 use super::libtest::Results;
 use super::program::Program;
 use crate::build::{self, Choice, Profile};
-use crate::console;
+use crate::console::{self, Line, Word};
 use crate::machine::Boot;
 use crate::payload::Payload;
 use crate::qemu_run::{self, End};
@@ -72,6 +72,7 @@ impl<'a> Booted<'a> {
         payload.write(&self.kernel.image, &image)?;
         let mut boot = self.boot.clone();
         boot.kernel = image;
+        boot.word = Some(Word::draw());
         Ok(boot)
     }
 
@@ -84,13 +85,13 @@ impl<'a> Booted<'a> {
         program: &Program,
         words: &[&str],
         limit: Duration,
-        on_line: &mut dyn FnMut(&str),
+        on_line: &mut dyn FnMut(&Line),
     ) -> anyhow::Result<Ran> {
         let directory = tempfile::tempdir()?;
         let boot = self.boot(program, words, directory.path())?;
         let (mut results, mut begun) = (Results::default(), false);
         let ran = qemu_run::watch(self.environment, &boot, Some(limit), &mut |line| {
-            results.read_line(line);
+            results.read_line(line.text());
             if begun && !console::is_end(line) {
                 on_line(line);
             }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use asphodel_core::boot::bootargs;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeProperty};
 
@@ -18,6 +19,7 @@ use super::pool;
 use super::report::{Case, Suite};
 use super::runner::{self, Job};
 use crate::build::{self, Profile};
+use crate::console::Word;
 use crate::machine::{Boot, Configuration, Firmware, Machine};
 use crate::sdcard::firmware::DEVICE_TREE;
 use crate::setup::Environment;
@@ -80,6 +82,8 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
         fs::write(&patched, with_addresses(&stub, tree.is_some())?)?;
         for (image, program) in images.iter().zip(&programs) {
             let mut boot = Boot::new(Configuration::new(MACHINE, 4)?, &program.image);
+            boot.kernel = directory.join(format!("{}.img", image.name));
+            fs::write(&boot.kernel, with_word(&program.image, boot.word.as_ref())?)?;
             boot.firmware = Some(Firmware { stub: patched.clone(), tree: tree.clone() });
             jobs.push(Job { image, program, boot, deadline: DEADLINE, filtered: false });
         }
@@ -94,6 +98,13 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
         Ok(suite)
     })?);
     Ok(suites)
+}
+
+/// Returns an image with the word among its own boot arguments, because nothing passes it any.
+fn with_word(image: &Path, word: Option<&Word>) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    bootargs::embed(&mut bytes, &word.map(Word::argument).unwrap_or_default())?;
+    Ok(bytes)
 }
 
 /// Returns the stub, as it is built.

@@ -1,10 +1,10 @@
 //! Parsing the output of a test image (KTAP version 1) and judging it.
 //!
-//! Only lines of the protocol count, whatever else is on the console. What is missing is a failure: a plan that was not
+//! Only lines of the protocol count that the system itself printed, whatever else is on the console. What is missing is a failure: a plan that was not
 //! kept, no totals, no verdict, no power-off.
 
 use super::report::{Case, Outcome};
-use crate::console;
+use crate::console::{self, Line};
 use crate::qemu_run::End;
 
 /// The line that begins the report.
@@ -61,10 +61,10 @@ pub(crate) fn planned(line: &str) -> Option<usize> {
 }
 
 /// Reads the console of a test image.
-pub(crate) fn read(lines: &[String]) -> Transcript {
+pub(crate) fn read(lines: &[Line]) -> Transcript {
     let mut transcript = Transcript::default();
     let mut reason = None;
-    for line in lines {
+    for (whole, line) in lines.iter().filter_map(|line| Some((line, line.said()?))) {
         if line == HEADER {
             transcript.header = true;
         } else if let Some(plan) = planned(line) {
@@ -82,8 +82,8 @@ pub(crate) fn read(lines: &[String]) -> Transcript {
             transcript.points.push(point);
         } else if let Some(end) = line.strip_prefix(INIT_ENDS) {
             transcript.init_end.get_or_insert_with(|| end.to_string());
-        } else if console::is_panic(line) {
-            transcript.panic.get_or_insert_with(|| line.clone());
+        } else if console::is_panic(whole) {
+            transcript.panic.get_or_insert_with(|| line.to_string());
         }
     }
     transcript
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     fn transcript(text: &str) -> Transcript {
-        read(&text.lines().map(String::from).collect::<Vec<_>>())
+        read(&text.lines().map(Line::system).collect::<Vec<_>>())
     }
 
     fn failures(cases: &[Case]) -> Vec<(String, String)> {
@@ -358,6 +358,21 @@ asphodel-test: PASS
         let text = "KTAP version 1\n1..0\n# totals: pass:0 fail:0 skip:0\nasphodel-test: PASS\n";
         assert_eq!(failures(&transcript(text).cases(End::PoweredOff(0), false)).len(), 1);
         assert!(transcript(text).cases(End::PoweredOff(0), true).is_empty());
+    }
+
+    #[test]
+    fn what_a_program_prints_is_no_report() {
+        let forged = ["ok 4 exit.forged", "asphodel: PANIC on cpu 0: x", "1..9", "asphodel-test: FAIL"];
+        let lines =
+            GOOD.lines().flat_map(|line| forged.map(Line::program).into_iter().chain([Line::system(line)]));
+        let cases = read(&lines.collect::<Vec<_>>()).cases(End::PoweredOff(0), false);
+        assert_eq!(cases, transcript(GOOD).cases(End::PoweredOff(0), false));
+        let lines: Vec<_> = GOOD.lines().map(Line::program).collect();
+        assert_eq!(
+            failures(&read(&lines).cases(End::PoweredOff(0), false)).len(),
+            1,
+            "a report that is forged"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::images::{Filter, TestImage};
 use super::pool;
 use super::report::{Case, Outcome, Suite};
 use super::runner::{self, Job};
+use crate::console::Line;
 use crate::machine::{Clock, Configuration, Machine};
 use crate::progress::Progress;
 use crate::qemu_run::{self, Ran};
@@ -212,10 +213,9 @@ fn problem(case: &Case) -> Option<String> {
 }
 
 /// Returns the first line in which two consoles differ.
-fn difference(one: &[String], other: &[String]) -> Option<String> {
+fn difference(one: &[Line], other: &[Line]) -> Option<String> {
     let length = one.len().max(other.len());
-    let line =
-        |lines: &[String], index: usize| lines.get(index).cloned().unwrap_or_else(|| "(its end)".into());
+    let line = |lines: &[Line], index: usize| lines.get(index).map_or("(its end)".into(), Line::to_string);
     let at = (0..length).find(|index| one.get(*index) != other.get(*index))?;
     Some(format!("line {} is `{}` and `{}`", at + 1, line(one, at), line(other, at)))
 }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_told() {
-        let lines = |text: &str| text.lines().map(String::from).collect::<Vec<_>>();
+        let lines = |text: &str| text.lines().map(Line::system).collect::<Vec<_>>();
         assert_eq!(difference(&lines("a\nb"), &lines("a\nb")), None);
         assert_eq!(difference(&lines("a\nb"), &lines("a\nc")).as_deref(), Some("line 2 is `b` and `c`"));
         assert_eq!(difference(&lines("a"), &lines("a\nc")).as_deref(), Some("line 2 is `(its end)` and `c`"));

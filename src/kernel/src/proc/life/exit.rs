@@ -26,7 +26,7 @@ use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::WaitOptions;
 use crate::sync::{channel, token};
 use crate::thread::Thread;
-use crate::{emergency_println, shutdown};
+use crate::{console, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
@@ -69,7 +69,7 @@ fn exit_as(process: &'static Process, thread: &'static Thread, role: ExitRole, s
 /// reported, because one of them may be the reason.
 fn end_of_init(status: Status) -> ! {
     shutdown::end_with(status.shell_code(), || {
-        emergency_println!("asphodel: init {status}, the system ends");
+        console::emergency_say(format_args!("asphodel: init {status}, the system ends"));
         if status != Status::exited(0) {
             trace::tell_last_exits();
         }

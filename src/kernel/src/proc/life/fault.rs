@@ -15,6 +15,7 @@ use asphodel_core::signal::Signal;
 use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
 use crate::arch::{TrapFrame, observe};
+use crate::console;
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
@@ -115,11 +116,20 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
         crate::shutdown::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
     }
     if touch == Touch::OutOfMemory {
-        crate::println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.address());
+        console::say(format_args!(
+            "{} ends: there is no memory for its stack at {:#x}",
+            Who(thread),
+            fault.address()
+        ));
         move_to_another_stack(frame, thread);
         return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     }
-    crate::println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.pc() as usize));
+    console::say(format_args!(
+        "{} {}{}",
+        Who(thread),
+        Report { frame, fault },
+        LoadedAt(frame.pc() as usize)
+    ));
     if fault.kind == FaultKind::StackOverflow {
         move_to_another_stack(frame, thread);
     }
@@ -189,7 +199,10 @@ fn first_fp_use(frame: &mut TrapFrame) {
     thread.service_depth.set(depth);
     let Some(state) = state.map(Box::into_raw) else {
         // As for any failed allocation that cannot be reported.
-        crate::println!("{} ends: there is no memory for its floating-point registers", Who(thread));
+        console::say(format_args!(
+            "{} ends: there is no memory for its floating-point registers",
+            Who(thread)
+        ));
         frame.align_sp();
         return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     };
@@ -211,12 +224,12 @@ pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
     }
     let location = info.location();
     let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
-    crate::println!(
+    console::say(format_args!(
         "{} panicked: {}, at {file}:{line}\n{}",
         Who(thread),
         info.message(),
         crate::arch::backtrace::Backtrace::here()
-    );
+    ));
     thread.service_depth.set(1);
     observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
