@@ -19,6 +19,7 @@ use crate::gdb;
 use crate::hardware::Hardware;
 use crate::machine::{Boot, Clock};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
+use crate::output;
 use crate::progress::note;
 use crate::qemu_run::{self, Emulator, Input};
 use crate::screen::Screen;
@@ -279,7 +280,8 @@ fn too_long() -> anyhow::Error {
 /// Writes the guest's bytes to standard output at once.
 fn copy(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).context("standard output is closed")
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    output::noted(written).context("standard output is closed")
 }
 
 #[cfg(test)]
