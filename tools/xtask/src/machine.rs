@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
+use asphodel_core::boot::board::MAX_BOOT_ARGUMENTS;
 use clap::ValueEnum;
 
 use crate::console::Word;
@@ -246,6 +247,22 @@ impl Boot {
         format!("{} {}", word.unwrap_or_default(), self.append).trim().to_string()
     }
 
+    /// Checks that the guest reads the boot arguments as they are.
+    ///
+    /// # Errors
+    /// Fails when they are too long, or have characters that a boot loader may change.
+    pub(crate) fn check_arguments(&self) -> anyhow::Result<()> {
+        let words = self.boot_arguments();
+        ensure!(
+            words.len() <= MAX_BOOT_ARGUMENTS,
+            "the boot arguments have {} bytes, and a guest takes {MAX_BOOT_ARGUMENTS}",
+            words.len()
+        );
+        let bad = self.append.chars().find(|letter| letter.is_control() && !letter.is_ascii_whitespace());
+        ensure!(bad.is_none(), "boot arguments cannot have {:?}", bad.unwrap_or_default());
+        Ok(())
+    }
+
     /// Returns the boot arguments, with those that the emulator's options require.
     fn boot_arguments(&self) -> OsString {
         let mut words = OsString::from(self.words());
@@ -435,6 +452,17 @@ mod tests {
         boot.append = "console-word=chosen".into();
         assert_eq!(boot.word().map(|word| word.argument()).as_deref(), Some("console-word=chosen"));
         assert!(boot.words().ends_with(" console-word=chosen"), "{}", boot.words());
+    }
+
+    #[test]
+    fn boot_arguments_that_would_be_cut_are_refused() {
+        let mut boot = Boot::new(Configuration::new(Machine::Virt, 1).unwrap(), Path::new("k.img"));
+        boot.append = "x".repeat(MAX_BOOT_ARGUMENTS - 100);
+        assert!(boot.check_arguments().is_ok());
+        boot.append = "x".repeat(MAX_BOOT_ARGUMENTS);
+        assert!(boot.check_arguments().unwrap_err().to_string().contains("a guest takes 512"));
+        boot.append = "a\0b".into();
+        assert!(boot.check_arguments().unwrap_err().to_string().contains("cannot have"));
     }
 
     #[test]

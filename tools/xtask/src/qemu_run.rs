@@ -97,6 +97,7 @@ impl Drop for Emulator {
 
 /// Returns the command that starts the machine.
 fn command(environment: &Environment, boot: &Boot) -> anyhow::Result<Command> {
+    boot.check_arguments()?;
     if boot.configuration.machine == Machine::Host {
         let mut command = Command::new(&boot.kernel);
         command.args(hosted::words(boot)?);

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
 use crate::build::{self, Choice, Profile, Program};
@@ -121,7 +121,7 @@ pub(crate) fn attached(
 /// Returns the boot that the arguments describe.
 fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
     let mut boot = arguments.hardware.boot(&program.image)?;
-    boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words);
+    boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words)?;
     boot.dtb.clone_from(&arguments.dtb);
     boot.restarts = true;
     if arguments.icount {
@@ -134,13 +134,19 @@ fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
 }
 
 /// Returns the boot arguments: the words of the system, then the first process's after two dashes.
-fn boot_arguments(append: Option<&str>, words: &[String]) -> String {
+///
+/// # Errors
+/// Fails when a word would not be one among the boot arguments.
+fn boot_arguments(append: Option<&str>, words: &[String]) -> anyhow::Result<String> {
     let append = append.unwrap_or_default();
     if words.is_empty() {
-        append.to_string()
-    } else {
-        format!("{append} -- {}", words.join(" ")).trim().to_string()
+        return Ok(append.to_string());
     }
+    for word in words {
+        let is_one = !word.is_empty() && !word.contains(|letter: char| letter.is_ascii_whitespace());
+        ensure!(is_one, "{word:?}: a word for the first process is not empty and has no blanks");
+    }
+    Ok(format!("{append} -- {}", words.join(" ")).trim().to_string())
 }
 
 /// Boots the guest and relays its console until it ends; returns the status that it powered off with.
@@ -292,9 +298,18 @@ mod tests {
     #[test]
     fn the_first_process_has_its_words_after_two_dashes() {
         let words = ["storm".to_string(), "5".to_string()];
-        assert_eq!(boot_arguments(None, &[]), "");
-        assert_eq!(boot_arguments(Some("seed=1"), &[]), "seed=1");
-        assert_eq!(boot_arguments(Some("seed=1"), &words), "seed=1 -- storm 5");
-        assert_eq!(boot_arguments(None, &words), "-- storm 5");
+        let joined = |append, words| boot_arguments(append, words).unwrap();
+        assert_eq!(joined(None, &[]), "");
+        assert_eq!(joined(Some("seed=1"), &[]), "seed=1");
+        assert_eq!(joined(Some("seed=1"), &words), "seed=1 -- storm 5");
+        assert_eq!(joined(None, &words), "-- storm 5");
+    }
+
+    #[test]
+    fn a_word_that_would_be_cut_is_refused() {
+        for word in ["a b", "", "a\nb"] {
+            let error = boot_arguments(None, &["echo".into(), word.into()]).unwrap_err().to_string();
+            assert!(error.contains("no blanks"), "{error}");
+        }
     }
 }

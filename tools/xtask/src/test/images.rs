@@ -156,6 +156,11 @@ fn unlisted(directory: &Path, images: &[TestImage]) -> Vec<String> {
     files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
 }
 
+/// Returns whether a character may be part of a test's name. All of them can be part of a boot argument.
+fn is_of_a_name(letter: char) -> bool {
+    letter == '_' || letter.is_alphanumeric()
+}
+
 /// The selection by `--filter`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Filter {
@@ -181,8 +186,11 @@ impl Filter {
     /// Returns the images that match.
     ///
     /// # Errors
-    /// Fails when tests inside images are requested and no image is left.
+    /// Fails when tests inside images are requested and no image is left, or no test can have such a name.
     pub(crate) fn select(&self, images: Vec<TestImage>) -> anyhow::Result<Vec<TestImage>> {
+        if let Some(test) = self.test.as_ref().filter(|test| !test.chars().all(is_of_a_name)) {
+            bail!("--filter: no test has {test:?} in its name, because that is the name of a function");
+        }
         let Some(pattern) = &self.image else { return Ok(images) };
         let left: Vec<TestImage> = images.into_iter().filter(|image| image.name.contains(pattern)).collect();
         if left.is_empty() && self.test.is_some() {
@@ -239,6 +247,11 @@ mod tests {
         assert!(filter.is_inside_images());
         assert_eq!(filter.boot_argument().as_deref(), Some("filter=code"));
         assert!(filter.select(vec![image("wait_any")]).is_err());
+        for test in ["second is", "a=b ", "a\tb", "--"] {
+            let filter = Filter::new(Some(&format!("exit/{test}")));
+            let error = filter.select(vec![image("exit_code")]).unwrap_err().to_string();
+            assert!(error.contains("no test has"), "{error}");
+        }
         assert_eq!(Filter::new(Some("/code")).select(vec![image("wait_any")]).unwrap().len(), 1);
     }
 

@@ -19,6 +19,7 @@ use super::report::{Case, Outcome, Suite};
 use super::runner::{self, Job};
 use crate::console::Line;
 use crate::machine::{Clock, Configuration, Machine};
+use crate::process;
 use crate::progress::Progress;
 use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
@@ -225,10 +226,12 @@ fn replay(group: &Group<'_>, seed: u64, arguments: &Arguments) -> String {
     let Configuration { machine, cpus } = group.configuration;
     let test = arguments.filter.as_deref().and_then(|filter| filter.split_once('/'));
     let test = test.map(|(_, test)| format!("/{test}")).unwrap_or_default();
-    let append = arguments.append.as_ref().map(|words| format!(" --append '{words}'")).unwrap_or_default();
+    let filter = format!("{}{test}", group.image.name);
+    let append = arguments.append.as_ref().map(|words| format!(" --append {}", process::shell_word(words)));
     format!(
-        "replay: cargo xtask test --machine {machine} --cpus {cpus} --filter {}{test} --seed {seed}{append}",
-        group.image.name
+        "replay: cargo xtask test --machine {machine} --cpus {cpus} --filter {} --seed {seed}{}",
+        process::shell_word(&filter),
+        append.unwrap_or_default()
     )
 }
 
@@ -312,12 +315,12 @@ mod tests {
         let group = Group { image: &image, configuration, done: Mutex::default() };
         let arguments = Arguments {
             filter: Some("exit/t016".into()),
-            append: Some("rounds=5".into()),
+            append: Some("rounds=5 it=\"s\"".into()),
             ..Arguments::default()
         };
         assert_eq!(
             replay(&group, 7, &arguments),
-            "replay: cargo xtask test --machine virt --cpus 4 --filter exit_race/t016 --seed 7 --append 'rounds=5'"
+            "replay: cargo xtask test --machine virt --cpus 4 --filter exit_race/t016 --seed 7 --append 'rounds=5 it=\"s\"'"
         );
     }
 
