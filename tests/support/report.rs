@@ -4,11 +4,14 @@
 //! KTAP version 1
 //! 1..3
 //! # run 1 first (deadline_ms=10000)
+//! # took: 310 us
 //! ok 1 first
 //! # run 2 second (deadline_ms=10000)
-//! # reason: panicked: SIGABRT
+//! # reason: panicked
+//! # took: 270 us
 //! not ok 2 second
 //! # run 3 third (deadline_ms=10000)
+//! # took: 80 us
 //! ok 3 third # SKIP needs two CPUs
 //! # totals: pass:1 fail:1 skip:1
 //! asphodel-test: FAIL
@@ -91,6 +94,11 @@ pub(crate) fn stuck(process: &ProcessReport) {
 /// Reports that the image is given up, because `name` does not end.
 pub(crate) fn bail_out(name: &str) {
     say!("Bail out! {name} does not end");
+}
+
+/// Reports how long the running test took, in nanoseconds of the counter.
+pub(crate) fn took(nanoseconds: u64) {
+    say!("# took: {} us", nanoseconds / 1000);
 }
 
 /// Reports the result of a test.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use asphodel::api::{
     Arguments, Census, Event, Group, Pid, Program, Report, Signal, SpawnAttributes, Status, WLINUXCLONE,
-    boot_argument, census, spawn, wait4,
+    boot_argument, census, now_ns, spawn, wait4,
 };
 
 use crate::check::within;
@@ -31,7 +31,9 @@ pub fn run(_arguments: &Arguments<'_>) -> i32 {
         progress::begin(number, index);
         let test = &TESTS[index];
         report::begin(number, test);
+        let begun = now_ns();
         let verdict = run_test(index, test);
+        report::took(now_ns() - begun);
         report::result(number, test.name, verdict, current::skip_reason());
         progress::end(verdict);
     }

@@ -68,7 +68,10 @@ fn endings_cases(
     let mut cases = Vec::new();
     for (name, ending) in endings {
         match transcript.points.iter().find(|point| point.name == *name) {
-            Some(point) => cases.push(judge(name, *ending, &point.outcome)),
+            Some(point) => {
+                let details = point.details.clone();
+                cases.push(Case { details, ..judge(name, *ending, &point.outcome) });
+            }
             None if filtered => {}
             None => cases.push(Case::failed(name, "it reported no result")),
         }

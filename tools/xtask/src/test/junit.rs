@@ -49,6 +49,9 @@ fn case(suite: &Suite, case: &Case) -> TestCase {
         Outcome::Failed(reason) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(shown(reason));
+            if let Some(panic) = &case.details.panic {
+                status.set_description(shown(panic));
+            }
             status
         }
         Outcome::Skipped(reason) => {
@@ -59,11 +62,20 @@ fn case(suite: &Suite, case: &Case) -> TestCase {
     };
     let mut xml = TestCase::new(shown(&case.name), status);
     xml.set_classname(shown(&suite.name));
+    if let Some(took) = case.details.took {
+        xml.set_time(took);
+    }
+    if !case.details.output.is_empty() {
+        xml.set_system_out(shown(&case.details.output));
+    }
     xml
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::report::Details;
     use super::*;
 
     #[test]
@@ -75,6 +87,23 @@ mod tests {
         assert!(text.contains(r#"tests="3""#) && text.contains(r#"failures="1""#), "{text}");
         assert!(text.contains("&lt;no&gt;") && text.contains("<skipped"), "{text}");
         assert!(text.contains("said \\u{1b}[1m"), "{text}");
+    }
+
+    #[test]
+    fn a_case_has_its_time_its_panic_and_its_output() {
+        let details = Details {
+            took: Some(Duration::from_millis(1250)),
+            output: "it said".into(),
+            panic: Some("panicked: a < b, at a.rs:7".into()),
+        };
+        let cases = vec![Case { details, ..Case::failed("a", "panicked") }];
+        let text = text(&Report { suites: vec![Suite { cases, ..Suite::default() }] }).unwrap();
+        assert!(text.contains(r#"time="1.250""#), "{text}");
+        assert!(
+            text.contains(r#"<failure message="panicked">panicked: a &lt; b, at a.rs:7</failure>"#),
+            "{text}"
+        );
+        assert!(text.contains("<system-out>it said</system-out>"), "{text}");
     }
 
     #[test]
