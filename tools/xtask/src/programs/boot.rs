@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::arguments::{self, Boot as Arguments};
-use super::libtest::Results;
+use super::libtest::{Death, Results, uncaptured};
 use super::program::Program;
 use crate::build::{self, Choice, Profile};
 use crate::console::{self, Line, Word};
@@ -102,6 +102,27 @@ impl<'a> Booted<'a> {
         Ok(Ran { results, end: ran.end, took: ran.took, console })
     }
 
+    /// Runs a test program that has died once more, with one test after the other and what they print at once; returns
+    /// the test that it dies in.
+    ///
+    /// # Errors
+    /// As `run_tests`.
+    pub(super) fn find_death(
+        &self,
+        program: &Program,
+        words: &[&str],
+        limit: Duration,
+    ) -> anyhow::Result<Option<Death>> {
+        let words = uncaptured(words);
+        let mut said = Vec::new();
+        self.run_tests(program, &words, limit, &mut |line| {
+            if line.said().is_none() {
+                said.push(line.to_string());
+            }
+        })?;
+        Ok(Death::read(said.iter().map(String::as_str)))
+    }
+
     /// Returns the symbols of the system.
     pub(super) fn symbols(&self) -> Option<Symbols> {
         Symbols::load(self.workspace, &self.kernel.elf)
@@ -125,6 +146,11 @@ impl Ran {
             End::PoweredOff(0) => Some("it ended before its tests did".into()),
             End::PoweredOff(status) => Some(format!("it ended with status {status}")),
         }
+    }
+
+    /// Returns whether the program died before its harness came to its end.
+    pub(super) fn died(&self) -> bool {
+        matches!(self.end, End::PoweredOff(_)) && self.results.begun && !self.results.complete
     }
 
     /// Writes the console to a file, and returns its path.
