@@ -215,6 +215,7 @@ pub fn cpus() -> impl Iterator<Item = &'static Cpu> {
 /// Returns the total and free bytes of memory frames, and the heap bytes in use.
 #[must_use]
 pub fn memory() -> (u64, u64, u64) {
+    let _section = KernelSection::enter();
     let frames = crate::thread::lazy::frames();
     let page = crate::arch::layout::PAGE_SIZE as u64;
     (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)

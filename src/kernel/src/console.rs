@@ -6,6 +6,7 @@
 
 use core::fmt::{self, Write};
 
+use crate::arch::cpu;
 use crate::drivers::pl011::{self, Transmitter};
 
 /// Bytes that are collected before the UART is taken. A longer text takes the UART at that point, and keeps it to its
@@ -40,6 +41,10 @@ impl Line {
     }
 
     fn send(&mut self) {
+        if self.transmitter.is_none() {
+            // The formatting code of a program may be deep in the stack, and the lock masks interrupts.
+            cpu::probe_small_stack();
+        }
         let transmitter = self.transmitter.get_or_insert_with(pl011::transmitter);
         transmitter.write(&self.text[..self.length]);
         self.length = 0;

@@ -45,7 +45,9 @@ pub mod board {
 
 /// What tests look at below the kernel, and the instructions that end the program that executes them.
 pub mod machine {
-    pub use crate::arch::cpu::{affinity, breakpoint, undefined_instruction, with_lowered_stack};
+    pub use crate::arch::cpu::{
+        affinity, breakpoint, store_at_stack_pointer, undefined_instruction, with_lowered_stack,
+    };
     pub use crate::arch::daif::mask as mask_interrupts;
     pub use crate::arch::layout::{IMAGE_WINDOW, LINEAR_BASE, STACK_MIN_SHIFT, STACKS_WINDOW};
     pub use crate::arch::mmu::linear;

@@ -437,8 +437,8 @@ impl Thread {
         unsafe { cpu.with_private(|private| THREADS.0.give(&mut private.threads, self.index)) };
     }
 
-    /// The running thread has overflowed its stack: gives it another one to exit on. Returns the new top.
-    /// Exception context of that thread.
+    /// The running thread has too little stack left to exit on: gives it another one. Returns the new top; `None` if it
+    /// has been given one before, or there is no memory. The thread itself, or its exception handler; interrupts masked.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
         let stack = stack::allocate(cpu, stack::DEFAULT_SIZE, false)?;
         self.change_stack(cpu, stack)
@@ -484,6 +484,14 @@ impl Thread {
     pub(crate) fn stack_top(&self) -> usize {
         // SAFETY: called by the thread itself, or its exception handler; the cell does not change meanwhile.
         unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::top) }
+    }
+
+    /// Returns whether its stack has `bytes` below `pointer`, which is `false` for a pointer that is not in its stack.
+    /// Called as [`Thread::stack_top`].
+    pub(crate) fn has_stack_below(&self, pointer: usize, bytes: usize) -> bool {
+        // SAFETY: as in `stack_top`.
+        let stack = unsafe { (*self.stack.get()).as_ref() };
+        stack.is_some_and(|stack| pointer <= stack.top() && pointer >= stack.bottom() + bytes)
     }
 
     /// Returns the bytes of the stack that it runs on. Called by the running thread.

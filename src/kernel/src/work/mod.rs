@@ -11,7 +11,7 @@ use asphodel_core::shim::atomic::{AtomicUsize, Ordering};
 use asphodel_core::task::{Enqueue, TaskState};
 use asphodel_core::wait::reason::Reason;
 
-use crate::arch::daif;
+use crate::arch::{cpu, daif};
 use crate::sched::ready;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 
@@ -42,6 +42,7 @@ impl Task {
 
     /// Has the task run at least once from now on, on the CPU that executes this. Any context; never blocks.
     pub fn enqueue(&'static self) {
+        cpu::probe_small_stack();
         // Masked: a program's LWP must not be killed between claiming the link and linking the task.
         let interrupts = daif::mask();
         if self.state.enqueue() == Enqueue::Link {
@@ -51,6 +52,7 @@ impl Task {
         if !interrupts.was_masked() {
             ready::check_preemption();
         }
+        cpu::mark_end_of_service();
     }
 
     /// Waits until the task neither runs nor is queued. Must not be called from a task. Thread context; blocks.

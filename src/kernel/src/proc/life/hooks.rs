@@ -13,7 +13,7 @@ use asphodel_core::proc::status::Status;
 
 use crate::arch::lock::InterruptLock;
 use crate::proc::info::watchdog;
-use crate::sync::service::KernelSection;
+use crate::sync::service::{self, KernelSection};
 
 /// Most functions of each kind at a time.
 pub const MAX_HOOKS: usize = 64;
@@ -139,6 +139,6 @@ pub fn off_process_exit(handler: ExitHandler, argument: usize) -> usize {
 
 /// Calls all functions for a process. Called by the exit owner, in thread context.
 pub(crate) fn run(pid: Pid, status: Status) {
-    HANDLERS.walk(|call| (call.function)(call.argument, pid, status));
-    HOOKS.walk(|call| (call.function)(pid, status));
+    HANDLERS.walk(|call| service::call_hook(|| (call.function)(call.argument, pid, status)));
+    HOOKS.walk(|call| service::call_hook(|| (call.function)(pid, status)));
 }
