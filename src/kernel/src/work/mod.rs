@@ -42,7 +42,7 @@ impl Task {
 
     /// Has the task run at least once from now on, on the CPU that executes this. Any context; never blocks.
     pub fn enqueue(&'static self) {
-        cpu::probe_small_stack();
+        cpu::probe_nested_stack();
         // Masked: a program's LWP must not be killed between claiming the link and linking the task.
         let interrupts = daif::mask();
         if self.state.enqueue() == Enqueue::Link {

@@ -43,6 +43,12 @@ pub(crate) fn probe_small_stack() {
     probe::<SMALL_SERVICE_STACK>();
 }
 
+/// Same as [`probe_small_stack`], for a service that uses another one of its kind, which probes anew.
+#[inline(always)]
+pub(crate) fn probe_nested_stack() {
+    probe::<{ SMALL_SERVICE_STACK + 512 }>();
+}
+
 /// Marks in the ELF where the code after a probe ends, because what follows may be a program's. No instruction.
 #[inline(always)]
 pub(crate) fn mark_end_of_service() {

@@ -34,6 +34,12 @@ pub(crate) fn probe_small_stack() {
     probe::<SMALL_SERVICE_STACK>();
 }
 
+/// Same as [`probe_small_stack`], for a service that uses another one of its kind, which probes anew.
+#[inline(always)]
+pub(crate) fn probe_nested_stack() {
+    probe::<{ SMALL_SERVICE_STACK + 512 }>();
+}
+
 /// Marks where the code after a probe ends; only the images of boards are examined.
 #[inline(always)]
 pub(crate) fn mark_end_of_service() {}
