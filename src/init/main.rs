@@ -46,7 +46,6 @@ fn init(arguments: &Arguments<'_>) -> i32 {
         println!("init: process 1 is init, and there is only one");
         return 1;
     }
-    println!("init: pid {}", getpid());
     let words: Vec<&str> = arguments.words().collect();
     if !words.is_empty() {
         return autorun::run_words(&words);

@@ -7,6 +7,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::black_box;
+use core::sync::atomic::AtomicI32;
 
 use asphodel::api::{
     Arguments, Callout, Census, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, Event, Group,
@@ -206,14 +207,14 @@ test!(
             exit(7)
         }
         fn leaves_a_word(arguments: &Arguments<'_>) -> i32 {
-            let mut word = 0;
+            static WORD: AtomicI32 = AtomicI32::new(0);
             arm(arguments);
-            let error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 7, &raw mut word);
+            let error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 7, Some(&WORD));
             panic!("{error}")
         }
         fn leaves_as_the_last(arguments: &Arguments<'_>) -> i32 {
             arm(arguments);
-            let error = extexit(EXTEXIT_LWP, 7, core::ptr::null_mut());
+            let error = extexit(EXTEXIT_LWP, 7, None);
             panic!("{error}")
         }
         fn has_children(arguments: &Arguments<'_>) -> i32 {

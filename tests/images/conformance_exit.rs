@@ -24,7 +24,7 @@ fn exits(arguments: &Arguments<'_>) -> i32 {
 
 /// Ends the calling LWP alone.
 fn leave(status: i32) -> ! {
-    panic!("{}", extexit(EXTEXIT_LWP, status, core::ptr::null_mut()))
+    panic!("{}", extexit(EXTEXIT_LWP, status, None))
 }
 
 /// LWPs of `pid` that have not left.

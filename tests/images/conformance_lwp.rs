@@ -9,7 +9,7 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
     Callout, Condvar, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, LwpAttributes, LwpHandle,
@@ -30,7 +30,7 @@ fn start(entry: fn(usize) -> usize, argument: usize) -> LwpHandle {
 
 /// Ends the calling LWP alone, from wherever it is.
 fn leave() -> ! {
-    panic!("{}", extexit(EXTEXIT_LWP | EXTEXIT_SIMPLE, 0, core::ptr::null_mut()))
+    panic!("{}", extexit(EXTEXIT_LWP | EXTEXIT_SIMPLE, 0, None))
 }
 
 /// LWPs of the calling process that have not left.
@@ -43,13 +43,13 @@ test!(
     /// has none for the join, and does not return.
     h08_values,
     {
-        static WORD: AtomicU32 = AtomicU32::new(0);
+        static WORD: AtomicI32 = AtomicI32::new(0);
         static CAME_BACK: AtomicBool = AtomicBool::new(false);
         assert_eq!(start(return_at_once, 4711).join(), Ok(Some(4711)));
         let leaves = start(
             |value| {
                 let how = EXTEXIT_LWP | EXTEXIT_SETINT;
-                let _refused = extexit(how, value as i32, WORD.as_ptr().cast());
+                let _refused = extexit(how, value as i32, Some(&WORD));
                 CAME_BACK.store(true, Ordering::Release);
                 0
             },

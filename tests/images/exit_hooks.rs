@@ -62,7 +62,7 @@ fn forget() {
 
 /// Ends the calling LWP alone.
 fn leave() -> ! {
-    panic!("{}", extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()))
+    panic!("{}", extexit(EXTEXIT_LWP, 0, None))
 }
 
 test!(

@@ -1,12 +1,17 @@
 //! extexit refuses bad arguments before anything has happened. T4, T5, T6, T7, T8.
 #![no_std]
 #![no_main]
+extern crate alloc;
+
+use alloc::boxed::Box;
 use core::ptr::{null_mut, without_provenance_mut};
+use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use asphodel::api::{
-    EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, extexit, getpid, lwp_spawn, process,
+    Arguments, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, MemoryChoice, Program,
+    Signal, SpawnAttributes, extexit, extexit_at, getpid, kill, lwp_spawn, process, spawn,
 };
-use asphodel_test::{sleep_for_ever, spawn_child, test, wait_exit};
+use asphodel_test::{assert_signaled, eventually, sleep_for_ever, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -20,16 +25,22 @@ fn lwps() -> u32 {
     process(getpid()).expect("the caller exists").lwps
 }
 
+/// Calls extexit with the status 5 and an address that need not be one.
+fn at(how: u32, address: *mut i32) -> Errno {
+    // SAFETY: the addresses that this image passes with SETINT are refused.
+    unsafe { extexit_at(how, 5, address) }
+}
+
 test!(
     /// T4: bad who; the word is not stored, and no LWP ends.
     t004_bad_who,
     {
-        let mut word = 1;
+        static WORD: AtomicI32 = AtomicI32::new(1);
         for who in [BAD_WHO, 3 << 16, 0x8000 << 16, 0xffff << 16] {
-            assert_eq!(extexit(who | EXTEXIT_SIMPLE, 5, &mut word), Errno::EINVAL);
-            assert_eq!(extexit(who | EXTEXIT_SETINT, 5, &mut word), Errno::EINVAL);
+            assert_eq!(extexit(who | EXTEXIT_SIMPLE, 5, Some(&WORD)), Errno::EINVAL);
+            assert_eq!(extexit(who | EXTEXIT_SETINT, 5, Some(&WORD)), Errno::EINVAL);
         }
-        assert_eq!((word, lwps()), (1, 1));
+        assert_eq!((WORD.load(Ordering::Relaxed), lwps()), (1, 1));
     }
 );
 
@@ -37,12 +48,12 @@ test!(
     /// T5: bad action.
     t005_bad_action,
     {
-        let mut word = 1;
+        static WORD: AtomicI32 = AtomicI32::new(1);
         for action in [BAD_ACTION, 3, 0x8000, 0xffff] {
-            assert_eq!(extexit(EXTEXIT_PROC | action, 5, &mut word), Errno::EINVAL);
-            assert_eq!(extexit(EXTEXIT_LWP | action, 5, &mut word), Errno::EINVAL);
+            assert_eq!(extexit(EXTEXIT_PROC | action, 5, Some(&WORD)), Errno::EINVAL);
+            assert_eq!(extexit(EXTEXIT_LWP | action, 5, Some(&WORD)), Errno::EINVAL);
         }
-        assert_eq!((word, lwps()), (1, 1));
+        assert_eq!((WORD.load(Ordering::Relaxed), lwps()), (1, 1));
     }
 );
 
@@ -50,8 +61,8 @@ test!(
     /// T6, A-b16: both bad.
     t006_bad_who_and_bad_action,
     {
-        assert_eq!(extexit(BAD_WHO | BAD_ACTION, 5, null_mut()), Errno::EINVAL);
-        assert_eq!(extexit(u32::MAX, 5, null_mut()), Errno::EINVAL);
+        assert_eq!(extexit(BAD_WHO | BAD_ACTION, 5, None), Errno::EINVAL);
+        assert_eq!(extexit(u32::MAX, 5, None), Errno::EINVAL);
     }
 );
 
@@ -77,9 +88,11 @@ test!(
         let check = || {
             let before = lwps();
             for address in bad_addresses() {
-                assert_eq!(extexit(EXTEXIT_SETINT | EXTEXIT_LWP, 5, address), Errno::EFAULT, "{address:?}");
-                assert_eq!(extexit(EXTEXIT_SETINT | EXTEXIT_PROC, 5, address), Errno::EFAULT, "{address:?}");
+                assert_eq!(at(EXTEXIT_SETINT | EXTEXIT_LWP, address), Errno::EFAULT, "{address:?}");
+                assert_eq!(at(EXTEXIT_SETINT | EXTEXIT_PROC, address), Errno::EFAULT, "{address:?}");
             }
+            assert_eq!(extexit(EXTEXIT_SETINT | EXTEXIT_LWP, 5, None), Errno::EFAULT);
+            assert_eq!(extexit(EXTEXIT_SETINT | EXTEXIT_PROC, 5, None), Errno::EFAULT);
             assert_eq!(lwps(), before);
         };
         check();
@@ -94,12 +107,12 @@ test!(
     {
         let pid = spawn_child(
             |_| {
-                let _ = extexit(EXTEXIT_SIMPLE | EXTEXIT_PROC, 6, bad_addresses()[1]);
+                let _ = at(EXTEXIT_SIMPLE | EXTEXIT_PROC, bad_addresses()[1]);
                 0
             },
             0,
         );
-        assert_eq!(wait_exit(pid).status.code(), Some(6));
+        assert_eq!(wait_exit(pid).status.code(), Some(5));
     }
 );
 
@@ -108,7 +121,32 @@ test!(
     t008_bad_who_comes_before_bad_address,
     {
         for address in bad_addresses() {
-            assert_eq!(extexit(BAD_WHO | EXTEXIT_SETINT, 5, address), Errno::EINVAL);
+            assert_eq!(at(BAD_WHO | EXTEXIT_SETINT, address), Errno::EINVAL);
+            assert_eq!(extexit(BAD_WHO | EXTEXIT_SETINT, 5, None), Errno::EINVAL);
         }
+    }
+);
+
+test!(
+    /// T7: a word in another process's arena may be gone when it is stored, so it is refused while it is there, too.
+    t007_a_word_in_anothers_arena,
+    {
+        static LENT: AtomicPtr<AtomicI32> = AtomicPtr::new(null_mut());
+        fn lends(_: &Arguments<'_>) -> i32 {
+            LENT.store(Box::leak(Box::new(AtomicI32::new(1))), Ordering::Release);
+            sleep_for_ever(0) as i32
+        }
+        let isolated = SpawnAttributes { memory: MemoryChoice::Isolated, ..SpawnAttributes::default() };
+        let pid = spawn(&Program::new("lends", lends), &[], &isolated).expect("an isolated process can be made");
+        eventually("the word is lent", || !LENT.load(Ordering::Acquire).is_null());
+        // SAFETY: leaked by `lends`, which is alive.
+        let word: &'static AtomicI32 = unsafe { &*LENT.load(Ordering::Acquire) };
+        for who in [EXTEXIT_LWP, EXTEXIT_PROC] {
+            assert_eq!(extexit(EXTEXIT_SETINT | who, 5, Some(word)), Errno::EFAULT);
+            assert_eq!(at(EXTEXIT_SETINT | who, word.as_ptr()), Errno::EFAULT);
+        }
+        assert_eq!(word.load(Ordering::Relaxed), 1);
+        kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
+        assert_signaled(wait_exit(pid).status, Signal::KILL);
     }
 );

@@ -19,9 +19,9 @@ fn lwps() -> u32 {
 }
 
 /// Leaves alone; with a word to store, stores it.
-fn leave(status: i32, word: Option<&AtomicI32>) -> ! {
+fn leave(status: i32, word: Option<&'static AtomicI32>) -> ! {
     let how = if word.is_some() { EXTEXIT_SETINT } else { EXTEXIT_SIMPLE };
-    let error = extexit(how | EXTEXIT_LWP, status, word.map_or(core::ptr::null_mut(), AtomicI32::as_ptr));
+    let error = extexit(how | EXTEXIT_LWP, status, word);
     panic!("extexit has returned: {error}");
 }
 
@@ -78,7 +78,7 @@ test!(
                     drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(cpu % cpus())));
                 }
                 assert_eq!(lwps(), 3);
-                let _ = extexit(EXTEXIT_SETINT | EXTEXIT_PROC, 4, WORD.as_ptr());
+                let _ = extexit(EXTEXIT_SETINT | EXTEXIT_PROC, 4, Some(&WORD));
                 1
             },
             0,

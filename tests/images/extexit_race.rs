@@ -21,7 +21,7 @@ static WORD: AtomicI32 = AtomicI32::new(0);
 
 /// Leaves with `status`, which is stored.
 fn leave_with_word(status: usize) -> usize {
-    let error = extexit(EXTEXIT_SETINT | EXTEXIT_LWP, status as i32, WORD.as_ptr());
+    let error = extexit(EXTEXIT_SETINT | EXTEXIT_LWP, status as i32, Some(&WORD));
     panic!("extexit has returned: {error}");
 }
 
@@ -79,7 +79,7 @@ fn leave_together(number: usize) -> ! {
     fn member(argument: usize) -> usize {
         let (runners, status) = (argument >> 8, argument & 0xff);
         LINE.cross(runners as u32);
-        let _ = extexit(EXTEXIT_SIMPLE | EXTEXIT_LWP, status as i32, core::ptr::null_mut());
+        let _ = extexit(EXTEXIT_SIMPLE | EXTEXIT_LWP, status as i32, None);
         0
     }
     LINE.reset();

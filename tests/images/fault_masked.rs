@@ -19,7 +19,6 @@ fn faults(_: &Arguments<'_>) -> i32 {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     let status = wait_exit(spawn_child(faults, 0)).status;
     println!("# the process alone has ended: {status}");
     0

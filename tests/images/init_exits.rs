@@ -29,7 +29,6 @@ fn reap(children: usize) {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     reap(20);
     at_exit(hook).expect("there is room");
     drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(0)).expect("an LWP can be made"));

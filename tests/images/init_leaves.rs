@@ -4,8 +4,8 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, Errno, Pid, Signal, extexit, getpid, kill, lwp_spawn, println, process,
-    reaper_acquire, reaper_release, reaper_status, yield_now,
+    Arguments, EXTEXIT_LWP, Errno, Pid, Signal, extexit, getpid, kill, lwp_spawn, process, reaper_acquire,
+    reaper_release, reaper_status, yield_now,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, cpus, on_cpu, platform as _, sleep_for_ever, spawn_child, wait_exit,
@@ -14,7 +14,7 @@ use asphodel_test::{
 asphodel::program!("init", init);
 
 fn leave(status: i32) -> ! {
-    panic!("{}", extexit(EXTEXIT_LWP, status, core::ptr::null_mut()));
+    panic!("{}", extexit(EXTEXIT_LWP, status, None));
 }
 
 /// Leaves when the first LWP has left.
@@ -37,7 +37,6 @@ fn signal_to_own_group() {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     for signal in [9, 15, 6] {
         assert_eq!(kill(Pid::INIT, signal), Ok(()));
     }

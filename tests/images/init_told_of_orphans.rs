@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 use asphodel::api::{
-    Arguments, Errno, Signal, State, WNOHANG, getpid, kill, println, process, sigwait, wait4, yield_now,
+    Arguments, Errno, Signal, State, WNOHANG, getpid, kill, process, sigwait, wait4, yield_now,
 };
 use asphodel_test::{platform as _, sleep_for_ever, spawn_child};
 
@@ -31,7 +31,6 @@ fn stays(_: &Arguments<'_>) -> i32 {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     let stays = spawn_child(stays, 0);
     assert_eq!(sigwait(Signal::CHLD.bit(), Some(LONG)), Ok(Signal::CHLD));
     let report = wait4(-1, WNOHANG).expect("there are children").expect("one is a zombie");

@@ -80,7 +80,7 @@ test!(
 /// A process with the LWP at one place of the ring; ends with it.
 fn process_of_one(arguments: &Arguments<'_>) -> i32 {
     create(arguments.number());
-    let error = extexit(EXTEXIT_LWP, 0, core::ptr::null_mut());
+    let error = extexit(EXTEXIT_LWP, 0, None);
     panic!("extexit came back: {error}");
 }
 
@@ -114,7 +114,8 @@ test!(
     a_ring_with_a_deadline_is_none,
     {
         fn patient(_: usize) -> usize {
-            let next = HANDLES[1].lock().take().expect("it was put there");
+            eventually("the other one is there", || HANDLES[1].lock().is_some());
+            let next = HANDLES[1].lock().take().expect("no other LWP takes it");
             assert_eq!(next.wait_timeout(30_000_000), Err(Errno::ETIMEDOUT));
             0
         }

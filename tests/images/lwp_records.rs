@@ -25,7 +25,7 @@ test!(
     {
         // On one CPU an LWP has been disposed of before another one runs, so the counts are exact.
         set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
-        for end in [return_at_once, |_| extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()) as usize] {
+        for end in [return_at_once, |_| extexit(EXTEXIT_LWP, 0, None) as usize] {
             let before = census();
             let handle = lwp_spawn(end, 5, &on_cpu(0)).expect("an LWP can be made");
             assert_eq!((handle.tid() > 1, handle.wait()), (true, Ok(())));

@@ -19,7 +19,7 @@ asphodel_test::image!();
 
 /// Ends the calling LWP.
 fn leave() -> ! {
-    panic!("{}", extexit(EXTEXIT_LWP, 0, core::ptr::null_mut()));
+    panic!("{}", extexit(EXTEXIT_LWP, 0, None));
 }
 
 test!(

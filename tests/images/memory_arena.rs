@@ -11,9 +11,9 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, Callout, CpuMask, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Mutex,
-    Pid, Program, Quota, Signal, SpawnAttributes, Token, WaitQueue, census, exec, extexit, getpid, kill,
-    lwp_run, lwp_spawn, memory_report, process, set_affinity, spawn, wakeup,
+    Arguments, CpuMask, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Mutex, Pid,
+    Program, Quota, Signal, SpawnAttributes, Token, WaitQueue, census, exec, extexit, getpid, kill, lwp_run,
+    lwp_spawn, memory_report, process, set_affinity, spawn, wakeup,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
@@ -374,10 +374,10 @@ test!(
     {
         static SEEN: AtomicI32 = AtomicI32::new(0);
         fn leaves_a_word(arguments: &Arguments<'_>) -> i32 {
-            let word = Box::into_raw(Box::new(0));
-            let word = if arguments.number() == 0 { word } else { SEEN.as_ptr() };
+            let word: &AtomicI32 = Box::leak(Box::new(AtomicI32::new(0)));
+            let word = if arguments.number() == 0 { word } else { &SEEN };
             litter(MIB);
-            let error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 9, word);
+            let error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 9, Some(word));
             panic!("{error}")
         }
         for number in [0, 1] {
@@ -396,8 +396,6 @@ test!(
             let program = Program::new(name, |_| 0);
             assert_eq!(spawn(&program, &[], &SpawnAttributes::default()), Err(Errno::EFAULT));
             assert_eq!(exec(&program, &[], 0), Errno::EFAULT);
-            let callout: &'static Callout = Box::leak(Box::new(Callout::new(|_| (), 0)));
-            assert_eq!(callout.arm(1), Err(Errno::EFAULT));
             // Words are copied.
             let word = String::from("copied");
             let asked = Program::new("asked", |arguments| i32::from(arguments.get(0) != Some("copied")));

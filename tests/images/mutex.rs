@@ -170,7 +170,7 @@ const ENDS: [End; 7] = [
     (
         |_| {
             let _guard = take();
-            let error = extexit(EXTEXIT_LWP, 4, core::ptr::null_mut());
+            let error = extexit(EXTEXIT_LWP, 4, None);
             panic!("extexit came back: {error}");
         },
         |status| status == Status::exited(4),

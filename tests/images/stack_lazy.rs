@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
     Arguments, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, LwpAttributes, MemoryChoice, Pid, Program, Semaphore,
-    Signal, SpawnAttributes, WaitResult, boot_argument, census, extexit, getpid, kill, kill_lwp, lwp_run,
+    Signal, SpawnAttributes, WaitResult, boot_argument, census, extexit_at, getpid, kill, kill_lwp, lwp_run,
     lwp_spawn, memory, memory_report, now_ns, println, process, sleep, spawn, yield_now,
 };
 use asphodel::testing::machine::with_lowered_stack;
@@ -351,7 +351,8 @@ test!(
         let word = unsafe { words.as_mut_ptr().cast::<i32>().add(32 * KIB) };
         let address = word as usize;
         let leave = |address| {
-            let _ = extexit(EXTEXIT_LWP | EXTEXIT_SETINT, 42, address as *mut i32);
+            // SAFETY: in the stack of an LWP that waits for this one's end.
+            let _ = unsafe { extexit_at(EXTEXIT_LWP | EXTEXIT_SETINT, 42, address as *mut i32) };
             0
         };
         let leaver = lwp_spawn(leave, address, &LwpAttributes::default()).expect("an LWP can be made");

@@ -140,7 +140,7 @@ impl Plan {
     }
 }
 
-fn extexit_now(how: u32, code: u8, word: *mut i32) -> ! {
+fn extexit_now(how: u32, code: u8, word: Option<&'static AtomicI32>) -> ! {
     let error = extexit(how, i32::from(code), word);
     panic!("extexit came back: {error}");
 }
@@ -152,7 +152,7 @@ fn bystander(number: usize) -> usize {
         0 => sleep_for_ever(0),
         1 => spin_for_ever(0),
         2 => return_at_once(number),
-        3 => extexit_now(EXTEXIT_LWP | EXTEXIT_SETINT, 1, WORD.as_ptr()),
+        3 => extexit_now(EXTEXIT_LWP | EXTEXIT_SETINT, 1, Some(&WORD)),
         4 => loop {
             *MUTEX.lock() += 1;
             yield_now();
@@ -180,7 +180,7 @@ fn companion(number: usize) -> usize {
     dawdle(plan.salt as usize % 500);
     match plan.way {
         Way::AllExit => exit(i32::from(plan.code)),
-        _ => extexit_now(EXTEXIT_LWP | EXTEXIT_SIMPLE, plan.code, core::ptr::null_mut()),
+        _ => extexit_now(EXTEXIT_LWP | EXTEXIT_SIMPLE, plan.code, None),
     }
 }
 
@@ -222,7 +222,7 @@ fn finish(plan: Plan, number: usize) -> i32 {
     let code = i32::from(plan.code);
     match plan.way {
         Way::Returns => code,
-        Way::ExitsByExtexit => extexit_now(EXTEXIT_PROC | EXTEXIT_SETINT, plan.code, WORD.as_ptr()),
+        Way::ExitsByExtexit => extexit_now(EXTEXIT_PROC | EXTEXIT_SETINT, plan.code, Some(&WORD)),
         Way::AllLeave | Way::AllExit => companion(number) as i32,
         Way::IsKilled => sleep_for_ever(0) as i32,
         Way::KillsItself => {

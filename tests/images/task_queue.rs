@@ -1,26 +1,39 @@
-//! Deferred work: it runs on the CPU that requested it, in order, and once more when requested while it runs (T100).
+//! Deferred work: it runs in an LWP of its process, in order, and once more when requested while it runs (T100).
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use asphodel::api::{LwpAttributes, Semaphore, Task, cpu_index, lwp_run, set_affinity};
+use asphodel::api::{LwpAttributes, Semaphore, Task, getpid, gettid, lwp_run};
 use asphodel_test::{await_asleep, cpus, eventually, on_cpu, rounds, test};
 
 asphodel_test::image!();
 
-test!(it_runs_where_it_was_enqueued, {
-    static RAN_ON: AtomicU32 = AtomicU32::new(u32::MAX);
-    static TASK: Task = Task::new(|_| RAN_ON.store(cpu_index(), Ordering::Release), 0);
-    for cpu in 0..cpus() {
-        set_affinity(on_cpu(cpu).affinity).expect("the CPU is online");
-        TASK.enqueue();
-        TASK.drain();
-        assert_eq!(RAN_ON.load(Ordering::Acquire), cpu);
-    }
+/// Enqueues `task`, for whose entry there is memory.
+fn enqueue(task: &'static Task) {
+    task.enqueue().expect("there is memory for its entry");
+}
+
+/// Waits until `task` is idle.
+fn drain(task: &'static Task) {
+    task.drain().expect("no kill is pending");
+}
+
+test!(it_runs_in_an_lwp_of_its_process, {
+    static RAN_IN: AtomicI32 = AtomicI32::new(0);
+    static TASK: Task = Task::new(
+        |_| {
+            assert_ne!(gettid(), 1);
+            RAN_IN.store(getpid().raw(), Ordering::Release);
+        },
+        0,
+    );
+    enqueue(&TASK);
+    drain(&TASK);
+    assert_eq!(RAN_IN.load(Ordering::Acquire), getpid().raw());
 });
 
-test!(tasks_of_a_cpu_run_in_order, {
+test!(tasks_of_a_process_run_in_order, {
     static ORDER: AtomicU32 = AtomicU32::new(0);
     static GO_ON: Semaphore = Semaphore::new(0);
     fn note(digit: usize) {
@@ -30,19 +43,18 @@ test!(tasks_of_a_cpu_run_in_order, {
     static FIRST: Task = Task::new(|_| GO_ON.wait_uninterruptible(), 0);
     static TASKS: [Task; 4] =
         [Task::new(note, 1), Task::new(note, 2), Task::new(note, 3), Task::new(note, 4)];
-    set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
-    FIRST.enqueue();
+    enqueue(&FIRST);
     for place in [2, 0, 3, 1] {
-        TASKS[place].enqueue();
+        enqueue(&TASKS[place]);
         // A second request while it waits in the queue has no effect.
-        TASKS[place].enqueue();
+        enqueue(&TASKS[place]);
     }
     assert_eq!(ORDER.load(Ordering::Acquire), 0, "a task may block");
     GO_ON.post();
     for task in &TASKS {
-        task.drain();
+        drain(task);
     }
-    FIRST.drain();
+    drain(&FIRST);
     assert_eq!(ORDER.load(Ordering::Acquire), 3142);
 });
 
@@ -56,14 +68,14 @@ test!(asked_for_while_it_runs_it_runs_again, {
         },
         0,
     );
-    TASK.enqueue();
+    enqueue(&TASK);
     eventually("it runs", || RUNS.load(Ordering::Acquire) == 1);
-    TASK.enqueue();
-    TASK.enqueue();
+    enqueue(&TASK);
+    enqueue(&TASK);
     GO_ON.post();
     eventually("it runs again", || RUNS.load(Ordering::Acquire) == 2);
     GO_ON.post();
-    TASK.drain();
+    drain(&TASK);
     assert_eq!(RUNS.load(Ordering::Acquire), 2);
     assert!(!GO_ON.try_wait());
 });
@@ -80,14 +92,14 @@ test!(a_drain_waits_for_the_run, {
         },
         0,
     );
-    TASK.drain();
-    TASK.enqueue();
+    drain(&TASK);
+    enqueue(&TASK);
     eventually("it runs", || ENTERED.load(Ordering::Acquire));
-    let drain = || {
-        TASK.drain();
+    let waits = || {
+        drain(&TASK);
         LEFT.load(Ordering::Acquire)
     };
-    let drainer = lwp_run(drain, &LwpAttributes::default()).expect("an LWP can be made");
+    let drainer = lwp_run(waits, &LwpAttributes::default()).expect("an LWP can be made");
     await_asleep(1);
     GO_ON.post();
     assert_eq!(drainer.join(), Ok(Some(true)));
@@ -110,9 +122,9 @@ test!(no_request_is_lost, deadline_ms = 30_000, {
         let body = move || {
             for round in 1..=rounds {
                 POSTED[me as usize].store(round, Ordering::Release);
-                TASK.enqueue();
+                enqueue(&TASK);
             }
-            TASK.drain();
+            drain(&TASK);
         };
         lwp_run(body, &on_cpu(me % cpus())).expect("an LWP can be made")
     });

@@ -140,10 +140,10 @@ pub fn pinned<T>(cpu: u32, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Counter value when process 1 had printed its first line.
+/// Counter value when process 1 began.
 static BOOTED: AtomicU64 = AtomicU64::new(0);
 
-/// Prints the row `boot.to_init_ms`: from the first instruction to process 1's first line.
+/// Prints the row `boot.to_init_ms`: from the first instruction to process 1's first step.
 pub fn report_boot() {
     if selected("boot.to_init_ms") {
         // A tick is a nanosecond, so a thousandth of a millisecond is a thousand ticks.
@@ -153,7 +153,6 @@ pub fn report_boot() {
 
 /// Body of a bench image's process 1: runs `rows` in a process of their own and powers the system off.
 pub fn run(rows: fn(&asphodel::api::Arguments<'_>) -> i32) -> i32 {
-    println!("init: pid 1");
     BOOTED.store(now_ticks(), Ordering::Relaxed);
     if ticks_per_second() != ONE_INSTRUCTION_PER_TICK {
         println!(

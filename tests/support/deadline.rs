@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use alloc::vec::Vec;
 
-use asphodel::api::{Callout, Pid, ProcessReport, Signal, State, kill, processes};
+use asphodel::api::{Callout, Pid, Priority, ProcessReport, Signal, State, kill, processes, set_priority};
 
 use crate::machine_time::Limit;
 use crate::{progress, report};
@@ -28,6 +28,16 @@ static LAST: Limit = Limit::new();
 static KILL_TEST: Callout = Callout::new(kill_test, 0);
 static KILL_ALL: Callout = Callout::new(kill_all, 0);
 static GIVE_UP: Callout = Callout::new(give_up, 0);
+
+/// Makes the LWP that ends tests, and what its call-outs need. Called once, before the first test.
+pub(crate) fn prepare() {
+    // The call-outs run with the priority of the LWP that has their LWP made, whatever tests compute.
+    set_priority(Priority::HIGHEST);
+    for callout in [&KILL_TEST, &KILL_ALL, &GIVE_UP] {
+        callout.reserve().expect("there is memory for the runner's three call-outs");
+    }
+    set_priority(Priority::NORMAL);
+}
 
 /// Starts the limit of the next test: `nanoseconds` from now on. Its process does not exist yet, but may ask at once
 /// for the rest.
@@ -64,7 +74,6 @@ pub(crate) fn stop_for_all() -> bool {
 
 fn watch(limit: &Limit, callout: &'static Callout) {
     EXPIRED.store(false, Ordering::Relaxed);
-    GIVE_UP.reserve().expect("there is memory for the runner's three call-outs");
     arm(callout, limit.left(0).unwrap_or(0));
 }
 
@@ -76,7 +85,7 @@ fn end(callout: &'static Callout) -> bool {
 }
 
 fn arm(callout: &'static Callout, nanoseconds: u64) {
-    callout.arm(nanoseconds).expect("there is memory for the runner's three call-outs");
+    callout.arm(nanoseconds).expect("the runner's three call-outs are reserved");
 }
 
 /// Returns whether `limit` has expired; if it has not, arms `callout` for when it may have.

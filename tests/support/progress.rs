@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use asphodel::api::{Mutex, power_off, println};
+use asphodel::api::{Mutex, power_off};
 
 use crate::registry::TESTS;
 use crate::report::{self, Totals, Verdict};
@@ -48,6 +48,6 @@ pub(crate) fn give_up() {
     report::result(NUMBER.load(Ordering::Relaxed), name, Verdict::Fail, "");
     let mut totals = *TOTALS.lock();
     totals.count(Verdict::Fail);
-    println!("Bail out! {name} does not end");
+    report::bail_out(name);
     power_off(totals.close())
 }

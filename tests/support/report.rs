@@ -4,23 +4,33 @@
 //! KTAP version 1
 //! 1..3
 //! # run 1 first (deadline_ms=10000)
+//! # took: 310 us
 //! ok 1 first
 //! # run 2 second (deadline_ms=10000)
-//! # reason: panicked: SIGABRT
+//! # reason: panicked
+//! # took: 270 us
 //! not ok 2 second
 //! # run 3 third (deadline_ms=10000)
+//! # took: 80 us
 //! ok 3 third # SKIP needs two CPUs
 //! # totals: pass:1 fail:1 skip:1
 //! asphodel-test: FAIL
 //! ```
 //!
-//! The output of tests stands in between; a reason is one line, and stands before its result.
+//! The output of tests stands in between; a reason is one line, and stands before its result. Each of these lines is one
+//! of the system's: it begins on a fresh line, behind the word that the host has drawn for the boot, if it has.
 
 use core::fmt;
 
-use asphodel::api::{Census, ProcessReport, println};
+use asphodel::api::{Census, ProcessReport};
+use asphodel::testing::report_line;
 
 use crate::registry::Test;
+
+/// Prints a line that the host believes (`asphodel::testing::report_line`).
+macro_rules! say {
+    ($($argument:tt)*) => { report_line(::core::format_args!($($argument)*)) };
+}
 
 /// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,27 +56,28 @@ pub struct Totals {
 
 /// Prints the first two lines.
 pub(crate) fn plan(tests: usize) {
-    println!("KTAP version 1\n1..{tests}");
+    say!("KTAP version 1");
+    say!("1..{tests}");
 }
 
 /// Reports that `test` is about to run.
 pub(crate) fn begin(number: usize, test: &Test) {
-    println!("# run {number} {} (deadline_ms={})", test.name, test.deadline_ms);
+    say!("# run {number} {} (deadline_ms={})", test.name, test.deadline_ms);
 }
 
 /// Reports why the running test has failed.
 pub(crate) fn reason(reason: fmt::Arguments<'_>) {
-    println!("# reason: {reason}");
+    say!("# reason: {reason}");
 }
 
 /// Reports what a test left behind that has failed for another reason.
 pub(crate) fn left_behind(leak: &Leak) {
-    println!("# left behind: {leak}");
+    say!("# left behind: {leak}");
 }
 
 /// Reports that a process outlived its test and is killed.
 pub(crate) fn orphan(process: &ProcessReport) {
-    println!("# orphan: pid {} ({}), {:?}, {} LWPs", process.pid, process.name, process.state, process.lwps);
+    say!("# orphan: pid {} ({}), {:?}, {} LWPs", process.pid, process.name, process.state, process.lwps);
 }
 
 /// Reports that a process has been killed and does not end.
@@ -74,18 +85,28 @@ pub(crate) fn stuck(process: &ProcessReport) {
     let ProcessReport { pid, name, state, lwps, .. } = process;
     match process.waits_for {
         Some((tid, reason)) => {
-            println!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which waits for {reason}");
+            say!("# stuck: pid {pid} ({name}), {state:?}: waits for tid {tid}, which waits for {reason}");
         }
-        None => println!("# stuck: pid {pid} ({name}), {state:?}, {lwps} LWPs"),
+        None => say!("# stuck: pid {pid} ({name}), {state:?}, {lwps} LWPs"),
     }
+}
+
+/// Reports that the image is given up, because `name` does not end.
+pub(crate) fn bail_out(name: &str) {
+    say!("Bail out! {name} does not end");
+}
+
+/// Reports how long the running test took, in nanoseconds of the counter.
+pub(crate) fn took(nanoseconds: u64) {
+    say!("# took: {} us", nanoseconds / 1000);
 }
 
 /// Reports the result of a test.
 pub(crate) fn result(number: usize, name: &str, verdict: Verdict, skip_reason: &str) {
     match verdict {
-        Verdict::Pass => println!("ok {number} {name}"),
-        Verdict::Fail => println!("not ok {number} {name}"),
-        Verdict::Skip => println!("ok {number} {name} # SKIP {skip_reason}"),
+        Verdict::Pass => say!("ok {number} {name}"),
+        Verdict::Fail => say!("not ok {number} {name}"),
+        Verdict::Skip => say!("ok {number} {name} # SKIP {skip_reason}"),
     }
 }
 
@@ -103,7 +124,8 @@ impl Totals {
     pub(crate) fn close(self) -> u8 {
         let Self { passed, failed, skipped } = self;
         let verdict = if failed == 0 { "PASS" } else { "FAIL" };
-        println!("# totals: pass:{passed} fail:{failed} skip:{skipped}\nasphodel-test: {verdict}");
+        say!("# totals: pass:{passed} fail:{failed} skip:{skipped}");
+        say!("asphodel-test: {verdict}");
         u8::from(failed != 0)
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use asphodel::api::{
     Arguments, Census, Event, Group, Pid, Program, Report, Signal, SpawnAttributes, Status, WLINUXCLONE,
-    boot_argument, census, println, spawn, wait4,
+    boot_argument, census, now_ns, spawn, wait4,
 };
 
 use crate::check::within;
@@ -24,15 +24,17 @@ const GRACE: u64 = 1_000_000_000;
 
 /// The entry of process 1.
 pub fn run(_arguments: &Arguments<'_>) -> i32 {
-    println!("init: pid 1");
     let tests = selected(boot_argument("filter").unwrap_or(""));
+    deadline::prepare();
     report::plan(tests.len());
     for (position, &index) in tests.iter().enumerate() {
         let number = position + 1;
         progress::begin(number, index);
         let test = &TESTS[index];
         report::begin(number, test);
+        let begun = now_ns();
         let verdict = run_test(index, test);
+        report::took(now_ns() - begun);
         report::result(number, test.name, verdict, current::skip_reason());
         progress::end(verdict);
     }

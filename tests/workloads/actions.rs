@@ -369,9 +369,10 @@ fn exit(dice: &mut Dice) {
         1 => {
             let word = WORDS[dice.index(WORDS.len())].as_ptr().cast();
             let action = if dice.one_in(2) { EXTEXIT_SETINT } else { 0 };
-            api::extexit(EXTEXIT_LWP | action, dice.below(2) as i32, word)
+            // SAFETY: the word is a static.
+            unsafe { api::extexit_at(EXTEXIT_LWP | action, dice.below(2) as i32, word) }
         }
-        _ => api::extexit(EXTEXIT_PROC, 3, core::ptr::null_mut()),
+        _ => api::extexit(EXTEXIT_PROC, 3, None),
     };
 }
 

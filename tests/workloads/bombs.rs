@@ -5,8 +5,8 @@ use core::sync::atomic::AtomicU32;
 
 use asphodel::api::{
     self, Arguments, Group, Pid, Priority, Program, ReaperScope, Signal, SpawnAttributes, WaitQueue, exit,
-    futex_wait, killpg, now_ns, reaper_acquire, reaper_kill, set_priority, sleep, spawn, tsleep, wait4,
-    yield_now,
+    futex_wait, getppid, killpg, now_ns, reaper_acquire, reaper_kill, set_priority, sleep, spawn, tsleep,
+    wait4, yield_now,
 };
 
 use crate::common::{DONE, Dice, Roots, child, let_loose, may_spawn, root, step, steps};
@@ -98,7 +98,8 @@ fn kill_once(arguments: &Arguments<'_>) -> i32 {
     let _result = match how {
         0 | 1 => killpg(pid, kill),
         2 => reaper_kill(kill, ReaperScope::All).map(drop),
-        3 => api::kill(Pid::from_raw(-1), kill),
+        // Elsewhere there are processes that are none of its business, the one that runs it among them.
+        3 if getppid() == Pid::INIT => api::kill(Pid::from_raw(-1), kill),
         _ => reaper_kill(term, ReaperScope::Subtree(pid)).map(drop),
     };
     while wait4(-1, 0).is_ok() {}

@@ -60,8 +60,8 @@ fn use_them(number: usize) -> usize {
             _ => steps(dice.below(20)),
         }
         match dice.below(12) {
-            0 => drop(extexit(EXTEXIT_LWP, i32::from(DONE), core::ptr::null_mut())),
-            1 => drop(extexit(EXTEXIT_PROC, i32::from(DONE), core::ptr::null_mut())),
+            0 => drop(extexit(EXTEXIT_LWP, i32::from(DONE), None)),
+            1 => drop(extexit(EXTEXIT_PROC, i32::from(DONE), None)),
             2 => {
                 forget(first.take());
                 forget(second.take());

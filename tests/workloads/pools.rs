@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
     Arguments, Condvar, LwpHandle, Mutex, Semaphore, Token, WaitQueue, WaitResult, futex_wait, futex_wake,
-    kill_lwp, register, sleep, wakeup_one, yield_now,
+    kill_lwp, preempt_disable, register, sleep, wakeup_one, yield_now,
 };
 
 use crate::common::{DONE, Dice, Roots, check, eventually, lwp, root, step, steps, sure_attributes};
@@ -140,6 +140,8 @@ fn take_in_wait(dice: &mut Dice) {
     let mut had = false;
     while !had {
         let look = || {
+            // A kill must not come between the unit and its count.
+            let _whole = preempt_disable();
             had = take(&QUEUED);
             if had {
                 taken(1);

@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{
     Arguments, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Pid, Program,
-    Signal, SpawnAttributes, Status, at_exit, exec, exit, extexit, futex_wait, getpid, kill, kill_lwp,
-    rm_at_exit, sleep, spawn, yield_now,
+    Signal, SpawnAttributes, Status, at_exit, exec, exit, extexit, extexit_at, futex_wait, getpid, kill,
+    kill_lwp, rm_at_exit, sleep, spawn, yield_now,
 };
 
 use crate::common::{
@@ -86,7 +86,8 @@ fn word(dice: &mut Dice) {
     static WORD: AtomicU32 = AtomicU32::new(0);
     fn leaver(number: usize) -> usize {
         steps(number as u64 % 8);
-        let _error = extexit(EXTEXIT_LWP | EXTEXIT_SETINT, 0, WORD.as_ptr().cast());
+        // SAFETY: the word is a static.
+        let _error = unsafe { extexit_at(EXTEXIT_LWP | EXTEXIT_SETINT, 0, WORD.as_ptr().cast()) };
         0
     }
     WORD.store(1, Ordering::SeqCst);
@@ -108,14 +109,17 @@ fn word_in_arena(dice: &mut Dice) {
     /// Leaves alone, with a word in its own memory.
     fn alone(_: &Arguments<'_>) -> i32 {
         let word = Box::leak(Box::new(AtomicU32::new(1)));
-        let _error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, i32::from(CODE), word.as_ptr().cast());
+        // SAFETY: the word is never freed by the program.
+        let _error =
+            unsafe { extexit_at(EXTEXIT_PROC | EXTEXIT_SETINT, i32::from(CODE), word.as_ptr().cast()) };
         0
     }
     /// Leaves with a word in memory that it shares.
     fn borrower(arguments: &Arguments<'_>) -> i32 {
         steps(arguments.number() as u64 % 7);
         let word = arguments.number() as *mut i32;
-        let _error = extexit(EXTEXIT_PROC | EXTEXIT_SETINT, 0, word);
+        // SAFETY: the owner of the word waits until it is stored.
+        let _error = unsafe { extexit_at(EXTEXIT_PROC | EXTEXIT_SETINT, 0, word) };
         i32::from(CODE)
     }
     /// Waits for the word of a process with which it shares its memory.
@@ -177,7 +181,7 @@ fn race(dice: &mut Dice) {
         match number >> 4 & 3 {
             0 => {}
             1 => drop(exec(&Program::new("leaf", leaf), &[], 0)),
-            2 => drop(extexit(EXTEXIT_LWP, i32::from(CODE), core::ptr::null_mut())),
+            2 => drop(extexit(EXTEXIT_LWP, i32::from(CODE), None)),
             _ => {
                 let _killed = kill_lwp(2);
                 exit(i32::from(CODE))
@@ -205,7 +209,7 @@ fn losers(dice: &mut Dice) {
         }
         steps(dice.below(40));
         let _killed = kill_lwp(2);
-        let _error = extexit(EXTEXIT_LWP, i32::from(CODE), core::ptr::null_mut());
+        let _error = extexit(EXTEXIT_LWP, i32::from(CODE), None);
         i32::from(CODE)
     }
     let code = reap(child(racer, dice.seed(), &usual()));

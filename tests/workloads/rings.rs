@@ -75,7 +75,7 @@ fn part(arguments: &Arguments<'_>) -> i32 {
             let _gone = kill_lwp(tid);
         }
     }
-    let _error = extexit(EXTEXIT_LWP, i32::from(DONE), core::ptr::null_mut());
+    let _error = extexit(EXTEXIT_LWP, i32::from(DONE), None);
     i32::from(DONE)
 }
 

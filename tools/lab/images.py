@@ -19,7 +19,8 @@ class Image:
 
 @dataclass(frozen=True)
 class Ran:
-    """What the system said, and why listening ended, unless the system said so itself."""
+    """What the system said, why listening ended, unless the system said so itself, and the word of its own lines."""
 
     console: str
     ended: str
+    word: str

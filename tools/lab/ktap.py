@@ -1,6 +1,7 @@
 """Judging what a test image says (KTAP version 1): a pure function from its console to test cases.
 
-The rules are those of `cargo xtask test`: only lines of the protocol count, and what is missing is a failure: a plan
+The rules are those of `cargo xtask test`: only lines of the protocol count that the system itself printed, behind the word
+that was drawn for the boot, and what is missing is a failure: a plan
 that is not kept, no totals, no verdict, no power-off. Nothing here knows of labgrid.
 """
 
@@ -16,7 +17,7 @@ _STARTED = re.compile(r"# run (\d+) (\S+)")
 _PLAN = re.compile(r"1\.\.(\d+)\s*")
 _TOTALS = re.compile(r"# totals: pass:(\d+) fail:(\d+) skip:(\d+)\s*")
 _VERDICT = re.compile(r"asphodel-test: (PASS|FAIL)\s*")
-_END = re.compile(r"asphodel: (?:power off|restart), status (\d+)\s*$")
+_END = re.compile(r"asphodel: (?:power off|restart), status (\d+)\s*")
 _PANIC = "asphodel: PANIC"
 _INIT_ENDS = "asphodel: init "
 # The word with which the reason of a failed test begins, for each declared ending.
@@ -73,7 +74,7 @@ class _Transcript:
 
 def end_status(line: str) -> int | None:
     """The status with which the system ends, when the line says that it does."""
-    match = _END.search(line)
+    match = _END.fullmatch(line)
     return int(match[1]) if match else None
 
 
@@ -82,18 +83,28 @@ def is_panic(line: str) -> bool:
     return line.startswith(_PANIC)
 
 
-def judge(console: str, expect: list[str], ended: str = "the deadline passed") -> Verdict:
-    """Judges a console.
+def system_lines(console: str, word: str) -> list[str]:
+    """The lines that the system itself printed: those behind the boot's word; all, if there is none."""
+    lines = [line.rstrip("\r") for line in console.split("\n")]
+    prefix = f"{word} "
+    return [line.removeprefix(prefix) for line in lines if line.startswith(prefix)] if word else lines
+
+
+def judge(console: str, expect: list[str], ended: str = "the deadline passed", word: str = "") -> Verdict:
+    """Judges a console of a boot with this word.
 
     `expect` is what the image declares: empty when all tests are to pass. `ended` says why listening ended, where the
     system itself has not said that it powers off or restarts.
     """
-    transcript = _read(console.splitlines())
+    transcript = _read(system_lines(console, word))
     how = _how(transcript, ended)
     match expect[0].split() if expect else []:
         case ["no-verdict"]:
             hung = transcript.verdict is None and transcript.panic is None and transcript.status is None and ended == "the deadline passed"
             return _whole("(no verdict)", hung, f"it was to hang without a verdict, but {how}")
+        case ["no-report"]:
+            silent = transcript.verdict is None and not transcript.points and transcript.panic is None
+            return _whole("(no report)", silent and transcript.status is not None, f"it was to end without a report, but {how}")
         case ["system-panic"]:
             return _whole("(system panic)", transcript.panic is not None, "the system did not panic")
         case ["init-ends", status]:
@@ -116,7 +127,7 @@ def judge(console: str, expect: list[str], ended: str = "the deadline passed") -
 
 def _read(lines: list[str]) -> _Transcript:
     transcript, reason = _Transcript(), ""
-    for line in (line.rstrip("\r") for line in lines):
+    for line in lines:
         if line == HEADER:
             transcript.header = True
         elif match := _PLAN.fullmatch(line):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import secrets
 import select
 import subprocess
 import tempfile
@@ -24,6 +25,8 @@ from labgrid.strategy import Strategy, StrategyError
 from machine_time import MachineTime
 
 DEADLINE = "the deadline passed"
+# The boot argument with the word that the system's own lines begin with.
+WORD = "console-word="
 # Seconds that a panicking system may take to its end.
 GRACE = 5.0
 # Seconds from power on to the loader's first answer.
@@ -50,31 +53,32 @@ class EmulatorStrategy(Strategy):
     def run(self, image: Image) -> Ran:
         """Boots the image and listens until the system ends, its deadline in machine time has passed, or the emulator is gone."""
         self.target.env.config.data["images"]["image"] = str(image.file)
-        self.qemu.boot_args = image.append or None
+        word = secrets.token_hex(8)
+        self.qemu.boot_args = f"{WORD}{word} {image.append}".strip()
         self.target.activate(self.qemu)
         try:
             self.qemu.on()
-            return self._listen(image.deadline)
+            return self._listen(image.deadline, word)
         finally:
             # Also of an emulator that has ended by itself; the command line is made anew for the next image.
             with contextlib.suppress(BrokenPipeError):
                 self.target.deactivate(self.qemu)
 
-    def _listen(self, deadline: float) -> Ran:
-        received, lines, until, machine = b"", 0, deadline, MachineTime(self.qemu._child.pid)
+    def _listen(self, deadline: float, word: str) -> Ran:
+        received, seen, until, machine = b"", 0, deadline, MachineTime(self.qemu._child.pid)
         while (left := until - machine.elapsed()) > 0:
             piece = _receive(self.qemu, min(left, 1.0))
             if piece == b"":
-                return Ran(received.decode(errors="replace"), "the emulator ended before the system powered off")
+                return Ran(received.decode(errors="replace"), "the emulator ended before the system powered off", word)
             received += piece or b""
-            whole = received[: received.rfind(b"\n") + 1].decode(errors="replace").splitlines()
-            for line in whole[lines:]:
+            whole = received.rfind(b"\n") + 1
+            for line in ktap.system_lines(received[seen:whole].decode(errors="replace"), word):
                 if ktap.end_status(line) is not None:
                     until = 0.0
                 elif ktap.is_panic(line):
                     until = min(until, machine.elapsed() + GRACE)
-            lines = len(whole)
-        return Ran(received.decode(errors="replace"), DEADLINE)
+            seen = max(seen, whole)
+        return Ran(received.decode(errors="replace"), DEADLINE, word)
 
 
 @target_factory.reg_driver
@@ -93,17 +97,18 @@ class BoardStrategy(Strategy):
         self.target.activate(self.console)
         self.power.cycle()
         board, host = pty.openpty()
+        word = secrets.token_hex(8)
         try:
             tty.setraw(host)
             with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
                 command = [os.environ["ASPHODEL_XTASK"], "send", "--serial", os.ttyname(host)]
-                command += ["--append", f"end=restart {image.append}".strip(), "--wait", str(BOOT)]
+                command += ["--append", f"{WORD}{word} end=restart {image.append}".strip(), "--wait", str(BOOT)]
                 command += ["--timeout", str(image.deadline), str(image.file)]
                 with subprocess.Popen(command, stdout=said, stderr=complaints) as sender:
                     self._pass_bytes(board, sender)
                 said.seek(0)
                 complaints.seek(0)
-                return self._ran(said.read().decode(errors="replace"), complaints.read().decode(errors="replace"))
+                return self._ran(said.read().decode(errors="replace"), complaints.read().decode(errors="replace"), word)
         finally:
             os.close(board)
             os.close(host)
@@ -127,9 +132,9 @@ class BoardStrategy(Strategy):
             data = data[self.console.write(data) :]
 
     @staticmethod
-    def _ran(console: str, complaints: str) -> Ran:
+    def _ran(console: str, complaints: str, word: str) -> Ran:
         if LATE in complaints:
-            return Ran(console, DEADLINE)
+            return Ran(console, DEADLINE, word)
         if not console:
             raise StrategyError(f"the board did not take the image: {complaints.strip()}")
-        return Ran(console, complaints.strip() or "the sender ended")
+        return Ran(console, complaints.strip() or "the sender ended", word)

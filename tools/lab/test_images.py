@@ -14,6 +14,6 @@ def test_image(
 ) -> None:
     """Runs the image. Its tests become cases; this one fails when its report is not whole."""
     ran = run(place, image)
-    verdict = judge(ran.console, image.expect, ran.ended)
+    verdict = judge(ran.console, image.expect, ran.ended, ran.word)
     report_cases(f"{image.name} on {place}", verdict.cases)
     assert not verdict.problems, "; ".join(verdict.problems)

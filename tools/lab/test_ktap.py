@@ -38,6 +38,13 @@ def test_a_good_report_is_believed(console: str) -> None:
     assert verdict.cases[1].reason == "needs two CPUs"
 
 
+def test_what_a_program_prints_is_no_report() -> None:
+    forged = "ok 4 exit.forged\n1..9\nasphodel-test: FAIL\nasphodel: PANIC on CPU 0x0: x\nasphodel: power off, status 9\n"
+    console = "".join(f"{forged} x {line}\nx {line}\n" for line in GOOD.splitlines())
+    assert judge(console, [], word="x") == judge(GOOD, [])
+    assert judge(GOOD, [], word="x").problems
+
+
 def test_a_failed_test_has_its_reason_and_the_report_is_whole() -> None:
     verdict = judge(BAD, [])
     assert failures(verdict.cases) == {"exit.code": "failed at a:1"}
@@ -105,7 +112,8 @@ def test_declared_endings_must_come_about() -> None:
      ("asphodel: PANIC x\n", "system-panic", True), (GOOD, "system-panic", False),
      ("asphodel: init exited with 4\nasphodel: power off, status 4\n", "init-ends 4", True),
      ("asphodel: init exited with 4\nasphodel: power off, status 5\n", "init-ends 4", False),
-     (GOOD, "init-ends 0", False)],
+     (GOOD, "init-ends 0", False), (GOOD, "no-report", False), ("asphodel: power off, status 0\n", "no-report", True),
+     ("hello\n", "no-report", False)],
 )  # fmt: skip
 def test_whole_images_may_be_declared(console: str, expect: str, good: bool) -> None:
     assert judge(console, [expect]).good is good

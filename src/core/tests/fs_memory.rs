@@ -131,7 +131,7 @@ fn apply(tree: &mut Tree, operation: &Operation, path: &str, bytes: &[u8]) -> Re
 
 /// Everything that can be seen of a tree.
 fn seen(tree: &Tree) -> Vec<(String, Inode, u64, Vec<u8>)> {
-    let names = tree.entries(0).expect("the root is a directory");
+    let names = tree.entries_after(0, "").expect("the root is a directory");
     names
         .map(|entry| {
             let stat = tree.stat(entry.inode).expect("it has a name");
@@ -147,7 +147,7 @@ fn seen(tree: &Tree) -> Vec<(String, Inode, u64, Vec<u8>)> {
 /// Removes everything.
 fn empty(tree: &mut Tree) {
     let names: Vec<_> =
-        tree.entries(0).expect("the root is a directory").map(|e| e.name.to_owned()).collect();
+        tree.entries_after(0, "").expect("the root is a directory").map(|e| e.name.to_owned()).collect();
     for name in names {
         tree.unlink(&name, 0).or_else(|_| tree.remove_directory(&name, 0)).expect("it is there");
     }

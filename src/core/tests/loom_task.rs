@@ -5,7 +5,9 @@
 //! | R41 enqueue while the task runs | `r41_enqueue_meets_run` | the request to run again is dropped |
 //! | R41 | `r41_enqueue_meets_run` | the task is pending until its run is over |
 //! | R41 | `r41_enqueue_meets_run` | "is it pending" tested, then enqueued |
-//! | R32 cancel against call | `r32_cancel_meets_call` | enqueued after the timer queue's lock; waits for a running call only |
+//! | R32 cancel against call | `r32_cancel_meets_call` | taken out before it is marked as running |
+//! | R32 | `r32_cancel_meets_call` | the cancel does not wait for a running call |
+//! | R32 | `r32_cancel_meets_call` | what the running call arms anew stays armed |
 #![cfg(loom)]
 #![expect(clippy::arc_with_non_send_sync, reason = "loom's threads ask for neither")]
 
@@ -14,10 +16,8 @@ mod models;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
+use asphodel_core::proc::deferred::{Entries, Entry, Item, Work as Deferred};
 use asphodel_core::task::{Enqueue, TaskState};
-use asphodel_core::time::callout;
-use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
-use asphodel_core::wait::queue::Exclusive;
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -36,17 +36,13 @@ struct Work {
 
 impl Work {
     fn new() -> Arc<Self> {
-        Arc::new(Self::new_alone())
-    }
-
-    fn new_alone() -> Self {
-        Self {
+        Arc::new(Self {
             task: TaskState::new(),
             linked: Mutex::new(false),
             bell: Bell::new(),
             asked: AtomicU32::new(0),
             seen: Tally::new(0),
-        }
+        })
     }
 
     fn ask(&self) {
@@ -143,71 +139,73 @@ fn r41_seeded_tested_then_enqueued() {
     catches("deadlock", || enqueue_meets_run(BUG, turn));
 }
 
-/// A call-out that is armed and due, the kernel thread that hands it over, its worker, and memory that its function
-/// uses and its canceller frees.
+/// A call-out that is due, its process's worker, and memory that its function uses and its canceller frees.
 struct Callout {
-    work: Work,
-    armed: Lock<TimerQueue>,
-    timer: TimerLinks,
+    work: Mutex<Deferred>,
+    entry: Entry,
     memory: UnsafeCell<u32>,
-    /// The canceller sleeps here until the task is idle.
-    idle: Bell,
+    /// The canceller sleeps here until the function is over.
+    changes: Bell,
 }
 
-/// The lock of the timer queue.
-struct Lock<T>(Mutex<T>);
-
-impl<T> Exclusive<T> for Lock<T> {
-    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        f(&mut self.0.lock().expect("no model panics with the queue locked"))
-    }
-}
-
-impl Timers for Callout {
-    fn timer(&self, _index: u32) -> &TimerLinks {
-        &self.timer
+impl Entries for Callout {
+    fn entry(&self, _index: u32) -> &Entry {
+        &self.entry
     }
 }
 
 impl Callout {
     fn new() -> Arc<Self> {
         let callout = Arc::new(Self {
-            work: Work::new_alone(),
-            armed: Lock(Mutex::new(TimerQueue::new())),
-            timer: TimerLinks::new(),
+            work: Mutex::new(Deferred::new()),
+            entry: Entry::new(),
             memory: UnsafeCell::new(0),
-            idle: Bell::new(),
+            changes: Bell::new(),
         });
-        callout.armed.with(|queue| queue.insert(&*callout, 0, 0));
+        callout.with(|work| {
+            work.bind(&*callout, 0, 1, &Item { key: 1, function: 1, argument: 1 });
+            work.arm(&*callout, 0, 0)
+        });
         callout
     }
 
-    /// The worker's turn: the function uses the memory.
-    fn call(&self) {
-        self.work.take();
-        self.work.task.begin();
+    fn with<R>(&self, action: impl FnOnce(&mut Deferred) -> R) -> R {
+        action(&mut self.work.lock().expect("no model panics with the work locked"))
+    }
+
+    /// The function uses the memory.
+    fn function(&self) {
         // SAFETY: loom checks that no thread writes the memory meanwhile; the pointer is valid inside the closure.
         self.memory.with(|memory| unsafe { *memory });
-        let _nobody_asked_again = self.work.task.finish();
-        self.idle.ring();
+    }
+
+    /// The worker's turn: it arms the call-out anew each time.
+    fn serve(&self) {
+        if self.with(|work| work.begin(self, 0)).is_some() {
+            self.function();
+            self.with(|work| work.arm(self, 0, 0));
+            self.with(|work| work.finish(self));
+            self.changes.ring();
+        }
     }
 
     fn cancel(&self) {
-        callout::disarm(&self.armed, self, 0);
-        while !self.work.task.is_idle() {
-            self.idle.wait();
+        while self.with(|work| {
+            work.cancel(self, 0);
+            work.is_running(0)
+        }) {
+            self.changes.wait();
         }
     }
 }
 
-/// The call-out is due while another CPU cancels it and frees what its function uses.
-fn cancel_meets_call(hand_over: fn(&Callout) -> bool, cancel: fn(&Callout)) {
+/// The call-out is due while another LWP cancels it and frees what its function uses; the worker has two turns.
+fn cancel_meets_call(serve: fn(&Callout), cancel: fn(&Callout)) {
     let callout = Callout::new();
-    let server = callout.clone();
+    let worker = callout.clone();
     let serving = thread::spawn(move || {
-        if hand_over(&server) {
-            server.call();
-        }
+        serve(&worker);
+        serve(&worker);
     });
     cancel(&callout);
     // SAFETY: loom checks that no other thread uses the memory; the pointer is valid inside the closure.
@@ -215,37 +213,37 @@ fn cancel_meets_call(hand_over: fn(&Callout) -> bool, cancel: fn(&Callout)) {
     serving.join().expect("the call-out is called or not");
 }
 
-fn enqueued_under_the_lock(callout: &Callout) -> bool {
-    callout::hand_over_due(&callout.armed, callout, 0, |_| {
-        callout.work.carry_out(callout.work.task.enqueue())
-    })
-}
-
 /// T59, D17: when the cancel returns, the function neither runs nor will run.
 #[test]
 fn r32_cancel_meets_call() {
-    check(3, || cancel_meets_call(enqueued_under_the_lock, Callout::cancel));
+    check(3, || cancel_meets_call(Callout::serve, Callout::cancel));
 }
 
 #[test]
-fn r32_seeded_enqueued_after_the_lock() {
-    const BUG: fn(&Callout) -> bool = |callout| {
-        let due = callout.armed.with(|queue| queue.expire(callout, 0)).is_some();
-        if due {
-            callout.work.carry_out(callout.work.task.enqueue());
+fn r32_seeded_taken_out_before_it_is_marked() {
+    const BUG: fn(&Callout) = |callout| {
+        if callout.with(|work| work.disarm(callout, 0)) {
+            callout.function();
         }
-        due
     };
     catches("Causality violation", || cancel_meets_call(BUG, Callout::cancel));
 }
 
 #[test]
-fn r32_seeded_cancel_waits_for_a_running_call_only() {
+fn r32_seeded_cancel_does_not_wait() {
     const BUG: fn(&Callout) = |callout| {
-        callout::disarm(&callout.armed, callout, 0);
-        while callout.work.task.is_running() {
-            callout.idle.wait();
+        callout.with(|work| work.cancel(callout, 0));
+    };
+    catches("Causality violation", || cancel_meets_call(Callout::serve, BUG));
+}
+
+#[test]
+fn r32_seeded_cancel_leaves_what_is_armed_anew() {
+    const BUG: fn(&Callout) = |callout| {
+        callout.with(|work| work.disarm(callout, 0));
+        while callout.with(|work| work.is_running(0)) {
+            callout.changes.wait();
         }
     };
-    catches("Causality violation", || cancel_meets_call(enqueued_under_the_lock, BUG));
+    catches("Causality violation", || cancel_meets_call(Callout::serve, BUG));
 }

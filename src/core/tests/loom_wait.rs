@@ -10,9 +10,9 @@
 //! | R8 kill against sleep | `r08_kill_meets_sleep` | kill tested before the sleep is announced; woken before killed |
 //! | R12 wake-up against sleep | `r12_wake_up_meets_sleep` | condition tested outside the lock |
 //! | R17 child exits between scan and sleep | `r17_scan_and_enlist_are_one_step` | lock dropped between scan and sleep |
-//! | R36 registration torn down | `r36_wake_up_meets_withdrawal` | left without the lock if unlinked; left enlisted |
+//! | R12 wake-up against a look without the lock | `r12_wake_up_meets_look_without_lock` | looked before the count is read |
 //! | R12 a token's wake-up consumed | `r12_a_free_token_is_had` | the tokens are tried in the order of the list |
-//! | R36 a wake-up for one who does not sleep | `r36_a_wake_up_is_passed_on` | it is dropped with the registration |
+//! | R36 a registration is left | `r36_a_registration_is_left` | the wake-up is not counted |
 //! | wake-up during the switch | `wake_up_meets_switch` | the thread commits before its context is saved |
 //! | two wakers | `two_wakers_enqueue_once` | enqueued because it slept, not because the unpark said so |
 //! | timeout before the sleep | `timeout_meets_sleep` | the timer is armed before the sleep is announced |
@@ -27,7 +27,8 @@ use std::sync::atomic::{AtomicU32 as Tally, Ordering::Relaxed as Untracked};
 
 use asphodel_core::list::Links;
 use asphodel_core::thread::park::{Park, Sleep, Unpark};
-use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, enqueue_unless, was_woken, withdraw};
+use asphodel_core::wait::queue::{Exclusive, Sleepers, Waiters, enqueue_unless, was_woken};
+use asphodel_core::wait::wake_ups::{Seen, WakeUps};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -486,100 +487,118 @@ fn r04_seeded_end_of_the_wait_judged_without_the_lock() {
     });
 }
 
-/// Thread 0 has registered as a sleeper, cancels that and exits: its record is freed. A waker looks for sleepers.
-fn wake_up_meets_withdrawal(give_up: fn(&Recorded)) {
-    let recorded =
-        Arc::new(Recorded { place: Place::new(1), record: UnsafeCell::new(0), died: AtomicU32::new(0) });
-    recorded.place.queue.with(|waiters| waiters.prepare(&*recorded, 0, Sleep::Killable));
-    let waker = recorded.clone();
-    let waking = thread::spawn(move || {
-        let woken = waker.place.queue.with(|waiters| waiters.wake_matching(&*waker, |_| true));
-        assert!(!matches!(woken, Some((_, Unpark::Enqueue))), "a thread that does not sleep is not enqueued");
-    });
-    // The waker may be anywhere: loom does not switch at links, but at an atomic that both use.
-    let _anything = recorded.place.park(0).sleeping();
-    give_up(&recorded);
-    // SAFETY: loom checks that no other thread uses the record; the pointer is valid inside the closure.
-    recorded.record.with_mut(|record| unsafe { *record += 1 });
-    waking.join().expect("the waker returns");
-    assert!(recorded.place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
+/// A waiter that looks at its condition in no queue, and under no lock. `look`: reads the count and the condition.
+fn looks_without_lock(place: &Counted, look: fn(&Counted) -> (Seen, bool)) {
+    loop {
+        let (seen, holds) = look(place);
+        if holds {
+            return;
+        }
+        if place.wake_ups.enqueue(&place.place.queue, seen, &*place.place, 0, Sleep::Uninterruptible) {
+            place.place.threads[0].switch_away();
+            was_woken(&place.place.queue, &*place.place, 0);
+        }
+    }
 }
 
-/// T89.
-#[test]
-fn r36_wake_up_meets_withdrawal() {
-    check(3, || {
-        wake_up_meets_withdrawal(|recorded| {
-            let _chosen = withdraw(&recorded.place.queue, recorded, 0);
-        });
-    });
+/// A place whose wake-ups are counted.
+struct Counted {
+    place: Arc<Place>,
+    wake_ups: WakeUps,
+    units: AtomicU32,
 }
 
-#[test]
-fn r36_seeded_left_without_the_lock_if_unlinked() {
-    catches("Causality violation", || {
-        wake_up_meets_withdrawal(|recorded| {
-            if recorded.wait_links(0).is_linked() {
-                let _chosen = withdraw(&recorded.place.queue, recorded, 0);
+impl Counted {
+    fn new(threads: usize) -> Arc<Self> {
+        Arc::new(Self { place: Place::new(threads), wake_ups: WakeUps::new(), units: AtomicU32::new(0) })
+    }
+
+    fn wake_one(&self, counted: bool) {
+        let woken = self.place.queue.with(|waiters| {
+            if counted {
+                self.wake_ups.count();
             }
+            waiters.wake_one(&*self.place)
+        });
+        if let Some((thread, unpark)) = woken {
+            self.place.threads[thread as usize].carry_out(unpark);
+        }
+    }
+}
+
+fn wake_up_meets_look(look: fn(&Counted) -> (Seen, bool)) {
+    let counted = Counted::new(1);
+    let waker = counted.clone();
+    let waking = thread::spawn(move || {
+        waker.place.condition.store(true, Relaxed);
+        waker.wake_one(true);
+    });
+    looks_without_lock(&counted, look);
+    waking.join().expect("the waker returns");
+    assert!(counted.place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
+}
+
+/// T131.
+#[test]
+fn r12_wake_up_meets_look_without_lock() {
+    check(3, || {
+        wake_up_meets_look(|counted| {
+            let seen = counted.wake_ups.seen();
+            (seen, counted.place.condition.load(Relaxed))
         });
     });
 }
 
 #[test]
-fn r36_seeded_left_enlisted() {
-    catches("Causality violation", || {
-        wake_up_meets_withdrawal(|recorded| recorded.place.threads[0].park.cancel())
+fn r12_seeded_looked_before_the_count_is_read() {
+    catches("deadlock", || {
+        wake_up_meets_look(|counted| {
+            let holds = counted.place.condition.load(Relaxed);
+            (counted.wake_ups.seen(), holds)
+        });
     });
 }
 
 /// Two consumers, each of which registers, checks for a unit, and sleeps if there is none; a producer makes two units,
-/// and wakes one for each. `gives_up`: the end of the registration of a consumer that has found a unit.
-fn consumers_register(gives_up: fn(&Place, u32)) {
-    let shared = Arc::new((Place::new(2), AtomicU32::new(0)));
-    let consume = move |shared: &(Arc<Place>, AtomicU32), thread: u32| {
-        let (place, units) = (&*shared.0, &shared.1);
+/// and wakes one for each. A consumer that has found a unit leaves its registration without a word.
+fn consumers_register(counted: bool) {
+    let shared = Counted::new(2);
+    let consume = move |shared: &Counted, thread: u32| {
+        let place = &*shared.place;
         loop {
-            place.queue.with(|waiters| waiters.prepare(place, thread, Sleep::Killable));
-            let take = |units: u32| units.checked_sub(1);
-            if units.fetch_update(Acquire, Relaxed, take).is_ok() {
-                return gives_up(place, thread);
+            let seen = shared.wake_ups.seen();
+            if shared.units.fetch_update(Acquire, Relaxed, |units| units.checked_sub(1)).is_ok() {
+                return;
             }
-            place.threads[thread as usize].switch_away();
-            was_woken(&place.queue, place, thread);
+            if shared.wake_ups.enqueue(&place.queue, seen, place, thread, Sleep::Killable) {
+                place.threads[thread as usize].switch_away();
+                was_woken(&place.queue, place, thread);
+            }
         }
     };
     let (producer, consumer) = (shared.clone(), shared.clone());
     let producing = thread::spawn(move || {
         for _ in 0..2 {
-            producer.1.fetch_add(1, Release);
-            producer.0.wake_one();
+            producer.units.fetch_add(1, Release);
+            producer.wake_one(counted);
         }
     });
     let consuming = thread::spawn(move || consume(&consumer, 1));
     consume(&shared, 0);
     producing.join().expect("the producer returns");
     consuming.join().expect("the other consumer has a unit");
+    assert!(shared.place.queue.with(|waiters| waiters.is_empty()), "T89: a stale entry");
+}
+
+/// T89: a registration that is left takes no wake-up, and leaves nothing.
+#[test]
+fn r36_a_registration_is_left() {
+    check(2, || consumers_register(true));
 }
 
 #[test]
-fn r36_a_wake_up_is_passed_on() {
-    check(2, || {
-        consumers_register(|place, thread| {
-            if withdraw(&place.queue, place, thread) {
-                place.wake_one();
-            }
-        });
-    });
-}
-
-#[test]
-fn r36_seeded_wake_up_dropped_with_the_registration() {
-    catches("deadlock", || {
-        consumers_register(|place, thread| {
-            let _chosen = withdraw(&place.queue, place, thread);
-        });
-    });
+fn r36_seeded_wake_up_not_counted() {
+    catches("deadlock", || consumers_register(false));
 }
 
 /// A waker that comes before the switch: the sleeper continues without lock or switch and sees the waker's data.

@@ -21,7 +21,6 @@ pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACE
 pub use crate::arch::counter::{frequency as ticks_per_second, now as now_ticks};
 pub use crate::arch::cpu::relax;
 pub use crate::board::{Readings, readings as board_readings};
-pub use crate::console::print;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::payload::autorun;
 pub use crate::proc::info::lwp_info::{LwpReport, LwpState, lwps};
@@ -34,8 +33,9 @@ pub use crate::proc::info::rusage::{
 pub use crate::proc::info::stats::{CpuReport, MemoryReport, cpu_reports, memory_report};
 pub use crate::proc::info::trace::{exit_records, exit_trace};
 pub use crate::proc::info::watchdog::{WatchdogReport, watchdog_ended, watchdog_report};
+pub use crate::proc::life::deferred::{Callout, Task};
 pub use crate::proc::life::exec::exec;
-pub use crate::proc::life::exit::extexit;
+pub use crate::proc::life::exit::{extexit, extexit_at};
 pub use crate::proc::life::handle::{LwpHandle, StackPin};
 pub use crate::proc::life::hooks::{
     ExitHandler, Hook, MAX_HOOKS, at_exit, off_process_exit, on_process_exit, rm_at_exit,
@@ -60,17 +60,18 @@ pub use crate::sync::{Condvar, Mutex, MutexGuard, Semaphore, Token, TokenGuard, 
 pub use crate::time::realtime::{realtime_ns, set_realtime};
 pub use crate::time::sleep::{sleep, sleep_uninterruptible};
 pub use crate::time::{now_ns, scale};
-pub use crate::work::Task;
-pub use crate::work::callout::Callout;
 pub use crate::{print, println, program};
 
 use asphodel_core::shim::atomic::Ordering;
+use core::fmt;
 
+use crate::console;
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
 use crate::proc::state::table::PROCESSES;
 use crate::proc::state::table::current_process;
 use crate::sched::{active, ready, switch};
+use crate::sync::program_code;
 use crate::sync::service::KernelSection;
 use crate::thread::Thread;
 
@@ -82,6 +83,34 @@ pub const EXTEXIT_LWP: u32 = 1 << 16;
 pub const EXTEXIT_SIMPLE: u32 = 0;
 /// Action of [`extexit`]: also store the status at the address.
 pub const EXTEXIT_SETINT: u32 = 1;
+
+/// Prints formatted text on the console; what [`print!`](crate::print!) and [`println!`](crate::println!) expand to.
+///
+/// The values are formatted in the caller's code, with no lock held: they may do whatever a program may. A text of up
+/// to 256 bytes appears in one piece. A longer one is sent in pieces, which end with a line where they can, and text of
+/// others may come in between. Any context, interrupts unmasked.
+pub fn print(arguments: fmt::Arguments<'_>) {
+    if program_code::is_program() {
+        console::print(arguments);
+    } else {
+        console::message(arguments);
+    }
+}
+
+/// Prints formatted text on the console; see [`print()`].
+#[macro_export]
+macro_rules! print {
+    ($($argument:tt)*) => { $crate::api::print(::core::format_args!($($argument)*)) };
+}
+
+/// Prints formatted text and a line end on the console; see [`print()`].
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($argument:tt)*) => {
+        $crate::api::print(::core::format_args!("{}\n", ::core::format_args!($($argument)*)))
+    };
+}
 
 /// Ends the calling process with `code`, of which the parent sees the low 8 bits. Never returns.
 pub fn exit(code: i32) -> ! {
@@ -215,6 +244,7 @@ pub fn cpus() -> impl Iterator<Item = &'static Cpu> {
 /// Returns the total and free bytes of memory frames, and the heap bytes in use.
 #[must_use]
 pub fn memory() -> (u64, u64, u64) {
+    let _section = KernelSection::enter();
     let frames = crate::thread::lazy::frames();
     let page = crate::arch::layout::PAGE_SIZE as u64;
     (frames.total as u64 * page, frames.free as u64 * page, crate::mem::heap::used() as u64)

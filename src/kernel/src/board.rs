@@ -16,6 +16,7 @@ pub use asphodel_core::boot::left_out::LeftOut;
 
 use crate::arch::layout::LINEAR_LIMIT;
 use crate::arch::{cpu, mmu};
+use crate::console;
 use crate::drivers::pl011;
 use crate::emergency_println;
 use asphodel_core::boot::board::join_bootargs;
@@ -116,9 +117,15 @@ pub(crate) unsafe fn discover(argument: u64, load_address: u64) -> &'static Boar
 /// loader's and are kept whole.
 fn keep(mut machine: Machine, own: &str) -> &'static BoardInfo {
     machine.info.limit_memory(LINEAR_LIMIT);
-    let (line, left_out) = join_bootargs(&machine.info.bootargs, own);
-    machine.info.bootargs = line;
+    let loaders = core::mem::take(&mut machine.info.bootargs);
+    let word = [own, &loaders].into_iter().find_map(|line| bootargs::value(line, bootargs::CONSOLE_WORD));
+    word.into_iter().for_each(console::set_word);
+    let (line, left_out) = join_bootargs(&loaders, own);
     machine.info.left_out.boot_arguments += left_out;
+    // The console's word is not among what programs see.
+    for word in bootargs::without(&line, bootargs::CONSOLE_WORD) {
+        machine.info.left_out.boot_arguments += add_bootargs(&mut machine.info.bootargs, word);
+    }
     &MACHINE.call_once(|| machine).info
 }
 
@@ -216,8 +223,12 @@ fn give_up(entry: &Entry<'_>, refusal: Option<DeviceTreeError>) -> ! {
         // Without a UART there is no place to report to.
         let _ = pl011::init(&uart);
         match refusal {
-            Some(error) => emergency_println!("asphodel: PANIC: {error}"),
-            None => emergency_println!("asphodel: PANIC: the loader passed no device tree in x0"),
+            Some(error) => console::emergency_say(format_args!("asphodel: PANIC: {error}")),
+            None => {
+                console::emergency_say(format_args!(
+                    "asphodel: PANIC: the loader passed no device tree in x0"
+                ));
+            }
         }
         emergency_println!("asphodel: no board is known that is loaded at {:#x}", entry.load_address);
         pl011::flush();

@@ -14,9 +14,10 @@ use linkme::distributed_slice;
 use crate::arch::handover::{self, Move, PIECE, SCRATCH_PAGES};
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::{counter, cpu, mmu};
+use crate::board;
+use crate::console::kernel_println;
 use crate::drivers::pl011;
 use crate::mem::frames;
-use crate::{board, println};
 
 /// The function that replaces everything after early boot. There is at most one.
 #[doc(hidden)]
@@ -68,7 +69,7 @@ const FAREWELLS: usize = 3;
 
 /// Waits for an image and starts it. Called on the boot CPU, in place of what follows early boot.
 pub fn run() -> ! {
-    println!("asphodel loader: waiting for an image");
+    kernel_println!("asphodel loader: waiting for an image");
     let mut decoder = Decoder::new();
     let staging = Staging::new().expect("there is memory for an image");
     let mut receiver = Receiver::new(staging);

@@ -18,10 +18,10 @@ use asphodel_core::errno::Errno;
 use tar_no_std::TarArchiveRef;
 
 use crate::arch::{cache, mmu};
+use crate::console::kernel_println;
 use crate::hermit::{start, symbols};
 use crate::mem::fallible;
 use crate::mem::program::Image;
-use crate::println;
 use crate::proc::state::files;
 use crate::proc::state::program::{self, Arguments, Program};
 use crate::proc::state::table::current_process;
@@ -49,7 +49,7 @@ pub(crate) fn read() -> Result<(), Errno> {
     let archive = match TarArchiveRef::new(bytes) {
         Ok(archive) => archive,
         Err(error) => {
-            println!("asphodel: what lies behind the image is no archive: {error}");
+            kernel_println!("asphodel: what lies behind the image is no archive: {error}");
             return Ok(());
         }
     };
@@ -67,7 +67,7 @@ pub(crate) fn read() -> Result<(), Errno> {
             _ => {}
         }
         if let Err(error) = files::add(name, entry.data()) {
-            println!("asphodel: file {name} of the payload is left out: {error}");
+            kernel_println!("asphodel: file {name} of the payload is left out: {error}");
         }
         let Some(name) = name.strip_prefix(PROGRAMS).filter(|name| !name.is_empty()) else { continue };
         let name: &'static str = Box::leak(Box::from(name));
@@ -78,7 +78,7 @@ pub(crate) fn read() -> Result<(), Errno> {
                 Program::loadable(name, start::run, image)
             }
             Err(refusal) => {
-                println!("asphodel: program {name} cannot be loaded: {refusal}");
+                kernel_println!("asphodel: program {name} cannot be loaded: {refusal}");
                 // A linked program of the same name must not run instead.
                 Program::new(name, not_loadable)
             }
@@ -93,7 +93,7 @@ const NOT_RUNNABLE: i32 = 126;
 
 /// Runs in place of a program that could not be loaded; the reason was printed at boot.
 fn not_loadable(_: &Arguments<'_>) -> i32 {
-    println!("{}: it could not be loaded", current_process().executable.program().name);
+    kernel_println!("{}: it could not be loaded", current_process().executable.program().name);
     NOT_RUNNABLE
 }
 
@@ -101,7 +101,7 @@ fn not_loadable(_: &Arguments<'_>) -> i32 {
 fn set_text(name: &str, data: &'static [u8], set: impl FnOnce(&'static str)) {
     match core::str::from_utf8(data) {
         Ok(text) => set(text),
-        Err(_) => println!("asphodel: {name} is no text"),
+        Err(_) => kernel_println!("asphodel: {name} is no text"),
     }
 }
 

@@ -15,8 +15,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 use spin::Once;
 
-use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
+use crate::arch::{counter, cpu};
 use crate::board::{self, BoardInfo};
 use crate::time::realtime;
 
@@ -48,6 +48,7 @@ pub(crate) fn init(board: &BoardInfo) {
 /// # Panics
 /// Before the system has started.
 pub fn fill(bytes: &mut [u8]) {
+    cpu::probe_small_stack();
     let generator = GENERATOR.get().expect("the generator is made at boot");
     for chunk in bytes.chunks_mut(CHUNK) {
         let mut generator = generator.lock();
@@ -56,4 +57,5 @@ pub fn fill(bytes: &mut [u8]) {
         generator.fill_bytes(&mut key);
         *generator = ChaCha20Rng::from_seed(key);
     }
+    cpu::mark_end_of_service();
 }

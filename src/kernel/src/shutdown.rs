@@ -5,11 +5,14 @@
 
 use asphodel_core::event::Event;
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
+use core::cell::UnsafeCell;
 use core::fmt;
+use core::mem::ManuallyDrop;
 
-use crate::arch::{cpu, daif, observe};
+use crate::arch::boot::STACK_SIZE;
+use crate::arch::{cpu, daif, observe, switch};
+use crate::console;
 use crate::drivers::{gic, pl011, power};
-use crate::emergency_println;
 
 /// Status of the system when it ends by a fatal error: 128 + SIGABRT, as a shell would show it.
 const STATUS: u8 = 134;
@@ -37,21 +40,48 @@ pub(crate) fn stop_here() -> ! {
     cpu::halt()
 }
 
+/// The stack of the last words, because the place where the system ends may have little left of its own. The CPU that
+/// ends the system uses it, once.
+#[repr(align(16))]
+struct LastStack(UnsafeCell<[u8; STACK_SIZE]>);
+
+// SAFETY: used by the one CPU for which `stop_other_cpus` returns.
+unsafe impl Sync for LastStack {}
+
+static LAST_STACK: LastStack = LastStack(UnsafeCell::new([0; STACK_SIZE]));
+
+/// Calls `last_words` on the last stack, and switches the power off. `stop_other_cpus` has returned.
+fn end_on_last_stack<F: FnOnce()>(status: u8, last_words: F) -> ! {
+    /// The end of the system on that stack.
+    extern "C" fn end<F: FnOnce()>(address: usize) -> ! {
+        // SAFETY: the value that is passed below, whose owner does not continue.
+        let (status, last_words) = unsafe { (address as *const (u8, F)).read() };
+        last_words();
+        power::off(status)
+    }
+    let end_with = ManuallyDrop::new((status, last_words));
+    // SAFETY: this is the only CPU that comes here, and it does so once: another failure ends in `stop_other_cpus`.
+    unsafe {
+        let top = LAST_STACK.0.get().addr() + STACK_SIZE;
+        switch::continue_on(top, end::<F>, (&raw const end_with).addr())
+    }
+}
+
 /// Ends the system with `report`, which follows `asphodel: PANIC` on the console.
 pub(crate) fn fatal(report: fmt::Arguments<'_>) -> ! {
     stop_other_cpus();
-    emergency_println!("\nasphodel: PANIC on CPU {:#x}: {report}", cpu::affinity());
-    observe(|| Event::Fatal);
-    power::off(STATUS)
+    end_on_last_stack(STATUS, || {
+        console::emergency_say(format_args!("asphodel: PANIC on CPU {:#x}: {report}", cpu::affinity()));
+        observe(|| Event::Fatal);
+    })
 }
 
 /// Ends the system with `status`, after `last_words` has printed what there is to say about it. `last_words` is called
-/// with interrupts masked and all other CPUs stopping, and must print by `emergency_println!` only.
+/// with interrupts masked and all other CPUs stopping, and must print by `console::emergency_say` and `emergency_println!` only.
 pub(crate) fn end_with(status: u8, last_words: impl FnOnce()) -> ! {
     stop_other_cpus();
     pl011::settle();
-    last_words();
-    power::off(status)
+    end_on_last_stack(status, last_words)
 }
 
 /// Powers the system off because a program asks for it.

@@ -13,6 +13,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::arch::{entry, exception};
 use crate::board::{self, BoardInfo};
+use crate::console::kernel_println;
 use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
@@ -23,7 +24,7 @@ use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::thread::{Thread, ThreadAttributes, lazy, stack};
-use crate::{arch, input, payload, println, random, shutdown, time, work};
+use crate::{arch, console, input, payload, random, shutdown, time, work};
 
 /// The time until the next of the other CPUs must be up: 5 s, for emulators with few cores.
 const PATIENCE_NANOSECONDS: u64 = 5_000_000_000;
@@ -47,14 +48,17 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     let (version, cpus) = (env!("CARGO_PKG_VERSION"), board.cpus.len());
     let memory: u64 = board.memory.iter().map(|region| region.size >> 20).sum();
     let level = entry::level();
-    println!("asphodel {version} on {}, {cpus} CPUs, {memory} MiB, entered at EL{level}", board.model);
+    kernel_println!("asphodel {version} on {}, {cpus} CPUs, {memory} MiB, entered at EL{level}", board.model);
     if cpu.perturb.is_on() {
-        println!("asphodel: scheduling is perturbed by seed {}", board::boot_argument("seed").unwrap_or(""));
+        kernel_println!(
+            "asphodel: scheduling is perturbed by seed {}",
+            board::boot_argument("seed").unwrap_or("")
+        );
     }
     let attributes = ThreadAttributes { priority: Priority::KERNEL, ..ThreadAttributes::default() };
     report_board(board);
     if date.is_err() {
-        println!("asphodel: the boot argument time= is out of range");
+        kernel_println!("asphodel: the boot argument time= is out of range");
     }
     let thread = Thread::create(&attributes, bring_up, 0).expect("boot memory suffices for the first thread");
     ready::enqueue(thread.index);
@@ -64,12 +68,12 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
 /// Prints what the loader passed and is not used, or not as it is.
 fn report_board(board: &BoardInfo) {
     if let Some(reason) = board::refusal() {
-        println!("asphodel: the device tree was not used: {reason}");
+        kernel_println!("asphodel: the device tree was not used: {reason}");
     }
-    board.left_out.each(|line| println!("asphodel: {line}"));
+    board.left_out.each(|line| kernel_println!("asphodel: {line}"));
     let register = arch::counter::frequency();
     if let Some(rate) = board.counter_hz.filter(|rate| *rate != register) {
-        println!(
+        kernel_println!(
             "asphodel: the counter runs at {rate} Hz by the device tree, at {register} Hz by its register"
         );
     }
@@ -83,7 +87,7 @@ pub(crate) fn secondary_cpu(index: usize) -> ! {
         gic::init_cpu(index)
     };
     if let Err(error) = interface {
-        println!("asphodel: cpu{index} has no interrupts and stays out: {error}");
+        kernel_println!("asphodel: cpu{index} has no interrupts and stays out: {error}");
         arch::cpu::halt();
     }
     let cpu = switch::start_cpu(index as u32);
@@ -113,7 +117,7 @@ extern "C" fn bring_up(_argument: usize) -> ! {
     wait_for_secondaries(started);
     for index in 0..board.cpus.len() as u32 {
         if !mask::online().contains(index) {
-            println!("asphodel: cpu{index} did not come up");
+            kernel_println!("asphodel: cpu{index} did not come up");
         }
     }
     let ready = start_services(board).and_then(|()| start_init());
@@ -147,7 +151,7 @@ fn start_secondary(index: usize) -> bool {
     match smp::start(index) {
         Ok(()) => true,
         Err(error) => {
-            println!("asphodel: cpu{index} cannot be started: {error}");
+            kernel_println!("asphodel: cpu{index} cannot be started: {error}");
             false
         }
     }
@@ -156,7 +160,7 @@ fn start_secondary(index: usize) -> bool {
 fn start_services(board: &BoardInfo) -> Result<(), Errno> {
     work::worker::start(0)?;
     if !input::start(board.uart.irq) {
-        println!("asphodel: the console has no input: there is no interrupt {}", board.uart.irq);
+        kernel_println!("asphodel: the console has no input: there is no interrupt {}", board.uart.irq);
     }
     watchdog::start()
 }
@@ -168,5 +172,7 @@ fn start_init() -> Result<(), Errno> {
         shutdown::fatal(format_args!("the image has no program named init"));
     };
     let words: Vec<&str> = board::words().collect();
+    // A host that types waits for this line.
+    console::say(format_args!("init: pid 1"));
     spawn::spawn_init(program, &words)
 }

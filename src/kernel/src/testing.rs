@@ -24,9 +24,10 @@ pub use crate::proc::state::program::PROGRAMS;
 
 use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
+use crate::console;
 use crate::cpu::mask;
 use crate::proc::life::kill_walk;
-use crate::proc::state::table::{PROCESSES, Process};
+use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread};
 
@@ -45,12 +46,27 @@ pub mod board {
 
 /// What tests look at below the kernel, and the instructions that end the program that executes them.
 pub mod machine {
-    pub use crate::arch::cpu::{affinity, breakpoint, undefined_instruction, with_lowered_stack};
+    pub use crate::arch::cpu::{
+        affinity, breakpoint, store_at_stack_pointer, undefined_instruction, with_lowered_stack,
+    };
     pub use crate::arch::daif::mask as mask_interrupts;
     pub use crate::arch::layout::{IMAGE_WINDOW, LINEAR_BASE, STACK_MIN_SHIFT, STACKS_WINDOW};
     pub use crate::arch::mmu::linear;
     pub use crate::cpu::STACK_CACHE;
     pub use crate::drivers::semihosting::read_file;
+}
+
+/// Prints a line of the system, which a host believes: the runner of test images reports by it. Only process 1 and kernel
+/// threads can; what another process prints by it is a program's text. Any context but a fatal one.
+pub fn report_line(line: fmt::Arguments<'_>) {
+    let thread = Thread::current();
+    if !thread.is_lwp() {
+        console::say(line);
+    } else if current_process().pid() == Pid::INIT {
+        console::say_for_program(line);
+    } else {
+        console::print(format_args!("{line}\n"));
+    }
 }
 
 /// Returns what `look` computes from the value of a lock that is free.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::process::find_program;
+use crate::process::{self, find_program};
 use crate::progress::note;
 
 /// Debuggers that know the target, in the order of preference.
@@ -38,7 +38,8 @@ pub(crate) fn announce(elf: &Path, port: u16) {
 
 /// Returns the command to type.
 fn line(debugger: &str, elf: &Path, port: u16) -> String {
-    format!("{debugger} -ex 'target remote 127.0.0.1:{port}' '{}'", elf.display())
+    let elf = process::shell_word(&elf.to_string_lossy());
+    format!("{debugger} -ex 'target remote 127.0.0.1:{port}' {elf}")
 }
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod tests {
     #[test]
     fn the_line_names_the_port_and_the_elf() {
         assert_eq!(line("gdb", Path::new("/p/a b"), 99), "gdb -ex 'target remote 127.0.0.1:99' '/p/a b'");
+        assert!(line("gdb", Path::new("/p/it's"), 99).ends_with(" \"/p/it's\""));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::machine::{Boot, Clock};
+use crate::process;
 use crate::workspace::Workspace;
 
 /// The compiler's flags for hosted images: at the addresses of the ELF, so that the addresses in a backtrace are those
@@ -59,14 +60,21 @@ pub(crate) fn words(boot: &Boot) -> anyhow::Result<Vec<String>> {
 fn machine_words(boot: &Boot) -> anyhow::Result<Vec<String>> {
     let cpus = boot.configuration.cpus;
     let mut words = vec![format!("cpus={cpus}"), format!("memory={}", mebibytes(&boot.memory)?)];
-    words.extend(boot.append.split_whitespace().map(String::from));
+    words.extend(boot.words().split_whitespace().map(String::from));
     Ok(words)
 }
 
 /// Returns the command for a debugger. Signals are interrupts and faults of programs there, which the kernel handles.
 fn debugger_line(boot: &Boot) -> anyhow::Result<String> {
     let signals = "handle SIGUSR1 SIGSEGV nostop noprint pass";
-    Ok(format!("gdb -ex '{signals}' --args {} {}", boot.kernel.display(), machine_words(boot)?.join(" ")))
+    let words = machine_words(boot)?;
+    let program = boot.kernel.to_string_lossy();
+    let words: Vec<String> = [program.as_ref()]
+        .into_iter()
+        .chain(words.iter().map(String::as_str))
+        .map(process::shell_word)
+        .collect();
+    Ok(format!("gdb -ex '{signals}' --args {}", words.join(" ")))
 }
 
 /// Converts a size of memory as QEMU writes it to MiB.
@@ -96,7 +104,8 @@ mod tests {
         let mut boot = boot();
         boot.memory = "512M".into();
         boot.append = "filter=a -- storm 5".into();
-        assert_eq!(words(&boot).unwrap(), ["cpus=2", "memory=512", "filter=a", "--", "storm", "5"]);
+        let word = boot.word.as_ref().map(|word| word.argument()).unwrap();
+        assert_eq!(words(&boot).unwrap(), ["cpus=2", "memory=512", &word, "filter=a", "--", "storm", "5"]);
     }
 
     #[test]
@@ -107,7 +116,7 @@ mod tests {
         let mut debugged = boot();
         debugged.gdb_port = Some(1234);
         let error = words(&debugged).unwrap_err().to_string();
-        assert!(error.contains("--args /p/image cpus=2 memory=1024"), "{error}");
+        assert!(error.contains("--args /p/image 'cpus=2' 'memory=1024'"), "{error}");
     }
 
     #[test]

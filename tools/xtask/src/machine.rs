@@ -6,9 +6,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
+use asphodel_core::boot::board::MAX_BOOT_ARGUMENTS;
 use clap::ValueEnum;
 
+use crate::console::Word;
 use crate::hosted;
 
 /// A kind of machine.
@@ -143,6 +145,8 @@ pub(crate) struct Boot {
     pub(crate) kernel: PathBuf,
     /// Boot arguments; empty for none.
     pub(crate) append: String,
+    /// The word that the guest's own lines begin with; `None` if the guest does not get one.
+    pub(crate) word: Option<Word>,
     /// A device tree to pass instead of the machine's own.
     pub(crate) dtb: Option<PathBuf>,
     /// How time advances.
@@ -210,6 +214,7 @@ impl Boot {
             memory: "1G".into(),
             kernel: kernel.to_path_buf(),
             append: String::new(),
+            word: Some(Word::draw()),
             dtb: None,
             clock: Clock::Host,
             gdb_port: None,
@@ -222,18 +227,49 @@ impl Boot {
         }
     }
 
+    /// Returns whether the guest gets boot arguments of this boot. Otherwise they are in its image, if it has any.
+    pub(crate) fn passes_arguments(&self) -> bool {
+        self.firmware.is_none() && self.card.is_none()
+    }
+
     /// Returns whether a test image that is booted like this needs its machine time, and can get it: its counter
     /// follows the wall clock, and it gets boot arguments.
     pub(crate) fn takes_time(&self) -> bool {
-        let has_arguments = self.firmware.is_none() && self.card.is_none();
-        matches!(self.clock, Clock::Host | Clock::HostInTurns) && has_arguments
+        matches!(self.clock, Clock::Host | Clock::HostInTurns) && self.passes_arguments()
+    }
+
+    /// Returns the word that the guest's own lines begin with: the one in the boot arguments, if they have one.
+    pub(crate) fn word(&self) -> Option<Word> {
+        Word::in_arguments(&self.append).or_else(|| self.word.clone())
+    }
+
+    /// Returns the boot arguments with the word that the guest's own lines are to begin with.
+    pub(crate) fn words(&self) -> String {
+        let word = self.word.as_ref().filter(|_| self.passes_arguments()).map(Word::argument);
+        // In front, because behind ` -- ` they would be the first process's, and because the last one counts.
+        format!("{} {}", word.unwrap_or_default(), self.append).trim().to_string()
+    }
+
+    /// Checks that the guest reads the boot arguments as they are.
+    ///
+    /// # Errors
+    /// Fails when they are too long, or have characters that a boot loader may change.
+    pub(crate) fn check_arguments(&self) -> anyhow::Result<()> {
+        let words = self.boot_arguments();
+        ensure!(
+            words.len() <= MAX_BOOT_ARGUMENTS,
+            "the boot arguments have {} bytes, and a guest takes {MAX_BOOT_ARGUMENTS}",
+            words.len()
+        );
+        let bad = self.append.chars().find(|letter| letter.is_control() && !letter.is_ascii_whitespace());
+        ensure!(bad.is_none(), "boot arguments cannot have {:?}", bad.unwrap_or_default());
+        Ok(())
     }
 
     /// Returns the boot arguments, with those that the emulator's options require.
     fn boot_arguments(&self) -> OsString {
-        let mut words = OsString::from(&self.append);
+        let mut words = OsString::from(self.words());
         if let Some(file) = &self.time_file {
-            // In front, because behind ` -- ` they would be the first process's.
             let mut time = OsString::from("machine-time=");
             time.push(file);
             time.push(" ");
@@ -362,6 +398,7 @@ mod tests {
         let configuration = Configuration::new(Machine::VirtGicv3, 16).unwrap();
         let mut boot = Boot::new(configuration, Path::new("k.img"));
         boot.memory = "2G".into();
+        boot.word = None;
         let line = line(&boot);
         assert!(line.starts_with("-M virt,gic-version=3 -cpu cortex-a72 -smp 16 -m 2G -nic none"), "{line}");
         assert!(line.ends_with("-kernel k.img"), "{line}");
@@ -384,7 +421,8 @@ mod tests {
         boot.append = "filter=a b".into();
         let line = line(&boot);
         assert!(!line.contains("-smp") && !line.contains("-m "), "{line}");
-        assert!(line.contains("-append filter=a b"), "{line}");
+        let word = boot.word.as_ref().map(Word::argument).unwrap();
+        assert!(line.contains(&format!("-append {word} filter=a b")), "{line}");
     }
 
     #[test]
@@ -402,12 +440,35 @@ mod tests {
         let mut boot = Boot::new(Configuration::new(Machine::Virt, 1).unwrap(), Path::new("k.img"));
         assert!(boot.takes_time() && !line(&boot).contains("semihosting"));
         boot.append = "filter=a".into();
+        boot.word = None;
         boot.time_file = Some("time".into());
         let line = line(&boot);
         assert!(line.contains("-semihosting-config enable=on,target=native"), "{line}");
         assert!(line.contains("-append machine-time=time filter=a"), "{line}");
         boot.clock = Clock::Instructions;
         assert!(!boot.takes_time(), "the counter counts instructions");
+    }
+
+    #[test]
+    fn a_word_is_drawn_for_each_boot_or_chosen_with_the_boot_arguments() {
+        let configuration = Configuration::new(Machine::Virt, 1).unwrap();
+        let boot = || Boot::new(configuration, Path::new("k.img"));
+        assert_ne!(boot().word(), boot().word());
+        let mut boot = boot();
+        boot.append = "console-word=chosen".into();
+        assert_eq!(boot.word().map(|word| word.argument()).as_deref(), Some("console-word=chosen"));
+        assert!(boot.words().ends_with(" console-word=chosen"), "{}", boot.words());
+    }
+
+    #[test]
+    fn boot_arguments_that_would_be_cut_are_refused() {
+        let mut boot = Boot::new(Configuration::new(Machine::Virt, 1).unwrap(), Path::new("k.img"));
+        boot.append = "x".repeat(MAX_BOOT_ARGUMENTS - 100);
+        assert!(boot.check_arguments().is_ok());
+        boot.append = "x".repeat(MAX_BOOT_ARGUMENTS);
+        assert!(boot.check_arguments().unwrap_err().to_string().contains("a guest takes 512"));
+        boot.append = "a\0b".into();
+        assert!(boot.check_arguments().unwrap_err().to_string().contains("cannot have"));
     }
 
     #[test]

@@ -25,12 +25,14 @@ mod machine;
 mod machine_time;
 mod mutants;
 mod new;
+mod output;
 mod payload;
 mod process;
 mod programs;
 mod progress;
 mod qemu_run;
 mod run;
+mod screen;
 mod sdcard;
 mod setup;
 mod source_tree;
@@ -48,9 +50,15 @@ use crate::cli::{Cli, Command};
 use crate::workspace::Workspace;
 
 fn main() -> ExitCode {
+    output::run(command)
+}
+
+/// Carries out the command line.
+fn command() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(code) => code,
+        Err(_) if output::is_lost() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

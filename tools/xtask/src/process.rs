@@ -8,6 +8,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+/// Returns a word as a shell reads it, for lines that the user is to type.
+pub(crate) fn shell_word(word: &str) -> String {
+    match shlex::try_quote(word) {
+        Ok(quoted) => quoted.into_owned(),
+        // No argument of a command has a NUL.
+        Err(_) => word.replace('\0', ""),
+    }
+}
+
 /// Variables that `cargo run` sets for this program, or that the user has set for host builds, and that would change
 /// what a nested cargo builds.
 const DISTURBING: &[&str] = &[

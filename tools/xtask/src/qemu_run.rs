@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::console::{self, Lines};
+use crate::console::{self, Line, Lines, Word};
 use crate::hosted;
 use crate::machine::{Boot, Machine};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
@@ -97,6 +97,7 @@ impl Drop for Emulator {
 
 /// Returns the command that starts the machine.
 fn command(environment: &Environment, boot: &Boot) -> anyhow::Result<Command> {
+    boot.check_arguments()?;
     if boot.configuration.machine == Machine::Host {
         let mut command = Command::new(&boot.kernel);
         command.args(hosted::words(boot)?);
@@ -142,7 +143,7 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
     /// All output of the guest.
-    pub(crate) lines: Vec<String>,
+    pub(crate) lines: Vec<Line>,
     /// How it ended.
     pub(crate) end: End,
     /// How long it took on the host.
@@ -152,15 +153,20 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Returns the console as one text, with the emulator's own messages at its end.
+    /// Returns the console as one text, as it is shown, with the emulator's own messages at its end.
     pub(crate) fn console(&self) -> String {
-        let mut text = self.lines.join("\n");
+        let mut text = console(&self.lines);
         if !self.complaints.trim().is_empty() {
             text.push_str("\n[the emulator says] ");
             text.push_str(self.complaints.trim());
         }
         text
     }
+}
+
+/// Returns the lines of a console as one text, as it is shown.
+pub(crate) fn console(lines: &[Line]) -> String {
+    lines.iter().map(Line::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs a guest to its end or its deadline, which counts machine time, and passes each line to `on_line` as it arrives.
@@ -171,7 +177,7 @@ pub(crate) fn watch(
     environment: &Environment,
     boot: &Boot,
     deadline: Option<Duration>,
-    on_line: &mut dyn FnMut(&str),
+    on_line: &mut dyn FnMut(&Line),
 ) -> anyhow::Result<Ran> {
     let started = Instant::now();
     let mut emulator = Emulator::start(environment, boot, Input::Nothing, Stdio::piped())?;
@@ -181,7 +187,8 @@ pub(crate) fn watch(
     let pieces = read_in_background(output);
     let complaints = read_in_background(errors);
 
-    let received = listen(&pieces, &[], &mut || time.elapsed(), deadline, GRACE, on_line);
+    let mut now = || time.elapsed();
+    let received = listen(&pieces, &[], boot.word().as_ref(), &mut now, deadline, GRACE, on_line);
     emulator.end_within(if received.timed_out { Duration::ZERO } else { GRACE });
     drop(emulator);
 
@@ -194,24 +201,25 @@ pub(crate) fn watch(
 #[derive(Debug)]
 pub(crate) struct Received {
     /// All its lines.
-    pub(crate) lines: Vec<String>,
+    pub(crate) lines: Vec<Line>,
     /// How it ended.
     pub(crate) end: End,
     /// `true` if listening ended while the line was open.
     pub(crate) timed_out: bool,
 }
 
-/// Receives the output of a guest that has printed `first` already, until the line is closed, `clock` is at `limit`, or
+/// Receives the output of a guest that got this word and has printed `first` already, until the line is closed, `clock` is at `limit`, or
 /// `grace` after the guest's end. The clock is read every [`LOOK_EVERY`].
 pub(crate) fn listen(
     pieces: &mpsc::Receiver<Vec<u8>>,
     first: &[u8],
+    word: Option<&Word>,
     clock: &mut dyn FnMut() -> Duration,
     mut limit: Option<Duration>,
     grace: Duration,
-    on_line: &mut dyn FnMut(&str),
+    on_line: &mut dyn FnMut(&Line),
 ) -> Received {
-    let mut watched = Watched { lines: Lines::default(), said: Vec::new(), bytes: 0, end: None };
+    let mut watched = Watched { lines: Lines::new(word), said: Vec::new(), bytes: 0, end: None };
     let mut timed_out = false;
     let mut next = Ok(first.to_vec());
     let mut next_look = Instant::now() + LOOK_EVERY;
@@ -221,7 +229,9 @@ pub(crate) fn listen(
                 let was_ending = watched.end.is_some();
                 watched.take(&piece, on_line);
                 if watched.bytes > CONSOLE_LIMIT {
-                    watched.said.push("[the console is cut here: the guest prints without end]".into());
+                    watched
+                        .said
+                        .push(Line::program("[the console is cut here: the guest prints without end]"));
                     timed_out = true;
                     break;
                 }
@@ -251,14 +261,14 @@ pub(crate) fn listen(
 /// The output of a guest so far.
 struct Watched {
     lines: Lines,
-    said: Vec<String>,
+    said: Vec<Line>,
     bytes: usize,
     end: Option<End>,
 }
 
 impl Watched {
     /// Takes the next piece of the console.
-    fn take(&mut self, piece: &[u8], on_line: &mut dyn FnMut(&str)) {
+    fn take(&mut self, piece: &[u8], on_line: &mut dyn FnMut(&Line)) {
         self.bytes += piece.len();
         for line in self.lines.feed(piece) {
             on_line(&line);
@@ -284,4 +294,40 @@ pub(crate) fn read_in_background(mut from: impl Read + Send + 'static) -> mpsc::
         }
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what is received of a guest that got a word, that says `text` and closes the line a second later.
+    fn received(text: impl Fn(&str) -> String) -> Received {
+        let word = Word::draw();
+        let (guest, pieces) = mpsc::channel();
+        let text = text(&word.prefix());
+        thread::spawn(move || {
+            for line in text.split_inclusive('\n') {
+                guest.send(line.as_bytes().to_vec()).unwrap();
+            }
+            thread::sleep(Duration::from_secs(1));
+        });
+        let started = Instant::now();
+        let (limit, grace) = (Some(Duration::from_secs(60)), Duration::ZERO);
+        listen(&pieces, &[], Some(&word), &mut || started.elapsed(), limit, grace, &mut |_| ())
+    }
+
+    #[test]
+    fn a_guest_ends_when_the_system_says_so() {
+        let ended = received(|word| format!("{word}asphodel: power off, status 5\n"));
+        assert_eq!((ended.end, ended.timed_out), (End::PoweredOff(5), true), "the rest is not waited for");
+    }
+
+    #[test]
+    fn a_program_that_prints_an_end_goes_on() {
+        let text = "asphodel: power off, status 0\nasphodel: PANIC on CPU 0x0: no\n";
+        let ended = received(|_| text.into());
+        assert_eq!((ended.end, ended.timed_out), (End::EndedEarly, false));
+        let ended = received(|word| format!("{text}{word}asphodel: power off, status 5\n"));
+        assert_eq!(ended.end, End::PoweredOff(5));
+    }
 }

@@ -1,25 +1,28 @@
 //! The command `run`: a guest with the user's terminal, or another standard input, on its console.
 //!
-//! Standard output carries the guest's bytes and nothing else; the exit status is the guest's.
+//! Standard output carries the guest's bytes and nothing else, without the word of the boot; on a terminal without
+//! anybody who types, control characters are made visible. The exit status is the guest's.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
 use crate::build::{self, Choice, Profile, Program};
-use crate::console::{self, Lines};
+use crate::console::{self, Line, Lines};
 use crate::gdb;
 use crate::hardware::Hardware;
 use crate::machine::{Boot, Clock};
 use crate::machine_time::{LOOK_EVERY, MachineTime};
+use crate::output;
 use crate::progress::note;
 use crate::qemu_run::{self, Emulator, Input};
+use crate::screen::Screen;
 use crate::setup::{self, Environment};
 use crate::stdin_relay::StdinRelay;
 use crate::symbols::Symbols;
@@ -80,6 +83,7 @@ const HELP: &str = "\
 With a terminal as standard input every key goes to the guest (^C too); Ctrl-A X ends the machine.
 With a pipe its bytes are sent once the guest reads input:
     printf 'storm 10000\\npoweroff\\n' | cargo xtask run
+The end of the pipe is typed as ^D: an end of input for a program, and the end of the console.
 The exit status is that with which the guest powers off; a guest that ends without one is a failure.";
 
 /// The command `run`.
@@ -117,7 +121,7 @@ pub(crate) fn attached(
 /// Returns the boot that the arguments describe.
 fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
     let mut boot = arguments.hardware.boot(&program.image)?;
-    boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words);
+    boot.append = boot_arguments(arguments.append.as_deref(), &arguments.words)?;
     boot.dtb.clone_from(&arguments.dtb);
     boot.restarts = true;
     if arguments.icount {
@@ -130,13 +134,19 @@ fn boot(arguments: &Arguments, program: &Program) -> anyhow::Result<Boot> {
 }
 
 /// Returns the boot arguments: the words of the system, then the first process's after two dashes.
-fn boot_arguments(append: Option<&str>, words: &[String]) -> String {
+///
+/// # Errors
+/// Fails when a word would not be one among the boot arguments.
+fn boot_arguments(append: Option<&str>, words: &[String]) -> anyhow::Result<String> {
     let append = append.unwrap_or_default();
     if words.is_empty() {
-        append.to_string()
-    } else {
-        format!("{append} -- {}", words.join(" ")).trim().to_string()
+        return Ok(append.to_string());
     }
+    for word in words {
+        let is_one = !word.is_empty() && !word.contains(|letter: char| letter.is_ascii_whitespace());
+        ensure!(is_one, "{word:?}: a word for the first process is not empty and has no blanks");
+    }
+    Ok(format!("{append} -- {}", words.join(" ")).trim().to_string())
 }
 
 /// Boots the guest and relays its console until it ends; returns the status that it powered off with.
@@ -163,8 +173,12 @@ fn attach(
     let typing = StdinRelay::start(input, raw.is_some(), move || ask_to_quit(&quit));
     thread::spawn(move || listen(output, &events));
 
+    let word = boot.word();
+    let screen = Screen::new(word.as_ref(), raw.is_none() && io::stdout().is_terminal());
+    let lines = Lines::new(word.as_ref());
+    let (listening, loaded, status) = (false, None, None);
     let mut session =
-        Session { typing: &typing, listening: false, symbols: &symbols, loaded: None, status: None };
+        Session { typing: &typing, listening, screen, lines, symbols: &symbols, loaded, status };
     session.attend(&inbox, limit, &mut time)?;
     emulator.end_within(if session.status.is_some() { GRACE } else { Duration::ZERO });
     Ok(session.status)
@@ -190,6 +204,8 @@ fn listen(output: impl io::Read + Send + 'static, events: &Sender<Event>) {
 struct Session<'a> {
     typing: &'a StdinRelay,
     listening: bool,
+    screen: Screen,
+    lines: Lines,
     symbols: &'a dyn Fn() -> Option<Symbols>,
     loaded: Option<Option<Symbols>>,
     status: Option<u8>,
@@ -203,29 +219,28 @@ impl Session<'_> {
         mut limit: Option<Duration>,
         time: &mut MachineTime,
     ) -> anyhow::Result<()> {
-        let mut lines = Lines::default();
         let mut quiet_until: Option<Duration> = None;
         let mut looked = Instant::now();
         loop {
             match inbox.recv_timeout(LOOK_EVERY) {
                 Ok(Event::Output(bytes)) => {
                     quiet_until.get_or_insert_with(|| time.elapsed() + QUIET_GUEST);
-                    copy(&bytes)?;
-                    for line in lines.feed(&bytes) {
+                    copy(&self.screen.feed(&bytes))?;
+                    for line in self.lines.feed(&bytes) {
                         self.read_line(&line);
                     }
                     if self.status.is_some() {
                         limit = Some(time.elapsed() + GRACE);
                     }
                 }
-                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return copy(&self.screen.idle()),
                 Ok(Event::Quit) => {
                     terminal::restore();
                     note("ended by the user");
                     self.status = Some(INTERRUPTED);
                     return Ok(());
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => copy(&self.screen.idle())?,
             }
             if looked.elapsed() < LOOK_EVERY {
                 continue;
@@ -248,13 +263,13 @@ impl Session<'_> {
     }
 
     /// Reacts to a line of the guest.
-    fn read_line(&mut self, line: &str) {
+    fn read_line(&mut self, line: &Line) {
         if console::is_init(line) {
             self.listen();
         }
-        if line.trim_start().starts_with("backtrace:") {
+        if line.text().trim_start().starts_with("backtrace:") {
             let symbols = self.loaded.get_or_insert_with(self.symbols).as_ref();
-            for place in symbols.map(|symbols| symbols.explain(line)).unwrap_or_default() {
+            for place in symbols.map(|symbols| symbols.explain(line.text())).unwrap_or_default() {
                 eprintln!("      at {place}");
             }
         }
@@ -272,7 +287,8 @@ fn too_long() -> anyhow::Error {
 /// Writes the guest's bytes to standard output at once.
 fn copy(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).context("standard output is closed")
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    output::noted(written).context("standard output is closed")
 }
 
 #[cfg(test)]
@@ -282,9 +298,18 @@ mod tests {
     #[test]
     fn the_first_process_has_its_words_after_two_dashes() {
         let words = ["storm".to_string(), "5".to_string()];
-        assert_eq!(boot_arguments(None, &[]), "");
-        assert_eq!(boot_arguments(Some("seed=1"), &[]), "seed=1");
-        assert_eq!(boot_arguments(Some("seed=1"), &words), "seed=1 -- storm 5");
-        assert_eq!(boot_arguments(None, &words), "-- storm 5");
+        let joined = |append, words| boot_arguments(append, words).unwrap();
+        assert_eq!(joined(None, &[]), "");
+        assert_eq!(joined(Some("seed=1"), &[]), "seed=1");
+        assert_eq!(joined(Some("seed=1"), &words), "seed=1 -- storm 5");
+        assert_eq!(joined(None, &words), "-- storm 5");
+    }
+
+    #[test]
+    fn a_word_that_would_be_cut_is_refused() {
+        for word in ["a b", "", "a\nb"] {
+            let error = boot_arguments(None, &["echo".into(), word.into()]).unwrap_err().to_string();
+            assert!(error.contains("no blanks"), "{error}");
+        }
     }
 }

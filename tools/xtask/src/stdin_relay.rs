@@ -3,7 +3,7 @@
 //! A guest that sets its UART up empties the receive FIFO, so what is typed earlier would be lost. Once it reads input,
 //! QEMU's own flow control suffices: it takes no more from the pipe than the FIFO holds.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::process::ChildStdin;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
@@ -13,8 +13,11 @@ use crate::terminal::EscapeKeys;
 /// Pieces of input that may wait for the guest.
 const WAITING: usize = 256;
 
-/// The threads that type. Until this value is dropped the guest's line stays open, also after the end of input, because
-/// closing it would be a hang-up, and the guest decides when it ends.
+/// What a console takes for the end of its input: ^D.
+const END: u8 = 0x04;
+
+/// The threads that type. The end of a pipe or file is typed as ^D. Until this value is dropped the guest's line stays
+/// open, also after the end of input, because closing it would be a hang-up, and the guest decides when it ends.
 #[derive(Debug)]
 pub(crate) struct StdinRelay {
     gate: Sender<()>,
@@ -32,7 +35,7 @@ impl StdinRelay {
             if raw {
                 read_keys(&pieces, quit);
             } else {
-                read_bytes(&pieces);
+                read_bytes(&mut io::stdin(), &pieces);
             }
         });
         Self { gate, _writer: writer }
@@ -57,19 +60,21 @@ fn write(mut guest: ChildStdin, opened: &Receiver<()>, pieces: &Receiver<Vec<u8>
     guest
 }
 
-/// Reads a pipe or file to its end, no faster than the guest reads it.
-fn read_bytes(pieces: &SyncSender<Vec<u8>>) {
-    while let Some(piece) = read_piece() {
+/// Reads a pipe or file to its end, no faster than the guest reads it, and types that it has ended.
+fn read_bytes(input: &mut impl Read, pieces: &SyncSender<Vec<u8>>) {
+    while let Some(piece) = read_piece(input) {
         if pieces.send(piece).is_err() {
-            break;
+            return;
         }
     }
+    // It fails when the run is over.
+    let _ = pieces.send(vec![END]);
 }
 
 /// Reads a terminal's keys. It never waits for the guest, so that the escape sequence always works.
 fn read_keys(pieces: &SyncSender<Vec<u8>>, quit: impl FnOnce()) {
     let mut keys = EscapeKeys::default();
-    while let Some(piece) = read_piece() {
+    while let Some(piece) = read_piece(&mut io::stdin()) {
         let keys = keys.feed(&piece);
         // A guest that reads no keys loses them, as on any serial line.
         let _ = pieces.try_send(keys.typed);
@@ -80,15 +85,30 @@ fn read_keys(pieces: &SyncSender<Vec<u8>>, quit: impl FnOnce()) {
     }
 }
 
-/// Returns the next bytes of standard input; nothing at its end.
-fn read_piece() -> Option<Vec<u8>> {
+/// Returns the next bytes of an input; nothing at its end.
+fn read_piece(input: &mut impl Read) -> Option<Vec<u8>> {
     let mut buffer = [0; 1024];
     loop {
-        match io::stdin().read(&mut buffer) {
+        match input.read(&mut buffer) {
             Ok(0) => return None,
             Ok(length) => return Some(buffer[..length].to_vec()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_pipe_is_typed() {
+        for (input, typed) in [("abc\ndef\n", "abc\ndef\n\x04"), ("", "\x04")] {
+            let (pieces, waiting) = mpsc::sync_channel(WAITING);
+            read_bytes(&mut input.as_bytes(), &pieces);
+            drop(pieces);
+            assert_eq!(waiting.into_iter().flatten().collect::<Vec<_>>(), typed.as_bytes());
         }
     }
 }

@@ -17,6 +17,9 @@ pub const SEPARATOR: &str = "--";
 /// The mark that the place in an image begins with.
 const MARK: &[u8; 8] = b"bootargs";
 
+/// Key of the word that the system's own lines on the console begin with, which no program sees.
+pub const CONSOLE_WORD: &str = "console-word";
+
 /// Most bytes of text in an image.
 pub const MAX_EMBEDDED: usize = 504;
 
@@ -81,6 +84,12 @@ pub fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
     split(line).0.split_ascii_whitespace().map(|word| word.split_once('=').unwrap_or((word, "")))
 }
 
+/// Returns the words of `line` without those for `key`, in order.
+pub fn without<'line>(line: &'line str, key: &str) -> impl Iterator<Item = &'line str> {
+    line.split_ascii_whitespace()
+        .filter(move |word| word.split_once('=').map_or(*word, |(name, _)| name) != key)
+}
+
 /// Returns the value of `key`, if it occurs. Empty for a flag.
 #[must_use]
 pub fn value<'line>(line: &'line str, key: &str) -> Option<&'line str> {
@@ -142,6 +151,13 @@ mod tests {
         assert_eq!(split("a --b c--d --"), ("a --b c--d", ""));
         assert_eq!(split(""), ("", ""));
         assert_eq!(number("seed=1 -- seed=2", "seed"), Some(1));
+    }
+
+    #[test]
+    fn words_for_a_key_are_left_out() {
+        let left = |key| without("a=1 b a=2  a ab=3", key).collect::<Vec<_>>();
+        assert_eq!(left("a"), ["b", "ab=3"]);
+        assert_eq!(left("b"), ["a=1", "a=2", "a", "ab=3"]);
     }
 
     #[test]

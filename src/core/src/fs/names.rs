@@ -54,9 +54,11 @@ impl Names {
         Some(self.chunks[chunk][index].1)
     }
 
-    /// Returns all names in their order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Name> {
-        self.chunks.iter().flatten()
+    /// Returns the names that come after `name`, in their order; all come after an empty one.
+    pub(super) fn after(&self, name: &str) -> impl Iterator<Item = &Name> + use<'_> {
+        let (chunk, index) = self.find(name).map_or_else(|place| place, |(chunk, index)| (chunk, index + 1));
+        let first = self.chunks.get(chunk).map_or(&[][..], |names| &names[index..]);
+        first.iter().chain(self.chunks.iter().skip(chunk + 1).flatten())
     }
 
     /// Returns the chunk and the place in it where a name is, or where to insert it.
@@ -146,7 +148,9 @@ mod tests {
 
     fn check(names: &Names, model: &BTreeMap<String, Inode>) {
         assert_eq!(names.len(), model.len());
-        assert!(names.iter().map(|(name, inode)| (&**name, inode)).eq(model.iter().map(|(n, i)| (&**n, i))));
+        assert!(
+            names.after("").map(|(name, inode)| (&**name, inode)).eq(model.iter().map(|(n, i)| (&**n, i)))
+        );
         let full = |chunk: &Vec<Name>| !chunk.is_empty() && chunk.len() <= MOST;
         assert!(names.chunks.iter().all(full) || names.len() == 0);
         let few = names.chunks.windows(2).filter(|pair| pair[0].len() + pair[1].len() <= MOST / 2).count();
@@ -166,7 +170,7 @@ mod tests {
             backwards.insert(&format!("{number:06}"), number).expect("there is memory");
         }
         assert!(backwards.chunks.len() <= 100_000 / (MOST / 2));
-        assert!(names.iter().eq(backwards.iter()));
+        assert!(names.after("").eq(backwards.after("")));
         assert_eq!(names.insert("077777", 1), Err(Errno::EEXIST));
         assert_eq!((names.get("077777"), names.get("77777"), names.get("")), (Some(77_777), None, None));
         assert_eq!((names.remove("~"), names.len()), (None, 100_000));

@@ -121,8 +121,13 @@ fn directories() {
     assert_eq!(tree.make_directory("/d", 1), Err(Errno::EEXIST));
     assert_eq!(tree.make_directory("/", 1), Err(Errno::EEXIST));
     assert_eq!(tree.make_directory("/x/y", 1), Err(Errno::ENOENT));
-    let names: Vec<_> = tree.entries(tree.lookup("/d").unwrap()).unwrap().map(|entry| entry.name).collect();
-    assert_eq!(names, ["e", "f", "g"]);
+    let names_after = |name| -> Vec<_> {
+        tree.entries_after(tree.lookup("/d").unwrap(), name).unwrap().map(|entry| entry.name).collect()
+    };
+    assert_eq!(names_after(""), ["e", "f", "g"]);
+    assert_eq!(names_after("e"), ["f", "g"]);
+    assert_eq!(names_after("ee"), ["f", "g"], "of a name that is gone");
+    assert!(names_after("g").is_empty());
     assert_eq!(tree.lookup("/d/e/.."), tree.lookup("/d"));
     assert_eq!(tree.lookup("/../d/e/../../"), tree.lookup("/"));
     assert_eq!(tree.remove_directory("/d", 2), Err(Errno::ENOTEMPTY));
@@ -332,7 +337,7 @@ proptest! {
                 prop_assert_eq!(tree.unlink(&path, 0).is_ok(), model.remove(&path).is_some());
             }
         }
-        let names: Vec<_> = tree.entries(0).unwrap().map(|entry| std::format!("/{}", entry.name)).collect();
+        let names: Vec<_> = tree.entries_after(0, "").unwrap().map(|entry| std::format!("/{}", entry.name)).collect();
         let cost: usize = names.iter().map(|name| COST as usize + name.len() - 1).sum();
         prop_assert_eq!(tree.used(), cost as u64);
         prop_assert_eq!(names, model.into_keys().collect::<Vec<_>>());

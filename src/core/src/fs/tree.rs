@@ -394,13 +394,12 @@ impl Tree {
         Ok(Stat { inode, kind: node.body.kind(), size, allocated, links, changed: node.changed })
     }
 
-    /// Returns the names in a directory, sorted, without `.` and `..`.
+    /// Returns the names in a directory that come after `name`, sorted, without `.` and `..`; all come after an empty one.
     ///
     /// # Errors
     /// `ENOTDIR`.
-    pub fn entries(&self, inode: Inode) -> Result<impl Iterator<Item = Entry<'_>>, Errno> {
-        let entries = self.directory(inode)?.iter();
-        Ok(entries.filter_map(|(name, inode)| {
+    pub fn entries_after(&self, inode: Inode, name: &str) -> Result<impl Iterator<Item = Entry<'_>>, Errno> {
+        Ok(self.directory(inode)?.after(name).filter_map(|(name, inode)| {
             Some(Entry { name, inode: *inode, kind: self.nodes.get(*inode)?.body.kind() })
         }))
     }

@@ -8,6 +8,8 @@
 //!        --exit---> not EXITING: EXITING (exit_owner)                 else live-1 (quietly)
 //!        --become single--> neither EXITING nor SINGLE_THREADING: SINGLE_THREADING    else as for thread_exit
 //!        --off_cpu-> present-1; at 1 with EXITING: wake the exit_owner; at 0: ZOMBIE (publish)
+//!   an LWP that serves its process only (its worker) is present and never live:
+//!        --create_uncounted--> present+1     --leave_uncounted--> no change     --exit_uncounted--> EXITING, or no change
 //!        --claim--> ZOMBIE and not CLAIMED: CLAIMED (the one right to reap)
 //! ```
 //!
@@ -176,6 +178,35 @@ impl Gate {
             }
             Ok((word + LIVE_ONE + PRESENT_ONE, ()))
         })
+    }
+
+    /// As [`Gate::create`], for an LWP that serves the process's others and does not keep the process alive: it is
+    /// counted as present only. It leaves by [`Gate::leave_uncounted`] or [`Gate::exit_uncounted`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_uncounted(&self) -> Result<(), CreateRefused> {
+        self.update(|word| {
+            if word & (EXITING | SINGLE_THREADING) != 0 {
+                return Err(CreateRefused::Ending);
+            }
+            if (word >> PRESENT_SHIFT) & COUNT_MASK >= u64::from(MAX_LWPS) {
+                return Err(CreateRefused::TooMany);
+            }
+            Ok((word + PRESENT_ONE, ()))
+        })
+    }
+
+    /// The calling LWP, which is counted as present only, exits alone. It is never the last one.
+    pub fn leave_uncounted(&self) -> ExitRole {
+        as_elected(false)
+    }
+
+    /// The calling LWP, which is counted as present only, ends the whole process, as [`Gate::exit`] does.
+    pub fn exit_uncounted(&self) -> ExitRole {
+        as_elected(
+            self.update(|word| if word & EXITING == 0 { Ok((word | EXITING, ())) } else { Err(()) }).is_ok(),
+        )
     }
 
     /// The calling LWP exits (extexit of an LWP, return from its entry, a pending kill at a kill point). The last one
@@ -373,6 +404,25 @@ mod tests {
         let view = Gate::new().view();
         assert_eq!((view.live, view.present), (1, 1));
         assert!(!view.exiting && !view.single && !view.zombie && !view.claimed);
+    }
+
+    /// T12: an LWP that only serves does not keep the process, and can end it like any other.
+    #[test]
+    fn a_server_does_not_count() {
+        let gate = with_lwps(1);
+        assert_eq!(gate.create_uncounted(), Ok(()));
+        assert_eq!((gate.view().live, gate.view().present), (1, 2));
+        assert!(quietly(&gate.leave_uncounted()) && gate.off_cpu() == OffCpu::Nothing);
+        assert_eq!(gate.create_uncounted(), Ok(()));
+        assert!(!quietly(&gate.thread_exit()), "the last one that counts owns the exit");
+        assert!(quietly(&gate.exit_uncounted()) && gate.create_uncounted().is_err());
+        assert_eq!((gate.off_cpu(), gate.off_cpu()), (OffCpu::WakeLast, OffCpu::Publish));
+        let gate = with_lwps(2);
+        assert_eq!(gate.create_uncounted(), Ok(()));
+        assert!(!quietly(&gate.exit_uncounted()), "it owns the exit");
+        assert!(quietly(&gate.thread_exit()) && quietly(&gate.exit()));
+        assert_eq!((gate.off_cpu(), gate.off_cpu()), (OffCpu::Nothing, OffCpu::WakeLast));
+        assert_eq!(gate.off_cpu(), OffCpu::Publish);
     }
 
     /// T12, T15: the last one to leave ends the process.

@@ -1,5 +1,6 @@
 //! Processes: the gate that decides their end, the family that waits for it, and what is reported.
 
+pub mod deferred;
 pub mod domain;
 pub mod family;
 pub mod gate;

@@ -4,3 +4,4 @@ pub mod holder;
 pub mod queue;
 pub mod reason;
 pub mod select;
+pub mod wake_ups;

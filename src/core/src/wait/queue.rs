@@ -131,18 +131,6 @@ pub fn was_woken<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers
     sleepers.park(thread).was_taken() || !queue.with(|waiters| waiters.withdraw(sleepers, thread))
 }
 
-/// The caller, running as `thread`, has enlisted and will not sleep: it takes its announcement back and leaves the
-/// queue. No waker uses it after this, so it may enlist elsewhere, or die (R36).
-///
-/// `true`: a waker has chosen it. If that one woke no other, its wake-up is the caller's to pass on: others may sleep.
-#[inline]
-#[must_use = "a wake-up that is dropped is lost for those who sleep"]
-pub fn withdraw<S: Sleepers + ?Sized>(queue: &impl Exclusive<Waiters>, sleepers: &S, thread: u32) -> bool {
-    sleepers.park(thread).cancel();
-    // Done under the lock even if a waker has unlinked it, because that waker may not be done with it.
-    !queue.with(|waiters| waiters.withdraw(sleepers, thread))
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

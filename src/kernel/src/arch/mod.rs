@@ -44,8 +44,13 @@ pub(crate) mod counter {
 
 /// Single instructions and identity registers of the CPU that executes the call.
 pub(crate) mod cpu {
+    pub(crate) use super::machine::cpu::{
+        SERVICE_STACK, mark_end_of_service, probe_nested_stack, probe_small_stack, stack_pointer,
+    };
     pub use super::machine::cpu::{affinity, relax};
-    pub use super::machine::cpu::{breakpoint, undefined_instruction, with_lowered_stack};
+    pub use super::machine::cpu::{
+        breakpoint, store_at_stack_pointer, undefined_instruction, with_lowered_stack,
+    };
     pub(crate) use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
     pub(crate) use super::machine::cpu::{halt, identity, wait_for_interrupt};
     pub(crate) use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
@@ -111,7 +116,7 @@ pub(crate) mod mmu {
 
 /// The context switch and the first entry of a thread.
 pub(crate) mod switch {
-    pub(crate) use super::machine::switch::{abandon, prepare, restart, resume, switch};
+    pub(crate) use super::machine::switch::{abandon, continue_on, prepare, restart, resume, switch};
     pub(crate) use super::saved_context::SavedContext;
 }
 

@@ -7,8 +7,8 @@ use spin::Once;
 
 use super::process::Process;
 use super::tls::Block;
+use crate::console::kernel_println;
 use crate::mem::{arena, fallible};
-use crate::println;
 use crate::proc::state::program::Arguments;
 use crate::proc::state::table::current_process;
 
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
 }
 
 fn refuse(name: &str) -> i32 {
-    println!("{name}: there is no memory to start it");
+    kernel_println!("{name}: there is no memory to start it");
     REFUSED
 }
 

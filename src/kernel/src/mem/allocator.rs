@@ -18,7 +18,7 @@ static ALLOCATOR: Allocator = Allocator;
 // is requested from the heap is larger than what the caller gets, by the same amount for the same layout.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        cpu::probe_stack();
+        cpu::probe_small_stack();
         // Masked, so that a thread does not die between the allocation and its being charged.
         let interrupts = daif::mask();
         let block = if heap::is_uncounted() {
@@ -30,11 +30,12 @@ unsafe impl GlobalAlloc for Allocator {
             take_charged(layout)
         };
         daif::restore(interrupts);
+        cpu::mark_end_of_service();
         block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        cpu::probe_stack();
+        cpu::probe_small_stack();
         let interrupts = daif::mask();
         if arena::contains(block as usize) {
             // SAFETY: the caller's promise.
@@ -47,6 +48,7 @@ unsafe impl GlobalAlloc for Allocator {
             unsafe { HEAP.give(block, layout) };
         }
         daif::restore(interrupts);
+        cpu::mark_end_of_service();
     }
 }
 

@@ -125,7 +125,12 @@ pub(crate) fn program_around(address: usize) -> Option<(&'static Image, usize)> 
     if !contains(address) {
         return None;
     }
-    program_of(((address - ARENAS_WINDOW.start) / ARENA_SIZE) as Number + 1)
+    program_of(number_at(address))
+}
+
+/// Returns the arena in whose slot `address`, which lies in the arenas window, is.
+pub(crate) fn number_at(address: usize) -> Number {
+    ((address - ARENAS_WINDOW.start) / ARENA_SIZE) as Number + 1
 }
 
 /// Returns the program that is mapped in an arena, and where. Any context.

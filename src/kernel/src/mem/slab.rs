@@ -192,7 +192,7 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
     /// exhausted. Takes locks for a short time only.
     #[cold]
     #[inline(never)]
-    fn grow(&self) -> bool {
+    pub(crate) fn grow(&self) -> bool {
         const { assert!((size_of::<T>() * CHUNK as usize).is_multiple_of(PAGE_SIZE), "chunks are whole pages") };
         let pages = size_of::<T>() * CHUNK as usize / PAGE_SIZE;
         let first = {

@@ -33,7 +33,7 @@ pub(crate) fn wake_from<T>(
     queue: &InterruptLock<T>,
     take: impl FnOnce(&mut T) -> Option<(u32, Unpark)>,
 ) -> bool {
-    cpu::probe_stack();
+    cpu::probe_small_stack();
     let interrupts = daif::mask();
     let woken = take(&mut queue.lock_masked());
     if let Some((thread, Unpark::Enqueue)) = woken {
@@ -41,6 +41,7 @@ pub(crate) fn wake_from<T>(
         maybe_preempt(interrupts);
     }
     daif::restore(interrupts);
+    cpu::mark_end_of_service();
     woken.is_some()
 }
 

@@ -109,8 +109,7 @@ impl<T> Mutex<T> {
         thread.holder_wait.end();
     }
 
-    /// Takes the mutex for `thread`, the caller, or states that it waits. Called under the lock of the queue in which it
-    /// will sleep.
+    /// Takes the mutex for `thread`, the caller, or states that it waits. Called when it has registered for the sleep.
     fn take_or_announce(&self, thread: &Thread) -> bool {
         let taken = self.holder.take_or_announce(&THREADS, thread.holder_id.get(), &thread.holder_wait);
         if taken == Some(Taken::GivenUp) {
@@ -150,8 +149,8 @@ pub(crate) fn give_up_all(thread: &Thread) {
     for index in 1..THREADS.len() {
         let waiter = THREADS.get(index);
         if waiter.holder_wait.is_any() {
-            // It sleeps, or is about to, under the lock of the queue. One wake-up for each waiter: those who sleep again
-            // go behind the others, so each is reached, and the walk ends.
+            // It sleeps, or has registered for it. One wake-up for each waiter: those who sleep again go behind the
+            // others, so each is reached, and the walk ends.
             channel::wakeup_one(waiter.channel.load(Ordering::Relaxed));
         }
     }

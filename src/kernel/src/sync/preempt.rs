@@ -1,5 +1,6 @@
 //! Preemption disabled, and enabled again.
 
+use crate::arch::cpu;
 use crate::sched::ready;
 use crate::sync::service::KillShield;
 use crate::thread::Thread;
@@ -28,10 +29,12 @@ pub fn preempt_disable() -> PreemptGuard {
 impl Drop for PreemptGuard {
     #[inline]
     fn drop(&mut self) {
+        cpu::probe_small_stack();
         let depth = &Thread::current().preempt_depth;
         depth.set(depth.get() - 1);
         if depth.get() == 0 {
             ready::check_preemption();
         }
+        cpu::mark_end_of_service();
     }
 }

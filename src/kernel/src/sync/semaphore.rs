@@ -6,6 +6,7 @@ use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::wait::queue::{Exclusive, Waiters};
 use asphodel_core::wait::reason::Reason;
 
+use crate::arch::cpu;
 use crate::arch::lock::InterruptLock;
 use crate::sched::{ready, switch};
 use crate::sync::service::KernelSection;
@@ -72,11 +73,14 @@ impl Semaphore {
 
     /// Takes a unit if there is one. Any context; never blocks.
     pub fn try_wait(&self) -> bool {
-        self.waiters.with(|_| {
+        cpu::probe_small_stack();
+        let taken = self.waiters.with(|_| {
             let units = self.units.get();
             self.units.set(units.saturating_sub(1));
             units > 0
-        })
+        });
+        cpu::mark_end_of_service();
+        taken
     }
 
     /// Gives a unit. Any context; never blocks.

@@ -5,6 +5,10 @@
 //! it leaves the outermost section (kill point (a)), or when an interrupt returns to it at depth 0 (kill point (c)); in
 //! between, a killable wait returns at once (kill point (b)) and the system call unwinds by ordinary returns, so guards
 //! are dropped. An LWP never exits inside a section, hence never with a kernel lock.
+//!
+//! The outermost section probes the stack for the most that any system call needs (`cpu::SERVICE_STACK`), before anything
+//! is held, so an overflow of the stack is always the program's. A service without a section, such as a wake-up, probes
+//! for less (`cpu::probe_small_stack`), which a system call that uses it has in reserve.
 
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 use core::marker::PhantomData;
@@ -23,11 +27,13 @@ pub(crate) struct Section<const WEIGHT: u32>(PhantomData<*const ()>);
 /// A system call.
 pub(crate) type KernelSection = Section<1>;
 
-/// Program code that holds a kernel guard: a mutex, a token, a registration, or preemption disabled.
+/// Program code that holds a kernel guard: a mutex, a token, or preemption disabled.
 pub(crate) type KillShield = Section<SHIELD>;
 
 /// Depths below this are system calls, which do not nest that deep.
-const SHIELD: u32 = 1 << 8;
+const HOOK: u32 = 1 << 7;
+/// Depths below this are system calls, perhaps of an exit hook.
+const SHIELD: u32 = 2 * HOOK;
 
 static KILL_HANDLER: Once<fn() -> !> = Once::new();
 
@@ -40,9 +46,17 @@ impl<const WEIGHT: u32> Section<WEIGHT> {
     /// Enters it. Thread context; never blocks.
     #[inline(always)]
     pub(crate) fn enter() -> Self {
-        cpu::probe_stack();
-        let depth = &Thread::current().service_depth;
+        let thread = Thread::current();
+        // Once, before anything is held: an inner section uses the stack that the outermost one has probed.
+        if thread.service_depth.get().is_multiple_of(HOOK) {
+            cpu::probe_stack();
+        }
+        let depth = &thread.service_depth;
         depth.set(depth.get() + WEIGHT);
+        if WEIGHT == SHIELD {
+            // Program code goes on.
+            cpu::mark_end_of_service();
+        }
         Self(PhantomData)
     }
 }
@@ -56,9 +70,30 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
         // An interrupt that finds the depth above 0 does not kill, so the test comes after it, for the compiler, too.
         compiler_fence(Ordering::SeqCst);
         if depth == 0 && is_kill_pending(thread) {
+            if WEIGHT == SHIELD {
+                // Program code, which may have gone deeper since the guard was made.
+                cpu::probe_stack();
+            }
             die_at_kill_point();
         }
+        cpu::mark_end_of_service();
     }
+}
+
+/// Calls an exit hook, from inside the system call that ends the process and holds nothing: the hook's own system calls
+/// probe the stack as if they were outermost ones. The hook is not killed, and its memory is not the process's alone.
+pub(crate) fn call_hook(hook: impl FnOnce()) {
+    let depth = &Thread::current().service_depth;
+    let before = depth.get();
+    depth.set(before.next_multiple_of(HOOK));
+    hook();
+    depth.set(before);
+}
+
+/// The running thread has left all sections for good, and runs program code once more: it can be killed, unless it is in
+/// an exit hook.
+pub(crate) fn return_to_program(thread: &Thread, in_hook: bool) {
+    thread.service_depth.set(if in_hook { HOOK } else { 0 });
 }
 
 /// Returns whether the running `thread` runs program code, perhaps with guards, and no system call.
@@ -70,7 +105,7 @@ pub(crate) fn is_in_program(thread: &Thread) -> bool {
 /// Returns the number of system calls that `thread` is in, plus the guards it holds: 0 if it can be killed where it is.
 pub(crate) fn depth_of(thread: &Thread) -> u32 {
     let depth = thread.service_depth.get();
-    depth / SHIELD + depth % SHIELD
+    depth / SHIELD + depth % SHIELD / HOOK + depth % HOOK
 }
 
 /// The running thread leaves its program for good, from wherever it is, and is in one system call from here on. What it

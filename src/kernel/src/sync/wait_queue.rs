@@ -1,4 +1,4 @@
-//! Wait queues: the kernel side of the protocol in `asphodel_core::wait::queue`.
+//! The kernel's own wait queues: the kernel side of the protocol in `asphodel_core::wait::queue`.
 //!
 //! A condition, its queue, and one named waker: the code that changes the condition calls a `wake` method afterwards.
 //! Sleeps return for three reasons only ([`WaitResult`]), and none of them is a poll.
@@ -62,75 +62,34 @@ impl<T> Exclusive<T> for InterruptLock<T> {
 
 /// A queue of threads that wait for one condition.
 #[derive(Debug)]
-pub struct WaitQueue(InterruptLock<Waiters>);
+pub(crate) struct WaitQueue(InterruptLock<Waiters>);
 
 impl WaitQueue {
     /// An empty queue.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(InterruptLock::new(Waiters::new()))
     }
 
-    /// Waits until `ready` returns true. Killable. `ready` runs with interrupts masked: short, no locks that are held
-    /// while this queue is woken, no printing. Thread context; blocks.
-    pub fn wait(&self, ready: impl FnMut() -> bool) -> WaitResult {
-        let _section = service::KernelSection::enter();
-        self.wait_for_program(WaitOptions::killable(Reason::Queue), ready)
-    }
-
-    /// As [`WaitQueue::wait`], but gives up after `nanoseconds`.
-    pub fn wait_timeout(&self, nanoseconds: u64, ready: impl FnMut() -> bool) -> WaitResult {
-        let _section = service::KernelSection::enter();
-        let deadline = crate::time::deadline_after(nanoseconds);
-        self.wait_for_program(WaitOptions::killable(Reason::Queue).until(deadline), ready)
-    }
-
-    /// Waits for a program. A waiter with a kill pending does nothing with what it has waited for, so another one is
-    /// woken, and tests the condition itself. Inside a service.
-    fn wait_for_program(&self, options: WaitOptions, ready: impl FnMut() -> bool) -> WaitResult {
-        let woken = wait(&self.0, options, ready);
-        if woken == WaitResult::Ready && is_killed(Thread::current(), options) {
-            self.wake_one();
-        }
-        woken
-    }
-
-    /// Waits with any options. Called by the kernel.
+    /// Waits until `ready` returns true, which runs with interrupts masked, under the queue's lock: short code of the
+    /// kernel, which takes no lock that is held while this queue is woken.
     pub(crate) fn wait_in(&self, options: WaitOptions, ready: impl FnMut() -> bool) -> WaitResult {
         wait(&self.0, options, ready)
     }
 
     /// Makes the thread that waits longest runnable. Returns `false` if none waits. Any context; never blocks.
-    pub fn wake_one(&self) -> bool {
+    pub(crate) fn wake_one(&self) -> bool {
         ready::wake_from(&self.0, |waiters| waiters.wake_one(&THREADS))
     }
 
     /// Makes every waiting thread runnable; returns how many. Any context; never blocks.
-    pub fn wake_all(&self) -> u32 {
+    pub(crate) fn wake_all(&self) -> u32 {
         wake_all(&self.0)
-    }
-
-    /// Returns the number of waiting threads; for diagnosis.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.lock().count(&THREADS)
     }
 
     /// Returns whether a thread waits now; `None` if the queue is being changed. For observers.
     pub(crate) fn has_sleepers(&self) -> Option<bool> {
         self.0.try_lock().map(|waiters| !waiters.is_empty())
-    }
-
-    /// Returns whether no thread waits; for diagnosis.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Default for WaitQueue {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

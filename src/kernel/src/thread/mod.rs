@@ -96,12 +96,16 @@ pub(crate) struct Thread {
     pub(crate) preempt_depth: Cell32,
     /// The depth of kernel services it is in; 0: it runs program code.
     pub(crate) service_depth: Cell32,
+    /// Not 0 while it formats the message of a panic.
+    pub(crate) panicking: Cell32,
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
     /// Its number as a holder of mutexes, and whether it waits for one; see `sync::mutex`.
     pub(crate) holder_id: HolderId,
     pub(crate) holder_wait: HolderWait,
+    /// The address of the innermost wait in a queue of programs; 0: none. See `sync::program_queue`.
+    pub(crate) waits: Cell64,
     /// The reason of its last sleep.
     pub(crate) waits_for: LastReason,
 
@@ -161,6 +165,8 @@ pub(crate) struct LwpPart {
     pub(crate) set_value: Cell32,
     /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::life::dead_thread`.
     pub(crate) next_dead_lwp: Cell32,
+    /// 1: it is its process's worker; see `proc::life::deferred`.
+    pub(crate) serves: Cell32,
     /// The kill of a group or subtree that it carries out. Guarded by the lock of all such; see
     /// `proc::life::kill_walk`.
     pub(crate) walk: Announcement,
@@ -195,10 +201,12 @@ impl Record for Thread {
             overflowed: UnsafeCell::new(None),
             preempt_depth: Cell32::new(0),
             service_depth: Cell32::new(0),
+            panicking: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
             holder_id: HolderId::new(index),
             holder_wait: HolderWait::new(),
+            waits: Cell64::new(0),
             waits_for: LastReason::new(),
             priority: Cell32::new(0),
             affinity: Cell64::new(0),
@@ -222,6 +230,7 @@ impl Record for Thread {
                 set_address: AtomicUsize::new(0),
                 set_value: Cell32::new(0),
                 next_dead_lwp: Cell32::new(0),
+                serves: Cell32::new(0),
                 walk: Announcement::new(),
                 entry: Cell64::new(0),
                 argument: Cell64::new(0),
@@ -504,8 +513,8 @@ impl Thread {
         Self::give_slot(cpu, self.index);
     }
 
-    /// The running thread has overflowed its stack: gives it another one to exit on. Returns the new top.
-    /// Exception context of that thread.
+    /// The running thread has too little stack left to exit on: gives it another one. Returns the new top; `None` if it
+    /// has been given one before, or there is no memory. The thread itself, or its exception handler; interrupts masked.
     pub(crate) fn replace_stack(&self, cpu: &Cpu) -> Option<usize> {
         if inject::fails() {
             return None;
@@ -554,6 +563,14 @@ impl Thread {
     pub(crate) fn stack_top(&self) -> usize {
         // SAFETY: called by the thread itself, or its exception handler; the cell does not change meanwhile.
         unsafe { (*self.stack.get()).as_ref().map_or(0, Stack::top) }
+    }
+
+    /// Returns whether its stack has `bytes` below `pointer`, which is `false` for a pointer that is not in its stack.
+    /// Called as [`Thread::stack_top`].
+    pub(crate) fn has_stack_below(&self, pointer: usize, bytes: usize) -> bool {
+        // SAFETY: as in `stack_top`.
+        let stack = unsafe { (*self.stack.get()).as_ref() };
+        stack.is_some_and(|stack| pointer <= stack.top() && pointer >= stack.bottom() + bytes)
     }
 
     /// Returns the bytes of the stack that it runs on. Called by the running thread.

@@ -1,30 +1,29 @@
-//! Call-outs: a function that is called once, at a later time.
+//! Call-outs of the kernel: a function that is called once, at a later time. Those of programs are
+//! `proc::life::deferred`'s.
 //!
 //! callout(9). One kernel thread sleeps until the earliest deadline and hands what is due to its CPU's task queue, so
-//! a call-out may take locks and block for a short while. [`Callout::cancel`] is synchronous: when it returns, the
-//! function neither runs nor will run (D17).
+//! a call-out may take locks and block for a short while.
 
 use asphodel_core::shim::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::list::NIL;
 use asphodel_core::shim::guarded::Cell32;
-use asphodel_core::time::callout;
 use asphodel_core::time::timers::{TimerLinks, TimerQueue, Timers};
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::counter;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
+use crate::mem::inject;
 use crate::mem::slab::{Magazine, Record, Slab};
-use crate::mem::{arena, inject};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
 use crate::work::Task;
 
-/// A function to be called later. It is in a static, or in memory that is never freed.
+/// A function to be called later. It is in a static.
 #[derive(Debug)]
-pub struct Callout {
+pub(crate) struct Callout {
     /// Its slot in the table; 0 until it is armed for the first time.
     slot: AtomicU32,
     task: Task,
@@ -39,7 +38,7 @@ struct Entry {
     next_free: Cell32,
 }
 
-struct Table(Slab<Entry, 2>);
+struct Table(Slab<Entry, 3>);
 
 static ENTRIES: Table = Table(Slab::new(1));
 static SPARE: InterruptLock<Magazine> = InterruptLock::new(Magazine::new());
@@ -65,7 +64,7 @@ impl Timers for Table {
 impl Callout {
     /// A call-out of `function(argument)`, not armed.
     #[must_use]
-    pub const fn new(function: fn(usize), argument: usize) -> Self {
+    pub(crate) const fn new(function: fn(usize), argument: usize) -> Self {
         Self { slot: AtomicU32::new(0), task: Task::new(function, argument) }
     }
 
@@ -73,7 +72,7 @@ impl Callout {
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn reserve(&'static self) -> Result<(), Errno> {
+    pub(crate) fn reserve(&'static self) -> Result<(), Errno> {
         let _section = KernelSection::enter();
         self.slot().map(|_| ())
     }
@@ -81,12 +80,9 @@ impl Callout {
     /// Arms it for `nanoseconds` from now; if it is armed already, the new time replaces the old one. Thread context.
     ///
     /// # Errors
-    /// `ENOMEM`; `EFAULT`: it lies in an arena, which ends with its process. It is not armed.
-    pub fn arm(&'static self, nanoseconds: u64) -> Result<(), Errno> {
+    /// `ENOMEM`. It is not armed.
+    pub(crate) fn arm(&'static self, nanoseconds: u64) -> Result<(), Errno> {
         let _section = KernelSection::enter();
-        if arena::contains(core::ptr::from_ref(self) as usize) {
-            return Err(Errno::EFAULT);
-        }
         let slot = self.slot()?;
         let deadline = crate::time::deadline_after(nanoseconds);
         let earliest = {
@@ -100,24 +96,6 @@ impl Callout {
             EARLIER.wake_all();
         }
         Ok(())
-    }
-
-    /// Disarms it and waits out a call that is due, including one that arms it anew meanwhile. Returns `true` if it was
-    /// armed and has not been called since. Must not be called from its own function. Thread context; blocks.
-    pub fn cancel(&'static self) -> bool {
-        let _section = KernelSection::enter();
-        let slot = self.slot.load(Ordering::Relaxed);
-        if slot == 0 {
-            return false;
-        }
-        let mut was_armed = false;
-        loop {
-            was_armed |= callout::disarm(&ARMED, &ENTRIES, slot);
-            self.task.drain();
-            if callout::is_over(&ARMED, &ENTRIES, slot, || self.task.is_idle()) {
-                return was_armed;
-            }
-        }
     }
 
     /// Returns its slot, which is taken from the table the first time.
@@ -149,7 +127,9 @@ impl Callout {
 pub(crate) fn serve() -> ! {
     loop {
         let now = counter::now();
-        while callout::hand_over_due(&ARMED, &ENTRIES, now, enqueue) {}
+        while let Some(due) = take_due(now) {
+            enqueue(due);
+        }
         let deadline = ARMED.lock().earliest(&ENTRIES).unwrap_or(NEVER);
         let options = WaitOptions::uninterruptible(Reason::Callout);
         // TIMED: the deadline is the time that was asked for, and the call-out is due then.
@@ -157,7 +137,12 @@ pub(crate) fn serve() -> ! {
     }
 }
 
-/// The call-out in `slot` is due. `ARMED` is locked: a cancel finds it armed or its task not idle (R32).
+/// Takes one call-out out that is due.
+fn take_due(now: u64) -> Option<u32> {
+    ARMED.lock().expire(&ENTRIES, now)
+}
+
+/// The call-out in `slot` is due.
 fn enqueue(slot: u32) {
     let address = ENTRIES.0.get(slot).callout.load(Ordering::Relaxed) as *const Callout;
     // SAFETY: stored by `Callout::slot` from a `&'static Callout`, before the slot could be armed.

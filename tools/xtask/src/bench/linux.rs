@@ -50,10 +50,10 @@ pub(super) fn measure(
         let boot = boot(&kernel, &initrd, cpus, arguments.quick)?;
         let deadline = Duration::from_secs(arguments.timeout);
         let ran = qemu_run::watch(environment, &boot, Some(deadline), &mut |_| {})?;
-        if ran.end != End::EndedEarly || !ran.lines.iter().any(|line| line.contains(END)) {
+        if ran.end != End::EndedEarly || !ran.lines.iter().any(|line| line.text().contains(END)) {
             bail!("{PROGRAM} on Linux did not come to its end ({:?}):\n{}", ran.end, ran.console());
         }
-        figures.extend(ran.lines.iter().filter_map(|line| figures::read(line, PROGRAM)));
+        figures.extend(ran.lines.iter().filter_map(|line| figures::read(line.text(), PROGRAM)));
     }
     ensure!(!figures.is_empty(), "{PROGRAM} on Linux printed no figure");
     Ok(figures)
@@ -82,6 +82,7 @@ fn write_initrd(program: &Program, path: &Path) -> anyhow::Result<()> {
 fn boot(kernel: &Path, initrd: &Path, cpus: u32, quick: bool) -> anyhow::Result<Boot> {
     let mut boot = Boot::new(Configuration::new(Machine::Virt, cpus)?, kernel);
     boot.clock = Clock::CountedInstructions;
+    boot.word = None;
     boot.initrd = Some(initrd.to_path_buf());
     boot.append = format!("console=ttyAMA0 panic=-1 quiet rdinit=/init -- {cpus}");
     if quick {

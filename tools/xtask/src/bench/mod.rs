@@ -169,7 +169,7 @@ impl Bench<'_> {
                 said(self.workspace, program, &ran)
             );
         }
-        let figures = ran.lines.iter().filter_map(|line| figures::read(line, &program.name)).collect();
+        let figures = ran.lines.iter().filter_map(|line| figures::read(line.text(), &program.name)).collect();
         let longest = report.map(|report| masked::longest(self.workspace, program, &report)).transpose()?;
         Ok((figures, longest))
     }

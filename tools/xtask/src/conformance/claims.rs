@@ -12,6 +12,7 @@ use anyhow::Context as _;
 
 use super::number::{self, Number};
 use crate::process;
+use crate::test::images::{self, identifier};
 use crate::workspace::Workspace;
 
 /// The test that stands for an image which is judged as a whole (`//! expect: init-ends 7`).
@@ -91,8 +92,8 @@ fn is_judged_as_a_whole(source: &str, header: &[&str]) -> bool {
 fn tests(source: &str, lines: &[&str]) -> Vec<Test> {
     let mut tests = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let found = match line.strip_prefix("test!(") {
-            Some(rest) => image_test(rest, &lines[at + 1..]),
+        let found = match line.strip_prefix(images::TEST_MACRO) {
+            Some(rest) => images::test_in_macro(rest, &lines[at + 1..]),
             None if *line == "#[test]" => host_test(&lines[..at], &lines[at + 1..]),
             None => None,
         };
@@ -103,19 +104,6 @@ fn tests(source: &str, lines: &[&str]) -> Vec<Test> {
         }
     }
     tests
-}
-
-/// Returns the name and the comment of a test in `test!(..)`; `rest` follows the parenthesis on its line.
-fn image_test<'a>(rest: &'a str, after: &[&'a str]) -> Option<(String, Vec<&'a str>)> {
-    let mut comment = Vec::new();
-    for line in std::iter::once(&rest).chain(after) {
-        if let Some(text) = line.strip_prefix("///") {
-            comment.push(text.trim());
-        } else if !(line.is_empty() || line.starts_with("//") || line.starts_with("#[")) {
-            return Some((identifier(line)?, comment));
-        }
-    }
-    None
 }
 
 /// Returns the name and the comment of a function that is a test: comments and attributes stand on either side of
@@ -129,12 +117,6 @@ fn host_test<'a>(before: &[&'a str], after: &[&'a str]) -> Option<(String, Vec<&
     let around = before[before.len() - above..].iter().chain(&after[..below]);
     let comment = around.filter_map(|line| line.strip_prefix("///")).map(str::trim).collect();
     Some((identifier(name)?, comment))
-}
-
-/// Returns the identifier that a text begins with.
-fn identifier(text: &str) -> Option<String> {
-    let end = text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_')).unwrap_or(text.len());
-    (end > 0).then(|| text[..end].to_string())
 }
 
 /// Returns the numbers that lines of a comment claim.

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "the switch of the hosted machine stores there past the buffers of the explorer",
     ),
     ("drivers/hosted", "its words are the devices of that machine, which are no memory of the kernel"),
+    ("proc/life/exit.rs", "the word of extexit belongs to the program, which has an atomic of `core` there"),
     ("sync/futex.rs", "the word belongs to the program, which has an atomic of `core` there"),
     ("hermit/futex.rs", "the word belongs to the program, which has an atomic of `core` there"),
 ];

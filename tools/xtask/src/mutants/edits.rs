@@ -46,6 +46,7 @@ const PARK: &str = "thread/park.rs";
 const REFS: &str = "thread/refs.rs";
 const KILL_FLAG: &str = "thread/kill_flag.rs";
 const QUEUE: &str = "wait/queue.rs";
+const WAKE_UPS: &str = "wait/wake_ups.rs";
 
 const EDITS: &[Mutation] = &[
     edit(
@@ -141,17 +142,18 @@ const EDITS: &[Mutation] = &[
         "!sleepers.wait_links(thread).is_linked() ||",
     ),
     edit(
-        QUEUE,
-        "withdrawn without the lock",
-        "    !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
-        "    !sleepers.wait_links(thread).is_linked() || !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
+        WAKE_UPS,
+        "count read relaxed before the look",
+        "Seen(self.0.load(Ordering::Acquire))",
+        "Seen(self.0.load(Ordering::Relaxed))",
     ),
     edit(
-        QUEUE,
-        "a wake-up to pass on is not reported",
-        "    !queue.with(|waiters| waiters.withdraw(sleepers, thread))\n}",
-        "    queue.with(|waiters| waiters.withdraw(sleepers, thread));\n    false\n}",
+        WAKE_UPS,
+        "wake-up counted relaxed",
+        "self.0.store(next, Ordering::Release)",
+        "self.0.store(next, Ordering::Relaxed)",
     ),
+    edit(WAKE_UPS, "count not compared", "self.0.load(Ordering::Relaxed) != seen.0", "seen.0 == u64::MAX"),
     edit(
         REFS,
         "pins dropped relaxed",

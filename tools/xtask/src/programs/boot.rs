@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::arguments::{self, Boot as Arguments};
-use super::libtest::Results;
+use super::libtest::{Death, Results, uncaptured};
 use super::program::Program;
 use crate::build::{self, Choice, Profile};
-use crate::console;
+use crate::console::{self, Line, Word};
 use crate::machine::Boot;
 use crate::payload::Payload;
 use crate::qemu_run::{self, End};
@@ -72,6 +72,7 @@ impl<'a> Booted<'a> {
         payload.write(&self.kernel.image, &image)?;
         let mut boot = self.boot.clone();
         boot.kernel = image;
+        boot.word = Some(Word::draw());
         Ok(boot)
     }
 
@@ -84,13 +85,13 @@ impl<'a> Booted<'a> {
         program: &Program,
         words: &[&str],
         limit: Duration,
-        on_line: &mut dyn FnMut(&str),
+        on_line: &mut dyn FnMut(&Line),
     ) -> anyhow::Result<Ran> {
         let directory = tempfile::tempdir()?;
         let boot = self.boot(program, words, directory.path())?;
         let (mut results, mut begun) = (Results::default(), false);
         let ran = qemu_run::watch(self.environment, &boot, Some(limit), &mut |line| {
-            results.read_line(line);
+            results.read_line(line.text());
             if begun && !console::is_end(line) {
                 on_line(line);
             }
@@ -99,6 +100,27 @@ impl<'a> Booted<'a> {
         let symbols = Symbols::load(self.workspace, &self.kernel.elf);
         let console = symbols.map_or_else(|| ran.console(), |symbols| symbols.annotate(&ran.console()));
         Ok(Ran { results, end: ran.end, took: ran.took, console })
+    }
+
+    /// Runs a test program that has died once more, with one test after the other and what they print at once; returns
+    /// the test that it dies in.
+    ///
+    /// # Errors
+    /// As `run_tests`.
+    pub(super) fn find_death(
+        &self,
+        program: &Program,
+        words: &[&str],
+        limit: Duration,
+    ) -> anyhow::Result<Option<Death>> {
+        let words = uncaptured(words);
+        let mut said = Vec::new();
+        self.run_tests(program, &words, limit, &mut |line| {
+            if line.said().is_none() {
+                said.push(line.to_string());
+            }
+        })?;
+        Ok(Death::read(said.iter().map(String::as_str)))
     }
 
     /// Returns the symbols of the system.
@@ -124,6 +146,11 @@ impl Ran {
             End::PoweredOff(0) => Some("it ended before its tests did".into()),
             End::PoweredOff(status) => Some(format!("it ended with status {status}")),
         }
+    }
+
+    /// Returns whether the program died before its harness came to its end.
+    pub(super) fn died(&self) -> bool {
+        matches!(self.end, End::PoweredOff(_)) && self.results.begun && !self.results.complete
     }
 
     /// Writes the console to a file, and returns its path.

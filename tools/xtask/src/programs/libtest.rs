@@ -47,6 +47,65 @@ impl Results {
     }
 }
 
+/// The test that a program died in, where a panic ends the program: read from a run with the words of [`uncaptured`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Death {
+    /// Its name.
+    pub(super) test: String,
+    /// What it printed: its panic's words.
+    pub(super) words: Vec<String>,
+}
+
+/// Returns words for the harness with which each test is announced before it runs, and prints at once.
+pub(super) fn uncaptured<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut kept = Vec::new();
+    let mut words = words.iter().copied();
+    while let Some(word) = words.next() {
+        // The harness refuses what it is told twice.
+        if word == THREADS {
+            words.next();
+        } else if word != NO_CAPTURE && word.split_once('=').is_none_or(|(name, _)| name != THREADS) {
+            kept.push(word);
+        }
+    }
+    kept.extend([NO_CAPTURE, THREADS, "1"]);
+    kept
+}
+
+const NO_CAPTURE: &str = "--nocapture";
+const THREADS: &str = "--test-threads";
+
+impl Death {
+    /// Returns the test that had begun last and has no result, in what the programs of a console printed.
+    pub(super) fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut running: Option<Self> = None;
+        for line in lines {
+            let begun = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+            if let Some((test, rest)) = begun {
+                let test = test.trim_end_matches(" - should panic").to_string();
+                running = (!is_result(rest)).then(|| Self { test, words: Vec::new() });
+                running.iter_mut().for_each(|death| death.add(rest));
+            } else if is_result(line) {
+                running = None;
+            } else {
+                running.iter_mut().for_each(|death| death.add(line));
+            }
+        }
+        running
+    }
+
+    fn add(&mut self, line: &str) {
+        if !line.trim().is_empty() {
+            self.words.push(line.trim_end().to_string());
+        }
+    }
+}
+
+/// Returns whether a text is the result of a test.
+fn is_result(text: &str) -> bool {
+    matches!(text.trim(), "ok" | "FAILED") || text.starts_with("ignored")
+}
+
 /// Returns the failed test that a line names. Other tests may have written before it on the line.
 fn failed_test(line: &str) -> Option<&str> {
     let (_, name) = line.trim_end().strip_suffix(" ... FAILED")?.rsplit_once("test ")?;
@@ -72,6 +131,29 @@ mod tests {
         assert_eq!((results.passed, results.failed(), results.ignored), (10, 2, 3));
         assert_eq!(results.failed, ["c", "d"]);
         assert!(results.complete);
+    }
+
+    #[test]
+    fn the_test_that_died_is_the_last_that_began() {
+        let lines = [
+            "running 3 tests",
+            "test a ... ok",
+            "test b ... it prints",
+            "ok",
+            "test c::d - should panic ... ",
+            "thread 'main' panicked at src/lib.rs:9:5:",
+            "assertion failed: x",
+        ];
+        let death = Death::read(lines.into_iter()).unwrap();
+        assert_eq!(death.test, "c::d");
+        assert_eq!(death.words, ["thread 'main' panicked at src/lib.rs:9:5:", "assertion failed: x"]);
+        assert_eq!(Death::read(lines[..4].iter().copied()), None);
+    }
+
+    #[test]
+    fn the_harness_is_told_nothing_twice() {
+        let words = ["1", "--test-threads", "8", "--skip", "x", "--nocapture", "--test-threads=2"];
+        assert_eq!(uncaptured(&words), ["1", "--skip", "x", "--nocapture", "--test-threads", "1"]);
     }
 
     #[test]

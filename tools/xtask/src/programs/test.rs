@@ -8,7 +8,9 @@ use anyhow::ensure;
 use super::arguments::Test;
 use super::boot::Booted;
 use super::cargo::{self, Kind};
+use super::libtest::Death;
 use super::program::Program;
+use crate::progress::note;
 use crate::setup::Environment;
 use crate::workspace::Workspace;
 
@@ -45,6 +47,9 @@ pub(super) fn run(
         passed += ran.results.passed;
         if let Some(reason) = ran.failure() {
             println!("error: {}: {reason} ({:.1} s)", program.name, ran.took.as_secs_f64());
+            if ran.died() {
+                tell_death(&booted, program, &words, Duration::from_secs(arguments.timeout))?;
+            }
             println!("       all that the system said: {}", ran.keep(workspace, &program.name)?.display());
             failures.push((program, reason));
             if !arguments.no_fail_fast {
@@ -57,6 +62,21 @@ pub(super) fn run(
         println!("    {name}: {reason}");
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// Prints which test a program died in, and the words of its panic.
+fn tell_death(booted: &Booted<'_>, program: &Program, words: &[&str], limit: Duration) -> anyhow::Result<()> {
+    note("a panic ends the program (--unwind changes that); running it once more, one test at a time");
+    match booted.find_death(program, words, limit)? {
+        Some(Death { test, words }) => {
+            println!("       it died in the test {test}:");
+            for line in words {
+                println!("           {line}");
+            }
+        }
+        None => println!("       with one test at a time it did not die"),
+    }
+    Ok(())
 }
 
 /// Passes the selection of tests to cargo; tests in documentation are never selected.

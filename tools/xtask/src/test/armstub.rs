@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use asphodel_core::boot::bootargs;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeProperty};
 
@@ -19,6 +20,7 @@ use super::pool;
 use super::report::{Case, Suite};
 use super::runner::{self, Job};
 use crate::build::{self, Profile};
+use crate::console::Word;
 use crate::machine::{Boot, Configuration, Firmware, Machine};
 use crate::sdcard::firmware::DEVICE_TREE;
 use crate::setup::Environment;
@@ -71,11 +73,15 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     fs::create_dir_all(&directory)?;
 
     let (mut jobs, mut suites) = (Vec::new(), Vec::new());
-    let job = |index: usize, tree: Option<PathBuf>| {
+    // Each boot has a word of its own, so an image of its own.
+    let mut boots = 0_u32..;
+    let mut job = |index: usize, tree: Option<PathBuf>| {
         let patched = directory.join(if tree.is_some() { "stub-with-tree.bin" } else { "stub.bin" });
         fs::write(&patched, with_addresses(&stub, tree.is_some())?)?;
         let (image, program) = (&images[index], &programs[index]);
         let mut boot = Boot::new(Configuration::new(MACHINE, 4)?, &program.image);
+        boot.kernel = directory.join(format!("{}-{}.img", image.name, boots.next().unwrap_or_default()));
+        fs::write(&boot.kernel, with_word(&program.image, boot.word.as_ref())?)?;
         boot.firmware = Some(Firmware { stub: patched, tree });
         anyhow::Ok(Job { image, program, boot, deadline: DEADLINE, filtered: false })
     };
@@ -109,6 +115,13 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
         Ok(suite)
     })?);
     Ok(suites)
+}
+
+/// Returns an image with the word among its own boot arguments, because nothing passes it any.
+fn with_word(image: &Path, word: Option<&Word>) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    bootargs::embed(&mut bytes, &word.map(Word::argument).unwrap_or_default())?;
+    Ok(bytes)
 }
 
 /// Returns the stub, as it is built.

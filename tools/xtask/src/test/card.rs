@@ -20,6 +20,7 @@ use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
 use crate::build::Profile;
+use crate::console::Word;
 use crate::machine::{Boot, Card, Configuration, Machine};
 use crate::process;
 use crate::qemu_run::{self, End, Ran};
@@ -59,13 +60,15 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     let directory = workspace.state().join("card");
     fs::create_dir_all(&directory)?;
     let firmware = Firmware::from_packages(workspace)?;
-    let contents = contents::of_card(fs::read(&program.image)?, "", &firmware);
+    // The boot loader, like the board's firmware, passes what is on the card.
+    let word = Word::draw();
+    let contents = contents::of_card(fs::read(&program.image)?, &word.argument(), &firmware);
     let card = directory.join("sd.img");
     disk::write(&card, SIZE_MIB, &contents)?;
 
     let read = read_by_others(workspace, &card, &contents);
     println!("{}", read.summary());
-    let booted = boot(workspace, environment, image, &card)?;
+    let booted = boot(workspace, environment, image, &card, word)?;
     println!("{}", booted.summary());
     Ok(vec![read, booted])
 }
@@ -166,6 +169,7 @@ fn boot(
     environment: &Environment,
     image: &TestImage,
     card: &Path,
+    word: Word,
 ) -> anyhow::Result<Suite> {
     const CASE: &str = "the_boot_loader_starts_the_kernel_of_the_card";
     let mut suite = Suite { name: format!("{NAME}: {IMAGE} from a card"), ..Suite::default() };
@@ -179,6 +183,7 @@ fn boot(
     let log = card.with_extension("log");
     let mut boot = Boot::new(Configuration::new(MACHINE, 4)?, &loader);
     boot.dtb = Some(tree);
+    boot.word = Some(word);
     boot.card = Some(Card { image: card.to_path_buf(), log: log.clone() });
     suite.machine = boot.place();
     suite.name = format!("{NAME}: {IMAGE} on {}", suite.machine);
@@ -212,8 +217,8 @@ fn started_from_card(loader: &str, ran: &Ran) -> anyhow::Result<()> {
         ensure!(loader.contains(&read), "the boot loader did not read {name}");
     }
     let banner =
-        |line: &&String| line.starts_with("asphodel ") && line.contains("Raspberry Pi 4 Model B, 4 CPUs");
-    ensure!(ran.lines.iter().any(|line| banner(&line)), "there is no banner with the board's name");
+        |line: &str| line.starts_with("asphodel ") && line.contains("Raspberry Pi 4 Model B, 4 CPUs");
+    ensure!(ran.lines.iter().any(|line| banner(line.text())), "there is no banner with the board's name");
     ensure!(ran.end == End::PoweredOff(0), "the end was {:?}", ran.end);
     Ok(())
 }
@@ -221,11 +226,12 @@ fn started_from_card(loader: &str, ran: &Ran) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::Line;
 
     const LOADER: &str = "Retrieving file: /kernel8.img\nRetrieving file: /bcm2711-rpi-4-b.dtb\n";
 
     fn ran(lines: &[&str], end: End) -> Ran {
-        let lines = lines.iter().map(ToString::to_string).collect();
+        let lines = lines.iter().map(|line| Line::system(*line)).collect();
         Ran { lines, end, took: Duration::ZERO, complaints: String::new() }
     }
 

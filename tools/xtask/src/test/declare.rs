@@ -4,6 +4,7 @@
 //!   required outcome of that test; then each test must be declared, and the image passes when exactly that was
 //!   reported;
 //! - `expect: no-verdict`: the whole system hangs; `expect: system-panic`: it panics;
+//! - `expect: no-report`: the system powers off, and nothing that was printed is a result or a verdict;
 //! - `expect: init-ends STATUS`: process 1 ends, the system reports it, and powers off with this status;
 //! - `deadline: SECONDS`: how much machine time the image may take (`crate::machine_time`);
 //! - `clock: instructions`: what it measures is counted in instructions, of all CPUs together, which take turns: a tick
@@ -56,6 +57,8 @@ pub(crate) enum Expected {
     Endings(Vec<(String, Ending)>),
     /// The system hangs before the verdict.
     NoVerdict,
+    /// The system powers off without a result and without a verdict.
+    NoReport,
     /// The system panics.
     SystemPanic,
     /// Process 1 ends, and the system powers off with this status.
@@ -105,6 +108,7 @@ pub(crate) fn read(source: &str) -> anyhow::Result<Declaration> {
         if let Some(expected) = line.trim().strip_prefix("expect:") {
             match expected.split_whitespace().collect::<Vec<_>>()[..] {
                 ["no-verdict"] => declaration.expected = Expected::NoVerdict,
+                ["no-report"] => declaration.expected = Expected::NoReport,
                 ["system-panic"] => declaration.expected = Expected::SystemPanic,
                 ["init-ends", status] => {
                     let status = status.parse().with_context(|| format!("`{status}` is no status"))?;

@@ -14,6 +14,7 @@ pub(crate) fn cases(expected: &Expected, transcript: &Transcript, end: End, filt
         Expected::Success => transcript.cases(end, filtered),
         Expected::Endings(endings) => endings_cases(endings, transcript, end, filtered),
         Expected::NoVerdict => vec![no_verdict_case(transcript, end)],
+        Expected::NoReport => vec![no_report_case(transcript, end)],
         Expected::InitEnds(status) => vec![init_ends_case(*status, transcript, end)],
         Expected::SystemPanic => vec![match &transcript.panic {
             Some(_) => Case::passed("(system panic)"),
@@ -29,6 +30,20 @@ fn no_verdict_case(transcript: &Transcript, end: End) -> Case {
         (None, End::TimedOut) if transcript.panic.is_none() => Case::passed(NAME),
         (Some(_), _) => Case::failed(NAME, "there is a verdict"),
         (None, end) => Case::failed(NAME, format!("it was to hang until the deadline, but: {end:?}")),
+    }
+}
+
+/// Returns the case of an image that must end without a report.
+fn no_report_case(transcript: &Transcript, end: End) -> Case {
+    const NAME: &str = "(no report)";
+    match (transcript.verdict, end) {
+        (None, End::PoweredOff(_)) if transcript.points.is_empty() && transcript.panic.is_none() => {
+            Case::passed(NAME)
+        }
+        (None, end) if transcript.points.is_empty() => {
+            Case::failed(NAME, format!("it was to power off, but: {end:?}"))
+        }
+        _ => Case::failed(NAME, "there is a report"),
     }
 }
 
@@ -53,7 +68,10 @@ fn endings_cases(
     let mut cases = Vec::new();
     for (name, ending) in endings {
         match transcript.points.iter().find(|point| point.name == *name) {
-            Some(point) => cases.push(judge(name, *ending, &point.outcome)),
+            Some(point) => {
+                let details = point.details.clone();
+                cases.push(Case { details, ..judge(name, *ending, &point.outcome) });
+            }
             None if filtered => {}
             None => cases.push(Case::failed(name, "it reported no result")),
         }
@@ -89,6 +107,7 @@ fn judge(name: &str, ending: Ending, outcome: &Outcome) -> Case {
 mod tests {
     use super::super::ktap;
     use super::*;
+    use crate::console::Line;
 
     const TEXT: &str = "\
 KTAP version 1
@@ -106,7 +125,7 @@ asphodel-test: FAIL
 ";
 
     fn transcript(text: &str) -> Transcript {
-        ktap::read(&text.lines().map(String::from).collect::<Vec<_>>())
+        ktap::read(&text.lines().map(Line::system).collect::<Vec<_>>())
     }
 
     fn endings(list: &[(&str, Ending)]) -> Expected {
@@ -147,6 +166,18 @@ asphodel-test: FAIL
         assert_eq!(failed(&cases(&Expected::NoVerdict, &hung, End::EndedEarly, false)).len(), 1);
         assert_eq!(
             failed(&cases(&Expected::NoVerdict, &transcript(TEXT), End::PoweredOff(1), false)).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_report_that_a_program_prints_is_none() {
+        let lines: Vec<_> = TEXT.lines().map(Line::program).collect();
+        let forged = ktap::read(&lines);
+        assert!(failed(&cases(&Expected::NoReport, &forged, End::PoweredOff(0), false)).is_empty());
+        assert_eq!(failed(&cases(&Expected::NoReport, &forged, End::TimedOut, false)).len(), 1);
+        assert_eq!(
+            failed(&cases(&Expected::NoReport, &transcript(TEXT), End::PoweredOff(1), false)).len(),
             1
         );
     }

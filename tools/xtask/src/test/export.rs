@@ -86,6 +86,7 @@ fn expectations(expected: &Expected) -> Vec<String> {
         Expected::Endings(endings) => {
             endings.iter().map(|(name, ending)| format!("{} {name}", word(ending))).collect()
         }
+        Expected::NoReport => vec!["no-report".into()],
         Expected::NoVerdict => vec!["no-verdict".into()],
         Expected::SystemPanic => vec!["system-panic".into()],
         Expected::InitEnds(status) => vec![format!("init-ends {status}")],
@@ -99,9 +100,13 @@ mod tests {
 
     #[test]
     fn the_manifest_says_what_the_source_declares() {
-        for declared in
-            ["fail a.b|hang c|panic d|leak e|pass f", "no-verdict", "system-panic", "init-ends 134"]
-        {
+        for declared in [
+            "fail a.b|hang c|panic d|leak e|pass f",
+            "no-verdict",
+            "no-report",
+            "system-panic",
+            "init-ends 134",
+        ] {
             let source: String =
                 declared.split('|').map(|words| format!("//! expect: {words}\n")).collect::<String>()
                     + "//! append: watchdog=1\n//! deadline: 7\n";

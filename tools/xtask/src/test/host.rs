@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use super::report::{Case, Suite};
 use super::results::{self, Origin};
 use crate::build;
+use crate::console;
 use crate::hosted;
 use crate::process;
 use crate::progress::Progress;
@@ -118,7 +119,7 @@ fn run(what: &str, machine: &str, cargo: &mut Command, filter: Option<&str>) -> 
     for line in BufReader::new(&reader).lines() {
         let line = line.with_context(|| format!("{what}: cannot read what cargo says"))?;
         output.take(&line);
-        job.at(&format!("{what}: {} done, {}", output.done(), line.trim()));
+        job.at(&format!("{what}: {} done, {}", output.done(), console::visible(line.trim())));
     }
     let succeeded = matches!(reader.try_wait(), Ok(Some(result)) if result.status.success());
     drop(job);
@@ -177,7 +178,7 @@ impl Output {
         }
         match self.suites.last_mut() {
             Some(suite) => {
-                suite.console.push_str(line);
+                suite.console.push_str(&console::visible(line));
                 suite.console.push('\n');
                 suite.cases.extend(case(line));
                 if let Some(took) = time(line) {
@@ -185,7 +186,7 @@ impl Output {
                 }
             }
             None => {
-                self.build.push_str(line);
+                self.build.push_str(&console::visible(line));
                 self.build.push('\n');
             }
         }

@@ -156,6 +156,40 @@ fn unlisted(directory: &Path, images: &[TestImage]) -> Vec<String> {
     files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
 }
 
+/// The beginning of a test in the source of an image.
+pub(crate) const TEST_MACRO: &str = "test!(";
+
+/// Returns the names of the tests in the source of an image, in order.
+pub(crate) fn tests_in(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let begun = lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.strip_prefix(TEST_MACRO)?)));
+    begun.filter_map(|(at, rest)| Some(test_in_macro(rest, &lines[at + 1..])?.0)).collect()
+}
+
+/// Returns the name and the comment of a test in `test!(..)`; `rest` follows the parenthesis on its line.
+pub(crate) fn test_in_macro<'a>(rest: &'a str, after: &[&'a str]) -> Option<(String, Vec<&'a str>)> {
+    let mut comment = Vec::new();
+    for line in std::iter::once(&rest).chain(after) {
+        if let Some(text) = line.strip_prefix("///") {
+            comment.push(text.trim());
+        } else if !(line.is_empty() || line.starts_with("//") || line.starts_with("#[")) {
+            return Some((identifier(line)?, comment));
+        }
+    }
+    None
+}
+
+/// Returns the identifier that a text begins with.
+pub(crate) fn identifier(text: &str) -> Option<String> {
+    let end = text.find(|letter: char| !(letter.is_alphanumeric() || letter == '_')).unwrap_or(text.len());
+    (end > 0).then(|| text[..end].to_string())
+}
+
+/// Returns whether a character may be part of a test's name. All of them can be part of a boot argument.
+fn is_of_a_name(letter: char) -> bool {
+    letter == '_' || letter.is_alphanumeric()
+}
+
 /// The selection by `--filter`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Filter {
@@ -181,14 +215,22 @@ impl Filter {
     /// Returns the images that match.
     ///
     /// # Errors
-    /// Fails when tests inside images are requested and no image is left.
+    /// Fails when tests inside images are requested and no image is left, or no test can have such a name.
     pub(crate) fn select(&self, images: Vec<TestImage>) -> anyhow::Result<Vec<TestImage>> {
+        if let Some(test) = self.test.as_ref().filter(|test| !test.chars().all(is_of_a_name)) {
+            bail!("--filter: no test has {test:?} in its name, because that is the name of a function");
+        }
         let Some(pattern) = &self.image else { return Ok(images) };
         let left: Vec<TestImage> = images.into_iter().filter(|image| image.name.contains(pattern)).collect();
         if left.is_empty() && self.test.is_some() {
             bail!("no image has {pattern:?} in its name");
         }
         Ok(left)
+    }
+
+    /// Returns whether a test inside an image matches.
+    pub(crate) fn selects(&self, test: &str) -> bool {
+        self.test.as_ref().is_none_or(|pattern| test.contains(pattern))
     }
 
     /// Returns the boot argument that makes the guest select its tests.
@@ -239,7 +281,20 @@ mod tests {
         assert!(filter.is_inside_images());
         assert_eq!(filter.boot_argument().as_deref(), Some("filter=code"));
         assert!(filter.select(vec![image("wait_any")]).is_err());
+        for test in ["second is", "a=b ", "a\tb", "--"] {
+            let filter = Filter::new(Some(&format!("exit/{test}")));
+            let error = filter.select(vec![image("exit_code")]).unwrap_err().to_string();
+            assert!(error.contains("no test has"), "{error}");
+        }
         assert_eq!(Filter::new(Some("/code")).select(vec![image("wait_any")]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_tests_of_a_source_are_found() {
+        let source = "test!(one, {});\ntest!(\n    /// Why.\n    #[x]\n    two -> Result<(), E>,\n    {}\n);\n// test!(no)";
+        assert_eq!(tests_in(source), ["one", "two"]);
+        let filter = Filter::new(Some("/tw"));
+        assert!(filter.selects("two") && !filter.selects("one") && Filter::default().selects("one"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Parsing the output of a test image (KTAP version 1) and judging it.
 //!
-//! Only lines of the protocol count, whatever else is on the console. What is missing is a failure: a plan that was not
+//! Only lines of the protocol count that the system itself printed, whatever else is on the console. What is missing is a failure: a plan that was not
 //! kept, no totals, no verdict, no power-off.
 
-use super::report::{Case, Outcome};
-use crate::console;
+use std::time::Duration;
+
+use super::report::{Case, Details, Outcome};
+use crate::console::{self, Line};
 use crate::qemu_run::End;
 
 /// The line that begins the report.
@@ -25,6 +27,7 @@ pub(crate) struct Point {
     pub(crate) number: usize,
     pub(crate) name: String,
     pub(crate) outcome: Outcome,
+    pub(crate) details: Details,
 }
 
 /// The counts of the totals line.
@@ -61,15 +64,18 @@ pub(crate) fn planned(line: &str) -> Option<usize> {
 }
 
 /// Reads the console of a test image.
-pub(crate) fn read(lines: &[String]) -> Transcript {
+pub(crate) fn read(lines: &[Line]) -> Transcript {
     let mut transcript = Transcript::default();
-    let mut reason = None;
-    for line in lines {
+    let (mut reason, mut running) = (None, Running::default());
+    for whole in lines {
+        running.take(whole);
+        let Some(line) = whole.said() else { continue };
         if line == HEADER {
             transcript.header = true;
         } else if let Some(plan) = planned(line) {
             transcript.plan.get_or_insert(plan);
         } else if let Some(begun) = started(line) {
+            running = Running { name: begun.1.clone(), ..Running::default() };
             transcript.started.push(begun);
             reason = None;
         } else if let Some(text) = line.strip_prefix("# reason: ") {
@@ -78,15 +84,69 @@ pub(crate) fn read(lines: &[String]) -> Transcript {
             transcript.totals = read_totals(totals);
         } else if let Some(verdict) = line.strip_prefix(VERDICT) {
             transcript.verdict = read_verdict(verdict);
-        } else if let Some(point) = read_point(line, &mut reason) {
+        } else if let Some(mut point) = read_point(line, &mut reason) {
+            point.details = std::mem::take(&mut running).details();
             transcript.points.push(point);
         } else if let Some(end) = line.strip_prefix(INIT_ENDS) {
             transcript.init_end.get_or_insert_with(|| end.to_string());
-        } else if console::is_panic(line) {
-            transcript.panic.get_or_insert_with(|| line.clone());
+        } else if console::is_panic(whole) {
+            transcript.panic.get_or_insert_with(|| line.to_string());
         }
     }
     transcript
+}
+
+/// The beginning of the line that reports how long a test took.
+const TOOK: &str = "# took: ";
+
+/// The beginning of the lines that report the end of a process by a panic or a fault; its name is in brackets.
+const PROCESS: &str = "asphodel: pid ";
+
+/// What is told while a test runs.
+#[derive(Debug, Default)]
+struct Running {
+    name: String,
+    took: Option<Duration>,
+    output: Vec<String>,
+    /// The latest report of a panic or fault of the test's own process, and whether it goes on.
+    panic: Vec<String>,
+    panics: bool,
+}
+
+impl Running {
+    /// Takes a line of the console.
+    fn take(&mut self, line: &Line) {
+        if let Some(said) = line.said() {
+            if let Some(took) = said.strip_prefix(TOOK) {
+                let microseconds = took.strip_suffix(" us").and_then(|number| number.parse().ok());
+                self.took = microseconds.map(Duration::from_micros);
+                return;
+            }
+            let is_report = said.starts_with(PROCESS) && said.contains(&format!(" ({}) ", self.name));
+            self.panics = is_report || (self.panics && said.starts_with("  ") && !is_backtrace(said));
+            if is_report {
+                self.panic.clear();
+            }
+            if self.panics {
+                self.panic.push(line.to_string());
+            }
+            if said.starts_with("# ") || said.starts_with("ok ") || said.starts_with("not ok ") {
+                return;
+            }
+        }
+        self.output.push(line.to_string());
+    }
+
+    /// Returns what is known of the test that has ended.
+    fn details(self) -> Details {
+        let panic = (!self.panic.is_empty()).then(|| self.panic.join("\n"));
+        Details { took: self.took, output: self.output.join("\n"), panic }
+    }
+}
+
+/// Returns whether a line has the addresses of a backtrace.
+fn is_backtrace(line: &str) -> bool {
+    line.trim_start().starts_with("backtrace:")
 }
 
 /// Parses the counts of a totals line: `pass:A fail:B skip:C`.
@@ -133,17 +193,21 @@ fn read_point(line: &str, reason: &mut Option<String>) -> Option<Point> {
         (true, None) => Outcome::Passed,
         (false, _) => Outcome::Failed(reason.unwrap_or_else(|| "no reason reported".into())),
     };
-    Some(Point { number, name, outcome })
+    Some(Point { number, name, outcome, details: Details::default() })
+}
+
+impl Point {
+    /// Returns its case.
+    pub(crate) fn case(&self) -> Case {
+        let Self { name, outcome, details, .. } = self.clone();
+        Case { name, outcome, details }
+    }
 }
 
 impl Transcript {
     /// Returns one case for each planned test, and one for the image when something is wrong with the report itself.
     pub(crate) fn cases(&self, end: End, may_be_empty: bool) -> Vec<Case> {
-        let mut cases: Vec<Case> = self
-            .points
-            .iter()
-            .map(|point| Case { name: point.name.clone(), outcome: point.outcome.clone() })
-            .collect();
+        let mut cases: Vec<Case> = self.points.iter().map(Point::case).collect();
         let why = describe(end, self.panic.as_deref());
         for number in 1..=self.plan.unwrap_or(0) {
             if self.points.iter().any(|point| point.number == number) {
@@ -253,7 +317,7 @@ mod tests {
     use super::*;
 
     fn transcript(text: &str) -> Transcript {
-        read(&text.lines().map(String::from).collect::<Vec<_>>())
+        read(&text.lines().map(Line::system).collect::<Vec<_>>())
     }
 
     fn failures(cases: &[Case]) -> Vec<(String, String)> {
@@ -283,7 +347,8 @@ asphodel-test: PASS
     fn a_good_report_is_believed() {
         let cases = transcript(GOOD).cases(End::PoweredOff(0), false);
         assert_eq!(cases.len(), 3);
-        assert_eq!(cases[0], Case::passed("exit.code"));
+        assert_eq!((cases[0].name.as_str(), &cases[0].outcome), ("exit.code", &Outcome::Passed));
+        assert_eq!(cases[0].details.output, "some noise");
         assert_eq!(cases[1], Case::skipped("exit.skipped", "needs two CPUs"));
         assert!(failures(&cases).is_empty());
     }
@@ -296,6 +361,23 @@ asphodel-test: PASS
             .replace("PASS", "FAIL");
         let cases = transcript(&text).cases(End::PoweredOff(1), false);
         assert_eq!(failures(&cases), [("exit.code".into(), "panicked at a:1".into())]);
+    }
+
+    #[test]
+    fn a_panic_is_told_with_its_place_and_what_was_printed() {
+        let panic = "asphodel: pid 5 tid 1 (exit.code) panicked: assertion failed\n  left: 1, at a.rs:7\n  backtrace: 0x1";
+        let other = "asphodel: pid 6 tid 1 (child) panicked: as it should, at a.rs:9";
+        let text = GOOD.replace(
+            "some noise\nok 1",
+            &format!("some noise\n{panic}\n{other}\n# reason: panicked\n# took: 1500 us\nnot ok 1"),
+        );
+        let cases = transcript(&text).cases(End::PoweredOff(1), false);
+        let Details { took, output, panic: told } = &cases[0].details;
+        assert_eq!(*took, Some(Duration::from_micros(1500)));
+        assert_eq!(*output, format!("some noise\n{panic}\n{other}"));
+        let words = "asphodel: pid 5 tid 1 (exit.code) panicked: assertion failed\n  left: 1, at a.rs:7";
+        assert_eq!(told.as_deref(), Some(words));
+        assert!(cases[1].details.panic.is_none());
     }
 
     #[test]
@@ -358,6 +440,23 @@ asphodel-test: PASS
         let text = "KTAP version 1\n1..0\n# totals: pass:0 fail:0 skip:0\nasphodel-test: PASS\n";
         assert_eq!(failures(&transcript(text).cases(End::PoweredOff(0), false)).len(), 1);
         assert!(transcript(text).cases(End::PoweredOff(0), true).is_empty());
+    }
+
+    #[test]
+    fn what_a_program_prints_is_no_report() {
+        let forged = ["ok 4 exit.forged", "asphodel: PANIC on cpu 0: x", "1..9", "asphodel-test: FAIL"];
+        let lines =
+            GOOD.lines().flat_map(|line| forged.map(Line::program).into_iter().chain([Line::system(line)]));
+        let cases = read(&lines.collect::<Vec<_>>()).cases(End::PoweredOff(0), false);
+        let outcomes =
+            |cases: Vec<Case>| cases.into_iter().map(|case| (case.name, case.outcome)).collect::<Vec<_>>();
+        assert_eq!(outcomes(cases), outcomes(transcript(GOOD).cases(End::PoweredOff(0), false)));
+        let lines: Vec<_> = GOOD.lines().map(Line::program).collect();
+        assert_eq!(
+            failures(&read(&lines).cases(End::PoweredOff(0), false)).len(),
+            1,
+            "a report that is forged"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) mod runner;
 pub(crate) mod seeds;
 mod soak;
 
+use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
@@ -230,6 +231,11 @@ fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode
         let runs = |on: &&Configuration| on.machine != Machine::Host || image.not_host().is_none();
         for configuration in configurations.iter().filter(runs) {
             println!("image: {} on {configuration}", image.name);
+        }
+        let source = fs::read_to_string(&image.source)
+            .with_context(|| format!("cannot read {}", image.source.display()))?;
+        for test in images::tests_in(&source).iter().filter(|test| filter.selects(test)) {
+            println!("test: {}/{test}", image.name);
         }
     }
     note(&format!("{} images on {} machines", images.len(), configurations.len()));

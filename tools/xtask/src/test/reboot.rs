@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::report::{Case, Suite};
 use super::runner;
 use crate::build::{self, Profile};
-use crate::console;
+use crate::console::{self, Line};
 use crate::machine::{Boot, Configuration, Machine};
 use crate::qemu_run::{self, Emulator, Input};
 use crate::setup::Environment;
@@ -62,7 +62,7 @@ pub(super) fn run(
             name: format!("{NAME} on {}", boot.configuration),
             machine: boot.configuration.to_string(),
             cases: vec![case],
-            console: said.join("\n"),
+            console: qemu_run::console(&said),
             took: started.elapsed(),
             ..Suite::default()
         };
@@ -75,7 +75,7 @@ pub(super) fn run(
 
 /// Types a line before the boot, and the other when the console reads input for the second time; returns the output of
 /// the guest until the line was closed or the deadline has passed.
-fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
+fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<Line>> {
     let mut emulator = Emulator::start(environment, boot, Input::Pipe, Stdio::null())?;
     let mut time = emulator.time(boot)?;
     let mut keyboard = emulator.child.stdin.take().context("the emulator's input is a pipe")?;
@@ -84,25 +84,26 @@ fn talk(environment: &Environment, boot: &Boot) -> anyhow::Result<Vec<String>> {
     let mut say = |words: &str| keyboard.write_all(words.as_bytes()).and_then(|()| keyboard.flush());
     say(TYPED_EARLY)?;
     let (mut boots, mut broken) = (0, Ok(()));
-    let mut answer = |line: &str| {
+    let mut answer = |line: &Line| {
         boots += usize::from(console::is_init(line));
         if console::is_init(line) && boots == 2 {
             broken = say(TYPED);
         }
     };
     // The first end is that of the first boot; after it the second boot gets as much time as both.
+    let (word, mut now) = (boot.word(), || time.elapsed());
     let received =
-        qemu_run::listen(&pieces, &[], &mut || time.elapsed(), Some(DEADLINE), DEADLINE, &mut answer);
+        qemu_run::listen(&pieces, &[], word.as_ref(), &mut now, Some(DEADLINE), DEADLINE, &mut answer);
     broken?;
     Ok(received.lines)
 }
 
 /// Checks that there were two complete boots, each of which ended as requested.
-fn verdict(said: &[String]) -> Result<(), String> {
-    let banners =
-        said.iter().filter(|line| line.starts_with("asphodel ") && line.contains(" CPUs, ")).count();
+fn verdict(said: &[Line]) -> Result<(), String> {
+    let is_banner = |line: &str| line.starts_with("asphodel ") && line.contains(" CPUs, ");
+    let banners = said.iter().filter(|line| is_banner(line.text())).count();
     let ends: Vec<&str> =
-        said.iter().filter(|line| console::end_status(line).is_some()).map(String::as_str).collect();
+        said.iter().filter(|line| console::end_status(line).is_some()).map(Line::text).collect();
     match banners {
         2 if ends == ENDS => Ok(()),
         _ => Err(format!("{banners} boots, which ended with {ends:?}")),
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     fn verdict_of(text: &str) -> bool {
-        verdict(&text.lines().map(String::from).collect::<Vec<_>>()).is_ok()
+        verdict(&text.lines().map(Line::system).collect::<Vec<_>>()).is_ok()
     }
 
     #[test]

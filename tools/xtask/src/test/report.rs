@@ -22,22 +22,35 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// Its outcome.
     pub(crate) outcome: Outcome,
+    /// What else is known of it.
+    pub(crate) details: Details,
+}
+
+/// What is known of a test besides its outcome.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Details {
+    /// How long it took on its machine.
+    pub(crate) took: Option<Duration>,
+    /// What was printed while it ran, as it is shown.
+    pub(crate) output: String,
+    /// The words of its panic, with file and line, or the report of its fault.
+    pub(crate) panic: Option<String>,
 }
 
 impl Case {
     /// Returns a passed test.
     pub(crate) fn passed(name: impl Into<String>) -> Self {
-        Self { name: name.into(), outcome: Outcome::Passed }
+        Self { name: name.into(), outcome: Outcome::Passed, details: Details::default() }
     }
 
     /// Returns a failed test.
     pub(crate) fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { name: name.into(), outcome: Outcome::Failed(reason.into()) }
+        Self { outcome: Outcome::Failed(reason.into()), ..Self::passed(name) }
     }
 
     /// Returns a test that was left out.
     pub(crate) fn skipped(name: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { name: name.into(), outcome: Outcome::Skipped(reason.into()) }
+        Self { outcome: Outcome::Skipped(reason.into()), ..Self::passed(name) }
     }
 }
 
@@ -101,11 +114,15 @@ impl Suite {
         text
     }
 
-    /// Returns a line for each failed test, with its reason.
+    /// Returns each failed test with its reason, in a line, and the words of its panic below.
     pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
-        self.cases.iter().filter_map(|case| match &case.outcome {
-            Outcome::Failed(reason) => Some(format!("failed: {}: {}: {reason}", self.name, case.name)),
-            _ => None,
+        self.cases.iter().filter_map(|case| {
+            let Outcome::Failed(reason) = &case.outcome else { return None };
+            let mut text = format!("failed: {}: {}: {reason}", self.name, case.name);
+            for line in case.details.panic.iter().flat_map(|panic| panic.lines()) {
+                text.push_str(&format!("\n    {line}"));
+            }
+            Some(text)
         })
     }
 }

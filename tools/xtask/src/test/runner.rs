@@ -16,6 +16,7 @@ use super::pool;
 use super::report::{Case, Report, Suite};
 use super::results::Origin;
 use crate::build::{self, Profile, Program, Request};
+use crate::console::Line;
 use crate::gdb;
 use crate::machine::{Boot, Clock, Configuration, Machine};
 use crate::machine_time;
@@ -247,7 +248,7 @@ pub(super) fn run_one(
     environment: &Environment,
     job: &Job<'_>,
     progress: &Progress,
-    on_line: &mut dyn FnMut(&str),
+    on_line: &mut dyn FnMut(&Line),
 ) -> anyhow::Result<Suite> {
     let name = job.name();
     let line = progress.job(&name);
@@ -261,6 +262,7 @@ pub(super) fn run_one(
     }
     let ran = qemu_run::watch(environment, &boot, Some(job.deadline), &mut |said| {
         on_line(said);
+        let Some(said) = said.said() else { return };
         if let Some(plan) = ktap::planned(said) {
             planned = plan;
         } else if let Some((number, test)) = ktap::started(said) {

@@ -17,7 +17,9 @@ use super::images::{Filter, TestImage};
 use super::pool;
 use super::report::{Case, Outcome, Suite};
 use super::runner::{self, Job};
+use crate::console::Line;
 use crate::machine::{Clock, Configuration, Machine};
+use crate::process;
 use crate::progress::Progress;
 use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
@@ -212,10 +214,9 @@ fn problem(case: &Case) -> Option<String> {
 }
 
 /// Returns the first line in which two consoles differ.
-fn difference(one: &[String], other: &[String]) -> Option<String> {
+fn difference(one: &[Line], other: &[Line]) -> Option<String> {
     let length = one.len().max(other.len());
-    let line =
-        |lines: &[String], index: usize| lines.get(index).cloned().unwrap_or_else(|| "(its end)".into());
+    let line = |lines: &[Line], index: usize| lines.get(index).map_or("(its end)".into(), Line::to_string);
     let at = (0..length).find(|index| one.get(*index) != other.get(*index))?;
     Some(format!("line {} is `{}` and `{}`", at + 1, line(one, at), line(other, at)))
 }
@@ -225,10 +226,12 @@ fn replay(group: &Group<'_>, seed: u64, arguments: &Arguments) -> String {
     let Configuration { machine, cpus } = group.configuration;
     let test = arguments.filter.as_deref().and_then(|filter| filter.split_once('/'));
     let test = test.map(|(_, test)| format!("/{test}")).unwrap_or_default();
-    let append = arguments.append.as_ref().map(|words| format!(" --append '{words}'")).unwrap_or_default();
+    let filter = format!("{}{test}", group.image.name);
+    let append = arguments.append.as_ref().map(|words| format!(" --append {}", process::shell_word(words)));
     format!(
-        "replay: cargo xtask test --machine {machine} --cpus {cpus} --filter {}{test} --seed {seed}{append}",
-        group.image.name
+        "replay: cargo xtask test --machine {machine} --cpus {cpus} --filter {} --seed {seed}{}",
+        process::shell_word(&filter),
+        append.unwrap_or_default()
     )
 }
 
@@ -299,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_told() {
-        let lines = |text: &str| text.lines().map(String::from).collect::<Vec<_>>();
+        let lines = |text: &str| text.lines().map(Line::system).collect::<Vec<_>>();
         assert_eq!(difference(&lines("a\nb"), &lines("a\nb")), None);
         assert_eq!(difference(&lines("a\nb"), &lines("a\nc")).as_deref(), Some("line 2 is `b` and `c`"));
         assert_eq!(difference(&lines("a"), &lines("a\nc")).as_deref(), Some("line 2 is `(its end)` and `c`"));
@@ -312,12 +315,12 @@ mod tests {
         let group = Group { image: &image, configuration, done: Mutex::default() };
         let arguments = Arguments {
             filter: Some("exit/t016".into()),
-            append: Some("rounds=5".into()),
+            append: Some("rounds=5 it=\"s\"".into()),
             ..Arguments::default()
         };
         assert_eq!(
             replay(&group, 7, &arguments),
-            "replay: cargo xtask test --machine virt --cpus 4 --filter exit_race/t016 --seed 7 --append 'rounds=5'"
+            "replay: cargo xtask test --machine virt --cpus 4 --filter exit_race/t016 --seed 7 --append 'rounds=5 it=\"s\"'"
         );
     }
 

@@ -11,6 +11,7 @@ use super::pool;
 use super::report::Suite;
 use super::runner::{self, Job};
 use crate::build::Profile;
+use crate::console;
 use crate::machine::{Configuration, Machine};
 use crate::progress::Progress;
 use crate::setup::Environment;
@@ -81,7 +82,7 @@ pub(super) fn run(
         progress.say(&format!("{}: {} s at most, {}", job.name(), job.deadline.as_secs(), job.boot.append));
         let mut teller = Teller::new(job.name());
         let mut suite = runner::run_one(workspace, environment, job, progress, &mut |line| {
-            teller.show(line, Instant::now(), progress);
+            teller.show(line.text(), Instant::now(), progress);
         })?;
         suite.name.push_str(&format!(", {SOAK}"));
         suite.machine.push_str(&format!(" ({SOAK})"));
@@ -104,7 +105,7 @@ impl Teller {
     /// Prints a line of the guest, if it is one of those and the last was long ago.
     fn show(&mut self, line: &str, now: Instant, progress: &Progress) {
         if let Some(text) = self.takes(line, now) {
-            progress.say(&format!("{}: {text}", self.name));
+            progress.say(&format!("{}: {}", self.name, console::visible(text)));
         }
     }
 

@@ -7,6 +7,8 @@ use core::arch::asm;
 
 use aarch64_cpu::registers::{MPIDR_EL1, Readable, TPIDR_EL0, TPIDR_EL1, TPIDRRO_EL0, Writeable};
 
+use crate::arch::layout::PAGE_SIZE;
+
 /// The affinity fields Aff3, Aff2, Aff1 and Aff0 of MPIDR_EL1 (Arm ARM D19.2.104).
 pub(super) const AFFINITY_MASK: u64 = 0xff_00ff_ffff;
 
@@ -20,14 +22,47 @@ pub fn relax() {
     unsafe { asm!("yield", options(nostack, preserves_flags)) };
 }
 
-/// Stack that a kernel service may need from where it is entered, in bytes.
-const SERVICE_ROOM: usize = 3072;
+/// Stack that a system call may need from where it is entered, in bytes, an interrupt that preempts it included.
+/// The deepest chain of calls in an image needs less than half of it; an interrupt needs 2320 besides.
+pub(crate) const SERVICE_STACK: usize = 5120;
 
-/// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack
-/// overflow ends the program and not the system.
+/// Stack that a service without a section may need, in bytes: the allocator, a wake-up, and the like.
+/// A system call that uses one has probed for more than this from where it was entered.
+const SMALL_SERVICE_STACK: usize = 2560;
+
+/// Faults here if the stack has no room for a system call: with interrupts unmasked and nothing held, where a stack
+/// overflow ends the program and not the system. Called where a program enters the kernel.
 #[inline(always)]
 pub(crate) fn probe_stack() {
-    probe::<SERVICE_ROOM>();
+    probe::<SERVICE_STACK>();
+}
+
+/// Same as [`probe_stack`], for a service that has no section and masks interrupts for all that it does.
+#[inline(always)]
+pub(crate) fn probe_small_stack() {
+    probe::<SMALL_SERVICE_STACK>();
+}
+
+/// Same as [`probe_small_stack`], for a service that uses another one of its kind, which probes anew.
+#[inline(always)]
+pub(crate) fn probe_nested_stack() {
+    probe::<{ SMALL_SERVICE_STACK + 512 }>();
+}
+
+/// Marks in the ELF where the code after a probe ends, because what follows may be a program's. No instruction.
+#[inline(always)]
+pub(crate) fn mark_end_of_service() {
+    // SAFETY: stores an address in a section of the ELF that is not loaded, and executes nothing.
+    unsafe {
+        asm!(
+            "770:",
+            ".pushsection .asphodel.service_ends, \"\", %progbits",
+            ".balign 8",
+            ".8byte 770b",
+            ".popsection",
+            options(nomem, nostack, preserves_flags)
+        );
+    }
 }
 
 /// Stack that a foreign program's call may need for everything that the kernel does in it, in bytes.
@@ -42,12 +77,22 @@ pub(crate) fn probe_call_room() {
 
 #[inline(always)]
 fn probe<const ROOM: usize>() {
-    const { assert!(ROOM < 1 << 12 || (ROOM < 1 << 24 && ROOM.is_multiple_of(1 << 12)), "an immediate of `sub`") };
+    const { assert!(ROOM.is_multiple_of(8) && ROOM < 1 << 24, "an immediate of `sub`, and one of `ldr`") };
     // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is discarded.
     unsafe {
-        asm!("sub {0}, sp, #{room}", "ldr xzr, [{0}]", out(reg) _, room = const ROOM,
+        asm!("sub {0}, sp, #{pages}, lsl #12", "ldr xzr, [{0}, #{rest}]", out(reg) _,
+             pages = const ROOM.div_ceil(PAGE_SIZE), rest = const ROOM.next_multiple_of(PAGE_SIZE) - ROOM,
              options(nostack, preserves_flags, readonly));
     }
+}
+
+/// Returns the stack pointer of the calling function.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
 }
 
 /// Sleeps until an interrupt is pending for this CPU, masked or not.
@@ -134,6 +179,16 @@ pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
         asm!("sub sp, sp, {bytes}", "2: subs {turns}, {turns}, #1", "b.hi 2b", "add sp, sp, {bytes}",
              bytes = in(reg) bytes & !15, turns = inout(reg) turns => _);
     }
+}
+
+/// Stores to the stack with the stack pointer at `address`, which faults where nothing is mapped. For programs that
+/// test faults.
+///
+/// # Safety
+/// Nothing may be mapped there.
+pub unsafe fn store_at_stack_pointer(address: usize) -> ! {
+    // SAFETY: the store faults, and the program ends.
+    unsafe { asm!("mov sp, {0}", "str xzr, [sp, #-16]!", "udf #0", in(reg) address, options(noreturn)) }
 }
 
 /// Stops this CPU for good, with interrupts masked.

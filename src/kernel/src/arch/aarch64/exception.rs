@@ -32,7 +32,8 @@ fn place_on_thread_stack(frame: &TrapFrame, hooks: &Hooks) -> Result<usize, Faul
             match (hooks.room)(frame, address) {
                 Room::Mapped => {}
                 Room::OutOfMemory => return Err(Fault::stack_without_memory(address as u64, frame.elr)),
-                Room::None => return Err(overflow()),
+                // Not the stack pointer, where something may be mapped: then this would be no fault.
+                Room::None => return Err(Fault::stack_overflow(address as u64, frame.elr)),
             }
         }
     }

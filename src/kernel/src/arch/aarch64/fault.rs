@@ -72,9 +72,9 @@ impl Fault {
         Self { kind, esr, far, pc }
     }
 
-    /// Returns the fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
-    pub(crate) fn stack_overflow(sp: u64, pc: u64) -> Self {
-        Self { kind: FaultKind::StackOverflow, esr: MISSED_WRITE, far: sp, pc }
+    /// Returns the fault of a thread that was interrupted where its stack has no room, at `address`.
+    pub(crate) fn stack_overflow(address: u64, pc: u64) -> Self {
+        Self { kind: FaultKind::StackOverflow, esr: MISSED_WRITE, far: address, pc }
     }
 
     /// Returns the fault of a thread that was interrupted where its stack has no memory, at `address`.

@@ -41,6 +41,11 @@ impl TrapFrame {
         self.elr
     }
 
+    /// Returns the interrupted context's stack pointer.
+    pub(crate) fn sp(&self) -> u64 {
+        self.sp
+    }
+
     /// Makes the interrupted context continue with another stack pointer.
     pub(crate) fn set_sp(&mut self, sp: u64) {
         self.sp = sp;

@@ -112,7 +112,7 @@ const FORGET_ALL: usize = 64;
 /// context, but it takes some instructions for each page, so it is called with interrupts unmasked.
 ///
 /// Stacks have their pages at the top: the walks that look for mapped ones begin there, and end with the last of them.
-pub(crate) fn unmap(address: usize, pages: usize, mut free: impl FnMut(u64)) {
+pub(crate) fn unmap(address: usize, pages: usize, free: impl FnMut(u64)) {
     let mut revoked = 0;
     for (_, entries) in tables(address, pages) {
         revoked += entries.iter().filter(|entry| lazy_stack::revoke(entry)).count();
@@ -122,7 +122,7 @@ pub(crate) fn unmap(address: usize, pages: usize, mut free: impl FnMut(u64)) {
     }
     forget(address, pages, revoked);
     let entries = tables(address, pages).flat_map(|(_, entries)| entries.iter().rev());
-    entries.filter_map(lazy_stack::collect).take(revoked).for_each(|frame| free(frame));
+    entries.filter_map(lazy_stack::collect).take(revoked).for_each(free);
 }
 
 /// Makes all CPUs drop the translations of those `revoked` pages whose entries have been revoked.

@@ -15,20 +15,39 @@ pub fn relax() {
     }
 }
 
-/// Stack that a kernel service may need from where it is entered, in bytes.
-const SERVICE_ROOM: usize = 24 * 1024;
+/// Stack that a system call may need from where it is entered, in bytes. Not computed, as for boards, but ample.
+pub(crate) const SERVICE_STACK: usize = 24 * 1024;
 
-/// Faults here if the stack has no room for a service: with interrupts unmasked and no lock held, where a stack overflow
-/// ends the program and not the system.
+/// Stack that a service without a section may need, in bytes.
+const SMALL_SERVICE_STACK: usize = 8 * 1024;
+
+/// Faults here if the stack has no room for a system call: with interrupts unmasked and nothing held, where a stack
+/// overflow ends the program and not the system. Called where a program enters the kernel.
 #[inline(always)]
 pub(crate) fn probe_stack() {
-    probe::<SERVICE_ROOM>();
+    probe::<SERVICE_STACK>();
 }
+
+/// Same as [`probe_stack`], for a service that has no section and masks interrupts for all that it does.
+#[inline(always)]
+pub(crate) fn probe_small_stack() {
+    probe::<SMALL_SERVICE_STACK>();
+}
+
+/// Same as [`probe_small_stack`], for a service that uses another one of its kind, which probes anew.
+#[inline(always)]
+pub(crate) fn probe_nested_stack() {
+    probe::<{ SMALL_SERVICE_STACK + 512 }>();
+}
+
+/// Marks where the code after a probe ends; only the images of boards are examined.
+#[inline(always)]
+pub(crate) fn mark_end_of_service() {}
 
 /// Same as [`probe_stack`], for the entry points of programs that have large, lazy stacks.
 #[inline(always)]
 pub(crate) fn probe_call_room() {
-    probe::<{ 2 * SERVICE_ROOM }>();
+    probe::<{ 2 * SERVICE_STACK }>();
 }
 
 #[inline(always)]
@@ -41,6 +60,20 @@ fn probe<const ROOM: usize>() {
     let address = (&raw const here).addr().wrapping_sub(ROOM);
     // SAFETY: reads memory of the own stack, or of the guard below it, which faults; the value is discarded.
     unsafe { (address as *const u8).read_volatile() };
+}
+
+/// Returns the stack pointer of the calling function.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: copies a register.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    pointer
 }
 
 /// Sleeps until an interrupt is pending for this CPU, masked or not.
@@ -139,6 +172,21 @@ pub unsafe fn with_lowered_stack(bytes: usize, turns: u64) {
         #[cfg(target_arch = "aarch64")]
         asm!("sub sp, sp, {bytes}", "2: subs {turns}, {turns}, #1", "b.hi 2b", "add sp, sp, {bytes}",
              bytes = in(reg) bytes & !15, turns = inout(reg) turns => _);
+    }
+}
+
+/// Stores to the stack with the stack pointer at `address`, which faults where nothing is mapped. For programs that
+/// test faults.
+///
+/// # Safety
+/// Nothing may be mapped there.
+pub unsafe fn store_at_stack_pointer(address: usize) -> ! {
+    // SAFETY: the store faults, and the program ends.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("mov rsp, {0}", "push 0", "ud2", in(reg) address, options(noreturn));
+        #[cfg(target_arch = "aarch64")]
+        asm!("mov sp, {0}", "str xzr, [sp, #-16]!", "udf #0", in(reg) address, options(noreturn));
     }
 }
 

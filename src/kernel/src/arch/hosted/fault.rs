@@ -45,9 +45,14 @@ impl Fault {
         Self { kind, access, missing: missing && access.is_some(), pc }
     }
 
-    /// Returns the fault of a thread that was interrupted with its stack pointer at `sp`, below its stack.
-    pub(super) fn stack_overflow(sp: u64, pc: u64) -> Self {
-        Self { kind: FaultKind::StackOverflow, access: Some((sp as usize, Access::Write)), missing: true, pc }
+    /// Returns the fault of a thread that was interrupted where its stack has no room, at `address`.
+    pub(super) fn stack_overflow(address: u64, pc: u64) -> Self {
+        Self {
+            kind: FaultKind::StackOverflow,
+            access: Some((address as usize, Access::Write)),
+            missing: true,
+            pc,
+        }
     }
 
     /// Returns the fault of a thread that was interrupted where its stack has no memory, at `address`.

@@ -97,6 +97,19 @@ pub(crate) unsafe fn restart(top: usize, body: extern "C" fn() -> !) -> ! {
     }
 }
 
+/// Continues with `body(argument)` on another stack, from its top, and never comes back to this one, which keeps what is
+/// on it: `argument` may point there. The walk of frame pointers leads back to it.
+///
+/// # Safety
+/// `top` must be 16-byte aligned, with mapped memory below it that has no other user.
+pub(crate) unsafe fn continue_on(top: usize, body: extern "C" fn(usize) -> !, argument: usize) -> ! {
+    // SAFETY: the caller's guarantee.
+    unsafe {
+        asm!("mov sp, {top}", "br {body}", top = in(reg) top, body = in(reg) body, in("x0") argument,
+             options(noreturn))
+    }
+}
+
 /// Lays out a new stack so that the first [`switch`] to it calls `body(argument)` with interrupts masked. Returns the
 /// value for `switch`'s `load`.
 ///

@@ -19,7 +19,7 @@ use tock_registers::{register_bitfields, register_structs};
 
 use super::pl011;
 use crate::arch::{cpu, daif, mmu};
-use crate::emergency_println;
+use crate::console;
 
 const UNKNOWN: u8 = 0;
 const PSCI_HVC: u8 = 1;
@@ -119,7 +119,7 @@ pub(crate) fn restart(status: u8) -> ! {
 fn say_last(line: fmt::Arguments<'_>) {
     let _for_good = daif::mask();
     pl011::settle();
-    emergency_println!("{line}");
+    console::emergency_say(line);
     pl011::flush();
 }
 

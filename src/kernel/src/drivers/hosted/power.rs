@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use asphodel_core::boot::board::PowerInfo;
 
 use crate::arch::host;
-use crate::emergency_println;
+use crate::console;
 
 /// `true` if the machine restarts at its end. Written once, at boot.
 static RESTARTS: AtomicBool = AtomicBool::new(false);
@@ -21,13 +21,13 @@ pub(crate) fn off(status: u8) -> ! {
         restart(status)
     }
     host::tell_figures();
-    emergency_println!("asphodel: power off, status {status}");
+    console::emergency_say(format_args!("asphodel: power off, status {status}"));
     host::exit(i32::from(status))
 }
 
 /// Ends the process with `status`, because nothing would start it again.
 pub(crate) fn restart(status: u8) -> ! {
     host::tell_figures();
-    emergency_println!("asphodel: restart, status {status}");
+    console::emergency_say(format_args!("asphodel: restart, status {status}"));
     host::exit(i32::from(status))
 }

@@ -37,7 +37,7 @@ pub struct ProcessReport {
     pub group: Pid,
     /// Its state.
     pub state: State,
-    /// LWPs that have not left.
+    /// LWPs that have not left; its worker, which runs its tasks and call-outs, is not counted.
     pub lwps: u32,
     /// The number of them that sleep.
     pub sleeping: u32,
@@ -104,7 +104,8 @@ fn report(process: &Process) -> ProcessReport {
             usage = usage.plus(thread.usage.read());
             usage.cpu_ticks += running_ticks(thread);
             runnable |= thread.park.sleeping().is_none();
-            sleeping += u32::from(thread.park.sleeping().is_some());
+            let counts = thread.lwp.serves.get() == 0;
+            sleeping += u32::from(counts && thread.park.sleeping().is_some());
             cpu = thread.cpu.get();
             let tid = thread.lwp.list_entry.tid();
             let stuck =

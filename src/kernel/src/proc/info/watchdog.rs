@@ -15,13 +15,14 @@ use asphodel_core::watchdog::{Arming, judge, limit_seconds};
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{counter, observe};
+use crate::console::kernel_println;
 use crate::proc::info::lwp_info::{LwpReport, first_lwp_reports};
 use crate::proc::info::trace;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
 use crate::work::Task;
 use crate::work::callout::Callout;
-use crate::{board, println, time};
+use crate::{board, time};
 
 /// LWPs that one report names.
 const NAMED: usize = 16;
@@ -145,17 +146,17 @@ fn tell(report: &WatchdogReport) {
     let (step, ago) = report.exit.latest().map_or(("", 0), |latest| {
         (latest.step.name(), now.saturating_sub(report.exit.at(latest.step).unwrap_or(now)))
     });
-    println!(
+    kernel_println!(
         "asphodel: pid {pid} ({name}) has been ending for {} ms; its last step, {step}, was {} ms ago",
         milliseconds(report.age),
         milliseconds(ago)
     );
     for lwp in &report.lwps {
         let since = lwp.since.map_or(0, |since| now.saturating_sub(since));
-        println!("asphodel:   tid {} {lwp}, for {} ms", lwp.tid, milliseconds(since));
+        kernel_println!("asphodel:   tid {} {lwp}, for {} ms", lwp.tid, milliseconds(since));
     }
     if report.more > 0 {
-        println!("asphodel:   and {} LWPs more", report.more);
+        kernel_println!("asphodel:   and {} LWPs more", report.more);
     }
 }
 
@@ -173,7 +174,7 @@ fn tell_the_ended() -> bool {
         }
         // Its record has been overwritten if too many have ended since.
         if let Some(exit) = exit {
-            println!(
+            kernel_println!(
                 "asphodel: pid {pid} ({}) has ended after all, after {} ms",
                 exit.name,
                 milliseconds(exit.total())

@@ -17,10 +17,11 @@ use crate::arch::{daif, observe, switch};
 use crate::cpu::Cpu;
 use crate::mem::inject;
 use crate::mem::stack::Stack;
-use crate::proc::life::{dead_thread, exit, handle, kill, lwp, lwp_exit, spawn};
+use crate::proc::life::{dead_thread, deferred, exit, handle, kill, lwp, lwp_exit, spawn};
 use crate::proc::state::arena::ArenaUse;
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{Process, current_process};
+use crate::sync::program_queue;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{self, WaitOptions, WaitResult};
 use crate::thread::{self, THREADS, Thread};
@@ -34,12 +35,12 @@ use crate::thread::{self, THREADS, Thread};
 ///
 /// # Errors
 /// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `ENOMEM`: there is no arena for the new program. `EFAULT`: its
-/// name lies in one. `EBUSY`: the caller holds a mutex guard, a token, a
-/// registration, or has disabled preemption; or it runs an exit hook. Nothing has happened then.
+/// name lies in one. `EBUSY`: the caller holds a mutex guard or a token, or has
+/// disabled preemption; or it runs an exit hook, a task or a call-out. Nothing has happened then.
 pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let _section = KernelSection::enter();
     let thread = Thread::current();
-    if thread.service_depth.get() > 1 {
+    if thread.service_depth.get() > 1 || thread.lwp.serves.get() != 0 {
         return Errno::EBUSY;
     }
     let process = current_process();
@@ -139,12 +140,15 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     // No sibling is left that might borrow from these stacks, or drop a handle.
     dead_thread::free_dead_lwps(process);
     handle::revoke_all(process);
+    deferred::withdraw_all(process);
     // The caller's own may be held by another process, with an LWP asleep in a join. To all who knew the caller by it,
     // it has ended: at its real end there is no handle, and joiners are not looked for.
     handle::revoke(thread);
     wait_queue::wake_all(&thread.lwp.joiners);
     process.family.auto_reap.store(false, Ordering::Relaxed);
     lwp_exit::drop_fp_and_tls(thread);
+    thread.panicking.set(0);
+    program_queue::end_waits(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);
     process.vfork.done();

@@ -6,6 +6,7 @@
 //! a CPU (R14).
 
 use asphodel_core::shim::atomic::Ordering;
+use core::sync::atomic::AtomicI32;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
@@ -19,14 +20,14 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::{mmu, observe, switch};
 use crate::mem::{self, stack};
 use crate::proc::info::{trace, watchdog};
-use crate::proc::life::{adopt, dead_thread, handle, hooks, kill, lwp_exit, task_group};
+use crate::proc::life::{adopt, dead_thread, deferred, handle, hooks, kill, lwp_exit, task_group};
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::{arena, files};
 use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::WaitOptions;
-use crate::sync::{channel, mutex, token};
+use crate::sync::{mutex, program_queue, token};
 use crate::thread::Thread;
-use crate::{emergency_println, shutdown};
+use crate::{console, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
@@ -41,7 +42,8 @@ pub(crate) fn exit_process(status: Status) -> ! {
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_again(process, thread, owner, status);
     }
-    exit_as(process, thread, process.gate.exit(), status)
+    let role = if is_worker(thread) { deferred::leave(process, thread, true) } else { process.gate.exit() };
+    exit_as(process, thread, role, status)
 }
 
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
@@ -52,7 +54,15 @@ pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_again(process, thread, owner, status);
     }
-    exit_as(process, thread, process.gate.thread_exit(), status)
+    let role =
+        if is_worker(thread) { deferred::leave(process, thread, false) } else { process.gate.thread_exit() };
+    exit_as(process, thread, role, status)
+}
+
+/// Returns whether `thread`, an LWP that has not left, is its process's worker.
+#[inline(always)]
+fn is_worker(thread: &Thread) -> bool {
+    thread.lwp.serves.get() != 0
 }
 
 /// What the running LWP, which exits, holds by guards that it will not drop any more is given up, before anything waits
@@ -61,7 +71,10 @@ pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
 fn give_up_guards(thread: &Thread) {
     // It may end inside a section with preemption disabled, but its exit sleeps.
     thread.preempt_depth.set(0);
-    if service::drop_guards(thread) {
+    // While the message of a panic is formatted, its guards do not count.
+    let panicking = thread.panicking.get() != 0;
+    thread.panicking.set(0);
+    if service::drop_guards(thread) || panicking {
         mutex::give_up_all(thread);
     }
 }
@@ -79,7 +92,7 @@ fn exit_as(process: &'static Process, thread: &'static Thread, role: ExitRole, s
 /// reported, because one of them may be the reason.
 fn end_of_init(status: Status) -> ! {
     shutdown::end_with(status.shell_code(), || {
-        emergency_println!("asphodel: init {status}, the system ends");
+        console::emergency_say(format_args!("asphodel: init {status}, the system ends"));
         if status != Status::exited(0) {
             trace::tell_last_exits();
         }
@@ -106,7 +119,7 @@ fn finish_again(process: &'static Process, thread: &'static Thread, _owner: Exit
     process.exit.set_status(status);
     // They may lie on the stack.
     token::give_up_all(thread);
-    channel::remove_waiter_final(thread);
+    program_queue::end_waits(thread);
     // SAFETY: the calling LWP's own stack, which it has left for good, and to which nothing refers any more. So any
     // number of hooks can end like this.
     unsafe { switch::restart(thread.stack_top(), continue_exit) }
@@ -132,7 +145,7 @@ fn finish_alone(process: &'static Process, thread: &'static Thread, owner: ExitO
 fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -> LastLwp {
     // Done before any wait.
     token::give_up_all(thread);
-    channel::remove_waiter_final(thread);
+    program_queue::end_waits(thread);
     // From here on exactly one LWP runs code of this process.
     let last = match process.gate.alone(owner) {
         Ok(last) => {
@@ -147,6 +160,8 @@ fn stop_siblings(process: &'static Process, thread: &Thread, owner: ExitOwner) -
     dead_thread::free_dead_lwps(process);
     // No LWP is left that could use them or drop them.
     handle::revoke_all(process);
+    // Neither is the worker left, nor an LWP that could need one.
+    deferred::withdraw_all(process);
     // The objects that peers share with this process must outlive them, so the peers end before any of it is released
     // (E6).
     task_group::end_peers(process, &last);
@@ -229,25 +244,44 @@ const EXTEXIT_SETINT: u32 = 1;
 const EXTEXIT_PROC: u32 = 0;
 const EXTEXIT_LWP: u32 = 1;
 
-/// extexit(2): ends the calling LWP or the calling process, and may store `status` at `address` as it does so. Returns
-/// only on an error. Thread context.
+/// extexit(2): ends the calling LWP or the calling process, and may store `status` in `word` as it does so: when the
+/// LWP is off its stack. Returns only on an error. Thread context.
 ///
 /// # Errors
-/// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: `address` is not a writable, aligned
-/// `i32` (T7). The caller continues, and nothing has happened.
-pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
+/// `EINVAL`: bad `who` (checked first, T6, T8) or bad action (T5). `EFAULT`: a status is to be stored, and there is no
+/// word, or it lies in the arena of another process, which may end first (T7). The caller continues, and nothing has
+/// happened.
+pub fn extexit(how: u32, status: i32, word: Option<&'static AtomicI32>) -> Errno {
     let _section = KernelSection::enter();
+    leave(how, status, word.map_or(0, |word| word.as_ptr() as usize))
+}
+
+/// As [`extexit`], with the word's address.
+///
+/// # Safety
+/// With [`EXTEXIT_SETINT`](crate::api::EXTEXIT_SETINT), no reference to the `i32` at `address` but to an atomic exists,
+/// and its memory is not used for anything else before the word is stored.
+///
+/// # Errors
+/// As there; `EFAULT` also if `address` is not a writable, aligned `i32`.
+pub unsafe fn extexit_at(how: u32, status: i32, address: *mut i32) -> Errno {
+    let _section = KernelSection::enter();
+    leave(how, status, address as usize)
+}
+
+/// Both of them. Inside a service.
+fn leave(how: u32, status: i32, address: usize) -> Errno {
     let (action, who) = (how & 0xffff, how >> 16);
     if who != EXTEXIT_PROC && who != EXTEXIT_LWP {
         return Errno::EINVAL;
     }
     match action {
         EXTEXIT_SIMPLE => {}
-        EXTEXIT_SETINT if !is_word(address as usize) => return Errno::EFAULT,
+        EXTEXIT_SETINT if !is_word(address) => return Errno::EFAULT,
         EXTEXIT_SETINT => {
             let lwp = &Thread::current().lwp;
             lwp.set_value.set(status as u32);
-            lwp.set_address.store(address as usize, Ordering::Relaxed);
+            lwp.set_address.store(address, Ordering::Relaxed);
         }
         _ => return Errno::EINVAL,
     }
@@ -258,7 +292,10 @@ pub fn extexit(how: u32, status: i32, address: *mut i32) -> Errno {
     }
 }
 
-/// Returns whether an `i32` can be stored at `address`.
+/// Returns whether the caller may have an `i32` stored at `address`, in memory that lasts until then.
 fn is_word(address: usize) -> bool {
-    address.is_multiple_of(align_of::<i32>()) && (mmu::is_writable(address) || stack::is_unmapped(address))
+    let lasts = !mem::arena::contains(address)
+        || mem::arena::number_at(address) == current_process().resources.arena();
+    let writable = || mmu::is_writable(address) || stack::is_unmapped(address);
+    address.is_multiple_of(align_of::<i32>()) && lasts && writable()
 }

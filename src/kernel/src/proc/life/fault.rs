@@ -6,23 +6,27 @@
 
 use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
+use core::panic::PanicInfo;
 
 use alloc::boxed::Box;
 use asphodel_core::event::Event;
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
+use crate::arch::backtrace::Backtrace;
 use crate::arch::exception::{Fault, FaultKind, Hooks, Report, Room};
 use crate::arch::fp::{self, FpState};
-use crate::arch::{TrapFrame, observe};
+use crate::arch::{TrapFrame, cpu, daif, observe, switch};
+use crate::console;
 use crate::cpu::Cpu;
 use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
-use crate::proc::state::table::current_process;
+use crate::proc::state::table::{current_process, process_of};
 use crate::sched::interrupt;
-use crate::sync::service;
+use crate::sync::{program_queue, service, token};
 use crate::thread::Thread;
 use crate::thread::lazy::{self, Touch, Toucher};
+use crate::thread::stack::DEFAULT_SIZE;
 
 /// The kernel's exception hooks.
 pub(crate) static HOOKS: Hooks = Hooks { irq, fault, room, fp: first_fp_use, preempt };
@@ -80,8 +84,9 @@ impl fmt::Display for LoadedAt {
 /// Hook: an interrupt of a thread. Returns `true` to preempt it.
 fn irq(frame: &mut TrapFrame) -> bool {
     let reschedule = interrupt::handle(frame);
-    if dies_on_return(Thread::current()) && !frame.irq_masked() {
-        frame.redirect(end_at_kill_point, 0);
+    let thread = Thread::current();
+    if dies_on_return(thread) && !frame.irq_masked() {
+        continue_at_end(frame, thread, end_at_kill_point, 0);
     }
     reschedule
 }
@@ -99,9 +104,19 @@ fn dies_on_return(thread: &Thread) -> bool {
 fn preempt() {
     interrupt::preempt();
     // It may have been killed while it was off its CPU, where no interrupt could reach it.
-    if dies_on_return(Thread::current()) {
-        end_at_kill_point(0);
+    let thread = Thread::current();
+    if dies_on_return(thread) {
+        if thread.has_stack_below(cpu::stack_pointer(), cpu::SERVICE_STACK) {
+            end_at_kill_point(0);
+        }
+        // SAFETY: a stack of its own, from the top; what it was interrupted in never continues.
+        unsafe { switch::continue_on(top_of_another_stack(thread), end_preempted, 0) }
     }
+}
+
+/// Same as [`end_at_kill_point`], for a thread that has been moved to another stack.
+extern "C" fn end_preempted(_argument: usize) -> ! {
+    end_at_kill_point(0)
 }
 
 /// Hook: a synchronous exception of a thread.
@@ -115,23 +130,42 @@ fn fault(frame: &mut TrapFrame, fault: &Fault) {
         crate::shutdown::fatal(format_args!("fault in the kernel: {}", Report { frame, fault }));
     }
     if touch == Touch::OutOfMemory {
-        crate::println!("{} ends: there is no memory for its stack at {:#x}", Who(thread), fault.address());
-        move_to_another_stack(frame, thread);
+        console::say(format_args!(
+            "{} ends: there is no memory for its stack at {:#x}",
+            Who(thread),
+            fault.address()
+        ));
+        frame.set_sp(top_of_another_stack(thread) as u64);
         return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
     }
-    crate::println!("{} {}{}", Who(thread), Report { frame, fault }, LoadedAt(frame.pc() as usize));
-    if fault.kind == FaultKind::StackOverflow {
-        move_to_another_stack(frame, thread);
-    }
-    frame.align_sp();
-    frame.redirect(end_by_signal, u64::from(signal_of(fault.kind).number()));
+    console::say(format_args!(
+        "{} {}{}",
+        Who(thread),
+        Report { frame, fault },
+        LoadedAt(frame.pc() as usize)
+    ));
+    continue_at_end(frame, thread, end_by_signal, u64::from(signal_of(fault.kind).number()));
 }
 
-/// Its stack is full, so it exits on another one. If there is none, it uses its own from the top, because it never
-/// returns.
-fn move_to_another_stack(frame: &mut TrapFrame, thread: &Thread) {
-    let top = thread.replace_stack(Cpu::this());
-    frame.set_sp(top.map_or_else(|| thread.stack_top() as u64, |top| top as u64));
+/// The stopped thread is to call `end`, which never returns: where it is, or on another stack if its own is too full, or
+/// if its stack pointer is not in its stack. Exception context.
+fn continue_at_end(frame: &mut TrapFrame, thread: &Thread, end: extern "C" fn(u64) -> !, argument: u64) {
+    if !thread.has_stack_below(frame.sp() as usize, cpu::SERVICE_STACK) {
+        frame.set_sp(top_of_another_stack(thread) as u64);
+    }
+    frame.align_sp();
+    frame.redirect(end, argument);
+}
+
+/// Returns the top of a stack for the running thread to exit on: another one, or if there is none, its own from the top,
+/// because nothing on it is used again. Interrupts masked.
+fn top_of_another_stack(thread: &Thread) -> usize {
+    thread.replace_stack(Cpu::this()).unwrap_or_else(|| {
+        // What lies there is about to be overwritten.
+        token::give_up_all(thread);
+        program_queue::end_waits(thread);
+        thread.stack_top()
+    })
 }
 
 /// The interrupted code touches `address`, where nothing is mapped: maps the page if it is one of a lazy stack.
@@ -172,7 +206,7 @@ extern "C" fn end_by_signal(number: u64) -> ! {
 /// The continuation of an LWP with a kill pending.
 extern "C" fn end_at_kill_point(_argument: u64) -> ! {
     Thread::current().service_depth.set(1);
-    crate::arch::daif::unmask();
+    daif::unmask();
     service::die_at_kill_point()
 }
 
@@ -189,9 +223,11 @@ fn first_fp_use(frame: &mut TrapFrame) {
     thread.service_depth.set(depth);
     let Some(state) = state.map(Box::into_raw) else {
         // As for any failed allocation that cannot be reported.
-        crate::println!("{} ends: there is no memory for its floating-point registers", Who(thread));
-        frame.align_sp();
-        return frame.redirect(end_by_signal, u64::from(Signal::ABRT.number()));
+        console::say(format_args!(
+            "{} ends: there is no memory for its floating-point registers",
+            Who(thread)
+        ));
+        return continue_at_end(frame, thread, end_by_signal, u64::from(Signal::ABRT.number()));
     };
     thread.fp.store(state, Ordering::Relaxed);
     thread.program_registers.set(1);
@@ -201,23 +237,75 @@ fn first_fp_use(frame: &mut TrapFrame) {
 }
 
 /// A Rust panic: ends the process if an LWP panicked in a place where it can die, otherwise returns.
-pub(crate) fn panicked(info: &core::panic::PanicInfo<'_>, masked: bool) {
-    if crate::arch::cpu::thread_pointer() == 0 || masked {
+///
+/// The report needs more stack than the place of a panic may have left: it is made on another stack then, while the
+/// message stays where it is.
+pub(crate) fn panicked(info: &PanicInfo<'_>, masked: bool) {
+    if cpu::thread_pointer() == 0 || masked {
         return;
     }
     let thread = Thread::current();
     if !can_die(thread) {
         return;
     }
-    let location = info.location();
-    let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
-    crate::println!(
-        "{} panicked: {}, at {file}:{line}\n{}",
-        Who(thread),
-        info.message(),
-        crate::arch::backtrace::Backtrace::here()
-    );
+    let panic = Panic { info, backtrace: Backtrace::here() };
+    let argument = (&raw const panic).addr();
+    if !thread.has_stack_below(cpu::stack_pointer(), REPORT_STACK) {
+        let interrupts = daif::mask();
+        let top = thread.replace_stack(Cpu::this());
+        daif::restore(interrupts);
+        if let Some(top) = top {
+            // SAFETY: a stack that has just been made for this thread.
+            unsafe { switch::continue_on(top, end_panicked, argument) }
+        }
+    }
+    // Without another one, what is left must do, or is one more overflow, of a program that ends.
+    cpu::probe_stack();
+    end_panicked(argument)
+}
+
+/// Stack that is left for the report of a panic, with the program's own formatting code in it, in bytes.
+const REPORT_STACK: usize = DEFAULT_SIZE / 2;
+
+/// A panic of the running LWP.
+struct Panic<'a> {
+    info: &'a PanicInfo<'a>,
+    backtrace: Backtrace,
+}
+
+/// Prints the [`Panic`] at `address`, and ends the process.
+extern "C" fn end_panicked(address: usize) -> ! {
+    // SAFETY: `panicked` passes a value on a stack that is kept until the LWP has ended.
+    let panic = unsafe { &*(address as *const Panic<'_>) };
+    let thread = Thread::current();
+    tell_of_panic(thread, panic);
     service::leave_program(thread);
     observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
+}
+
+/// Prints what the panic says, with its place. The message is formatted by program code, which can itself panic: then
+/// the second panic is reported without its message.
+fn tell_of_panic(thread: &Thread, panic: &Panic<'_>) {
+    let location = panic.info.location();
+    let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
+    let backtrace = panic.backtrace;
+    if thread.panicking.get() != 0 {
+        console::say(format_args!(
+            "{} panicked while it reported a panic, at {file}:{line}\n{backtrace}",
+            Who(thread)
+        ));
+        return;
+    }
+    thread.panicking.set(1);
+    // The sections that it was in are left for good, so it can be killed meanwhile, as it can in all program code. The
+    // exit owner goes on with the exit, and disabled preemption stays so, because the message may borrow what that
+    // protects.
+    let is_owner = process_of(thread).gate.is_owned_by(thread.lwp.list_entry.tid());
+    service::return_to_program(thread, is_owner);
+    console::say_for_program(format_args!(
+        "{} panicked: {}, at {file}:{line}\n{backtrace}",
+        Who(thread),
+        panic.info.message()
+    ));
 }

@@ -17,7 +17,8 @@ use crate::arch::lock::InterruptLock;
 use crate::proc::info::watchdog;
 use crate::proc::life::kill;
 use crate::proc::state::table::Process;
-use crate::sync::service::KernelSection;
+use crate::sync::program_code;
+use crate::sync::service::{self, KernelSection};
 use crate::thread::Thread;
 
 /// Most functions of each kind at a time.
@@ -158,8 +159,13 @@ fn run_registered(process: &'static Process, thread: &'static Thread, last: &Las
     kill::spare_exit_owner(process, thread, last);
     let (exit, pid) = (&process.exit, process.pid());
     if exit.hooks.is_before_end_of(0) {
-        HANDLERS.walk(&exit.hooks, |call| (call.function)(call.argument, pid, exit.status()));
+        HANDLERS.walk(&exit.hooks, |call| call_hook(|| (call.function)(call.argument, pid, exit.status())));
         exit.hooks.end(0);
     }
-    HOOKS.walk(&exit.hooks, |call| (call.function)(pid, exit.status()));
+    HOOKS.walk(&exit.hooks, |call| call_hook(|| (call.function)(pid, exit.status())));
+}
+
+/// Calls one of them.
+fn call_hook(hook: impl FnOnce()) {
+    service::call_hook(|| program_code::call(hook));
 }

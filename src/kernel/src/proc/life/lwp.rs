@@ -37,6 +37,8 @@ pub(crate) enum Birth {
     First,
     /// A further one, with a handle.
     Sibling,
+    /// The worker, without a handle: it does not keep the process alive.
+    Worker,
 }
 
 /// Creates an LWP in `process` that will call `entry(argument)`; it is ready to be queued. Returns with interrupts
@@ -53,7 +55,7 @@ pub(crate) fn create_and_mask(
     attributes: &ThreadAttributes,
     birth: Birth,
 ) -> Result<(daif::Saved, &'static Thread), Errno> {
-    let held = if birth == Birth::First { Held::ByItself } else { Held::ByHandle };
+    let held = if birth == Birth::Sibling { Held::ByHandle } else { Held::ByItself };
     let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
     let place = process.charge(Resource::Lwps, 1)?;
     let memory = process.charge(Resource::Memory, stack)?;
@@ -62,8 +64,13 @@ pub(crate) fn create_and_mask(
     set_entry(thread, entry, argument);
     {
         let mut lwps = process.lwps.list.lock_masked();
-        if birth == Birth::Sibling {
-            process.gate.create().map_err(|refused| errno_of(process, thread, refused))?;
+        match birth {
+            Birth::First => {}
+            Birth::Sibling => process.gate.create().map_err(|refused| errno_of(process, thread, refused))?,
+            Birth::Worker => {
+                process.gate.create_uncounted().map_err(|refused| errno_of(process, thread, refused))?;
+                thread.lwp.serves.set(1);
+            }
         }
         unborn.be_born(process, place, memory);
         lwps.insert(&THREADS, thread.index);
@@ -181,6 +188,22 @@ pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> R
     ready::maybe_preempt(interrupts);
     daif::restore(interrupts);
     Ok(handle)
+}
+
+/// Creates the worker of `process`, the caller's, and lets it run. Inside a service.
+///
+/// # Errors
+/// As [`create_and_mask`].
+pub(crate) fn spawn_worker(
+    process: &'static Process,
+    entry: Entry,
+    attributes: &LwpAttributes,
+) -> Result<(), Errno> {
+    let (interrupts, thread) = create_and_mask(process, entry, 0, attributes, Birth::Worker)?;
+    ready::enqueue_on_best_cpu(Cpu::this(), thread.index);
+    ready::maybe_preempt(interrupts);
+    daif::restore(interrupts);
+    Ok(())
 }
 
 /// Refuses invalid attributes.

@@ -12,14 +12,14 @@ use crate::arch::{cpu, daif, observe};
 use crate::mem::inject;
 use crate::proc::state::table::Process;
 use crate::sched::switch;
-use crate::sync::{channel, token};
+use crate::sync::{program_queue, token};
 use crate::thread::{THREADS, Thread};
 
 /// The running LWP exits, and the process continues or is torn down by another LWP.
 #[inline(always)]
 pub(crate) fn exit_quietly(process: &Process, thread: &'static Thread, duty: ThreadExit) -> ! {
     token::give_up_all(thread);
-    channel::remove_waiter_final(thread);
+    program_queue::end_waits(thread);
     leave_cpu(process, thread, LastSwitch::Thread(duty))
 }
 

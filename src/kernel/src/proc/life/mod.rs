@@ -15,6 +15,7 @@
 //! | `exit` | the exit owner's work |
 //! | `lwp_exit` | the last steps of every LWP |
 //! | `hooks` | process_exit handlers, at_exit hooks |
+//! | `deferred` | tasks and call-outs, and the LWP that runs them |
 //! | `dead_thread` | the work for an LWP once its stack is out of use |
 //! | `adopt` | publishing zombies; adopting orphans |
 //! | `wait` | wait4 |
@@ -22,6 +23,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod dead_thread;
+pub(crate) mod deferred;
 pub(crate) mod exec;
 pub(crate) mod exit;
 pub(crate) mod fault;

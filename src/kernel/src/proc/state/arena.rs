@@ -8,7 +8,7 @@
 //! one of its own.
 //!
 //! Nothing that outlives the process may lie in an arena: system calls allocate from the kernel heap, and memory that
-//! is handed to the kernel for longer (a program's name, a call-out, a task) is refused if it lies there.
+//! is handed to the kernel for longer (a program's name) is refused if it lies there.
 
 use asphodel_core::errno::Errno;
 use asphodel_core::proc::sharers::Sharers;

@@ -11,22 +11,19 @@
 use asphodel_core::errno::Errno;
 use asphodel_core::fs::Files;
 pub use asphodel_core::fs::{Descriptor, Inode, Kind, Object, OpenFlags, Stat, Whence};
-use asphodel_core::fs::{TableNumber, Tree};
+use asphodel_core::fs::{MAX_NAME, TableNumber, Tree};
 
 use crate::arch::layout::PAGE_SIZE;
 use crate::mem::heap;
 use crate::proc::state::table::current_process;
 use crate::proc::state::table::{PROCESSES, Process};
-use crate::sync::Mutex;
 use crate::sync::service::KernelSection;
+use crate::sync::{Mutex, program_code};
 use crate::time::realtime;
 use crate::{console, input};
 
 /// Files may have this part of the heap.
 const SHARE_OF_HEAP: u64 = 2;
-
-/// Most bytes that go to the console in one piece.
-const CONSOLE_PIECE: usize = 1024;
 
 static FILES: Mutex<Option<Files>> = Mutex::new(None);
 
@@ -154,7 +151,7 @@ pub fn write(descriptor: Descriptor, bytes: &[u8]) -> Result<usize, Errno> {
     {
         return Ok(count);
     }
-    bytes.chunks(CONSOLE_PIECE).for_each(console::write);
+    console::write(bytes);
     Ok(bytes.len())
 }
 
@@ -206,17 +203,33 @@ pub fn remove_directory(path: &str) -> Result<(), Errno> {
     with_files(|files| files.tree.remove_directory(path, realtime::realtime_ns()))
 }
 
-/// Calls `each` with every name in an open directory, by name, and what it names, until that says `false`. `each` is short,
-/// calls nothing of this module, and touches only memory that is there. Blocks.
+/// Calls `each` with every name in an open directory, by name, and what it names, until that says `false`. `each` is
+/// ordinary code of the program, called with no lock held; of names that are added or removed meanwhile, those are left
+/// out that come before the present one. Blocks.
 ///
 /// # Errors
 /// `EBADF`, `ENOTDIR`.
 pub fn list(descriptor: Descriptor, mut each: impl FnMut(&str, Inode, Kind) -> bool) -> Result<(), Errno> {
+    let mut name = heapless::String::<MAX_NAME>::new();
+    while let Some((inode, kind)) = next_name(descriptor, &mut name)? {
+        if !program_code::call(|| each(&name, inode, kind)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces `name` by the one after it in the directory, and returns what that names. `None`: it is the last.
+fn next_name(
+    descriptor: Descriptor,
+    name: &mut heapless::String<MAX_NAME>,
+) -> Result<Option<(Inode, Kind)>, Errno> {
     with_table(|files, table| {
-        let Object::Inode(inode) = files.object(table, descriptor)? else { return Err(Errno::ENOTDIR) };
-        let mut entries = files.tree.entries(inode)?;
-        let _all = entries.all(|entry| each(entry.name, entry.inode, entry.kind));
-        Ok(())
+        let Object::Inode(directory) = files.object(table, descriptor)? else { return Err(Errno::ENOTDIR) };
+        let Some(next) = files.tree.entries_after(directory, name)?.next() else { return Ok(None) };
+        name.clear();
+        name.push_str(next.name).expect("no name is longer");
+        Ok(Some((next.inode, next.kind)))
     })
 }
 

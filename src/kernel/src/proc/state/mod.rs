@@ -24,6 +24,7 @@
 //! | `vfork` | the spawner that waits for it |
 //! | `accounts` | its usage |
 //! | `resources` | its memory, descriptors, tenant |
+//! | `work` | its deferred work |
 //! | `program` | its program, and all programs by name |
 
 mod accounts;
@@ -44,3 +45,4 @@ pub(crate) mod table;
 mod task_group;
 pub(crate) mod tenant;
 mod vfork;
+pub(crate) mod work;

@@ -20,6 +20,7 @@ use crate::proc::state::signals::Signals;
 use crate::proc::state::slot::Slot;
 use crate::proc::state::task_group::TaskGroup;
 use crate::proc::state::vfork::Vfork;
+use crate::proc::state::work::Deferred;
 
 /// A process's record.
 #[repr(align(512))]
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) accounts: Accounts,
     /// Its memory, its descriptors, its tenant.
     pub(crate) resources: Resources,
+    /// Its deferred work; empty when it is reset.
+    pub(crate) deferred: Deferred,
     /// Its program.
     pub(crate) executable: Executable,
 }
@@ -67,6 +70,7 @@ impl Record for Process {
             vfork: Vfork::new(),
             accounts: Accounts::new(),
             resources: Resources::new(),
+            deferred: Deferred::new(),
             executable: Executable::new(),
         }
     }

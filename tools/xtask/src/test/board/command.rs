@@ -14,6 +14,7 @@ use clap::Args;
 
 use super::line::Line;
 use super::send::{self, Patience};
+use crate::console::{self, Word};
 use crate::qemu_run::{self, End};
 
 /// Arguments of `send`.
@@ -45,7 +46,8 @@ pub(crate) struct Arguments {
 
 const HELP: &str = "\
 The image's output goes to standard output, line by line, until it powers off or restarts the board; the exit status is
-that with which it ends. With `--append end=restart` the loader is ready for the next image.";
+that with which it ends. With `--append end=restart` the loader is ready for the next image. The lines of the system itself, which no
+program can print, begin with W if `--append console-word=W` has chosen one.";
 
 /// The command `send`. Ends with the status that the guest ends with.
 ///
@@ -54,9 +56,13 @@ that with which it ends. With `--append end=restart` the loader is ready for the
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let path = &arguments.image;
     let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if let Some(words) = &arguments.append {
-        bootargs::embed(&mut bytes, words).context("the image cannot have these boot arguments")?;
-    }
+    // Who chooses the word judges the lines, and must see which have it.
+    let append = arguments.append.as_deref().unwrap_or_default();
+    let chosen = Word::in_arguments(append);
+    let word = chosen.clone().unwrap_or_else(Word::draw);
+    bootargs::embed(&mut bytes, format!("{} {append}", word.argument()).trim())
+        .context("the image cannot have these boot arguments")?;
+    let prefix = chosen.as_ref().map(Word::prefix).unwrap_or_default();
     let mut line = Line::open(&arguments.serial)?;
     let patience = Patience { answer: Duration::from_secs(arguments.wait), ..send::PATIENCE };
     let power = arguments.power_cmd.as_deref();
@@ -64,11 +70,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (started, limit) = (Instant::now(), arguments.timeout.map(Duration::from_secs));
     let clock = &mut || started.elapsed();
     let mut output = io::stdout();
-    let mut show = |line: &str| {
+    let mut show = |line: &console::Line| {
+        let prefix = if line.said().is_some() { &prefix } else { "" };
         // A reader that has closed the pipe has enough output; the status contains the result.
-        let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+        let _ = writeln!(output, "{prefix}{line}").and_then(|()| output.flush());
     };
-    match qemu_run::listen(line.pieces(), &first, clock, limit, Duration::ZERO, &mut show).end {
+    let grace = Duration::ZERO;
+    match qemu_run::listen(line.pieces(), &first, Some(&word), clock, limit, grace, &mut show).end {
         End::PoweredOff(status) => Ok(ExitCode::from(status)),
         End::Panicked => bail!("the guest panicked"),
         End::TimedOut => bail!("the guest did not end in time"),

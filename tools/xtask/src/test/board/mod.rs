@@ -26,6 +26,7 @@ use super::report::{Case, Suite};
 use super::results::Origin;
 use super::runner;
 use crate::build::Program;
+use crate::console::Word;
 use crate::progress::note;
 use crate::qemu_run::{self, Ran};
 use crate::setup::Environment;
@@ -106,7 +107,8 @@ impl Job<'_> {
         let (image, program) = (self.image, self.program);
         let machine = "board".to_string();
         let name = format!("{} on {machine}", image.name);
-        let ran = run_image(board, line, &self.bytes()?, self.deadline)
+        let word = Word::draw();
+        let ran = run_image(board, line, &self.bytes(&word)?, &word, self.deadline)
             .with_context(|| format!("cannot run {} on the board at {}", image.name, board.path.display()))?;
         let transcript = ktap::read(&ran.lines);
         let cases = expect::cases(&image.declaration.expected, &transcript, ran.end, self.filtered);
@@ -124,17 +126,23 @@ impl Job<'_> {
     }
 
     /// Returns the image with its boot arguments.
-    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+    fn bytes(&self, word: &Word) -> anyhow::Result<Vec<u8>> {
         let path = &self.program.image;
         let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        bootargs::embed(&mut bytes, format!("end=restart {}", self.words).trim())
+        bootargs::embed(&mut bytes, format!("end=restart {} {}", word.argument(), self.words).trim())
             .with_context(|| format!("cannot give {} its boot arguments", self.image.name))?;
         Ok(bytes)
     }
 }
 
 /// Sends an image and receives its output until it ends or its deadline has passed.
-fn run_image(board: &Board<'_>, line: &mut Line, bytes: &[u8], deadline: Duration) -> anyhow::Result<Ran> {
+fn run_image(
+    board: &Board<'_>,
+    line: &mut Line,
+    bytes: &[u8],
+    word: &Word,
+    deadline: Duration,
+) -> anyhow::Result<Ran> {
     let first = send::send(line, bytes, board.baud, board.power, board.patience).with_context(|| {
         let hint =
             if board.power.is_some() { "" } else { "; start it anew, or give a --power-cmd that does" };
@@ -143,7 +151,7 @@ fn run_image(board: &Board<'_>, line: &mut Line, bytes: &[u8], deadline: Duratio
     note(&format!("{} bytes are sent, the image runs", bytes.len()));
     let (started, begun) = (Instant::now(), line.now());
     let clock = &mut || line.now().saturating_sub(begun);
-    let received =
-        qemu_run::listen(line.pieces(), &first, clock, Some(deadline), Duration::ZERO, &mut |_| ());
+    let (limit, grace) = (Some(deadline), Duration::ZERO);
+    let received = qemu_run::listen(line.pieces(), &first, Some(word), clock, limit, grace, &mut |_| ());
     Ok(Ran { lines: received.lines, end: received.end, took: started.elapsed(), complaints: String::new() })
 }
