@@ -111,7 +111,7 @@ pub(crate) mod mmu {
         install, map_shared, mark_pages, set_frame_source, set_image_physical,
     };
     pub(crate) use super::machine::mmu::{is_writable, translate};
-    pub(crate) use super::machine::mmu::{map_pages, unmap_pages};
+    pub(crate) use super::machine::mmu::{map_pages, unmap_pages, unmap_shared};
 }
 
 /// The context switch and the first entry of a thread.

@@ -127,22 +127,26 @@ pub(crate) fn unmap(address: usize, pages: usize, free: impl FnMut(u64)) {
 
 /// Makes all CPUs drop the translations of those `revoked` pages whose entries have been revoked.
 fn forget(address: usize, pages: usize, revoked: usize) {
+    if revoked > FORGET_ALL {
+        return forget_all();
+    }
     // SAFETY: a barrier: the descriptors are changed before CPUs are notified.
     unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) };
-    if revoked > FORGET_ALL {
-        // SAFETY: makes CPUs drop translations, all of which they can look up again.
-        unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
-    } else {
-        let addressed = tables(address, pages).flat_map(|(start, entries)| {
-            let addressed = entries.iter().enumerate();
-            addressed.rev().map(move |(page, entry)| (start + page * PAGE_SIZE, entry))
-        });
-        for (address, _) in addressed.filter(|(_, entry)| lazy_stack::is_revoked(entry)).take(revoked) {
-            let page = (address >> PAGE_BITS) & ((1 << 44) - 1);
-            // SAFETY: makes CPUs drop a translation whose descriptor is changed.
-            unsafe { asm!("tlbi vaale1is, {}", in(reg) page, options(nostack, preserves_flags)) };
-        }
+    let addressed = tables(address, pages).flat_map(|(start, entries)| {
+        let addressed = entries.iter().enumerate();
+        addressed.rev().map(move |(page, entry)| (start + page * PAGE_SIZE, entry))
+    });
+    for (address, _) in addressed.filter(|(_, entry)| lazy_stack::is_revoked(entry)).take(revoked) {
+        let page = (address >> PAGE_BITS) & ((1 << 44) - 1);
+        // SAFETY: makes CPUs drop a translation whose descriptor is changed.
+        unsafe { asm!("tlbi vaale1is, {}", in(reg) page, options(nostack, preserves_flags)) };
     }
     // SAFETY: barriers.
     unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Makes all CPUs drop all translations. Any context.
+pub(super) fn forget_all() {
+    // SAFETY: makes CPUs drop translations, all of which they can look up again, after descriptors have been changed.
+    unsafe { asm!("dsb ishst", "tlbi vmalle1is", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }

@@ -278,6 +278,21 @@ pub(crate) fn unmap_pages(address: usize, length: usize) -> Result<(), MapError>
     Ok(())
 }
 
+/// Removes a mapping that [`map_shared`] has made, as [`unmap_pages`] does.
+///
+/// # Errors
+/// See [`unmap_pages`].
+pub(crate) fn unmap_shared(address: usize, length: usize, executable: bool) -> Result<(), MapError> {
+    unmap_pages(address, length)?;
+    if executable {
+        // QEMU's raspi4b has pages of 1 KiB inside, as the oldest Arm CPUs do. When the translation of a page of 4 KiB is
+        // dropped, QEMU forgets the code that it has found by addresses in the first KiB only, and would execute the rest
+        // at the same addresses of the next program. With all translations it forgets all of it.
+        leaf::forget_all();
+    }
+    Ok(())
+}
+
 /// Returns the range if it consists of pages of one of `windows`.
 fn checked_range(windows: &[Range<usize>], address: usize, length: usize) -> Result<Range<usize>, MapError> {
     let end = address.checked_add(length).ok_or(MapError::BadRange)?;

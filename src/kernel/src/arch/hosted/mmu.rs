@@ -124,6 +124,14 @@ pub(crate) fn unmap_pages(address: usize, length: usize) -> Result<(), MapError>
     Ok(())
 }
 
+/// Fails, because [`map_shared`] does.
+///
+/// # Errors
+/// Always.
+pub(crate) fn unmap_shared(_address: usize, _length: usize, _executable: bool) -> Result<(), MapError> {
+    Err(MapError::BadRange)
+}
+
 /// Returns what the entry for `page` holds.
 fn value(page: usize) -> u64 {
     memory::entry(page).map_or(0, |entry| entry.load(Ordering::Relaxed))
