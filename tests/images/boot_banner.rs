@@ -25,7 +25,8 @@ test!(process_1_is_init_and_has_no_parent, {
 
 test!(most_of_the_memory_is_free, {
     let (total, free, heap) = memory();
-    assert!(total >= 256 << 20, "{total} bytes in all");
+    // The smallest board of the tests has 256 MiB of RAM, of which a quarter and some more is not in frames.
+    assert!(total >= 128 << 20, "{total} bytes in all");
     assert!(free > total / 2 && free < total, "{free} of {total} bytes are free");
     assert!(heap > 0);
 });
