@@ -466,7 +466,8 @@ mod tests {
         boot.append = "x".repeat(MAX_BOOT_ARGUMENTS - 100);
         assert!(boot.check_arguments().is_ok());
         boot.append = "x".repeat(MAX_BOOT_ARGUMENTS);
-        assert!(boot.check_arguments().unwrap_err().to_string().contains("a guest takes 512"));
+        let limit = format!("a guest takes {MAX_BOOT_ARGUMENTS}");
+        assert!(boot.check_arguments().unwrap_err().to_string().contains(&limit));
         boot.append = "a\0b".into();
         assert!(boot.check_arguments().unwrap_err().to_string().contains("cannot have"));
     }

@@ -169,15 +169,7 @@ impl Gate {
     /// [`CreateRefused`]: nothing was counted.
     #[inline]
     pub fn create(&self) -> Result<(), CreateRefused> {
-        self.update(|word| {
-            if word & (EXITING | SINGLE_THREADING) != 0 {
-                return Err(CreateRefused::Ending);
-            }
-            if (word >> PRESENT_SHIFT) & COUNT_MASK >= u64::from(MAX_LWPS) {
-                return Err(CreateRefused::TooMany);
-            }
-            Ok((word + LIVE_ONE + PRESENT_ONE, ()))
-        })
+        self.count_one(LIVE_ONE + PRESENT_ONE)
     }
 
     /// As [`Gate::create`], for an LWP that serves the process's others and does not keep the process alive: it is
@@ -186,6 +178,12 @@ impl Gate {
     /// # Errors
     /// As there.
     pub fn create_uncounted(&self) -> Result<(), CreateRefused> {
+        self.count_one(PRESENT_ONE)
+    }
+
+    /// Adds `one` LWP to the counts that it is in.
+    #[inline]
+    fn count_one(&self, one: u64) -> Result<(), CreateRefused> {
         self.update(|word| {
             if word & (EXITING | SINGLE_THREADING) != 0 {
                 return Err(CreateRefused::Ending);
@@ -193,7 +191,7 @@ impl Gate {
             if (word >> PRESENT_SHIFT) & COUNT_MASK >= u64::from(MAX_LWPS) {
                 return Err(CreateRefused::TooMany);
             }
-            Ok((word + PRESENT_ONE, ()))
+            Ok((word + one, ()))
         })
     }
 
