@@ -70,33 +70,37 @@ impl Section {
     }
 }
 
-/// Returns the figure of a run: the longest section in its report, and where that was.
+/// Returns the figure of a run: the longest section in its report, and where that was. `None`: it has none, because the
+/// image does nothing but boot and power off.
 ///
 /// # Errors
-/// Fails when there is no report, or no section in it: the emulator has not loaded the plugin.
-pub(super) fn longest(workspace: &Workspace, program: &Program, report: &Path) -> anyhow::Result<Figure> {
+/// Fails when there is no report: the emulator has not loaded the plugin.
+pub(super) fn longest(
+    workspace: &Workspace,
+    program: &Program,
+    report: &Path,
+) -> anyhow::Result<Option<Figure>> {
     let text = fs::read_to_string(report).with_context(|| {
         format!(
             "the emulator has not written {}: does it take plugins (QEMU 9.1 or newer)?",
             report.display()
         )
     })?;
-    let section =
-        text.lines().find_map(Section::read).context("no section with interrupts masked was seen")?;
+    let Some(section) = text.lines().find_map(Section::read) else { return Ok(None) };
     let [from, to] = section.ends.map(|address| format!("{address:#x}"));
     let symbols = Symbols::load(workspace, &program.elf);
     let place = |address: &str| {
         let explained = symbols.as_ref().map(|symbols| symbols.explain(address)).unwrap_or_default();
         explained.into_iter().next().unwrap_or_else(|| address.to_string())
     };
-    Ok(Figure {
+    Ok(Some(Figure {
         name: LONGEST.into(),
         cpus: 1,
         value: section.instructions as f64,
         unit: "instructions".into(),
         image: program.name.clone(),
         place: Some(format!("in {}, from {} to {}", program.name, place(&from), place(&to))),
-    })
+    }))
 }
 
 /// Returns the longest of all runs.

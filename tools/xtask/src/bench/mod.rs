@@ -14,7 +14,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 pub(crate) use self::arguments::Arguments;
 use self::figures::Figure;
@@ -116,7 +116,12 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::R
     if figures.is_empty() {
         bail!("no figure was printed");
     }
-    figures.extend(masked::longest_of_all(masked));
+    let longest = masked::longest_of_all(masked);
+    ensure!(
+        longest.is_some() || arguments.filter.is_some(),
+        "the emulator has seen no section with interrupts masked: its plugin does not work"
+    );
+    figures.extend(longest);
     Ok(figures)
 }
 
@@ -170,7 +175,8 @@ impl Bench<'_> {
             );
         }
         let figures = ran.lines.iter().filter_map(|line| figures::read(line.text(), &program.name)).collect();
-        let longest = report.map(|report| masked::longest(self.workspace, program, &report)).transpose()?;
+        let longest =
+            report.map(|report| masked::longest(self.workspace, program, &report)).transpose()?.flatten();
         Ok((figures, longest))
     }
 }
