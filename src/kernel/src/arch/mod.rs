@@ -51,9 +51,10 @@ pub(crate) mod cpu {
     pub use super::machine::cpu::{
         breakpoint, store_at_stack_pointer, undefined_instruction, with_lowered_stack,
     };
-    pub(crate) use super::machine::cpu::{cpu_pointer, set_cpu_pointer, set_thread_pointer, thread_pointer};
+    pub(crate) use super::machine::cpu::{cpu_pointer, own_thread_pointer, set_cpu_pointer};
     pub(crate) use super::machine::cpu::{halt, identity, wait_for_interrupt};
     pub(crate) use super::machine::cpu::{probe_call_room, probe_stack, set_tls_pointer, tls_pointer};
+    pub(crate) use super::machine::cpu::{set_thread_pointer, thread_pointer};
 }
 
 /// Masking of interrupts on the CPU that executes the call.

@@ -47,12 +47,12 @@ impl<const WEIGHT: u32> Section<WEIGHT> {
     #[inline(always)]
     pub(crate) fn enter() -> Self {
         let thread = Thread::current();
+        let depth = thread.service_depth.get();
         // Once, before anything is held: an inner section uses the stack that the outermost one has probed.
-        if thread.service_depth.get().is_multiple_of(HOOK) {
+        if depth.is_multiple_of(HOOK) {
             cpu::probe_stack();
         }
-        let depth = &thread.service_depth;
-        depth.set(depth.get() + WEIGHT);
+        thread.service_depth.set(depth + WEIGHT);
         if WEIGHT == SHIELD {
             // Program code goes on.
             cpu::mark_end_of_service();

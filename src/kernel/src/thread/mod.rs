@@ -318,7 +318,7 @@ impl Thread {
     pub(crate) fn current() -> &'static Self {
         // SAFETY: TPIDR_EL1 holds the running thread from the CPU's first switch on; records are never freed. It
         // changes with the thread, so a migration between the two instructions does no harm.
-        unsafe { &*(cpu::thread_pointer() as *const Self) }
+        unsafe { &*(cpu::own_thread_pointer() as *const Self) }
     }
 
     /// Returns its priority.

@@ -120,6 +120,19 @@ pub(crate) fn thread_pointer() -> u64 {
     TPIDR_EL1.get()
 }
 
+/// Returns the current thread's pointer, once there is one. A thread finds its own there wherever it runs, so the
+/// compiler may use one reading for a whole function.
+#[inline(always)]
+pub(crate) fn own_thread_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: reads a register. A function that is suspended in the middle continues as the same thread, so for it the
+    // value never changes, as `pure` promises.
+    unsafe {
+        asm!("mrs {}, TPIDR_EL1", out(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
 /// Sets the current thread's pointer. Called by the scheduler, with interrupts masked.
 #[inline(always)]
 pub(crate) fn set_thread_pointer(value: u64) {

@@ -103,6 +103,12 @@ pub(crate) fn thread_pointer() -> u64 {
     THREAD.get()
 }
 
+/// Returns the current thread's pointer, once there is one.
+#[inline(always)]
+pub(crate) fn own_thread_pointer() -> u64 {
+    THREAD.get()
+}
+
 /// Sets the current thread's pointer. Called by the scheduler, with interrupts masked.
 #[inline(always)]
 pub(crate) fn set_thread_pointer(value: u64) {
