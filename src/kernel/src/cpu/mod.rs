@@ -6,7 +6,7 @@
 
 pub(crate) mod mask;
 
-use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 
@@ -218,6 +218,16 @@ impl Cpu {
         debug_assert!(daif::masked() || cpu::thread_pointer() == 0, "the CPU may change under the caller");
         // SAFETY: set by `install` on this CPU before anything could ask, to a record that is never freed.
         unsafe { &*(cpu::cpu_pointer() as *const Self) }
+    }
+
+    /// Returns whether a better thread waits for the CPU that executes this. Of a caller that moves to another CPU just
+    /// now the answer is worth nothing, nor is it needed: such a caller has been preempted. Any context.
+    #[inline(always)]
+    pub(crate) fn may_have_to_reschedule() -> bool {
+        // What the caller has stored before, an interrupt that asks for this has seen.
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: as in `this`.
+        unsafe { (*(cpu::cpu_pointer() as *const Self)).reschedule.get() != 0 }
     }
 
     /// Returns CPU `index`, if it has come up.

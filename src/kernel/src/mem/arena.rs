@@ -161,18 +161,24 @@ pub(crate) fn contains(address: usize) -> bool {
 pub(super) fn allocate(arena: Number, layout: Layout) -> *mut u8 {
     let slot = arena as usize - 1;
     let base = arena_base(slot);
-    let block = loop {
+    let block = ARENAS[slot].lock().try_allocate(base, layout);
+    block.or_else(|| allocate_growing(slot, base, layout)).map_or(core::ptr::null_mut(), NonNull::as_ptr)
+}
+
+/// Allocates a block from an arena that has none, and must grow.
+#[cold]
+#[inline(never)]
+fn allocate_growing(slot: usize, base: usize, layout: Layout) -> Option<NonNull<u8>> {
+    loop {
         // Locked anew for each grain, because interrupts are masked meanwhile.
         match ARENAS[slot].lock().attempt(base, layout) {
-            Attempt::Ready(block) => break Some(block),
+            Attempt::Ready(block) => return Some(block),
             Attempt::Grows => {}
-            Attempt::Fails => break None,
+            Attempt::Fails => break,
         }
-    };
-    if block.is_none() {
-        while ARENAS[slot].lock().unmap_grain(base) {}
     }
-    block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+    while ARENAS[slot].lock().unmap_grain(base) {}
+    None
 }
 
 /// Frees a block.

@@ -40,7 +40,13 @@ pub(crate) fn forget_me() {
 /// Returns whether the running thread's present attempt must fail. Any context.
 #[inline(always)]
 pub(crate) fn fails() -> bool {
-    ARMED.load(Ordering::Relaxed) != 0 && is_due()
+    is_armed() && is_due()
+}
+
+/// Returns whether any thread's attempt may have to fail: for callers that make several attempts.
+#[inline(always)]
+pub(crate) fn is_armed() -> bool {
+    ARMED.load(Ordering::Relaxed) != 0
 }
 
 #[cold]

@@ -165,12 +165,23 @@ pub(crate) fn drain_mailbox(cpu: &'static Cpu) {
     }
 }
 
-/// Switches to a better thread that was made runnable. Thread context, no lock held.
+/// Switches to a better thread that was made runnable while the caller, which may be preempted now, could not be. Thread
+/// context, no lock held.
 #[inline]
 pub(crate) fn check_preemption() {
+    if Cpu::may_have_to_reschedule() {
+        preempt_now();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn preempt_now() {
+    cpu::probe_small_stack();
     let interrupts = daif::mask();
     maybe_preempt(interrupts);
     daif::restore(interrupts);
+    cpu::mark_end_of_service();
 }
 
 /// Switches to a better thread, if one waits and the caller, whose interrupts were as in `before`, may be preempted.

@@ -29,12 +29,11 @@ pub fn preempt_disable() -> PreemptGuard {
 impl Drop for PreemptGuard {
     #[inline]
     fn drop(&mut self) {
-        cpu::probe_small_stack();
         let depth = &Thread::current().preempt_depth;
-        depth.set(depth.get() - 1);
-        if depth.get() == 0 {
+        let now = depth.get() - 1;
+        depth.set(now);
+        if now == 0 {
             ready::check_preemption();
         }
-        cpu::mark_end_of_service();
     }
 }

@@ -49,7 +49,8 @@ impl Semaphore {
         let _ready = self.take(WaitOptions::uninterruptible(Reason::Semaphore));
     }
 
-    #[inline]
+    // Inlined, so that each kind of wait has code for its own options only.
+    #[inline(always)]
     fn take(&self, options: WaitOptions) -> WaitResult {
         let thread = Thread::current();
         switch::assert_may_sleep(thread);

@@ -392,7 +392,7 @@ impl Thread {
     #[inline(always)]
     fn take_parts(attributes: &ThreadAttributes) -> Option<(daif::Saved, u32, Stack)> {
         // One attempt for the record, one for the stack.
-        if inject::fails() || inject::fails() {
+        if inject::is_armed() && (inject::fails() || inject::fails()) {
             return None;
         }
         let interrupts = daif::mask();

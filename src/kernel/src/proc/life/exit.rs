@@ -73,8 +73,8 @@ fn give_up_guards(thread: &Thread) {
     thread.preempt_depth.set(0);
     // While the message of a panic is formatted, its guards do not count.
     let panicking = thread.panicking.get() != 0;
-    thread.panicking.set(0);
     if service::drop_guards(thread) || panicking {
+        thread.panicking.set(0);
         mutex::give_up_all(thread);
     }
 }
