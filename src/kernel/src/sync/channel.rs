@@ -27,6 +27,7 @@ const BUCKETS: usize = 1024;
 static TABLE: [Bucket; BUCKETS] = [const { Bucket::new() }; BUCKETS];
 
 /// The sleepers on some addresses, and the count of their wake-ups.
+#[derive(Debug)]
 struct Bucket {
     waiters: InterruptLock<Waiters>,
     wake_ups: WakeUps,
@@ -43,6 +44,8 @@ impl Bucket {
     }
 
     /// Sleeps on `channel`, if the calling `thread` can be enlisted by `enqueue`; otherwise returns `None`. In a section.
+    // Inlined, so that each kind of wait has code for its own options only.
+    #[inline(always)]
     fn block(
         &self,
         channel: usize,
@@ -60,6 +63,27 @@ impl Bucket {
         }
         woken
     }
+
+    /// Wakes the thread that sleeps longest on `channel`; `false`: none does.
+    #[inline(always)]
+    fn wake_next(&self, channel: usize) -> bool {
+        let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
+        ready::wake_from(&self.waiters, |waiters| {
+            self.wake_ups.count();
+            waiters.wake_matching(&THREADS, matches)
+        })
+    }
+
+    /// Wakes up to `limit` threads that sleep on `channel`; returns how many.
+    #[cold]
+    #[inline(never)]
+    fn wake_more(&self, channel: usize, limit: u32) -> u32 {
+        let mut count = 0;
+        while count < limit && self.wake_next(channel) {
+            count += 1;
+        }
+        count
+    }
 }
 
 /// The moment from which on wake-ups of a channel count for a sleep.
@@ -67,13 +91,15 @@ impl Bucket {
 #[derive(Debug)]
 pub struct Registration {
     channel: usize,
+    bucket: &'static Bucket,
     seen: Seen,
 }
 
 /// Registers for a sleep on `channel`: a wake-up from now on ends the sleep that [`Registration::sleep`] begins. Any
 /// context; never blocks.
 pub fn register(channel: usize) -> Registration {
-    Registration { channel, seen: Bucket::of(channel).wake_ups.seen() }
+    let bucket = Bucket::of(channel);
+    Registration { channel, bucket, seen: bucket.wake_ups.seen() }
 }
 
 impl Registration {
@@ -86,10 +112,11 @@ impl Registration {
     }
 
     /// The same, with any options; `None`: a wake-up has come before the sleep. In a section.
+    #[inline(always)]
     pub(super) fn block(self, options: WaitOptions) -> Option<WaitResult> {
-        let bucket = Bucket::of(self.channel);
-        bucket.block(self.channel, options, |thread| {
-            bucket.wake_ups.enqueue(&bucket.waiters, self.seen, &THREADS, thread.index, options.sleep)
+        let Self { channel, bucket, seen } = self;
+        bucket.block(channel, options, |thread| {
+            bucket.wake_ups.enqueue(&bucket.waiters, seen, &THREADS, thread.index, options.sleep)
         })
     }
 }
@@ -145,16 +172,11 @@ pub fn wakeup_one(channel: usize) -> bool {
 /// Wakes up to `limit` threads that sleep on `channel`; returns how many. Any context; never blocks.
 pub(super) fn wake(channel: usize, limit: u32) -> u32 {
     let bucket = Bucket::of(channel);
-    let matches = |thread: u32| THREADS.get(thread).channel.load(Ordering::Relaxed) == channel;
-    let take = |waiters: &mut Waiters| {
-        bucket.wake_ups.count();
-        waiters.wake_matching(&THREADS, matches)
-    };
-    let mut count = 0;
-    while count < limit && ready::wake_from(&bucket.waiters, take) {
-        count += 1;
+    if limit == 0 || !bucket.wake_next(channel) {
+        return 0;
     }
-    count
+    // Most words have at most one sleeper, or one is woken at a time.
+    1 + if limit == 1 { 0 } else { bucket.wake_more(channel, limit - 1) }
 }
 
 /// Returns whether the calling thread has a kill pending: for loops of its own around kernel waits.
