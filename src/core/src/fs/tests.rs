@@ -295,6 +295,20 @@ fn fixed_contents_are_copied_when_they_are_written() {
     assert_eq!(files.write(table, empty, b"x", 0), Ok(Some(1)));
 }
 
+/// A name from an archive means the same as any path.
+#[test]
+fn fixed_contents_get_a_name_by_which_they_are_found() {
+    let mut tree = Tree::new(1 << 16).unwrap();
+    for directory in ["bin/", "bin/.", "bin/..", "/"] {
+        assert_eq!(tree.add_fixed(directory, b""), Err(Errno::EISDIR), "{directory}");
+    }
+    assert!(tree.is_empty());
+    tree.add_fixed("data/../up", b"x").unwrap();
+    assert_eq!(tree.stat(tree.lookup("/up").unwrap()).unwrap().size, 1);
+    assert_eq!(tree.add_fixed("up/x", b""), Err(Errno::ENOTDIR));
+    assert_eq!(tree.len(), 3);
+}
+
 proptest! {
     /// Reads and writes at random places are those of an array of bytes, holes included.
     #[test]

@@ -187,13 +187,16 @@ impl Tree {
     }
 
     fn walk<'a>(&self, mut components: impl Iterator<Item = &'a str>) -> Result<Inode, Errno> {
-        components.try_fold(ROOT, |directory, name| {
-            let names = self.directory(directory)?;
-            if name == ".." {
-                return Ok(self.node(directory)?.parent);
-            }
-            names.get(name).ok_or(Errno::ENOENT)
-        })
+        components.try_fold(ROOT, |directory, name| self.step(directory, name))
+    }
+
+    /// Returns what one component names in a directory.
+    fn step(&self, directory: Inode, name: &str) -> Result<Inode, Errno> {
+        let names = self.directory(directory)?;
+        if name == ".." {
+            return Ok(self.node(directory)?.parent);
+        }
+        names.get(name).ok_or(Errno::ENOENT)
     }
 
     /// Returns the directory that a path's last component is in or would be in, and that component.
@@ -279,12 +282,15 @@ impl Tree {
     /// As [`Tree::open`]; directories may have been created then.
     pub fn add_fixed(&mut self, path: &str, bytes: &'static [u8]) -> Result<(), Errno> {
         let whole = Path::new(path)?;
+        if whole.wants_directory() {
+            return Err(Errno::EISDIR);
+        }
         let (parent, name) = whole.split_last().ok_or(Errno::EISDIR)?;
         let mut directory = ROOT;
         for name in parent {
-            directory = match self.directory(directory)?.get(name) {
-                Some(inode) => inode,
-                None => self.add(directory, name, Body::Directory(Names::new()), 0)?,
+            directory = match self.step(directory, name) {
+                Err(Errno::ENOENT) => self.add(directory, name, Body::Directory(Names::new()), 0)?,
+                found => found?,
             };
         }
         self.add(directory, name, Body::File(Contents::Fixed(bytes)), 0).map(|_| ())
