@@ -35,7 +35,7 @@ enum Operation<'a> {
 /// Removes everything in the directory at `path`, which ends with a slash.
 fn empty(tree: &mut Tree, path: &str) {
     let directory = tree.lookup(path).expect("it exists");
-    let entries = tree.entries(directory).expect("it is a directory");
+    let entries = tree.entries_after(directory, "").expect("it is a directory");
     let names: Vec<_> = entries.map(|entry| (format!("{path}{}", entry.name), entry.kind)).collect();
     for (path, kind) in names {
         if kind == Kind::Directory {

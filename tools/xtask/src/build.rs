@@ -313,7 +313,7 @@ fn built(
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("the images do not build");
+        bail!("the build has failed; the messages are above");
     }
     Ok(binaries)
 }
