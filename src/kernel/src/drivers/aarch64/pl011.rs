@@ -55,11 +55,18 @@ static CLOCK: AtomicU32 = AtomicU32::new(0);
 /// The UART, after it has been mapped.
 static UART: InterruptLock<Option<Uart<'static>>> = InterruptLock::new(None);
 
-/// Most bytes that the receive FIFO holds, in any revision of the UART.
-const RECEIVE_FIFO: usize = 32;
+/// Most bytes that are kept of those that arrive before the UART is set up.
+const MAX_EARLY: usize = 256;
 
 /// Bytes that had been received before the UART was set up.
-static EARLY: InterruptLock<Deque<u8, RECEIVE_FIFO>> = InterruptLock::new(Deque::new());
+static EARLY: InterruptLock<Deque<u8, MAX_EARLY>> = InterruptLock::new(Deque::new());
+
+/// How often the FIFO is found empty behind such a byte until the UART is set up, and how often it is looked at: for 50 ms,
+/// because an emulator on a busy host delivers the next byte of a pasted text that late; within the time of a byte on a
+/// line, in case that the FIFO holds only one; and not all the time, because that would keep an emulator from delivering.
+/// Looks are counted, not time, because an emulated CPU may stop for long.
+const LOOKS: u32 = 1000;
+const LOOKS_PER_SECOND: u64 = 20_000;
 
 /// Virtual address of the registers for the paths that must not wait for the lock; 0 before `init`.
 static REGISTERS: AtomicUsize = AtomicUsize::new(0);
@@ -105,16 +112,26 @@ pub(crate) fn init(info: &UartInfo) -> Result<(), InitError> {
 }
 
 /// Takes what has been received so far out of the FIFO, which is emptied when the line is configured: with firmware that
-/// has not turned the FIFO on that is the one byte that was typed first.
+/// has not turned the FIFO on that is the one byte that was typed first. If there is one, what follows it is awaited.
 fn keep_received(uart: &mut Uart<'_>) {
     let mut early = EARLY.lock();
+    let mut looks = 0;
     while !early.is_full() {
         match uart.read_word() {
-            Ok(None) => break,
+            Ok(None) if looks == 0 => break,
+            Ok(None) => {
+                looks -= 1;
+                let next = counter::now() + counter::frequency() / LOOKS_PER_SECOND;
+                while counter::now() < next {
+                    cpu::relax();
+                }
+                continue;
+            }
             Ok(Some(byte)) => early.push_back(byte).expect("there is room"),
             // Reading the byte with the error has removed it.
             Err(_) => {}
         }
+        looks = LOOKS;
     }
 }
 
