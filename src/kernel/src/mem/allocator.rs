@@ -21,15 +21,17 @@ unsafe impl GlobalAlloc for Allocator {
         cpu::probe_small_stack();
         // Masked, so that a thread does not die between the allocation and its being charged.
         let interrupts = daif::mask();
-        let block = if heap::is_uncounted() {
+        let taken = if heap::is_uncounted() {
             // SAFETY: the caller's promise.
-            unsafe { HEAP.lists.alloc(layout) }
+            Ok(unsafe { HEAP.lists.alloc(layout) })
         } else if inject::fails() {
-            core::ptr::null_mut()
+            Ok(core::ptr::null_mut())
         } else {
             take_charged(layout)
         };
         daif::restore(interrupts);
+        // An LWP that dies while its arena grows leaves that to the arena.
+        let block = taken.unwrap_or_else(|arena| arena::grow_and_allocate(arena, layout));
         cpu::mark_end_of_service();
         block
     }
@@ -54,17 +56,20 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// A block from where it is to come from, charged to its owner; null if the owner may not have it or there is none.
 /// Interrupts masked.
+///
+/// # Errors
+/// The arena from which it is to come must grow.
 #[inline]
-fn take_charged(layout: Layout) -> *mut u8 {
+fn take_charged(layout: Layout) -> Result<*mut u8, arena::Number> {
     match charge::allocate(layout.size()) {
         Source::Heap(owner) => {
             let block = HEAP.take(layout, owner);
             if block.is_null() {
                 charge::free(owner, layout.size());
             }
-            block
+            Ok(block)
         }
-        Source::Arena(arena) => arena::allocate(arena, layout),
-        Source::Refused => core::ptr::null_mut(),
+        Source::Arena(arena) => arena::allocate(arena, layout).ok_or(arena),
+        Source::Refused => Ok(core::ptr::null_mut()),
     }
 }

@@ -157,28 +157,30 @@ pub(crate) fn contains(address: usize) -> bool {
     address.wrapping_sub(ARENAS_WINDOW.start) < ARENAS_WINDOW.end - ARENAS_WINDOW.start
 }
 
-/// Allocates a block from `arena`; null if it has none and cannot grow.
-pub(super) fn allocate(arena: Number, layout: Layout) -> *mut u8 {
+/// Allocates a block from `arena`; `None` if it has none and must grow.
+#[inline(always)]
+pub(super) fn allocate(arena: Number, layout: Layout) -> Option<*mut u8> {
     let slot = arena as usize - 1;
-    let base = arena_base(slot);
-    let block = ARENAS[slot].lock().try_allocate(base, layout);
-    block.or_else(|| allocate_growing(slot, base, layout)).map_or(core::ptr::null_mut(), NonNull::as_ptr)
+    let block = ARENAS[slot].lock().try_allocate(arena_base(slot), layout);
+    block.map(NonNull::as_ptr)
 }
 
-/// Allocates a block from an arena that has none, and must grow.
+/// Allocates a block from `arena`, which grows as far as it must; null if it cannot. Best with interrupts unmasked.
 #[cold]
 #[inline(never)]
-fn allocate_growing(slot: usize, base: usize, layout: Layout) -> Option<NonNull<u8>> {
+pub(super) fn grow_and_allocate(arena: Number, layout: Layout) -> *mut u8 {
+    let slot = arena as usize - 1;
+    let base = arena_base(slot);
     loop {
         // Locked anew for each grain, because interrupts are masked meanwhile.
         match ARENAS[slot].lock().attempt(base, layout) {
-            Attempt::Ready(block) => return Some(block),
+            Attempt::Ready(block) => return block.as_ptr(),
             Attempt::Grows => {}
             Attempt::Fails => break,
         }
     }
     while ARENAS[slot].lock().unmap_grain(base) {}
-    None
+    core::ptr::null_mut()
 }
 
 /// Frees a block.
