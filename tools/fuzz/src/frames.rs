@@ -49,6 +49,7 @@ fuzz_target!(|line: &[u8]| {
     };
     let mut rest = line;
     let mut started = false;
+    // After the reply that the image starts, nothing more is taken.
     while let [first, tail @ ..] = rest
         && !started
     {
@@ -59,14 +60,11 @@ fuzz_target!(|line: &[u8]| {
             bytes = Frame::new(*kind, u32::from(*number), payload).bytes().to_vec();
             rest = tail;
         }
-        for byte in bytes {
-            if let Some(frame) = decoder.push(byte, &mut |_| noise += 1) {
-                started |= take(&frame);
-            }
-        }
+        let frames = bytes.into_iter().filter_map(|byte| decoder.push(byte, &mut |_| noise += 1));
+        started = frames.map(|frame| take(&frame)).any(|starts| starts);
     }
-    if let Some(frame) = decoder.quiet(&mut |_| noise += 1) {
-        started |= take(&frame);
+    while !started && let Some(frame) = decoder.quiet(&mut |_| noise += 1) {
+        started = take(&frame);
     }
     if started {
         let (mut memory, length) = receiver.into_image().expect("an image that is started has come");
