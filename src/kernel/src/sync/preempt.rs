@@ -1,6 +1,5 @@
 //! Preemption disabled, and enabled again.
 
-use crate::arch::cpu;
 use crate::sched::ready;
 use crate::sync::service::KillShield;
 use crate::thread::Thread;

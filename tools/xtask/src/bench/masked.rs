@@ -91,7 +91,9 @@ pub(super) fn longest(
     let symbols = Symbols::load(workspace, &program.elf);
     let place = |address: &str| {
         let explained = symbols.as_ref().map(|symbols| symbols.explain(address)).unwrap_or_default();
-        explained.into_iter().next().unwrap_or_else(|| address.to_string())
+        explained
+            .first()
+            .map_or_else(|| address.to_string(), |explained| of_the_project(explained).to_string())
     };
     Ok(Some(Figure {
         name: LONGEST.into(),
@@ -103,6 +105,14 @@ pub(super) fn longest(
     }))
 }
 
+/// Returns the innermost of the functions at an address that is the project's own, of those that were inlined into each
+/// other.
+fn of_the_project(explained: &str) -> &str {
+    let mut functions = explained.split(", inlined into ");
+    let first = functions.clone().next().unwrap_or(explained);
+    functions.find(|function| function.contains(" src/")).unwrap_or(first)
+}
+
 /// Returns the longest of all runs.
 pub(super) fn longest_of_all(runs: Vec<Figure>) -> Option<Figure> {
     runs.into_iter().max_by(|one, other| one.value.total_cmp(&other.value))
@@ -111,6 +121,14 @@ pub(super) fn longest_of_all(runs: Vec<Figure>) -> Option<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_in_the_projects_own_code() {
+        let chain =
+            "load core/src/atomic.rs:1, inlined into take src/kernel/src/a.rs:2, inlined into f src/b.rs:3";
+        assert_eq!(of_the_project(chain), "take src/kernel/src/a.rs:2");
+        assert_eq!(of_the_project("f core/src/x.rs:1, inlined into g y.rs:2"), "f core/src/x.rs:1");
+    }
 
     #[test]
     fn a_report_has_a_length_and_two_addresses_in_a_line() {
