@@ -57,15 +57,22 @@ pub struct Mailbox {
     posted: AtomicU32,
     /// What the owner has taken and not yet reversed, the newest first.
     taken: Cell32,
-    /// What it has reversed, the oldest first. It is passed on when all that was taken is reversed.
+    /// What it has reversed of that, the oldest first.
     reversed: Cell32,
+    /// What it has reversed as a whole, the oldest first: it is passed on.
+    ready: Cell32,
 }
 
 impl Mailbox {
     const_unless_loom! {
         /// An empty mailbox.
         pub fn new() -> Self {
-            Self { posted: AtomicU32::new(NIL), taken: Cell32::new(NIL), reversed: Cell32::new(NIL) }
+            Self {
+                posted: AtomicU32::new(NIL),
+                taken: Cell32::new(NIL),
+                reversed: Cell32::new(NIL),
+                ready: Cell32::new(NIL),
+            }
         }
     }
 
@@ -93,7 +100,7 @@ impl Mailbox {
     /// Returns whether the owner has taken mail that it has not passed on.
     #[inline]
     fn has_taken(&self) -> bool {
-        self.taken.get() != NIL || self.reversed.get() != NIL
+        self.ready.get() != NIL || self.taken.get() != NIL
     }
 
     /// Takes mail out and passes it to `each` in the order of posting, `most` threads at most. Returns `true` if there
@@ -103,37 +110,43 @@ impl Mailbox {
     #[must_use = "what is left is passed on by the next call only"]
     pub fn drain<M: Mail + ?Sized>(&self, mail: &M, most: u32, mut each: impl FnMut(u32)) -> bool {
         for _ in 0..most {
-            if !self.has_taken() {
-                if self.posted.load(Ordering::Relaxed) == NIL {
-                    return false;
-                }
-                // Acquire: pairs with the posts. All at once, so no index can come back meanwhile (no ABA).
-                self.taken.set(self.posted.swap(NIL, Ordering::Acquire));
+            if self.ready.get() == NIL && !self.take(mail) {
+                return false;
             }
-            if !self.reverse(mail) {
+            let oldest = self.ready.get();
+            if oldest == NIL {
+                // So much was taken that it is not reversed yet.
                 continue;
             }
-            let oldest = self.reversed.get();
-            self.reversed.set(mail.mail_link(oldest).0.load(Ordering::Relaxed));
+            self.ready.set(mail.mail_link(oldest).0.load(Ordering::Relaxed));
             each(oldest);
         }
         !self.is_empty()
     }
 
-    /// Reverses a part of what was taken. Returns `true` when that is done.
+    /// Reverses a part of what was taken, and takes it first if nothing is. Returns `false` if there is no mail.
     #[inline]
-    fn reverse<M: Mail + ?Sized>(&self, mail: &M) -> bool {
+    fn take<M: Mail + ?Sized>(&self, mail: &M) -> bool {
+        if self.taken.get() == NIL {
+            if self.posted.load(Ordering::Relaxed) == NIL {
+                return false;
+            }
+            // Acquire: pairs with the posts. All at once, so no index can come back meanwhile (no ABA).
+            self.taken.set(self.posted.swap(NIL, Ordering::Acquire));
+        }
         for _ in 0..REVERSED_AT_ONCE {
             let newest = self.taken.get();
-            if newest == NIL {
-                return true;
-            }
             let link = mail.mail_link(newest);
             self.taken.set(link.0.load(Ordering::Relaxed));
             link.0.store(self.reversed.get(), Ordering::Relaxed);
             self.reversed.set(newest);
+            if self.taken.get() == NIL {
+                self.ready.set(self.reversed.get());
+                self.reversed.set(NIL);
+                break;
+            }
         }
-        self.taken.get() == NIL
+        true
     }
 }
 

@@ -38,7 +38,7 @@ fn to(thread: u32) -> Target {
 }
 
 fn begin(world: &World, me: u32, target: u32) -> bool {
-    join::begin(world, me, to(target), || world.lock.lock().expect("no thread panics"))
+    join::begin(world, (me, world.join_edge(me)), to(target), || world.lock.lock().expect("no thread panics"))
 }
 
 /// Each of `count` threads joins the next one by `begin`.
@@ -70,7 +70,9 @@ fn t200_three_close_a_ring() {
 
 #[test]
 fn t200_seeded_looks_alone() {
-    catches("T200", || close_ring(2, |world, me, target| join::begin(world, me, to(target), || ())));
+    catches("T200", || {
+        close_ring(2, |world, me, target| join::begin(world, (me, world.join_edge(me)), to(target), || ()))
+    });
 }
 
 #[test]
@@ -78,9 +80,9 @@ fn t200_seeded_looks_before_it_states_its_wait() {
     catches("T200", || {
         close_ring(2, |world, me, target| {
             // Whether the target waits, by a wait for it that is withdrawn at once.
-            let free = join::begin(world, me, to(target), || ());
+            let free = join::begin(world, (me, world.join_edge(me)), to(target), || ());
             world.edges[me as usize].end();
-            let _stated = free && join::begin(&Blind(world), me, to(target), || ());
+            let _stated = free && join::begin(&Blind(world), (me, world.join_edge(me)), to(target), || ());
             free
         });
     });

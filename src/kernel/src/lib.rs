@@ -12,7 +12,7 @@
 //!
 //! `sync` and `time` are one layer: every sleep may have a deadline, and a deadline ends a sleep. They stand above the
 //! scheduler because they block; the lock of the lowest layers, which spins, is in `arch`. What a lower layer needs of
-//! a higher one it takes as a hook at boot (exception hooks, dead-thread hook, kill handler, accounting). Only `arch`
+//! a higher one it takes as a hook at boot (exception hooks, kill handler, accounting). Only `arch`
 //! has assembly, only `arch` and `drivers` touch device registers, and they alone know whether the machine is a board
 //! or a process of Linux.
 //!

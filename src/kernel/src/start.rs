@@ -18,7 +18,7 @@ use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
 use crate::proc::info::watchdog;
-use crate::proc::life::{dead_thread, exit, fault, spawn};
+use crate::proc::life::{exit, fault, spawn};
 use crate::proc::state::{files, memory, program};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
@@ -40,7 +40,6 @@ pub(crate) fn boot_cpu(board: &'static BoardInfo) -> ! {
     let cpu = switch::start_cpu(0);
     charge::start(&memory::ACCOUNTING);
     exception::set_hooks(&fault::HOOKS);
-    switch::set_dead_thread_hook(dead_thread::finish_dead_thread);
     service::set_kill_handler(exit::die_at_kill_point);
     frames::set_reserve(stack::trim);
     lazy::refill(cpu);

@@ -37,7 +37,8 @@ impl JoinEdge {
     }
 
     fn begin(&self, target: Target) {
-        self.thread.store(target.thread, Ordering::Release);
+        // A look that meets the new index with the former key finds a thread that has ended, or none of that key.
+        self.thread.store(target.thread, Ordering::Relaxed);
         self.key.store(target.key, Ordering::Release);
         // Store-load order: of two threads that state their waits at the same time, one sees the other's.
         fence(Ordering::SeqCst);
@@ -78,12 +79,16 @@ pub trait Joins {
     fn ends(&self, target: Target) -> bool;
 }
 
-/// Thread `me`, the caller, is about to wait for the end of `target`, without a deadline: states that, until
+/// Thread `me`, the caller, whose edge is `edge`, is about to wait for the end of `target`, without a deadline: states that, until
 /// [`JoinEdge::end`]. Returns `false`, and states nothing, if the wait would close a ring. `lock` excludes other callers
 /// until its result is dropped; it is called only if there is a ring.
 #[inline]
-pub fn begin<J: Joins + ?Sized, G>(joins: &J, me: u32, target: Target, lock: impl FnOnce() -> G) -> bool {
-    let edge = joins.join_edge(me);
+pub fn begin<J: Joins + ?Sized, G>(
+    joins: &J,
+    (me, edge): (u32, &JoinEdge),
+    target: Target,
+    lock: impl FnOnce() -> G,
+) -> bool {
     edge.begin(target);
     if !joins.join_edge(target.thread).is_any() || !closes_ring(joins, me, target) {
         return true;
@@ -138,7 +143,7 @@ mod tests {
     }
 
     fn begins(threads: &Threads, me: u32, target: u32) -> bool {
-        begin(threads, me, to(target), || ())
+        begin(threads, (me, threads.join_edge(me)), to(target), || ())
     }
 
     #[test]
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn the_next_user_of_an_index_is_another_thread() {
         let threads = threads(2, &[]);
-        assert!(begin(&threads, 0, Target { thread: 1, key: 7 }, || ()));
+        assert!(begin(&threads, (0, threads.join_edge(0)), Target { thread: 1, key: 7 }, || ()));
         assert!(begins(&threads, 1, 0), "0 waits for a former 1");
     }
 }

@@ -145,7 +145,7 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
 }
 
 /// Most threads that one message takes in, because interrupts are masked meanwhile.
-const BATCH: u32 = 16;
+const BATCH: u32 = 64;
 
 /// Takes in threads that other CPUs have posted, up to [`BATCH`] of them; for the others it sends this CPU a message.
 /// Interrupts masked, on `cpu`.

@@ -11,7 +11,6 @@ use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::sched::turn::End;
 use asphodel_core::thread::refs::OffStack;
-use spin::Once;
 
 use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
 use crate::board;
@@ -40,13 +39,10 @@ impl SwitchReason {
     }
 }
 
-/// The higher layer's work for a dead thread, once its stack is out of use: see [`set_dead_thread_hook`].
-type DeadThreadHook = fn(&'static Thread, OffStack);
-static DEAD_THREAD_HOOK: Once<DeadThreadHook> = Once::new();
-
-/// Registers the work for dead threads, which runs on the idle thread's stack, interrupts masked. Called once, at boot.
-pub(crate) fn set_dead_thread_hook(dead_thread: DeadThreadHook) {
-    DEAD_THREAD_HOOK.call_once(|| dead_thread);
+/// The higher layer's work for a dead thread.
+pub(crate) trait DeadThread {
+    /// Finishes `thread`, whose stack is out of use. Called on the idle thread's stack, interrupts masked.
+    fn finish(thread: &'static Thread, proof: OffStack);
 }
 
 /// The running thread lets others of its priority run. Returns at once if there are none. Thread context.
@@ -93,9 +89,9 @@ pub(crate) fn preempt() {
     );
 }
 
-/// The running thread ends: never returns. Everything that could block has been done. Interrupts masked.
+/// The running thread ends: never returns; `D` finishes it. Everything that could block has been done. Interrupts masked.
 #[inline(always)]
-pub(crate) fn die(thread: &'static Thread) -> ! {
+pub(crate) fn die<D: DeadThread>(thread: &'static Thread) -> ! {
     let cpu = Cpu::this();
     account(cpu, thread, counter::now(), true);
     let idle = THREADS.get(cpu.idle.get());
@@ -109,17 +105,19 @@ pub(crate) fn die(thread: &'static Thread) -> ! {
     // SAFETY: interrupts are masked until `finish_dead_and_switch` resumes a context; the idle thread was switched from
     // when `thread`, which is another one, was switched to, and runs on this CPU only. A dead thread is in no queue.
     unsafe {
-        switch::abandon(core::ptr::from_ref(thread) as usize, idle.context.get(), finish_dead_and_switch);
+        switch::abandon(
+            core::ptr::from_ref(thread) as usize,
+            idle.context.get(),
+            finish_dead_and_switch::<D>,
+        );
     }
 }
 
 /// Finishes the thread that has exited on this CPU, and continues with the best one that is runnable then.
-extern "C" fn finish_dead_and_switch(dead: usize) -> ! {
+extern "C" fn finish_dead_and_switch<D: DeadThread>(dead: usize) -> ! {
     // SAFETY: `die` passes a record; records are never freed.
     let dead = unsafe { &*(dead as *const Thread) };
-    let dead_thread =
-        DEAD_THREAD_HOOK.get().expect("no thread dies before the dead-thread hook is registered");
-    dead_thread(dead, OffStack::assert());
+    D::finish(dead, OffStack::assert());
     let cpu = Cpu::this();
     cpu.reschedule.set(0);
     // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.

@@ -63,6 +63,16 @@ impl Default for ThreadAttributes {
     }
 }
 
+/// What makes the end of a thread another than that of most: bits of [`Thread::end_marks`].
+pub(crate) mod end_mark {
+    /// It is its process's worker; see `proc::life::deferred`.
+    pub(crate) const WORKER: u32 = 1 << 0;
+    /// It owns the exit of its process, and calls hooks, which may end it once more.
+    pub(crate) const EXIT_OWNER: u32 = 1 << 1;
+    /// It formats the message of a panic.
+    pub(crate) const PANICKING: u32 = 1 << 2;
+}
+
 /// A thread's record.
 #[repr(align(512))]
 pub(crate) struct Thread {
@@ -96,8 +106,8 @@ pub(crate) struct Thread {
     pub(crate) preempt_depth: Cell32,
     /// The depth of kernel services it is in; 0: it runs program code.
     pub(crate) service_depth: Cell32,
-    /// Not 0 while it formats the message of a panic.
-    pub(crate) panicking: Cell32,
+    /// What its end must look at: bits of [`end_mark`], 0 as a rule.
+    pub(crate) end_marks: Cell32,
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
@@ -165,8 +175,6 @@ pub(crate) struct LwpPart {
     pub(crate) set_value: Cell32,
     /// Next in the list of dead LWPs whose stacks wait for the last sibling; see `proc::life::dead_thread`.
     pub(crate) next_dead_lwp: Cell32,
-    /// 1: it is its process's worker; see `proc::life::deferred`.
-    pub(crate) serves: Cell32,
     /// The kill of a group or subtree that it carries out. Guarded by the lock of all such; see
     /// `proc::life::kill_walk`.
     pub(crate) walk: Announcement,
@@ -201,7 +209,7 @@ impl Record for Thread {
             overflowed: UnsafeCell::new(None),
             preempt_depth: Cell32::new(0),
             service_depth: Cell32::new(0),
-            panicking: Cell32::new(0),
+            end_marks: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
             holder_id: HolderId::new(index),
@@ -230,7 +238,6 @@ impl Record for Thread {
                 set_address: AtomicUsize::new(0),
                 set_value: Cell32::new(0),
                 next_dead_lwp: Cell32::new(0),
-                serves: Cell32::new(0),
                 walk: Announcement::new(),
                 entry: Cell64::new(0),
                 argument: Cell64::new(0),
@@ -321,6 +328,22 @@ impl Thread {
         unsafe { &*(cpu::own_thread_pointer() as *const Self) }
     }
 
+    /// Returns whether it has an end mark.
+    #[inline(always)]
+    pub(crate) fn has_end_mark(&self, mark: u32) -> bool {
+        self.end_marks.get() & mark != 0
+    }
+
+    /// Gives it an end mark. Called by the thread itself, or by its creator.
+    pub(crate) fn set_end_mark(&self, mark: u32) {
+        self.end_marks.set(self.end_marks.get() | mark);
+    }
+
+    /// Takes an end mark from it. Called by the thread itself.
+    pub(crate) fn clear_end_mark(&self, mark: u32) {
+        self.end_marks.set(self.end_marks.get() & !mark);
+    }
+
     /// Returns its priority.
     #[inline(always)]
     pub(crate) fn priority(&self) -> Priority {
@@ -376,7 +399,11 @@ impl Thread {
         argument: usize,
         held: Held,
     ) -> Result<(daif::Saved, &'static Self), Errno> {
-        let (interrupts, slot, stack) = Self::take_parts(attributes).ok_or(Errno::ENOMEM)?;
+        let mut interrupts = daif::mask();
+        let Some((slot, stack)) = Self::take_parts(attributes, &mut interrupts) else {
+            daif::restore(interrupts);
+            return Err(Errno::ENOMEM);
+        };
         let cpu = Cpu::this();
         let thread = THREADS.get(slot);
         thread.occupy(attributes, stack, cpu.index, body, argument);
@@ -388,29 +415,32 @@ impl Thread {
         Ok((interrupts, thread))
     }
 
-    /// Takes what a thread consists of, a free record and a stack, and masks interrupts.
+    /// Takes what a thread consists of, a free record and a stack. Interrupts masked, before which they were as in
+    /// `interrupts`; they are restored in between if one must be made.
     #[inline(always)]
-    fn take_parts(attributes: &ThreadAttributes) -> Option<(daif::Saved, u32, Stack)> {
+    fn take_parts(attributes: &ThreadAttributes, interrupts: &mut daif::Saved) -> Option<(u32, Stack)> {
         // One attempt for the record, one for the stack.
         if inject::is_armed() && (inject::fails() || inject::fails()) {
             return None;
         }
-        let interrupts = daif::mask();
         let cpu = Cpu::this();
         let slot = Self::take_slot(cpu);
         if let Some(slot) = slot
             && let Some(stack) = stack::take_kept(cpu, attributes.stack_size, attributes.lazy_stack)
         {
-            return Some((interrupts, slot, stack));
+            return Some((slot, stack));
         }
-        daif::restore(interrupts);
-        Self::take_new_parts(slot, attributes)
+        daif::restore(*interrupts);
+        let parts = Self::make_parts(slot, attributes);
+        *interrupts = daif::mask();
+        parts
     }
 
-    /// As [`Thread::take_parts`], where there is no free record, unless it is `slot`, or no free stack.
+    /// As [`Thread::take_parts`], where there is no free record, unless it is `slot`, or no free stack. Interrupts as
+    /// they were.
     #[cold]
     #[inline(never)]
-    fn take_new_parts(slot: Option<u32>, attributes: &ThreadAttributes) -> Option<(daif::Saved, u32, Stack)> {
+    fn make_parts(slot: Option<u32>, attributes: &ThreadAttributes) -> Option<(u32, Stack)> {
         let take = || {
             let interrupts = daif::mask();
             let slot = Self::take_slot(Cpu::this());
@@ -418,14 +448,15 @@ impl Thread {
             slot
         };
         let slot = slot.or_else(|| THREADS.0.take_or_grow(take))?;
+        // What is given back first may be what is needed.
+        stack::unmap_dropped();
         let stack = stack::allocate(attributes.stack_size, attributes.lazy_stack);
-        let interrupts = daif::mask();
-        if let Some(stack) = stack {
-            return Some((interrupts, slot, stack));
+        if stack.is_none() {
+            let interrupts = daif::mask();
+            Self::give_slot(Cpu::this(), slot);
+            daif::restore(interrupts);
         }
-        Self::give_slot(Cpu::this(), slot);
-        daif::restore(interrupts);
-        None
+        stack.map(|stack| (slot, stack))
     }
 
     /// Takes a free record; `None`: the table must grow. Interrupts masked, on `cpu`.

@@ -11,7 +11,7 @@ use crate::mem;
 use crate::proc::info::stats::running_ticks;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
-use crate::thread::{THREADS, Thread, stack};
+use crate::thread::{THREADS, Thread, end_mark, stack};
 
 /// The state of a process, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ fn report(process: &Process) -> ProcessReport {
             usage = usage.plus(thread.usage.read());
             usage.cpu_ticks += running_ticks(thread);
             runnable |= thread.park.sleeping().is_none();
-            let counts = thread.lwp.serves.get() == 0;
+            let counts = !thread.has_end_mark(end_mark::WORKER);
             sleeping += u32::from(counts && thread.park.sleeping().is_some());
             cpu = thread.cpu.get();
             let tid = thread.lwp.list_entry.tid();

@@ -25,11 +25,23 @@ use crate::proc::state::lwp_record::{
 };
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sched::ready;
+use crate::sched::switch::DeadThread;
 use crate::sync::channel;
 use crate::thread::{THREADS, Thread, stack};
 
-/// Finishes the dead `thread`. The scheduler's dead-thread hook: interrupts masked, on the CPU on which it exited.
-pub(crate) fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
+/// What becomes of a dead LWP.
+pub(crate) struct DeadLwp;
+
+impl DeadThread for DeadLwp {
+    #[inline(always)]
+    fn finish(thread: &'static Thread, proof: OffStack) {
+        finish_dead_thread(thread, proof);
+    }
+}
+
+/// Finishes the dead `thread`: interrupts masked, on the CPU on which it exited.
+#[inline(always)]
+fn finish_dead_thread(thread: &'static Thread, proof: OffStack) {
     debug_assert!(thread.is_lwp(), "a kernel thread never ends");
     let cpu = Cpu::this();
     let process = PROCESSES.get(thread.lwp.process.get());

@@ -31,7 +31,7 @@ use crate::proc::state::work::{self, ENTRIES, FREE};
 use crate::sync::program_code;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
-use crate::thread::Thread;
+use crate::thread::{Thread, end_mark};
 use crate::time;
 
 /// A function with its argument, and where its entry is.
@@ -248,7 +248,7 @@ fn free_if_idle(owner: &'static Process, mut work: Guard<'static, Work>, index: 
 /// Returns whether the caller is the worker of `process`.
 fn is_worker_of(process: &Process) -> bool {
     let thread = Thread::current();
-    thread.lwp.serves.get() != 0 && thread.lwp.process.get() == process.slot
+    thread.has_end_mark(end_mark::WORKER) && thread.lwp.process.get() == process.slot
 }
 
 /// Sees to it that `process`, the caller's, has a worker.
@@ -362,7 +362,7 @@ pub(in crate::proc) fn leave(process: &'static Process, thread: &Thread, whole: 
     }
     let role = if whole { process.gate.exit_uncounted() } else { process.gate.leave_uncounted() };
     // Last, because an overflow of its stack in here begins the exit anew.
-    thread.lwp.serves.set(0);
+    thread.clear_end_mark(end_mark::WORKER);
     role
 }
 

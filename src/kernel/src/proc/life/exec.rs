@@ -24,7 +24,7 @@ use crate::proc::state::table::{Process, current_process};
 use crate::sync::program_queue;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{self, WaitOptions, WaitResult};
-use crate::thread::{self, THREADS, Thread};
+use crate::thread::{self, THREADS, Thread, end_mark};
 
 /// Replaces the calling process's program by `program`, started with `words` and `number` in the calling LWP, which
 /// becomes the only one and has tid 1. Returns only on an error. Thread context; blocks until all other LWPs are gone,
@@ -40,7 +40,7 @@ use crate::thread::{self, THREADS, Thread};
 pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let _section = KernelSection::enter();
     let thread = Thread::current();
-    if thread.service_depth.get() > 1 || thread.lwp.serves.get() != 0 {
+    if thread.service_depth.get() > 1 || thread.has_end_mark(end_mark::WORKER) {
         return Errno::EBUSY;
     }
     let process = current_process();
@@ -147,7 +147,7 @@ fn release_old_program(process: &'static Process, thread: &'static Thread) {
     wait_queue::wake_all(&thread.lwp.joiners);
     process.family.auto_reap.store(false, Ordering::Relaxed);
     lwp_exit::drop_fp_and_tls(thread);
-    thread.panicking.set(0);
+    thread.clear_end_mark(end_mark::PANICKING);
     program_queue::end_waits(thread);
     thread.lwp.returned.store(false, Ordering::Relaxed);
     thread.lwp.set_address.store(0, Ordering::Relaxed);

@@ -26,7 +26,7 @@ use crate::proc::state::{arena, files};
 use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::WaitOptions;
 use crate::sync::{mutex, program_queue, token};
-use crate::thread::Thread;
+use crate::thread::{Thread, end_mark};
 use crate::{console, shutdown};
 
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
@@ -42,7 +42,11 @@ pub(crate) fn exit_process(status: Status) -> ! {
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_again(process, thread, owner, status);
     }
-    let role = if is_worker(thread) { deferred::leave(process, thread, true) } else { process.gate.exit() };
+    let role = if thread.has_end_mark(end_mark::WORKER) {
+        deferred::leave(process, thread, true)
+    } else {
+        process.gate.exit()
+    };
     exit_as(process, thread, role, status)
 }
 
@@ -51,18 +55,25 @@ pub(crate) fn exit_process(status: Status) -> ! {
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
     give_up_guards(thread);
     let process = process_of(thread);
-    if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
-        finish_again(process, thread, owner, status);
-    }
-    let role =
-        if is_worker(thread) { deferred::leave(process, thread, false) } else { process.gate.thread_exit() };
+    let role = if thread.end_marks.get() == 0 {
+        process.gate.thread_exit()
+    } else {
+        leave_with_marks(process, thread, status)
+    };
     exit_as(process, thread, role, status)
 }
 
-/// Returns whether `thread`, an LWP that has not left, is its process's worker.
-#[inline(always)]
-fn is_worker(thread: &Thread) -> bool {
-    thread.lwp.serves.get() != 0
+/// The running LWP, which has an end mark, exits: returns its role. Does not return if it owns the exit already.
+#[cold]
+fn leave_with_marks(process: &'static Process, thread: &'static Thread, status: Status) -> ExitRole {
+    if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
+        finish_again(process, thread, owner, status);
+    }
+    if thread.has_end_mark(end_mark::WORKER) {
+        deferred::leave(process, thread, false)
+    } else {
+        process.gate.thread_exit()
+    }
 }
 
 /// What the running LWP, which exits, holds by guards that it will not drop any more is given up, before anything waits
@@ -72,9 +83,9 @@ fn give_up_guards(thread: &Thread) {
     // It may end inside a section with preemption disabled, but its exit sleeps.
     thread.preempt_depth.set(0);
     // While the message of a panic is formatted, its guards do not count.
-    let panicking = thread.panicking.get() != 0;
+    let panicking = thread.has_end_mark(end_mark::PANICKING);
     if service::drop_guards(thread) || panicking {
-        thread.panicking.set(0);
+        thread.clear_end_mark(end_mark::PANICKING);
         mutex::give_up_all(thread);
     }
 }
@@ -105,6 +116,8 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
         end_of_init(status);
     }
     process.gate.set_owner(&owner, thread.lwp.list_entry.tid());
+    // Its hooks may end it once more.
+    thread.set_end_mark(end_mark::EXIT_OWNER);
     process.exit.mark(Step::Elected);
     // The status for the parent comes first, so that an observer already sees it.
     process.exit.set_status(status);
@@ -137,6 +150,7 @@ fn finish_alone(process: &'static Process, thread: &'static Thread, owner: ExitO
     let last = stop_siblings(process, thread, owner);
     // Hooks run while the process's memory and status are intact.
     hooks::run(process, thread, &last);
+    thread.clear_end_mark(end_mark::EXIT_OWNER);
     process.exit.mark(Step::HooksDone);
     release_resources(process, thread, last)
 }

@@ -24,9 +24,9 @@ use crate::proc::life::exit;
 use crate::proc::state::table::{current_process, process_of};
 use crate::sched::interrupt;
 use crate::sync::{program_queue, service, token};
-use crate::thread::Thread;
 use crate::thread::lazy::{self, Touch, Toucher};
 use crate::thread::stack::DEFAULT_SIZE;
+use crate::thread::{Thread, end_mark};
 
 /// The kernel's exception hooks.
 pub(crate) static HOOKS: Hooks = Hooks { irq, fault, room, fp: first_fp_use, preempt };
@@ -290,14 +290,14 @@ fn tell_of_panic(thread: &Thread, panic: &Panic<'_>) {
     let location = panic.info.location();
     let (file, line) = location.map_or(("unknown place", 0), |place| (place.file(), place.line()));
     let backtrace = panic.backtrace;
-    if thread.panicking.get() != 0 {
+    if thread.has_end_mark(end_mark::PANICKING) {
         console::say(format_args!(
             "{} panicked while it reported a panic, at {file}:{line}\n{backtrace}",
             Who(thread)
         ));
         return;
     }
-    thread.panicking.set(1);
+    thread.set_end_mark(end_mark::PANICKING);
     // The sections that it was in are left for good, so it can be killed meanwhile, as it can in all program code. The
     // exit owner goes on with the exit, and disabled preemption stays so, because the message may borrow what that
     // protects.

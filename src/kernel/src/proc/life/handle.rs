@@ -157,7 +157,7 @@ impl LwpHandle {
             return self.await_end(me, options);
         }
         let target = Target { thread: self.thread, key: self.key };
-        if !join::begin(&THREADS, me.index, target, || RINGS.lock()) {
+        if !join::begin(&THREADS, (me.index, &me.lwp.joins), target, || RINGS.lock()) {
             return Err(Errno::EDEADLK);
         }
         let joined = self.await_end(me, options);

@@ -22,7 +22,7 @@ use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::tenant::Charge;
 use crate::sched::{ready, switch};
 use crate::sync::service::{self, KernelSection};
-use crate::thread::{Held, THREADS, Thread, ThreadAttributes, stack};
+use crate::thread::{Held, THREADS, Thread, ThreadAttributes, end_mark, stack};
 
 /// The attributes of a new LWP: priority, CPUs, stack size.
 pub type LwpAttributes = ThreadAttributes;
@@ -69,7 +69,7 @@ pub(crate) fn create_and_mask(
             Birth::Sibling => process.gate.create().map_err(|refused| errno_of(process, thread, refused))?,
             Birth::Worker => {
                 process.gate.create_uncounted().map_err(|refused| errno_of(process, thread, refused))?;
-                thread.lwp.serves.set(1);
+                thread.set_end_mark(end_mark::WORKER);
             }
         }
         unborn.be_born(process, place, memory);
@@ -179,7 +179,6 @@ fn enter_kernel(thread: &Thread) {
 pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> Result<LwpHandle, Errno> {
     let _section = KernelSection::enter();
     check_attributes(attributes)?;
-    stack::unmap_dropped();
     let process = current_process();
     let (interrupts, thread) = create_and_mask(process, entry, argument, attributes, Birth::Sibling)?;
     // Before it can run, so that it cannot have ended.

@@ -10,6 +10,7 @@ use asphodel_core::shim::atomic::Ordering;
 
 use crate::arch::{cpu, daif, observe};
 use crate::mem::inject;
+use crate::proc::life::dead_thread::DeadLwp;
 use crate::proc::state::table::Process;
 use crate::sched::switch;
 use crate::sync::{program_queue, token};
@@ -29,7 +30,7 @@ pub(crate) fn leave_cpu(process: &Process, thread: &'static Thread, right: LastS
     daif::mask_for_good();
     remove_from_list(process, thread, &right);
     drop_fp_and_tls(thread);
-    switch::die(thread)
+    switch::die::<DeadLwp>(thread)
 }
 
 /// Removes the LWP from the LWP list: its tid names no LWP from here on (T97). Interrupts masked.
