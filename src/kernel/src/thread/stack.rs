@@ -7,8 +7,8 @@
 //! pages, so an LWP of that kind usually maps and unmaps nothing. A reused stack keeps its old contents.
 //!
 //! Mapping and unmapping take instructions for each page, so neither is done with interrupts masked: a thread's creator
-//! maps its stack before it masks them ([`map_new`]), and a dead thread's stack that is not kept goes to a list, which
-//! the next LWP that creates, joins or reaps unmaps ([`unmap_dropped`]), or that runs out of memory ([`trim`]).
+//! unmasks them to map its stack ([`map_new`]), and a dead thread's stack that is not kept goes to a list, which the next
+//! LWP that maps one, joins or reaps unmaps ([`unmap_dropped`]), or that runs out of memory ([`trim`]).
 
 use asphodel_core::event::Event;
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
