@@ -15,7 +15,7 @@ static CALLOUTS: [Callout; 3] =
 static RAN: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 static RUNNING: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
-/// Nobody but the strict part uses them, and no process is killed: each run has its end.
+/// Only the strict part uses them, and no process is killed: each run has its end.
 static STRICT: AtomicBool = AtomicBool::new(false);
 
 /// The task and the call-out that only the strict part uses.

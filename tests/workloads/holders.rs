@@ -10,7 +10,7 @@ use asphodel::api::{
 
 use crate::common::{DONE, Dice, Roots, check, child, lwp, reap, root, step, steps, sure_attributes};
 
-/// Two numbers that are the same while nobody changes them.
+/// Two numbers that are the same except while a holder changes them.
 type Pair = Mutex<(u32, u32)>;
 
 /// Taken in this order.

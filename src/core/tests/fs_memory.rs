@@ -15,7 +15,7 @@ thread_local! {
     static BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
-/// The host's allocator, which counts, and fails once where it is told to.
+/// The host's allocator, which counts, and fails once where the test wants it.
 struct Counting;
 
 /// Returns whether this attempt is to fail.

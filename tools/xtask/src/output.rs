@@ -46,7 +46,7 @@ pub(crate) fn noted(result: io::Result<()>) -> io::Result<()> {
     })
 }
 
-/// Returns whether a panic is that of `println!` or `eprintln!` when nobody reads.
+/// Returns whether a panic is that of `println!` or `eprintln!` when there is no reader.
 fn is_broken_pipe(payload: &(dyn Any + Send)) -> bool {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.is_some_and(|text| text.starts_with("failed printing to std") && text.contains("Broken pipe"))

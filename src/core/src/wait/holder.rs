@@ -195,7 +195,7 @@ mod tests {
         let (threads, word, wait) = (threads(), HolderWord::new(), HolderWait::new());
         let [first, second] = [1, 2].map(|index| threads.0[index].get());
         assert!(word.take(first) && !word.take(second) && !word.take_over(&threads, second));
-        assert!(!word.free(), "nobody has waited");
+        assert!(!word.free(), "no thread has waited");
         assert!(word.take(second) && !wait.is_any());
         assert_eq!(word.take_or_announce(&threads, first, &wait), None);
         assert!(wait.is_any() && !word.is_given_up(&threads));

@@ -61,7 +61,7 @@ pub(super) fn uncaptured<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut kept = Vec::new();
     let mut words = words.iter().copied();
     while let Some(word) = words.next() {
-        // The harness refuses what it is told twice.
+        // The harness refuses an option that is given twice.
         if word == THREADS {
             words.next();
         } else if word != NO_CAPTURE && word.split_once('=').is_none_or(|(name, _)| name != THREADS) {

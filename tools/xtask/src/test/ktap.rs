@@ -102,7 +102,7 @@ const TOOK: &str = "# took: ";
 /// The beginning of the lines that report the end of a process by a panic or a fault; its name is in brackets.
 const PROCESS: &str = "asphodel: pid ";
 
-/// What is told while a test runs.
+/// What is reported while a test runs.
 #[derive(Debug, Default)]
 struct Running {
     name: String,
@@ -372,11 +372,11 @@ asphodel-test: PASS
             &format!("some noise\n{panic}\n{other}\n# reason: panicked\n# took: 1500 us\nnot ok 1"),
         );
         let cases = transcript(&text).cases(End::PoweredOff(1), false);
-        let Details { took, output, panic: told } = &cases[0].details;
+        let Details { took, output, panic: reported } = &cases[0].details;
         assert_eq!(*took, Some(Duration::from_micros(1500)));
         assert_eq!(*output, format!("some noise\n{panic}\n{other}"));
         let words = "asphodel: pid 5 tid 1 (exit.code) panicked: assertion failed\n  left: 1, at a.rs:7";
-        assert_eq!(told.as_deref(), Some(words));
+        assert_eq!(reported.as_deref(), Some(words));
         assert!(cases[1].details.panic.is_none());
     }
 

@@ -1,7 +1,7 @@
 //! Device trees of which the kernel cannot use everything: it boots with the rest, and prints a line about what it left
 //! out.
 //!
-//! Each is the board's own tree with one change. QEMU rewrites the memory of a tree that it is told to pass; the stub of
+//! Each is the board's own tree with one change. QEMU rewrites the memory of a tree that it passes on; the stub of
 //! `armstub` passes it as it is.
 
 use std::fs;
