@@ -67,8 +67,8 @@ impl Default for ThreadAttributes {
 pub(crate) mod end_mark {
     /// It is its process's worker; see `proc::life::deferred`.
     pub(crate) const WORKER: u32 = 1 << 0;
-    /// It owns the exit of its process, and calls hooks, which may end it once more.
-    pub(crate) const EXIT_OWNER: u32 = 1 << 1;
+    /// It calls exit hooks, which may end it once more.
+    pub(crate) const IN_HOOKS: u32 = 1 << 1;
     /// It formats the message of a panic.
     pub(crate) const PANICKING: u32 = 1 << 2;
 }

@@ -116,8 +116,6 @@ fn finish(process: &'static Process, thread: &'static Thread, owner: ExitOwner, 
         end_of_init(status);
     }
     process.gate.set_owner(&owner, thread.lwp.list_entry.tid());
-    // Its hooks may end it once more.
-    thread.set_end_mark(end_mark::EXIT_OWNER);
     process.exit.mark(Step::Elected);
     // The status for the parent comes first, so that an observer already sees it.
     process.exit.set_status(status);
@@ -149,8 +147,9 @@ extern "C" fn continue_exit() -> ! {
 fn finish_alone(process: &'static Process, thread: &'static Thread, owner: ExitOwner) -> ! {
     let last = stop_siblings(process, thread, owner);
     // Hooks run while the process's memory and status are intact.
+    thread.set_end_mark(end_mark::IN_HOOKS);
     hooks::run(process, thread, &last);
-    thread.clear_end_mark(end_mark::EXIT_OWNER);
+    thread.clear_end_mark(end_mark::IN_HOOKS);
     process.exit.mark(Step::HooksDone);
     release_resources(process, thread, last)
 }
