@@ -4,8 +4,8 @@
 use core::mem::forget;
 
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, EXTEXIT_PROC, LwpAttributes, Mutex, MutexGuard, SpawnAttributes, extexit, sleep,
-    yield_now,
+    Arguments, EXTEXIT_LWP, EXTEXIT_PROC, LwpAttributes, Mutex, MutexGuard, SpawnAttributes, extexit,
+    lwp_spawn, sleep, yield_now,
 };
 
 use crate::common::{DONE, Dice, Roots, check, child, lwp, reap, root, step, steps, sure_attributes};
@@ -79,7 +79,8 @@ fn use_them(number: usize) -> usize {
 fn user(arguments: &Arguments<'_>) -> i32 {
     let mut dice = Dice::new(arguments.number() as u64);
     for _ in 0..dice.below(3) {
-        drop(lwp(use_them, dice.seed(), &sure_attributes(&mut dice)));
+        // Fails if a sibling has ended the process.
+        drop(lwp_spawn(use_them, dice.seed(), &sure_attributes(&mut dice)));
     }
     use_them(dice.seed());
     i32::from(DONE)
