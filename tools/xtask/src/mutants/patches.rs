@@ -33,7 +33,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 enum Verdict {
     Caught { seed: u64, points: String, what: String },
-    Missed { seeds: Vec<u64> },
+    Missed { first: u64, seeds: u64 },
 }
 
 /// Returns all patches, in the order of their names.
@@ -119,7 +119,9 @@ fn line(patch: &Patch, verdict: &anyhow::Result<Verdict>) -> String {
         Ok(Verdict::Caught { seed, points, what }) => {
             format!("caught, {workload}, seed {seed}, {points} points: {what}")
         }
-        Ok(Verdict::Missed { seeds }) => format!("NOT caught, {workload}, seeds {seeds:?}"),
+        Ok(Verdict::Missed { first, seeds }) => {
+            format!("NOT caught, {workload}, {seeds} seeds: {first}, then 1, 2, 3 and so on")
+        }
         Err(error) => format!("NOT caught: {error:#}"),
     };
     format!("{}{race}: {end}", patch.name)
@@ -173,7 +175,7 @@ fn explore_until_caught(workspace: &Workspace, image: &Path, patch: &Patch) -> a
             return Ok(Verdict::Caught { seed, points, what });
         }
     }
-    Ok(Verdict::Missed { seeds: patch.seeds().collect() })
+    Ok(Verdict::Missed { first: patch.seed, seeds: patch.seeds })
 }
 
 /// Returns what an image has reported, and after how many points; `None`: it has reported nothing.
