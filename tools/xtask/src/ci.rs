@@ -3,6 +3,7 @@
 //! All steps run, also after one has failed, so that one run reports everything. Each counts as one test.
 
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -80,11 +81,18 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     steps.take("formatting", || formatting(workspace));
     steps.take("repository rules", || repository_rules(workspace));
     steps.take("unused dependencies", || unused_dependencies(workspace));
-    steps.take("clippy on the host", || clippy_host(workspace));
-    steps.take("clippy on the hosted machine", || clippy_hosted(workspace));
-    steps.take("clippy on the target", || clippy_target(workspace, &environment));
-    steps.take("documentation on the host", || documentation_host(workspace));
-    steps.take("documentation on the target", || documentation_target(workspace, &environment));
+    // Cargo checks one crate after the other for the most part; these use different build directories.
+    steps.take_side_by_side(
+        |steps| {
+            steps.take("clippy on the host", || clippy_host(workspace));
+            steps.take("documentation on the host", || documentation_host(workspace));
+            steps.take("clippy on the hosted machine", || clippy_hosted(workspace));
+        },
+        |steps| {
+            steps.take("clippy on the target", || clippy_target(workspace, &environment));
+            steps.take("documentation on the target", || documentation_target(workspace, &environment));
+        },
+    );
     let mut report = steps.tests(workspace);
     steps.take("conformance", || conformance::check(workspace));
     steps.take("exploration, a minute", || explore::minute(workspace));
@@ -110,12 +118,18 @@ struct Steps {
     suite: Suite,
     /// The part of a name by which steps are selected; without it all are run.
     only: Option<String>,
+    started: Instant,
     took: Vec<(String, Duration)>,
 }
 
 impl Default for Steps {
     fn default() -> Self {
-        Self { suite: Suite { name: "ci".into(), ..Suite::default() }, only: None, took: Vec::new() }
+        Self {
+            suite: Suite { name: "ci".into(), ..Suite::default() },
+            only: None,
+            started: Instant::now(),
+            took: Vec::new(),
+        }
     }
 }
 
@@ -143,6 +157,17 @@ impl Steps {
         self.suite.cases.push(case);
     }
 
+    /// Runs some steps, and others beside them.
+    fn take_side_by_side(&mut self, some: impl FnOnce(&mut Self), others: impl FnOnce(&mut Self) + Send) {
+        let mut beside = Self { only: self.only.clone(), ..Self::default() };
+        thread::scope(|scope| {
+            scope.spawn(|| others(&mut beside));
+            some(self);
+        });
+        self.suite.cases.append(&mut beside.suite.cases);
+        self.took.append(&mut beside.took);
+    }
+
     /// Runs all tests; whether they can be run at all is a step, too.
     fn tests(&mut self, workspace: &Workspace) -> Report {
         let mut report = Report::default();
@@ -163,8 +188,7 @@ impl Steps {
                 None => machines.push((suite.machine.clone(), suite.took)),
             }
         }
-        let total = self.took.iter().map(|(_, took)| *took).sum::<Duration>();
-        let mut text = format!("{:>6.0} s  all steps\n", total.as_secs_f64());
+        let mut text = format!("{:>6.0} s  all steps\n", self.started.elapsed().as_secs_f64());
         for (name, took) in &self.took {
             text.push_str(&format!("{:>6.0} s  {name}\n", took.as_secs_f64()));
         }
@@ -331,6 +355,21 @@ mod tests {
             ]
         );
         assert_eq!((steps.suite.passed(), steps.suite.failed()), (1, 1));
+    }
+
+    #[test]
+    fn steps_side_by_side_all_count() {
+        let mut steps = Steps { only: Some("o".into()), ..Steps::default() };
+        steps.take_side_by_side(
+            |steps| steps.take("one", || Ok(())),
+            |steps| {
+                steps.take("three", || Ok(()));
+                steps.take("two", || anyhow::bail!("no"));
+                steps.take("four", || Ok(()));
+            },
+        );
+        assert_eq!((steps.suite.passed(), steps.suite.failed()), (2, 1));
+        assert_eq!(steps.took.len(), 3);
     }
 
     #[test]
