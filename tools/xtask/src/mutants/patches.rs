@@ -33,7 +33,7 @@ pub(super) struct Tally {
 #[derive(Debug)]
 enum Verdict {
     Caught { seed: u64, points: String, what: String },
-    Missed { first: u64, seeds: u64 },
+    Missed,
 }
 
 /// Returns all patches, in the order of their names.
@@ -119,8 +119,8 @@ fn line(patch: &Patch, verdict: &anyhow::Result<Verdict>) -> String {
         Ok(Verdict::Caught { seed, points, what }) => {
             format!("caught, {workload}, seed {seed}, {points} points: {what}")
         }
-        Ok(Verdict::Missed { first, seeds }) => {
-            format!("NOT caught, {workload}, {seeds} seeds: {first}, then 1, 2, 3 and so on")
+        Ok(Verdict::Missed) => {
+            format!("NOT caught, {workload}, {} seeds: {}, then 1, 2, 3 and so on", patch.seeds, patch.seed)
         }
         Err(error) => format!("NOT caught: {error:#}"),
     };
@@ -175,7 +175,7 @@ fn explore_until_caught(workspace: &Workspace, image: &Path, patch: &Patch) -> a
             return Ok(Verdict::Caught { seed, points, what });
         }
     }
-    Ok(Verdict::Missed { first: patch.seed, seeds: patch.seeds })
+    Ok(Verdict::Missed)
 }
 
 /// Returns what an image has reported, and after how many points; `None`: it has reported nothing.
