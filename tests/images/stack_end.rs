@@ -11,16 +11,20 @@ use core::fmt;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use asphodel::api::files::{self, OpenFlags};
+use asphodel::api::files::{self, Descriptor, OpenFlags, Whence};
 use asphodel::api::{
-    Arguments, Callout, Condvar, CpuMask, Event, LwpAttributes, MemoryChoice, Mutex, Pid, Priority, Program,
-    RUSAGE_SELF, ReaperScope, Semaphore, Signal, SpawnAttributes, State, Status, Task, Token, WNOHANG,
-    WaitQueue, at_exit, board_readings, census, children_usage, cpu_reports, exit, exit_records, extexit,
-    fill_random, futex_wait, futex_wake, getpgid, getpid, getppid, getrusage, kill, kill_lwp, killpg,
-    lwp_run, lwp_spawn, lwps, memory, memory_report, off_process_exit, on_process_exit, preempt_disable,
-    print, process, processes, reaper_acquire, reaper_kill, reaper_release, reaper_status, register,
-    rm_at_exit, set_affinity, set_priority, sigwait, sleep, spawn, tenant, tsleep, usage, wait4, wakeup,
-    wakeup_one, watchdog_report, yield_now,
+    Arguments, Callout, Condvar, CpuMask, Errno, Event, LwpAttributes, MemoryChoice, Mutex, P_PID, Pid,
+    Priority, ProcCtl, Program, RUSAGE_SELF, ReaperScope, Semaphore, Signal, SpawnAttributes, State, Status,
+    Task, Token, WNOHANG, WaitQueue, at_exit, autorun, board_model, board_readings, boot_argument, census,
+    children_usage, cpu_activate, cpu_deactivate, cpu_index, cpu_reports, cpus as all_cpus, cpus_online,
+    exec, exit, exit_records, exit_trace, extexit, fill_random, find_program, futex_wait, futex_wake,
+    getpgid, getpgrp, getpid, getppid, getrusage, gettid, inject_allocation_failure, injection_stop, kill,
+    kill_lwp, killpg, lwp_run, lwp_spawn, lwps, memory, memory_report, now_ns, now_ticks, off_process_exit,
+    on_process_exit, preempt_disable, print, procctl, process, processes, programs, read_byte_timeout,
+    realtime_ns, reaper_acquire, reaper_kill, reaper_release, reaper_status, register, relax, rm_at_exit,
+    scale, set_affinity, set_auto_reap, set_priority, set_realtime, sigwait, sleep, sleep_uninterruptible,
+    spawn, tenant, ticks_per_second, tsleep, usage, wait4, wakeup, wakeup_one, watchdog_ended,
+    watchdog_report, yield_now,
 };
 use asphodel::testing::machine::store_at_stack_pointer;
 use asphodel_test::{
@@ -59,10 +63,23 @@ fn ignore<T>(result: T) {
     let _ = result;
 }
 
-/// The public services; what a call returns does not matter. The last ones do not return.
+/// The directory, and another descriptor of it.
+fn directory() -> Result<Descriptor, Errno> {
+    files::open("/", OpenFlags { directory: true, ..READ })
+}
+
+/// The public services, so that each probes by itself; what a call returns does not matter. The last ones do not return.
 const SERVICES: &[fn()] = &[
     || ignore(lwp_spawn(|_| 0, 0, &LwpAttributes::default())),
     || ignore(lwp_run(|| 0, &LwpAttributes::default()).map(|lwp| lwp.join())),
+    || {
+        let lwp = lwp_spawn(|_| 0, 0, &LwpAttributes::default());
+        let _looked = lwp.map(|lwp| {
+            ignore((lwp.tid(), lwp.has_ended(), lwp.pin_stack().is_some()));
+            ignore((lwp.wait_timeout(1), lwp.wait()));
+            lwp.detach();
+        });
+    },
     || {
         let child = spawn(&Program::new("grandchild", |_| 0), &["word"], &SpawnAttributes::default());
         let _ended = child.map(|child| wait4(child.raw(), 0));
@@ -73,53 +90,114 @@ const SERVICES: &[fn()] = &[
     || ignore(kill_lwp(77)),
     || ignore(sigwait(1 << Signal::CHLD.number(), Some(1))),
     || ignore(wait4(-1, WNOHANG)),
-    || ignore((getppid(), getpgid(Pid::NONE))),
+    || ignore(getppid()),
+    || ignore((getpgid(Pid::NONE), getpgrp(), gettid())),
+    || set_auto_reap(false),
     yield_now,
     || ignore(set_affinity(CpuMask::ALL)),
     || set_priority(Priority::NORMAL),
+    || ignore(cpu_activate(u32::MAX)),
+    || ignore(cpu_deactivate(u32::MAX)),
+    || ignore((all_cpus().count(), cpus_online(), cpu_index())),
     || ignore(sleep(1)),
-    || ignore((wakeup(1), wakeup_one(1))),
+    || sleep_uninterruptible(1),
+    || ignore((now_ns(), now_ticks(), realtime_ns(), scale(), ticks_per_second())),
+    || ignore(set_realtime(realtime_ns())),
+    || relax(),
+    || ignore(wakeup(1)),
+    || ignore(wakeup_one(1)),
     || ignore(tsleep(1, Some(1))),
-    || ignore(register(1)),
+    || ignore(register(1).sleep(Some(1))),
     || ignore(QUEUE.wait_timeout(1, || false)),
-    || ignore((QUEUE.wake_one(), QUEUE.wake_all(), QUEUE.len())),
+    || ignore(QUEUE.wait(|| true)),
+    || ignore(QUEUE.wake_one()),
+    || ignore(QUEUE.wake_all()),
+    || ignore(QUEUE.len()),
+    || ignore(QUEUE.is_empty()),
     // Their own mutexes, because one of a process that has ended while it held it stays locked.
     || *Mutex::new(0).lock() += 1,
     || ignore(Mutex::new(0).try_lock()),
+    || {
+        let mut mutex = Mutex::new(0);
+        ignore(mutex.lock().is_poisoned());
+        ignore(mutex.is_poisoned());
+        mutex.clear_poison();
+        *mutex.get_mut() += 1;
+    },
     || {
         let mutex = Mutex::new(0);
         ignore(CONDITION.wait_timeout(mutex.lock(), 1));
     },
     || CONDITION.notify_all(),
+    || CONDITION.notify_one(),
     || SEMAPHORE.post(),
-    || ignore((SEMAPHORE.try_wait(), SEMAPHORE.wait_timeout(1))),
+    || ignore(SEMAPHORE.try_post()),
+    || ignore(SEMAPHORE.try_wait()),
+    || ignore(SEMAPHORE.wait_timeout(1)),
+    || ignore(Semaphore::new(1).wait()),
+    || Semaphore::new(1).wait_uninterruptible(),
     || TOKEN.with(|token| token.access(|value| *value += 1)),
     || ignore(preempt_disable()),
-    || ignore((futex_wake(WORD.as_ptr().addr(), 1), futex_wait(&WORD, 0, Some(1)))),
+    || ignore(futex_wake(WORD.as_ptr().addr(), 1)),
+    || ignore(futex_wait(&WORD, 0, Some(1))),
     || fill_random(&mut [0; 16]),
     || ignore(TASK.enqueue()),
+    || ignore(TASK.drain()),
+    || ignore(CALLOUT.reserve()),
     || ignore(CALLOUT.arm(1_000).map(|()| CALLOUT.cancel())),
     || print!("{}", black_box("")),
     || ignore(black_box(Box::new([0_u64; 64]))),
-    || ignore((memory(), memory_report(), board_readings())),
-    || ignore((census(), tenant(getpid()), watchdog_report())),
-    || ignore((processes(), process(getpid()), lwps(getpid()), cpu_reports())),
-    || ignore((usage(), children_usage(), getrusage(RUSAGE_SELF))),
+    || ignore(memory()),
+    || ignore(memory_report()),
+    || ignore(board_readings()),
+    || ignore((board_model(), boot_argument("seed"), autorun())),
+    || ignore((programs().count(), find_program("none"))),
+    || {
+        inject_allocation_failure(u64::MAX);
+        ignore(injection_stop());
+    },
+    || ignore(read_byte_timeout(1)),
+    || ignore(census()),
+    || ignore(tenant(getpid())),
+    || ignore(watchdog_report()),
+    || ignore(watchdog_ended()),
+    || ignore(processes()),
+    || ignore(process(getpid())),
+    || ignore(lwps(getpid())),
+    || ignore(cpu_reports()),
+    || ignore(usage()),
+    || ignore(children_usage()),
+    || ignore(getrusage(RUSAGE_SELF)),
     || ignore(exit_records()),
+    || ignore(exit_trace(getpid())),
     || ignore(at_exit(hook).map(|()| rm_at_exit(hook))),
     || ignore(on_process_exit(handler, 0, 0).map(|()| off_process_exit(handler, 0))),
     || ignore((reaper_acquire(), reaper_status(), reaper_kill(0, ReaperScope::All), reaper_release())),
-    || ignore(files::open("/", OpenFlags { directory: true, ..READ }).map(files::close)),
+    || ignore(procctl(P_PID, 0, ProcCtl::DeathSignal(0))),
+    || ignore(directory().map(files::close)),
+    || ignore(directory().map(|file| (files::duplicate(file).map(files::close), files::close(file)))),
+    || ignore(directory().map(|file| (files::object(file), files::close(file)))),
+    || ignore(directory().map(|file| (files::list(file, |_, _, _| true), files::close(file)))),
+    || ignore(directory().map(|file| (files::seek(file, 0, Whence::Start), files::close(file)))),
+    || ignore(files::stat("/").map(|stat| files::stat_inode(stat.inode))),
+    || ignore(files::figures()),
+    || ignore((files::add("/a", b"text"), files::unlink("/a"))),
     || ignore((files::make_directory("/d"), files::stat("/d"), files::remove_directory("/d"))),
     || {
         let new = OpenFlags { write: true, create: true, ..READ };
         let file = files::open("/f", new);
-        let _written = file.map(|file| (files::write(file, b"text"), files::close(file)));
+        let _used = file.map(|file| {
+            ignore((files::write(file, b"text"), files::read(file, &mut [0; 4]), files::close(file)));
+        });
         let _gone = files::unlink("/f");
     },
     || ignore(extexit(77 << 16, 0, None)),
+    || ignore(exec(&Program::new("next", |_| 0), &[], 0)),
     || exit(0),
 ];
+
+/// How many of the services do not return.
+const LAST: usize = 2;
 
 /// Calls a service with no more stack than down to `lowest`; or at every depth to the end of the stack.
 #[inline(never)]
@@ -166,14 +244,14 @@ fn check(service: usize, left: usize) {
     let child = spawn(&Program::new("child", call_at_depth), &[], &attributes).expect("it can be spawned");
     let status = wait_exit(child).status;
     // Made by a child that did not come to remove them.
-    ignore((files::unlink("/f"), files::remove_directory("/d")));
+    ignore((files::unlink("/f"), files::unlink("/a"), files::remove_directory("/d")));
     let returned = status.event() == Event::Exited(0);
     assert!(
         returned || is_by(status, Signal::SEGV),
         "service {service}, {left} bytes left: {:#x}",
         status.word()
     );
-    assert!(left != 0 || !returned || service == SERVICES.len() - 1, "service {service} came to the end");
+    assert!(left != 0 || !returned || service >= SERVICES.len() - LAST, "service {service} came to the end");
 }
 
 test!(every_service_at_every_depth_to_the_end, {

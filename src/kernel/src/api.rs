@@ -20,7 +20,7 @@ pub use asphodel_core::wait::select::{WCONTINUED, WLINUXCLONE, WNOHANG, WUNTRACE
 
 pub use crate::arch::counter::{frequency as ticks_per_second, now as now_ticks};
 pub use crate::arch::cpu::relax;
-pub use crate::board::{Readings, readings as board_readings};
+pub use crate::board::Readings;
 pub use crate::input::{read as read_byte, read_timeout as read_byte_timeout};
 pub use crate::payload::autorun;
 pub use crate::proc::info::lwp_info::{LwpReport, LwpState, lwps};
@@ -65,6 +65,7 @@ pub use crate::{print, println, program};
 use asphodel_core::shim::atomic::Ordering;
 use core::fmt;
 
+use crate::arch::cpu;
 use crate::console;
 use crate::cpu::{Cpu, mask};
 use crate::mem::inject;
@@ -256,6 +257,13 @@ pub fn board_model() -> &'static str {
     &crate::board::info().model
 }
 
+/// Returns what the board reports about itself now. Thread context; may block for some milliseconds.
+#[must_use]
+pub fn board_readings() -> Readings {
+    let _section = KernelSection::enter();
+    crate::board::readings()
+}
+
 /// Returns the value of a boot argument `key=value`.
 #[must_use]
 pub fn boot_argument(key: &str) -> Option<&'static str> {
@@ -264,12 +272,14 @@ pub fn boot_argument(key: &str) -> Option<&'static str> {
 
 /// Powers the system off with `status`, whatever runs.
 pub fn power_off(status: u8) -> ! {
+    cpu::probe_small_stack();
     crate::shutdown::power_off(status)
 }
 
 /// Ends the system at once and restarts it, as after power on; no process is notified, as for [`power_off`]. Any
 /// context.
 pub fn restart() -> ! {
+    cpu::probe_small_stack();
     crate::shutdown::restart()
 }
 

@@ -151,7 +151,7 @@ pub(crate) fn refusal() -> Option<&'static DeviceTreeError> {
 }
 
 /// Returns what the board reports about itself now. Thread context; may block for some milliseconds.
-pub fn readings() -> Readings {
+pub(crate) fn readings() -> Readings {
     machine().board.map_or_else(Readings::default, |board| (board.readings)())
 }
 

@@ -67,6 +67,7 @@ impl Sink for ByPieces {
         // The lock masks interrupts, so the stack must suffice from here on.
         cpu::probe_small_stack();
         transmit(&mut pl011::transmitter(), &mut self.start, piece);
+        cpu::mark_end_of_small_service();
     }
 }
 
@@ -80,6 +81,7 @@ impl Sink for Whole {
     fn send(&mut self, piece: &[u8]) {
         cpu::probe_small_stack();
         transmit(self.transmitter.get_or_insert_with(pl011::transmitter), &mut self.start, piece);
+        cpu::mark_end_of_small_service();
     }
 }
 

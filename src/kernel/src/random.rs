@@ -57,5 +57,5 @@ pub fn fill(bytes: &mut [u8]) {
         generator.fill_bytes(&mut key);
         *generator = ChaCha20Rng::from_seed(key);
     }
-    cpu::mark_end_of_service();
+    cpu::mark_end_of_small_service();
 }

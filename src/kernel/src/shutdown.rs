@@ -87,11 +87,11 @@ pub(crate) fn end_with(status: u8, last_words: impl FnOnce()) -> ! {
 /// Powers the system off because a program asks for it.
 pub(crate) fn power_off(status: u8) -> ! {
     stop_other_cpus();
-    power::off(status)
+    end_on_last_stack(status, || ())
 }
 
 /// Restarts the system because a program asks for it.
 pub(crate) fn restart() -> ! {
     stop_other_cpus();
-    power::restart(0)
+    end_on_last_stack(0, || power::restart(0))
 }

@@ -45,7 +45,8 @@ pub(crate) mod counter {
 /// Single instructions and identity registers of the CPU that executes the call.
 pub(crate) mod cpu {
     pub(crate) use super::machine::cpu::{
-        SERVICE_STACK, mark_end_of_service, probe_nested_stack, probe_small_stack, stack_pointer,
+        SERVICE_STACK, mark_end_of_nested_service, mark_end_of_service, mark_end_of_small_service,
+        probe_nested_stack, probe_small_stack, stack_pointer,
     };
     pub use super::machine::cpu::{affinity, relax};
     pub use super::machine::cpu::{

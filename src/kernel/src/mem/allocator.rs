@@ -32,7 +32,7 @@ unsafe impl GlobalAlloc for Allocator {
         daif::restore(interrupts);
         // An LWP that dies while its arena grows leaves that to the arena.
         let block = taken.unwrap_or_else(|arena| arena::grow_and_allocate(arena, layout));
-        cpu::mark_end_of_service();
+        cpu::mark_end_of_small_service();
         block
     }
 
@@ -50,7 +50,7 @@ unsafe impl GlobalAlloc for Allocator {
             unsafe { HEAP.give(block, layout) };
         }
         daif::restore(interrupts);
-        cpu::mark_end_of_service();
+        cpu::mark_end_of_small_service();
     }
 }
 

@@ -18,6 +18,7 @@ use rlsf::{GRANULARITY, Tlsf};
 pub(crate) use super::charge::ArenaNumber as Number;
 use super::program::Image;
 use super::{charge, inject, mapped};
+use crate::arch::cpu;
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
 use crate::arch::lock::InterruptLock;
 
@@ -169,6 +170,8 @@ pub(super) fn allocate(arena: Number, layout: Layout) -> Option<*mut u8> {
 #[cold]
 #[inline(never)]
 pub(super) fn grow_and_allocate(arena: Number, layout: Layout) -> *mut u8 {
+    // The caller, which has probed for less, holds nothing: the memory is the program's own, outside of system calls.
+    cpu::probe_stack();
     let slot = arena as usize - 1;
     let base = arena_base(slot);
     loop {

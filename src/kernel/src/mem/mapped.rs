@@ -9,40 +9,52 @@ use crate::arch::mmu;
 
 /// Maps `pages` pages, a power of two, at `address`, where nothing is mapped. Returns `false` if memory is short.
 pub(super) fn map(address: usize, pages: usize) -> bool {
-    if let Some(physical) = frames::allocate(pages) {
-        if mmu::map_pages(address, physical, pages * PAGE_SIZE).is_ok() {
-            return true;
+    let (mut mapped, mut block) = (0, pages);
+    while mapped < pages {
+        match frames::allocate(block) {
+            Some(physical) => {
+                if mmu::map_pages(address + mapped * PAGE_SIZE, physical, block * PAGE_SIZE).is_err() {
+                    frames::free(physical, block);
+                    unmap(address, mapped);
+                    return false;
+                }
+                mapped += block;
+            }
+            // There was no block of that size, and so there is none for the rest.
+            None if block > 1 => block /= 2,
+            None => {
+                unmap(address, mapped);
+                return false;
+            }
         }
-        frames::free(physical, pages);
-        return false;
-    }
-    if pages == 1 {
-        return false;
-    }
-    let half = pages / 2;
-    if !map(address, half) {
-        return false;
-    }
-    if !map(address + half * PAGE_SIZE, half) {
-        unmap(address, half);
-        return false;
     }
     true
 }
 
-/// Undoes [`map`], in as large blocks as the frames allow.
+/// Undoes [`map`] for any number of its pages, in as large blocks as the frames allow.
 pub(super) fn unmap(address: usize, pages: usize) {
-    let physical = mmu::translate(address).expect("these pages are mapped");
-    let consecutive = (1..pages)
-        .all(|page| mmu::translate(address + page * PAGE_SIZE) == Some(physical + (page * PAGE_SIZE) as u64));
-    if consecutive && physical.is_multiple_of((pages * PAGE_SIZE) as u64) {
-        mmu::unmap_pages(address, pages * PAGE_SIZE).expect("they lie in a window for mappings");
-        frames::free(physical, pages);
-    } else {
-        let half = pages / 2;
-        unmap(address, half);
-        unmap(address + half * PAGE_SIZE, half);
+    let mut first = 0;
+    while first < pages {
+        let start = address + first * PAGE_SIZE;
+        let physical = mmu::translate(start).expect("these pages are mapped");
+        let block = block_at(start, physical, pages - first);
+        mmu::unmap_pages(start, block * PAGE_SIZE).expect("they lie in a window for mappings");
+        frames::free(physical, block);
+        first += block;
     }
+}
+
+/// Returns how many of the `pages` pages at `start` are mapped to one block of frames, which begins at `physical`.
+fn block_at(start: usize, physical: u64, pages: usize) -> usize {
+    let aligned = 1 << (physical / PAGE_SIZE as u64).trailing_zeros();
+    let mut block = (1 << pages.ilog2()).min(aligned);
+    let is_mapped =
+        |page: usize| mmu::translate(start + page * PAGE_SIZE) == Some(physical + (page * PAGE_SIZE) as u64);
+    let consecutive = 1 + (1..block).take_while(|page| is_mapped(*page)).count();
+    while block > consecutive {
+        block /= 2;
+    }
+    block
 }
 
 /// Most pages of a block of [`map_all`]; also what is unmapped at once.

@@ -209,13 +209,24 @@ impl<T: Record, const TABLE: usize> Slab<T, TABLE> {
         let records = mmu::linear(physical).cast::<T>();
         for offset in 0..CHUNK {
             // SAFETY: frames of our own, in the linear map, large enough.
-            unsafe { records.add(offset as usize).write(T::new(first + offset)) };
+            unsafe { Self::build(records.add(offset as usize), first + offset) };
         }
         let added = self.add_chunk(first, physical, pages);
         if added != Some(true) {
             frames::free(physical, pages);
         }
         added.is_some()
+    }
+
+    /// Builds the record of the slot `index`. A function of its own, because a record is a large value on the stack.
+    ///
+    /// # Safety
+    /// `record` must be writable memory for one.
+    #[cold]
+    #[inline(never)]
+    unsafe fn build(record: *mut T, index: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { record.write(T::new(index)) };
     }
 
     /// Maps the records of the chunk that begins with slot `first`. `Some(false)`: another CPU has added that chunk

@@ -41,7 +41,7 @@ pub(crate) fn wake_from<T>(
         maybe_preempt(interrupts);
     }
     daif::restore(interrupts);
-    cpu::mark_end_of_service();
+    cpu::mark_end_of_small_service();
     woken.is_some()
 }
 
@@ -181,7 +181,7 @@ fn preempt_now() {
     let interrupts = daif::mask();
     maybe_preempt(interrupts);
     daif::restore(interrupts);
-    cpu::mark_end_of_service();
+    cpu::mark_end_of_small_service();
 }
 
 /// Switches to a better thread, if one waits and the caller, whose interrupts were as in `before`, may be preempted.

@@ -14,6 +14,7 @@ use core::ops::{Deref, DerefMut};
 use asphodel_core::wait::holder::{HolderWord, Taken};
 use asphodel_core::wait::reason::Reason;
 
+use crate::arch::cpu;
 use crate::sync::channel;
 use crate::sync::service::{self, KillShield};
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
@@ -62,9 +63,11 @@ impl<T> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let shield = KillShield::enter();
-        if !self.holder.take(Thread::current().holder_id.get()) {
-            self.lock_contended();
+        if !self.holder.take(Thread::current().holder_id.get()) && !self.lock_contended() {
+            // Here, where no more of the stack is used than when it was probed.
+            service::die_at_kill_point();
         }
+        cpu::mark_end_of_service();
         MutexGuard { mutex: self, _shield: shield }
     }
 
@@ -74,6 +77,7 @@ impl<T> Mutex<T> {
         let shield = KillShield::enter();
         let id = Thread::current().holder_id.get();
         let locked = self.holder.take(id) || self.take_over(id);
+        cpu::mark_end_of_service();
         // `then`, not `then_some`: dropping an eagerly built guard would unlock the holder's mutex.
         locked.then(|| MutexGuard { mutex: self, _shield: shield })
     }
@@ -88,8 +92,9 @@ impl<T> Mutex<T> {
         taken
     }
 
+    /// Waits for the mutex and takes it; `false`: the LWP has to end instead.
     #[cold]
-    fn lock_contended(&self) {
+    fn lock_contended(&self) -> bool {
         let thread = Thread::current();
         // An LWP inside other sections (with other guards) must get this one, too, to leave them, so a kill must not
         // end its wait; without others it may die here.
@@ -103,10 +108,11 @@ impl<T> Mutex<T> {
         while let Some(woken) = channel::sleep_unless(address, options, || self.take_or_announce(thread)) {
             if woken == WaitResult::Killed {
                 thread.holder_wait.end();
-                service::die_at_kill_point();
+                return false;
             }
         }
         thread.holder_wait.end();
+        true
     }
 
     /// Takes the mutex for `thread`, the caller, or states that it waits. Called when it has registered for the sleep.

@@ -1,5 +1,6 @@
 //! Preemption disabled, and enabled again.
 
+use crate::arch::cpu;
 use crate::sched::ready;
 use crate::sync::service::KillShield;
 use crate::thread::Thread;
@@ -22,6 +23,7 @@ pub fn preempt_disable() -> PreemptGuard {
     let shield = KillShield::enter();
     let depth = &Thread::current().preempt_depth;
     depth.set(depth.get() + 1);
+    cpu::mark_end_of_service();
     PreemptGuard { _shield: shield }
 }
 

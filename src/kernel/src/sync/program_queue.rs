@@ -12,6 +12,7 @@ use asphodel_core::wait::queue::Waiters;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::wake_ups::{Seen, WakeUps};
 
+use crate::arch::cpu;
 use crate::arch::lock::InterruptLock;
 use crate::sched::{ready, switch};
 use crate::sync::service::KernelSection;
@@ -139,7 +140,10 @@ impl WaitQueue {
     /// Returns the number of waiting threads; for diagnosis.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiters.lock().count(&THREADS)
+        cpu::probe_small_stack();
+        let count = self.waiters.lock().count(&THREADS);
+        cpu::mark_end_of_small_service();
+        count
     }
 
     /// Returns whether no thread waits; for diagnosis.

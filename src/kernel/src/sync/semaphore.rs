@@ -80,7 +80,7 @@ impl Semaphore {
             self.units.set(units.saturating_sub(1));
             units > 0
         });
-        cpu::mark_end_of_service();
+        cpu::mark_end_of_small_service();
         taken
     }
 

@@ -53,10 +53,6 @@ impl<const WEIGHT: u32> Section<WEIGHT> {
             cpu::probe_stack();
         }
         thread.service_depth.set(depth + WEIGHT);
-        if WEIGHT == SHIELD {
-            // Program code goes on.
-            cpu::mark_end_of_service();
-        }
         Self(PhantomData)
     }
 }

@@ -10,6 +10,7 @@ use core::cell::UnsafeCell;
 
 use asphodel_core::wait::reason::Reason;
 
+use crate::arch::cpu;
 use crate::sync::preempt::preempt_disable;
 use crate::sync::service::KillShield;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue};
@@ -76,6 +77,7 @@ impl<T> Token<T> {
             release(thread, count);
             take_all(thread);
         }
+        cpu::mark_end_of_service();
         let result = f(&mut TokenGuard { token: self });
         thread.token_count.set(count);
         if !recursive {

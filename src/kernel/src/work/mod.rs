@@ -48,7 +48,7 @@ impl Task {
         if !interrupts.was_masked() {
             ready::check_preemption();
         }
-        cpu::mark_end_of_service();
+        cpu::mark_end_of_nested_service();
     }
 
     /// Runs it once. Returns `true` if it was requested meanwhile and must be linked again.

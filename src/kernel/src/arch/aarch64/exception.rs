@@ -17,7 +17,7 @@ use crate::arch::hooks::{self, Hooks, Room, hooks};
 /// Room that is left below the saved frame for `Hooks::preempt` on the interrupted thread's stack.
 ///
 /// Together with the frame this is less than a page, so that probing both ends covers all of it.
-const PREEMPTION_ROOM: usize = 2048;
+pub(super) const PREEMPTION_ROOM: usize = 2048;
 const _: () = assert!(FRAME_SIZE + PREEMPTION_ROOM < crate::arch::layout::PAGE_SIZE);
 
 /// Returns where on the interrupted thread's stack its frame is to be put, or the fault if the stack has no room.

@@ -211,21 +211,35 @@ fn map_in(
     attributes: El1Attributes,
 ) -> Result<(), MapError> {
     let range = checked_range(windows, address, length)?;
-    let mut start = range.start;
-    while start < range.end {
-        let physical = physical + (start - range.start) as u64;
-        let end = end_of_part(&(start..range.end), physical);
-        if let Err(error) = map_part(start..end, physical, attributes) {
-            if start != range.start {
-                unmap_pages(range.start, start - range.start)?;
-            }
-            return Err(error);
+    if let Err((end, error)) = map_parts(&range, physical, attributes) {
+        if end != range.start {
+            unmap_pages(range.start, end - range.start)?;
         }
-        start = end;
+        return Err(error);
     }
     // Without this, the walk for the first access might not see the new descriptor.
     // SAFETY: barriers.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+    Ok(())
+}
+
+/// Maps part after part of `range`. A function of its own, whose frame is gone when its work must be undone.
+///
+/// # Errors
+/// See [`MapError`], with the end of what has been mapped.
+#[inline(never)]
+fn map_parts(
+    range: &Range<usize>,
+    physical: u64,
+    attributes: El1Attributes,
+) -> Result<(), (usize, MapError)> {
+    let mut start = range.start;
+    while start < range.end {
+        let physical = physical + (start - range.start) as u64;
+        let end = end_of_part(&(start..range.end), physical);
+        map_part(start..end, physical, attributes).map_err(|error| (start, error))?;
+        start = end;
+    }
     Ok(())
 }
 

@@ -11,8 +11,8 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use super::exception;
 use super::frame::{FRAME_SIZE, TrapFrame};
+use super::{cpu, exception};
 use crate::arch::layout::STACK_MIN_SHIFT;
 
 /// Size in bytes of the stack for reporting that an exception stack has overflowed.
@@ -191,6 +191,13 @@ exception_stack_overflow:
     b       enter_unexpected
 .popsection
 
+// What `cargo xtask stack` compares with the code, in the ELF only: the bytes of a saved frame, of the room below it, of
+// an exception stack, of the smallest stack of a thread, and those that the kinds of probes look for.
+.pushsection .asphodel.stack_sizes, "", %progbits
+    .8byte  {FRAME_SIZE}, {PREEMPTION_ROOM}, {STACK_SIZE}, 1 << {STACK_SHIFT}
+    .8byte  {SERVICE_STACK}, {SMALL_SERVICE_STACK}, {NESTED_SERVICE_STACK}, {CALL_ROOM}
+.popsection
+
 .pushsection .bss.emergency_stack, "aw", %nobits
 .balign 16
     .skip   {EMERGENCY_STACK_SIZE}
@@ -203,6 +210,12 @@ emergency_stack_top:
     SPSR = const offset_of!(TrapFrame, spsr),
     STACK_SHIFT = const STACK_MIN_SHIFT,
     EMERGENCY_STACK_SIZE = const EMERGENCY_STACK_SIZE,
+    PREEMPTION_ROOM = const exception::PREEMPTION_ROOM,
+    STACK_SIZE = const super::boot::STACK_SIZE,
+    SERVICE_STACK = const cpu::SERVICE_STACK,
+    SMALL_SERVICE_STACK = const cpu::SMALL_SERVICE_STACK,
+    NESTED_SERVICE_STACK = const cpu::NESTED_SERVICE_STACK,
+    CALL_ROOM = const cpu::CALL_ROOM,
     synchronous_from_thread = sym exception::synchronous_from_thread,
     irq_from_thread = sym exception::irq_from_thread,
     preempt_thread = sym exception::preempt_thread,

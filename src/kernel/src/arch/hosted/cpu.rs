@@ -44,6 +44,14 @@ pub(crate) fn probe_nested_stack() {
 #[inline(always)]
 pub(crate) fn mark_end_of_service() {}
 
+/// Same as [`mark_end_of_service`].
+#[inline(always)]
+pub(crate) fn mark_end_of_small_service() {}
+
+/// Same as [`mark_end_of_service`].
+#[inline(always)]
+pub(crate) fn mark_end_of_nested_service() {}
+
 /// Same as [`probe_stack`], for the entry points of programs that have large, lazy stacks.
 #[inline(always)]
 pub(crate) fn probe_call_room() {

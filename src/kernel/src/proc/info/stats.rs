@@ -106,9 +106,10 @@ fn running_process(cpu: &Cpu) -> Option<(Pid, &'static str)> {
     PROCESSES.find(pid).map(|process| (pid, process.executable.name(&process.lwps.list.lock())))
 }
 
-/// Memory now. Not a snapshot. Any context.
+/// Memory now. Not a snapshot. Thread context.
 #[must_use]
 pub fn memory_report() -> MemoryReport {
+    let _section = KernelSection::enter();
     let frames = lazy::frames();
     MemoryReport {
         total: (frames.total * PAGE_SIZE) as u64,

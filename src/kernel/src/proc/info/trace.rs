@@ -4,6 +4,7 @@
 //! never for an LWP (T69), to a ring of the CPU it runs on: no CPU waits for another one there unless the records are
 //! being read.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use asphodel_core::id::Pid;
 use asphodel_core::trace::{ExitRecord, Step};
@@ -68,8 +69,9 @@ pub fn exit_records() -> Vec<ExitRecord> {
         records.reserve(EXITS);
         records.extend(cpu.exits.lock().iter());
     }
-    records.sort_unstable_by_key(|record| core::cmp::Reverse(reaped_at(record)));
-    records
+    // Not by the library's sorts of slices, whose recursion takes more stack than a system call has.
+    let by_age = records.iter().map(reaped_at).zip(0..).collect::<BinaryHeap<(u64, usize)>>();
+    by_age.into_sorted_vec().iter().rev().map(|(_, index)| records[*index]).collect()
 }
 
 fn reaped_at(record: &ExitRecord) -> u64 {

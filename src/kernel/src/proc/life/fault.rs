@@ -19,10 +19,11 @@ use crate::arch::fp::{self, FpState};
 use crate::arch::{TrapFrame, cpu, daif, observe, switch};
 use crate::console;
 use crate::cpu::Cpu;
+use crate::drivers::gic;
 use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
 use crate::proc::state::table::{current_process, process_of};
-use crate::sched::interrupt;
+use crate::sched::{MESSAGE, interrupt};
 use crate::sync::{program_queue, service, token};
 use crate::thread::lazy::{self, Touch, Toucher};
 use crate::thread::stack::DEFAULT_SIZE;
@@ -109,14 +110,10 @@ fn preempt() {
         if thread.has_stack_below(cpu::stack_pointer(), cpu::SERVICE_STACK) {
             end_at_kill_point(0);
         }
-        // SAFETY: a stack of its own, from the top; what it was interrupted in never continues.
-        unsafe { switch::continue_on(top_of_another_stack(thread), end_preempted, 0) }
+        // Too little is left to exit here, or to look for another stack. So it is ended by an interrupt, which is taken
+        // on the CPU's own stack as soon as the thread continues.
+        gic::send_sgi(MESSAGE, Cpu::this().index as usize);
     }
-}
-
-/// Same as [`end_at_kill_point`], for a thread that has been moved to another stack.
-extern "C" fn end_preempted(_argument: usize) -> ! {
-    end_at_kill_point(0)
 }
 
 /// Hook: a synchronous exception of a thread.
