@@ -21,6 +21,7 @@ use crate::process;
 use crate::programs;
 use crate::progress::note;
 use crate::setup::{self, Environment, Missing};
+use crate::stack;
 use crate::test::images;
 use crate::test::seeds::Seeds;
 use crate::test::{self, Case, Report, Suite};
@@ -93,6 +94,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
             steps.take("documentation on the target", || documentation_target(workspace, &environment));
         },
     );
+    steps.take("stack of the kernel", || stack::check(workspace));
     let mut report = steps.tests(workspace);
     steps.take("conformance", || conformance::check(workspace));
     steps.take("exploration, a minute", || explore::minute(workspace));

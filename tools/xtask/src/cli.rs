@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     bench, ci, conformance, coverage, explore, fuzz, image, lab, mutants, new, programs, run, sdcard, setup,
-    test,
+    stack, test,
 };
 
 /// The host side of Asphodel: set-up, build, run, test, bench, CI.
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Fuzz(fuzz::Arguments),
     /// Print which lines of the kernel the test images execute on the hosted machine
     Coverage(coverage::Arguments),
+    /// Compute from an image how much stack system calls, interrupts and faults need, and whether it is reserved
+    Stack(stack::Arguments),
     /// Print every bug that is seeded into a model, and whether the model catches it
     Mutants(mutants::Arguments),
     /// Run test images in a test farm: on the emulators and boards that labgrid manages

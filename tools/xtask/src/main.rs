@@ -36,6 +36,7 @@ mod screen;
 mod sdcard;
 mod setup;
 mod source_tree;
+mod stack;
 mod stdin_relay;
 mod symbols;
 mod terminal;
@@ -78,6 +79,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explore(arguments) => explore::run(&workspace, &arguments),
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Coverage(arguments) => coverage::run(&workspace, &arguments),
+        Command::Stack(arguments) => stack::run(&workspace, &arguments),
         Command::Mutants(arguments) => mutants::run(&workspace, &arguments),
         Command::Lab(arguments) => lab::run(&workspace, &arguments),
         Command::Send(arguments) => test::send(&arguments),
