@@ -1,13 +1,17 @@
 //! Unmodified programs for Rust's `std`, loaded from behind the image: each tests its own subject, and all that it had
 //! is freed when it has ended. The programs are those of `tests/std`.
 //! programs: hello words threads crowd locks clocks maps locals
-//! programs: panics aborts code overflows paths sockets
+//! programs: panics aborts code overflows paths sockets wild
 //! deadline: 180
 #![no_std]
 #![no_main]
 
-use asphodel::api::{Group, Pid, Signal, SpawnAttributes, Status, find_program, spawn};
-use asphodel_test::{assert_exited, assert_signaled, test, wait_exit};
+extern crate alloc;
+
+use alloc::string::ToString as _;
+
+use asphodel::api::{Group, Pid, Signal, SpawnAttributes, Status, find_program, kill, process, spawn};
+use asphodel_test::{assert_exited, assert_signaled, eventually, rounds, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -89,4 +93,45 @@ test!(a_program_runs_again_and_beside_itself, deadline_ms = 60_000, {
     for program in programs {
         assert_exited(wait_exit(program).status, 0);
     }
+});
+
+test!(
+    /// Any words to the functions of the kernel that come back: the program goes on, and so does everything else.
+    any_words_do_no_harm,
+    deadline_ms = 120_000,
+    {
+        for seed in 1..=rounds(20) {
+            assert_exited(run("wild", &["all", &seed.to_string()]), 0);
+        }
+        assert_exited(run("hello", &[]), 0);
+    }
+);
+
+test!(what_is_not_the_programs_is_refused, {
+    assert_exited(run("wild", &["foreign"]), 0);
+});
+
+test!(
+    /// A block that the program does not have, has given back, or has in another size ends it as abort(3) does.
+    a_program_that_gives_back_what_it_has_not_ends,
+    deadline_ms = 60_000,
+    {
+        for way in ["twice", "inside", "size", "align"] {
+            assert_signaled(run("wild", &[way]), Signal::ABRT);
+        }
+        for seed in 0..20 {
+            assert_signaled(run("wild", &["free", &seed.to_string()]), Signal::ABRT);
+            assert_signaled(run("wild", &["realloc", &seed.to_string()]), Signal::ABRT);
+        }
+    }
+);
+
+test!(words_to_the_functions_that_end_it, {
+    assert_exited(run("wild", &["exit", "18446744073709551359"]), 255);
+    assert_exited(run("wild", &["exit", "4294967296"]), 0);
+    assert_signaled(run("wild", &["abort"]), Signal::ABRT);
+    let sleeps = start("wild", &["sleep"]);
+    eventually("it sleeps", || process(sleeps).is_some_and(|report| report.sleeping == 1));
+    kill(sleeps, i32::from(Signal::KILL.number())).expect("it is there");
+    assert_signaled(wait_exit(sleeps).status, Signal::KILL);
 });

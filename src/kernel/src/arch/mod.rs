@@ -16,7 +16,7 @@ pub(crate) mod layout;
 pub(crate) mod lock;
 mod saved_context;
 
-pub(crate) use machine::frame::TrapFrame;
+pub(crate) use machine::frame::{TrapFrame, frame_pointer};
 /// Reports an event to the observer; does nothing in an image for a board.
 pub(crate) use machine::observe::observe;
 

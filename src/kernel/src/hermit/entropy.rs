@@ -3,7 +3,7 @@
 use asphodel_core::errno::Errno;
 
 use super::symbol::Symbol;
-use super::{entered, failure};
+use super::{entered, failure, own};
 use crate::random;
 
 pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_read_entropy", read_entropy as *const ())];
@@ -11,13 +11,24 @@ pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_read_entropy", read_ent
 /// Flags without an effect, because there is one source, and reading it never blocks.
 const NONBLOCK_OR_RANDOM: u32 = 3;
 
-/// Fills the buffer with random bytes; returns their number. `-EINVAL`: unknown flags.
-unsafe extern "C" fn read_entropy(buffer: *mut u8, length: usize, flags: u32) -> isize {
+/// Bytes that are drawn at once.
+const CHUNK: usize = 256;
+
+/// Fills the buffer with random bytes; returns their number. `-EINVAL`: unknown flags. `-EFAULT`.
+extern "C" fn read_entropy(buffer: *mut u8, length: usize, flags: u32) -> isize {
     entered();
     if flags & !NONBLOCK_OR_RANDOM != 0 {
         return failure(Errno::EINVAL) as isize;
     }
-    // SAFETY: the buffer belongs to the caller, and has that length.
-    random::fill(unsafe { core::slice::from_raw_parts_mut(buffer, length) });
+    let mut room = match own::buffer(buffer, length) {
+        Ok(room) => room,
+        Err(error) => return failure(error) as isize,
+    };
+    // The generator works with interrupts masked, where the program's memory must not be touched.
+    let mut drawn = [0; CHUNK];
+    for part in room.chunks_mut(CHUNK) {
+        random::fill(&mut drawn[..part.len()]);
+        part.copy_from_slice(&drawn[..part.len()]);
+    }
     length as isize
 }

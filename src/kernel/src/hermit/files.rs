@@ -1,12 +1,12 @@
 //! Files, directories and the console, by descriptors.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{c_char, c_int};
 
 use asphodel_core::errno::Errno;
 use asphodel_core::time::scale::NANOSECONDS;
 
 use super::symbol::Symbol;
-use super::{entered, failure, outcome};
+use super::{entered, failure, outcome, own};
 use crate::input;
 use crate::proc::state::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
 use crate::time::{self, sleep};
@@ -40,10 +40,9 @@ fn number(result: Result<usize, Errno>) -> isize {
     }
 }
 
-/// A path that a program gave.
-unsafe fn path<'a>(path: *const c_char) -> Result<&'a str, Errno> {
-    // SAFETY: the caller guarantees that it is a C string.
-    unsafe { CStr::from_ptr(path) }.to_str().map_err(|_| Errno::EINVAL)
+/// Calls `work` with a path that a program gave.
+fn with_path<T>(path: *const c_char, work: impl FnOnce(&str) -> Result<T, Errno>) -> Result<T, Errno> {
+    work(&own::string(path)?)
 }
 
 const ACCESS: c_int = 0o3;
@@ -55,7 +54,7 @@ const TRUNCATE: c_int = 0o1000;
 const APPEND: c_int = 0o2000;
 const DIRECTORY: c_int = 0o200_000;
 
-unsafe extern "C" fn open(name: *const c_char, flags: c_int, _mode: c_int) -> c_int {
+extern "C" fn open(name: *const c_char, flags: c_int, _mode: c_int) -> c_int {
     entered();
     let has = |flag| flags & flag != 0;
     let flags = OpenFlags {
@@ -67,8 +66,7 @@ unsafe extern "C" fn open(name: *const c_char, flags: c_int, _mode: c_int) -> c_
         truncate: has(TRUNCATE),
         directory: has(DIRECTORY),
     };
-    // SAFETY: the caller guarantees that it is a C string.
-    match unsafe { path(name) }.and_then(|path| files::open(path, flags)) {
+    match with_path(name, |path| files::open(path, flags)) {
         Ok(descriptor) => descriptor,
         Err(error) => failure(error),
     }
@@ -87,25 +85,14 @@ extern "C" fn dup(descriptor: c_int) -> c_int {
     }
 }
 
-/// The buffer that a program gave.
-unsafe fn buffer<'a>(start: *mut u8, length: usize) -> &'a mut [u8] {
-    if length == 0 {
-        return &mut [];
-    }
-    // SAFETY: the caller guarantees that the buffer has that length and no other user meanwhile.
-    unsafe { core::slice::from_raw_parts_mut(start, length) }
+extern "C" fn read(descriptor: c_int, start: *mut u8, length: usize) -> isize {
+    entered();
+    number(own::buffer(start, length).and_then(|mut buffer| files::read(descriptor, &mut buffer)))
 }
 
-unsafe extern "C" fn read(descriptor: c_int, start: *mut u8, length: usize) -> isize {
+extern "C" fn write(descriptor: c_int, start: *const u8, length: usize) -> isize {
     entered();
-    // SAFETY: the caller's guarantee.
-    number(files::read(descriptor, unsafe { buffer(start, length) }))
-}
-
-unsafe extern "C" fn write(descriptor: c_int, start: *const u8, length: usize) -> isize {
-    entered();
-    // SAFETY: the caller guarantees that the bytes are readable; they are only read.
-    number(files::write(descriptor, unsafe { buffer(start.cast_mut(), length) }))
+    number(own::bytes(start, length).and_then(|bytes| files::write(descriptor, &bytes)))
 }
 
 /// A buffer in a list of them.
@@ -118,26 +105,25 @@ struct IoVec {
 /// Most buffers in a list.
 const MAX_VECTORS: usize = 1024;
 
-/// Calls `work` with one buffer after the other, until one is not used up; returns the sum.
-unsafe fn each_vector(
+/// Calls `work` with one buffer after the other, by its start and length, until one is not used up; returns the sum.
+fn each_vector(
     list: *const IoVec,
     count: usize,
-    mut work: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+    mut work: impl FnMut(*mut u8, usize) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
     if count > MAX_VECTORS {
         return Err(Errno::EINVAL);
     }
     let mut sum = 0;
     for index in 0..count {
-        // SAFETY: the caller guarantees that the list has that length, and that its elements describe buffers.
-        let bytes = unsafe { buffer((*list.add(index)).start, (*list.add(index)).length) };
-        if bytes.is_empty() {
-            continue;
-        }
-        match work(bytes) {
-            Ok(done) => {
+        // SAFETY: an element consists of two words.
+        let done = unsafe { own::read(list.wrapping_add(index)) }.and_then(|IoVec { start, length }| {
+            Ok((if length == 0 { 0 } else { work(start, length)? }, length))
+        });
+        match done {
+            Ok((done, length)) => {
                 sum += done;
-                if done < bytes.len() {
+                if done < length {
                     break;
                 }
             }
@@ -148,16 +134,16 @@ unsafe fn each_vector(
     Ok(sum)
 }
 
-unsafe extern "C" fn readv(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
+extern "C" fn readv(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
     entered();
-    // SAFETY: the caller's guarantee.
-    number(unsafe { each_vector(list, count, |bytes| files::read(descriptor, bytes)) })
+    number(each_vector(list, count, |start, length| {
+        files::read(descriptor, &mut own::buffer(start, length)?)
+    }))
 }
 
-unsafe extern "C" fn writev(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
+extern "C" fn writev(descriptor: c_int, list: *const IoVec, count: usize) -> isize {
     entered();
-    // SAFETY: the caller's guarantee.
-    number(unsafe { each_vector(list, count, |bytes| files::write(descriptor, bytes)) })
+    number(each_vector(list, count, |start, length| files::write(descriptor, &own::bytes(start, length)?)))
 }
 
 extern "C" fn lseek(descriptor: c_int, by: isize, whence: c_int) -> isize {
@@ -214,47 +200,38 @@ impl StatBuffer {
     }
 }
 
-unsafe fn answer(buffer: *mut StatBuffer, answer: Result<StatBuffer, Errno>) -> c_int {
-    outcome(answer.map(|answer| {
-        // SAFETY: the caller guarantees that there is room for it.
-        unsafe { buffer.write(answer) };
-    }))
+fn answer(buffer: *mut StatBuffer, answer: Result<StatBuffer, Errno>) -> c_int {
+    outcome(answer.and_then(|answer| own::write(buffer, answer)))
 }
 
-unsafe extern "C" fn stat(name: *const c_char, buffer: *mut StatBuffer) -> c_int {
+extern "C" fn stat(name: *const c_char, buffer: *mut StatBuffer) -> c_int {
     entered();
-    // SAFETY: the caller guarantees that it is a C string.
-    let answer = unsafe { path(name) }.and_then(files::stat).map(|stat| StatBuffer::of(&stat));
-    // SAFETY: the caller's guarantee.
-    unsafe { self::answer(buffer, answer) }
+    let answer = with_path(name, files::stat).map(|stat| StatBuffer::of(&stat));
+    self::answer(buffer, answer)
 }
 
-unsafe extern "C" fn fstat(descriptor: c_int, buffer: *mut StatBuffer) -> c_int {
+extern "C" fn fstat(descriptor: c_int, buffer: *mut StatBuffer) -> c_int {
     entered();
     let answer = files::object(descriptor).and_then(|object| match object {
         Object::Console => Ok(StatBuffer { mode: IS_CHARACTERS | 0o666, links: 1, ..StatBuffer::default() }),
         Object::Inode(inode) => files::stat_inode(inode).map(|stat| StatBuffer::of(&stat)),
     });
-    // SAFETY: the caller's guarantee.
-    unsafe { self::answer(buffer, answer) }
+    self::answer(buffer, answer)
 }
 
-unsafe extern "C" fn unlink(name: *const c_char) -> c_int {
+extern "C" fn unlink(name: *const c_char) -> c_int {
     entered();
-    // SAFETY: the caller guarantees that it is a C string.
-    outcome(unsafe { path(name) }.and_then(files::unlink))
+    outcome(with_path(name, files::unlink))
 }
 
-unsafe extern "C" fn mkdir(name: *const c_char, _mode: u32) -> c_int {
+extern "C" fn mkdir(name: *const c_char, _mode: u32) -> c_int {
     entered();
-    // SAFETY: the caller guarantees that it is a C string.
-    outcome(unsafe { path(name) }.and_then(files::make_directory))
+    outcome(with_path(name, files::make_directory))
 }
 
-unsafe extern "C" fn rmdir(name: *const c_char) -> c_int {
+extern "C" fn rmdir(name: *const c_char) -> c_int {
     entered();
-    // SAFETY: the caller guarantees that it is a C string.
-    outcome(unsafe { path(name) }.and_then(files::remove_directory))
+    outcome(with_path(name, files::remove_directory))
 }
 
 /// Bytes of an entry before its name: number, offset, length, kind.
@@ -281,10 +258,13 @@ fn write_entry(room: &mut [u8], name: &str, inode: Inode, kind: Kind, next: usiz
 ///
 /// `.` and `..` are left out, because `std` would pass them on to the program; only an empty directory has `.`, because
 /// `std` takes a result without a byte for a failure.
-unsafe extern "C" fn getdents64(descriptor: c_int, start: *mut u8, length: usize) -> i64 {
+extern "C" fn getdents64(descriptor: c_int, start: *mut u8, length: usize) -> i64 {
     entered();
-    // SAFETY: the caller's guarantee.
-    let room = unsafe { buffer(start, length) };
+    let mut room = match own::buffer(start, length) {
+        Ok(room) => room,
+        Err(error) => return i64::from(failure(error)),
+    };
+    let room = &mut *room;
     files::touch(room);
     let mut used = 0;
     let mut fits = true;
@@ -332,15 +312,15 @@ const NO_DESCRIPTOR: i16 = 0x20;
 
 /// Waits until one of the descriptors is ready for the requested events, or for so many milliseconds; negative: for
 /// ever. Returns how many are ready. Killable; blocks.
-unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_int) -> c_int {
+extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_int) -> c_int {
     entered();
-    let entries = match count {
-        0 => &mut [][..],
-        // SAFETY: the caller guarantees that the list has that length.
-        _ => unsafe { core::slice::from_raw_parts_mut(list, count) },
+    // SAFETY: an entry consists of numbers.
+    let mut entries = match unsafe { own::items(list, count) } {
+        Ok(entries) => entries,
+        Err(error) => return failure(error),
     };
     let nanoseconds = u64::try_from(milliseconds).ok().map(|time| time.saturating_mul(1_000_000));
-    let ready = look(entries, input::has_some());
+    let ready = look(&mut entries, input::has_some());
     if ready > 0 || nanoseconds == Some(0) {
         return ready;
     }
@@ -348,7 +328,7 @@ unsafe extern "C" fn poll(list: *mut PollEntry, count: usize, milliseconds: c_in
     let waits_for_input = entries.iter().any(|entry| entry.descriptor >= 0 && entry.asked & CAN_READ != 0);
     if waits_for_input {
         let deadline = nanoseconds.map_or(u64::MAX, time::deadline_after);
-        return look(entries, input::wait_for_some(deadline));
+        return look(&mut entries, input::wait_for_some(deadline));
     }
     // TIMED: the caller has requested no event that could occur, and has chosen the time.
     let _slept = sleep::sleep(nanoseconds.unwrap_or(u64::MAX));

@@ -6,7 +6,7 @@ use asphodel_core::errno::Errno;
 
 use super::symbol::Symbol;
 use super::time::Timespec;
-use super::{entered, failure};
+use super::{entered, failure, own};
 use crate::sync::futex;
 use crate::time::now_ns;
 
@@ -21,17 +21,16 @@ const RELATIVE: u32 = 1;
 /// Sleeps while the word at `address` is `expected`; without a time limit if there is none. May return early. Killable;
 /// blocks.
 ///
-/// `-EAGAIN`: it is not. `-ETIMEDOUT`. `-EINVAL`: the time is invalid, or the flags are unknown.
-unsafe extern "C" fn futex_wait(
-    address: *mut u32,
-    expected: u32,
-    timeout: *const Timespec,
-    flags: u32,
-) -> i32 {
+/// `-EAGAIN`: it is not. `-ETIMEDOUT`. `-EINVAL`: the time is invalid, or the flags are unknown. `-EFAULT`: the word or
+/// the time is not the program's.
+extern "C" fn futex_wait(address: *mut u32, expected: u32, timeout: *const Timespec, flags: u32) -> i32 {
     entered();
-    // SAFETY: the caller guarantees that it is null or points to a time.
-    let time = unsafe { timeout.as_ref() };
-    let nanoseconds = match time.map(Timespec::nanoseconds) {
+    // SAFETY: a time consists of numbers.
+    let time = match (!timeout.is_null()).then(|| unsafe { own::read(timeout) }).transpose() {
+        Ok(time) => time,
+        Err(error) => return failure(error),
+    };
+    let nanoseconds = match time.as_ref().map(Timespec::nanoseconds) {
         Some(None) => return failure(Errno::EINVAL),
         Some(Some(time)) if flags == 0 => Some(time.saturating_sub(now_ns())),
         Some(Some(time)) => Some(time),
@@ -40,7 +39,11 @@ unsafe extern "C" fn futex_wait(
     if flags & !RELATIVE != 0 {
         return failure(Errno::EINVAL);
     }
-    // SAFETY: the caller guarantees an aligned word that is only accessed atomically.
+    let _kept = match own::word(address) {
+        Ok(kept) => kept,
+        Err(error) => return failure(error),
+    };
+    // SAFETY: an aligned word of the program, which promises that it is only accessed atomically.
     let word = unsafe { AtomicU32::from_ptr(address) };
     match futex::futex_wait(word, expected, nanoseconds) {
         Ok(()) => 0,
@@ -48,10 +51,13 @@ unsafe extern "C" fn futex_wait(
     }
 }
 
-/// Wakes up to `count` threads that sleep on the word at `address`, which need not exist any more; returns their
-/// number.
+/// Wakes up to `count` threads that sleep on the word at `address`, which need not be in use any more; returns their
+/// number: 0 if it is not the program's.
 extern "C" fn futex_wake(address: *mut u32, count: i32) -> i32 {
     entered();
+    if own::word(address).is_err() {
+        return 0;
+    }
     let count = u32::try_from(count).unwrap_or(0);
     futex::futex_wake(address as usize, count).try_into().unwrap_or(i32::MAX)
 }

@@ -8,6 +8,7 @@ use super::threads::Threads;
 use super::{entered, tls};
 use crate::mem::program::Image;
 use crate::proc::life::exit;
+use crate::random;
 use crate::sync::service::KernelSection;
 
 pub(super) const SYMBOLS: &[Symbol] = &[
@@ -23,14 +24,18 @@ pub(super) struct Process {
     pub(super) image: &'static Image,
     /// The base of the program.
     pub(super) base: usize,
+    /// What the seals of its heap's blocks are made with.
+    pub(super) secret: u64,
     /// Its threads that have not ended.
     pub(super) threads: Threads,
 }
 
 impl Process {
     /// Makes the data of a process that runs `image`, mapped at `base`.
-    pub(super) const fn new(image: &'static Image, base: usize) -> Self {
-        Self { image, base, threads: Threads::new() }
+    pub(super) fn new(image: &'static Image, base: usize) -> Self {
+        let mut secret = [0; 8];
+        random::fill(&mut secret);
+        Self { image, base, secret: u64::from_le_bytes(secret), threads: Threads::new() }
     }
 }
 

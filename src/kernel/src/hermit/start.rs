@@ -11,6 +11,7 @@ use crate::console::kernel_println;
 use crate::mem::{arena, fallible};
 use crate::proc::state::program::Arguments;
 use crate::proc::state::table::current_process;
+use crate::thread::Thread;
 
 /// A loaded program's entry: `runtime_entry` of Rust's `std`. Words and environment are C strings, in lists that end
 /// with null, and are never freed.
@@ -44,7 +45,10 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
         return refuse(name);
     };
     let shared: &'static Process = alloc::boxed::Box::leak(shared);
-    let Some(block) = Block::new(shared) else { return refuse(name) };
+    let stack = Thread::current().present_stack();
+    let (Some(()), Some(block)) = (shared.threads.add_stack(stack), Block::new(shared)) else {
+        return refuse(name);
+    };
     block.enter();
     core::mem::forget(block);
     // SAFETY: the plan has checked that the entry lies in the program's text, which is mapped at `base`.

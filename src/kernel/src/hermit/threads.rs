@@ -6,6 +6,7 @@
 
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use core::ffi::c_void;
+use core::ops::Range;
 
 use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
@@ -15,9 +16,10 @@ use hashbrown::HashTable;
 use super::process::Process;
 use super::symbol::Symbol;
 use super::tls::{self, Block};
-use super::{entered, failure};
+use super::{entered, failure, own};
+use crate::arch::layout::{PAGE_SIZE, StackSlot};
 use crate::arch::lock::InterruptLock;
-use crate::cpu::mask;
+use crate::cpu::{MAX_CPUS, mask};
 use crate::mem::fallible;
 use crate::proc::life::lwp::{self, LwpAttributes};
 use crate::sched::switch;
@@ -38,25 +40,59 @@ pub(super) const SYMBOLS: &[Symbol] = &[
 /// Minimum size of a thread's stack in bytes, whatever is requested: room for a probe of the stack, and as much again.
 const LEAST_STACK: usize = 64 * 1024;
 
+/// The stack of a thread that has not ended.
+#[derive(Debug)]
+struct Lent {
+    stack: Range<usize>,
+    /// Calls of other threads that read or write it.
+    loans: usize,
+}
+
+/// What is kept of the threads.
+#[derive(Debug)]
+struct Tables {
+    /// The numbers of those that have not ended, except the first one, which has none.
+    alive: HashTable<u32>,
+    /// The stacks of those that run, by their lowest addresses.
+    stacks: HashTable<Lent>,
+}
+
 /// Threads that have not ended.
 #[derive(Debug)]
 pub(super) struct Threads {
-    alive: InterruptLock<HashTable<u32>>,
+    tables: InterruptLock<Tables>,
     last: AtomicU32,
+}
+
+/// Keeps the stack of another thread of the program from ending meanwhile.
+#[derive(Debug)]
+pub(super) struct Loan {
+    bottom: usize,
+    /// Where the stack ends.
+    pub(super) end: usize,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        tls::process().threads.give_back(self.bottom);
+    }
 }
 
 impl Threads {
     /// Creates an empty table.
     pub(super) const fn new() -> Self {
-        Self { alive: InterruptLock::new(HashTable::new()), last: AtomicU32::new(0) }
+        let tables = Tables { alive: HashTable::new(), stacks: HashTable::new() };
+        Self { tables: InterruptLock::new(tables), last: AtomicU32::new(0) }
     }
 
     /// Returns a number for a new thread, 1 and up; `None` if there is no memory to store it.
     fn begin(&self) -> Option<u32> {
         loop {
             let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-            let mut alive = self.alive.lock();
+            let Tables { alive, stacks } = &mut *self.tables.lock();
             alive.try_reserve(1, hash).ok()?;
+            // Each of them has a stack, or will have one; so has the first thread.
+            stacks.try_reserve((alive.len() + 2).saturating_sub(stacks.len()), hash_of_stack).ok()?;
             // After 2^32 threads some may still exist.
             if number != 0 && alive.find(hash(&number), |other| *other == number).is_none() {
                 alive.insert_unique(hash(&number), number, hash);
@@ -67,14 +103,69 @@ impl Threads {
 
     /// Removes a thread that has ended, and wakes those that join it.
     fn end(&self, number: u32) {
-        if let Ok(entry) = self.alive.lock().find_entry(hash(&number), |other| *other == number) {
+        if let Ok(entry) = self.tables.lock().alive.find_entry(hash(&number), |other| *other == number) {
             entry.remove();
         }
         channel::wakeup(self.channel(number));
     }
 
     fn is_alive(&self, number: u32) -> bool {
-        self.alive.lock().find(hash(&number), |other| *other == number).is_some()
+        self.tables.lock().alive.find(hash(&number), |other| *other == number).is_some()
+    }
+
+    /// The running thread, the first one or one that [`Threads::begin`] has made room for, has this stack.
+    pub(super) fn add_stack(&self, stack: Range<usize>) -> Option<()> {
+        let stacks = &mut self.tables.lock().stacks;
+        stacks.try_reserve(1, hash_of_stack).ok()?;
+        let lent = Lent { stack, loans: 0 };
+        stacks.insert_unique(hash_of_stack(&lent), lent, hash_of_stack);
+        Some(())
+    }
+
+    /// The running thread ends: waits until no other thread's call uses its stack any more. Killable; blocks.
+    fn remove_stack(&self, bottom: usize) {
+        while !self.try_remove_stack(bottom) {
+            let registration = channel::register(bottom);
+            if self.try_remove_stack(bottom) || registration.sleep(None) == WaitResult::Killed {
+                break;
+            }
+        }
+    }
+
+    /// Returns `false` if it is used.
+    fn try_remove_stack(&self, bottom: usize) -> bool {
+        let stacks = &mut self.tables.lock().stacks;
+        match stacks.find_entry(hash_of_address(bottom), |lent| lent.stack.start == bottom) {
+            Ok(entry) if entry.get().loans > 0 => false,
+            Ok(entry) => {
+                entry.remove();
+                true
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Keeps the stack around `address` from ending, if it is that of a thread that has not ended.
+    pub(super) fn lend(&self, address: usize) -> Option<Loan> {
+        let bottom = StackSlot::containing(address)?.stack_bottom();
+        let stacks = &mut self.tables.lock().stacks;
+        let lent = stacks.find_mut(hash_of_address(bottom), |lent| lent.stack.contains(&address))?;
+        lent.loans += 1;
+        Some(Loan { bottom, end: lent.stack.end })
+    }
+
+    fn give_back(&self, bottom: usize) {
+        let is_last = {
+            let stacks = &mut self.tables.lock().stacks;
+            let lent = stacks.find_mut(hash_of_address(bottom), |lent| lent.stack.start == bottom);
+            lent.is_some_and(|lent| {
+                lent.loans -= 1;
+                lent.loans == 0
+            })
+        };
+        if is_last {
+            channel::wakeup(bottom);
+        }
     }
 
     /// Returns the channel of a join, which is only a key.
@@ -88,6 +179,15 @@ fn hash(number: &u32) -> u64 {
     u64::from(*number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+fn hash_of_address(address: usize) -> u64 {
+    // The hash of a multiple of the page size would have zeros in its lowest bits.
+    hash(&((address / PAGE_SIZE) as u32))
+}
+
+fn hash_of_stack(lent: &Lent) -> u64 {
+    hash_of_address(lent.stack.start)
+}
+
 /// The arguments of a new thread.
 struct Start {
     function: extern "C" fn(*mut c_void),
@@ -99,7 +199,7 @@ struct Start {
 
 /// Creates a thread that calls `function(argument)`, on a stack of at least `stack` bytes, and on CPU `core` only
 /// unless that is negative. Its priority is its creator's, whatever is requested. Returns its number, for `join`; 0: it
-/// cannot be created.
+/// cannot be created, or `function` is not the program's.
 extern "C" fn spawn2(
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
@@ -108,11 +208,19 @@ extern "C" fn spawn2(
     core: isize,
 ) -> u32 {
     entered();
+    if !own::is_code(function as usize) {
+        return refused(Errno::EFAULT);
+    }
+    let cpu = match u32::try_from(core) {
+        Ok(core) if core as usize >= MAX_CPUS => return refused(Errno::EINVAL),
+        Ok(core) => Some(core),
+        Err(_) => None,
+    };
     let process = tls::process();
     let maker = Thread::current();
     let attributes = LwpAttributes {
         priority: maker.priority(),
-        affinity: u32::try_from(core).map_or(maker.affinity(), CpuMask::one),
+        affinity: cpu.map_or(maker.affinity(), CpuMask::one),
         stack_size: stack.max(LEAST_STACK),
         lazy_stack: true,
     };
@@ -151,7 +259,12 @@ fn run(start: usize) -> usize {
     let start = unsafe { Box::from_raw(start as *mut Start) };
     let Start { function, argument, process, block, number } = *start;
     block.enter();
+    let stack = Thread::current().present_stack();
+    let bottom = stack.start;
+    // Without memory for it, calls of other threads cannot use its stack.
+    let _known = process.threads.add_stack(stack);
     function(argument);
+    process.threads.remove_stack(bottom);
     drop(block);
     process.threads.end(number);
     0

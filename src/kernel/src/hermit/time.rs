@@ -4,7 +4,7 @@ use asphodel_core::errno::Errno;
 use asphodel_core::time::scale::NANOSECONDS;
 
 use super::symbol::Symbol;
-use super::{entered, failure};
+use super::{entered, failure, outcome, own};
 use crate::time::{now_ns, realtime};
 
 pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_clock_gettime", clock_gettime as *const ())];
@@ -30,8 +30,8 @@ impl Timespec {
     }
 }
 
-/// Reads a clock. `-EINVAL`: there is no such clock.
-unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
+/// Reads a clock. `-EINVAL`: there is no such clock. `-EFAULT`.
+extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
     entered();
     let now = match clock {
         REALTIME => realtime::realtime_ns(),
@@ -39,7 +39,5 @@ unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
         _ => return failure(Errno::EINVAL),
     };
     let (seconds, nanoseconds) = ((now / NANOSECONDS) as i64, (now % NANOSECONDS) as i32);
-    // SAFETY: the caller guarantees that there is room for a time.
-    unsafe { time.write(Timespec { seconds, nanoseconds }) };
-    0
+    outcome(own::write(time, Timespec { seconds, nanoseconds }))
 }

@@ -1,7 +1,7 @@
 //! Thread-local storage: a block for each LWP of a loaded program, in its process's arena.
 //!
 //! `asphodel_core::program::tls` decides the layout. The two words that the thread pointer points to belong to the
-//! implementation (IHI 0056, 5.6): here they are the process's shared data, and the last error.
+//! implementation (IHI 0056, 5.6): here they are the process's shared data, and the last error and the last call.
 
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -18,6 +18,8 @@ use crate::thread::Thread;
 struct ControlBlock {
     process: &'static Process,
     errno: Cell<i32>,
+    /// The lower half of the frame pointer of the kernel's function that the program has called last.
+    frame: Cell<u32>,
 }
 
 const _: () = assert!(size_of::<ControlBlock>() == CONTROL_BLOCK);
@@ -42,7 +44,11 @@ impl Block {
         // SAFETY: the control block and the initial contents lie one behind the other inside the layout; the plan
         // guarantees that the latter's origin lies in the program, and it is not written.
         unsafe {
-            start.cast::<ControlBlock>().write(ControlBlock { process, errno: Cell::new(0) });
+            start.cast::<ControlBlock>().write(ControlBlock {
+                process,
+                errno: Cell::new(0),
+                frame: Cell::new(0),
+            });
             start.add(offset).as_ptr().copy_from_nonoverlapping(initial, initial_size);
         }
         Some(Self { start, layout })
@@ -86,4 +92,20 @@ pub(super) fn errno() -> i32 {
 /// Sets the running LWP's last error.
 pub(super) fn set_errno(number: i32) {
     control_block().errno.set(number);
+}
+
+/// Notes the frame of the function that the program has called.
+#[inline(always)]
+pub(super) fn set_frame(frame: u64) {
+    control_block().frame.set(frame as u32);
+}
+
+/// Returns the address above the frame of the function that the program has called: its own data lies there. `below` is
+/// an address in the same stack below that, such as that of a local variable.
+pub(super) fn program_data_above(below: usize) -> usize {
+    const HALF: usize = 1 << 32;
+    let frame = below & !(HALF - 1) | control_block().frame.get() as usize;
+    // The two may lie on either side of a multiple of 4 GiB.
+    let frame = if frame < below { frame + HALF } else { frame };
+    frame + 2 * size_of::<usize>()
 }

@@ -16,7 +16,7 @@ use core::ptr::{NonNull, slice_from_raw_parts_mut};
 use rlsf::{GRANULARITY, Tlsf};
 
 pub(crate) use super::charge::ArenaNumber as Number;
-use super::program::Image;
+use super::program::{Image, Use};
 use super::{charge, inject, mapped};
 use crate::arch::cpu;
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
@@ -139,6 +139,24 @@ pub(crate) fn program_of(arena: Number) -> Option<(&'static Image, usize)> {
     let slot = (arena as usize).checked_sub(1)?;
     let program = ARENAS[slot].lock().program?;
     Some((program, base_of(slot, program)))
+}
+
+/// Returns the end of the piece of `arena` around `address`, which is its heap, without the heap's own lists, or a part
+/// of the program that is mapped in it. `None`: `address` lies in neither, or may not be used so. Any context.
+pub(crate) fn end_of_piece(arena: Number, address: usize, access: Use) -> Option<usize> {
+    if !contains(address) || number_at(address) != arena {
+        return None;
+    }
+    let slot = arena as usize - 1;
+    let (base, arena) = (arena_base(slot), ARENAS[slot].lock());
+    let heap = base + size_of::<Heap>()..base + arena.mapped;
+    if heap.contains(&address) {
+        return (access != Use::Execute).then_some(heap.end);
+    }
+    let program = arena.program?;
+    let base = base_of(slot, program);
+    let end = program.end_of_part(address.checked_sub(base)? as u64, access)?;
+    Some(base + end as usize)
 }
 
 /// Returns the bytes of an arena. Any context.

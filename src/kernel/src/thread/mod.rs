@@ -9,6 +9,7 @@ pub(crate) mod stack;
 
 use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use core::cell::UnsafeCell;
+use core::ops::Range;
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
@@ -602,6 +603,12 @@ impl Thread {
         // SAFETY: as in `stack_top`.
         let stack = unsafe { (*self.stack.get()).as_ref() };
         stack.is_some_and(|stack| pointer <= stack.top() && pointer >= stack.bottom() + bytes)
+    }
+
+    /// Returns the addresses of the stack that it runs on. Called by the running thread.
+    pub(crate) fn present_stack(&self) -> Range<usize> {
+        let top = self.stack_top();
+        top - self.present_stack_size()..top
     }
 
     /// Returns the bytes of the stack that it runs on. Called by the running thread.

@@ -88,7 +88,7 @@ impl fmt::Display for TrapFrame {
 
 /// The frame pointer of the calling function, x29.
 #[inline(always)]
-pub(in crate::arch) fn frame_pointer() -> u64 {
+pub(crate) fn frame_pointer() -> u64 {
     let frame_pointer: u64;
     // SAFETY: copies a register.
     unsafe { asm!("mov {}, x29", out(reg) frame_pointer, options(nomem, nostack, preserves_flags)) };

@@ -71,7 +71,7 @@ impl fmt::Display for TrapFrame {
 
 /// The frame pointer of the calling function.
 #[inline(always)]
-pub(in crate::arch) fn frame_pointer() -> u64 {
+pub(crate) fn frame_pointer() -> u64 {
     let frame_pointer: u64;
     // SAFETY: copies a register.
     unsafe {
