@@ -6,10 +6,11 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Callout, LwpAttributes, Priority, Semaphore, Signal, WaitResult, cpus, getpid, lwp_run, now_ns,
-    preempt_disable, process, relax, set_affinity, sleep,
+    Arguments, Callout, LwpAttributes, Priority, Program, Semaphore, Signal, SpawnAttributes, WaitResult,
+    cpus, getpid, kill, lwp_run, lwp_spawn, now_ns, preempt_disable, process, relax, set_affinity, sleep,
+    spawn,
 };
-use asphodel_test::{assert_signaled, on_cpu, spawn_child, test, wait_exit};
+use asphodel_test::{assert_signaled, eventually, on_cpu, spawn_child, spin_for_ever, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -105,3 +106,58 @@ test!(whoever_panics_meanwhile_is_ended, {
     );
     assert_signaled(wait_exit(child).status, Signal::ABRT);
 });
+
+test!(
+    /// A guard that is forgotten, or held for ever, does not keep the CPU from others.
+    one_that_keeps_others_waiting_is_ended,
+    {
+        let forgets = |_: &Arguments<'_>| {
+            set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
+            drop(lwp_spawn(spin_for_ever, 0, &on_cpu(0)).expect("an LWP can be made"));
+            core::mem::forget(preempt_disable());
+            spin_for_ever(0) as i32
+        };
+        assert_signaled(wait_exit(spawn_child(forgets, 0)).status, Signal::ABRT);
+        // It has made the better LWP runnable itself: no interrupt brings that about.
+        let keeps = |_: &Arguments<'_>| {
+            static GO: Semaphore = Semaphore::new(0);
+            set_affinity(on_cpu(0).affinity).expect("CPU 0 is online");
+            let attributes = LwpAttributes { priority: Priority::HIGHEST, ..on_cpu(0) };
+            let better = |_| usize::from(GO.wait() == WaitResult::Ready);
+            let _better = lwp_spawn(better, 0, &attributes).expect("an LWP can be made");
+            let _guard = preempt_disable();
+            GO.post();
+            spin_for_ever(0) as i32
+        };
+        assert_signaled(wait_exit(spawn_child(keeps, 0)).status, Signal::ABRT);
+    }
+);
+
+test!(
+    /// Nor does it keep the LWP from being killed, by another process or by itself.
+    one_that_has_forgotten_a_guard_can_be_killed,
+    {
+        static FORGOTTEN: AtomicBool = AtomicBool::new(false);
+        let alone = LwpAttributes { affinity: on_cpu(asphodel_test::cpus() - 1).affinity, ..LwpAttributes::default() };
+        let forgets = |_: &Arguments<'_>| {
+            core::mem::forget(preempt_disable());
+            FORGOTTEN.store(true, Ordering::Release);
+            spin_for_ever(0) as i32
+        };
+        let attributes = SpawnAttributes { lwp: alone, ..SpawnAttributes::default() };
+        let pid = spawn(&Program::new("forgets", forgets), &[], &attributes).expect("it can be spawned");
+        eventually("it has forgotten the guard", || FORGOTTEN.load(Ordering::Acquire));
+        kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
+        let status = wait_exit(pid).status;
+        // With one CPU this test waits for that, and not the kill is what ends it.
+        let expected = if asphodel_test::cpus() == 1 { Signal::ABRT } else { Signal::KILL };
+        assert_signaled(status, expected);
+
+        let by_itself = |_: &Arguments<'_>| {
+            core::mem::forget(preempt_disable());
+            kill(getpid(), i32::from(Signal::TERM.number())).expect("it is there");
+            spin_for_ever(0) as i32
+        };
+        assert_signaled(wait_exit(spawn_child(by_itself, 0)).status, Signal::TERM);
+    }
+);

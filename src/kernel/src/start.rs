@@ -18,7 +18,7 @@ use crate::cpu::mask;
 use crate::drivers::{gic, smp};
 use crate::mem::{charge, frames};
 use crate::proc::info::watchdog;
-use crate::proc::life::{exit, fault, spawn};
+use crate::proc::life::{exit, fault, overdue, spawn};
 use crate::proc::state::{files, memory, program};
 use crate::sched::{MESSAGE, deadline, idle, ready, switch};
 use crate::sync::service;
@@ -161,6 +161,7 @@ fn start_services(board: &BoardInfo) -> Result<(), Errno> {
     if !input::start(board.uart.irq) {
         kernel_println!("asphodel: the console has no input: there is no interrupt {}", board.uart.irq);
     }
+    overdue::start()?;
     watchdog::start()
 }
 

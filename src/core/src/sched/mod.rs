@@ -3,5 +3,6 @@
 pub mod perturb;
 pub mod place;
 pub mod priority;
+pub mod refusal;
 pub mod run_queue;
 pub mod turn;

@@ -7,32 +7,37 @@
 //! LWP sees its flag at the kill point after the switch (R46). Models: `tests/loom_kill_flag.rs`, `tests/loom_wait.rs`
 //! (R8).
 
-use crate::shim::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use crate::shim::atomic::{AtomicU32, Ordering, fence};
 use crate::shim::const_unless_loom;
 use crate::thread::park::{Park, Unpark};
 
+const NONE: u32 = 0;
+const PENDING: u32 = 1;
+const DELAYED: u32 = 2;
+const OVERDUE: u32 = 3;
+
 /// The kill-pending flag of one LWP.
 #[derive(Debug)]
-pub struct KillFlag(AtomicBool);
+pub struct KillFlag(AtomicU32);
 
 impl KillFlag {
     const_unless_loom! {
         /// The flag of an LWP without a kill pending.
         pub fn new() -> Self {
-            Self(AtomicBool::new(false))
+            Self(AtomicU32::new(NONE))
         }
     }
 
     /// Sets the flag. Sufficient alone only where the LWP need not be found: by the LWP itself, or before it can run.
     #[inline]
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(PENDING, Ordering::Relaxed);
     }
 
     /// Clears the flag, for a record that is reused.
     #[inline]
     pub fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.store(NONE, Ordering::Relaxed);
     }
 
     /// Returns whether the LWP has a kill pending.
@@ -40,7 +45,27 @@ impl KillFlag {
     pub fn is_set(&self) -> bool {
         // Relaxed: a caller that must not miss the flag has a fence before (`Park::prepare`, `Running::switch_to`) or
         // has been interrupted; elsewhere it may see the flag a little later.
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != NONE
+    }
+
+    /// Guards delay the kill, if one is pending. Returns `true` to the first caller, which must see to it that
+    /// [`KillFlag::set_overdue`] is called if it is still pending after a while. Another kill makes the next caller the
+    /// first.
+    #[must_use = "no other code sees to it"]
+    pub fn set_delayed(&self) -> bool {
+        // Relaxed: as in `is_set`.
+        self.0.compare_exchange(PENDING, DELAYED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The kill has been delayed for too long: it does not wait for guards any more. Has no effect if none is delayed.
+    pub fn set_overdue(&self) {
+        // Relaxed: as in `is_set`.
+        let _other = self.0.compare_exchange(DELAYED, OVERDUE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Returns whether the LWP has a kill pending that guards do not delay any longer.
+    pub fn is_overdue(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == OVERDUE
     }
 }
 
@@ -118,5 +143,21 @@ mod tests {
         assert!(park.commit());
         assert_eq!(post_kill(&flag, &park), Unpark::Enqueue);
         assert!(flag.is_set());
+    }
+
+    #[test]
+    fn only_a_delayed_kill_becomes_overdue() {
+        let flag = KillFlag::new();
+        assert!(!flag.set_delayed());
+        flag.set_overdue();
+        assert!(!flag.is_set() && !flag.is_overdue());
+        flag.set();
+        flag.set_overdue();
+        assert!(flag.is_set() && !flag.is_overdue());
+        assert!(flag.set_delayed() && !flag.set_delayed());
+        flag.set_overdue();
+        assert!(flag.is_set() && flag.is_overdue());
+        flag.clear();
+        assert!(!flag.is_set() && !flag.is_overdue());
     }
 }

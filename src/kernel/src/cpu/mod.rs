@@ -14,6 +14,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use asphodel_core::mailbox::Mailbox;
 use asphodel_core::sched::perturb::Perturb;
+use asphodel_core::sched::refusal::Refusals;
 use asphodel_core::sched::run_queue::RunQueue;
 use asphodel_core::sched::turn::Turns;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
@@ -123,6 +124,8 @@ pub struct Cpu {
     pub(crate) armed: Cell64,
     /// How scheduling is perturbed by a seed, if it is.
     pub(crate) perturb: Perturb,
+    /// How long its thread has refused to be preempted, or to end.
+    pub(crate) refusals: Refusals,
     /// How used-up turns end.
     pub(crate) turns: Turns,
     /// Its index, if threads that were on it stay on it; no CPU's where scheduling is perturbed, or the CPU is
@@ -179,6 +182,7 @@ impl Cpu {
             share_at: Cell64::new(NEVER),
             armed: Cell64::new(NEVER),
             perturb: Perturb::new(),
+            refusals: Refusals::new(),
             turns: Turns::new(index),
             home: Cell32::new(u32::MAX),
             inactive: Cell32::new(0),

@@ -3,6 +3,7 @@
 //! Time slices, sleepers' deadlines and offers of work share it. The hardware is only ever moved to an earlier time
 //! here; when it fires too early, because what it was set for is over, `timer` sets it anew. All with interrupts masked.
 
+use asphodel_core::sched::refusal::INTERVAL_NANOSECONDS;
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use crate::arch::counter;
@@ -20,12 +21,14 @@ const SHORTEST_TURN_NANOSECONDS: u64 = 2_000;
 static SLICE_TICKS: AtomicU64 = AtomicU64::new(0);
 static SHARE_TICKS: AtomicU64 = AtomicU64::new(0);
 static SHORTEST_TURN_TICKS: AtomicU64 = AtomicU64::new(0);
+static LOOK_TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Computes the constants in counter ticks. Called once, on the boot CPU.
 pub(crate) fn init(scale: asphodel_core::time::scale::Scale) {
     SLICE_TICKS.store(scale.ticks(SLICE_NANOSECONDS), Ordering::Relaxed);
     SHARE_TICKS.store(scale.ticks(SHARE_NANOSECONDS), Ordering::Relaxed);
     SHORTEST_TURN_TICKS.store(scale.ticks(SHORTEST_TURN_NANOSECONDS), Ordering::Relaxed);
+    LOOK_TICKS.store(scale.ticks(INTERVAL_NANOSECONDS), Ordering::Relaxed);
 }
 
 /// Returns the ticks that are left of the running thread's slice, at least one. Others of its priority would starve if
@@ -101,6 +104,17 @@ pub(crate) fn want_sharing(cpu: &'static Cpu) {
         cpu.share_at.set(at);
         arm(cpu, at);
     }
+}
+
+/// The running thread has preemption disabled, and refuses to give up its CPU or to end: sets the timer for the next
+/// look. Returns `true` if it has refused for too long. Interrupts masked, on `cpu`.
+#[cold]
+#[inline(never)]
+pub(crate) fn refused(cpu: &'static Cpu) -> bool {
+    let switches = cpu.statistics.switches.get();
+    let too_long = cpu.refusals.note(counter::now(), switches, LOOK_TICKS.load(Ordering::Relaxed));
+    arm(cpu, cpu.refusals.next());
+    too_long
 }
 
 /// Sets the timer to `deadline` unless it is set to an earlier time.

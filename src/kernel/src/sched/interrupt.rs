@@ -3,12 +3,12 @@
 
 use spin::Once;
 
-use crate::arch::{TrapFrame, counter};
+use crate::arch::counter;
 use crate::cpu::Cpu;
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, active, balance, ready, switch, timer};
 use crate::shutdown;
-use crate::thread::{Thread, lazy};
+use crate::thread::lazy;
 
 /// Handlers of shared device interrupts, by interrupt number; few and fixed at boot.
 const DEVICES: usize = 8;
@@ -23,13 +23,6 @@ static HANDLERS: [Once<Handler>; DEVICES] = [const { Once::new() }; DEVICES];
 pub(crate) fn set_handler(number: u32, handler: fn()) {
     let free = HANDLERS.iter().find(|entry| !entry.is_completed());
     free.expect("more device interrupts than the table has room for").call_once(|| (number, handler));
-}
-
-/// The `irq` hook. Exception stack, interrupts masked. Returns `true` to preempt the thread.
-pub(crate) fn handle(_frame: &mut TrapFrame) -> bool {
-    let cpu = Cpu::this();
-    handle_next(cpu);
-    cpu.reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
 }
 
 /// Handles one pending interrupt, if there is one. Interrupts masked, on `cpu`.

@@ -179,6 +179,9 @@ pub(crate) fn check_preemption() {
 fn preempt_now() {
     cpu::probe_small_stack();
     let interrupts = daif::mask();
+    if Thread::current().preempt_depth.get() == 0 {
+        Cpu::this().refusals.end();
+    }
     maybe_preempt(interrupts);
     daif::restore(interrupts);
     cpu::mark_end_of_small_service();
@@ -188,8 +191,11 @@ fn preempt_now() {
 /// Interrupts masked.
 #[inline]
 pub(crate) fn maybe_preempt(before: daif::Saved) {
-    if !before.was_masked() && Cpu::this().reschedule.get() != 0 && Thread::current().preempt_depth.get() == 0
-    {
-        switch::preempt();
+    if !before.was_masked() && Cpu::this().reschedule.get() != 0 {
+        if Thread::current().preempt_depth.get() == 0 {
+            switch::preempt();
+        } else {
+            deadline::refused(Cpu::this());
+        }
     }
 }

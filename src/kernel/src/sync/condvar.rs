@@ -5,9 +5,8 @@ use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 use asphodel_core::wait::reason::Reason;
 
 use crate::sync::mutex::{Mutex, MutexGuard};
-use crate::sync::service::{self, KernelSection};
+use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
-use crate::thread::Thread;
 
 /// A condition that threads wait for, holding a mutex around the data it is about.
 #[derive(Debug)]
@@ -45,14 +44,10 @@ impl Condvar {
         let seen = self.generation.load(Ordering::Acquire);
         let mutex: &'a Mutex<T> = guard.unlock();
         let woken = self.queue.wait_in(options, || self.generation.load(Ordering::Acquire) != seen);
-        // The mutex is released: an LWP that holds no other guard can die here, and must, or a loop around this call
-        // would spin for ever.
-        if woken == WaitResult::Killed && Thread::current().service_depth.get() == 1 {
-            service::die_at_kill_point();
-        }
-        let guard = mutex.lock();
+        // Before the mutex is taken again: an LWP that holds no other guard can die here, and must, or a loop around this
+        // call would spin for ever; and the wait for the mutex is program code's.
         drop(service);
-        (guard, woken == WaitResult::TimedOut)
+        (mutex.lock(), woken == WaitResult::TimedOut)
     }
 
     /// Wakes one waiter. Any context; never blocks.

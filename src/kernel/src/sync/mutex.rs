@@ -65,7 +65,7 @@ impl<T> Mutex<T> {
         let shield = KillShield::enter();
         if !self.holder.take(Thread::current().holder_id.get()) && !self.lock_contended() {
             // Here, where no more of the stack is used than when it was probed.
-            service::die_at_kill_point();
+            service::die_waiting(Thread::current());
         }
         cpu::mark_end_of_service();
         MutexGuard { mutex: self, _shield: shield }
@@ -97,9 +97,11 @@ impl<T> Mutex<T> {
     fn lock_contended(&self) -> bool {
         let thread = Thread::current();
         // An LWP inside other sections (with other guards) must get this one, too, to leave them, so a kill must not
-        // end its wait; without others it may die here.
+        // end its wait, unless all are guards of program code and it is overdue; without others it may die here.
         let options = if service::is_outermost_shield() {
             WaitOptions::killable(Reason::Mutex)
+        } else if service::is_in_program(thread) {
+            WaitOptions::until_overdue(Reason::Mutex)
         } else {
             WaitOptions::uninterruptible(Reason::Mutex)
         };

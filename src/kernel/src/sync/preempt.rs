@@ -8,7 +8,9 @@ use crate::thread::Thread;
 /// While it exists, the running thread stays on its CPU and no other thread runs there; interrupts are still taken.
 ///
 /// The thread must not block meanwhile: a sleep is a bug and ends the process. An LWP is not killed meanwhile either,
-/// and exits, if it has a kill pending, when the outermost guard is dropped. Guards nest. Not `Send`.
+/// and exits, if it has a kill pending, when the outermost guard is dropped. That must be soon, and a guard must not be
+/// forgotten: when another thread has waited for the CPU, or a kill has been pending, for a second or a little more, the
+/// LWP's process ends by SIGABRT, or by the kill. Guards nest. Not `Send`.
 #[must_use = "preemption is enabled again when this is dropped"]
 #[derive(Debug)]
 pub struct PreemptGuard {

@@ -6,6 +6,10 @@
 //! between, a killable wait returns at once (kill point (b)) and the system call unwinds by ordinary returns, so guards
 //! are dropped. An LWP never exits inside a section, hence never with a kernel lock.
 //!
+//! A kill waits for the guards of program code ([`KillShield`]), which may be forgotten, or held in a loop. When that has
+//! taken about a second the kill is *overdue* (`proc::life::overdue`): the LWP ends at a kill point in program code, or
+//! where program code waits for one more guard, with the guards that it holds.
+//!
 //! The outermost section probes the stack for the most that any system call needs (`cpu::SERVICE_STACK`), before anything
 //! is held, so an overflow of the stack is always the program's. A service without a section, such as a wake-up, probes
 //! for less (`cpu::probe_small_stack`), which a system call that uses it has in reserve.
@@ -36,10 +40,17 @@ const HOOK: u32 = 1 << 7;
 const SHIELD: u32 = 2 * HOOK;
 
 static KILL_HANDLER: Once<fn() -> !> = Once::new();
+static DELAY_HANDLER: Once<fn()> = Once::new();
 
 /// Registers how an LWP with a kill pending exits, which a higher layer implements. Called once, at boot.
 pub(crate) fn set_kill_handler(handler: fn() -> !) {
     KILL_HANDLER.call_once(|| handler);
+}
+
+/// Registers what is done when guards delay a kill, which a higher layer implements: it makes sure that the kill becomes
+/// overdue if it is still pending after a while. Any context. Called once, at boot.
+pub(crate) fn set_delay_handler(handler: fn()) {
+    DELAY_HANDLER.call_once(|| handler);
 }
 
 impl<const WEIGHT: u32> Section<WEIGHT> {
@@ -98,6 +109,24 @@ pub(crate) fn is_in_program(thread: &Thread) -> bool {
     thread.service_depth.get().is_multiple_of(SHIELD)
 }
 
+/// Returns whether `thread` holds guards that shield it from a kill.
+#[inline(always)]
+pub(crate) fn holds_guards(thread: &Thread) -> bool {
+    thread.service_depth.get() >= SHIELD
+}
+
+/// `thread` has a kill pending that its guards delay. Any context; never blocks.
+#[cold]
+pub(crate) fn kill_is_delayed(thread: &Thread) {
+    // Once for each kill: the handler makes a thread runnable, and one that does so in each interrupt, at the end of a
+    // slice, would keep the CPU from others.
+    if thread.kill_flag.set_delayed()
+        && let Some(handler) = DELAY_HANDLER.get()
+    {
+        handler();
+    }
+}
+
 /// Returns the number of system calls that `thread` is in, plus the guards it holds: 0 if it can be killed where it is.
 pub(crate) fn depth_of(thread: &Thread) -> u32 {
     let depth = thread.service_depth.get();
@@ -116,7 +145,7 @@ pub(crate) fn leave_program(thread: &Thread) {
 /// whether there are any.
 #[inline(always)]
 pub(crate) fn drop_guards(thread: &Thread) -> bool {
-    let any = thread.service_depth.get() >= SHIELD;
+    let any = holds_guards(thread);
     if any {
         thread.service_depth.set(1);
     }
@@ -133,6 +162,14 @@ pub(crate) fn is_outermost_shield() -> bool {
 #[inline(always)]
 pub(crate) fn is_kill_pending(thread: &Thread) -> bool {
     thread.kill_flag.is_set()
+}
+
+/// The running thread has a kill pending that ends it where it waits for a mutex or a token, which it does not get: the
+/// other guards that it holds are given up.
+#[cold]
+pub(crate) fn die_waiting(thread: &Thread) -> ! {
+    thread.service_depth.set(thread.service_depth.get() - SHIELD);
+    die_at_kill_point()
 }
 
 /// Kill point (a): the running LWP has a kill pending and leaves its outermost service.

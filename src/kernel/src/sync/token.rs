@@ -12,8 +12,8 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::cpu;
 use crate::sync::preempt::preempt_disable;
-use crate::sync::service::KillShield;
-use crate::sync::wait_queue::{WaitOptions, WaitQueue};
+use crate::sync::service::{self, KillShield};
+use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
 use crate::thread::{MAX_TOKENS, Thread};
 
 const FREE: u32 = 0;
@@ -61,7 +61,8 @@ impl<T> Token<T> {
     /// Holds the token while `f` runs. `f` may block, and take more tokens, in any order; recursion is allowed.
     ///
     /// Taking a token that another thread holds is itself a block: tokens held already may pass to others meanwhile.
-    /// The LWP is not killed before the call ends. Thread context; blocks.
+    /// The LWP is not killed before the call ends, unless a kill has been pending for a second or a little more. Thread
+    /// context; blocks.
     ///
     /// # Panics
     /// When the thread would hold more than eight tokens.
@@ -155,6 +156,12 @@ pub(crate) fn give_up_all(thread: &Thread) {
 /// waiters asleep, for as long as the other one is held.
 fn take_all(thread: &Thread) {
     let count = thread.token_count.get();
+    // After a sleep the tokens must be had to go on; in program code the LWP can die instead, when a kill is overdue.
+    let options = if service::is_in_program(thread) {
+        WaitOptions::until_overdue(Reason::Token)
+    } else {
+        WaitOptions::uninterruptible(Reason::Token)
+    };
     let mut awaited = None;
     while let Some(missing) = awaited
         .into_iter()
@@ -164,9 +171,10 @@ fn take_all(thread: &Thread) {
         release(thread, count);
         // The list is emptied, so that this wait does not try to release and take the tokens again.
         thread.token_count.set(0);
-        let _ready = missing.queue.wait_in(WaitOptions::uninterruptible(Reason::Token), || {
-            missing.owner.load(Ordering::Relaxed) == FREE
-        });
+        let woken = missing.queue.wait_in(options, || missing.owner.load(Ordering::Relaxed) == FREE);
+        if woken == WaitResult::Killed {
+            service::die_waiting(thread);
+        }
         thread.token_count.set(count);
         awaited = Some(missing);
     }

@@ -34,17 +34,24 @@ pub(crate) struct WaitOptions {
     pub(crate) sleep: Sleep,
     /// Counter value after which to give up; [`NEVER`]: never.
     pub(crate) deadline: u64,
+    /// An overdue kill ends it early, too.
+    pub(crate) until_overdue: bool,
 }
 
 impl WaitOptions {
     /// Wait until the condition holds, or the thread is killed.
     pub(crate) const fn killable(reason: Reason) -> Self {
-        Self { reason, sleep: Sleep::Killable, deadline: NEVER }
+        Self { reason, sleep: Sleep::Killable, deadline: NEVER, until_overdue: false }
     }
 
     /// Wait until the condition holds.
     pub(crate) const fn uninterruptible(reason: Reason) -> Self {
-        Self { reason, sleep: Sleep::Uninterruptible, deadline: NEVER }
+        Self { reason, sleep: Sleep::Uninterruptible, deadline: NEVER, until_overdue: false }
+    }
+
+    /// Wait until the condition holds, for program code with guards: a kill ends it early when it is overdue.
+    pub(crate) const fn until_overdue(reason: Reason) -> Self {
+        Self { until_overdue: true, ..Self::uninterruptible(reason) }
     }
 
     /// As this, but not after `deadline`.
@@ -176,6 +183,9 @@ fn result_without_mark(
     let killed = is_killed(thread, options);
     if killed {
         thread.park.cancel();
+        if service::holds_guards(thread) {
+            service::kill_is_delayed(thread);
+        }
     }
     let leaves = killed || park::has_passed(options.deadline);
     // Done under the lock, because a waker between unlinking and unparking would still use this thread.
@@ -199,5 +209,6 @@ fn result_without_mark(
 /// Returns whether `thread`, the caller, has a kill pending, and a kill ends a wait like this.
 #[inline]
 pub(super) fn is_killed(thread: &Thread, options: WaitOptions) -> bool {
-    options.sleep == Sleep::Killable && service::is_kill_pending(thread)
+    (options.sleep == Sleep::Killable && service::is_kill_pending(thread))
+        || (options.until_overdue && thread.kill_flag.is_overdue())
 }

@@ -29,6 +29,9 @@ fn sleep_until(sleep: Sleep, deadline: u64) -> WaitResult {
         thread.park.prepare(sleep);
         if sleep == Sleep::Killable && service::is_kill_pending(thread) {
             thread.park.cancel();
+            if service::holds_guards(thread) {
+                service::kill_is_delayed(thread);
+            }
             return WaitResult::Killed;
         }
         park_until(thread, Reason::Sleep, deadline);

@@ -228,7 +228,7 @@ fn give_arena_back(process: &Process, thread: &Thread, last: &LastLwp) {
 
 /// The running LWP has a kill pending and is at a kill point. The kill handler of `sync::service`.
 pub(crate) fn die_at_kill_point() -> ! {
-    Thread::current().service_depth.set(1);
+    service::leave_program(Thread::current());
     let process = current_process();
     match fatal_signal(process) {
         Some(signal) if !process.gate.is_exiting() => exit_process(Status::signaled(signal)),

@@ -23,7 +23,7 @@ use crate::drivers::gic;
 use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
 use crate::proc::state::table::{current_process, process_of};
-use crate::sched::{MESSAGE, interrupt};
+use crate::sched::{MESSAGE, deadline, interrupt};
 use crate::sync::{program_queue, service, token};
 use crate::thread::lazy::{self, Touch, Toucher};
 use crate::thread::stack::DEFAULT_SIZE;
@@ -84,21 +84,60 @@ impl fmt::Display for LoadedAt {
 
 /// Hook: an interrupt of a thread. Returns `true` to preempt it.
 fn irq(frame: &mut TrapFrame) -> bool {
-    let reschedule = interrupt::handle(frame);
+    let cpu = Cpu::this();
+    interrupt::handle_next(cpu);
     let thread = Thread::current();
-    if dies_on_return(thread) && !frame.irq_masked() {
-        continue_at_end(frame, thread, end_at_kill_point, 0);
+    if service::is_kill_pending(thread) && thread.is_lwp() && !frame.irq_masked() {
+        if can_be_killed(thread) {
+            continue_at_end(frame, thread, end_at_kill_point, 0);
+        } else if service::holds_guards(thread) {
+            delay_kill(frame, thread);
+        }
     }
-    reschedule
+    cpu.reschedule.get() != 0 && may_preempt(frame, thread)
 }
 
-/// Kill point (c): an LWP with a kill pending is in program code.
+/// Kill point (c): the LWP is in program code without guards, or with guards that do not delay the kill any more.
 #[inline]
-fn dies_on_return(thread: &Thread) -> bool {
-    service::is_kill_pending(thread)
-        && thread.service_depth.get() == 0
-        && thread.preempt_depth.get() == 0
-        && thread.is_lwp()
+fn can_be_killed(thread: &Thread) -> bool {
+    let depth_allows =
+        thread.service_depth.get() == 0 || (thread.kill_flag.is_overdue() && service::is_in_program(thread));
+    depth_allows && thread.preempt_depth.get() == 0
+}
+
+/// The guards of the interrupted `thread` delay its kill.
+#[cold]
+#[inline(never)]
+fn delay_kill(frame: &mut TrapFrame, thread: &Thread) {
+    service::kill_is_delayed(thread);
+    if thread.preempt_depth.get() != 0 {
+        look_at_refusal(frame, thread);
+    }
+}
+
+/// Returns whether the interrupted `thread`, for which another one waits, can be preempted.
+#[inline]
+fn may_preempt(frame: &mut TrapFrame, thread: &Thread) -> bool {
+    let may = thread.preempt_depth.get() == 0;
+    if !may {
+        look_at_refusal(frame, thread);
+    }
+    may
+}
+
+/// The interrupted `thread` has preemption disabled. If another thread waits for its CPU, or it has a kill pending, and
+/// has had for too long, it ends, for it may have forgotten that it can be preempted only when it says so.
+#[cold]
+#[inline(never)]
+fn look_at_refusal(frame: &mut TrapFrame, thread: &Thread) {
+    // In a system call it is looked at again: those that do not block are short, and here none blocks.
+    if thread.is_lwp()
+        && deadline::refused(Cpu::this())
+        && service::is_in_program(thread)
+        && !frame.irq_masked()
+    {
+        continue_at_end(frame, thread, end_of_refusal, 0);
+    }
 }
 
 /// Hook: the second half of a preempting interrupt, on the thread's own stack, interrupts masked.
@@ -106,7 +145,7 @@ fn preempt() {
     interrupt::preempt();
     // It may have been killed while it was off its CPU, where no interrupt could reach it.
     let thread = Thread::current();
-    if dies_on_return(thread) {
+    if service::is_kill_pending(thread) && thread.is_lwp() && can_be_killed(thread) {
         if thread.has_stack_below(cpu::stack_pointer(), cpu::SERVICE_STACK) {
             end_at_kill_point(0);
         }
@@ -202,9 +241,22 @@ extern "C" fn end_by_signal(number: u64) -> ! {
 
 /// The continuation of an LWP with a kill pending.
 extern "C" fn end_at_kill_point(_argument: u64) -> ! {
-    Thread::current().service_depth.set(1);
+    service::leave_program(Thread::current());
     daif::unmask();
     service::die_at_kill_point()
+}
+
+/// The continuation of an LWP that has kept preemption disabled for too long.
+extern "C" fn end_of_refusal(_argument: u64) -> ! {
+    let thread = Thread::current();
+    service::leave_program(thread);
+    if service::is_kill_pending(thread) {
+        service::die_at_kill_point();
+    }
+    thread.preempt_depth.set(0);
+    console::say(format_args!("{} ends: it keeps preemption disabled, and others from its CPU", Who(thread)));
+    observe(|| Event::Fault { pid: current_process().pid() });
+    exit::exit_process(Status::signaled(Signal::ABRT))
 }
 
 /// Hook: the running thread has used a floating-point register for the first time.

@@ -15,13 +15,13 @@ use asphodel_core::thread::park::Unpark;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::select::Selector;
 
-use crate::arch::observe;
+use crate::arch::{daif, observe};
 use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
 use crate::proc::life::kill_walk::Walk;
 use crate::proc::state::table::{PROCESSES, Process, current_process};
-use crate::sched::{MESSAGE, ready};
-use crate::sync::service::KernelSection;
+use crate::sched::{MESSAGE, deadline, ready};
+use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
 use crate::thread::{THREADS, Thread};
 use crate::time;
@@ -72,12 +72,29 @@ fn interrupt(thread: &Thread) {
     let running_there = Cpu::get(target).is_some_and(|cpu| cpu.current.is(thread.index));
     if running_there && target != Cpu::this().index {
         gic::send_sgi(MESSAGE, target as usize);
+    } else if service::holds_guards(thread) {
+        delayed(thread);
     }
 }
 
 /// Sets the calling LWP's own kill flag: it exits at the end of the system call that it is in.
 fn set_own_kill_flag() {
-    Thread::current().kill_flag.set();
+    let thread = Thread::current();
+    thread.kill_flag.set();
+    if service::holds_guards(thread) {
+        delayed(thread);
+    }
+}
+
+/// A kill of `thread`, which is not interrupted by it, must wait for its guards.
+#[cold]
+fn delayed(thread: &Thread) {
+    if core::ptr::eq(thread, Thread::current()) && thread.preempt_depth.get() != 0 {
+        let interrupts = daif::mask();
+        deadline::refused(Cpu::this());
+        daif::restore(interrupts);
+    }
+    service::kill_is_delayed(thread);
 }
 
 /// kill(2): sends `signal` to the process `pid`; 0 only checks that it exists. Thread context; never blocks.

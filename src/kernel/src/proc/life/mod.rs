@@ -8,6 +8,7 @@
 //! | `handle` | LWPs as their siblings hold them |
 //! | `exec` | another program for the same process |
 //! | `kill` | killing LWPs; signals |
+//! | `overdue` | kills that guards delay for too long |
 //! | `kill_walk` | kills of a group or a subtree while members spawn |
 //! | `reaper` | procctl: reapers, killing subtrees, the signal on a parent's exit |
 //! | `task_group` | leaders and peers |
@@ -33,6 +34,7 @@ pub(crate) mod kill;
 pub(crate) mod kill_walk;
 pub(crate) mod lwp;
 pub(crate) mod lwp_exit;
+pub(crate) mod overdue;
 pub(crate) mod reap;
 pub(crate) mod reaper;
 pub(crate) mod run;
