@@ -6,7 +6,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::hint::black_box;
 
-use asphodel::api::{Arguments, MemoryChoice, Program, SpawnAttributes, spawn, wait4};
+use asphodel::api::{Arguments, Program, SpawnAttributes, spawn, wait4};
 use asphodel_test::bench::{pinned, process_on_cpu, repeat, row};
 use asphodel_test::bench_image;
 
@@ -24,7 +24,7 @@ fn rows() {
         allocate_and_free("arena.allocate_free");
         0
     };
-    let attributes = SpawnAttributes { memory: MemoryChoice::Isolated, ..process_on_cpu(0) };
+    let attributes = SpawnAttributes { memory: asphodel_test::ISOLATED, ..process_on_cpu(0) };
     let pid = spawn(&Program::new("isolated", isolated), &[], &attributes).expect("there is memory for it");
     wait4(pid.raw(), 0).expect("it can be waited for");
 }

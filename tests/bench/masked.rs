@@ -52,7 +52,7 @@ fn rows() {
         row("sleepers.woken_on_other_cpu", || woken_at_once(1));
     }
     row("process.crowd", || crowd_of_processes(MemoryChoice::System));
-    row("arena.crowd", || crowd_of_processes(MemoryChoice::Isolated));
+    row("arena.crowd", || crowd_of_processes(asphodel_test::ISOLATED));
     row("arena.grows_to_16m", arena_that_grows);
     row("heap.allocate_free_4m", || repeat(4, || drop(black_box(vec![1_u8; 4 * MIB]))));
     row("process.killed_with_crowd", killed_with_its_lwps);
@@ -151,7 +151,7 @@ fn arena_that_grows() -> Interval {
         i32::from(pieces.len() != 16)
     };
     let program = Program::new("grows", program);
-    let attributes = SpawnAttributes { memory: MemoryChoice::Isolated, ..process_on_cpu(0) };
+    let attributes = SpawnAttributes { memory: asphodel_test::ISOLATED, ..process_on_cpu(0) };
     time(1, || {
         let pid = spawn(&program, &[], &attributes).expect("there is room for a process");
         let report = wait4(pid.raw(), 0).expect("it is a child").expect("it has ended");

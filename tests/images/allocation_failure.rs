@@ -113,7 +113,7 @@ test!(t196_spawn, {
     assert!(with_words >= 4, "the words, too: {with_words}");
     spawn_fails(before, &[], &SpawnAttributes { group: Group::New, ..usual });
     spawn_fails(before, &["word"], &SpawnAttributes { quota: Some(Quota::UNLIMITED), ..usual });
-    for memory in [MemoryChoice::Isolated, MemoryChoice::SameAsParent] {
+    for memory in [asphodel_test::ISOLATED, MemoryChoice::SameAsParent] {
         spawn_fails(before, &["word"], &SpawnAttributes { memory, quota: Some(Quota::UNLIMITED), ..usual });
     }
     spawn_fails(before, &["word"], &SpawnAttributes { peer: true, ..usual });
@@ -181,7 +181,7 @@ test!(
             drop(black_box(Box::new([0_u8; 5000])));
             7
         }
-        for memory in [MemoryChoice::System, MemoryChoice::Isolated] {
+        for memory in [MemoryChoice::System, asphodel_test::ISOLATED] {
             let failed = fail_each_in_a_child(before, asks, memory, |status, failed| {
                 assert!(status.code() == Some(7) || failed && status.code() == Some(8), "{status}");
             });
@@ -224,7 +224,7 @@ test!(
             7
         }
         for entry in [exits, leaves_a_word, leaves_as_the_last, has_children] {
-            for memory in [MemoryChoice::System, MemoryChoice::Isolated] {
+            for memory in [MemoryChoice::System, asphodel_test::ISOLATED] {
                 let failed = fail_each_in_a_child(before, entry, memory, |status, _| assert_exited(status, 7));
                 assert_eq!(failed, 0, "nothing is allocated");
             }
@@ -243,7 +243,7 @@ test!(
             let error = exec(&Program::new("next", |_| 8), &["some", "words"], 0);
             panic!("{error}")
         }
-        for memory in [MemoryChoice::System, MemoryChoice::Isolated] {
+        for memory in [MemoryChoice::System, asphodel_test::ISOLATED] {
             for attempt in 0..4 {
                 let attributes = SpawnAttributes { number: attempt, memory, ..SpawnAttributes::default() };
                 let pid = spawn(&Program::new("execs", execs), &[], &attributes).expect("there is room");

@@ -320,7 +320,7 @@ test!(
     what_a_process_leaves_is_withdrawn,
     deadline_ms = 60_000,
     {
-        for memory in [MemoryChoice::Isolated, MemoryChoice::System] {
+        for memory in [asphodel_test::ISOLATED, MemoryChoice::System] {
             for round in 0..rounds(40) as usize {
                 let attributes = SpawnAttributes { memory, number: round % 4, ..SpawnAttributes::default() };
                 let pid = spawn(&Program::new("leaves", leaves_work), &[], &attributes).expect("it can be spawned");

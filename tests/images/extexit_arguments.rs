@@ -8,8 +8,8 @@ use core::ptr::{null_mut, without_provenance_mut};
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use asphodel::api::{
-    Arguments, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, MemoryChoice, Program,
-    Signal, SpawnAttributes, extexit, extexit_at, getpid, kill, lwp_spawn, process, spawn,
+    Arguments, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, Program, Signal,
+    SpawnAttributes, extexit, extexit_at, getpid, kill, lwp_spawn, process, spawn,
 };
 use asphodel_test::{assert_signaled, eventually, sleep_for_ever, spawn_child, test, wait_exit};
 
@@ -136,7 +136,7 @@ test!(
             LENT.store(Box::leak(Box::new(AtomicI32::new(1))), Ordering::Release);
             sleep_for_ever(0) as i32
         }
-        let isolated = SpawnAttributes { memory: MemoryChoice::Isolated, ..SpawnAttributes::default() };
+        let isolated = SpawnAttributes { memory: asphodel_test::ISOLATED, ..SpawnAttributes::default() };
         let pid = spawn(&Program::new("lends", lends), &[], &isolated).expect("an isolated process can be made");
         eventually("the word is lent", || !LENT.load(Ordering::Acquire).is_null());
         // SAFETY: leaked by `lends`, which is alive.

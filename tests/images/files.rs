@@ -90,7 +90,7 @@ test!(
         files::open("/many", NEW).and_then(files::close).expect("there is room");
         let before = files::figures();
         for number in 0..3 {
-            for memory in [MemoryChoice::System, MemoryChoice::Isolated] {
+            for memory in [MemoryChoice::System, asphodel_test::ISOLATED] {
                 let attributes = SpawnAttributes { number, memory, ..SpawnAttributes::default() };
                 let pid = spawn(&Program::new("opens", opens_many), &[], &attributes).expect("there is room");
                 if number == 1 {

@@ -125,7 +125,7 @@ test!(
             load(&pattern(7, 1));
             store()[0] as u8 as i32
         }
-        for memory in [MemoryChoice::System, MemoryChoice::Isolated] {
+        for memory in [MemoryChoice::System, asphodel_test::ISOLATED] {
             let end = |before: usize| {
                 let attributes = SpawnAttributes { number: before, memory, ..SpawnAttributes::default() };
                 let program = Program::new("computes", computes);

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    Errno, MemoryChoice, Program, Signal, SpawnAttributes, WaitReason, census, futex_wait, futex_wake,
-    getpid, kill, lwp_run, lwps, now_ns, sleep, spawn,
+    Errno, Program, Signal, SpawnAttributes, WaitReason, census, futex_wait, futex_wake, getpid, kill,
+    lwp_run, lwps, now_ns, sleep, spawn,
 };
 use asphodel_test::{
     assert_signaled, await_asleep, await_sleeping, cpus, eventually, on_cpu, race_rounds, rounds,
@@ -175,7 +175,7 @@ test!(
                 0
             });
             // What it has allocated is freed with it.
-            let attributes = SpawnAttributes { memory: MemoryChoice::Isolated, ..SpawnAttributes::default() };
+            let attributes = SpawnAttributes { memory: asphodel_test::ISOLATED, ..SpawnAttributes::default() };
             let child = spawn(&program, &[], &attributes).expect("there is room");
             eventually("all sleep", || lwps(child).iter().filter(|lwp| lwp.waits_for.is_some()).count() == 65);
             await_sleeping(child);

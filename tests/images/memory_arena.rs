@@ -11,9 +11,9 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, MemoryChoice, Mutex, Pid,
-    Program, Quota, Signal, SpawnAttributes, Token, WaitQueue, census, exec, extexit, getpid, kill, lwp_run,
-    lwp_spawn, memory_report, process, set_affinity, spawn, wakeup,
+    Arguments, CpuMask, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, LwpAttributes, Mutex, Pid, Program, Quota,
+    Signal, SpawnAttributes, Token, WaitQueue, census, exec, extexit, getpid, kill, lwp_run, lwp_spawn,
+    memory_report, process, set_affinity, spawn, wakeup,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
@@ -42,7 +42,7 @@ fn try_isolate(entry: fn(&Arguments<'_>) -> i32, number: usize, quota: Option<Qu
     let attributes = SpawnAttributes {
         number,
         quota,
-        memory: MemoryChoice::Isolated,
+        memory: asphodel_test::ISOLATED,
         lwp: on_cpu_of_caller(),
         ..SpawnAttributes::default()
     };

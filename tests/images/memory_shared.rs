@@ -71,7 +71,7 @@ fn child(_: &Arguments<'_>) -> i32 {
 fn start_both() -> (Pid, Pid) {
     CHILD.store(0, Ordering::Relaxed);
     END.store(0, Ordering::Relaxed);
-    let elder = start(MemoryChoice::Isolated, parent, 0);
+    let elder = start(asphodel_test::ISOLATED, parent, 0);
     eventually("the parent has a child", || CHILD.load(Ordering::Acquire) != 0);
     let younger = Pid::from_raw(CHILD.load(Ordering::Acquire));
     await_sleeping(elder);
@@ -139,7 +139,7 @@ test!(
         let before = census();
         for round in race_rounds() {
             LINE.reset();
-            let pid = start(MemoryChoice::Isolated, breeds, 0);
+            let pid = start(asphodel_test::ISOLATED, breeds, 0);
             LINE.cross(2);
             dawdle(round as usize % 97 * 37);
             kill(pid, 9).expect("it is there");
@@ -177,7 +177,7 @@ test!(
             i32::from(!block.iter().all(|byte| *byte == 7))
         }
         let before = census();
-        assert_exited(wait_exit(start(MemoryChoice::Isolated, keeps, 0)).status, 0);
+        assert_exited(wait_exit(start(asphodel_test::ISOLATED, keeps, 0)).status, 0);
         eventually("all is as before", || census() == before);
     }
 );
@@ -196,7 +196,7 @@ test!(
             }, 0);
             assert_exited(wait_exit(child).status, 0);
             assert!(used() >= before + 2 * MIB as u64, "the child's block is there");
-            let grandchild = start(MemoryChoice::Isolated, |_| {
+            let grandchild = start(asphodel_test::ISOLATED, |_| {
                 core::mem::forget(black_box(Vec::<u8>::with_capacity(2 * MIB)));
                 sleep_for_ever(0) as i32
             }, 0);
@@ -210,7 +210,7 @@ test!(
         }
         let before = census();
         let attributes = SpawnAttributes {
-            memory: MemoryChoice::Isolated,
+            memory: asphodel_test::ISOLATED,
             quota: Some(Quota { memory: 16 * MIB as u64, ..Quota::UNLIMITED }),
             ..SpawnAttributes::default()
         };

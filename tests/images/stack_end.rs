@@ -13,18 +13,18 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use asphodel::api::files::{self, Descriptor, OpenFlags, Whence};
 use asphodel::api::{
-    Arguments, Callout, Condvar, CpuMask, Errno, Event, LwpAttributes, MemoryChoice, Mutex, P_PID, Pid,
-    Priority, ProcCtl, Program, RUSAGE_SELF, ReaperScope, Semaphore, Signal, SpawnAttributes, State, Status,
-    Task, Token, WNOHANG, WaitQueue, at_exit, autorun, board_model, board_readings, boot_argument, census,
-    children_usage, cpu_activate, cpu_deactivate, cpu_index, cpu_reports, cpus as all_cpus, cpus_online,
-    exec, exit, exit_records, exit_trace, extexit, fill_random, find_program, futex_wait, futex_wake,
-    getpgid, getpgrp, getpid, getppid, getrusage, gettid, inject_allocation_failure, injection_stop, kill,
-    kill_lwp, killpg, lwp_run, lwp_spawn, lwps, memory, memory_report, now_ns, now_ticks, off_process_exit,
-    on_process_exit, preempt_disable, print, procctl, process, processes, programs, read_byte_timeout,
-    realtime_ns, reaper_acquire, reaper_kill, reaper_release, reaper_status, register, relax, rm_at_exit,
-    scale, set_affinity, set_auto_reap, set_priority, set_realtime, sigwait, sleep, sleep_uninterruptible,
-    spawn, tenant, ticks_per_second, tsleep, usage, wait4, wakeup, wakeup_one, watchdog_ended,
-    watchdog_report, yield_now,
+    Arguments, Callout, Condvar, CpuMask, Errno, Event, LwpAttributes, Mutex, P_PID, Pid, Priority, ProcCtl,
+    Program, RUSAGE_SELF, ReaperScope, Semaphore, Signal, SpawnAttributes, State, Status, Task, Token,
+    WNOHANG, WaitQueue, at_exit, autorun, board_model, board_readings, boot_argument, census, children_usage,
+    cpu_activate, cpu_deactivate, cpu_index, cpu_reports, cpus as all_cpus, cpus_online, exec, exit,
+    exit_records, exit_trace, extexit, fill_random, find_program, futex_wait, futex_wake, getpgid, getpgrp,
+    getpid, getppid, getrusage, gettid, inject_allocation_failure, injection_stop, kill, kill_lwp, killpg,
+    lwp_run, lwp_spawn, lwps, memory, memory_report, now_ns, now_ticks, off_process_exit, on_process_exit,
+    preempt_disable, print, procctl, process, processes, programs, read_byte_timeout, realtime_ns,
+    reaper_acquire, reaper_kill, reaper_release, reaper_status, register, relax, rm_at_exit, scale,
+    set_affinity, set_auto_reap, set_priority, set_realtime, sigwait, sleep, sleep_uninterruptible, spawn,
+    tenant, ticks_per_second, tsleep, usage, wait4, wakeup, wakeup_one, watchdog_ended, watchdog_report,
+    yield_now,
 };
 use asphodel::testing::machine::store_at_stack_pointer;
 use asphodel_test::{
@@ -238,7 +238,7 @@ fn check(service: usize, left: usize) {
         lwp: LwpAttributes { stack_size: STACK, ..LwpAttributes::default() },
         number: service * STACK + left,
         // What the program itself has allocated goes with it, so that what is left behind is the kernel's.
-        memory: MemoryChoice::Isolated,
+        memory: asphodel_test::ISOLATED,
         ..SpawnAttributes::default()
     };
     let child = spawn(&Program::new("child", call_at_depth), &[], &attributes).expect("it can be spawned");

@@ -12,8 +12,8 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, LwpAttributes, MemoryChoice, Pid, Program, Semaphore,
-    Signal, SpawnAttributes, WaitResult, boot_argument, census, extexit_at, getpid, kill, kill_lwp, lwp_run,
+    Arguments, CpuMask, EXTEXIT_LWP, EXTEXIT_SETINT, LwpAttributes, Pid, Program, Semaphore, Signal,
+    SpawnAttributes, WaitResult, boot_argument, census, extexit_at, getpid, kill, kill_lwp, lwp_run,
     lwp_spawn, memory, memory_report, now_ns, println, process, sleep, spawn, yield_now,
 };
 use asphodel::testing::machine::with_lowered_stack;
@@ -125,7 +125,7 @@ fn take_all_but(rest: u64) -> Vec<Pid> {
     }
     let attributes = SpawnAttributes {
         number: rest as usize,
-        memory: MemoryChoice::Isolated,
+        memory: asphodel_test::ISOLATED,
         ..SpawnAttributes::default()
     };
     let mut keepers = Vec::new();
@@ -446,7 +446,7 @@ test!(
     await_sleeping(bystander);
     let keepers = take_all_but(192 * MIB as u64);
     let once = || {
-        let attributes = SpawnAttributes { memory: MemoryChoice::Isolated, ..SpawnAttributes::default() };
+        let attributes = SpawnAttributes { memory: asphodel_test::ISOLATED, ..SpawnAttributes::default() };
         for number in 0..2 {
             HUNGRY.store(0, Ordering::Relaxed);
             // LWPs that were killed before they could use their unit have returned it.

@@ -5,8 +5,8 @@
 //! state that another LWP produces is read after a wait for it, never right away.
 
 use asphodel::api::{
-    Arguments, CpuMask, Event, Group, LwpAttributes, LwpState, Pid, Program, Report, Signal, SpawnAttributes,
-    State, Status, boot_argument, cpus_online, getpid, lwps, process, sleep, spawn, wait4,
+    Arguments, CpuMask, Event, Group, LwpAttributes, LwpState, MemoryChoice, Pid, Program, Report, Signal,
+    SpawnAttributes, State, Status, boot_argument, cpus_online, getpid, lwps, process, sleep, spawn, wait4,
 };
 
 use crate::deadline;
@@ -94,6 +94,10 @@ pub fn cpus() -> u32 {
 pub fn on_cpu(index: u32) -> LwpAttributes {
     LwpAttributes { affinity: CpuMask::one(index), ..LwpAttributes::default() }
 }
+
+/// The choice of an arena of its own, for processes whose programs keep what they allocate to themselves.
+// SAFETY: a test that starts such a process sees to that.
+pub const ISOLATED: MemoryChoice = unsafe { MemoryChoice::isolated() };
 
 /// Returns `count` repetitions, scaled by the boot argument `rounds=PERCENT`; at least one.
 #[must_use]

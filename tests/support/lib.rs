@@ -50,8 +50,8 @@ pub mod report;
 pub mod runner;
 
 pub use check::{
-    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually, on_cpu,
-    rounds, spawn_child, spin_until_off_cpu, state_of, wait_exit, within,
+    ISOLATED, assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
+    on_cpu, rounds, spawn_child, spin_until_off_cpu, state_of, wait_exit, within,
 };
 pub use current::{leaves_heap, skip};
 pub use dice::Dice;

@@ -6,7 +6,7 @@ use asphodel::api::{
 };
 
 use crate::actions::{self, Action};
-use crate::common::{Dice, Roots, attributes, check, recent, remember, root};
+use crate::common::{Dice, ISOLATED, Roots, attributes, check, recent, remember, root};
 
 /// The program of all of them.
 pub(crate) static ACTOR: Program = Program::new("actor", run);
@@ -70,7 +70,7 @@ impl Actor {
             peer: dice.one_in(6),
             vfork: dice.one_in(6),
             memory: match dice.below(8) {
-                0 => MemoryChoice::Isolated,
+                0 => ISOLATED,
                 1 => MemoryChoice::SameAsParent,
                 _ => MemoryChoice::System,
             },

@@ -4,8 +4,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, Group, LwpAttributes, LwpHandle, Pid, Priority, Program, Quota, SpawnAttributes,
-    cpus_online, lwp_spawn, now_ns, println, sleep, spawn, wait4,
+    Arguments, CpuMask, Group, LwpAttributes, LwpHandle, MemoryChoice, Pid, Priority, Program, Quota,
+    SpawnAttributes, cpus_online, lwp_spawn, now_ns, println, sleep, spawn, wait4,
 };
 use asphodel_core::shim::atomic::AtomicU32 as Point;
 
@@ -26,6 +26,10 @@ pub(crate) fn leaf(_: &Arguments<'_>) -> i32 {
     step();
     i32::from(CODE)
 }
+
+/// The choice of an arena of its own, for processes whose programs keep what they allocate to themselves.
+// SAFETY: the programs of the workloads give each other numbers, and refer to statics.
+pub(crate) const ISOLATED: MemoryChoice = unsafe { MemoryChoice::isolated() };
 
 /// Returns attributes without anything special.
 pub(crate) fn usual() -> SpawnAttributes {

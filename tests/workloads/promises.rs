@@ -135,7 +135,7 @@ fn word_in_arena(dice: &mut Dice) {
         check!(reap(pid) == 0, "the status of a process that leaves with a word");
         i32::from(CODE)
     }
-    let isolated = SpawnAttributes { memory: MemoryChoice::Isolated, ..usual() };
+    let isolated = SpawnAttributes { memory: crate::common::ISOLATED, ..usual() };
     let pid = child(if dice.one_in(2) { alone } else { sharer }, 0, &isolated);
     check!(reap(pid) == CODE, "the status of an isolated process");
 }

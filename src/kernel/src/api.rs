@@ -3,7 +3,7 @@
 //! Everything here is called by LWPs, in thread context, with interrupts enabled. A function that may block says so. An
 //! LWP with a kill pending exits when it leaves a system call, or at once if it runs program code; such a call does not
 //! return. Unsafe code in a program can break every other process, because there is one address
-//! space.
+//! space; safe code cannot.
 #![doc = include_str!("api.md")]
 
 pub use asphodel_core::errno::Errno;
@@ -49,7 +49,7 @@ pub use crate::proc::life::reaper::{
 pub use crate::proc::life::run::{JoinHandle, lwp_run};
 pub use crate::proc::life::spawn::{Group, SpawnAttributes, spawn};
 pub use crate::proc::life::wait::{Report, wait4};
-pub use crate::proc::state::arena::MemoryChoice;
+pub use crate::proc::state::arena::{MemoryChoice, OwnMemory};
 pub use crate::proc::state::files;
 pub use crate::proc::state::program::{Arguments, Program, all as programs, find as find_program};
 pub use crate::random::fill as fill_random;

@@ -25,12 +25,29 @@ pub enum MemoryChoice {
     /// The shared heap. Blocks that a killed process still owns stay allocated.
     #[default]
     System,
-    /// An arena of its own, which is freed as a whole when it ends. The program must not give other processes
-    /// references to it that outlive it.
-    Isolated,
+    /// An arena of its own, which is freed as a whole when it ends: [`MemoryChoice::isolated`].
+    Isolated(OwnMemory),
     /// Its spawner's arena, which is freed when all that share it have ended; the shared heap if the spawner has none.
     SameAsParent,
 }
+
+impl MemoryChoice {
+    /// An arena of its own for the process, which is freed as a whole when it ends.
+    ///
+    /// # Safety
+    /// What the program, and those that share the arena, allocate there is not used by other processes after the last
+    /// of them has begun to end. A value that owns memory may not be moved to others either, by a static or in any other
+    /// way, because it would be used, or dropped, where its memory is gone. Rust does not check this: everything is in one
+    /// address space, and a static can be used by every process.
+    #[must_use]
+    pub const unsafe fn isolated() -> Self {
+        Self::Isolated(OwnMemory(()))
+    }
+}
+
+/// The promise of [`MemoryChoice::isolated`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnMemory(());
 
 /// The arena in a slot.
 struct Lease {

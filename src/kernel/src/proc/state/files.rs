@@ -14,7 +14,7 @@ pub use asphodel_core::fs::{Descriptor, Inode, Kind, Object, OpenFlags, Stat, Wh
 use asphodel_core::fs::{MAX_NAME, TableNumber, Tree};
 
 use crate::arch::layout::PAGE_SIZE;
-use crate::mem::heap;
+use crate::mem::{arena, heap};
 use crate::proc::state::table::current_process;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
@@ -90,8 +90,12 @@ fn leave_table(table: TableNumber) {
 /// Adds a file with these contents, and the directories it lies in. Thread context; blocks.
 ///
 /// # Errors
-/// `EEXIST`; those of every path; `ENOMEM`, `ENOSPC`.
+/// `EEXIST`; those of every path; `ENOMEM`, `ENOSPC`. `EFAULT`: the contents lie in an arena, which is freed before the
+/// file.
 pub fn add(path: &str, contents: &'static [u8]) -> Result<(), Errno> {
+    if arena::contains(contents.as_ptr() as usize) {
+        return Err(Errno::EFAULT);
+    }
     with_files(|files| files.tree.add_fixed(path, contents))
 }
 
