@@ -1,5 +1,5 @@
 //! The workloads of the explorer as storms: the same programs on real CPUs. T10, T27, T41, T74, T78, T85, T158, T161, T166,
-//! T175, T191, T192, T199, T200, R7, R8, R13, R17.
+//! T175, T191, T192, T199, T200, T202, R7, R8, R13, R17.
 //!
 //! Each test runs rounds of one workload for some seconds; the workload itself checks the kernel's guarantees, and the
 //! runner finds everything that is left behind: processes, LWPs, stacks, single bytes of the heap. `storm=N` makes the
@@ -143,6 +143,15 @@ test!(
     deadline_ms = RACE_DEADLINE_MS,
     {
         storm("bomb");
+    }
+);
+
+test!(
+    /// T202: processes that get no CPU are killed.
+    t202_starved,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("starved");
     }
 );
 

@@ -17,6 +17,7 @@
 //! | `bombs` | members that never end, killed once |
 //! | `kills` | kill(-1), and pids of processes that were reaped |
 //! | `turns` | LWPs that compute side by side, while CPUs are deactivated |
+//! | `starved` | victims that get no CPU when they are killed |
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
 //! | `holders` | mutexes whose holders end |
@@ -40,6 +41,7 @@ mod pools;
 mod promises;
 mod registration;
 mod rings;
+mod starved;
 mod tokens;
 mod turns;
 
@@ -87,7 +89,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 19] = [
+pub static ALL: [Workload; 20] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -134,6 +136,7 @@ pub static ALL: [Workload; 19] = [
     ending("kill-all", "kill(-1), and pids of processes that were reaped", 5, kills::start, || ()),
     ending("turns", "LWPs that compute side by side, each where it may run", 3, turns::start, || ()),
     ending("parking", "LWPs that compute while CPUs are deactivated", 3, turns::parking, || ()),
+    ending("starved", "processes that get no CPU are killed", 5, starved::start, || ()),
     ending("creators", "LWPs that create LWPs while their process ends", 10, creators::start, || ()),
     ending(
         "handles",

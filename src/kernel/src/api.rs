@@ -197,10 +197,10 @@ pub fn set_affinity(allowed: CpuMask) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Changes the calling LWP's priority.
+/// Changes the calling LWP's priority. That of an LWP with a kill pending, which has been raised for its death, stays.
 pub fn set_priority(priority: Priority) {
     let _section = KernelSection::enter();
-    Thread::current().set_priority(priority);
+    Thread::current().place.set_priority(priority);
     switch::yield_now();
     ready::check_preemption();
 }
@@ -209,7 +209,7 @@ pub fn set_priority(priority: Priority) {
 /// is disabled.
 #[must_use]
 pub fn cpu_index() -> u32 {
-    Thread::current().cpu.get()
+    Thread::current().cpu()
 }
 
 /// Deactivates the CPU `index`: it takes no more work, and threads on it move to other CPUs, except for LWPs that may

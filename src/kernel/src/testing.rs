@@ -173,7 +173,7 @@ impl ThreadView {
     /// Returns the CPU that it runs on, or ran on last.
     #[must_use]
     pub fn cpu(self) -> u32 {
-        self.0.cpu.get()
+        self.0.cpu()
     }
 
     /// Returns the CPUs that it may run on.

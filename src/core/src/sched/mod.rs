@@ -1,5 +1,6 @@
 //! Scheduling decisions: priorities, the per-CPU run queue, and where work should go.
 
+pub mod cpu_priority;
 pub mod perturb;
 pub mod place;
 pub mod priority;

@@ -107,6 +107,18 @@ impl RunQueue {
         None
     }
 
+    /// `thread`, which waits with the priority `from` or `to`, waits with `to` from here on: after the others of that
+    /// priority, unless it is at one end of these already.
+    pub fn requeue<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, from: Priority, to: Priority) {
+        let better = &self.levels[usize::from(to.level())];
+        if from == to || better.first() == Some(thread) || better.last() == Some(thread) {
+            return;
+        }
+        // If it is in the middle of the better list, its removal touches its neighbours only, whichever list is named.
+        self.take(nodes, thread, u32::from(from.level()));
+        self.push_back(nodes, thread, to);
+    }
+
     /// Takes out `thread`, which waits at `level`.
     fn take<N: Nodes + ?Sized>(&mut self, nodes: &N, thread: u32, level: u32) {
         let list = &mut self.levels[level as usize];
@@ -192,6 +204,46 @@ mod tests {
         let mut queue = filled(&threads, 0..3);
         queue.push_front(&threads, 7, Priority::NORMAL);
         assert_eq!(queue.pop_best(&threads), Some(7));
+    }
+
+    #[test]
+    fn a_raised_thread_is_moved_from_any_place() {
+        let (from, to) = (Priority::NORMAL, Priority::HIGHEST);
+        for raised in 0..3 {
+            let threads = threads();
+            let mut queue = filled(&threads, 0..3);
+            queue.push_back(&threads, 9, to);
+            queue.requeue(&threads, raised, from, to);
+            assert_eq!((queue.len(), queue.best()), (4, Some(to)));
+            let order: Vec<u32> = core::iter::from_fn(|| queue.pop_best(&threads)).collect();
+            let others = (0..3).filter(|other| *other != raised);
+            assert!(order.iter().copied().eq([9, raised].into_iter().chain(others)), "{order:?}");
+            assert!(queue.is_empty() && queue.len() == 0);
+        }
+    }
+
+    // Its CPU may have queued it with the new priority before the message came.
+    #[test]
+    fn one_that_was_queued_after_its_raise_stays_in_its_list() {
+        let (from, to) = (Priority::LOWEST, Priority::HIGHEST);
+        for count in 1..5 {
+            for raised in 0..count {
+                for with_others in [false, true] {
+                    let threads = threads();
+                    let mut queue = RunQueue::new();
+                    (0..count).for_each(|thread| queue.push_back(&threads, thread, to));
+                    if with_others {
+                        queue.push_back(&threads, 9, from);
+                    }
+                    queue.requeue(&threads, raised, from, to);
+                    let mut order: Vec<u32> = core::iter::from_fn(|| queue.pop_best(&threads)).collect();
+                    assert_eq!(order.pop_if(|last| *last == 9).is_some(), with_others);
+                    order.sort_unstable();
+                    assert!(order.into_iter().eq(0..count));
+                    assert!(queue.is_empty() && queue.len() == 0);
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 pub(crate) mod mask;
 
-use asphodel_core::shim::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
+use asphodel_core::shim::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 
@@ -38,6 +38,11 @@ pub(crate) const LAZY_STACK_CACHE: usize = 16;
 pub(crate) const EXITS: usize = 64;
 /// The deadline of a timer that is not armed: later than any.
 pub(crate) const NEVER: u64 = u64::MAX;
+
+/// A request to a CPU: it is to check whether it is active.
+pub(crate) const RECHECK_ACTIVE: u32 = 1 << 0;
+/// A request to a CPU: it is to look at threads that have been raised.
+pub(crate) const RAISE: u32 = 1 << 1;
 
 /// The action of the context that runs next for the one that ran before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +145,10 @@ pub struct Cpu {
 
     // Used by all CPUs.
     pub(crate) mailbox: Mailbox,
-    /// It must check whether it is active.
-    pub(crate) recheck_active: AtomicBool,
+    /// Threads that have been raised, and may wait here; see `sched::raise`.
+    pub(crate) raises: Mailbox,
+    /// What else a message asks for: bits of [`RECHECK_ACTIVE`] and [`RAISE`], 0 as a rule.
+    requested: AtomicU32,
     /// A bit for each idle CPU that asks this one for work.
     pub(crate) requests: AtomicU64,
     /// Length of the run queue, as last published by its owner.
@@ -186,7 +193,8 @@ impl Cpu {
             turns: Turns::new(index),
             home: Cell32::new(u32::MAX),
             inactive: Cell32::new(0),
-            recheck_active: AtomicBool::new(false),
+            raises: Mailbox::new(),
+            requested: AtomicU32::new(0),
             reserve: FrameReserve::new(),
             statistics: Statistics {
                 switches: Cell64::new(0),
@@ -245,6 +253,24 @@ impl Cpu {
     /// Returns all CPUs that have come up.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         (0..MAX_CPUS as u32).filter_map(Self::get)
+    }
+
+    /// Asks the CPU for what `request` stands for; the caller sends it a message afterwards. Any CPU.
+    pub(crate) fn request(&self, request: u32) {
+        // Release: what is to be looked at precedes the request.
+        self.requested.fetch_or(request, Ordering::Release);
+    }
+
+    /// Returns whether anything is requested of this CPU, for whom a message has come.
+    #[inline(always)]
+    pub(crate) fn has_requests(&self) -> bool {
+        self.requested.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes what is requested of this CPU.
+    pub(crate) fn take_requests(&self) -> u32 {
+        // Acquire: pairs with `request`.
+        self.requested.swap(0, Ordering::Acquire)
     }
 
     /// Borrows the part that only this CPU uses.

@@ -9,7 +9,7 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::errno::Errno;
 
 use crate::arch::lock::InterruptLock;
-use crate::cpu::{Cpu, mask};
+use crate::cpu::{Cpu, RECHECK_ACTIVE, mask};
 use crate::drivers::gic;
 use crate::sched::eviction::must_leave;
 use crate::sched::{MESSAGE, ready};
@@ -54,22 +54,12 @@ pub(crate) fn activate(index: u32) -> Result<(), Errno> {
 
 /// Has the CPU check whether it is active.
 fn tell(cpu: &Cpu) {
-    cpu.recheck_active.store(true, Ordering::Release);
+    cpu.request(RECHECK_ACTIVE);
     gic::send_sgi(MESSAGE, cpu.index as usize);
 }
 
-/// A message has come: if this CPU was deactivated or activated, it behaves so from here on. Interrupt context.
-#[inline]
-pub(crate) fn check_active(cpu: &'static Cpu) {
-    if cpu.recheck_active.load(Ordering::Relaxed) {
-        change(cpu);
-    }
-}
-
-#[cold]
-fn change(cpu: &'static Cpu) {
-    // Acquire: pairs with `tell`, before the mask is read.
-    cpu.recheck_active.swap(false, Ordering::Acquire);
+/// This CPU was deactivated or activated, and behaves so from here on. Interrupt context.
+pub(crate) fn recheck(cpu: &'static Cpu) {
     let inactive = !mask::active().contains(cpu.index);
     cpu.inactive.set(u32::from(inactive));
     // A thread that wakes up here is placed by choice from here on.

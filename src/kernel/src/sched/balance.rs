@@ -65,7 +65,7 @@ fn give(cpu: &'static Cpu, mut takers: CpuMask) {
             })
         };
         let Some(thread) = stolen else { continue };
-        THREADS.get(thread).cpu.set(taker);
+        THREADS.get(thread).place.move_to(taker);
         cpu.statistics.given.set(cpu.statistics.given.get() + 1);
         ready::post(taker, thread);
     }

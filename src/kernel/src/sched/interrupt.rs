@@ -4,9 +4,9 @@
 use spin::Once;
 
 use crate::arch::counter;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, RAISE, RECHECK_ACTIVE};
 use crate::drivers::gic;
-use crate::sched::{MESSAGE, active, balance, ready, switch, timer};
+use crate::sched::{MESSAGE, active, balance, raise, ready, switch, timer};
 use crate::shutdown;
 use crate::thread::lazy;
 
@@ -38,7 +38,9 @@ pub(crate) fn handle_next(cpu: &'static Cpu) {
             cpu.statistics.messages.set(cpu.statistics.messages.get() + 1);
             // Ended first, so that a message that comes while the mailbox is emptied interrupts again.
             gic::end(interrupt);
-            active::check_active(cpu);
+            if cpu.has_requests() {
+                serve_requests(cpu);
+            }
             ready::drain_mailbox(cpu);
             balance::answer(cpu);
             lazy::refill(cpu);
@@ -49,6 +51,18 @@ pub(crate) fn handle_next(cpu: &'static Cpu) {
         number => device(number),
     }
     gic::end(interrupt);
+}
+
+/// Does what other CPUs have asked for besides taking in their mail. Interrupts masked, on `cpu`.
+#[cold]
+fn serve_requests(cpu: &'static Cpu) {
+    let requests = cpu.take_requests();
+    if requests & RECHECK_ACTIVE != 0 {
+        active::recheck(cpu);
+    }
+    if requests & RAISE != 0 {
+        raise::take_in(cpu);
+    }
 }
 
 /// Requests a refill of the reserve for lazy stacks as soon as interrupts are unmasked, when no spin lock is held, if

@@ -12,6 +12,7 @@
 //! | `deadline` | the timer hardware: slices, sleepers, offers of work |
 //! | `timer` | what is due when it fires |
 //! | `balance` | work for idle CPUs, by message |
+//! | `raise` | moving up threads whose priority was raised, by message |
 //! | `active` | CPUs that take no more work |
 //! | `eviction` | which threads must leave them |
 //! | `idle` | the idle thread |
@@ -23,6 +24,7 @@ pub(crate) mod deadline;
 mod eviction;
 pub(crate) mod idle;
 pub(crate) mod interrupt;
+pub(crate) mod raise;
 pub(crate) mod ready;
 pub(crate) mod switch;
 mod timer;

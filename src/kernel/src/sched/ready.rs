@@ -4,6 +4,7 @@ use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::mailbox::Posted;
 use asphodel_core::sched::place;
+use asphodel_core::sched::priority::Priority;
 use asphodel_core::thread::park::Unpark;
 use asphodel_core::wait::queue::Waiters;
 
@@ -85,7 +86,7 @@ pub(crate) fn enqueue(thread: u32) {
 pub(crate) fn enqueue_on_best_cpu(cpu: &'static Cpu, thread: u32) {
     let record = THREADS.get(thread);
     // Almost always the CPU it ran on last, which is this one.
-    if record.cpu.get() == cpu.home.get() && record.affinity().contains(cpu.index) {
+    if record.cpu() == cpu.home.get() && record.affinity().contains(cpu.index) {
         enqueue_here(cpu, thread, record);
     } else {
         enqueue_by_choice(cpu, thread, record);
@@ -95,14 +96,14 @@ pub(crate) fn enqueue_on_best_cpu(cpu: &'static Cpu, thread: u32) {
 /// As [`enqueue_on_best_cpu`], for a thread that ran elsewhere or may not run here.
 #[inline(never)]
 fn enqueue_by_choice(cpu: &'static Cpu, thread: u32, record: &Thread) {
-    let (last, allowed, open) = (record.cpu.get(), record.affinity(), mask::active());
+    let (last, allowed, open) = (record.cpu(), record.affinity(), mask::active());
     let target = if cpu.perturb.is_on() && !allowed.and(open).is_empty() {
         cpu.perturb.place(last, allowed.and(open))
     } else {
         place::choose(last, allowed.and(mask::online()), mask::idle(), open)
     };
     if target == cpu.index {
-        enqueue_here(cpu, thread, record);
+        take_over(cpu, thread, record);
     } else {
         post(target, thread);
     }
@@ -118,10 +119,24 @@ pub(crate) fn post(target: u32, thread: u32) {
     }
 }
 
-/// Queues a runnable thread, whose record is `record`, on this CPU. Interrupts masked.
+/// Queues a runnable thread on this CPU, which may have been another one's. Interrupts masked.
+#[inline(always)]
+fn take_over(cpu: &'static Cpu, thread: u32, record: &Thread) {
+    let mut place = record.place.get();
+    if place.cpu() != cpu.index {
+        place = record.place.move_to(cpu.index);
+    }
+    enqueue_with(cpu, thread, place.priority());
+}
+
+/// Queues a runnable thread, whose record is `record` and which was on this CPU, here. Interrupts masked.
 #[inline(always)]
 fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
-    let priority = record.priority();
+    enqueue_with(cpu, thread, record.priority());
+}
+
+#[inline(always)]
+fn enqueue_with(cpu: &'static Cpu, thread: u32, priority: Priority) {
     // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
     let length = unsafe {
         cpu.with_private(|private| {
@@ -130,10 +145,19 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
         })
     };
     cpu.ready.store(length, Ordering::Relaxed);
+    if compare_with_running(cpu, priority) {
+        deadline::want_sharing(cpu);
+    }
+}
+
+/// A thread of `priority` waits here now: it takes over at once, or in its turn. Returns whether it has to wait for another
+/// one. Interrupts masked, on `cpu`.
+#[inline(always)]
+pub(super) fn compare_with_running(cpu: &'static Cpu, priority: Priority) -> bool {
     let current = cpu.current.get();
     if current == cpu.idle.get() {
         cpu.reschedule.set(1);
-        return;
+        return false;
     }
     let running = THREADS.get(current).priority();
     if priority > running {
@@ -141,7 +165,7 @@ fn enqueue_here(cpu: &'static Cpu, thread: u32, record: &Thread) {
     } else if priority == running {
         deadline::want_slice(cpu);
     }
-    deadline::want_sharing(cpu);
+    true
 }
 
 /// Most threads that one message takes in, because interrupts are masked meanwhile.
@@ -153,8 +177,7 @@ pub(crate) fn drain_mailbox(cpu: &'static Cpu) {
     let more = cpu.mailbox.drain(&THREADS, BATCH, |thread| {
         let record = THREADS.get(thread);
         if record.affinity().contains(cpu.index) && !eviction::must_leave(cpu, record) {
-            record.cpu.set(cpu.index);
-            enqueue_here(cpu, thread, record);
+            take_over(cpu, thread, record);
         } else {
             // Its affinity changed on the way, or the CPU has been deactivated.
             enqueue(thread);

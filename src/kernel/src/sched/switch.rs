@@ -9,6 +9,7 @@
 
 use asphodel_core::shim::atomic::Ordering;
 
+use asphodel_core::sched::priority::Priority;
 use asphodel_core::sched::turn::End;
 use asphodel_core::thread::refs::OffStack;
 
@@ -204,7 +205,9 @@ fn choose(
         SwitchReason::Yield | SwitchReason::Preempted => {
             let idle = thread.index == cpu.idle.get();
             let misplaced = !idle && !thread.affinity().contains(cpu.index);
-            if !idle && !misplaced && queue.best().is_none_or(|best| best < thread.priority()) {
+            // Once, because it may be raised meanwhile.
+            let priority = thread.priority();
+            if !idle && !misplaced && queue.best().is_none_or(|best| best < priority) {
                 return None;
             }
             if idle {
@@ -213,20 +216,20 @@ fn choose(
                 (next, PrevAction::Nothing)
             } else if misplaced {
                 (queue.pop_best(&THREADS), PrevAction::Moved(thread.index))
-            } else if queue.best() == Some(thread.priority()) {
+            } else if queue.best() == Some(priority) {
                 if reason == SwitchReason::Preempted && !cpu.perturb.is_on() {
-                    return end_turn(cpu, thread, private);
+                    return end_turn(cpu, thread, priority, private);
                 }
                 // The length does not change, and the previous thread needs no action.
-                return queue.rotate(&THREADS, thread.index, thread.priority());
+                return queue.rotate(&THREADS, thread.index, priority);
             } else {
                 let next = queue.pop_best(&THREADS);
                 // Preempted by a better one: it keeps its place before others of its priority.
                 if reason == SwitchReason::Preempted {
                     thread.slice_left.set(deadline::left_of_slice(cpu));
-                    queue.push_front(&THREADS, thread.index, thread.priority());
+                    queue.push_front(&THREADS, thread.index, priority);
                 } else {
-                    queue.push_back(&THREADS, thread.index, thread.priority());
+                    queue.push_back(&THREADS, thread.index, priority);
                 }
                 (next, PrevAction::Nothing)
             }
@@ -237,26 +240,31 @@ fn choose(
     Some(next.unwrap_or_else(|| cpu.idle.get()))
 }
 
-/// The turn of `thread` has ended, and others of its priority wait: returns the next one. Interrupts masked, on `cpu`.
+/// The turn of `thread` has ended, and others of its `priority` wait: returns the next one. Interrupts masked, on `cpu`.
 #[inline(never)]
-fn end_turn(cpu: &Cpu, thread: &Thread, private: &mut crate::cpu::Private) -> Option<u32> {
+fn end_turn(
+    cpu: &Cpu,
+    thread: &Thread,
+    priority: Priority,
+    private: &mut crate::cpu::Private,
+) -> Option<u32> {
     let queue = &mut private.run_queue;
     let others = thread.affinity().and(mask::active()).without(cpu.index);
     match cpu.turns.end(others) {
         End::Second => {
             let next = queue.pop_best(&THREADS);
-            queue.push_front(&THREADS, thread.index, thread.priority());
+            queue.push_front(&THREADS, thread.index, priority);
             next
         }
         End::Elsewhere(target) if is_no_busier(target, queue.len()) => {
             let next = queue.pop_best(&THREADS);
             cpu.ready.store(queue.len(), Ordering::Relaxed);
             cpu.statistics.given.set(cpu.statistics.given.get() + 1);
-            thread.cpu.set(target);
+            thread.place.move_to(target);
             private.prev_action = PrevAction::Moved(thread.index);
             next
         }
-        End::Last | End::Elsewhere(_) => queue.rotate(&THREADS, thread.index, thread.priority()),
+        End::Last | End::Elsewhere(_) => queue.rotate(&THREADS, thread.index, priority),
     }
 }
 
@@ -279,7 +287,7 @@ fn go_on_with(cpu: &'static Cpu, thread: &'static Thread, next: &'static Thread,
 /// Makes `next` the running thread of this CPU.
 #[inline(always)]
 fn install(cpu: &Cpu, next: &Thread) {
-    next.cpu.set(cpu.index);
+    debug_assert!(next.cpu() == cpu.index, "it is queued here, and says another CPU");
     cpu.current.switch_to(next.index);
     cpu_registers::set_thread_pointer(core::ptr::from_ref(next) as u64);
 }

@@ -14,6 +14,7 @@
 //! is held, so an overflow of the stack is always the program's. A service without a section, such as a wake-up, probes
 //! for less (`cpu::probe_small_stack`), which a system call that uses it has in reserve.
 
+use asphodel_core::sched::priority::Priority;
 use asphodel_core::shim::atomic::{Ordering, compiler_fence};
 use core::marker::PhantomData;
 
@@ -172,10 +173,18 @@ pub(crate) fn die_waiting(thread: &Thread) -> ! {
     die_at_kill_point()
 }
 
+/// Returns the priority to which an LWP is raised that is killed: the highest, because what it has left to do is the
+/// kernel's work and short. In a section that a kill must not interrupt it runs program code first, perhaps for long: then
+/// it has that of the killer, and is raised once more when it leaves the section.
+pub(crate) fn priority_of_death(thread: &Thread, killer: Priority) -> Priority {
+    if thread.service_depth.get() >= SHIELD { killer } else { Priority::HIGHEST }
+}
+
 /// Kill point (a): the running LWP has a kill pending and leaves its outermost service.
 #[cold]
 #[inline(never)]
 pub(crate) fn die_at_kill_point() -> ! {
+    Thread::current().place.raise_self(Priority::HIGHEST);
     let handler = KILL_HANDLER.get().expect("no LWP has a kill pending before processes exist");
     handler()
 }

@@ -18,6 +18,7 @@ use asphodel_core::mailbox::{Mail, MailLink};
 use asphodel_core::proc::kill_walk::{Announcement, Announcements};
 use asphodel_core::proc::lwp_list::{LwpEntries, LwpEntry};
 use asphodel_core::proc::usage::LwpUsage;
+use asphodel_core::sched::cpu_priority::CpuPriority;
 use asphodel_core::sched::place::CpuMask;
 use asphodel_core::sched::priority::Priority;
 use asphodel_core::shim::guarded::{Cell32, Cell64};
@@ -83,8 +84,8 @@ pub(crate) struct Thread {
     // Touched by the CPU it runs or waits on, interrupts masked.
     pub(crate) context: SavedContext,
     run_links: Links,
-    /// The CPU it ran on last, or is queued on.
-    pub(crate) cpu: Cell32,
+    /// The CPU it runs on, is queued on, or ran on last, and its priority.
+    pub(crate) place: CpuPriority,
     /// Ticks that were left of its slice when a better thread preempted it; 0: it gets a whole one.
     pub(crate) slice_left: Cell64,
     /// Not 0 if it uses registers that the kernel does not: floating point, or the thread-local storage pointer.
@@ -121,12 +122,12 @@ pub(crate) struct Thread {
     pub(crate) waits_for: LastReason,
 
     // Attributes, changed by any thread.
-    priority: Cell32,
     affinity: Cell64,
 
     // Protocols of their own.
     pub(crate) park: Park,
     mail: MailLink,
+    pub(crate) raise: RaiseMail,
     pub(crate) refs: RecordRefs,
     /// It has a kill pending.
     pub(crate) kill_flag: KillFlag,
@@ -140,6 +141,14 @@ pub(crate) struct Thread {
 
     /// Its part as an LWP.
     pub(crate) lwp: LwpPart,
+}
+
+/// The message that a thread is to be moved up in the run queue that it waits in; see `sched::raise`. It outlives the
+/// thread if that ends before it is read, and is then about the next one with this record.
+pub(crate) struct RaiseMail {
+    pub(crate) link: MailLink,
+    /// It is in the mailbox of some CPU.
+    pub(crate) is_posted: AtomicBool,
 }
 
 /// The initial references to a new thread's record.
@@ -199,7 +208,7 @@ impl Record for Thread {
             index,
             context: SavedContext::new(),
             run_links: Links::new(),
-            cpu: Cell32::new(0),
+            place: CpuPriority::new(),
             slice_left: Cell64::new(0),
             program_registers: Cell32::new(0),
             fp: AtomicPtr::new(core::ptr::null_mut()),
@@ -217,10 +226,10 @@ impl Record for Thread {
             holder_wait: HolderWait::new(),
             waits: Cell64::new(0),
             waits_for: LastReason::new(),
-            priority: Cell32::new(0),
             affinity: Cell64::new(0),
             park: Park::new(),
             mail: MailLink::new(),
+            raise: RaiseMail { link: MailLink::new(), is_posted: AtomicBool::new(false) },
             refs: RecordRefs::free(),
             kill_flag: KillFlag::new(),
             wait_links: Links::new(),
@@ -345,10 +354,16 @@ impl Thread {
         self.end_marks.set(self.end_marks.get() & !mark);
     }
 
-    /// Returns its priority.
+    /// Returns the CPU that it runs on, is queued on, or ran on last; out of date at once for any other CPU.
+    #[inline(always)]
+    pub(crate) fn cpu(&self) -> u32 {
+        self.place.get().cpu()
+    }
+
+    /// Returns its priority. It may be raised at any time, so a decision reads it once.
     #[inline(always)]
     pub(crate) fn priority(&self) -> Priority {
-        Priority::from_level(self.priority.get())
+        self.place.get().priority()
     }
 
     /// Returns the CPUs it may run on.
@@ -360,11 +375,6 @@ impl Thread {
     /// Changes the CPUs it may run on; takes effect when it is queued the next time.
     pub(crate) fn set_affinity(&self, mask: CpuMask) {
         self.affinity.set(mask.bits());
-    }
-
-    /// Changes its priority; takes effect when it is queued the next time.
-    pub(crate) fn set_priority(&self, priority: Priority) {
-        self.priority.set(u32::from(priority.level()));
     }
 
     /// Returns whether it is an LWP of some process.
@@ -489,8 +499,7 @@ impl Thread {
         self.context.set(unsafe { switch::prepare(stack.top(), body, argument) });
         // SAFETY: the record is not reachable by others yet.
         unsafe { *self.stack.get() = Some(stack) };
-        self.cpu.set(cpu);
-        self.priority.set(u32::from(attributes.priority.level()));
+        self.place.set(cpu, attributes.priority);
         self.affinity.set(attributes.affinity.bits());
         self.left_at.set(0);
         // Its body is kernel code until it leaves the kernel.
@@ -506,7 +515,7 @@ impl Thread {
         let thread = THREADS.get(slot.expect("boot memory suffices for the idle threads"));
         thread.refs.occupy();
         thread.affinity.set(CpuMask::one(cpu.index).bits());
-        thread.cpu.set(cpu.index);
+        thread.place.set(cpu.index, Priority::LOWEST);
         thread.preempt_depth.set(0);
         cpu.idle.set(thread.index);
         cpu.current.start_with(thread.index);

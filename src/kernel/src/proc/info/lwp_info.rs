@@ -103,7 +103,7 @@ pub(in crate::proc) fn first_lwp_reports<const N: usize>(
 /// Reads one LWP of `process`. Called under its LWP list's lock, so that it cannot be gone; its state may change
 /// meanwhile.
 fn lwp_report(process: &Process, thread: &Thread) -> LwpReport {
-    let cpu = thread.cpu.get();
+    let cpu = thread.cpu();
     let runs_on = Cpu::get(cpu).filter(|cpu| cpu.current.is(thread.index));
     let state = match (runs_on, thread.park.sleeping()) {
         (Some(_), _) => LwpState::Running,

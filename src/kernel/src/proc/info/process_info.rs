@@ -106,7 +106,7 @@ fn report(process: &Process) -> ProcessReport {
             runnable |= thread.park.sleeping().is_none();
             let counts = !thread.has_end_mark(end_mark::WORKER);
             sleeping += u32::from(counts && thread.park.sleeping().is_some());
-            cpu = thread.cpu.get();
+            cpu = thread.cpu();
             let tid = thread.lwp.list_entry.tid();
             let stuck =
                 thread.park.sleeping() == Some(Sleep::Uninterruptible) && !process.gate.is_owned_by(tid);

@@ -94,7 +94,7 @@ fn cpu_report(index: u32) -> CpuReport {
 /// reading on another CPU may come in the middle of a switch and count the last turn twice, or not at all; the next one
 /// is right.
 pub(in crate::proc) fn running_ticks(thread: &Thread) -> u64 {
-    let cpu = Cpu::get(thread.cpu.get()).filter(|cpu| cpu.current.is(thread.index));
+    let cpu = Cpu::get(thread.cpu()).filter(|cpu| cpu.current.is(thread.index));
     cpu.map_or(0, |cpu| counter::now().saturating_sub(cpu.switched_at.get()))
 }
 

@@ -12,11 +12,13 @@ use asphodel_core::id::Pid;
 use asphodel_core::proc::gate::LastLwp;
 use asphodel_core::proc::hooks::{Progress, Refused, Registry};
 use asphodel_core::proc::status::Status;
+use asphodel_core::sched::priority::Priority;
 
 use crate::arch::lock::InterruptLock;
 use crate::proc::info::watchdog;
 use crate::proc::life::kill;
 use crate::proc::state::table::Process;
+use crate::sched::switch;
 use crate::sync::program_code;
 use crate::sync::service::{self, KernelSection};
 use crate::thread::Thread;
@@ -27,7 +29,7 @@ pub const MAX_HOOKS: usize = 64;
 /// A function that is called for each ending process, with its pid and status, by the process itself. It may block for a
 /// short while, whatever has ended the process: it cannot be killed any more, so a sleep, a wait for a child or for a
 /// condition takes as long as in any exit, and another SIGKILL does not shorten it. The watchdog reports an exit that
-/// takes too long.
+/// takes too long. In a process that was killed it has the priority of the killer, or the LWP's own if that is better.
 ///
 /// A function that ends its process once more (it exits, panics or faults) changes the status to that of this end; the
 /// other functions are still called, and get the new status.
@@ -153,16 +155,26 @@ pub(crate) fn run(process: &'static Process, thread: &'static Thread, last: &Las
     }
 }
 
+/// An exit owner that was killed, and raised for it, calls the functions with the killer's priority at most, or what it
+/// had before: they are program code, and one that computes for long must not keep the CPU from all others.
 #[inline(never)]
 fn run_registered(process: &'static Process, thread: &'static Thread, last: &LastLwp) {
     watchdog::watch();
     kill::spare_exit_owner(process, thread, last);
+    let was_raised = thread.place.get().is_raised();
+    if was_raised {
+        thread.place.lower_self();
+        switch::yield_now();
+    }
     let (exit, pid) = (&process.exit, process.pid());
     if exit.hooks.is_before_end_of(0) {
         HANDLERS.walk(&exit.hooks, |call| call_hook(|| (call.function)(call.argument, pid, exit.status())));
         exit.hooks.end(0);
     }
     HOOKS.walk(&exit.hooks, |call| call_hook(|| (call.function)(pid, exit.status())));
+    if was_raised {
+        thread.place.raise_self(Priority::HIGHEST);
+    }
 }
 
 /// Calls one of them.

@@ -2,13 +2,14 @@
 //!
 //! An LWP with a kill pending exits at its next kill point. The flag is set first, then the sleep is ended if a kill
 //! may end it, then the CPU is interrupted if the LWP runs there (R8, R46: `core::thread::kill_flag`). No stack is
-//! unwound, and no lock stays locked.
+//! unwound, and no lock stays locked. Its priority is raised, so that it need not wait for better ones that compute.
 
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::id::Pid;
 use asphodel_core::proc::gate::LastLwp;
 use asphodel_core::proc::kill_walk::Scope;
+use asphodel_core::sched::priority::Priority;
 use asphodel_core::signal::{Default, Signal};
 use asphodel_core::thread::kill_flag;
 use asphodel_core::thread::park::Unpark;
@@ -20,7 +21,7 @@ use crate::cpu::{Cpu, NEVER};
 use crate::drivers::gic;
 use crate::proc::life::kill_walk::Walk;
 use crate::proc::state::table::{PROCESSES, Process, current_process};
-use crate::sched::{MESSAGE, deadline, ready};
+use crate::sched::{MESSAGE, deadline, raise, ready};
 use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
 use crate::thread::{THREADS, Thread};
@@ -57,10 +58,18 @@ pub(crate) fn kill_other_lwps(process: &Process) {
 }
 
 /// Kills one LWP. Called under its LWP list's lock, so that it cannot be gone.
+///
+/// It is raised for its death, so that it ends whatever computes at better priorities: before it is woken, because it is
+/// queued with the priority that it has then. If it is runnable it may wait in some run queue already, and is moved up.
 fn post_kill(thread: &Thread) -> Unpark {
     observe(|| Event::LwpKill { thread: thread.index });
+    let killer = Thread::current().place.get().program_priority().max(Priority::NORMAL);
+    let raised = thread.place.raise(service::priority_of_death(thread, killer), killer);
     let unpark = kill_flag::post_kill(&thread.kill_flag, &thread.park);
     if unpark == Unpark::Nothing {
+        if let Some(place) = raised {
+            raise::move_up(thread, place);
+        }
         interrupt(thread);
     }
     unpark
@@ -68,7 +77,7 @@ fn post_kill(thread: &Thread) -> Unpark {
 
 /// Brings an LWP that may be running program code on another CPU to a kill point. Interrupts masked.
 fn interrupt(thread: &Thread) {
-    let target = thread.cpu.get();
+    let target = thread.cpu();
     let running_there = Cpu::get(target).is_some_and(|cpu| cpu.current.is(thread.index));
     if running_there && target != Cpu::this().index {
         gic::send_sgi(MESSAGE, target as usize);
@@ -77,9 +86,11 @@ fn interrupt(thread: &Thread) {
     }
 }
 
-/// Sets the calling LWP's own kill flag: it exits at the end of the system call that it is in.
+/// Sets the calling LWP's own kill flag: it exits at the end of the system call that it is in, which it finishes with the
+/// priority of its death.
 fn set_own_kill_flag() {
     let thread = Thread::current();
+    thread.place.raise_self(service::priority_of_death(thread, thread.priority()));
     thread.kill_flag.set();
     if service::holds_guards(thread) {
         delayed(thread);
@@ -106,6 +117,9 @@ fn delayed(thread: &Thread) {
 ///
 /// A fatal signal ends a process with that signal in its status. A zombie that is named by its pid, or a process that
 /// is exiting already, takes any signal without effect (T25, T136). Process 1 takes no fatal signal.
+///
+/// Its LWPs end with the highest priority, so whatever computes meanwhile does not keep a process of a lower one alive; in
+/// a section that a kill must not interrupt (a guard of a mutex, a token), and in exit hooks, with the caller's at least.
 ///
 /// # Errors
 /// `EINVAL`: no such signal. `ESRCH`: no such process, or it has been reaped; or none that has not ended.

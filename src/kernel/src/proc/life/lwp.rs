@@ -12,6 +12,7 @@ use asphodel_core::event::Event;
 use asphodel_core::proc::gate::CreateRefused;
 use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
+use asphodel_core::sched::priority::Priority;
 
 use crate::arch::{cpu, daif, observe};
 use crate::cpu::Cpu;
@@ -77,6 +78,7 @@ pub(crate) fn create_and_mask(
         observe(|| Event::LwpCreate { pid: process.pid(), thread: thread.index });
         // The sender of a kill that is in progress may have walked the LWP list already.
         if process.signals.has_fatal() {
+            thread.place.raise_self(Priority::HIGHEST);
             thread.kill_flag.set();
         }
     }

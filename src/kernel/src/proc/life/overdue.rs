@@ -105,7 +105,7 @@ fn bring_to_its_end(thread: &Thread) {
     if matches!(thread.waits_for.get(), Reason::Mutex | Reason::Token) {
         ready::complete_unpark(thread.index, thread.park.unpark());
     }
-    let target = thread.cpu.get();
+    let target = thread.cpu();
     if Cpu::get(target).is_some_and(|cpu| cpu.current.is(thread.index)) {
         gic::send_sgi(MESSAGE, target as usize);
     }
