@@ -92,7 +92,7 @@ pub const EXTEXIT_SETINT: u32 = 1;
 /// others may come in between. Any context, interrupts unmasked.
 pub fn print(arguments: fmt::Arguments<'_>) {
     if program_code::is_program() {
-        console::print(arguments);
+        program_code::call(|| console::print(arguments));
     } else {
         console::message(arguments);
     }

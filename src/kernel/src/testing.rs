@@ -28,7 +28,7 @@ use crate::console;
 use crate::cpu::mask;
 use crate::proc::life::kill_walk;
 use crate::proc::state::table::{PROCESSES, Process, current_process};
-use crate::sync::channel;
+use crate::sync::{channel, program_code};
 use crate::thread::{THREADS, Thread};
 
 /// What a board package is made of: the list of boards, the description of a machine, and its devices before there is a
@@ -63,9 +63,9 @@ pub fn report_line(line: fmt::Arguments<'_>) {
     if !thread.is_lwp() {
         console::say(line);
     } else if current_process().pid() == Pid::INIT {
-        console::say_for_program(line);
+        program_code::call(|| console::say_for_program(line));
     } else {
-        console::print(format_args!("{line}\n"));
+        program_code::call(|| console::print(format_args!("{line}\n")));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::console::kernel_println;
 use crate::mem::{arena, fallible};
 use crate::proc::state::program::Arguments;
 use crate::proc::state::table::current_process;
+use crate::sync::program_code;
 use crate::thread::Thread;
 
 /// A loaded program's entry: `runtime_entry` of Rust's `std`. Words and environment are C strings, in lists that end
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
     core::mem::forget(block);
     // SAFETY: the plan has checked that the entry lies in the program's text, which is mapped at `base`.
     let entry = unsafe { core::mem::transmute::<usize, Entry>(base + image.entry()) };
-    entry(words.count, words.list, environment.list)
+    program_code::call(|| entry(words.count, words.list, environment.list))
 }
 
 fn refuse(name: &str) -> i32 {

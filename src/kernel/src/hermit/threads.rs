@@ -24,6 +24,7 @@ use crate::mem::fallible;
 use crate::proc::life::lwp::{self, LwpAttributes};
 use crate::sched::switch;
 use crate::sync::channel;
+use crate::sync::program_code;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::WaitResult;
 use crate::thread::Thread;
@@ -263,7 +264,7 @@ fn run(start: usize) -> usize {
     let bottom = stack.start;
     // Without memory for it, calls of other threads cannot use its stack.
     let _known = process.threads.add_stack(stack);
-    function(argument);
+    program_code::call(|| function(argument));
     process.threads.remove_stack(bottom);
     drop(block);
     process.threads.end(number);

@@ -128,6 +128,12 @@ pub(crate) fn kill_is_delayed(thread: &Thread) {
     }
 }
 
+/// Returns whether the running `thread` is in no system call, except for that which ends its process, in a hook.
+#[inline(always)]
+pub(crate) fn is_in_no_call(thread: &Thread) -> bool {
+    thread.service_depth.get().is_multiple_of(HOOK)
+}
+
 /// Returns the number of system calls that `thread` is in, plus the guards it holds: 0 if it can be killed where it is.
 pub(crate) fn depth_of(thread: &Thread) -> u32 {
     let depth = thread.service_depth.get();

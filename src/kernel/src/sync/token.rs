@@ -12,6 +12,7 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::cpu;
 use crate::sync::preempt::preempt_disable;
+use crate::sync::program_code;
 use crate::sync::service::{self, KillShield};
 use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
 use crate::thread::{MAX_TOKENS, Thread};
@@ -79,7 +80,7 @@ impl<T> Token<T> {
             take_all(thread);
         }
         cpu::mark_end_of_service();
-        let result = f(&mut TokenGuard { token: self });
+        let result = program_code::call_in_place(|| f(&mut TokenGuard { token: self }));
         thread.token_count.set(count);
         if !recursive {
             self.raw.give_back();
@@ -100,7 +101,8 @@ impl<T> TokenGuard<'_, T> {
         lent.store(true, Ordering::Relaxed);
         // SAFETY: the running thread owns the token, and keeps it while it does not block; `&mut self` keeps a second
         // section of this hold out, and `lent` one of a recursive hold inside `f`.
-        let result = f(unsafe { &mut *self.token.value.get() });
+        let value = unsafe { &mut *self.token.value.get() };
+        let result = program_code::call_in_place(|| f(value));
         lent.store(false, Ordering::Relaxed);
         result
     }

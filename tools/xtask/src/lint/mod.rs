@@ -8,6 +8,7 @@
 //! - nothing in the kernel polls with a timer ([`timed`]);
 //! - the kernel's atomics are those that the explorer sees ([`atomics`]);
 //! - programs have one door into the kernel ([`doors`]);
+//! - code of programs is called through one door, and all items that take some are listed ([`program_code`]);
 //! - every dependency is used ([`dependencies`]; a step of its own).
 
 mod atomics;
@@ -17,6 +18,7 @@ mod doors;
 mod findings;
 mod imports;
 mod layers;
+mod program_code;
 mod timed;
 
 use std::fs;
@@ -55,6 +57,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
     violations.extend(circles::check(&imports));
     violations.extend(layers::check(sources.iter().map(PathBuf::as_path), &imports));
     let mut atomics = Atomics::default();
+    let mut kernel = Vec::new();
     for path in sources {
         let text = fs::read_to_string(workspace.root().join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -67,8 +70,12 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<Findings> {
             violations.extend(found.violations);
             allowed.extend(found.allowed);
             atomics.take(&path, &text);
+            kernel.push((path, text));
         }
     }
+    let table = workspace.root().join(program_code::TABLE);
+    let table = fs::read_to_string(&table).with_context(|| format!("cannot read {}", table.display()))?;
+    violations.extend(program_code::check(&kernel, &table));
     let found = atomics.finish();
     violations.extend(found.violations);
     allowed.extend(found.allowed);

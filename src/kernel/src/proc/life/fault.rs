@@ -24,7 +24,7 @@ use crate::mem::{arena, fallible};
 use crate::proc::life::exit;
 use crate::proc::state::table::{current_process, process_of};
 use crate::sched::{MESSAGE, deadline, interrupt};
-use crate::sync::{program_queue, service, token};
+use crate::sync::{program_code, program_queue, service, token};
 use crate::thread::lazy::{self, Touch, Toucher};
 use crate::thread::stack::DEFAULT_SIZE;
 use crate::thread::{Thread, end_mark};
@@ -352,9 +352,11 @@ fn tell_of_panic(thread: &Thread, panic: &Panic<'_>) {
     // protects.
     let is_owner = process_of(thread).gate.is_owned_by(thread.lwp.list_entry.tid());
     service::return_to_program(thread, is_owner);
-    console::say_for_program(format_args!(
-        "{} panicked: {}, at {file}:{line}\n{backtrace}",
-        Who(thread),
-        panic.info.message()
-    ));
+    program_code::call(|| {
+        console::say_for_program(format_args!(
+            "{} panicked: {}, at {file}:{line}\n{backtrace}",
+            Who(thread),
+            panic.info.message()
+        ));
+    });
 }

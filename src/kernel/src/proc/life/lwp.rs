@@ -22,6 +22,7 @@ use crate::proc::state::lwp_record;
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::tenant::Charge;
 use crate::sched::{ready, switch};
+use crate::sync::program_code;
 use crate::sync::service::{self, KernelSection};
 use crate::thread::{Held, THREADS, Thread, ThreadAttributes, end_mark, stack};
 
@@ -148,7 +149,7 @@ fn run_entry_of(thread: &'static Thread) -> ! {
     let entry = unsafe { mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
     let argument = thread.lwp.argument.get() as usize;
     leave_kernel(thread);
-    let result = entry(argument);
+    let result = program_code::call(|| entry(argument));
     enter_kernel(thread);
     thread.lwp.result.store(result as u64, Ordering::Relaxed);
     thread.lwp.returned.store(true, Ordering::Relaxed);

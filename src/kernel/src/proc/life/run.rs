@@ -12,6 +12,7 @@ use asphodel_core::errno::Errno;
 use crate::mem::fallible;
 use crate::proc::life::handle::LwpHandle;
 use crate::proc::life::lwp::{LwpAttributes, spawn_lwp};
+use crate::sync::program_code;
 
 /// The result of a closure that runs in an LWP of its own.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ fn run<F: FnOnce() -> T, T>(work: usize) -> usize {
     // SAFETY: made by `lwp_run` for this LWP alone.
     let work = unsafe { Box::from_raw(work as *mut Work<F, T>) };
     let Work { function, result } = *work;
-    let value = function();
+    let value = program_code::call(function);
     // SAFETY: see `Half`: the LWP has not ended.
     unsafe { *result.shared().result.get() = Some(value) };
     0

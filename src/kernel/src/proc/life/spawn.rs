@@ -19,6 +19,7 @@ use crate::proc::state::arena::{self, ArenaUse, MemoryChoice};
 use crate::proc::state::program::{LOADED_STACK, Program, join_words};
 use crate::proc::state::table::{PROCESSES, Process, ProcessRef, current_process};
 use crate::sched::{ready, switch};
+use crate::sync::program_code;
 use crate::sync::service::KernelSection;
 use crate::thread::{Thread, ThreadAttributes};
 
@@ -241,7 +242,8 @@ fn first_lwp(program: &Program, attributes: &ThreadAttributes) -> ThreadAttribut
 /// Entry of every first LWP: calls the program, whose result is the exit code.
 pub(in crate::proc) fn run_program(_argument: usize) -> usize {
     let process = current_process();
-    let code = (process.executable.program().entry)(&process.executable.arguments());
+    let (program, arguments) = (process.executable.program(), process.executable.arguments());
+    let code = program_code::call(|| (program.entry)(&arguments));
     let _section = KernelSection::enter();
     exit::exit_process(Status::exited(code))
 }
