@@ -2,8 +2,9 @@
 
 use asphodel_core::errno::Errno;
 
+use super::call::{entered, failure};
+use super::own;
 use super::symbol::Symbol;
-use super::{entered, failure, own};
 use crate::random;
 
 pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_read_entropy", read_entropy as *const ())];

@@ -5,8 +5,9 @@ use core::ffi::{c_char, c_int};
 use asphodel_core::errno::Errno;
 use asphodel_core::time::scale::NANOSECONDS;
 
+use super::call::{entered, failure, outcome};
+use super::own;
 use super::symbol::Symbol;
-use super::{entered, failure, outcome, own};
 use crate::input;
 use crate::proc::state::files::{self, Inode, Kind, Object, OpenFlags, Stat, Whence};
 use crate::time::{self, sleep};

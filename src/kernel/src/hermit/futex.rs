@@ -4,9 +4,10 @@ use core::sync::atomic::AtomicU32;
 
 use asphodel_core::errno::Errno;
 
+use super::call::{entered, failure};
+use super::own;
 use super::symbol::Symbol;
 use super::time::Timespec;
-use super::{entered, failure, own};
 use crate::sync::futex;
 use crate::time::now_ns;
 

@@ -12,8 +12,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use asphodel_core::proc::status::Status;
 use asphodel_core::signal::Signal;
 
+use super::call::entered;
 use super::symbol::Symbol;
-use super::{entered, own, tls};
+use super::{own, tls};
 use crate::arch::layout::ARENA_SIZE;
 use crate::console::kernel_println;
 use crate::proc::life::exit;

@@ -7,7 +7,7 @@
 //! The functions take any words: an address that is not the program's own is refused with `EFAULT` ([`own`]), and a block
 //! that the program does not have is not given back (`memory`). On failure they return a negative error number, one of
 //! Linux's, unless they document otherwise, and store it for `sys_get_errno`. Each begins with a probe of the stack
-//! ([`entered`]), so that a program that overflows its stack does so in its own code.
+//! ([`call::entered`]), so that a program that overflows its stack does so in its own code.
 //!
 //! | file | functions of |
 //! |---|---|
@@ -15,12 +15,15 @@
 //! | `files` | files, directories, the console |
 //! | `futex` | futexes |
 //! | `memory` | heap |
-//! | `own` | no function: which memory is the program's |
 //! | `net` | the network, of which there is none |
 //! | `process` | exit, abort, errno |
 //! | `threads` | threads |
 //! | `time` | clocks |
+//!
+//! They use `call`, how each begins and fails; `own`, which memory is the program's; `shared` and `thread_table`, what is
+//! kept of a program and its threads; `tls`, thread-local storage.
 
+mod call;
 mod entropy;
 mod files;
 mod futex;
@@ -28,37 +31,11 @@ mod memory;
 mod net;
 mod own;
 mod process;
+mod shared;
 pub(crate) mod start;
 mod symbol;
 pub(crate) mod symbols;
+mod thread_table;
 mod threads;
 mod time;
 mod tls;
-
-use asphodel_core::errno::Errno;
-
-use crate::arch::{cpu, frame_pointer};
-
-/// Called first in each function: the rest finds room on the stack, and touches no page that is not mapped. Which part of
-/// the stack is the program's is noted for [`own`].
-#[inline(always)]
-fn entered() {
-    cpu::probe_call_room();
-    tls::set_frame(frame_pointer());
-}
-
-/// Converts a failure to the ABI, and stores it for `sys_get_errno`.
-#[cold]
-fn failure(error: Errno) -> i32 {
-    tls::set_errno(error.linux_number());
-    -error.linux_number()
-}
-
-/// Converts a result to the ABI: 0, or a failure.
-#[inline]
-fn outcome(result: Result<(), Errno>) -> i32 {
-    match result {
-        Ok(()) => 0,
-        Err(error) => failure(error),
-    }
-}

@@ -4,8 +4,8 @@ use core::ffi::c_int;
 
 use asphodel_core::errno::Errno;
 
+use super::call::{entered, failure};
 use super::symbol::Symbol;
-use super::{entered, failure};
 
 pub(super) const SYMBOLS: &[Symbol] = &[
     Symbol::new("sys_socket", no_network as *const ()),

@@ -12,7 +12,7 @@ use core::ops::{Deref, DerefMut};
 
 use asphodel_core::errno::Errno;
 
-use super::threads::Loan;
+use super::thread_table::Loan;
 use super::tls;
 use crate::arch::cpu;
 use crate::mem::arena;

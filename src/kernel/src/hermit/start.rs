@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int};
 use alloc::vec::Vec;
 use spin::Once;
 
-use super::process::Process;
+use super::shared::Process;
 use super::tls::Block;
 use crate::console::kernel_println;
 use crate::mem::{arena, fallible};

@@ -3,8 +3,9 @@
 use asphodel_core::errno::Errno;
 use asphodel_core::time::scale::NANOSECONDS;
 
+use super::call::{entered, failure, outcome};
+use super::own;
 use super::symbol::Symbol;
-use super::{entered, failure, outcome, own};
 use crate::time::{now_ns, realtime};
 
 pub(super) const SYMBOLS: &[Symbol] = &[Symbol::new("sys_clock_gettime", clock_gettime as *const ())];

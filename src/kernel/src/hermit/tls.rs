@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use asphodel_core::program::tls::{CONTROL_BLOCK, Template};
 
-use super::process::Process;
+use super::shared::Process;
 use crate::arch::cpu;
 use crate::thread::Thread;
 

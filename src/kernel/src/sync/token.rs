@@ -173,6 +173,7 @@ fn take_all(thread: &Thread) {
         release(thread, count);
         // The list is emptied, so that this wait does not try to release and take the tokens again.
         thread.token_count.set(0);
+        // TIMED: there is no deadline; an overdue kill ends it.
         let woken = missing.queue.wait_in(options, || missing.owner.load(Ordering::Relaxed) == FREE);
         if woken == WaitResult::Killed {
             service::die_waiting(thread);

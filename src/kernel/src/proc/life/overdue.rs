@@ -69,7 +69,7 @@ fn look(_argument: usize) {
     }
     delayed.retain_mut(|delayed| core::mem::take(&mut delayed.is_present));
     if let Some(overdue) = any_is_overdue {
-        // TIMED: that a guard is forgotten shows in nothing but the time that it is held.
+        // That a guard is forgotten shows in nothing but the time that it is held.
         let armed = TIMER.arm(if overdue { SOON_NANOSECONDS } else { INTERVAL_NANOSECONDS });
         debug_assert!(armed.is_ok(), "what it needs was reserved at boot");
     }

@@ -60,6 +60,8 @@ const KEPT: &[Kept] = &[
     kept("lwp_spawn", "create_and_mask"),
     kept("lwp_run", "Work"),
     kept("hermit::threads::spawn2", "Start"),
+    // Looked at: whether it is the program's.
+    kept("hermit::threads::spawn2", "is_code"),
     // Called by the first LWP of a process.
     kept("Program::new", "Self"),
 ];
