@@ -90,12 +90,16 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
 
 /// Calls an exit hook, from inside the system call that ends the process and holds nothing: the hook's own system calls
 /// probe the stack as if they were outermost ones. The hook is not killed, and its memory is not the process's alone.
-pub(crate) fn call_hook(hook: impl FnOnce()) {
+/// Returns whether it has left guards, which count no longer: the caller gives up what they hold.
+#[must_use = "what is not given up stays locked"]
+pub(crate) fn call_hook(hook: impl FnOnce()) -> bool {
     let depth = &Thread::current().service_depth;
     let before = depth.get();
     depth.set(before.next_multiple_of(HOOK));
     hook();
+    let left_guards = depth.get() >= SHIELD;
     depth.set(before);
+    left_guards
 }
 
 /// The running thread has left all sections for good, and runs program code once more: it can be killed, unless it is in

@@ -28,9 +28,9 @@ use crate::cpu::NEVER;
 use crate::proc::life::lwp::{self, LwpAttributes};
 use crate::proc::state::table::{Process, current_process, process_of};
 use crate::proc::state::work::{self, ENTRIES, FREE};
-use crate::sync::program_code;
-use crate::sync::service::KernelSection;
+use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
+use crate::sync::{mutex, program_code};
 use crate::thread::{Thread, end_mark};
 use crate::time;
 
@@ -332,6 +332,9 @@ fn next() -> Option<(fn(usize), usize)> {
 fn finish() {
     let thread = Thread::current();
     thread.preempt_depth.set(0);
+    if service::holds_guards(thread) {
+        mutex::give_up_all(thread);
+    }
     thread.service_depth.set(0);
     let _section = KernelSection::enter();
     end_of_function(process_of(thread));

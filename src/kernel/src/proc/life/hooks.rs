@@ -19,8 +19,8 @@ use crate::proc::info::watchdog;
 use crate::proc::life::kill;
 use crate::proc::state::table::Process;
 use crate::sched::switch;
-use crate::sync::program_code;
 use crate::sync::service::{self, KernelSection};
+use crate::sync::{mutex, program_code};
 use crate::thread::Thread;
 
 /// Most functions of each kind at a time.
@@ -179,5 +179,11 @@ fn run_registered(process: &'static Process, thread: &'static Thread, last: &Las
 
 /// Calls one of them.
 fn call_hook(hook: impl FnOnce()) {
-    service::call_hook(|| program_code::call(hook));
+    let left_guards = service::call_hook(|| program_code::call(hook));
+    if left_guards {
+        // It has forgotten them, and the rest of the exit sleeps.
+        let thread = Thread::current();
+        thread.preempt_depth.set(0);
+        mutex::give_up_all(thread);
+    }
 }
