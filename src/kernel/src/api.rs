@@ -295,3 +295,45 @@ pub fn injection_stop() -> bool {
     let _section = KernelSection::enter();
     inject::stop()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::string::String;
+
+    /// The names that a line of this file, outside of this module, makes public.
+    fn public_names() -> BTreeSet<String> {
+        let source = include_str!("api.rs").split("#[cfg(test)]").next().expect("there is one");
+        let mut names = BTreeSet::new();
+        for statement in source.split("pub use ").skip(1) {
+            let statement = statement.split(';').next().expect("it ends");
+            let (before, list) = statement.split_once('{').unwrap_or(("", statement));
+            let list = list.trim_end_matches('}');
+            assert!(before.is_empty() || before.ends_with("::"), "{statement}");
+            for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+                let item = item.rsplit_once(" as ").map_or(item, |(_, name)| name);
+                names.insert(item.rsplit("::").next().expect("there is a last part").into());
+            }
+        }
+        for kind in ["pub fn ", "pub const ", "pub struct ", "pub enum "] {
+            for item in source.split(kind).skip(1) {
+                let end = item.find(|c: char| !c.is_alphanumeric() && c != '_').expect("more follows");
+                names.insert(item[..end].into());
+            }
+        }
+        names
+    }
+
+    /// What is not said there has not been thought about: a new item gets its line.
+    #[test]
+    fn the_documentation_says_what_is_kept_of_each_item() {
+        let names = public_names();
+        assert!(names.contains("Mutex") && names.contains("lwp_spawn") && names.contains("power_off"));
+        let text =
+            include_str!("api.md").split_once("# What the kernel keeps").expect("the section is there").1;
+        let text = text.split("\n# ").next().expect("it ends");
+        let said: BTreeSet<String> = text.split('`').skip(1).step_by(2).map(String::from).collect();
+        let missing: BTreeSet<_> = names.difference(&said).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
