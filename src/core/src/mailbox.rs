@@ -13,7 +13,7 @@ use crate::shim::const_unless_loom;
 use crate::shim::guarded::Cell32;
 
 /// Threads that are reversed in the time for one that is passed on, which costs much more.
-const REVERSED_AT_ONCE: u32 = 32;
+const REVERSED_AT_ONCE: u32 = 16;
 
 /// The mail link of one thread.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 use asphodel_core::wait::reason::Reason;
 use heapless::Deque;
 
+use crate::arch::daif;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::NEVER;
 use crate::drivers::{gic, pl011};
@@ -34,16 +35,18 @@ pub(crate) fn start(number: u32) -> bool {
     if exists {
         pl011::enable_receive_interrupt();
         // What came before the interrupt could be raised.
+        let interrupts = daif::mask();
         receive();
+        daif::restore(interrupts);
     }
     exists
 }
 
-/// The interrupt handler.
+/// The interrupt handler. Interrupts masked.
 fn receive() {
     pl011::acknowledge_receive();
     fill(&mut INPUT.lock());
-    ARRIVED.wake_all();
+    ARRIVED.wake_all_masked();
 }
 
 /// Moves bytes from the UART to the ring, as many as fit.

@@ -55,6 +55,17 @@ pub(crate) enum PrevAction {
     Moved(u32),
 }
 
+/// Work of unknown length that must be done with interrupts masked: `step` does a part of it with `argument`, and returns
+/// whether there is more. The CPU takes interrupts between the parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Unfinished {
+    pub(crate) step: fn(usize) -> bool,
+    pub(crate) argument: usize,
+}
+
+/// How many of these a CPU can have.
+const UNFINISHED: usize = 16;
+
 /// The part that only the CPU itself uses, interrupts masked.
 pub(crate) struct Private {
     pub(crate) run_queue: RunQueue,
@@ -63,6 +74,7 @@ pub(crate) struct Private {
     pub(crate) processes: Magazine,
     pub(crate) stacks: heapless::Vec<Stack, STACK_CACHE>,
     pub(crate) lazy_stacks: heapless::Vec<Stack, LAZY_STACK_CACHE>,
+    pub(crate) unfinished: heapless::Vec<Unfinished, UNFINISHED>,
 }
 
 /// Statistics that the CPU itself writes and `cpus` reads.
@@ -180,6 +192,7 @@ impl Cpu {
                 processes: Magazine::new(),
                 stacks: heapless::Vec::new(),
                 lazy_stacks: heapless::Vec::new(),
+                unfinished: heapless::Vec::new(),
             }),
             current: Running::new(0),
             reschedule: Cell32::new(0),

@@ -9,7 +9,7 @@ use asphodel_core::shim::atomic::Ordering;
 use asphodel_core::errno::Errno;
 
 use crate::arch::lock::InterruptLock;
-use crate::cpu::{Cpu, RECHECK_ACTIVE, mask};
+use crate::cpu::{Cpu, RECHECK_ACTIVE, Unfinished, mask};
 use crate::drivers::gic;
 use crate::sched::eviction::must_leave;
 use crate::sched::{MESSAGE, ready};
@@ -65,17 +65,28 @@ pub(crate) fn recheck(cpu: &'static Cpu) {
     // A thread that wakes up here is placed by choice from here on.
     cpu.home.set(if inactive || cpu.perturb.is_on() { u32::MAX } else { cpu.index });
     if inactive {
-        give_all_away(cpu);
+        ready::in_parts(Unfinished { step: give_some_away, argument: 0 });
         // The running thread leaves, too, as soon as it may be preempted.
         cpu.reschedule.set(1);
     }
 }
 
-/// Sends every thread of the run queue away that may run elsewhere. Interrupts masked, on `cpu`.
-fn give_all_away(cpu: &'static Cpu) {
-    let may_leave = |thread| must_leave(cpu, THREADS.get(thread));
-    // If the CPU is active again by now, they may well be placed here.
-    while !mask::active().contains(cpu.index) {
+/// Most threads of the run queue that are looked at in one go, unless none of them may leave.
+const LOOK_AT_MOST: u32 = 512;
+
+/// Sends threads of the run queue away that may run elsewhere. Returns whether there may be more. Interrupts masked.
+fn give_some_away(_: usize) -> bool {
+    let cpu = Cpu::this();
+    let mut looked = 0;
+    for _ in 0..ready::PART {
+        // If the CPU is active again by now, they may well be placed here.
+        if mask::active().contains(cpu.index) {
+            return false;
+        }
+        let may_leave = |thread| {
+            looked += 1;
+            must_leave(cpu, THREADS.get(thread))
+        };
         // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
         let stolen = unsafe {
             cpu.with_private(|private| {
@@ -84,7 +95,11 @@ fn give_all_away(cpu: &'static Cpu) {
                 stolen
             })
         };
-        let Some(thread) = stolen else { return };
+        let Some(thread) = stolen else { return false };
         ready::enqueue_on_best_cpu(cpu, thread);
+        if looked >= LOOK_AT_MOST {
+            break;
+        }
     }
+    true
 }

@@ -10,7 +10,7 @@ use asphodel_core::wait::queue::Waiters;
 
 use crate::arch::lock::InterruptLock;
 use crate::arch::{cpu, daif};
-use crate::cpu::{Cpu, mask};
+use crate::cpu::{Cpu, Unfinished, mask};
 use crate::drivers::gic;
 use crate::sched::{MESSAGE, deadline, eviction, switch};
 use crate::thread::{THREADS, Thread};
@@ -46,19 +46,62 @@ pub(crate) fn wake_from<T>(
     woken.is_some()
 }
 
-/// Makes every thread in `queue` runnable, for a caller that checks for preemption afterwards if it must. Interrupts
-/// masked, on `cpu`.
+/// Makes every thread in `queue` runnable, for a caller that checks for preemption afterwards if it must: a crowd is woken
+/// in parts, by message. Interrupts masked, on `cpu`.
 #[inline(always)]
-pub(crate) fn wake_all_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) {
+pub(crate) fn wake_all_masked(cpu: &'static Cpu, queue: &'static InterruptLock<Waiters>) {
     if wake_one_masked(cpu, queue) {
-        wake_more_masked(cpu, queue);
+        wake_more_masked(queue);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn wake_more_masked(cpu: &'static Cpu, queue: &InterruptLock<Waiters>) {
-    while wake_one_masked(cpu, queue) {}
+fn wake_more_masked(queue: &'static InterruptLock<Waiters>) {
+    in_parts(Unfinished { step: wake_some, argument: core::ptr::from_ref(queue).expose_provenance() });
+}
+
+/// Wakes a part of a queue. Returns whether there are more. Interrupts masked.
+fn wake_some(queue: usize) -> bool {
+    // SAFETY: the address of a static queue, or of one in a record, and these are never freed. If a record is in use
+    // anew, its sleepers are woken for nothing, and test their conditions again.
+    let queue = unsafe { &*core::ptr::with_exposed_provenance::<InterruptLock<Waiters>>(queue) };
+    let cpu = Cpu::this();
+    (0..PART).all(|_| wake_one_masked(cpu, queue))
+}
+
+/// Threads that are woken or moved in a part of some work.
+pub(crate) const PART: u32 = 32;
+
+/// Does the first part of some work, and the others by messages of this CPU to itself. Interrupts masked.
+pub(crate) fn in_parts(work: Unfinished) {
+    if !(work.step)(work.argument) {
+        return;
+    }
+    let cpu = Cpu::this();
+    // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
+    let kept = unsafe { cpu.with_private(|private| private.unfinished.push(work)) };
+    if kept.is_ok() {
+        gic::send_sgi(MESSAGE, cpu.index as usize);
+    } else {
+        // More crowds at once than a CPU can keep.
+        while (work.step)(work.argument) {}
+    }
+}
+
+/// Does a part of the work that is unfinished. Interrupt context, on `cpu`.
+#[cold]
+#[inline(never)]
+fn continue_unfinished(cpu: &'static Cpu) {
+    // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
+    let work = unsafe { cpu.with_private(|private| private.unfinished.pop()) };
+    if let Some(work) = work {
+        in_parts(work);
+        // SAFETY: as above.
+        if unsafe { cpu.with_private(|private| !private.unfinished.is_empty()) } {
+            gic::send_sgi(MESSAGE, cpu.index as usize);
+        }
+    }
 }
 
 /// Makes the first thread in `queue` runnable. Returns `true` if there are more.
@@ -171,9 +214,14 @@ pub(super) fn compare_with_running(cpu: &'static Cpu, priority: Priority) -> boo
 /// Most threads that one message takes in, because interrupts are masked meanwhile.
 const BATCH: u32 = 64;
 
-/// Takes in threads that other CPUs have posted, up to [`BATCH`] of them; for the others it sends this CPU a message.
+/// Takes in threads that other CPUs have posted, up to [`BATCH`] of them; for the others it sends this CPU a message. Does
+/// a part of what this CPU has left unfinished before.
 /// Interrupts masked, on `cpu`.
 pub(crate) fn drain_mailbox(cpu: &'static Cpu) {
+    // SAFETY: this CPU, interrupts masked; the closure calls nothing that borrows again.
+    if unsafe { cpu.with_private(|private| !private.unfinished.is_empty()) } {
+        continue_unfinished(cpu);
+    }
     let more = cpu.mailbox.drain(&THREADS, BATCH, |thread| {
         let record = THREADS.get(thread);
         if record.affinity().contains(cpu.index) && !eviction::must_leave(cpu, record) {

@@ -15,8 +15,9 @@ use asphodel_core::wait::queue::Waiters;
 use asphodel_core::wait::reason::Reason;
 use asphodel_core::wait::wake_ups::{Seen, WakeUps};
 
+use crate::arch::daif;
 use crate::arch::lock::InterruptLock;
-use crate::cpu::NEVER;
+use crate::cpu::{NEVER, Unfinished};
 use crate::sched::{ready, switch};
 use crate::sync::service::{self, KernelSection};
 use crate::sync::wait_queue::{WaitOptions, WaitResult, sleep_queued};
@@ -167,6 +168,14 @@ pub fn wakeup(channel: usize) -> u32 {
 /// Wakes the thread that sleeps longest on `channel`; `false`: none does. Any context; never blocks.
 pub fn wakeup_one(channel: usize) -> bool {
     wake(channel, 1) == 1
+}
+
+/// As [`wakeup`], for a caller that may have interrupts masked: a crowd is woken in parts, by message. Any context.
+pub(crate) fn wakeup_in_parts(channel: usize) {
+    let step = |channel| wake(channel, ready::PART) == ready::PART;
+    let interrupts = daif::mask();
+    ready::in_parts(Unfinished { step, argument: channel });
+    daif::restore(interrupts);
 }
 
 /// Wakes up to `limit` threads that sleep on `channel`; returns how many. Any context; never blocks.

@@ -8,7 +8,7 @@ use asphodel_core::wait::queue::{self, Exclusive, Waiters};
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::lock::InterruptLock;
-use crate::cpu::NEVER;
+use crate::cpu::{Cpu, NEVER};
 use crate::sched::{ready, switch};
 use crate::sync::{park, service};
 use crate::thread::{THREADS, Thread};
@@ -92,6 +92,11 @@ impl WaitQueue {
     /// Makes every waiting thread runnable; returns how many. Any context; never blocks.
     pub(crate) fn wake_all(&self) -> u32 {
         wake_all(&self.0)
+    }
+
+    /// The same for a caller with interrupts masked: a crowd is woken in parts, by message.
+    pub(crate) fn wake_all_masked(&'static self) {
+        ready::wake_all_masked(Cpu::this(), &self.0);
     }
 
     /// Returns whether a thread waits now; `None` if the queue is being changed. For observers.

@@ -59,8 +59,8 @@ pub(crate) fn publish(process: &'static Process) {
             // No wait can reap it: its signal comes when its place is free.
             parent.signals.pending.post(signal);
         }
-        parent.signals.waiters.wake_all();
-        parent.family.child_events.wake_all();
+        parent.record().signals.waiters.wake_all_masked();
+        parent.record().family.child_events.wake_all_masked();
         return;
     }
 }
