@@ -7,11 +7,12 @@ extern crate alloc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use asphodel::api::{
-    Arguments, LwpAttributes, MemoryChoice, Program, Semaphore, SpawnAttributes, WaitQueue, kill, lwp_spawn,
-    now_ns, sleep, spawn, wait4,
+    Arguments, CpuMask, LwpAttributes, LwpHandle, MemoryChoice, Priority, Program, Semaphore,
+    SpawnAttributes, WaitQueue, WaitResult, cpu_activate, cpu_deactivate, kill, lwp_spawn, now_ns,
+    set_affinity, sleep, spawn, wait4,
 };
 use asphodel_test::bench::{self, Interval, on_cpu, process_on_cpu, repeat, row, time};
 use asphodel_test::bench_image;
@@ -27,6 +28,9 @@ const CROWD: u64 = 3000;
 const PROCESSES: u64 = 300;
 /// Longer than it takes all of a crowd to go to sleep.
 const LATER: u64 = 100_000_000;
+
+/// Longer than it takes two LWPs to begin.
+const SOON: u64 = 1_000_000;
 
 /// The signal that ends a process in any case.
 const SIGKILL: i32 = 9;
@@ -50,7 +54,9 @@ fn rows() {
     row("sleepers.woken_at_once", || woken_at_once(0));
     if bench::cpus() > 1 {
         row("sleepers.woken_on_other_cpu", || woken_at_once(1));
+        row("cpu.deactivated_with_crowd", deactivated_with_crowd);
     }
+    row("lwp.joined_by_crowd", joined_by_crowd);
     row("process.crowd", || crowd_of_processes(MemoryChoice::System));
     row("arena.crowd", || crowd_of_processes(asphodel_test::ISOLATED));
     row("arena.grows_to_16m", arena_that_grows);
@@ -75,8 +81,7 @@ fn crowd_of_stacks(number: u64, stack_size: usize) -> Interval {
     static GO: Semaphore = Semaphore::new(0);
     let attributes = LwpAttributes { stack_size, lazy_stack: true, ..on_cpu(0) };
     time(number, || {
-        let start =
-            |_| lwp_spawn(|_| usize::from(GO.wait() == asphodel::api::WaitResult::Ready), 0, &attributes);
+        let start = |_| lwp_spawn(|_| usize::from(GO.wait() == WaitResult::Ready), 0, &attributes);
         let lwps: Vec<_> = (0..number).map(|at| start(at).expect("there is memory for an LWP")).collect();
         (0..number).for_each(|_| GO.post());
         for lwp in lwps {
@@ -123,6 +128,77 @@ fn woken_at_once(cpu: u32) -> Interval {
     })
 }
 
+/// A CPU with a crowd that is ready to run is deactivated: all of it moves to the only other CPU where it may run.
+fn deactivated_with_crowd() -> Interval {
+    static GO: Semaphore = Semaphore::new(0);
+    static ENDED: AtomicU64 = AtomicU64::new(0);
+    static INACTIVE: AtomicBool = AtomicBool::new(false);
+    ENDED.store(0, Ordering::Relaxed);
+    INACTIVE.store(false, Ordering::Relaxed);
+    let member = |_| {
+        set_affinity(CpuMask::from_bits(0b110)).expect("both CPUs are online");
+        let woken = GO.wait();
+        ENDED.fetch_add(1, Ordering::Relaxed);
+        usize::from(woken == WaitResult::Ready)
+    };
+    let start = |entry, cpu, priority| {
+        let attributes = LwpAttributes { priority, ..on_cpu(cpu) };
+        lwp_spawn(entry, 0, &attributes).expect("there is memory for an LWP")
+    };
+    let lwps: Vec<_> = (0..CROWD).map(|_| start(member, 1, Priority::NORMAL)).collect();
+    let _later = sleep(LATER);
+    // Neither CPU is idle, and the members stay where they were.
+    let busy_until_gone = |_| {
+        while ENDED.load(Ordering::Relaxed) < CROWD {
+            core::hint::spin_loop();
+        }
+        0
+    };
+    let busy_until_inactive = |_| {
+        while !INACTIVE.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+        0
+    };
+    let busy =
+        [start(busy_until_gone, 1, Priority::HIGHEST), start(busy_until_inactive, 2, Priority::HIGHEST)];
+    let _later = sleep(SOON);
+    let spent = time(CROWD, || {
+        (0..CROWD).for_each(|_| GO.post());
+        cpu_deactivate(1).expect("it is not the last one");
+        INACTIVE.store(true, Ordering::Relaxed);
+        for lwp in lwps {
+            assert_eq!(lwp.join(), Ok(Some(1)));
+        }
+    });
+    cpu_activate(1).expect("it is inactive");
+    for lwp in busy {
+        assert_eq!(lwp.join(), Ok(Some(0)));
+    }
+    spent
+}
+
+/// A crowd waits for the end of one LWP.
+fn joined_by_crowd() -> Interval {
+    static END: Semaphore = Semaphore::new(0);
+    let start = |entry, number| lwp_spawn(entry, number, &on_cpu(0)).expect("there is memory for an LWP");
+    let ends = start(|_| usize::from(END.wait() == WaitResult::Ready), 0);
+    let wait = |handle: usize| {
+        // SAFETY: the handle is dropped after all that wait with it have ended.
+        let handle = unsafe { &*core::ptr::with_exposed_provenance::<LwpHandle>(handle) };
+        usize::from(handle.wait().is_ok())
+    };
+    let handle = (&raw const ends).expose_provenance();
+    let lwps: Vec<_> = (0..CROWD).map(|_| start(wait, handle)).collect();
+    let _later = sleep(LATER);
+    time(CROWD, || {
+        END.post();
+        for lwp in lwps {
+            assert_eq!(lwp.join(), Ok(Some(1)));
+        }
+    })
+}
+
 /// Processes that exist at once, and end at once.
 fn crowd_of_processes(memory: MemoryChoice) -> Interval {
     let program = |_: &Arguments<'_>| {
@@ -163,7 +239,7 @@ fn arena_that_grows() -> Interval {
 fn killed_with_its_lwps() -> Interval {
     let program = |_: &Arguments<'_>| {
         for _ in 0..CROWD {
-            let entry = |_| usize::from(NEVER.wait() == asphodel::api::WaitResult::Killed);
+            let entry = |_| usize::from(NEVER.wait() == WaitResult::Killed);
             drop(lwp_spawn(entry, 0, &on_cpu(0)).expect("there is memory for an LWP"));
         }
         let _killed = NEVER.wait();

@@ -1,7 +1,9 @@
 //! A plugin of QEMU's translator that measures the sections in which a CPU of the guest has interrupts masked, in
 //! instructions of that CPU. `cargo xtask bench` loads it (`-plugin FILE,out=REPORT`).
 //!
-//! For guests with one CPU: where several take turns on a thread, QEMU calls a plugin for a part of the blocks only.
+//! Where several CPUs take turns on a thread, as they do when instructions are counted, the number that QEMU passes to a
+//! callback is that of the CPU for which the block was translated, not of the one that executes it. So a CPU is known by
+//! the register in which the kernel has the address of the CPU's own data.
 //!
 //! At the end of the emulator the report has a line `LENGTH FROM TO` for each address at which sections began, with the
 //! length of the longest one and where that ended, the longest first.
@@ -10,6 +12,7 @@ mod qemu;
 mod sections;
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -27,20 +30,30 @@ const MASKED: u64 = 1 << 7;
 /// The instruction WFI.
 const WFI: u32 = 0xd503_207f;
 
-/// A CPU of the guest, and how its processor state is read.
-struct GuestCpu {
+/// The registers that are read, and the bytes that they are read into. The same for all CPUs: QEMU reads those of the one
+/// that executes.
+struct Registers {
+    /// The processor state.
     state: *mut Register,
-    /// The register with the address of the exception vectors.
+    /// The address of the exception vectors.
     vectors: *mut Register,
+    /// The address of the CPU's own data; 0 until the kernel has set it.
+    own_data: *mut Register,
     bytes: *mut Bytes,
-    cpu: Cpu,
 }
 
-impl GuestCpu {
+impl Registers {
+    /// Finds them.
+    fn find() -> Option<Self> {
+        let [state, vectors, own_data] = [c"cpsr", c"VBAR", c"TPIDRRO_EL0"].map(register);
+        let bytes = qemu::g_byte_array_new();
+        Some(Self { state: state?, vectors: vectors?, own_data: own_data?, bytes })
+    }
+
     /// Reads a register, of which only the lowest 64 bits are used.
     fn read(&self, register: *mut Register) -> u64 {
         let mut value = [0; size_of::<u64>()];
-        // SAFETY: objects of QEMU's and GLib's that belong to this CPU; the array has as many bytes as QEMU says.
+        // SAFETY: objects of QEMU's and GLib's that last; the array has as many bytes as QEMU says.
         let bytes = unsafe {
             qemu::g_byte_array_set_size(self.bytes, 0);
             let length = qemu::qemu_plugin_read_register(register, self.bytes).max(0) as usize;
@@ -59,15 +72,17 @@ impl GuestCpu {
 
 /// All that is measured.
 struct Measurement {
-    cpus: Vec<Option<GuestCpu>>,
+    registers: Option<Registers>,
+    /// The CPUs, by the addresses of their own data.
+    cpus: BTreeMap<u64, Cpu>,
     sections: Sections,
 }
 
-// SAFETY: QEMU's objects are used by the thread that executes the CPU they belong to, under the lock.
+// SAFETY: QEMU's objects are used by the thread that executes a CPU, under the lock.
 unsafe impl Send for Measurement {}
 
 static MEASUREMENT: Mutex<Measurement> =
-    Mutex::new(Measurement { cpus: Vec::new(), sections: Sections::new() });
+    Mutex::new(Measurement { registers: None, cpus: BTreeMap::new(), sections: Sections::new() });
 static REPORT: OnceLock<PathBuf> = OnceLock::new();
 
 fn measurement() -> MutexGuard<'static, Measurement> {
@@ -105,17 +120,15 @@ pub unsafe extern "C" fn qemu_plugin_install(
     0
 }
 
-/// CPU `index` of the guest begins to exist.
-extern "C" fn add_cpu(_id: PluginId, index: c_uint) {
-    let (Some(state), Some(vectors)) = (register(c"cpsr"), register(c"VBAR")) else {
-        eprintln!("asphodel-masked: this emulator does not show the registers cpsr and VBAR");
-        return;
-    };
+/// A CPU of the guest begins to exist.
+extern "C" fn add_cpu(_id: PluginId, _index: c_uint) {
     let mut measurement = measurement();
-    let cpus = &mut measurement.cpus;
-    cpus.resize_with(cpus.len().max(index as usize + 1), || None);
-    cpus[index as usize] =
-        Some(GuestCpu { state, vectors, bytes: qemu::g_byte_array_new(), cpu: Cpu::default() });
+    if measurement.registers.is_none() {
+        measurement.registers = Registers::find();
+    }
+    if measurement.registers.is_none() {
+        eprintln!("asphodel-masked: this emulator does not show the registers cpsr, VBAR and TPIDRRO_EL0");
+    }
 }
 
 /// Returns the register of that name.
@@ -150,17 +163,20 @@ extern "C" fn translate(_id: PluginId, block: *mut qemu::Block) {
 
 /// A CPU executes a block. What masks or unmasks interrupts always ends one, so the state at its beginning is that of
 /// all of it.
-extern "C" fn execute(cpu: c_uint, data: *mut c_void) {
+extern "C" fn execute(_cpu: c_uint, data: *mut c_void) {
     // SAFETY: registered by `translate`.
     let block = unsafe { &*data.cast::<Block>() };
     let mut measurement = measurement();
-    let Measurement { cpus, sections } = &mut *measurement;
-    let Some(guest) = cpus.get_mut(cpu as usize).and_then(Option::as_mut) else { return };
-    if guest.is_interrupt(block) {
-        sections.interrupt(&mut guest.cpu);
+    let Measurement { registers: Some(registers), cpus, sections } = &mut *measurement else { return };
+    let own_data = registers.read(registers.own_data);
+    if own_data == 0 {
+        return;
     }
-    let masked = guest.read(guest.state) & MASKED != 0;
-    sections.execute(&mut guest.cpu, block, masked);
+    let cpu = cpus.entry(own_data).or_default();
+    if registers.is_interrupt(block) {
+        sections.interrupt(cpu);
+    }
+    sections.execute(cpu, block, registers.read(registers.state) & MASKED != 0);
 }
 
 /// The emulator ends.

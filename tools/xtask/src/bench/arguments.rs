@@ -38,5 +38,6 @@ C library come from Debian's packages, unpacked below target, not installed.
 process.spawn_exit_wait has every CPU busy with a parent of its own; with more than one CPU it may cost at most
 1.15 times what it costs with one.
 
-masked.longest is the longest section with interrupts masked of all images with one CPU, boot and
-power-off left out; below the table stands where it was. Every section of a run is in target/xtask/masked.";
+masked.longest is the longest section with interrupts masked of all images with as many CPUs, boot and
+power-off left out; below the table stands where it was. Every section of a run is in target/xtask/masked.
+The rows storm.* are rounds of the workloads of `cargo xtask explore`.";

@@ -1,8 +1,9 @@
 //! The longest sections with interrupts masked, as a plugin of the emulator measures them (`tools/masked`) whenever a
-//! bench image runs with one CPU.
+//! bench image runs.
 //!
 //! Boot and power-off are left out.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,8 @@ impl Plugin {
     }
 
     /// Returns where a run's report is written.
-    pub(super) fn report_of(&self, image: &str) -> PathBuf {
-        self.reports.join(image)
+    pub(super) fn report_of(&self, image: &str, cpus: u32) -> PathBuf {
+        self.reports.join(format!("{image}.{cpus}"))
     }
 
     /// Returns the emulator's option that makes it write the report there.
@@ -78,6 +79,7 @@ impl Section {
 pub(super) fn longest(
     workspace: &Workspace,
     program: &Program,
+    cpus: u32,
     report: &Path,
 ) -> anyhow::Result<Option<Figure>> {
     let text = fs::read_to_string(report).with_context(|| {
@@ -97,7 +99,7 @@ pub(super) fn longest(
     };
     Ok(Some(Figure {
         name: LONGEST.into(),
-        cpus: 1,
+        cpus,
         value: section.instructions as f64,
         unit: "instructions".into(),
         image: program.name.clone(),
@@ -113,9 +115,15 @@ fn of_the_project(explained: &str) -> &str {
     functions.find(|function| function.contains(" src/")).unwrap_or(first)
 }
 
-/// Returns the longest of all runs.
-pub(super) fn longest_of_all(runs: Vec<Figure>) -> Option<Figure> {
-    runs.into_iter().max_by(|one, other| one.value.total_cmp(&other.value))
+/// Returns the longest of all runs with the same number of CPUs, for each number.
+pub(super) fn longest_of_all(runs: Vec<Figure>) -> Vec<Figure> {
+    let mut longest: BTreeMap<u32, Figure> = BTreeMap::new();
+    for run in runs {
+        if longest.get(&run.cpus).is_none_or(|other| other.value < run.value) {
+            longest.insert(run.cpus, run);
+        }
+    }
+    longest.into_values().collect()
 }
 
 #[cfg(test)]
@@ -128,6 +136,20 @@ mod tests {
             "load core/src/atomic.rs:1, inlined into take src/kernel/src/a.rs:2, inlined into f src/b.rs:3";
         assert_eq!(of_the_project(chain), "take src/kernel/src/a.rs:2");
         assert_eq!(of_the_project("f core/src/x.rs:1, inlined into g y.rs:2"), "f core/src/x.rs:1");
+    }
+
+    #[test]
+    fn the_longest_is_found_for_each_number_of_cpus() {
+        let run = |cpus, value| Figure {
+            name: LONGEST.into(),
+            cpus,
+            value,
+            unit: String::new(),
+            image: String::new(),
+            place: None,
+        };
+        let found = longest_of_all(vec![run(4, 7.0), run(1, 3.0), run(4, 9.0), run(1, 2.0)]);
+        assert_eq!(found, [run(1, 3.0), run(4, 9.0)]);
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::R
     }
     let longest = masked::longest_of_all(masked);
     ensure!(
-        longest.is_some() || arguments.filter.is_some(),
+        !longest.is_empty() || arguments.filter.is_some(),
         "the emulator has seen no section with interrupts masked: its plugin does not work"
     );
     figures.extend(longest);
@@ -149,7 +149,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Runs one image with that many CPUs; if `rows` is given, only the rows that have it in their names. Returns the
-    /// figures that it prints, and, with one CPU, its longest section with interrupts masked.
+    /// figures that it prints, and its longest section with interrupts masked.
     fn run(
         &self,
         program: &Program,
@@ -158,9 +158,8 @@ impl Bench<'_> {
     ) -> anyhow::Result<(Vec<Figure>, Option<Figure>)> {
         let mut boot = Boot::new(Configuration::new(Machine::Virt, cpus)?, &program.image);
         boot.clock = Clock::CountedInstructions;
-        // With several CPUs the emulator calls the plugin for a part of the blocks only.
-        let report = (cpus == 1).then(|| self.plugin.report_of(&program.name));
-        boot.plugin = report.as_ref().map(|report| self.plugin.option(report));
+        let report = self.plugin.report_of(&program.name, cpus);
+        boot.plugin = Some(self.plugin.option(&report));
         let quick = self.arguments.quick.then(|| QUICK.to_string());
         let filter = rows.map(|rows| format!("filter={rows}"));
         boot.append = quick.into_iter().chain(filter).collect::<Vec<_>>().join(" ");
@@ -175,9 +174,7 @@ impl Bench<'_> {
             );
         }
         let figures = ran.lines.iter().filter_map(|line| figures::read(line.text(), &program.name)).collect();
-        let longest =
-            report.map(|report| masked::longest(self.workspace, program, &report)).transpose()?.flatten();
-        Ok((figures, longest))
+        Ok((figures, masked::longest(self.workspace, program, cpus, &report)?))
     }
 }
 

@@ -137,6 +137,8 @@ pub(crate) const BARS: &[Bar] = &[
     bar("std.channel_round_trip", 1, Limit::AtMost(2_500.0)),
     bar("std.park_unpark_round_trip", 1, Limit::AtMost(1_500.0)),
     bar("masked.longest", 1, Limit::AtMost(20_000.0)),
+    bar("masked.longest", 4, Limit::AtMost(20_000.0)),
+    bar("masked.longest", 8, Limit::AtMost(20_000.0)),
     bar("boot.to_init_ms", 1, Limit::AtMost(10.0)),
     bar("boot.to_init_ms", 4, Limit::AtMost(10.0)),
 ];
