@@ -141,6 +141,8 @@ pub(crate) struct Boot {
     pub(crate) configuration: Configuration,
     /// Its memory, if that can be chosen.
     pub(crate) memory: String,
+    /// `false` if this computer need not have as much memory: what the guest does not touch is not reserved.
+    pub(crate) reserves_memory: bool,
     /// The flat image.
     pub(crate) kernel: PathBuf,
     /// Boot arguments; empty for none.
@@ -212,6 +214,7 @@ impl Boot {
         Self {
             configuration,
             memory: "1G".into(),
+            reserves_memory: true,
             kernel: kernel.to_path_buf(),
             append: String::new(),
             word: Some(Word::draw()),
@@ -375,11 +378,17 @@ impl Boot {
             // The seeds in the device tree differ from run to run, and so would the instructions of code that walks it.
             kind += ",dtb-randomness=off";
         }
+        let mut arguments = Vec::new();
+        if !self.reserves_memory {
+            kind += ",memory-backend=memory";
+            let backend = format!("memory-backend-ram,id=memory,size={},reserve=off", self.memory);
+            arguments.extend(["-object".to_string(), backend]);
+        }
         let cpus = cpus.to_string();
         // Without `-nic none` QEMU wants the boot ROM of a network card, which minimal installations lack.
-        ["-M", &kind, "-cpu", "cortex-a72", "-smp", &cpus, "-m", &self.memory, "-nic", "none"]
-            .map(String::from)
-            .into()
+        let machine = ["-M", &kind, "-cpu", "cortex-a72", "-smp", &cpus, "-m", &self.memory, "-nic", "none"];
+        arguments.extend(machine.map(String::from));
+        arguments
     }
 }
 

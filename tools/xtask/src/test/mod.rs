@@ -11,6 +11,7 @@ mod host;
 pub(crate) mod images;
 mod junit;
 mod ktap;
+mod large_memory;
 mod odd_trees;
 mod pool;
 mod reboot;
@@ -116,6 +117,9 @@ fn suites(
     if wants(arguments, armstub::MACHINE, armstub::NAME) {
         suites.extend(armstub::run(workspace, environment)?);
     }
+    if wants(arguments, large_memory::MACHINE, large_memory::NAME) {
+        suites.push(large_memory::run(workspace, environment)?);
+    }
     if wants_serial_tests(arguments) {
         suites.extend(board::trial::run(workspace, environment)?);
     }
@@ -219,6 +223,9 @@ fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode
     }
     if wants(arguments, armstub::MACHINE, armstub::NAME) {
         println!("firmware: {} on {}", armstub::NAME, armstub::MACHINE);
+    }
+    if wants(arguments, large_memory::MACHINE, large_memory::NAME) {
+        println!("memory: {} on {}", large_memory::NAME, large_memory::MACHINE);
     }
     if wants_serial_tests(arguments) {
         println!("serial: {} on {}", board::trial::NAME, board::trial::MACHINE);
