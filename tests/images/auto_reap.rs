@@ -108,11 +108,11 @@ test!(
         let zombie = spawn_child(|_| 7, 0);
         await_zombie(zombie);
         set_auto_reap(true);
-        assert_exited(wait_exit(zombie).status, 7);
+        assert_exited(wait_exit(zombie).status(), 7);
         static REAPED: AtomicBool = AtomicBool::new(false);
         spawn_child(
             |_| {
-                REAPED.store(wait_exit(spawn_child(|_| 77, 0)).status.code() == Some(77), Ordering::Release);
+                REAPED.store(wait_exit(spawn_child(|_| 77, 0)).status().code() == Some(77), Ordering::Release);
                 exit(0)
             },
             0,
@@ -120,7 +120,7 @@ test!(
         assert_eq!(wait4(-1, 0), Err(Errno::ECHILD));
         assert!(REAPED.load(Ordering::Acquire));
         set_auto_reap(false);
-        assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+        assert_exited(wait_exit(spawn_child(|_| 3, 0)).status(), 3);
     }
 );
 

@@ -110,6 +110,6 @@ test!(a_killed_waiter_leaves_the_mutex_free, {
     );
     await_sleeping(child);
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
     assert!(MUTEX.try_lock().is_some());
 });

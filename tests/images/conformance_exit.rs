@@ -51,7 +51,7 @@ test!(
     a03_codes_as_given,
     {
         for code in [123, 1, 0] {
-            assert_exited(wait_exit(spawn_child(exits, code)).status, code as u8);
+            assert_exited(wait_exit(spawn_child(exits, code)).status(), code as u8);
         }
     }
 );
@@ -74,7 +74,7 @@ test!(
     a18_returned_values,
     {
         for code in [0, 1, 7] {
-            assert_exited(wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status, code as u8);
+            assert_exited(wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status(), code as u8);
         }
     }
 );
@@ -103,7 +103,7 @@ test!(
     {
         let before = census();
         for number in 0..rounds(1000) as usize {
-            assert_exited(wait_exit(spawn_child(exits, number & 0xff)).status, (number & 0xff) as u8);
+            assert_exited(wait_exit(spawn_child(exits, number & 0xff)).status(), (number & 0xff) as u8);
         }
         eventually("everything has come back", || census() == before);
     }
@@ -141,7 +141,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(parent).status, 1);
+        assert_exited(wait_exit(parent).status(), 1);
         assert_eq!(LWPS.load(Ordering::Acquire), 1);
     }
 );
@@ -175,7 +175,7 @@ test!(
             let _ = sleep(if round == 0 { 100_000_000 } else { 200_000 });
             assert_eq!(read(), seen);
             let report = wait_exit(pid);
-            assert_exited(report.status, 4);
+            assert_exited(report.status(), 4);
             assert_eq!(report.usage.lwps, COUNTS.len() as u64 + 1);
         }
     }
@@ -195,7 +195,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
         assert!(!RETURNED.load(Ordering::Acquire));
     }
 );
@@ -216,8 +216,8 @@ test!(
             drop(lwp_spawn(|_| exit(55), 0, &on_cpu(0)));
             sleep_an_hour(0) as i32
         };
-        assert_exited(wait_exit(spawn_child(first_exits, 0)).status, 77);
-        assert_exited(wait_exit(spawn_child(second_exits, 0)).status, 55);
+        assert_exited(wait_exit(spawn_child(first_exits, 0)).status(), 77);
+        assert_exited(wait_exit(spawn_child(second_exits, 0)).status(), 55);
     }
 );
 
@@ -239,7 +239,7 @@ test!(
             },
             0,
         );
-        assert_signaled(wait_exit(pid).status, Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), Signal::KILL);
     }
 );
 
@@ -259,7 +259,7 @@ test!(
         assert_eq!(kill(pid, i32::from(Signal::CHLD.number())), Ok(()));
         assert_eq!(wait4(pid.raw(), WNOHANG), Ok(None));
         assert_eq!(kill(pid, 9), Ok(()));
-        assert_signaled(wait_exit(pid).status, Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), Signal::KILL);
     }
 );
 
@@ -292,7 +292,7 @@ test!(
         GO.post();
         let report = wait_exit(pid);
         assert_eq!(FINISHED.load(Ordering::Acquire), 2);
-        assert_exited(report.status, 0);
+        assert_exited(report.status(), 0);
         assert_eq!(sigwait(Signal::CHLD.bit(), Some(0)), Ok(Signal::CHLD));
     }
 );
@@ -319,7 +319,7 @@ test!(
             },
             0,
         );
-        let status = wait_exit(pid).status;
+        let status = wait_exit(pid).status();
         assert_eq!(rm_at_exit(hook), 1);
         assert_exited(status, 7);
         assert_eq!(CALLS.load(Ordering::Relaxed), 1);
@@ -341,6 +341,6 @@ test!(
             0,
         );
         let report = wait_exit(pid);
-        assert_eq!((report.status.event(), report.usage.lwps), (Event::Exited(5), 4));
+        assert_eq!((report.status().event(), report.usage.lwps), (Event::Exited(5), 4));
     }
 );

@@ -13,7 +13,8 @@ use asphodel::api::{
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, await_zombie, cpus, dawdle, eventually,
-    on_cpu, race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
+    on_cpu, orphans_are_meant, race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test,
+    wait_exit,
 };
 
 asphodel_test::image!();
@@ -70,7 +71,7 @@ test!(
                 },
                 signal as usize,
             );
-            let status = wait_exit(child).status;
+            let status = wait_exit(child).status();
             assert_eq!(status.signal().map(|signal| i32::from(signal.number())), Some(signal));
             assert_eq!(status.word() & 0x80 != 0, CORE_CLASS.contains(&signal), "{status}");
         }
@@ -93,7 +94,7 @@ test!(
             let child = spawn_child(entry, 0);
             let _ = sleep(1_000_000);
             kill(child, 9).expect("it is there");
-            let status = wait_exit(child).status;
+            let status = wait_exit(child).status();
             assert_eq!((status.code(), status.signal()), (None, Some(Signal::KILL)));
         }
     }
@@ -110,14 +111,14 @@ test!(
             for signal in [15, 0, 9] {
                 assert_eq!(kill(child, signal), Ok(()));
             }
-            assert_exited(wait_exit(child).status, code as u8);
+            assert_exited(wait_exit(child).status(), code as u8);
         }
         let founder = spawn_in(Group::New, |_| 42);
         let member = spawn_in(Group::Join(founder), sleeps);
         await_zombie(founder);
         assert_eq!(kill(group(founder), 9), Ok(()));
-        assert_signaled(wait_exit(member).status, Signal::KILL);
-        assert_exited(wait_exit(founder).status, 42);
+        assert_signaled(wait_exit(member).status(), Signal::KILL);
+        assert_exited(wait_exit(founder).status(), 42);
     }
 );
 
@@ -135,7 +136,7 @@ test!(
             assert_eq!(kill(Pid::from_raw(pid), 15), Err(Errno::ESRCH), "{pid}");
         }
         assert_eq!(kill(child, 15), Ok(()));
-        assert_signaled(wait_exit(child).status, Signal::TERM);
+        assert_signaled(wait_exit(child).status(), Signal::TERM);
         assert_eq!(kill(child, 0), Err(Errno::ESRCH));
     }
 );
@@ -152,7 +153,7 @@ test!(
         }
         assert_eq!(wait4(child.raw(), WNOHANG), Ok(None));
         kill(child, 9).expect("it is there");
-        assert_signaled(wait_exit(child).status, Signal::KILL);
+        assert_signaled(wait_exit(child).status(), Signal::KILL);
     }
 );
 
@@ -176,7 +177,7 @@ test!(
         children.into_iter().for_each(await_sleeping);
         assert_eq!(kill(Pid::from_raw(-1), WINCH), Ok(()));
         for child in children {
-            assert_exited(wait_exit(child).status, 0);
+            assert_exited(wait_exit(child).status(), 0);
         }
         assert!(!has_caught());
         assert_eq!(kill(Pid::from_raw(-1), 0), Err(Errno::ESRCH), "only process 1 and the caller are left");
@@ -188,6 +189,7 @@ test!(
     t175_no_survivor_of_a_kill_of_all,
     deadline_ms = RACE_DEADLINE_MS,
     {
+        orphans_are_meant();
         /// Spawns a tree of as many generations as its number says, and stays.
         fn tree(arguments: &Arguments<'_>) -> i32 {
             let generations = arguments.number();
@@ -203,7 +205,7 @@ test!(
             let root = spawn_child(tree, 4);
             dawdle(round as usize * 997 % 30_000);
             assert_eq!(kill(Pid::from_raw(-1), i32::from(Signal::KILL.number())), Ok(()));
-            assert_signaled(wait_exit(root).status, Signal::KILL);
+            assert_signaled(wait_exit(root).status(), Signal::KILL);
             eventually("all have ended", || kill(Pid::from_raw(-1), 0) == Err(Errno::ESRCH));
         }
     }
@@ -224,7 +226,7 @@ test!(
                 await_sleeping(grandchild);
                 READY.fetch_add(1, Ordering::Release);
                 catch();
-                i32::from(wait_exit(grandchild).status.code() != Some(0))
+                i32::from(wait_exit(grandchild).status().code() != Some(0))
             };
             let parent = spawn_child(parent_of_grandchild, 0);
             eventually("the grandchild waits", || READY.load(Ordering::Acquire) == 1);
@@ -237,12 +239,12 @@ test!(
             }
             7
         });
-        assert_exited(wait_exit(leader).status, 7);
+        assert_exited(wait_exit(leader).status(), 7);
         assert_eq!(CAUGHT.load(Ordering::Acquire) - before, 3);
         await_sleeping(outsider);
         assert_eq!(wait4(outsider.raw(), WNOHANG), Ok(None));
         kill(outsider, WINCH).expect("it is there");
-        assert_exited(wait_exit(outsider).status, 0);
+        assert_exited(wait_exit(outsider).status(), 0);
     }
 );
 
@@ -269,10 +271,11 @@ test!(
     /// A-e10: SIGKILL to a group from inside ends all its members, the leader as well.
     e10_a_group_kills_itself,
     {
+        orphans_are_meant();
         for number in [0, 1] {
             let attributes = SpawnAttributes { group: Group::New, number, ..SpawnAttributes::default() };
             let leader = spawn(&Program::new("leader", leads), &[], &attributes).expect("it can be spawned");
-            assert_signaled(wait_exit(leader).status, Signal::KILL);
+            assert_signaled(wait_exit(leader).status(), Signal::KILL);
             eventually("process 1 has reaped the members", || members(leader) == 0);
         }
     }
@@ -282,12 +285,13 @@ test!(
     /// A-e11: a group is signalled from outside: all take it. When all are reaped: ESRCH.
     e11_a_group_from_outside,
     {
+        orphans_are_meant();
         let attributes = SpawnAttributes { group: Group::New, number: 2, ..SpawnAttributes::default() };
         let leader = spawn(&Program::new("leader", leads), &[], &attributes).expect("it can be spawned");
         eventually("all are there", || members(leader) == 5);
         await_sleeping(leader);
         assert_eq!(kill(group(leader), 15), Ok(()));
-        assert_signaled(wait_exit(leader).status, Signal::TERM);
+        assert_signaled(wait_exit(leader).status(), Signal::TERM);
         eventually("process 1 has reaped the members", || members(leader) == 0);
         assert_eq!(kill(group(leader), 15), Err(Errno::ESRCH));
     }
@@ -301,7 +305,7 @@ test!(
         await_zombie(child);
         assert_eq!(kill(group(child), 9), Err(Errno::ESRCH));
         assert_eq!(getpgid(child), Ok(child), "it is in the group all the same");
-        assert_exited(wait_exit(child).status, 21);
+        assert_exited(wait_exit(child).status(), 21);
         assert_eq!((kill(group(child), 9), getpgid(child)), (Err(Errno::ESRCH), Err(Errno::ESRCH)));
     }
 );
@@ -320,7 +324,7 @@ test!(
         assert!(!has_caught());
         assert_eq!(wait4(child.raw(), WNOHANG), Ok(None));
         assert_eq!(killpg(child, WINCH), Ok(()));
-        assert_exited(wait_exit(child).status, 0);
+        assert_exited(wait_exit(child).status(), 0);
         assert!(!has_caught());
         assert_eq!((getpgid(Pid::NONE), getpgid(getpid())), (Ok(getpgrp()), Ok(getpgrp())));
     }
@@ -353,9 +357,9 @@ test!(
         eventually("LWPs of another process go on", || {
             STEPS.load(Ordering::Relaxed) == 20 * u64::from(cpus())
         });
-        assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+        assert_exited(wait_exit(spawn_child(|_| 3, 0)).status(), 3);
         kill(spins, 9).expect("it is there");
-        assert_signaled(wait_exit(spins).status, Signal::KILL);
+        assert_signaled(wait_exit(spins).status(), Signal::KILL);
     }
 );
 
@@ -400,13 +404,13 @@ test!(
         fn parent(arguments: &Arguments<'_>) -> i32 {
             let children = [0; 5].map(|_| spawn_child(floods, 0));
             floods(arguments);
-            children.into_iter().map(|child| i32::from(wait_exit(child).status.code() != Some(0))).sum()
+            children.into_iter().map(|child| i32::from(wait_exit(child).status().code() != Some(0))).sum()
         }
         let parents = [0; 4].map(|_| spawn_in(Group::New, parent));
         eventually("many signals have been sent", || SENT.load(Ordering::Relaxed) > 2_000);
         STOP.store(true, Ordering::Release);
         for parent in parents {
-            assert_exited(wait_exit(parent).status, 0);
+            assert_exited(wait_exit(parent).status(), 0);
         }
     }
 );
@@ -417,6 +421,7 @@ test!(
     a_group_that_spawns_is_killed_whole,
     deadline_ms = RACE_DEADLINE_MS,
     {
+        orphans_are_meant();
         fn spawn_member() {
             let attributes = SpawnAttributes { no_wait: true, ..SpawnAttributes::default() };
             spawn(&Program::new("member", member), &[], &attributes).expect("there is room");
@@ -443,7 +448,7 @@ test!(
             });
             let _ = sleep(100_000 + round * 7_919 % 400_000);
             assert_eq!(killpg(founder, 9), Ok(()));
-            assert_signaled(wait_exit(founder).status, Signal::KILL);
+            assert_signaled(wait_exit(founder).status(), Signal::KILL);
             eventually("process 1 has reaped the members", || members(founder) == 0);
             assert_eq!(state_of(founder), None);
         }

@@ -379,7 +379,7 @@ test!(
         let victim = spawn_child(|_| spin_for_ever(0) as i32, 0);
         VICTIM.store(victim.raw() as u32, Ordering::Release);
         LATER.arm(2_000_000).expect("there is room");
-        assert_signaled(wait_exit(victim).status, Signal::KILL);
+        assert_signaled(wait_exit(victim).status(), Signal::KILL);
     }
 );
 

@@ -129,7 +129,7 @@ test!(
         }
         fn reap(children: [Pid; 10]) {
             for (number, child) in children.into_iter().enumerate() {
-                assert_exited(wait_exit(child).status, number as u8);
+                assert_exited(wait_exit(child).status(), number as u8);
                 REAPED.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -62,7 +62,7 @@ test!(
         let (begun, before) = (now_ns(), cpu_time(RUSAGE_CHILDREN));
         let report = wait_exit(spawn_child(burns, 21));
         let elapsed = now_ns() - begun;
-        assert_exited(report.status, 21);
+        assert_exited(report.status(), 21);
         let (used, children) = (nanoseconds(report.usage), cpu_time(RUSAGE_CHILDREN) - before);
         assert!(used >= LONG && children >= LONG, "{used} ns, children {children} ns");
         assert!(used <= elapsed, "{used} of {elapsed} ns");
@@ -74,7 +74,7 @@ test!(
     /// siblings, have used much; the same for a new LWP.
     i03_i06_a_new_process_and_a_new_lwp,
     {
-        assert_exited(wait_exit(spawn_child(burns, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(burns, 0)).status(), 0);
         burn(LONG as usize);
         // What has hardly begun can have used no more than the time since its creation.
         static MADE_AT: AtomicU64 = AtomicU64::new(0);
@@ -87,7 +87,7 @@ test!(
             0
         };
         MADE_AT.store(now_ns(), Ordering::Release);
-        assert_exited(wait_exit(spawn_child(looks, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(looks, 0)).status(), 0);
         MADE_AT.store(now_ns(), Ordering::Release);
         let used = lwp_spawn(|_| cpu_time(RUSAGE_THREAD) as usize, 0, &on_cpu(0)).expect("an LWP can be made").join();
         let used = used.expect("it ends").expect("it returns") as u64;

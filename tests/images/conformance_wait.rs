@@ -294,7 +294,7 @@ test!(
         for _ in 0..500 {
             let child = spawn_child(exits, 0);
             assert_ne!(child, last);
-            assert_exited(wait_exit(child).status, 0);
+            assert_exited(wait_exit(child).status(), 0);
             last = child;
         }
     }
@@ -339,7 +339,7 @@ test!(
                     assert_eq!((wait4(-1, WNOHANG), state_of(child)), (Err(Errno::ECHILD), None));
                 } else {
                     assert_eq!(state_of(child), Some(State::Zombie));
-                    assert_eq!(wait_exit(child).status.signal(), killed.then_some(Signal::KILL));
+                    assert_eq!(wait_exit(child).status().signal(), killed.then_some(Signal::KILL));
                 }
             }
         }
@@ -356,7 +356,7 @@ test!(
             |_| {
                 let grandchild = spawn_child(exits, 77);
                 await_zombie(grandchild);
-                let code = wait_exit(grandchild).status.code();
+                let code = wait_exit(grandchild).status().code();
                 CODE.store(code.map_or(-1, i32::from), Ordering::Release);
                 0
             },

@@ -45,7 +45,7 @@ fn time_to_end_a_loop(cpu: u32) -> u64 {
         },
         cpu as usize,
     );
-    assert_exited(wait_exit(pid).status, 7);
+    assert_exited(wait_exit(pid).status(), 7);
     now_ns() - EXIT_AT.load(Ordering::Acquire)
 }
 
@@ -92,7 +92,7 @@ test!(
                 },
                 0,
             );
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
             longest = longest.max(now_ns() - LAST_LOOK.load(Ordering::Acquire));
         }
         println!("# the longest of 50: {longest}");
@@ -155,7 +155,7 @@ fn exit_takes(lwps: usize) -> u64 {
     };
     let report = wait_exit(spawn_child(child, lwps));
     let took = now_ns() - EXIT_AT.load(Ordering::Acquire);
-    assert_exited(report.status, 1);
+    assert_exited(report.status(), 1);
     assert_eq!(report.usage.lwps, lwps as u64 + 1);
     took
 }

@@ -89,7 +89,7 @@ test!(
             },
             victim as usize,
         );
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
     }
 );
 
@@ -147,7 +147,7 @@ test!(
             dawdle(round as usize * 89 % 4_000);
             assert_eq!(cpu_deactivate(victim), Ok(()));
             for pid in pids {
-                assert_exited(wait_exit(pid).status, 5);
+                assert_exited(wait_exit(pid).status(), 5);
             }
             assert_eq!(cpu_activate(victim), Ok(()));
         }

@@ -34,12 +34,12 @@ fn fate_of(task: &'static Task) -> Status {
         },
         0,
     );
-    wait_exit(pid).status
+    wait_exit(pid).status()
 }
 
 fn end(pid: Pid) -> Status {
     kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-    wait_exit(pid).status
+    wait_exit(pid).status()
 }
 
 /// Recurses until the stack ends.
@@ -70,12 +70,12 @@ test!(so_it_is_with_a_callout, {
         PANICS.arm(MILLISECOND).expect("it can be armed");
         sleep_for_ever(0) as i32
     };
-    assert_signaled(wait_exit(spawn_child(panics, 0)).status, Signal::ABRT);
+    assert_signaled(wait_exit(spawn_child(panics, 0)).status(), Signal::ABRT);
     let exits = |_: &Arguments<'_>| {
         EXITS.arm(MILLISECOND).expect("it can be armed");
         sleep_for_ever(0) as i32
     };
-    assert_exited(wait_exit(spawn_child(exits, 0)).status, 8);
+    assert_exited(wait_exit(spawn_child(exits, 0)).status(), 8);
 });
 
 test!(one_that_does_not_come_back_is_killed_with_its_process, {
@@ -154,7 +154,7 @@ test!(what_it_makes_belongs_to_its_process, {
     DONE.wait_uninterruptible();
     assert_eq!(OWNER.load(Ordering::Relaxed), getpid().raw());
     assert!(TID.load(Ordering::Relaxed) > 2, "the worker has a number, and so has its LWP");
-    assert_exited(wait_exit(Pid::from_raw(CHILD.load(Ordering::Relaxed))).status, 3);
+    assert_exited(wait_exit(Pid::from_raw(CHILD.load(Ordering::Relaxed))).status(), 3);
     assert_eq!(process(getpid()).map(|report| report.lwps), Some(1), "the worker is not counted");
 });
 
@@ -270,7 +270,7 @@ test!(the_idle_worker_does_not_keep_the_process, {
             way,
         );
         let report = wait_exit(pid);
-        assert_exited(report.status, 5);
+        assert_exited(report.status(), 5);
         assert_eq!(report.usage.lwps, 2, "the worker is one of those it has had");
     }
 });
@@ -324,7 +324,7 @@ test!(
             for round in 0..rounds(40) as usize {
                 let attributes = SpawnAttributes { memory, number: round % 4, ..SpawnAttributes::default() };
                 let pid = spawn(&Program::new("leaves", leaves_work), &[], &attributes).expect("it can be spawned");
-                let status = wait_exit(pid).status;
+                let status = wait_exit(pid).status();
                 match round % 4 {
                     0 => assert_exited(status, 7),
                     1 => assert_signaled(status, Signal::KILL),
@@ -346,7 +346,7 @@ test!(a_call_of_a_dead_process_does_not_come, {
         CALLOUT.arm(20 * MILLISECOND).expect("a worker can be made");
         0
     };
-    assert_exited(wait_exit(spawn_child(armed, 0)).status, 0);
+    assert_exited(wait_exit(spawn_child(armed, 0)).status(), 0);
     assert!(!CALLOUT.cancel(), "it is not armed any more");
     let _slept = sleep(40 * MILLISECOND);
     assert!(!CALLED.load(Ordering::Acquire));
@@ -396,7 +396,7 @@ test!(the_worker_is_charged_and_refused, {
     let attributes = SpawnAttributes { quota: Some(quota), ..SpawnAttributes::default() };
     let asks = |_: &Arguments<'_>| i32::from(TASK.enqueue() == Err(Errno::EAGAIN));
     let pid = spawn(&Program::new("asks", asks), &[], &attributes).expect("it can be spawned");
-    assert_exited(wait_exit(pid).status, 1);
+    assert_exited(wait_exit(pid).status(), 1);
     // An exit hook has no worker any more: the process is ending.
     static REFUSED: AtomicBool = AtomicBool::new(false);
     fn hook(_: Pid, status: Status) {
@@ -409,7 +409,7 @@ test!(the_worker_is_charged_and_refused, {
         TASK.enqueue().expect("a worker can be made");
         44
     };
-    assert_exited(wait_exit(spawn_child(used, 0)).status, 44);
+    assert_exited(wait_exit(spawn_child(used, 0)).status(), 44);
     rm_at_exit(hook);
     assert!(REFUSED.load(Ordering::Acquire));
 });

@@ -38,7 +38,7 @@ test!(
             let lwp = lwp_spawn(return_at_once, 5, &on_cpu(cpus() - 1)).expect("an LWP can be made");
             assert_eq!(lwp.tid(), 2);
             assert_eq!(lwp.join(), Ok(Some(5)));
-            assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+            assert_exited(wait_exit(spawn_child(|_| 3, 0)).status(), 3);
             42
         }
         let pid = spawn_child(
@@ -52,7 +52,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 42);
+        assert_exited(wait_exit(pid).status(), 42);
     }
 );
 
@@ -73,7 +73,7 @@ test!(
             for program in [expects_words, replaces_itself] {
                 let attributes = SpawnAttributes { number, ..SpawnAttributes::default() };
                 let pid = spawn(&Program::new("words", program), words, &attributes).expect("it is spawned");
-                assert_exited(wait_exit(pid).status, 0);
+                assert_exited(wait_exit(pid).status(), 0);
             }
         }
     }
@@ -95,7 +95,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 1);
+        assert_exited(wait_exit(pid).status(), 1);
     }
 );
 
@@ -118,7 +118,7 @@ test!(
         }
         assert_eq!(at_exit(hook), Ok(()));
         let report = wait_exit(spawn_child(next, 0));
-        assert_exited(report.status, 100);
+        assert_exited(report.status(), 100);
         assert_eq!(report.usage.lwps, 101);
         assert_eq!(CALLS.load(Ordering::Relaxed), 1);
         assert_eq!(rm_at_exit(hook), 1);
@@ -157,7 +157,7 @@ test!(
         JOINING.store(true, Ordering::Release);
         assert_eq!(joiner.join(), Ok(Some(Ok(None))));
         JOINED.store(true, Ordering::Release);
-        assert_exited(wait_exit(pid).status, 8);
+        assert_exited(wait_exit(pid).status(), 8);
     }
 );
 
@@ -186,7 +186,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 5);
+        assert_exited(wait_exit(pid).status(), 5);
     }
 );
 
@@ -199,7 +199,7 @@ test!(
             SEEN.store(exec(&Program::new("never", |_| 1), &[], 0).number(), Ordering::Relaxed);
         }
         assert_eq!(at_exit(hook), Ok(()));
-        assert_exited(wait_exit(spawn_child(|_| 6, 0)).status, 6);
+        assert_exited(wait_exit(spawn_child(|_| 6, 0)).status(), 6);
         assert_eq!(SEEN.load(Ordering::Relaxed), Errno::EBUSY.number());
         assert_eq!(rm_at_exit(hook), 1);
     }
@@ -213,7 +213,7 @@ test!(
         fn second(_: &Arguments<'_>) -> i32 {
             let child = Pid::from_raw(CHILD.load(Ordering::Relaxed));
             kill(child, i32::from(Signal::KILL.number())).expect("the first program's child is there");
-            assert_signaled(wait_exit(child).status, Signal::KILL);
+            assert_signaled(wait_exit(child).status(), Signal::KILL);
             0
         }
         let pid = spawn_child(
@@ -226,7 +226,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
     }
 );
 
@@ -262,7 +262,7 @@ test!(
                 },
                 0,
             );
-            let code = wait_exit(pid).status.code().expect("it has exited");
+            let code = wait_exit(pid).status().code().expect("it has exited");
             assert!(code == 4 || code == 7, "code {code}");
             seen[usize::from(code == 7)] += 1;
         }
@@ -284,7 +284,7 @@ test!(
             let pid = spawn_child(again, 0);
             asphodel_test::dawdle(round as usize * 37 % 20_000);
             kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-            assert_signaled(wait_exit(pid).status, Signal::KILL);
+            assert_signaled(wait_exit(pid).status(), Signal::KILL);
         }
     }
 );
@@ -304,7 +304,7 @@ test!(
                 0,
             );
             let report = wait_exit(pid);
-            assert_exited(report.status, 7);
+            assert_exited(report.status(), 7);
             // The loser, the winner, and the LWP that the winner's program created.
             assert_eq!(report.usage.lwps, 3);
         }
@@ -360,7 +360,7 @@ test!(
                 },
                 round as usize,
             );
-            let code = wait_exit(pid).status.code().expect("it has exited");
+            let code = wait_exit(pid).status().code().expect("it has exited");
             assert!(code == 0 || code == 7, "code {code}");
             codes[usize::from(code == 7)] += 1;
             assert_eq!(u64::from(CALLS.load(Ordering::Acquire)), round, "code {code}");
@@ -397,7 +397,7 @@ test!(
         kill(pid, i32::from(Signal::TERM.number())).expect("it is there");
         eventually("the kill has begun", || state_of(pid) == Some(State::Exiting));
         DONE.store(true, Ordering::Release);
-        assert_signaled(wait_exit(pid).status, Signal::TERM);
+        assert_signaled(wait_exit(pid).status(), Signal::TERM);
     }
 );
 
@@ -427,6 +427,6 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
     }
 );

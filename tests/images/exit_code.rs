@@ -17,8 +17,8 @@ test!(
         for code in [7, 0, 1, 255] {
             let pid = spawn_child(|arguments| exit(arguments.number() as i32), code);
             let report = wait_exit(pid);
-            assert_exited(report.status, code as u8);
-            assert_eq!(report.status.signal(), None);
+            assert_exited(report.status(), code as u8);
+            assert_eq!(report.status().signal(), None);
         }
     }
 );
@@ -27,8 +27,8 @@ test!(
     /// T2: only 8 bits of the code survive.
     t002_exit_code_is_truncated,
     {
-        assert_exited(wait_exit(spawn_child(|_| exit(0x1ff), 0)).status, 0xff);
-        assert_exited(wait_exit(spawn_child(|_| exit(0x100), 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| exit(0x1ff), 0)).status(), 0xff);
+        assert_exited(wait_exit(spawn_child(|_| exit(0x100), 0)).status(), 0);
     }
 );
 
@@ -36,8 +36,8 @@ test!(
     /// T3: a negative code.
     t003_negative_exit_code,
     {
-        assert_exited(wait_exit(spawn_child(|_| exit(-1), 0)).status, 255);
-        assert_exited(wait_exit(spawn_child(|_| exit(i32::MIN), 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| exit(-1), 0)).status(), 255);
+        assert_exited(wait_exit(spawn_child(|_| exit(i32::MIN), 0)).status(), 0);
     }
 );
 
@@ -46,7 +46,7 @@ test!(
     t001_returning_from_the_entry_exits,
     {
         for code in [0, 1, 7] {
-            assert_exited(wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status, code as u8);
+            assert_exited(wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status(), code as u8);
         }
     }
 );
@@ -62,7 +62,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 9);
+        assert_exited(wait_exit(pid).status(), 9);
     }
 );
 

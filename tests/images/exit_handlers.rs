@@ -34,14 +34,14 @@ test!(
             assert_eq!(on_process_exit(handler, argument, priority), Ok(()));
         }
         assert_eq!(on_process_exit(handler, 4, 5), Err(Errno::EEXIST));
-        assert_exited(wait_exit(spawn_child(|_| 6, 0)).status, 6);
+        assert_exited(wait_exit(spawn_child(|_| 6, 0)).status(), 6);
         assert_eq!(ORDER.load(Ordering::Relaxed), 31_429);
         assert_eq!(STATUS.load(Ordering::Relaxed), 0x600);
         for argument in 1..=4 {
             assert_eq!(off_process_exit(handler, argument), 1);
         }
         assert_eq!(off_process_exit(handler, 1), 0);
-        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status(), 0);
         assert_eq!(ORDER.load(Ordering::Relaxed), 314_299, "the hook alone is left");
         assert_eq!(rm_at_exit(hook), 1);
     }
@@ -60,7 +60,7 @@ test!(
             assert_eq!(at_exit(later), Ok(()));
         }
         assert_eq!(at_exit(first), Ok(()));
-        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status(), 0);
         assert_eq!(CALLS.load(Ordering::Relaxed), 101);
         assert_eq!((rm_at_exit(first), rm_at_exit(later)), (1, 1));
     }

@@ -18,8 +18,8 @@ use asphodel::api::{
     on_process_exit, process, rm_at_exit, sleep, yield_now,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, StartLine, assert_exited, cpus, dawdle, eventually, on_cpu, race_rounds,
-    sleep_for_ever, spawn_child, test, wait_exit,
+    RACE_DEADLINE_MS, StartLine, assert_exited, cpus, crashes_are_meant, dawdle, eventually, on_cpu,
+    orphans_are_meant, race_rounds, sleep_for_ever, spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -92,7 +92,7 @@ test!(
             },
             0,
         );
-        let status = wait_exit(pid).status;
+        let status = wait_exit(pid).status();
         for hook in registered {
             assert_eq!(rm_at_exit(hook), 1);
         }
@@ -123,7 +123,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 1);
+        assert_exited(wait_exit(pid).status(), 1);
         assert_eq!(rm_at_exit(looks), 1);
         assert_eq!(SUM.load(Ordering::Acquire), 3 * 64);
     }
@@ -133,6 +133,7 @@ test!(
     /// T51: a hook gets the status that the parent will get, of an exit, a fault and a kill.
     t051_the_status_is_known,
     {
+        crashes_are_meant(1);
         static WORD: AtomicU32 = AtomicU32::new(0);
         fn looks(_: Pid, status: Status) {
             WORD.store(u32::from(status.word()), Ordering::Release);
@@ -147,7 +148,7 @@ test!(
             },
         ];
         for end in ends {
-            let status = wait_exit(spawn_child(end, 0)).status;
+            let status = wait_exit(spawn_child(end, 0)).status();
             assert_eq!(WORD.load(Ordering::Acquire), u32::from(status.word()), "{status}");
         }
         assert_eq!(rm_at_exit(looks), 1);
@@ -181,10 +182,10 @@ test!(
         );
         eventually("it exits", || SLEEPER.load(Ordering::Acquire) != 0);
         while !SLEPT.load(Ordering::Acquire) {
-            assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+            assert_exited(wait_exit(spawn_child(|_| 3, 0)).status(), 3);
             SEEN_WHILE_ASLEEP.fetch_add(1, Ordering::Relaxed);
         }
-        assert_exited(wait_exit(exits).status, 2);
+        assert_exited(wait_exit(exits).status(), 2);
         assert_eq!(rm_at_exit(sleeps), 1);
     }
 );
@@ -196,7 +197,7 @@ test!(
         forget();
         assert_eq!(at_exit(HOOKS[0]), Ok(()));
         assert_eq!(at_exit(HOOKS[0]), Err(Errno::EEXIST));
-        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status(), 0);
         assert_eq!(take_calls()[0], 1);
         assert_eq!((rm_at_exit(HOOKS[0]), rm_at_exit(HOOKS[0])), (1, 0));
     }
@@ -213,7 +214,7 @@ test!(
         }
         assert_eq!(rm_at_exit(HOOKS[5]), 0);
         assert_eq!(rm_at_exit(HOOKS[1]), 1);
-        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status(), 0);
         assert_eq!(take_calls()[..3], [1, 0, 1]);
         assert_eq!(take_order(), [0, 2]);
         assert_eq!(HOOKS.map(rm_at_exit).iter().sum::<usize>(), 2);
@@ -242,8 +243,8 @@ test!(
             dawdle((round * 101 % 2000) as usize);
             assert_eq!(HOOKS[..4].iter().map(|hook| rm_at_exit(*hook)).sum::<usize>(), 4);
             let late = spawn_child(|_| 0, 0);
-            assert_exited(wait_exit(ends).status, 0);
-            assert_exited(wait_exit(late).status, 0);
+            assert_exited(wait_exit(ends).status(), 0);
+            assert_exited(wait_exit(late).status(), 0);
             for calls in &take_calls()[..4] {
                 assert!(*calls <= 1, "{calls} calls in round {round}");
                 called[*calls as usize] += 1;
@@ -262,7 +263,7 @@ test!(
             assert_eq!(at_exit(hook), Ok(()));
         }
         assert_eq!(at_exit(|_, _| {}), Err(Errno::ENOMEM));
-        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(|_| 0, 0)).status(), 0);
         assert_eq!(take_calls(), [1; MAX_HOOKS]);
         assert_eq!(HOOKS.map(rm_at_exit), [1; MAX_HOOKS]);
     }
@@ -284,7 +285,7 @@ test!(
         }
         at_exit(registers).expect("there is room");
         for _ in 0..2 {
-            assert_exited(wait_exit(spawn_child(|_| 0, 0)).status, 0);
+            assert_exited(wait_exit(spawn_child(|_| 0, 0)).status(), 0);
             assert!(take_order().iter().copied().eq(0..32));
         }
         assert_eq!(HOOKS.map(rm_at_exit).iter().sum::<usize>(), 32);
@@ -321,7 +322,7 @@ test!(
                 },
                 (round * 61 % 4000) as usize,
             );
-            assert_exited(wait_exit(pid).status, 3);
+            assert_exited(wait_exit(pid).status(), 3);
             assert!(take_calls().iter().all(|calls| *calls <= 1));
             for hook in HOOKS {
                 rm_at_exit(hook);
@@ -354,7 +355,7 @@ test!(
         });
         assert_eq!(take_calls()[0], 0);
         GO.post();
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
         yield_now();
         assert_eq!(take_calls()[0], 1);
         assert_eq!(rm_at_exit(HOOKS[0]), 1);
@@ -391,6 +392,8 @@ test!(
     /// process's, and its children are given away.
     t201_a_hook_that_ends_the_process,
     {
+        crashes_are_meant(2);
+        orphans_are_meant();
         static ORPHAN: AtomicI32 = AtomicI32::new(0);
         static WAY: AtomicU32 = AtomicU32::new(0);
         static WORD: AtomicU32 = AtomicU32::new(0);
@@ -423,7 +426,7 @@ test!(
                 },
                 0,
             );
-            let status = wait_exit(pid).status;
+            let status = wait_exit(pid).status();
             for hook in registered {
                 assert_eq!(rm_at_exit(hook), 1);
             }
@@ -461,7 +464,7 @@ test!(
         for hook in hooks {
             at_exit(hook).expect("there is room");
         }
-        let status = wait_exit(spawn_child(|_| 100, 0)).status;
+        let status = wait_exit(spawn_child(|_| 100, 0)).status();
         for hook in hooks {
             assert_eq!(rm_at_exit(hook), 1);
         }
@@ -475,6 +478,8 @@ test!(
     /// second SIGKILL does not shorten it, nor does a kill of the LWP.
     t052_hooks_of_any_end_can_wait,
     {
+        // Two of the ends.
+        crashes_are_meant(2);
         const LONG: u64 = 100_000_000;
         static VICTIM: AtomicI32 = AtomicI32::new(0);
         static SLEEPS: AtomicBool = AtomicBool::new(false);
@@ -489,7 +494,7 @@ test!(
             SLEEPS.store(true, Ordering::Release);
             assert_eq!(sleep(LONG), WaitResult::TimedOut);
             assert_eq!(kill_lwp(gettid()), Ok(()));
-            assert_exited(wait_exit(spawn_child(|_| i32::from(sleep(LONG / 5) == WaitResult::Ready), 0)).status, 0);
+            assert_exited(wait_exit(spawn_child(|_| i32::from(sleep(LONG / 5) == WaitResult::Ready), 0)).status(), 0);
             let (guard, timed_out) = NEVER.wait_timeout(MUTEX.lock(), LONG / 5);
             drop(guard);
             if timed_out && now_ns() - begun >= LONG * 7 / 5 {
@@ -514,7 +519,7 @@ test!(
             );
             eventually("the hook sleeps", || SLEEPS.load(Ordering::Acquire));
             kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-            let status = wait_exit(pid).status;
+            let status = wait_exit(pid).status();
             assert!(is_end(number, status), "{status}");
             assert_eq!(DONE.swap(0, Ordering::AcqRel), 1, "the waits of end {number}");
         }

@@ -13,8 +13,8 @@ use asphodel::api::{
     sleep_uninterruptible, wait4,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu, race_rounds,
-    sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
+    RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, cpus, eventually, on_cpu,
+    orphans_are_meant, race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -71,6 +71,7 @@ test!(
     /// T32: LWPs in every state, and one just created; one exits: all end, whether running, runnable or sleeping.
     t032_exit_ends_lwps_in_every_state,
     {
+        orphans_are_meant();
         let pid = spawn_child(
             |_| {
                 let number = start_menagerie();
@@ -81,7 +82,7 @@ test!(
             0,
         );
         let report = wait_exit(pid);
-        assert_exited(report.status, 10);
+        assert_exited(report.status(), 10);
         assert_eq!(report.usage.lwps, 10);
         end_grandchildren();
     }
@@ -91,6 +92,7 @@ test!(
     /// The same by SIGKILL from outside.
     a_kill_ends_lwps_in_every_state,
     {
+        orphans_are_meant();
         static READY: AtomicBool = AtomicBool::new(false);
         let pid = spawn_child(
             |_| {
@@ -103,7 +105,7 @@ test!(
         eventually("the child is complete", || READY.load(Ordering::Acquire));
         assert_eq!(kill(pid, 9), Ok(()));
         let report = wait_exit(pid);
-        assert_signaled(report.status, Signal::KILL);
+        assert_signaled(report.status(), Signal::KILL);
         assert_eq!(report.usage.lwps, 9);
         end_grandchildren();
     }
@@ -126,7 +128,7 @@ test!(
                 drop(lwp_spawn(sleeper, 0, &on_cpu(arguments.number() as u32 % cpus())));
                 exit(3)
             };
-            assert_exited(wait_exit(spawn_child(child, round as usize)).status, 3);
+            assert_exited(wait_exit(spawn_child(child, round as usize)).status(), 3);
         }
         assert!(!CAME_BACK.load(Ordering::Acquire));
     }
@@ -144,7 +146,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 8);
+        assert_exited(wait_exit(pid).status(), 8);
     }
 );
 
@@ -170,7 +172,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 8);
+        assert_exited(wait_exit(pid).status(), 8);
     }
 );
 
@@ -196,7 +198,7 @@ test!(
         eventually("the exit waits for the third LWP", || look().waits_for == Some((3, WaitReason::Semaphore)) && look().lwps == 2);
         assert_eq!((look().state, wait4(pid.raw(), asphodel::api::WNOHANG)), (State::Exiting, Ok(None)));
         EVENT.post();
-        assert_exited(wait_exit(pid).status, 2);
+        assert_exited(wait_exit(pid).status(), 2);
         assert_eq!(state_of(pid), None);
     }
 );
@@ -211,5 +213,5 @@ fn await_sleeping_lwps() {
         },
         parent,
     );
-    assert_exited(wait_exit(watcher).status, 0);
+    assert_exited(wait_exit(watcher).status(), 0);
 }

@@ -21,7 +21,7 @@ test!(
         }
         at_exit(hook).expect("there is room");
         let pid = spawn_child(|_| 0, 0);
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
         assert_eq!(rm_at_exit(hook), 1);
         let record = trace_of(pid);
         assert_eq!(record.longest().map(|done| done.step), Some(Step::HooksDone));
@@ -39,7 +39,7 @@ test!(
         }
         at_exit(hook).expect("there is room");
         let pid = spawn_child(|_| 0, 0);
-        assert_signaled(wait_exit(pid).status, Signal::ABRT);
+        assert_signaled(wait_exit(pid).status(), Signal::ABRT);
         assert_eq!(rm_at_exit(hook), 1);
         let record = trace_of(pid);
         assert_eq!(steps(&record)[..], Step::ALL);
@@ -54,7 +54,7 @@ test!(
         let pid = spawn_waiting_exit();
         let _ = sleep(20 * MILLISECOND);
         end_waiting_exit();
-        assert_exited(wait_exit(pid).status, 2);
+        assert_exited(wait_exit(pid).status(), 2);
         let record = trace_of(pid);
         assert_eq!(record.longest().map(|done| done.step), Some(Step::Alone));
     }

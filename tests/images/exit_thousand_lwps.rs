@@ -53,16 +53,16 @@ test!(
         // The first time fills caches and tables, which stay.
         check(exits, |pid| {
             let report = wait_exit(pid);
-            assert_exited(report.status, 1);
+            assert_exited(report.status(), 1);
             assert_eq!(report.usage.lwps, u64::from(LWPS) + 1);
         });
         let free = memory().1;
         check(sleeps, |pid| {
             await_sleeping(pid);
             kill(pid, 9).expect("it is there");
-            assert_signaled(wait_exit(pid).status, asphodel::api::Signal::KILL);
+            assert_signaled(wait_exit(pid).status(), asphodel::api::Signal::KILL);
         });
-        check(exits, |pid| assert_exited(wait_exit(pid).status, 1));
+        check(exits, |pid| assert_exited(wait_exit(pid).status(), 1));
         // Stacks that a CPU keeps for reuse may be kept by another one now: as many as fit into all caches.
         let kept = u64::from(cpus()) * 32 * SMALL_STACK as u64;
         assert!(memory().1 + kept >= free, "free before {free}, now {}", memory().1);

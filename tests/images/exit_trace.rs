@@ -26,7 +26,7 @@ test!(
     t194_every_step_is_there_in_order,
     {
         let pid = spawn_child(|_| 7, 0);
-        assert_exited(wait_exit(pid).status, 7);
+        assert_exited(wait_exit(pid).status(), 7);
         let record = trace_of(pid);
         assert_eq!((record.pid, record.name, record.status, record.lwps), (pid, "child", Status::exited(7), 1));
         let stamps = Step::ALL.map(|step| record.at(step).expect("each step was done"));
@@ -46,7 +46,7 @@ test!(
         assert_eq!(record.latest().map(|latest| latest.step), Some(Step::SiblingsKilled));
         assert_eq!((record.status, records_of(pid)), (Status::exited(2), 0));
         end_waiting_exit();
-        assert_exited(wait_exit(pid).status, 2);
+        assert_exited(wait_exit(pid).status(), 2);
         let record = trace_of(pid);
         assert_eq!(steps(&record)[..], Step::ALL);
         assert_eq!((record.lwps, records_of(pid)), (2, 1));
@@ -62,7 +62,7 @@ test!(
         }
         at_exit(hook).expect("there is room");
         let pid = spawn_child(|_| 4, 0);
-        let status = wait_exit(pid).status;
+        let status = wait_exit(pid).status();
         assert_eq!(rm_at_exit(hook), 1);
         assert_signaled(status, Signal::ABRT);
         let record = trace_of(pid);
@@ -80,7 +80,7 @@ test!(
         assert_eq!(steps(&zombie)[..], Step::ALL[..Step::ALL.len() - 1]);
         assert_eq!(records_of(pid), 0);
         let _ = sleep(20 * MILLISECOND);
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
         let reaped = trace_of(pid);
         assert_eq!((steps(&reaped).len(), records_of(pid)), (Step::ALL.len(), 1));
         assert!(took(&reaped, Step::Reaped) >= 20 * MILLISECOND);
@@ -97,7 +97,7 @@ test!(
         assert_eq!(exit_trace(pid), None);
         assert_eq!(exit_trace(getpid()), None);
         kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-        assert!(wait_exit(pid).status.signal().is_some());
+        assert!(wait_exit(pid).status().signal().is_some());
         let record = trace_of(pid);
         assert_eq!(record.status, Status::signaled(Signal::KILL));
         assert_eq!(steps(&record)[..], Step::ALL);
@@ -120,7 +120,7 @@ test!(
         }
         for round in 0..100 {
             let pid = spawn_child(three_lwps, round);
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
             assert_eq!(records_of(pid), 1);
             assert_eq!(trace_of(pid).lwps, 3);
         }
@@ -158,7 +158,7 @@ test!(
                 assert!(stamps.is_sorted(), "{stamps:?}");
             }
             for (number, pid) in children.into_iter().enumerate() {
-                assert_exited(wait_exit(pid).status, number as u8);
+                assert_exited(wait_exit(pid).status(), number as u8);
                 assert_eq!(trace_of(pid).status, Status::exited(number as i32));
             }
         }

@@ -59,7 +59,7 @@ test!(
                 },
                 round as usize % 7,
             );
-            assert_exited(wait_exit(pid).status, 5);
+            assert_exited(wait_exit(pid).status(), 5);
         }
     }
 );
@@ -83,7 +83,7 @@ test!(
                 yield_now();
             }
             assert_eq!(kill(pid, 9), Ok(()));
-            assert_signaled(wait_exit(pid).status, Signal::KILL);
+            assert_signaled(wait_exit(pid).status(), Signal::KILL);
         }
     }
 );
@@ -116,7 +116,7 @@ test!(
             0,
         );
         let report = wait_exit(pid);
-        assert_exited(report.status, 4);
+        assert_exited(report.status(), 4);
         assert_eq!((REFUSED.load(Ordering::Acquire), report.usage.lwps), (10, 2));
     }
 );
@@ -142,7 +142,7 @@ test!(
             let begun = now_ns();
             let report = wait_exit(pid);
             longest = longest.max(now_ns() - begun);
-            assert_exited(report.status, 6);
+            assert_exited(report.status(), 6);
             assert_eq!(report.usage.lwps, u64::from(SIBLINGS) + 1);
         }
         println!("# the longest round took {longest} ns");

@@ -52,7 +52,7 @@ test!(
         assert_eq!((sibling.kill_pending, sibling.waits_for), (true, Some(WaitReason::Semaphore)));
         assert_eq!(sibling.state, LwpState::Uninterruptible);
         EVENT.post();
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
         await_end(pid);
         let end = watchdog_ended().expect("no other process was stuck");
         assert_eq!((end.status, end.lwps, end.total() >= first.age), (Status::exited(3), 2, true));
@@ -86,7 +86,7 @@ test!(
         for _ in 0..SIBLINGS {
             EVENT.post();
         }
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
         await_end(pid);
     }
 );
@@ -116,7 +116,7 @@ test!(
             let exit_owner = lwp(&report, 1);
             assert_eq!((exit_owner.exit_owner, exit_owner.waits_for), (true, Some(WaitReason::Semaphore)));
             EVENT.post();
-            let status = wait_exit(pid).status;
+            let status = wait_exit(pid).status();
             assert_eq!((status.signal(), status.code()), (signal, signal.is_none().then_some(0)));
             await_end(pid);
         }
@@ -145,7 +145,7 @@ test!(
         assert_eq!((holder.waits_for, holder.state), (Some(WaitReason::Mutex), LwpState::Uninterruptible));
         assert!(holder.kernel_depth >= 2, "a guard and a wait");
         drop(guard);
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
         await_end(pid);
     }
 );
@@ -178,7 +178,7 @@ test!(
         assert!(matches!(holder.state, LwpState::Running | LwpState::Ready));
         assert_eq!((holder.waits_for, holder.cpu, holder.kernel_depth), (None, 1 % cpus(), 1));
         ENOUGH.store(true, Ordering::Relaxed);
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
         await_end(pid);
     }
 );
@@ -207,7 +207,7 @@ test!(
         EVENT.post();
         EVENT.post();
         for pid in [first, second] {
-            assert_exited(wait_exit(pid).status, 3);
+            assert_exited(wait_exit(pid).status(), 3);
         }
     }
 );

@@ -43,7 +43,7 @@ test!(
         assert!(scale().nanoseconds(again.age) >= 3 * SECOND);
         assert_eq!(lwp(&again, 2).since, lwp(&first, 2).since, "it sleeps since then");
         EVENT.post();
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
         await_end(pid);
         assert!(watchdog_ended().is_some_and(|exit| exit.total() >= again.age));
     }
@@ -64,7 +64,7 @@ test!(
         );
         let report = await_report(pid, 1);
         assert_eq!(lwp(&report, 2).waits_for, Some(WaitReason::Sleep));
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
         await_end(pid);
     }
 );
@@ -89,7 +89,7 @@ test!(
         let before = reported();
         at_exit(hook).expect("there is room");
         for round in 0..50 {
-            assert_exited(wait_exit(quick(round)).status, 0);
+            assert_exited(wait_exit(quick(round)).status(), 0);
         }
         // This is longer than the limit, so the timer has expired since.
         let _ = sleep(2 * SECOND);

@@ -112,7 +112,7 @@ test!(
             },
             0,
         );
-        assert_eq!(wait_exit(pid).status.code(), Some(5));
+        assert_eq!(wait_exit(pid).status().code(), Some(5));
     }
 );
 
@@ -147,6 +147,6 @@ test!(
         }
         assert_eq!(word.load(Ordering::Relaxed), 1);
         kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-        assert_signaled(wait_exit(pid).status, Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), Signal::KILL);
     }
 );

@@ -52,7 +52,7 @@ test!(
     t012_last_lwp_leave_ends_process,
     {
         let pid = spawn_child(|_| leave(9, None), 0);
-        assert_exited(wait_exit(pid).status, 9);
+        assert_exited(wait_exit(pid).status(), 9);
     }
 );
 
@@ -62,7 +62,7 @@ test!(
     {
         static WORD: AtomicI32 = AtomicI32::new(0);
         let pid = spawn_child(|_| leave(9, Some(&WORD)), 0);
-        assert_exited(wait_exit(pid).status, 9);
+        assert_exited(wait_exit(pid).status(), 9);
         assert_eq!(WORD.load(Ordering::Acquire), 9);
     }
 );
@@ -84,7 +84,7 @@ test!(
             0,
         );
         let report = wait_exit(pid);
-        assert_exited(report.status, 4);
+        assert_exited(report.status(), 4);
         assert_eq!((report.usage.lwps, WORD.load(Ordering::Acquire)), (3, 4));
     }
 );
@@ -114,7 +114,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 20 + LEAVERS as u8 - 1);
+        assert_exited(wait_exit(pid).status(), 20 + LEAVERS as u8 - 1);
     }
 );
 
@@ -141,6 +141,6 @@ test!(
         assert_eq!(wait4(pid.raw(), WNOHANG), Ok(None));
         GO.post();
         await_zombie(pid);
-        assert_exited(wait_exit(pid).status, 6);
+        assert_exited(wait_exit(pid).status(), 6);
     }
 );

@@ -99,7 +99,7 @@ test!(
         for _ in race_rounds() {
             let number = cpus().max(2) as usize;
             let report = wait_exit(spawn_child(|arguments| leave_together(arguments.number()), number));
-            let code = report.status.code().expect("it has exited");
+            let code = report.status().code().expect("it has exited");
             assert!(usize::from(code) < number, "status {code} of {number} LWPs");
             assert_eq!(report.usage.lwps, number as u64);
         }
@@ -116,7 +116,7 @@ test!(
         for _ in race_rounds() {
             let number = 3 * cpus() as usize;
             let report = wait_exit(spawn_child(|arguments| leave_together(arguments.number()), number));
-            assert!(report.status.code().is_some_and(|code| usize::from(code) < number));
+            assert!(report.status().code().is_some_and(|code| usize::from(code) < number));
             assert_eq!(report.usage.lwps, number as u64);
         }
     }

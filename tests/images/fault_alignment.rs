@@ -26,11 +26,11 @@ fn program_counter(_arguments: &Arguments<'_>) -> i32 {
 }
 
 test!(an_exclusive_access, {
-    assert_signaled(wait_exit(spawn_child(exclusive, 0)).status, Signal::BUS);
+    assert_signaled(wait_exit(spawn_child(exclusive, 0)).status(), Signal::BUS);
 });
 
 test!(a_program_counter, {
-    assert_signaled(wait_exit(spawn_child(program_counter, 0)).status, Signal::BUS);
+    assert_signaled(wait_exit(spawn_child(program_counter, 0)).status(), Signal::BUS);
 });
 
 test!(ordinary_accesses_need_no_alignment, {

@@ -24,6 +24,6 @@ fn in_another_lwp(_arguments: &Arguments<'_>) -> i32 {
 
 test!(it_ends_its_process, {
     for entry in [in_the_first_lwp, in_another_lwp] {
-        assert_signaled(wait_exit(spawn_child(entry, 0)).status, Signal::TRAP);
+        assert_signaled(wait_exit(spawn_child(entry, 0)).status(), Signal::TRAP);
     }
 });

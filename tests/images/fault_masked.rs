@@ -19,7 +19,7 @@ fn faults(_: &Arguments<'_>) -> i32 {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    let status = wait_exit(spawn_child(faults, 0)).status;
+    let status = wait_exit(spawn_child(faults, 0)).status();
     println!("# the process alone has ended: {status}");
     0
 }

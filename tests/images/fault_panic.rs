@@ -12,7 +12,7 @@ use asphodel_test::{assert_signaled, await_asleep, cpus, on_cpu, rounds, spawn_c
 asphodel_test::image!();
 
 fn aborts(entry: fn(&Arguments<'_>) -> i32) {
-    assert_signaled(wait_exit(spawn_child(entry, 0)).status, Signal::ABRT);
+    assert_signaled(wait_exit(spawn_child(entry, 0)).status(), Signal::ABRT);
 }
 
 test!(a_panic, {
@@ -66,7 +66,7 @@ test!(
         let children: heapless::Vec<_, 128> =
             (0..2 * cpus()).map(|_| spawn_child(|_| panic!("all at once"), 0)).collect();
         for child in children {
-            assert_signaled(wait_exit(child).status, Signal::ABRT);
+            assert_signaled(wait_exit(child).status(), Signal::ABRT);
         }
     }
 );

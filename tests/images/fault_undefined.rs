@@ -18,7 +18,7 @@ macro_rules! ends_by_sigill {
             unsafe { asm!($instruction, out("x0") _) };
             0
         }
-        assert_signaled(wait_exit(spawn_child(entry, 0)).status, Signal::ILL);
+        assert_signaled(wait_exit(spawn_child(entry, 0)).status(), Signal::ILL);
     }};
 }
 

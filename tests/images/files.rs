@@ -50,7 +50,7 @@ test!(files_outlive_processes, {
         },
         0,
     );
-    assert_exited(wait_exit(child).status, 0);
+    assert_exited(wait_exit(child).status(), 0);
     let file = files::open("/kept/file", OLD).expect("it is there");
     let mut bytes = [0; 20];
     assert_eq!(files::read(file, &mut bytes), Ok(12));
@@ -98,7 +98,7 @@ test!(
                     assert_eq!(files::figures().0, before.0 + 41);
                     kill(pid, 9).expect("it is there");
                 }
-                let status = wait_exit(pid).status;
+                let status = wait_exit(pid).status();
                 match number {
                     0 => assert_exited(status, 0),
                     1 => assert_signaled(status, Signal::KILL),
@@ -129,12 +129,12 @@ test!(
             assert_eq!(files::seek(file, 1, Whence::Start), Ok(1));
             let attributes = SpawnAttributes { peer: true, ..SpawnAttributes::default() };
             let pid = spawn(&Program::new("peer", peer), &[], &attributes).expect("there is room");
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
             assert_eq!(files::write(3, b"x"), Ok(1), "what the peer has opened is here");
             0
         }
         let before = files::figures();
-        assert_exited(wait_exit(spawn_child(leader, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(leader, 0)).status(), 0);
         for name in ["/shared", "/new"] {
             files::unlink(name).expect("it is there");
         }
@@ -150,10 +150,10 @@ test!(
             let attributes = SpawnAttributes { peer: true, ..SpawnAttributes::default() };
             let opens = Program::new("peer", |_| i32::from(files::open("/late", NEW) != Ok(3)));
             let pid = spawn(&opens, &[], &attributes).expect("there is room");
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
             i32::from(files::close(3).is_err())
         }
-        assert_exited(wait_exit(spawn_child(leader, 0)).status, 0);
+        assert_exited(wait_exit(spawn_child(leader, 0)).status(), 0);
         files::unlink("/late").expect("it is there");
     }
 );
@@ -166,7 +166,7 @@ test!(descriptors_survive_exec, {
         files::open("/exec", NEW).expect("there is room");
         panic!("{}", exec(&Program::new("second", second), &[], 0))
     }
-    assert_exited(wait_exit(spawn_child(first, 0)).status, 0);
+    assert_exited(wait_exit(spawn_child(first, 0)).status(), 0);
     files::unlink("/exec").expect("it is there");
 });
 
@@ -176,7 +176,7 @@ test!(nobody_else_has_them, {
         |arguments| i32::from(files::close(arguments.number() as i32) != Err(Errno::EBADF)),
         file as usize,
     );
-    assert_exited(wait_exit(child).status, 0);
+    assert_exited(wait_exit(child).status(), 0);
     files::unlink("/mine").expect("it is there");
 });
 
@@ -196,7 +196,7 @@ test!(
                 },
                 usize::from(reads),
             );
-            assert_signaled(wait_exit(child).status, Signal::SEGV);
+            assert_signaled(wait_exit(child).status(), Signal::SEGV);
         }
         files::unlink("/bad").expect("it is there");
     }
@@ -291,6 +291,6 @@ test!(
         eventually("it waits", || lwps(reader).iter().any(|lwp| lwp.waits_for == Some(WaitReason::Input)));
         assert_eq!(files::write(1, b"# others use the console\n"), Ok(25));
         kill(reader, i32::from(Signal::KILL.number())).expect("it is there");
-        assert_signaled(wait_exit(reader).status, Signal::KILL);
+        assert_signaled(wait_exit(reader).status(), Signal::KILL);
     }
 );

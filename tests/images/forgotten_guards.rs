@@ -27,7 +27,7 @@ fn is_killed(ready: &AtomicBool, body: fn(&Arguments<'_>) -> i32) {
 
 fn ends_by_kill(child: Pid) {
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
 }
 
 fn for_ever() -> i32 {
@@ -207,7 +207,7 @@ test!(
         eventually("it has its guard", || READY.load(Ordering::Acquire));
         kill(child, i32::from(Signal::KILL.number())).expect("it is there");
         GO.store(true, Ordering::Release);
-        assert_signaled(wait_exit(child).status, Signal::KILL);
+        assert_signaled(wait_exit(child).status(), Signal::KILL);
         assert!(!MUTEX.is_poisoned());
         assert_eq!(*MUTEX.lock(), 7);
     }

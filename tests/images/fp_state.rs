@@ -129,7 +129,7 @@ test!(
             let end = |before: usize| {
                 let attributes = SpawnAttributes { number: before, memory, ..SpawnAttributes::default() };
                 let program = Program::new("computes", computes);
-                let status = wait_exit(spawn(&program, &[], &attributes).expect("there is room")).status;
+                let status = wait_exit(spawn(&program, &[], &attributes).expect("there is room")).status();
                 (status, injection_stop())
             };
             let (status, failed) = end(0);

@@ -180,7 +180,7 @@ test!(
             eventually("all sleep", || lwps(child).iter().filter(|lwp| lwp.waits_for.is_some()).count() == 65);
             await_sleeping(child);
             kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-            assert_signaled(wait_exit(child).status, Signal::KILL);
+            assert_signaled(wait_exit(child).status(), Signal::KILL);
             assert!(WORDS.iter().all(|word| futex_wake(word.as_ptr() as usize, 1) == 0));
             eventually("nothing is left", || census() == before);
         }
@@ -199,6 +199,6 @@ test!(
             },
             0,
         );
-        assert_signaled(wait_exit(child).status, Signal::SEGV);
+        assert_signaled(wait_exit(child).status(), Signal::SEGV);
     }
 );

@@ -22,7 +22,7 @@ fn reap(children: usize) {
     for code in 0..children {
         set_affinity(on_cpu(code as u32 % cpus()).affinity).expect("the CPU is online");
         let child = spawn_child(|arguments| arguments.number() as i32, code);
-        assert_eq!(wait_exit(child).status, Status::exited(code as i32));
+        assert_eq!(wait_exit(child).status(), Status::exited(code as i32));
     }
     let codes = exit_records().into_iter().filter_map(|record| record.status.code());
     assert!(codes.map(usize::from).eq((0..children).rev()), "the newest is the first");

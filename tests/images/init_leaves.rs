@@ -30,9 +30,12 @@ fn last(_: usize) -> usize {
 fn signal_to_own_group() {
     let member = spawn_child(|_| sleep_for_ever(0) as i32, 0);
     assert_eq!(kill(Pid::NONE, 15), Ok(()));
-    assert_signaled(wait_exit(member).status, Signal::TERM);
+    assert_signaled(wait_exit(member).status(), Signal::TERM);
     for code in 1..4 {
-        assert_exited(wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status, code as u8);
+        assert_exited(
+            wait_exit(spawn_child(|arguments| arguments.number() as i32, code)).status(),
+            code as u8,
+        );
     }
 }
 

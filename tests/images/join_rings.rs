@@ -101,7 +101,7 @@ test!(
                 BEGIN.post();
             }
             for child in children.into_iter().flatten() {
-                assert_exited(wait_exit(child).status, 0);
+                assert_exited(wait_exit(child).status(), 0);
             }
             assert_eq!(REFUSED.load(Ordering::Relaxed), 1);
             assert_eq!(JOINED.load(Ordering::Relaxed), length as u32 - 1);

@@ -67,7 +67,7 @@ test!(many_deaths_of_every_kind, deadline_ms = 60_000, {
                 if signal == Signal::KILL {
                     kill(child, i32::from(signal.number())).expect("it is there");
                 }
-                assert_signaled(wait_exit(child).status, signal);
+                assert_signaled(wait_exit(child).status(), signal);
             }
         }
     }
@@ -76,7 +76,7 @@ test!(many_deaths_of_every_kind, deadline_ms = 60_000, {
 test!(processes_start_and_end, {
     for code in 0..rounds(200) {
         let child = spawn_child(|arguments| arguments.number() as i32, code as usize);
-        assert_exited(wait_exit(child).status, code as u8);
+        assert_exited(wait_exit(child).status(), code as u8);
     }
 });
 

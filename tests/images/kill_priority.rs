@@ -95,7 +95,7 @@ fn await_alive(count: u32) {
 #[track_caller]
 fn kill_and_reap(victim: Pid) {
     kill(victim, 9).expect("it never ends");
-    assert_signaled(wait_exit(victim).status, Signal::KILL);
+    assert_signaled(wait_exit(victim).status(), Signal::KILL);
 }
 
 // The killer moves through all CPUs, so that the victim waits in its own CPU's queue, or in another one's.
@@ -174,7 +174,7 @@ test!(a_group_of_processes, {
         kill(*victim, 15).expect("it never ends");
     }
     for victim in victims {
-        assert_signaled(wait_exit(victim).status, Signal::TERM);
+        assert_signaled(wait_exit(victim).status(), Signal::TERM);
     }
     drop(hogs);
 });
@@ -229,7 +229,7 @@ test!(one_that_holds_a_guard, {
     MAY_LEAVE.store(true, Ordering::Release);
     let hogs = occupy_all_cpus_at(Priority::NORMAL);
     drop(GUARDED.lock());
-    assert_signaled(wait_exit(victim).status, Signal::KILL);
+    assert_signaled(wait_exit(victim).status(), Signal::KILL);
     drop(hogs);
 });
 
@@ -262,6 +262,6 @@ test!(its_exit_hooks_keep_no_cpu_from_others, {
     eventually("it calls the hook", || WAITS.load(Ordering::Acquire));
     set_priority(level(13));
     SEEN.store(true, Ordering::Release);
-    assert_signaled(wait_exit(victim).status, Signal::KILL);
+    assert_signaled(wait_exit(victim).status(), Signal::KILL);
     assert_eq!(rm_at_exit(patient_hook), 1);
 });

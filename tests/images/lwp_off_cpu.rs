@@ -136,6 +136,6 @@ test!(
             assert!(processes().iter().any(|process| process.pid == pid));
         }
         STOP.store(true, Ordering::Release);
-        assert_eq!(wait_exit(pid).status.code(), Some(0));
+        assert_eq!(wait_exit(pid).status().code(), Some(0));
     }
 );

@@ -106,7 +106,7 @@ test!(
         );
         await_sleeping(pid);
         kill(pid, 9).expect("it is there");
-        assert_signaled(wait_exit(pid).status, asphodel::api::Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), asphodel::api::Signal::KILL);
         eventually("everything is back", || census() == before);
     }
 );
@@ -128,7 +128,7 @@ test!(
         assert!(!handle.has_ended());
         kill(pid, 9).expect("it is there");
         assert_eq!(handle.wait(), Ok(()));
-        assert_signaled(wait_exit(pid).status, asphodel::api::Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), asphodel::api::Signal::KILL);
         let others: [LwpHandle; 8] = core::array::from_fn(|_| start(sleep_for_ever, 0));
         assert!(handle.has_ended() && handle.pin_stack().is_none());
         assert_eq!((handle.tid(), handle.join()), (2, Ok(None)));
@@ -203,7 +203,7 @@ test!(
             assert_ne!(pid, last);
             last = pid;
             let report = wait_exit(pid);
-            assert_exited(report.status, 1);
+            assert_exited(report.status(), 1);
             assert_eq!(report.usage.lwps, u64::from(cpus()) + 1);
             assert!(process(pid).is_none());
         }
@@ -249,7 +249,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 5);
+        assert_exited(wait_exit(pid).status(), 5);
         eventually("nothing is left", || census() == before);
     }
 );

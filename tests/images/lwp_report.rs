@@ -13,8 +13,8 @@ use asphodel::api::{
     set_affinity, sigwait, sleep, sleep_uninterruptible, tsleep, wait4, yield_now,
 };
 use asphodel_test::{
-    assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu, return_at_once, sleep_for_ever,
-    spawn_child, spin_for_ever, test, wait_exit,
+    assert_exited, assert_signaled, await_asleep, cpus, eventually, on_cpu, orphans_are_meant,
+    return_at_once, sleep_for_ever, spawn_child, spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -30,7 +30,7 @@ fn find(what: &str, pid: Pid, wanted: impl Fn(&LwpReport) -> bool) -> LwpReport 
 
 fn end(pid: Pid) {
     kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(pid).status, Signal::KILL);
+    assert_signaled(wait_exit(pid).status(), Signal::KILL);
 }
 
 /// A way to sleep, and the reason that the report must give.
@@ -69,6 +69,7 @@ test!(
     /// D35: each kind of wait reports what it is for, and since when.
     d35_every_killable_wait_has_its_reason,
     {
+        orphans_are_meant();
         for (wait, reason) in KILLABLE {
             let begin = now_ticks();
             let pid = spawn_child(
@@ -191,7 +192,7 @@ test!(
         let seen = process(exits).expect("it is there").waits_for;
         assert_eq!(seen, Some((2, WaitReason::Semaphore)));
         NEVER.post();
-        assert_exited(wait_exit(exits).status, 3);
+        assert_exited(wait_exit(exits).status(), 3);
         assert_eq!(lwps(exits), []);
 
         let execs = spawn_child(
@@ -201,7 +202,7 @@ test!(
         let single = find("exec waits", execs, |lwp| lwp.waits_for == Some(WaitReason::SingleThreading));
         assert_eq!((single.tid, single.exit_owner, single.state), (1, false, LwpState::Sleeping));
         NEVER.post();
-        assert_exited(wait_exit(execs).status, 4);
+        assert_exited(wait_exit(execs).status(), 4);
     }
 );
 
@@ -284,7 +285,7 @@ test!(
         let exit_owner = find("the exit owner waits", exits, waits(WaitReason::Siblings)).to_string();
         let sibling = find("its sibling waits", exits, waits(WaitReason::Semaphore)).to_string();
         NEVER.post();
-        assert_exited(wait_exit(exits).status, 3);
+        assert_exited(wait_exit(exits).status(), 3);
         assert_eq!(exit_owner, alloc::format!("waits for {}, ends the process", WaitReason::Siblings));
         assert_eq!(sibling, alloc::format!("waits for {}, has a kill pending", WaitReason::Semaphore));
     }

@@ -116,11 +116,11 @@ test!(
             |_| TOKEN.with(|held| held.access(|_| -> i32 { panic!("inside an access") })),
         ];
         for (end, code) in exits {
-            assert_exited(wait_exit(spawn_child(end, 0)).status, code);
+            assert_exited(wait_exit(spawn_child(end, 0)).status(), code);
             TOKEN.with(|held| held.access(|value| *value += 1));
         }
         for end in panics {
-            assert_signaled(wait_exit(spawn_child(end, 0)).status, asphodel::api::Signal::ABRT);
+            assert_signaled(wait_exit(spawn_child(end, 0)).status(), asphodel::api::Signal::ABRT);
             TOKEN.with(|held| held.access(|value| *value += 1));
         }
         TOKEN.with(|held| held.access(|value| assert_eq!(*value, 4)));

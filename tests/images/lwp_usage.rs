@@ -107,7 +107,7 @@ test!(
             let report = wait_exit(pid);
             let (used, own) = (nanoseconds(report.usage), nanoseconds(usage()) - before);
             let elapsed = now_ns() - begun;
-            assert_exited(report.status, 0);
+            assert_exited(report.status(), 0);
             assert!(used + own <= elapsed, "{used} ns and {own} ns of {elapsed} ns");
             assert!(used >= 20 * MILLISECOND as u64, "{used} ns");
             assert_eq!(report.usage.lwps, 1);

@@ -22,10 +22,10 @@ fn write_elsewhere(address: usize) -> i32 {
 
 test!(text_cannot_be_written, {
     let child = |_: &Arguments<'_>| write_elsewhere(write_elsewhere as *const () as usize);
-    assert_signaled(wait_exit(spawn_child(child, 0)).status, Signal::SEGV);
+    assert_signaled(wait_exit(spawn_child(child, 0)).status(), Signal::SEGV);
 });
 
 test!(read_only_data_cannot_be_written, {
     let child = |_: &Arguments<'_>| write_elsewhere(&raw const READ_ONLY as usize);
-    assert_signaled(wait_exit(spawn_child(child, 0)).status, Signal::SEGV);
+    assert_signaled(wait_exit(spawn_child(child, 0)).status(), Signal::SEGV);
 });

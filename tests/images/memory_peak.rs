@@ -6,10 +6,12 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
-use asphodel::api::{Arguments, LwpAttributes, children_usage, getpid, kill, lwp_spawn, process, usage};
+use asphodel::api::{
+    Arguments, LwpAttributes, Signal, children_usage, getpid, kill, lwp_spawn, process, usage,
+};
 use asphodel_test::{
-    SMALL_STACK, assert_exited, await_asleep, await_sleeping, leaves_heap, on_cpu, return_at_once,
-    sleep_for_ever, spawn_child, test, wait_exit,
+    SMALL_STACK, assert_exited, assert_signaled, await_asleep, await_sleeping, leaves_heap, on_cpu,
+    return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -42,7 +44,7 @@ fn assert_about(peak: u64, expected: u64) {
 test!(the_most_at_a_time_is_told, {
     for bytes in [0, 1000, MIB, 3 * MIB] {
         let report = wait_exit(spawn_child(allocate, bytes));
-        assert_exited(report.status, 0);
+        assert_exited(report.status(), 0);
         assert_about(report.usage.peak_memory, bytes as u64 + STACK);
     }
 });
@@ -81,7 +83,7 @@ test!(
     {
         fn parent(arguments: &Arguments<'_>) -> i32 {
             for bytes in [1000, arguments.number(), 2000] {
-                assert_exited(wait_exit(spawn_child(allocate, bytes)).status, 0);
+                assert_exited(wait_exit(spawn_child(allocate, bytes)).status(), 0);
             }
             assert_about(usage().peak_memory, STACK);
             assert_about(children_usage().peak_memory, arguments.number() as u64 + STACK);
@@ -89,7 +91,7 @@ test!(
         }
         for bytes in [MIB, 2 * MIB, MIB] {
             let report = wait_exit(spawn_child(parent, bytes));
-            assert_exited(report.status, 0);
+            assert_exited(report.status(), 0);
             assert_about(report.usage.peak_memory, bytes as u64 + STACK);
         }
         assert_about(children_usage().peak_memory, 2 * MIB as u64 + STACK);
@@ -111,6 +113,8 @@ test!(
         assert_about(process(pid).expect("it is there").memory, MIB as u64 + STACK);
         leaves_heap(MIB as u64);
         kill(pid, 9).expect("it is there");
-        assert_about(wait_exit(pid).usage.peak_memory, MIB as u64 + STACK);
+        let ended = wait_exit(pid);
+        assert_signaled(ended.status(), Signal::KILL);
+        assert_about(ended.usage.peak_memory, MIB as u64 + STACK);
     }
 );

@@ -40,7 +40,7 @@ fn jump(address: usize) {
 
 /// Runs `access` in a child of its own, which must not survive it.
 fn must_end(access: fn(&Arguments<'_>) -> i32) {
-    assert_signaled(wait_exit(spawn_child(access, 0)).status, Signal::SEGV);
+    assert_signaled(wait_exit(spawn_child(access, 0)).status(), Signal::SEGV);
 }
 
 /// An access as a program.
@@ -82,7 +82,7 @@ test!(the_heap_cannot_be_executed, {
         0
     });
     let child = asphodel::api::spawn(&program, &[], &attributes).expect("it can be spawned");
-    assert_signaled(wait_exit(child).status, Signal::SEGV);
+    assert_signaled(wait_exit(child).status(), Signal::SEGV);
 });
 
 test!(null_is_nothing, {

@@ -9,12 +9,12 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, MemoryChoice, Pid, Program, Quota, SpawnAttributes, WaitQueue, census, exec, getpid, kill,
-    memory_report, process, spawn, tenant, wait4,
+    Arguments, MemoryChoice, Pid, Program, Quota, Signal, SpawnAttributes, WaitQueue, census, exec, getpid,
+    kill, memory_report, process, spawn, tenant, wait4,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, StartLine, assert_exited, await_sleeping, await_zombie, dawdle, eventually,
-    race_rounds, sleep_for_ever, test, wait_exit,
+    RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_sleeping, await_zombie, dawdle,
+    eventually, orphans_are_meant, race_rounds, sleep_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -85,6 +85,7 @@ test!(
     /// T73: the parent ends first, and is reaped before or after the child, which process 1 reaps.
     t073_the_parent_ends_first,
     {
+        orphans_are_meant();
         let before = census();
         for reaped_first in [true, false] {
             let (elder, younger) = start_both();
@@ -92,14 +93,14 @@ test!(
             await_zombie(elder);
             assert!(memory_report().arenas >= 4 * MIB as u64, "the child still uses it");
             if reaped_first {
-                assert_exited(wait_exit(elder).status, 0);
+                assert_exited(wait_exit(elder).status(), 0);
                 assert!(arena_of(younger) >= 4 * MIB as u64);
             }
             tell_to_end(CHILDREN);
             eventually("process 1 reaps the child", || process(younger).is_none());
             assert_eq!(memory_report().arenas, 0);
             if !reaped_first {
-                assert_exited(wait_exit(elder).status, 0);
+                assert_exited(wait_exit(elder).status(), 0);
             }
             eventually("all is as before", || census() == before);
         }
@@ -110,6 +111,7 @@ test!(
     /// T73: the child ends first; it is reaped by its parent, or only when that has ended, too.
     t073_the_child_ends_first,
     {
+        orphans_are_meant();
         let before = census();
         let (elder, younger) = start_both();
         tell_to_end(CHILDREN);
@@ -118,7 +120,7 @@ test!(
         tell_to_end(PARENT);
         await_zombie(elder);
         assert_eq!(memory_report().arenas, 0, "it is not used");
-        assert_exited(wait_exit(elder).status, 0);
+        assert_exited(wait_exit(elder).status(), 0);
         eventually("all is as before", || census() == before);
     }
 );
@@ -128,6 +130,7 @@ test!(
     t073_both_end_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
+        orphans_are_meant();
         fn breeds(_: &Arguments<'_>) -> i32 {
             loop {
                 let pid = start(MemoryChoice::SameAsParent, |_| i32::from(*Box::new(1) != 1), 0);
@@ -143,7 +146,7 @@ test!(
             LINE.cross(2);
             dawdle(round as usize % 97 * 37);
             kill(pid, 9).expect("it is there");
-            let _status = wait_exit(pid);
+            assert_signaled(wait_exit(pid).status(), Signal::KILL);
             eventually("all is as before", || census() == before);
         }
     }
@@ -154,7 +157,7 @@ test!(
     a_child_of_the_usual_process,
     {
         let pid = start(MemoryChoice::SameAsParent, |_| i32::from(process(getpid()).is_some_and(|me| me.arena.is_some())), 0);
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
     }
 );
 
@@ -173,11 +176,11 @@ test!(
         }
         fn keeps(_: &Arguments<'_>) -> i32 {
             let block = core::iter::repeat_n(7_u8, MIB).collect::<Vec<u8>>();
-            assert_exited(wait_exit(start(MemoryChoice::SameAsParent, replaced, 0)).status, 0);
+            assert_exited(wait_exit(start(MemoryChoice::SameAsParent, replaced, 0)).status(), 0);
             i32::from(!block.iter().all(|byte| *byte == 7))
         }
         let before = census();
-        assert_exited(wait_exit(start(asphodel_test::ISOLATED, keeps, 0)).status, 0);
+        assert_exited(wait_exit(start(asphodel_test::ISOLATED, keeps, 0)).status(), 0);
         eventually("all is as before", || census() == before);
     }
 );
@@ -194,7 +197,7 @@ test!(
                 core::mem::forget(black_box(Vec::<u8>::with_capacity(2 * MIB)));
                 0
             }, 0);
-            assert_exited(wait_exit(child).status, 0);
+            assert_exited(wait_exit(child).status(), 0);
             assert!(used() >= before + 2 * MIB as u64, "the child's block is there");
             let grandchild = start(asphodel_test::ISOLATED, |_| {
                 core::mem::forget(black_box(Vec::<u8>::with_capacity(2 * MIB)));
@@ -205,7 +208,7 @@ test!(
             kill(grandchild, 9).expect("it is there");
             await_zombie(grandchild);
             assert!(used() < before + 4 * MIB as u64, "it is past the first stage");
-            let _status = wait_exit(grandchild);
+            assert_signaled(wait_exit(grandchild).status(), Signal::KILL);
             0
         }
         let before = census();
@@ -215,7 +218,7 @@ test!(
             ..SpawnAttributes::default()
         };
         let pid = spawn(&Program::new("tenant", tenant_of_two), &[], &attributes).expect("there is room");
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
         eventually("all is as before", || census() == before);
     }
 );

@@ -36,7 +36,7 @@ fn record_of(pid: Pid) -> ProcessView {
 
 fn end(pid: Pid) {
     kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(pid).status, Signal::KILL);
+    assert_signaled(wait_exit(pid).status(), Signal::KILL);
 }
 
 test!(a_thread_that_sleeps_in_a_queue, {
@@ -75,7 +75,7 @@ test!(a_parent_that_waits, {
     let parent = spawn_child(
         |_| {
             let child = spawn_child(|_| i32::from(GO.wait() == WaitResult::Killed), 0);
-            i32::from(wait_exit(child).status.code() != Some(0))
+            i32::from(wait_exit(child).status().code() != Some(0))
         },
         0,
     );
@@ -92,7 +92,7 @@ test!(a_parent_that_waits, {
     assert!(text.starts_with(&alloc::format!("process {parent} in slot {}:", parent.slot())), "{text}");
     assert!(text.ends_with("last step none"), "{text}");
     GO.post();
-    assert_exited(wait_exit(parent).status, 0);
+    assert_exited(wait_exit(parent).status(), 0);
 });
 
 test!(a_spawner_that_waits_for_a_borrower, {
@@ -104,7 +104,7 @@ test!(a_spawner_that_waits_for_a_borrower, {
         |_| {
             let attributes = SpawnAttributes { vfork: true, ..SpawnAttributes::default() };
             let child = spawn(&Program::new("borrower", borrower), &[], &attributes);
-            i32::from(wait_exit(child.expect("a child can be spawned")).status.code() != Some(0))
+            i32::from(wait_exit(child.expect("a child can be spawned")).status().code() != Some(0))
         },
         0,
     );
@@ -116,7 +116,7 @@ test!(a_spawner_that_waits_for_a_borrower, {
     eventually("the spawner sleeps in the borrower's queue", || borrowers().any(ProcessView::has_sleepers));
     assert_eq!(borrowers().count(), 1);
     GO.post();
-    assert_exited(wait_exit(spawner).status, 0);
+    assert_exited(wait_exit(spawner).status(), 0);
 });
 
 test!(sleepers_on_channels, {
@@ -147,5 +147,5 @@ test!(no_walk_outlasts_its_kill, {
     assert_eq!(READY.wait(), WaitResult::Ready);
     killpg(pid, i32::from(Signal::TERM.number())).expect("it has a member");
     eventually("no walk is left", || testing::kill_walks() == Some(false));
-    assert_signaled(wait_exit(pid).status, Signal::TERM);
+    assert_signaled(wait_exit(pid).status(), Signal::TERM);
 });

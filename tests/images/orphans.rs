@@ -12,7 +12,8 @@ use asphodel::api::{
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, StartLine, assert_exited, assert_signaled, await_sleeping, await_zombie, cpus,
-    eventually, on_cpu, race_rounds, sleep_for_ever, spawn_child, state_of, test, wait_exit,
+    eventually, on_cpu, orphans_are_meant, race_rounds, sleep_for_ever, spawn_child, state_of, test,
+    wait_exit,
 };
 
 asphodel_test::image!();
@@ -22,6 +23,7 @@ test!(
     /// them.
     t158_living_children_go_to_init,
     {
+        orphans_are_meant();
         static GO: Semaphore = Semaphore::new(0);
         static ORPHANS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
         static PARENTS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
@@ -43,7 +45,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(parent).status, 8);
+        assert_exited(wait_exit(parent).status(), 8);
         for pid in (0..3).map(pid_of) {
             assert_eq!(process(pid).map(|report| report.parent), Some(Pid::INIT));
             assert_eq!(wait4(pid.raw(), 0), Err(Errno::ECHILD));
@@ -63,6 +65,7 @@ test!(
     /// T159: zombies that their parent has not reaped: process 1 is woken, and reaps them. More than are moved at once.
     t159_zombies_go_to_init,
     {
+        orphans_are_meant();
         let parent = spawn_child(
             |_| {
                 let zombies: [Pid; 40] = core::array::from_fn(|_| spawn_child(|_| 1, 0));
@@ -72,7 +75,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(parent).status, 2);
+        assert_exited(wait_exit(parent).status(), 2);
         eventually("process 1 has reaped the zombies", || others() == 3);
         for process in processes().iter().filter(|process| process.name == "child") {
             assert_eq!((process.parent, kill(process.pid, 9)), (Pid::INIT, Ok(())));
@@ -86,6 +89,7 @@ test!(
     t168_parent_and_child_exit_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
+        orphans_are_meant();
         static LINE: StartLine = StartLine::new();
         static BORN: AtomicU32 = AtomicU32::new(0);
         fn child(_: &Arguments<'_>) -> i32 {
@@ -108,7 +112,7 @@ test!(
             let (number, lwp) = (round as usize, on_cpu(round as u32 % cpus()));
             let attributes = SpawnAttributes { number, lwp, ..SpawnAttributes::default() };
             let pid = spawn(&Program::new("parent", parent), &[], &attributes).expect("a child can be spawned");
-            assert_exited(wait_exit(pid).status, 2);
+            assert_exited(wait_exit(pid).status(), 2);
             rounds = round as u32;
         }
         eventually("process 1 has reaped all orphans", || others() == 0);
@@ -120,6 +124,7 @@ test!(
     /// T158, A-g06: a parent that is killed also leaves its children to process 1.
     t158_a_killed_parent,
     {
+        orphans_are_meant();
         static CHILD: AtomicI32 = AtomicI32::new(0);
         let parent = spawn_child(
             |_| {
@@ -131,7 +136,7 @@ test!(
         eventually("there is a grandchild", || CHILD.load(Ordering::Acquire) != 0);
         let child = Pid::from_raw(CHILD.load(Ordering::Acquire));
         kill(parent, 9).expect("it is there");
-        assert_signaled(wait_exit(parent).status, Signal::KILL);
+        assert_signaled(wait_exit(parent).status(), Signal::KILL);
         assert_eq!(process(child).map(|report| report.parent), Some(Pid::INIT));
         kill(child, 9).expect("it is there");
         eventually("process 1 has reaped it", || state_of(child).is_none());

@@ -16,7 +16,7 @@ fn panics(_: &Arguments<'_>) -> i32 {
 }
 
 fn init(_: &Arguments<'_>) -> i32 {
-    let status = wait_exit(spawn_child(panics, 0)).status;
+    let status = wait_exit(spawn_child(panics, 0)).status();
     println!("# the process alone has ended: {status}");
     0
 }

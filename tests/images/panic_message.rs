@@ -48,7 +48,7 @@ fn await_begun(count: u32) {
 #[track_caller]
 fn assert_others_go_on() {
     println!("the console is free");
-    assert_exited(wait_exit(spawn_child(|_| 3, 0)).status, 3);
+    assert_exited(wait_exit(spawn_child(|_| 3, 0)).status(), 3);
 }
 
 /// The process whose exit a hook spoils.
@@ -82,7 +82,7 @@ test!(a_text_without_an_end_in_a_hook_keeps_nobody_else_from_running, {
         kill(child, 9).expect("it is there");
         assert_others_go_on();
         RELEASED.store(true, Ordering::Release);
-        let status = wait_exit(child).status;
+        let status = wait_exit(child).status();
         if panics {
             assert_signaled(status, Signal::ABRT);
         } else {
@@ -107,7 +107,7 @@ test!(such_a_process_that_was_killed_has_no_better_priority_than_its_killer, {
     await_begun(1);
     assert_others_go_on();
     RELEASED.store(true, Ordering::Release);
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
     assert_eq!(rm_at_exit(printing_hook), 1);
 });
 
@@ -131,7 +131,7 @@ test!(a_message_without_an_end_can_be_killed, {
         await_begun(1);
         assert_others_go_on();
         kill(child, 9).expect("it never ends");
-        assert_signaled(wait_exit(child).status, Signal::KILL);
+        assert_signaled(wait_exit(child).status(), Signal::KILL);
     }
 });
 
@@ -145,7 +145,7 @@ test!(a_process_ends_while_a_message_is_formatted, {
         },
         0,
     );
-    assert_exited(wait_exit(child).status, 6);
+    assert_exited(wait_exit(child).status(), 6);
 });
 
 static HELD: Mutex<u32> = Mutex::new(0);
@@ -170,7 +170,7 @@ test!(a_message_that_waits_for_what_the_panic_has_left_locked_can_be_killed, {
     await_sleeping(child);
     assert_others_go_on();
     kill(child, 9).expect("it sleeps");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
     assert!(HELD.is_poisoned());
     HELD.clear_poison();
     drop(HELD.lock());
@@ -195,7 +195,7 @@ test!(a_message_that_sleeps_with_preemption_disabled, {
         },
         0,
     );
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
     assert_others_go_on();
 });
 
@@ -213,6 +213,6 @@ impl fmt::Display for Panics {
 
 test!(two_panics_of_one_process_are_one_end, {
     let child = spawn_child(|_| panic!("{}", Panics), 0);
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
     assert_others_go_on();
 });

@@ -20,7 +20,7 @@ test!(
         for signal in [0, 9, 15, i32::from(Signal::CHLD.number()), 0] {
             assert_eq!(kill(pid, signal), Ok(()), "signal {signal}");
         }
-        assert_exited(wait_exit(pid).status, 42);
+        assert_exited(wait_exit(pid).status(), 42);
         for signal in [0, 9, 15] {
             assert_eq!(kill(pid, signal), Err(Errno::ESRCH), "signal {signal}");
         }
@@ -40,7 +40,7 @@ test!(
         }
         await_sleeping(pid);
         assert_eq!((kill(pid, 0), kill(pid, 9)), (Ok(()), Ok(())));
-        assert_signaled(wait_exit(pid).status, Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), Signal::KILL);
     }
 );
 
@@ -68,15 +68,15 @@ test!(
         for _ in 0..300 {
             let pid = spawn_child(|_| 0, 0);
             assert_ne!(pid.slot(), zombie.slot());
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
         }
-        assert_exited(wait_exit(zombie).status, 1);
+        assert_exited(wait_exit(zombie).status(), 1);
         let mut again = false;
         for _ in 0..300 {
             let pid = spawn_child(|_| 0, 0);
             again |= pid.slot() == zombie.slot();
             assert_ne!(pid, zombie, "the next life has another number");
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
         }
         assert!(again, "the slot is used again");
         assert_eq!((state_of(zombie), kill(zombie, 0)), (None, Err(Errno::ESRCH)));
@@ -92,7 +92,7 @@ test!(
         for _ in 0..10_000 {
             let pid = spawn_child(|_| 0, 0);
             highest = highest.max(pid.slot());
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
         }
         assert!(highest < 300, "slot {highest}");
         assert_eq!(processes().len(), 2, "process 1 and the caller");

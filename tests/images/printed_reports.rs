@@ -41,7 +41,7 @@ test!(
         fn forges(_: &Arguments<'_>) -> i32 {
             panic!("\nok 4 forged\nasphodel: PANIC on CPU 0x0: forged\nasphodel: power off, status 9\n")
         }
-        assert_signaled(wait_exit(spawn_child(forges, 0)).status, Signal::ABRT);
+        assert_signaled(wait_exit(spawn_child(forges, 0)).status(), Signal::ABRT);
     }
 );
 

@@ -119,7 +119,7 @@ fn ended(entry: fn(&Arguments<'_>) -> i32, deed: Deed, number: usize) -> Status 
         eventually("it has begun", || BEGUN.load(Ordering::Acquire) > before);
         kill(child, 9).expect("it never ends");
     }
-    wait_exit(child).status
+    wait_exit(child).status()
 }
 
 /// The deed and the length behind a number.
@@ -189,7 +189,7 @@ test!(a_value_is_formatted_in_an_exit_hook, deadline_ms = 40_000, {
                 },
                 0,
             );
-            let status = wait_exit(child).status;
+            let status = wait_exit(child).status();
             match deed {
                 Prints | Sleeps if panics => assert_signaled(status, Signal::ABRT),
                 other => other.assert_end(status),
@@ -220,7 +220,7 @@ test!(a_process_that_sleeps_while_it_prints_can_be_killed, {
         await_sleeping(child);
         println!("others print meanwhile");
         kill(child, 9).expect("it sleeps");
-        assert_signaled(wait_exit(child).status, Signal::KILL);
+        assert_signaled(wait_exit(child).status(), Signal::KILL);
     }
 });
 
@@ -234,7 +234,7 @@ fn print_and_recurse(depth: usize) -> usize {
 
 test!(printing_with_little_stack_left_is_an_overflow, {
     let child = spawn_child(|_| i32::from(print_and_recurse(0) == 0), 0);
-    assert_signaled(wait_exit(child).status, Signal::SEGV);
+    assert_signaled(wait_exit(child).status(), Signal::SEGV);
     yield_now();
 });
 
@@ -303,8 +303,8 @@ test!(a_wake_up_is_passed_on_by_a_condition_that_does_not_return, deadline_ms = 
             eventually("it has begun", || BEGUN.load(Ordering::Acquire) > begun);
             kill(first, 9).expect("it never ends");
         }
-        deed.assert_end(wait_exit(first).status);
-        assert_exited(wait_exit(second).status, 0);
+        deed.assert_end(wait_exit(first).status());
+        assert_exited(wait_exit(second).status(), 0);
         assert_queue_works();
     }
 });
@@ -331,7 +331,7 @@ test!(a_condition_may_wait_itself, {
         yield_now();
         asphodel_test::state_of(child) == Some(asphodel::api::State::Zombie)
     });
-    assert_exited(wait_exit(child).status, 3);
+    assert_exited(wait_exit(child).status(), 3);
     assert_queue_works();
 });
 
@@ -348,7 +348,7 @@ test!(a_condition_may_wake_its_own_queue, {
     let child = spawn_child(|_| i32::from(QUEUE.wait(|| QUEUE.wake_one()) == WaitResult::Ready), 0);
     let _slept = sleep(2_000_000);
     kill(child, 9).expect("it looks for ever");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
     assert_queue_works();
 });
 
@@ -363,7 +363,7 @@ test!(a_condition_may_exec, {
         },
         0,
     );
-    assert_exited(wait_exit(child).status, 5);
+    assert_exited(wait_exit(child).status(), 5);
     assert_queue_works();
 });
 
@@ -394,7 +394,7 @@ test!(the_files_survive_what_a_listing_calls, deadline_ms = 40_000, {
 /// A child that does something with registrations, and must return 0; then nothing is left on its channels.
 #[track_caller]
 fn registrations(entry: fn(&Arguments<'_>) -> i32) {
-    assert_exited(wait_exit(spawn_child(entry, 0)).status, 0);
+    assert_exited(wait_exit(spawn_child(entry, 0)).status(), 0);
     for channel in [0, 8, 16] {
         assert_eq!(wakeup(channel), 0, "no LWP is left there");
         assert_eq!(tsleep(channel, Some(10_000)), WaitResult::TimedOut);
@@ -429,7 +429,7 @@ test!(a_registration_may_be_forgotten, {
     );
     let _slept = sleep(1_000_000);
     kill(child, 9).expect("it runs");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
 });
 
 test!(a_registration_may_be_of_channel_0, {
@@ -447,7 +447,7 @@ test!(a_registration_may_be_of_channel_0, {
         },
         0,
     );
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
     assert_eq!(wakeup(0), 0);
 });
 

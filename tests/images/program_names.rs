@@ -33,7 +33,7 @@ test!(a_program_is_found_by_its_name, {
     let program = find("doubles");
     assert_eq!((program.name, program.is_loadable()), ("doubles", false));
     let pid = spawn(program, &["21"], &SpawnAttributes::default()).expect("a child can be spawned");
-    assert_exited(wait_exit(pid).status, 42);
+    assert_exited(wait_exit(pid).status(), 42);
 });
 
 test!(exec_takes_what_was_found, {
@@ -44,7 +44,7 @@ test!(exec_takes_what_was_found, {
         },
         0,
     );
-    assert_exited(wait_exit(pid).status, 8);
+    assert_exited(wait_exit(pid).status(), 8);
 });
 
 test!(only_the_whole_name_is_a_name, {
@@ -66,5 +66,5 @@ test!(reports_show_the_name, {
     let pid = spawn(program, &[], &SpawnAttributes::default()).expect("a child can be spawned");
     assert_eq!(process(pid).map(|report| report.name), Some("sleeps"));
     kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(pid).status, Signal::KILL);
+    assert_signaled(wait_exit(pid).status(), Signal::KILL);
 });

@@ -12,7 +12,7 @@ use asphodel::api::{
 };
 use asphodel_test::{
     SMALL_STACK, assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus,
-    eventually, on_cpu, return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
+    eventually, on_cpu, orphans_are_meant, return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -28,7 +28,7 @@ fn found(quota: Quota, entry: fn(&Arguments<'_>) -> i32, number: usize) -> Resul
 /// Runs `entry` as the founder of a tenant; it must succeed.
 #[track_caller]
 fn run(quota: Quota, entry: fn(&Arguments<'_>) -> i32) {
-    assert_exited(wait_exit(found(quota, entry, 0).expect("there is room for the founder")).status, 0);
+    assert_exited(wait_exit(found(quota, entry, 0).expect("there is room for the founder")).status(), 0);
 }
 
 fn try_child(entry: fn(&Arguments<'_>) -> i32) -> Result<Pid, Errno> {
@@ -52,7 +52,7 @@ fn assert_used(processes: u32, lwps: u32) {
 #[track_caller]
 fn end(pid: Pid) {
     kill(pid, 9).expect("it is there");
-    assert_signaled(wait_exit(pid).status, Signal::KILL);
+    assert_signaled(wait_exit(pid).status(), Signal::KILL);
 }
 
 const THREE: Quota = Quota { processes: 3, ..Quota::UNLIMITED };
@@ -74,7 +74,7 @@ test!(
                 assert_eq!(try_child(|_| 0), Err(Errno::EAGAIN));
             }
             assert_eq!(census(), before);
-            assert_exited(wait_exit(zombie).status, 7);
+            assert_exited(wait_exit(zombie).status(), 7);
             assert_used(2, 2);
             let another = spawn_child(sleeper, 0);
             assert_eq!(try_child(|_| 0), Err(Errno::EAGAIN));
@@ -90,6 +90,7 @@ test!(
     /// Descendants of any degree count, and so do those whose parents have ended: adoption does not change the tenant.
     t081_descendants_count,
     {
+        orphans_are_meant();
         fn chain(arguments: &Arguments<'_>) -> i32 {
             if arguments.number() == 0 {
                 return sleep_for_ever(0) as i32;
@@ -99,14 +100,14 @@ test!(
         }
         let founder = found(THREE, |_| {
             // Two generations: the younger one sleeps and is an orphan when the older one has been reaped.
-            assert_exited(wait_exit(spawn_child(chain, 1)).status, 0);
+            assert_exited(wait_exit(spawn_child(chain, 1)).status(), 0);
             assert_used(2, 2);
             assert!(try_child(sleeper).is_ok());
             assert_eq!(try_child(sleeper), Err(Errno::EAGAIN));
             0
         }, 0);
         let founder = founder.expect("there is room");
-        assert_exited(wait_exit(founder).status, 0);
+        assert_exited(wait_exit(founder).status(), 0);
         // The founder has ended, but its tenant lasts until the last member has.
         for left in [2, 1] {
             let member = member_of(founder).expect("the tenant has a member");
@@ -127,6 +128,7 @@ test!(
     /// Reaped automatically (PS_NOCLDWAIT), by process 1, and with the founder's own end: everything is released.
     t081_places_come_back_whoever_reaps,
     {
+        orphans_are_meant();
         run(THREE, |_| {
             asphodel::api::set_auto_reap(true);
             for _ in 0..20 {
@@ -165,7 +167,7 @@ test!(
             assert_used(1, 4);
             drop(handles);
             assert_used(1, 1);
-            assert_exited(wait_exit(spawn_child(|_| 7, 0)).status, 7);
+            assert_exited(wait_exit(spawn_child(|_| 7, 0)).status(), 7);
             for _ in 0..3 {
                 drop(lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()).expect("there is room"));
             }
@@ -188,7 +190,7 @@ test!(
                 let lwp = on_cpu(rounds % cpus());
                 let attributes = SpawnAttributes { lwp, ..SpawnAttributes::default() };
                 let child = spawn(&Program::new("child", |_| 0), &[], &attributes);
-                assert_exited(wait_exit(child.expect("the last one has been reaped")).status, 0);
+                assert_exited(wait_exit(child.expect("the last one has been reaped")).status(), 0);
                 rounds += 1;
             }
             println!("# {rounds} rounds");
@@ -238,13 +240,13 @@ test!(
                     core::hint::black_box(Vec::<u8>::with_capacity(12 * SMALL_STACK));
                     0
                 };
-                assert_signaled(wait_exit(spawn_child(greedy, 0)).status, Signal::ABRT);
+                assert_signaled(wait_exit(spawn_child(greedy, 0)).status(), Signal::ABRT);
                 assert_used(1, 1);
                 0
             },
             0,
         );
-        assert_exited(wait_exit(founder.expect("there is room")).status, 0);
+        assert_exited(wait_exit(founder.expect("there is room")).status(), 0);
     }
 );
 
@@ -297,6 +299,7 @@ test!(
     a_deep_nest_is_given_back,
     deadline_ms = 30_000,
     {
+        orphans_are_meant();
         fn nest(arguments: &Arguments<'_>) -> i32 {
             if arguments.number() > 0 {
                 found(Quota::UNLIMITED, nest, arguments.number() - 1).expect("there is room");
@@ -306,7 +309,7 @@ test!(
             sleep_for_ever(0) as i32
         }
         let before = census();
-        assert_exited(wait_exit(found(Quota::UNLIMITED, nest, 300).expect("there is room")).status, 0);
+        assert_exited(wait_exit(found(Quota::UNLIMITED, nest, 300).expect("there is room")).status(), 0);
         eventually("only the innermost is left", || {
             INNERMOST.load(Ordering::Relaxed) != 0 && processes().len() == before.processes as usize + 1
         });

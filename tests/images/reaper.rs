@@ -134,7 +134,7 @@ test!(
         };
         let attributes = api::SpawnAttributes { lwp: on_cpu(0), ..Default::default() };
         let pid = api::spawn(&api::Program::new("child", entry), &[], &attributes).expect("it can be spawned");
-        assert_exited(wait_exit(pid).status, 1);
+        assert_exited(wait_exit(pid).status(), 1);
         let (moves, messages) = shared_work();
         let moves = moves - BEFORE.0.load(Ordering::Acquire);
         let messages = messages - BEFORE.1.load(Ordering::Acquire);

@@ -12,7 +12,7 @@ use asphodel::api::{
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_sleeping, await_zombie, cpus, dawdle, eventually,
-    on_cpu, race_rounds, sleep_for_ever, spawn_child, state_of, test, wait_exit,
+    on_cpu, orphans_are_meant, race_rounds, sleep_for_ever, spawn_child, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -47,7 +47,7 @@ fn parent_of(pid: Pid) -> Option<Pid> {
 
 /// Runs `body` in a child and expects it to return 0.
 fn in_child(body: fn(&Arguments<'_>) -> i32) {
-    assert_exited(wait_exit(spawn_child(body, 0)).status, 0);
+    assert_exited(wait_exit(spawn_child(body, 0)).status(), 0);
 }
 
 test!(
@@ -114,7 +114,7 @@ test!(
             let _grandchild = GRANDCHILD.get();
             assert_eq!(reaper_status(), ReaperStatus { children: 1, descendants: 2, first_child: child, ..alone });
             assert_eq!(reaper_kill(KILL, ReaperScope::All), Ok(2));
-            assert_signaled(wait_exit(child).status, Signal::KILL);
+            assert_signaled(wait_exit(child).status(), Signal::KILL);
             let orphan = wait4(-1, 0).expect("the orphan is here").expect("it has ended");
             assert_signaled(orphan.status, Signal::KILL);
             assert_eq!(reaper_release(), Ok(()));
@@ -159,7 +159,7 @@ test!(
                 },
                 0,
             );
-            assert_exited(wait_exit(child).status, 3);
+            assert_exited(wait_exit(child).status(), 3);
             let grandchild = GRANDCHILD.get();
             assert_eq!(parent_of(grandchild), Some(getpid()));
             GO.store(1, Ordering::Release);
@@ -240,13 +240,13 @@ test!(
             );
             let (middle, orphan) = (INNER.get(), ORPHAN.get());
             STEP.store(1, Ordering::Release);
-            assert_exited(wait_exit(inner).status, 5);
+            assert_exited(wait_exit(inner).status(), 5);
             assert_eq!((parent_of(middle), parent_of(orphan)), (Some(getpid()), Some(middle)));
             STEP.store(2, Ordering::Release);
-            assert_exited(wait_exit(middle).status, 4);
+            assert_exited(wait_exit(middle).status(), 4);
             assert_eq!(parent_of(orphan), Some(getpid()), "past the reaper that is dead");
             assert_eq!(reaper_kill(KILL, ReaperScope::All), Ok(1));
-            assert_signaled(wait_exit(orphan).status, Signal::KILL);
+            assert_signaled(wait_exit(orphan).status(), Signal::KILL);
             0
         });
     }
@@ -270,12 +270,12 @@ test!(
             let inner = spawn_child(
                 |_| {
                     assert_eq!(reaper_acquire(), Ok(()));
-                    assert_exited(wait_exit(spawn_child(orphan_maker, 0)).status, 0);
+                    assert_exited(wait_exit(spawn_child(orphan_maker, 0)).status(), 0);
                     assert_eq!(reaper_release(), Ok(()));
-                    assert_exited(wait_exit(spawn_child(orphan_maker, 0)).status, 0);
+                    assert_exited(wait_exit(spawn_child(orphan_maker, 0)).status(), 0);
                     eventually("both have been seen", || STEP.load(Ordering::Acquire) == 1);
                     kill(FIRST.get(), KILL).expect("it is there");
-                    assert_signaled(wait_exit(FIRST.get()).status, Signal::KILL);
+                    assert_signaled(wait_exit(FIRST.get()).status(), Signal::KILL);
                     0
                 },
                 0,
@@ -285,9 +285,9 @@ test!(
             assert_eq!(parent_of(first), Some(inner), "existing children stay");
             eventually("the second orphan is adopted", || parent_of(second) == Some(getpid()));
             STEP.store(1, Ordering::Release);
-            assert_exited(wait_exit(inner).status, 0);
+            assert_exited(wait_exit(inner).status(), 0);
             kill(second, KILL).expect("it is there");
-            assert_signaled(wait_exit(second).status, Signal::KILL);
+            assert_signaled(wait_exit(second).status(), Signal::KILL);
             0
         });
     }
@@ -298,6 +298,7 @@ test!(
     /// no signal is refused.
     t174_parent_death_signal,
     {
+        orphans_are_meant();
         static CHILD: Sent = Sent::new();
         static OTHER: Sent = Sent::new();
         static GRANDCHILD: Sent = Sent::new();
@@ -335,7 +336,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(parent).status, 0);
+        assert_exited(wait_exit(parent).status(), 0);
         eventually("the signal has ended the child", || state_of(CHILD.get()).is_none());
         for pid in [OTHER.get(), GRANDCHILD.get()] {
             assert!(matches!(state_of(pid), Some(State::Running | State::Sleeping)));
@@ -361,18 +362,18 @@ test!(
             assert_eq!(reaper_kill(77, ReaperScope::All), Err(Errno::EINVAL));
             assert_eq!(reaper_kill(KILL, ReaperScope::All), Err(Errno::ESRCH));
             let first = spawn_child(branch, 0);
-            assert_exited(wait_exit(first).status, 0);
+            assert_exited(wait_exit(first).status(), 0);
             let second = spawn_child(branch, 1);
             let orphan = GRANDCHILDREN[0].get();
             let grandchild = GRANDCHILDREN[1].get();
             assert_eq!(reaper_kill(KILL, ReaperScope::Subtree(Pid::INIT)), Err(Errno::ESRCH));
             assert_eq!(reaper_kill(KILL, ReaperScope::Subtree(first)), Ok(1), "the orphan of that branch");
-            assert_signaled(wait_exit(orphan).status, Signal::KILL);
+            assert_signaled(wait_exit(orphan).status(), Signal::KILL);
             assert_eq!(reaper_kill(KILL, ReaperScope::Children), Ok(1));
-            assert_signaled(wait_exit(second).status, Signal::KILL);
+            assert_signaled(wait_exit(second).status(), Signal::KILL);
             assert_eq!(parent_of(grandchild), Some(getpid()));
             assert_eq!(reaper_kill(KILL, ReaperScope::Subtree(second)), Ok(1));
-            assert_signaled(wait_exit(grandchild).status, Signal::KILL);
+            assert_signaled(wait_exit(grandchild).status(), Signal::KILL);
             0
         });
     }
@@ -426,7 +427,7 @@ test!(
             let child = spawn_child(
                 |_| {
                     GRANDCHILD.tell(spawn_child(waits, 0));
-                    assert_exited(wait_exit(GRANDCHILD.get()).status, 0);
+                    assert_exited(wait_exit(GRANDCHILD.get()).status(), 0);
                     sleep_for_ever(0) as i32
                 },
                 0,
@@ -439,7 +440,7 @@ test!(
             assert_eq!(reaper_kill(urg, ReaperScope::All), Ok(1));
             assert!(state_of(child) != Some(State::Zombie), "it goes on");
             assert_eq!(reaper_kill(KILL, ReaperScope::All), Ok(1));
-            assert_signaled(wait_exit(child).status, Signal::KILL);
+            assert_signaled(wait_exit(child).status(), Signal::KILL);
             0
         });
     }
@@ -520,7 +521,7 @@ test!(
                 },
                 round as usize * 997 % 50_000,
             );
-            assert_exited(wait_exit(reaper).status, 0);
+            assert_exited(wait_exit(reaper).status(), 0);
         }
     }
 );

@@ -353,7 +353,7 @@ test!(guards_are_dropped_in_any_order, {
         kill(getpid(), i32::from(Signal::TERM.number())).expect("it is there");
         0
     };
-    assert_signaled(wait_exit(spawn_child(body, 0)).status, Signal::TERM);
+    assert_signaled(wait_exit(spawn_child(body, 0)).status(), Signal::TERM);
     assert!(MUTEXES.iter().all(|mutex| mutex.try_lock().is_some_and(|guard| !guard.is_poisoned())));
 });
 
@@ -372,7 +372,7 @@ test!(what_is_forgotten_ends_with_the_process, {
         files::open("/", flags).expect("there is a root");
         5
     };
-    assert_exited(wait_exit(spawn_child(body, 0)).status, 5);
+    assert_exited(wait_exit(spawn_child(body, 0)).status(), 5);
     assert!(FORGOTTEN.lock().is_poisoned());
     assert!(!CALLOUT.cancel(), "it has ended with its process");
 });
@@ -400,7 +400,7 @@ test!(
         assert_eq!(ended.wait(), Ok(()));
         forget(sleeps.pin_stack());
         kill(owner, i32::from(Signal::KILL.number())).expect("it is there");
-        assert_signaled(wait_exit(owner).status, Signal::KILL);
+        assert_signaled(wait_exit(owner).status(), Signal::KILL);
         assert!(ended.pin_stack().is_none() && sleeps.pin_stack().is_none());
         assert_eq!((sleeps.wait(), ended.join()), (Ok(()), Ok(None)));
         drop(sleeps);
@@ -436,7 +436,7 @@ test!(
             3
         };
         let child = spawn_child(body, 0);
-        let status = wait_exit(child).status;
+        let status = wait_exit(child).status();
         HOOKS_ACT.store(false, Ordering::Relaxed);
         assert_eq!(rm_at_exit(hook), 1);
         assert_exited(status, 4);
@@ -475,7 +475,7 @@ test!(
             3
         };
         let child = spawn_child(body, 0);
-        let status = wait_exit(child).status;
+        let status = wait_exit(child).status();
         HOOKS_ACT.store(false, Ordering::Relaxed);
         assert_eq!(rm_at_exit(hook), 1);
         assert_exited(status, 3);
@@ -497,7 +497,7 @@ test!(
         };
         let attributes = SpawnAttributes { memory: ISOLATED, ..SpawnAttributes::default() };
         let child = spawn(&Program::new("isolated", body), &[], &attributes).expect("it can be spawned");
-        assert_exited(wait_exit(child).status, 0);
+        assert_exited(wait_exit(child).status(), 0);
         assert_eq!(files::stat("/kept").err(), Some(Errno::ENOENT));
     }
 );
@@ -521,10 +521,10 @@ test!(an_lwp_that_computes_with_a_guard_for_ever_is_killed_with_its_process, dea
         },
         0,
     );
-    assert_exited(wait_exit(child).status, 6);
+    assert_exited(wait_exit(child).status(), 6);
     assert!(MUTEX.lock().is_poisoned());
     let sleeper = spawn_child(|_| sleep_for_ever(0) as i32, 0);
     await_sleeping(sleeper);
     kill(sleeper, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(sleeper).status, Signal::KILL);
+    assert_signaled(wait_exit(sleeper).status(), Signal::KILL);
 });

@@ -93,7 +93,7 @@ test!(whoever_sleeps_meanwhile_is_ended, {
         },
         0,
     );
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
 });
 
 test!(whoever_panics_meanwhile_is_ended, {
@@ -104,7 +104,7 @@ test!(whoever_panics_meanwhile_is_ended, {
         },
         0,
     );
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
 });
 
 test!(
@@ -117,7 +117,7 @@ test!(
             core::mem::forget(preempt_disable());
             spin_for_ever(0) as i32
         };
-        assert_signaled(wait_exit(spawn_child(forgets, 0)).status, Signal::ABRT);
+        assert_signaled(wait_exit(spawn_child(forgets, 0)).status(), Signal::ABRT);
         // It has made the better LWP runnable itself: no interrupt brings that about.
         let keeps = |_: &Arguments<'_>| {
             static GO: Semaphore = Semaphore::new(0);
@@ -129,7 +129,7 @@ test!(
             GO.post();
             spin_for_ever(0) as i32
         };
-        assert_signaled(wait_exit(spawn_child(keeps, 0)).status, Signal::ABRT);
+        assert_signaled(wait_exit(spawn_child(keeps, 0)).status(), Signal::ABRT);
     }
 );
 
@@ -148,7 +148,7 @@ test!(
         let pid = spawn(&Program::new("forgets", forgets), &[], &attributes).expect("it can be spawned");
         eventually("it has forgotten the guard", || FORGOTTEN.load(Ordering::Acquire));
         kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-        let status = wait_exit(pid).status;
+        let status = wait_exit(pid).status();
         // With one CPU this test waits for that, and not the kill is what ends it.
         let expected = if asphodel_test::cpus() == 1 { Signal::ABRT } else { Signal::KILL };
         assert_signaled(status, expected);
@@ -158,6 +158,6 @@ test!(
             kill(getpid(), i32::from(Signal::TERM.number())).expect("it is there");
             spin_for_ever(0) as i32
         };
-        assert_signaled(wait_exit(spawn_child(by_itself, 0)).status, Signal::TERM);
+        assert_signaled(wait_exit(spawn_child(by_itself, 0)).status(), Signal::TERM);
     }
 );

@@ -3,7 +3,8 @@
 //! expect: leak leaves_heap_behind
 //! expect: leak leaves_an_orphan
 //! expect: pass leaves_what_it_has_declared
-//! expect: pass leaves_an_orphan_that_ends
+//! expect: fail leaves_an_orphan_that_ends
+//! expect: pass leaves_an_orphan_that_ends_as_is_meant
 //! expect: pass comes_after
 #![no_std]
 #![no_main]
@@ -13,8 +14,8 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::hint::black_box;
 
-use asphodel::api::{WaitQueue, sleep};
-use asphodel_test::{leaves_heap, spawn_child, test};
+use asphodel::api::{Arguments, WaitQueue, sleep};
+use asphodel_test::{leaves_heap, orphans_are_meant, spawn_child, test};
 
 asphodel_test::image!();
 
@@ -37,14 +38,19 @@ test!(leaves_what_it_has_declared, {
     leaves_heap(24);
 });
 
+/// Ends when the test has ended.
+fn ends_late(_: &Arguments<'_>) -> i32 {
+    let _timed_out = sleep(20_000_000);
+    0
+}
+
 test!(leaves_an_orphan_that_ends, {
-    spawn_child(
-        |_| {
-            let _timed_out = sleep(20_000_000);
-            0
-        },
-        0,
-    );
+    spawn_child(ends_late, 0);
+});
+
+test!(leaves_an_orphan_that_ends_as_is_meant, {
+    orphans_are_meant();
+    spawn_child(ends_late, 0);
 });
 
 test!(comes_after, {});

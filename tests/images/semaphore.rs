@@ -91,7 +91,7 @@ test!(
             },
             0,
         );
-        assert_signaled(wait_exit(child).status, Signal::ABRT);
+        assert_signaled(wait_exit(child).status(), Signal::ABRT);
         assert!(FULL.try_wait());
         assert_eq!(FULL.try_post(), Ok(()));
         assert_eq!(FULL.try_post(), Err(Errno::EOVERFLOW));
@@ -127,7 +127,7 @@ test!(a_killed_waiter_takes_no_unit_with_it, {
     let child = spawn_child(|_| i32::from(SEMAPHORE.wait() == WaitResult::Ready), 0);
     await_sleeping(child);
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
     SEMAPHORE.post();
     assert!(SEMAPHORE.try_wait());
 });

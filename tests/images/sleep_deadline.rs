@@ -45,7 +45,7 @@ test!(a_deadline_beyond_all_time_is_none, {
     let child = spawn_child(|_| i32::from(sleep(u64::MAX) == WaitResult::TimedOut), 0);
     await_sleeping(child);
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
 });
 
 const SLEEPERS: usize = 6;
@@ -85,7 +85,7 @@ fn round(spacing: u64) -> bool {
     // Each computed how long to sleep after the start, and slept before the end, so its deadline is exact to that
     // extent.
     let exact = now_ns() - start < spacing;
-    assert_exited(wait_exit(child).status, 0);
+    assert_exited(wait_exit(child).status(), 0);
     exact
 }
 

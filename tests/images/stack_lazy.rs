@@ -218,7 +218,7 @@ test!(on_all_cpus_under_preemption, {
         }
         0
     }
-    let once = || assert_exited(wait_exit(spawn_child(recurse_everywhere, 0)).status, 0);
+    let once = || assert_exited(wait_exit(spawn_child(recurse_everywhere, 0)).status(), 0);
     let before = warm_up(once);
     assert_nothing_lost(before, once);
 });
@@ -245,7 +245,7 @@ test!(
             .collect();
         i32::from(!lwps.into_iter().all(|lwp| lwp.join() == Ok(Some(0))))
     }
-    let once = || assert_exited(wait_exit(spawn_child(hover_everywhere, 0)).status, 0);
+    let once = || assert_exited(wait_exit(spawn_child(hover_everywhere, 0)).status(), 0);
     let before = warm_up(once);
     assert_nothing_lost(before, once);
     }
@@ -285,7 +285,7 @@ test!(an_overflow_is_an_overflow, {
         let children: Vec<Pid> =
             (0..2 * cpus()).map(|index| spawn_child(overflow, index as usize % 2)).collect();
         for child in children {
-            assert_signaled(wait_exit(child).status, Signal::SEGV);
+            assert_signaled(wait_exit(child).status(), Signal::SEGV);
         }
     };
     // What a killed LWP had on the heap stays allocated, but frames do not.
@@ -397,7 +397,7 @@ test!(the_killed_leave_no_frame, {
             let child = spawn_child(crowd, 0);
             let _ = sleep(round * 1_000_000);
             kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-            assert_signaled(wait_exit(child).status, Signal::KILL);
+            assert_signaled(wait_exit(child).status(), Signal::KILL);
         }
         // And alone, in a process that continues.
         for body in STATES {
@@ -453,7 +453,7 @@ test!(
             while GO.try_wait() {}
             let attributes = SpawnAttributes { number, ..attributes };
             let hog = spawn(&Program::new("hog", hog), &[], &attributes).expect("it can be spawned");
-            assert_signaled(wait_exit(hog).status, Signal::ABRT);
+            assert_signaled(wait_exit(hog).status(), Signal::ABRT);
             assert_eq!(HUNGRY.load(Ordering::Relaxed), 1, "it was a stack for which there was no memory");
         }
     };
@@ -461,7 +461,7 @@ test!(
     assert_nothing_lost(before, once);
     for process in keepers.into_iter().chain([bystander]) {
         kill(process, i32::from(Signal::KILL.number())).expect("it is there");
-        assert_signaled(wait_exit(process).status, Signal::KILL);
+        assert_signaled(wait_exit(process).status(), Signal::KILL);
     }
     }
 );

@@ -46,11 +46,11 @@ test!(so_can_a_process, {
             ..SpawnAttributes::default()
         };
         let child = spawn(&Program::new("child", use_number), &[], &attributes).expect("it can be spawned");
-        assert_exited(wait_exit(child).status, 0);
+        assert_exited(wait_exit(child).status(), 0);
         // As much again is too much.
         let attributes = SpawnAttributes { number: 2 * size / KIB, ..attributes };
         let child = spawn(&Program::new("child", use_number), &[], &attributes).expect("it can be spawned");
-        assert_signaled(wait_exit(child).status, Signal::SEGV);
+        assert_signaled(wait_exit(child).status(), Signal::SEGV);
     }
 });
 

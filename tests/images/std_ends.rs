@@ -51,7 +51,7 @@ test!(
                 let pid = start("blocked", &["waits"]);
                 await_blocked(pid);
                 kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-                assert_signaled(wait_exit(pid).status, Signal::KILL);
+                assert_signaled(wait_exit(pid).status(), Signal::KILL);
             });
         }
     }
@@ -59,7 +59,7 @@ test!(
 
 test!(an_exit_with_sixty_four_threads, deadline_ms = 60_000, {
     for _ in 0..rounds(5) {
-        leaving_nothing(|| assert_exited(wait_exit(start("blocked", &["exits"])).status, 5));
+        leaving_nothing(|| assert_exited(wait_exit(start("blocked", &["exits"])).status(), 5));
     }
 });
 
@@ -99,7 +99,7 @@ test!(
                 let pid = start("blocked", &["waits"]);
                 let _ = sleep(round % 20 * 300_000);
                 kill(pid, i32::from(Signal::KILL.number())).expect("it is there");
-                assert_signaled(wait_exit(pid).status, Signal::KILL);
+                assert_signaled(wait_exit(pid).status(), Signal::KILL);
             });
         }
     }
@@ -118,7 +118,7 @@ test!(
                     },
                     usize::from(name == "threads"),
                 );
-                assert_exited(wait_exit(child).status, 0);
+                assert_exited(wait_exit(child).status(), 0);
             }
         });
     }

@@ -24,7 +24,7 @@ fn start(name: &str, words: &[&str]) -> Pid {
 
 /// Runs a program to its end.
 fn run(name: &str, words: &[&str]) -> Status {
-    wait_exit(start(name, words)).status
+    wait_exit(start(name, words)).status()
 }
 
 test!(a_program_says_hello, {
@@ -91,7 +91,7 @@ test!(a_program_runs_again_and_beside_itself, deadline_ms = 60_000, {
     }
     let programs = [start("threads", &[]), start("locks", &[]), start("threads", &[])];
     for program in programs {
-        assert_exited(wait_exit(program).status, 0);
+        assert_exited(wait_exit(program).status(), 0);
     }
 });
 
@@ -133,5 +133,5 @@ test!(words_to_the_functions_that_end_it, {
     let sleeps = start("wild", &["sleep"]);
     eventually("it sleeps", || process(sleeps).is_some_and(|report| report.sleeping == 1));
     kill(sleeps, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(sleeps).status, Signal::KILL);
+    assert_signaled(wait_exit(sleeps).status(), Signal::KILL);
 });

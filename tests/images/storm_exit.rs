@@ -19,7 +19,8 @@ use asphodel::api::{
     spawn, wait4, yield_now,
 };
 use asphodel_test::{
-    Dice, cpus, dawdle, on_cpu, return_at_once, rounds, sleep_for_ever, spin_for_ever, test,
+    Dice, cpus, crashes_are_meant, dawdle, on_cpu, return_at_once, rounds, sleep_for_ever, spin_for_ever,
+    test,
 };
 
 asphodel_test::image!();
@@ -447,6 +448,7 @@ test!(
     t198_storm_with_faults,
     deadline_ms = DEADLINE_MS,
     {
+        crashes_are_meant(u64::MAX);
         storm(lives() / 10, 20);
     }
 );

@@ -10,7 +10,7 @@ use asphodel::api::{
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_zombie, cpus, dawdle, eventually, on_cpu,
-    race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
+    orphans_are_meant, race_rounds, sleep_for_ever, spawn_child, spin_for_ever, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -42,6 +42,7 @@ test!(
     /// of them is left.
     t074_peers_die_with_their_leader,
     {
+        orphans_are_meant();
         let leader = spawn_child(
             |_| {
                 for cpu in 0..4 {
@@ -54,7 +55,7 @@ test!(
         );
         await_zombie(leader);
         assert_eq!(alive("peer"), 0, "a leader is no zombie before its last peer has left");
-        assert_exited(wait_exit(leader).status, 3);
+        assert_exited(wait_exit(leader).status(), 3);
     }
 );
 
@@ -62,6 +63,7 @@ test!(
     /// T74: a peer that cannot be killed at once, because it holds a guard, keeps its leader from becoming a zombie.
     t074_the_leader_waits_for_the_last_peer,
     {
+        orphans_are_meant();
         static LOCKED: AtomicBool = AtomicBool::new(false);
         static DONE: AtomicBool = AtomicBool::new(false);
         fn holder(_: &Arguments<'_>) -> i32 {
@@ -86,7 +88,7 @@ test!(
         });
         assert_eq!(wait4(leader.raw(), WNOHANG), Ok(None));
         DONE.store(true, Ordering::Release);
-        assert_exited(wait_exit(leader).status, 4);
+        assert_exited(wait_exit(leader).status(), 4);
     }
 );
 
@@ -95,20 +97,21 @@ test!(
     /// for any child.
     t075_a_peer_ends_alone,
     {
+        orphans_are_meant();
         let leader = spawn_child(
             |_| {
                 let other = spawn_peer(sleeper, 0, 0).expect("a peer can be spawned");
                 let first = spawn_peer(|_| 7, 0, 1).expect("a peer can be spawned");
-                assert_exited(wait_exit(first).status, 7);
+                assert_exited(wait_exit(first).status(), 7);
                 let second = spawn_peer(sleeper, 0, 2).expect("a peer can be spawned");
                 kill(second, i32::from(Signal::TERM.number())).expect("it is there");
-                assert_signaled(wait_exit(second).status, Signal::TERM);
+                assert_signaled(wait_exit(second).status(), Signal::TERM);
                 assert!(matches!(state_of(other), Some(State::Running | State::Sleeping)));
                 5
             },
             0,
         );
-        assert_exited(wait_exit(leader).status, 5);
+        assert_exited(wait_exit(leader).status(), 5);
     }
 );
 
@@ -116,6 +119,7 @@ test!(
     /// A peer's peer is in the same group: it ends with the leader, not with the peer that has spawned it.
     a_peers_peer_has_the_same_leader,
     {
+        orphans_are_meant();
         static GRANDCHILD: AtomicI32 = AtomicI32::new(0);
         let leader = spawn_child(
             |_| {
@@ -128,7 +132,7 @@ test!(
                     0,
                     0,
                 );
-                assert_exited(wait_exit(peer.expect("a peer can be spawned")).status, 0);
+                assert_exited(wait_exit(peer.expect("a peer can be spawned")).status(), 0);
                 let grandchild = Pid::from_raw(GRANDCHILD.load(Ordering::Acquire));
                 assert!(matches!(state_of(grandchild), Some(State::Running | State::Sleeping)));
                 6
@@ -138,7 +142,7 @@ test!(
         await_zombie(leader);
         let grandchild = Pid::from_raw(GRANDCHILD.load(Ordering::Acquire));
         eventually("process 1 has reaped it", || state_of(grandchild).is_none());
-        assert_exited(wait_exit(leader).status, 6);
+        assert_exited(wait_exit(leader).status(), 6);
     }
 );
 
@@ -146,6 +150,7 @@ test!(
     /// An ordinary child of a leader is no peer: it outlives it, as an orphan.
     ordinary_children_are_no_peers,
     {
+        orphans_are_meant();
         static ORPHAN: AtomicI32 = AtomicI32::new(0);
         let leader = spawn_child(
             |_| {
@@ -155,7 +160,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(leader).status, 0);
+        assert_exited(wait_exit(leader).status(), 0);
         let orphan = Pid::from_raw(ORPHAN.load(Ordering::Acquire));
         assert_eq!(process(orphan).map(|report| report.parent), Some(Pid::INIT));
         kill(orphan, i32::from(Signal::KILL.number())).expect("it is there");
@@ -167,6 +172,7 @@ test!(
     /// T77: a leader is ended by whatever ends processes; it needs no right to kill its peers.
     t077_a_killed_leader_takes_its_peers_along,
     {
+        orphans_are_meant();
         static READY: AtomicU32 = AtomicU32::new(0);
         let leader = spawn_child(
             |_| {
@@ -182,7 +188,7 @@ test!(
         kill(leader, i32::from(Signal::KILL.number())).expect("it is there");
         await_zombie(leader);
         assert_eq!(alive("peer"), 0);
-        assert_signaled(wait_exit(leader).status, Signal::KILL);
+        assert_signaled(wait_exit(leader).status(), Signal::KILL);
     }
 );
 
@@ -192,6 +198,7 @@ test!(
     t076_all_exit_at_once,
     deadline_ms = RACE_DEADLINE_MS,
     {
+        orphans_are_meant();
         static REFUSED: AtomicU32 = AtomicU32::new(0);
         fn leaves(arguments: &Arguments<'_>) -> i32 {
             dawdle(arguments.number());
@@ -222,7 +229,7 @@ test!(
                 },
                 round as usize,
             );
-            assert_exited(wait_exit(leader).status, 9);
+            assert_exited(wait_exit(leader).status(), 9);
         }
         asphodel::api::println!("# refused: {}", REFUSED.load(Ordering::Relaxed));
     }
@@ -235,7 +242,7 @@ test!(
         let me = getpid();
         let pid = spawn_peer(|_| i32::from(getppid().raw() != 0), 0, 0).expect("a peer can be spawned");
         assert_eq!(process(pid).map(|report| report.parent), Some(me));
-        assert_exited(wait_exit(pid).status, 1);
+        assert_exited(wait_exit(pid).status(), 1);
         let lwp = lwp_spawn(|_| 0, 0, &on_cpu(0)).expect("an LWP can be made");
         assert_eq!(lwp.join(), Ok(Some(0)));
     }

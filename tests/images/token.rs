@@ -225,17 +225,17 @@ test!(a_killed_holder_gives_it_back, {
     );
     eventually("the child holds it", || HELD.load(Ordering::Relaxed));
     kill(child, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(child).status, Signal::KILL);
+    assert_signaled(wait_exit(child).status(), Signal::KILL);
     assert_eq!(TOKEN.with(|held| held.access(|value| *value)), 7);
 });
 
 test!(whoever_ends_inside_gives_it_back, {
     static TOKEN: Token<u32> = Token::new(0);
     let by_exit = spawn_child(|_| TOKEN.with(|_held| exit(3)), 0);
-    assert_exited(wait_exit(by_exit).status, 3);
+    assert_exited(wait_exit(by_exit).status(), 3);
     TOKEN.with(|held| held.access(|value| *value += 1));
     let by_panic = spawn_child(|_| TOKEN.with(|_held| panic!("while it holds a token")), 0);
-    assert_signaled(wait_exit(by_panic).status, Signal::ABRT);
+    assert_signaled(wait_exit(by_panic).status(), Signal::ABRT);
     TOKEN.with(|held| held.access(|value| *value += 1));
     assert_eq!(TOKEN.with(|held| held.access(|value| *value)), 2);
 });
@@ -249,9 +249,9 @@ test!(a_section_that_sleeps_ends_its_process, {
         },
         0,
     );
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
     let child = spawn_child(|_| TOKEN.with(|held| held.access(|_value| panic!("inside a section"))), 0);
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
 });
 
 // Two borrows of the value at a time: the second one ends the process.
@@ -269,5 +269,5 @@ test!(a_section_inside_a_section_ends_its_process, {
         },
         0,
     );
-    assert_signaled(wait_exit(child).status, Signal::ABRT);
+    assert_signaled(wait_exit(child).status(), Signal::ABRT);
 });

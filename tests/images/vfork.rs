@@ -9,8 +9,8 @@ use asphodel::api::{
     preempt_disable, processes, rm_at_exit, sleep, spawn,
 };
 use asphodel_test::{
-    RACE_DEADLINE_MS, assert_exited, assert_signaled, cpus, dawdle, eventually, on_cpu, race_rounds,
-    sleep_for_ever, spawn_child, state_of, test, wait_exit,
+    RACE_DEADLINE_MS, assert_exited, assert_signaled, cpus, dawdle, eventually, on_cpu, orphans_are_meant,
+    race_rounds, sleep_for_ever, spawn_child, state_of, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -40,7 +40,7 @@ test!(
                 round as u32,
             );
             assert_eq!(USES.load(Ordering::Relaxed), 1, "the child still used the memory");
-            assert_exited(wait_exit(pid).status, 3);
+            assert_exited(wait_exit(pid).status(), 3);
         }
     }
 );
@@ -68,7 +68,7 @@ test!(
         assert_eq!(USES.load(Ordering::Relaxed), 1);
         assert!(matches!(state_of(pid), Some(State::Running | State::Sleeping)), "it goes on");
         GO.store(true, Ordering::Release);
-        assert_exited(wait_exit(pid).status, 8);
+        assert_exited(wait_exit(pid).status(), 8);
     }
 );
 
@@ -86,7 +86,7 @@ test!(
         let pid = borrow(|_| 4, 0, 1);
         assert!(DONE.load(Ordering::Acquire));
         assert_eq!(rm_at_exit(slow), 1);
-        assert_exited(wait_exit(pid).status, 4);
+        assert_exited(wait_exit(pid).status(), 4);
     }
 );
 
@@ -114,7 +114,7 @@ test!(
             },
             0,
         );
-        assert_exited(wait_exit(pid).status, 1);
+        assert_exited(wait_exit(pid).status(), 1);
     }
 );
 
@@ -122,6 +122,7 @@ test!(
     /// The waiting spawner can be killed; the child continues as an orphan.
     a_waiting_spawner_can_be_killed,
     {
+        orphans_are_meant();
         static CHILD: AtomicU32 = AtomicU32::new(0);
         let parent = spawn_child(
             |_| {
@@ -139,7 +140,7 @@ test!(
         );
         eventually("the child runs", || CHILD.load(Ordering::Acquire) != 0);
         kill(parent, i32::from(Signal::KILL.number())).expect("it is there");
-        assert_signaled(wait_exit(parent).status, Signal::KILL);
+        assert_signaled(wait_exit(parent).status(), Signal::KILL);
         let child = Pid::from_raw(CHILD.load(Ordering::Acquire) as i32);
         kill(child, i32::from(Signal::KILL.number())).expect("it is there");
         eventually("process 1 has reaped it", || state_of(child).is_none());
@@ -159,7 +160,7 @@ test!(
             0,
         );
         let report = wait_exit(parent);
-        assert_signaled(report.status, Signal::ABRT);
+        assert_signaled(report.status(), Signal::ABRT);
         assert_eq!(report.usage.lwps, 1);
         let children = processes();
         assert!(children.iter().all(|process| process.name != "borrower"), "{children:?}");

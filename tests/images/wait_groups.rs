@@ -39,7 +39,7 @@ test!(
         assert_eq!(process(own).map(|report| report.group), Some(getpgrp()));
         assert_eq!(wait4(0, 0).map(|report| report.map(|report| report.pid)), Ok(Some(own)));
         assert_eq!(look(0), Err(Errno::ECHILD));
-        assert_exited(wait_exit(other).status, 1);
+        assert_exited(wait_exit(other).status(), 1);
     }
 );
 
@@ -95,18 +95,18 @@ test!(
         };
         let founder = spawn_in(Group::New, exits, 0);
         let member = spawn_in(Group::Join(founder), stays, 0);
-        assert_exited(wait_exit(founder).status, 0);
+        assert_exited(wait_exit(founder).status(), 0);
         assert_eq!(state_of(founder), None);
         for _ in 0..200 {
             let pid = spawn_child(exits, 0);
             assert_ne!(pid.slot(), founder.slot());
-            assert_exited(wait_exit(pid).status, 0);
+            assert_exited(wait_exit(pid).status(), 0);
         }
         // It can still be joined.
         let late = spawn_in(Group::Join(founder), exits, 7);
         assert_eq!(wait4(-founder.raw(), 0).map(|report| report.map(|report| report.pid)), Ok(Some(late)));
         STAY.store(false, Ordering::Release);
         GO.post();
-        assert_exited(wait_exit(member).status, 0);
+        assert_exited(wait_exit(member).status(), 0);
     }
 );

@@ -72,7 +72,7 @@ test!(
             assert_eq!(result, Ok(None));
         }
         EVENT.post();
-        assert_exited(wait_exit(pid).status, 3);
+        assert_exited(wait_exit(pid).status(), 3);
     }
 );
 

@@ -28,9 +28,9 @@ test!(it_does_not_wait_behind_a_burner, {
     let burner = spawn(&BURNER, &[], &attributes).expect("there is room");
     for _ in 0..10 {
         let child = spawn(&CHILD, &[], &attributes).expect("there is room");
-        assert_exited(wait_exit(child).status, 7);
+        assert_exited(wait_exit(child).status(), 7);
         assert_eq!(wait4(burner.raw(), WNOHANG), Ok(None), "the burner burns on");
     }
     kill(burner, i32::from(Signal::KILL.number())).expect("it is there");
-    assert_signaled(wait_exit(burner).status, Signal::KILL);
+    assert_signaled(wait_exit(burner).status(), Signal::KILL);
 });

@@ -52,7 +52,7 @@ test!(
         let pid = spawn_child(exits, 4);
         await_zombie(pid);
         check();
-        assert_exited(wait_exit(pid).status, 4);
+        assert_exited(wait_exit(pid).status(), 4);
     }
 );
 
@@ -67,7 +67,7 @@ test!(
             assert_eq!(wait4(stranger, 0), Err(Errno::ECHILD), "pid {stranger}");
             assert_eq!(wait4(stranger, WNOHANG), Err(Errno::ECHILD), "pid {stranger}");
         }
-        assert_exited(wait_exit(pid).status, 5);
+        assert_exited(wait_exit(pid).status(), 5);
         assert_eq!(wait4(pid.raw(), 0), Err(Errno::ECHILD), "a second time");
     }
 );
@@ -81,7 +81,7 @@ test!(
             |_| {
                 let grandchild = spawn_child(waits, 6);
                 GRANDCHILD.store(grandchild.raw(), Ordering::Release);
-                wait_exit(grandchild).status.code().map_or(-1, i32::from)
+                wait_exit(grandchild).status().code().map_or(-1, i32::from)
             },
             0,
         );
@@ -89,7 +89,7 @@ test!(
         assert_eq!(wait4(GRANDCHILD.load(Ordering::Acquire), 0), Err(Errno::ECHILD));
         assert_eq!(wait4(GRANDCHILD.load(Ordering::Acquire), WNOHANG), Err(Errno::ECHILD));
         GO.post();
-        assert_exited(wait_exit(child).status, 6);
+        assert_exited(wait_exit(child).status(), 6);
     }
 );
 
@@ -146,7 +146,7 @@ test!(
         await_zombie(pid);
         assert_eq!(wait4(i32::MIN, 0), Err(Errno::ESRCH));
         assert_eq!(wait4(i32::MIN, WNOHANG), Err(Errno::ESRCH));
-        assert_exited(wait_exit(pid).status, 1);
+        assert_exited(wait_exit(pid).status(), 1);
     }
 );
 
@@ -159,7 +159,7 @@ test!(
             0..20 => spawn_child(exits, number),
             _ => spawn_child(waits, number),
         });
-        assert_exited(wait_exit(pids[12]).status, 12);
+        assert_exited(wait_exit(pids[12]).status(), 12);
         assert_eq!(wait4(pids[12].raw(), 0), Err(Errno::ECHILD));
         assert_eq!(wait4(pids[24].raw(), WNOHANG), Ok(None));
         (20..25).for_each(|_| GO.post());

@@ -59,7 +59,7 @@ test!(
         await_sleepers(1);
         for _ in 0..20 {
             kill(getpid(), i32::from(Signal::CHLD.number())).expect("the caller exists");
-            assert_exited(wait_exit(spawn_child(|_| 1, 0)).status, 1);
+            assert_exited(wait_exit(spawn_child(|_| 1, 0)).status(), 1);
             assert!(!waiter.has_ended());
         }
         await_sleepers(1);
@@ -109,7 +109,7 @@ test!(
             let pid = spawn(&program, &[], &attributes(early)).expect("a child can be spawned");
             LINE.cross(2);
             dawdle(late);
-            assert_exited(wait_exit(pid).status, 4);
+            assert_exited(wait_exit(pid).status(), 4);
         }
     }
 );
@@ -162,7 +162,7 @@ test!(
         }
         let pid = spawn_child(|_| 0, 0);
         await_zombie(pid);
-        assert_exited(wait_exit(pid).status, 0);
+        assert_exited(wait_exit(pid).status(), 0);
     }
 );
 

@@ -1,9 +1,10 @@
 //! The usage of a child and of its reaped children is added to its parent's. T121, T122.
 #![no_std]
 #![no_main]
-use asphodel::api::{Arguments, Usage, children_usage, lwp_spawn, usage, wait4};
+use asphodel::api::{Arguments, Signal, Usage, children_usage, lwp_spawn, usage, wait4};
 use asphodel_test::{
-    assert_exited, await_zombie, on_cpu, return_at_once, sleep_for_ever, spawn_child, test, wait_exit,
+    assert_exited, assert_signaled, await_zombie, on_cpu, orphans_are_meant, return_at_once, sleep_for_ever,
+    spawn_child, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -33,7 +34,7 @@ test!(
     t121_reaped_descendants_are_included,
     {
         let report = wait_exit(spawn_child(descend, 3));
-        assert_exited(report.status, 0);
+        assert_exited(report.status(), 0);
         // Depth 3, 2, 1, 0: each has as many LWPs as its depth, and its first.
         assert_eq!(report.usage.lwps, 4 + 3 + 2 + 1);
         assert!(report.usage.cpu_ticks > 0 && report.usage.voluntary_switches > 0);
@@ -44,6 +45,7 @@ test!(
     /// T121: a grandchild that its parent did not reap is not included.
     t121_orphans_are_not_included,
     {
+        orphans_are_meant();
         let leaves_a_zombie = |_: &Arguments<'_>| {
             await_zombie(spawn_child(|_| 0, 0));
             0
@@ -88,6 +90,7 @@ test!(
         asphodel_test::await_sleeping(pid);
         asphodel::api::kill(pid, 9).expect("it is there");
         let report = wait_exit(pid);
+        assert_signaled(report.status(), Signal::KILL);
         assert_eq!(children_usage(), report.usage);
         assert!((1..=4).contains(&report.usage.lwps), "{:?}", report.usage);
     }

@@ -5,10 +5,11 @@
 //! state that another LWP produces is read after a wait for it, never right away.
 
 use asphodel::api::{
-    Arguments, CpuMask, Event, Group, LwpAttributes, LwpState, MemoryChoice, Pid, Program, Report, Signal,
+    Arguments, CpuMask, Event, Group, LwpAttributes, LwpState, MemoryChoice, Pid, Program, Signal,
     SpawnAttributes, State, Status, boot_argument, cpus_online, getpid, lwps, process, sleep, spawn, wait4,
 };
 
+use crate::children::{self, Ended};
 use crate::deadline;
 use crate::machine_time::Limit;
 
@@ -31,12 +32,11 @@ pub fn spawn_child(entry: fn(&Arguments<'_>) -> i32, number: usize) -> Pid {
 ///
 /// # Panics
 /// If it is not a child of the caller.
-#[must_use = "a child that has failed does not fail the test by itself"]
-pub fn wait_exit(pid: Pid) -> Report {
+pub fn wait_exit(pid: Pid) -> Ended {
     let report =
         wait4(pid.raw(), 0).expect("the child can be waited for").expect("a wait without WNOHANG reports");
     assert_eq!(report.pid, pid, "wait4 of a pid reports that one");
-    report
+    Ended::new(report)
 }
 
 /// Waits until `condition` holds.
@@ -112,10 +112,11 @@ pub fn assert_exited(status: Status, code: u8) {
     assert_eq!(status.event(), Event::Exited(code), "status {:#x}", status.word());
 }
 
-/// Asserts that `status` is an end by `signal`.
+/// Asserts that `status` is an end by `signal`. A panic or fault of the test's processes is one that is meant then.
 #[track_caller]
 pub fn assert_signaled(status: Status, signal: Signal) {
     assert_eq!(status.signal(), Some(signal), "{status}, status {:#x}", status.word());
+    children::expect(signal);
 }
 
 /// Waits until `count` LWPs of the calling process besides the caller sleep, and no other LWP of it can run.

@@ -15,7 +15,8 @@
 //!
 //! An image is linked with the kernel and the boards; its process 1 is the [`runner`], which runs the tests in the
 //! order of the source and powers the system off with 0 if all passed, else with 1. A test fails if it panics, faults,
-//! returns an error, is still running at its deadline, or leaves anything behind: processes, LWPs, stacks, heap. What
+//! returns an error, is still running at its deadline, or leaves anything behind: processes, LWPs, stacks, heap. It fails,
+//! too, if one of its processes panics or faults, or ends without being waited for, and the test did not expect it. What
 //! the host reads is described in [`runner`] and [`report`].
 //!
 //! | file | what it owns |
@@ -27,6 +28,7 @@
 //! | `progress` | the test that runs, and the results so far |
 //! | `report` | every line of the protocol |
 //! | `current` | state shared between the running test and the runner |
+//! | `children` | processes that fail, or that the test neglects |
 //! | `check` | helpers for tests |
 //! | `exits` | helpers for tests of exits |
 //! | `race` | events that are to happen at the same time |
@@ -38,6 +40,7 @@ extern crate alloc;
 
 pub mod bench;
 mod check;
+mod children;
 mod current;
 mod deadline;
 mod dice;
@@ -53,6 +56,7 @@ pub use check::{
     ISOLATED, assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
     on_cpu, rounds, spawn_child, spin_until_off_cpu, state_of, wait_exit, within,
 };
+pub use children::{Ended, crashes_are_meant, orphans_are_meant};
 pub use current::{leaves_heap, skip};
 pub use dice::Dice;
 pub use race::{

@@ -2,7 +2,7 @@
 //!
 //! Like any process 1 it reaps what it inherits. When the test itself has been reaped, its orphans have some time to
 //! end by themselves; then they are killed, and the test has leaked. Finally, all counts must return to their values
-//! from before.
+//! from before, and no process may have failed or been neglected ([`children`]).
 
 use alloc::vec::Vec;
 
@@ -12,6 +12,7 @@ use asphodel::api::{
 };
 
 use crate::check::within;
+use crate::children;
 use crate::current;
 use crate::deadline;
 use crate::progress::{self, fail};
@@ -61,6 +62,7 @@ fn selected(filter: &str) -> Vec<usize> {
 /// Runs one test and reports why it failed, if it did.
 fn run_test(index: usize, test: &'static Test) -> Verdict {
     current::begin();
+    children::begin();
     let mut before = census();
     let program = Program::new(test.name, enter);
     let attributes = SpawnAttributes { group: Group::New, number: index, ..SpawnAttributes::default() };
@@ -87,7 +89,10 @@ fn run_test(index: usize, test: &'static Test) -> Verdict {
         Verdict::Pass | Verdict::Skip if leaked => return fail(format_args!("leaked: {leak}")),
         _ => {}
     }
-    own
+    match children::unexpected() {
+        Some(unexpected) if own != Verdict::Fail => fail(format_args!("failed: {unexpected}")),
+        _ => own,
+    }
 }
 
 /// The entry of a test's process.
@@ -111,7 +116,7 @@ fn reap_until(pid: Pid) -> Status {
     loop {
         match wait4(-1, 0) {
             Ok(Some(Report { pid: ended, status, .. })) if ended == pid => return status,
-            Ok(_) => {}
+            Ok(_) => children::count_orphan(),
             Err(error) => panic!("the runner cannot wait for its test: {error}"),
         }
     }
@@ -131,12 +136,20 @@ fn reap_orphans(grace: u64) -> bool {
 
 /// Waits for a child and reaps it. Returns `false` if there is none.
 fn reap(options: u32) -> bool {
-    wait4(-1, options).is_ok()
+    let reaped = wait4(-1, options).is_ok();
+    if reaped {
+        children::count_orphan();
+    }
+    reaped
 }
 
 /// Returns whether the runner has inherited any process that has not ended.
 fn any_children() -> bool {
-    let left = |options| while matches!(wait4(-1, options | asphodel::api::WNOHANG), Ok(Some(_))) {};
+    let left = |options| {
+        while matches!(wait4(-1, options | asphodel::api::WNOHANG), Ok(Some(_))) {
+            children::count_orphan();
+        }
+    };
     left(0);
     left(WLINUXCLONE);
     let has = |options| wait4(-1, options | asphodel::api::WNOHANG).is_ok();

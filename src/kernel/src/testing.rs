@@ -26,7 +26,7 @@ use crate::arch::exploration;
 use crate::arch::lock::InterruptLock;
 use crate::console;
 use crate::cpu::mask;
-use crate::proc::life::kill_walk;
+use crate::proc::life::{fault, kill_walk};
 use crate::proc::state::table::{PROCESSES, Process, current_process};
 use crate::sync::{channel, program_code};
 use crate::thread::{THREADS, Thread};
@@ -67,6 +67,12 @@ pub fn report_line(line: fmt::Arguments<'_>) {
     } else {
         program_code::call(|| console::print(format_args!("{line}\n")));
     }
+}
+
+/// Returns how many panics and faults there have been in programs since boot. Any context.
+#[must_use]
+pub fn crashes() -> u64 {
+    fault::crashes()
 }
 
 /// Returns what `look` computes from the value of a lock that is free.

@@ -8,7 +8,7 @@ use asphodel_test::{assert_exited, assert_signaled, sleep_for_ever, spawn_child,
 asphodel_test::image!();
 
 test!(a_code_reaches_the_parent, {
-    assert_exited(wait_exit(spawn_child(|_| 7, 0)).status, 7);
+    assert_exited(wait_exit(spawn_child(|_| 7, 0)).status(), 7);
 });
 
 test!(
@@ -18,6 +18,6 @@ test!(
     {
         let pid = spawn_child(|_| sleep_for_ever(0) as i32, 0);
         kill(pid, Signal::KILL.number().into()).expect("it is there");
-        assert_signaled(wait_exit(pid).status, Signal::KILL);
+        assert_signaled(wait_exit(pid).status(), Signal::KILL);
     }
 );

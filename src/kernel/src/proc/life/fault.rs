@@ -4,7 +4,7 @@
 //! a panic. The cause is printed on the console with registers and backtrace. A fault while a kernel lock may be held,
 //! or with interrupts masked, is a kernel bug and ends the system.
 
-use asphodel_core::shim::atomic::Ordering;
+use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::fmt;
 use core::panic::PanicInfo;
 
@@ -28,6 +28,14 @@ use crate::sync::{program_code, program_queue, service, token};
 use crate::thread::lazy::{self, Touch, Toucher};
 use crate::thread::stack::DEFAULT_SIZE;
 use crate::thread::{Thread, end_mark};
+
+/// Panics and faults that have ended a process, or were to. For tests, which must have expected each.
+static CRASHES: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many panics and faults there have been in programs. Any context.
+pub(crate) fn crashes() -> u64 {
+    CRASHES.load(Ordering::Relaxed)
+}
 
 /// The kernel's exception hooks.
 pub(crate) static HOOKS: Hooks = Hooks { irq, fault, room, fp: first_fp_use, preempt };
@@ -234,6 +242,7 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
 /// The continuation of a faulting LWP.
 extern "C" fn end_by_signal(number: u64) -> ! {
     service::leave_program(Thread::current());
+    CRASHES.fetch_add(1, Ordering::Relaxed);
     observe(|| Event::Fault { pid: current_process().pid() });
     let signal = Signal::new(number as i32).unwrap_or(Signal::SEGV);
     exit::exit_process(Status::signaled(signal))
@@ -328,6 +337,7 @@ extern "C" fn end_panicked(address: usize) -> ! {
     let panic = unsafe { &*(address as *const Panic<'_>) };
     let thread = Thread::current();
     tell_of_panic(thread, panic);
+    CRASHES.fetch_add(1, Ordering::Relaxed);
     service::leave_program(thread);
     observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))
