@@ -218,7 +218,7 @@ mod tests {
             let order: Vec<u32> = core::iter::from_fn(|| queue.pop_best(&threads)).collect();
             let others = (0..3).filter(|other| *other != raised);
             assert!(order.iter().copied().eq([9, raised].into_iter().chain(others)), "{order:?}");
-            assert!(queue.is_empty() && queue.len() == 0);
+            assert_eq!((queue.is_empty(), queue.len()), (true, 0));
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
                     assert_eq!(order.pop_if(|last| *last == 9).is_some(), with_others);
                     order.sort_unstable();
                     assert!(order.into_iter().eq(0..count));
-                    assert!(queue.is_empty() && queue.len() == 0);
+                    assert_eq!((queue.is_empty(), queue.len()), (true, 0));
                 }
             }
         }
