@@ -77,7 +77,7 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
         thread.service_depth.set(depth);
         // An interrupt that finds the depth above 0 does not kill, so the test comes after it, for the compiler, too.
         compiler_fence(Ordering::SeqCst);
-        if depth == 0 && is_kill_pending(thread) {
+        if is_kill_pending(thread) && (depth == 0 || is_overdue_in_program(thread)) {
             if WEIGHT == SHIELD {
                 // Program code, which may have gone deeper since the guard was made.
                 cpu::probe_stack();
@@ -86,6 +86,14 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
         }
         cpu::mark_end_of_service();
     }
+}
+
+/// Returns whether the kill of the running `thread`, which holds guards, is overdue, and it has left its outermost system
+/// call: an LWP that does nothing but call the kernel is hardly ever interrupted in its program.
+#[cold]
+#[inline(never)]
+fn is_overdue_in_program(thread: &Thread) -> bool {
+    thread.kill_flag.is_overdue() && is_in_program(thread) && thread.preempt_depth.get() == 0
 }
 
 /// Calls an exit hook, from inside the system call that ends the process and holds nothing: the hook's own system calls
