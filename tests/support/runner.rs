@@ -2,7 +2,7 @@
 //!
 //! Like any process 1 it reaps what it inherits. When the test itself has been reaped, its orphans have some time to
 //! end by themselves; then they are killed, and the test has leaked. Finally, all counts must return to their values
-//! from before, and no process may have failed or been neglected ([`children`]).
+//! from before, and no process may have failed or been neglected (`children`).
 
 use alloc::vec::Vec;
 

@@ -134,7 +134,9 @@ fn compare(surface: &Surface, table: &str) -> Vec<String> {
 
 /// Returns the names in the first column of the table: what stands between backticks.
 fn listed(table: &str) -> BTreeSet<String> {
-    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    // It is the first section; other sections have tables of other things.
+    let section = table.split("\n# ").next().unwrap_or(table);
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.filter_map(|row| row.split_once(" |")).map(|(cell, _)| format!("`{cell}"));
     cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
