@@ -185,6 +185,60 @@ test!(a_mutex_that_a_waiter_for_a_condition_does_not_get_back, deadline_ms = 30_
 });
 
 test!(
+    /// It does not get its tokens back, because another process keeps one.
+    a_sleep_with_tokens,
+    deadline_ms = 60_000,
+    {
+        static KEPT: Token<u32> = Token::new(0);
+        static OTHER: Token<u32> = Token::new(0);
+        static NEVER: Semaphore = Semaphore::new(0);
+        static GO: Semaphore = Semaphore::new(0);
+        static READY: AtomicBool = AtomicBool::new(false);
+        let sleeps: [fn(); 3] = [
+            || assert_eq!(NEVER.wait_timeout(20_000_000), WaitResult::TimedOut),
+            || assert_eq!(sleep(20_000_000), WaitResult::TimedOut),
+            || GO.wait_uninterruptible(),
+        ];
+        for asleep in sleeps {
+            static ASLEEP: Mutex<fn()> = Mutex::new(|| ());
+            *ASLEEP.lock() = asleep;
+            READY.store(false, Ordering::Release);
+            let sleeper = spawn_child(
+                |_| {
+                    let asleep = *ASLEEP.lock();
+                    OTHER.with(|_| {
+                        KEPT.with(|_| {
+                            READY.store(true, Ordering::Release);
+                            asleep();
+                            0
+                        })
+                    })
+                },
+                0,
+            );
+            eventually("it has both tokens", || READY.load(Ordering::Acquire));
+            READY.store(false, Ordering::Release);
+            let keeper = spawn_child(
+                |_| {
+                    KEPT.with(|_| {
+                        READY.store(true, Ordering::Release);
+                        for_ever()
+                    })
+                },
+                0,
+            );
+            eventually("the token is kept", || READY.load(Ordering::Acquire));
+            GO.post();
+            await_sleeping(sleeper);
+            ends_by_kill(sleeper);
+            assert_eq!(OTHER.with(|token| token.access(|value| *value)), 0);
+            ends_by_kill(keeper);
+            let _unit = GO.try_wait();
+        }
+    }
+);
+
+test!(
     /// A guard that is dropped soon is dropped, and what it protects is whole.
     a_guard_that_is_dropped_in_time_is_not_disturbed,
     {

@@ -1,4 +1,4 @@
-//! The workloads of the explorer as storms: the same programs on real CPUs. T10, T27, T41, T74, T78, T85, T158, T161, T166,
+//! The workloads of the explorer as storms: the same programs on real CPUs. T10, T27, T41, T43, T74, T78, T85, T158, T161, T166,
 //! T175, T191, T192, T199, T200, T202, R7, R8, R13, R17.
 //!
 //! Each test runs rounds of one workload for some seconds; the workload itself checks the kernel's guarantees, and the
@@ -179,6 +179,15 @@ test!(
     deadline_ms = RACE_DEADLINE_MS,
     {
         storm("holders");
+    }
+);
+
+test!(
+    /// T43, T199: kills that guards delay end their LWPs in the middle of other guards.
+    t43_overdue,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("overdue");
     }
 );
 

@@ -6,8 +6,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    JoinHandle, LwpAttributes, Signal, Token, WaitReason, exit, getpid, kill, lwp_run, lwps, now_ns, relax,
-    set_affinity, sleep, sleep_uninterruptible, yield_now,
+    Condvar, Errno, JoinHandle, LwpAttributes, Mutex, Semaphore, Signal, Token, WaitQueue, WaitReason,
+    WaitResult, exit, futex_wait, getpid, kill, lwp_run, lwps, now_ns, relax, set_affinity, sleep,
+    sleep_uninterruptible, tsleep, yield_now,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, cpus, eventually, on_cpu, rounds, spawn_child, test, wait_exit,
@@ -270,4 +271,50 @@ test!(a_section_inside_a_section_ends_its_process, {
         0,
     );
     assert_signaled(wait_exit(child).status(), Signal::ABRT);
+});
+
+// The token is held by another LWP when the time has run out: the sleeper has left its queue before it waits for it.
+test!(a_wait_that_times_out_takes_it_back, deadline_ms = 30_000, {
+    const MOMENT: u64 = 5_000_000;
+    static TOKEN: Token<u32> = Token::new(0);
+    static QUEUE: WaitQueue = WaitQueue::new();
+    static SEMAPHORE: Semaphore = Semaphore::new(0);
+    static MUTEX: Mutex<u32> = Mutex::new(0);
+    static CONDITION: Condvar = Condvar::new();
+    static WORD: AtomicU32 = AtomicU32::new(0);
+    let waits: [fn(); 5] = [
+        || assert_eq!(QUEUE.wait_timeout(MOMENT, || false), WaitResult::TimedOut),
+        || assert_eq!(SEMAPHORE.wait_timeout(MOMENT), WaitResult::TimedOut),
+        || assert!(CONDITION.wait_timeout(MUTEX.lock(), MOMENT).1),
+        || assert_eq!(tsleep(core::ptr::from_ref(&WORD).addr(), Some(MOMENT)), WaitResult::TimedOut),
+        || assert_eq!(futex_wait(&WORD, 0, Some(MOMENT)), Err(Errno::ETIMEDOUT)),
+    ];
+    for wait in waits {
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        TAKEN.store(false, Ordering::Relaxed);
+        let other = TOKEN.with(|held| {
+            let body = || {
+                TOKEN.with(|held| {
+                    TAKEN.store(true, Ordering::Relaxed);
+                    let end = now_ns() + 4 * MOMENT;
+                    while now_ns() < end {
+                        relax();
+                    }
+                    held.access(|value| *value += 1);
+                });
+            };
+            let before = held.access(|value| *value);
+            let other = lwp_run(body, &LwpAttributes::default()).expect("an LWP can be made");
+            while !TAKEN.load(Ordering::Relaxed) {
+                wait();
+            }
+            assert_eq!(
+                held.access(|value| *value),
+                before + 1,
+                "it has the token, and the other one is done"
+            );
+            other
+        });
+        assert_eq!(other.join(), Ok(Some(())));
+    }
 });

@@ -21,6 +21,7 @@
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
 //! | `holders` | mutexes whose holders end |
+//! | `overdue` | kills that guards delay, and that end their LWPs in the middle of other guards |
 //! | `rings` | LWPs that join each other in a ring |
 //! | `common` | dice, checks, attributes |
 #![no_std]
@@ -36,6 +37,7 @@ mod deferred;
 mod handles;
 mod holders;
 mod kills;
+mod overdue;
 mod parents;
 mod pools;
 mod promises;
@@ -89,7 +91,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 20] = [
+pub static ALL: [Workload; 21] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -146,6 +148,7 @@ pub static ALL: [Workload; 20] = [
         handles::settle,
     ),
     ending("holders", "mutexes whose holders end", 6, holders::start, holders::settle),
+    ending("overdue", "guards that are never dropped delay kills", 3, overdue::start, overdue::settle),
     ending("rings", "LWPs that join each other in a ring", 5, rings::start, rings::settle),
     Workload {
         name: "files",

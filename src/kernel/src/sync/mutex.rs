@@ -16,7 +16,7 @@ use asphodel_core::wait::reason::Reason;
 
 use crate::arch::cpu;
 use crate::sync::channel;
-use crate::sync::service::{self, KillShield};
+use crate::sync::service::{self, Around, KernelSection, KillShield};
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
 use crate::thread::{THREADS, Thread};
 
@@ -92,18 +92,24 @@ impl<T> Mutex<T> {
         taken
     }
 
-    /// Waits for the mutex and takes it; `false`: the LWP has to end instead.
+    /// Waits for the mutex and takes it; `false`: the LWP has to end instead. Program code, perhaps in a system call.
     #[cold]
     fn lock_contended(&self) -> bool {
+        // A system call, because a kill that guards do not delay any more would end the LWP in the queue.
+        let _section = KernelSection::enter();
+        self.wait_for_holder()
+    }
+
+    /// Waits for the mutex and takes it; `false`: a kill has ended the wait. In a section that has been entered for this
+    /// wait, and in the shield of the guard that is to be.
+    fn wait_for_holder(&self) -> bool {
         let thread = Thread::current();
         // An LWP inside other sections (with other guards) must get this one, too, to leave them, so a kill must not
         // end its wait, unless all are guards of program code and it is overdue; without others it may die here.
-        let options = if service::is_outermost_shield() {
-            WaitOptions::killable(Reason::Mutex)
-        } else if service::is_in_program(thread) {
-            WaitOptions::until_overdue(Reason::Mutex)
-        } else {
-            WaitOptions::uninterruptible(Reason::Mutex)
+        let options = match service::around_wait_for_guard(thread) {
+            Around::Nothing => WaitOptions::killable(Reason::Mutex),
+            Around::Guards => WaitOptions::until_overdue(Reason::Mutex),
+            Around::Calls => WaitOptions::uninterruptible(Reason::Mutex),
         };
         let address = self.address();
         // Each turn is a wake-up: by the holder that has unlocked it, or by one that has given it up.

@@ -10,25 +10,11 @@ use crate::sched::{deadline, switch};
 use crate::thread::{THREADS, Thread};
 
 /// The running thread, which has announced its sleep, sleeps for `reason` until it is made runnable or `deadline` has
-/// passed. May return early: callers loop on their condition.
+/// passed. May return early: callers loop on their condition, and take the tokens back after that (`token::take_back`).
 #[inline(always)]
 pub(crate) fn park_until(thread: &Thread, reason: Reason, deadline: u64) {
     thread.waits_for.set(reason);
-    if thread.token_count.get() != 0 {
-        park_without_tokens(thread, deadline);
-    } else {
-        park_with_timer(thread, deadline);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn park_without_tokens(thread: &Thread, deadline: u64) {
-    token::without_tokens(thread, || park_with_timer(thread, deadline));
-}
-
-#[inline(always)]
-fn park_with_timer(thread: &Thread, deadline: u64) {
+    token::release_for_sleep(thread);
     if deadline == NEVER {
         switch::park();
         return;

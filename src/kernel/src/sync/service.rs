@@ -21,7 +21,7 @@ use core::marker::PhantomData;
 use spin::Once;
 
 use crate::arch::cpu;
-use crate::thread::Thread;
+use crate::thread::{Thread, end_mark};
 
 /// The running thread must not be killed for as long as this exists. Nests. Not `Send`. Its weight in the depth
 /// distinguishes the kinds.
@@ -89,11 +89,13 @@ impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
 }
 
 /// Returns whether the kill of the running `thread`, which holds guards, is overdue, and it has left its outermost system
-/// call: an LWP that does nothing but call the kernel is hardly ever interrupted in its program.
+/// call: an LWP that does nothing but call the kernel is hardly ever interrupted in its program. An LWP that has not got
+/// its tokens back must end, even if another kill has become pending since, which is not overdue.
 #[cold]
 #[inline(never)]
 fn is_overdue_in_program(thread: &Thread) -> bool {
-    thread.kill_flag.is_overdue() && is_in_program(thread) && thread.preempt_depth.get() == 0
+    let is_overdue = thread.kill_flag.is_overdue() || thread.has_end_mark(end_mark::WITHOUT_TOKENS);
+    is_overdue && is_in_program(thread) && thread.preempt_depth.get() == 0
 }
 
 /// Calls an exit hook, from inside the system call that ends the process and holds nothing: the hook's own system calls
@@ -171,10 +173,24 @@ pub(crate) fn drop_guards(thread: &Thread) -> bool {
     any
 }
 
-/// Returns whether the guard that the running thread has just entered is its outermost, and in no system call.
-#[inline(always)]
-pub(crate) fn is_outermost_shield() -> bool {
-    Thread::current().service_depth.get() == SHIELD
+/// What a thread that waits for one more guard is in, besides.
+pub(crate) enum Around {
+    /// Program code that holds no guard.
+    Nothing,
+    /// Program code that holds guards.
+    Guards,
+    /// A system call.
+    Calls,
+}
+
+/// Returns what the running `thread` is in besides the system call in which it waits for a guard, and the shield of that
+/// guard.
+pub(crate) fn around_wait_for_guard(thread: &Thread) -> Around {
+    match thread.service_depth.get() - (SHIELD + 1) {
+        0 => Around::Nothing,
+        depth if depth.is_multiple_of(SHIELD) => Around::Guards,
+        _ => Around::Calls,
+    }
 }
 
 /// Returns whether `thread` has a kill pending.

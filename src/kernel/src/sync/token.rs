@@ -5,7 +5,7 @@
 //! anything the token protects may change across a block, so the data are lent for non-blocking sections only
 //! ([`TokenGuard::access`]): no borrow can live across a block, and a block inside such a section ends the process.
 
-use asphodel_core::shim::atomic::{AtomicBool, AtomicU32, Ordering};
+use asphodel_core::shim::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 use core::cell::UnsafeCell;
 
 use asphodel_core::wait::reason::Reason;
@@ -13,9 +13,9 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::cpu;
 use crate::sync::preempt::preempt_disable;
 use crate::sync::program_code;
-use crate::sync::service::{self, KillShield};
+use crate::sync::service::{self, KernelSection, KillShield};
 use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
-use crate::thread::{MAX_TOKENS, Thread};
+use crate::thread::{MAX_TOKENS, Thread, end_mark};
 
 const FREE: u32 = 0;
 
@@ -74,17 +74,21 @@ impl<T> Token<T> {
         assert!((count as usize) < MAX_TOKENS, "a thread holds at most {MAX_TOKENS} tokens");
         let recursive = self.raw.is_mine(thread);
         thread.tokens[count as usize].store(core::ptr::from_ref(&self.raw) as usize, Ordering::Relaxed);
+        // An interrupt that ends the LWP finds the token in its place.
+        compiler_fence(Ordering::SeqCst);
         thread.token_count.set(count + 1);
-        if !recursive && !self.raw.try_take(thread) {
-            release(thread, count);
-            take_all(thread);
+        if !recursive && !self.raw.try_take(thread) && !take_contended(thread, count) {
+            // Here, where no more of the stack is used than when it was probed.
+            service::die_waiting(thread);
         }
         cpu::mark_end_of_service();
         let result = program_code::call_in_place(|| f(&mut TokenGuard { token: self }));
-        thread.token_count.set(count);
         if !recursive {
             self.raw.give_back();
         }
+        // It is listed until its waiter has been woken: see `give_up_all`.
+        compiler_fence(Ordering::SeqCst);
+        thread.token_count.set(count);
         result
     }
 }
@@ -141,29 +145,48 @@ fn release(thread: &Thread, count: u32) {
     }
 }
 
-/// Releases all tokens of the running thread, which exits: it called exit, or panicked, inside [`Token::with`].
+/// Releases all tokens of the running thread, which exits: it called exit, panicked, or was killed inside
+/// [`Token::with`].
 #[inline]
 pub(crate) fn give_up_all(thread: &Thread) {
     let count = thread.token_count.get();
     if count != 0 {
-        thread.token_count.set(0);
-        release(thread, count);
+        give_up(thread, count);
     }
 }
 
-/// Takes all listed tokens, or waits, holding none, for the one that is missing.
+#[cold]
+fn give_up(thread: &Thread, count: u32) {
+    thread.token_count.set(0);
+    for token in listed(thread, count) {
+        if token.is_mine(thread) {
+            token.give_back();
+        } else {
+            // A kill may have ended it just after it had freed the token.
+            token.queue.wake_one();
+        }
+    }
+}
+
+/// Takes the listed tokens, of which the last one is not free and the running `thread` has the first `count`; `false`:
+/// the LWP has to end instead. Program code, perhaps in a system call.
+#[cold]
+fn take_contended(thread: &Thread, count: u32) -> bool {
+    // A system call, because a kill that guards do not delay any more would end the LWP in a queue, or with a wake-up.
+    let _section = KernelSection::enter();
+    release(thread, count);
+    take_all(thread)
+}
+
+/// Takes all listed tokens, or waits, holding none, for the one that is missing. `false`: the LWP has to end instead,
+/// because a kill is overdue; it has no tokens, and none is listed. In a section.
 ///
 /// Next it takes the one that it has waited for, before any other: a wake-up is for one thread, so if another token is
 /// missing now, that one is given back, which wakes the next who waits for it. Left untried it would stay free, and its
 /// waiters asleep, for as long as the other one is held.
-fn take_all(thread: &Thread) {
+fn take_all(thread: &Thread) -> bool {
     let count = thread.token_count.get();
-    // After a sleep the tokens must be had to go on; in program code the LWP can die instead, when a kill is overdue.
-    let options = if service::is_in_program(thread) {
-        WaitOptions::until_overdue(Reason::Token)
-    } else {
-        WaitOptions::uninterruptible(Reason::Token)
-    };
+    let options = WaitOptions::until_overdue(Reason::Token);
     let mut awaited = None;
     while let Some(missing) = awaited
         .into_iter()
@@ -176,22 +199,51 @@ fn take_all(thread: &Thread) {
         // TIMED: there is no deadline; an overdue kill ends it.
         let woken = missing.queue.wait_in(options, || missing.owner.load(Ordering::Relaxed) == FREE);
         if woken == WaitResult::Killed {
-            service::die_waiting(thread);
+            return false;
         }
         thread.token_count.set(count);
         awaited = Some(missing);
     }
+    true
 }
 
-/// Runs `block`, which blocks the thread, without its tokens; takes them back afterwards. Called only where threads go
-/// to sleep.
-#[cold]
-pub(crate) fn without_tokens(thread: &Thread, block: impl FnOnce()) {
+/// The thread, which has announced a sleep, releases its tokens for it, if it has any, until [`take_back`]. Called only
+/// where threads go to sleep, perhaps again.
+#[inline(always)]
+pub(crate) fn release_for_sleep(thread: &Thread) {
     let count = thread.token_count.get();
-    // Emptied while the tokens are released, because waking their waiters must not come here again.
+    if count != 0 {
+        release_all(thread, count);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn release_all(thread: &Thread, count: u32) {
+    // Emptied first, because a token that is released is not to be released once more.
     thread.token_count.set(0);
+    thread.released_tokens.set(count);
     release(thread, count);
-    block();
+}
+
+/// The sleep is over, and the thread is in no queue any more, because it may have to wait for a token: takes its tokens
+/// back, unless a kill is overdue. Then the LWP ends with the system call that it is in, in which the kernel needs no
+/// token.
+#[inline(always)]
+pub(crate) fn take_back(thread: &Thread) {
+    let count = thread.released_tokens.get();
+    if count != 0 {
+        take_released(thread, count);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn take_released(thread: &Thread, count: u32) {
+    thread.released_tokens.set(0);
     thread.token_count.set(count);
-    take_all(thread);
+    if !take_all(thread) {
+        assert!(!service::is_in_program(thread), "threads go to sleep in system calls");
+        thread.set_end_mark(end_mark::WITHOUT_TOKENS);
+    }
 }

@@ -10,7 +10,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::arch::lock::InterruptLock;
 use crate::cpu::{Cpu, NEVER};
 use crate::sched::{ready, switch};
-use crate::sync::{park, service};
+use crate::sync::{park, service, token};
 use crate::thread::{THREADS, Thread};
 
 /// The result of a wait.
@@ -163,18 +163,20 @@ pub(crate) fn wait(
 #[inline(always)]
 pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions) -> WaitResult {
     let thread = Thread::current();
-    loop {
+    let result = loop {
         if !is_killed(thread, options) {
             // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
             park::park_until(thread, options.reason, options.deadline);
             if thread.park.was_taken() {
-                return WaitResult::Ready;
+                break WaitResult::Ready;
             }
         }
         if let Some(result) = result_without_mark(queue, thread, options) {
-            return result;
+            break result;
         }
-    }
+    };
+    token::take_back(thread);
+    result
 }
 
 /// The sleep of `thread` was not ended by a waker's mark, or did not begin. `None`: it is awake for no reason (T128);

@@ -73,6 +73,9 @@ pub(crate) mod end_mark {
     pub(crate) const IN_HOOKS: u32 = 1 << 1;
     /// It formats the message of a panic.
     pub(crate) const PANICKING: u32 = 1 << 2;
+    /// It has a kill pending, has slept inside `Token::with`, and has not taken its tokens back: it ends with the system
+    /// call that it is in.
+    pub(crate) const WITHOUT_TOKENS: u32 = 1 << 3;
 }
 
 /// A thread's record.
@@ -113,6 +116,8 @@ pub(crate) struct Thread {
     /// Held tokens, by address; see `sync::token`.
     pub(crate) tokens: [AtomicUsize; MAX_TOKENS],
     pub(crate) token_count: Cell32,
+    /// How many of them were released for a sleep, and are not counted meanwhile.
+    pub(crate) released_tokens: Cell32,
     /// Its number as a holder of mutexes, and whether it waits for one; see `sync::mutex`.
     pub(crate) holder_id: HolderId,
     pub(crate) holder_wait: HolderWait,
@@ -222,6 +227,7 @@ impl Record for Thread {
             end_marks: Cell32::new(0),
             tokens: [const { AtomicUsize::new(0) }; MAX_TOKENS],
             token_count: Cell32::new(0),
+            released_tokens: Cell32::new(0),
             holder_id: HolderId::new(index),
             holder_wait: HolderWait::new(),
             waits: Cell64::new(0),

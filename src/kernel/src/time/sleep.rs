@@ -6,6 +6,7 @@ use asphodel_core::wait::reason::Reason;
 use crate::sched::switch;
 use crate::sync::park::{has_passed, park_until};
 use crate::sync::service::{self, KernelSection};
+use crate::sync::token;
 use crate::sync::wait_queue::WaitResult;
 use crate::thread::Thread;
 
@@ -25,6 +26,13 @@ pub fn sleep_uninterruptible(nanoseconds: u64) {
 fn sleep_until(sleep: Sleep, deadline: u64) -> WaitResult {
     let thread = Thread::current();
     switch::assert_may_sleep(thread);
+    let result = sleep_on(thread, sleep, deadline);
+    token::take_back(thread);
+    result
+}
+
+#[inline(always)]
+fn sleep_on(thread: &Thread, sleep: Sleep, deadline: u64) -> WaitResult {
     while !has_passed(deadline) {
         thread.park.prepare(sleep);
         if sleep == Sleep::Killable && service::is_kill_pending(thread) {

@@ -85,7 +85,7 @@ fn give_up_guards(thread: &Thread) {
     // While the message of a panic is formatted, its guards do not count.
     let panicking = thread.has_end_mark(end_mark::PANICKING);
     if service::drop_guards(thread) || panicking {
-        thread.clear_end_mark(end_mark::PANICKING);
+        thread.clear_end_mark(end_mark::PANICKING | end_mark::WITHOUT_TOKENS);
         mutex::give_up_all(thread);
     }
 }
