@@ -4,6 +4,7 @@ use asphodel_core::shim::atomic::{AtomicU32, Ordering};
 
 use asphodel_core::wait::reason::Reason;
 
+use crate::sync::channel;
 use crate::sync::mutex::{Mutex, MutexGuard};
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitQueue, WaitResult};
@@ -44,10 +45,14 @@ impl Condvar {
         let seen = self.generation.load(Ordering::Acquire);
         let mutex: &'a Mutex<T> = guard.unlock();
         let woken = self.queue.wait_in(options, || self.generation.load(Ordering::Acquire) != seen);
-        // Before the mutex is taken again: an LWP that holds no other guard can die here, and must, or a loop around this
-        // call would spin for ever; and the wait for the mutex is program code's.
+        // An LWP with a kill pending that holds no other guard ends at the end of this call, and must, or a loop around
+        // it would spin for ever. One that is killed later uses its wake-up first: it has the mutex.
+        let guard = if channel::is_killed() { None } else { mutex.lock_again() };
+        if guard.is_none() && woken == WaitResult::Ready {
+            self.queue.wake_one();
+        }
         drop(service);
-        (mutex.lock(), woken == WaitResult::TimedOut)
+        (guard.unwrap_or_else(|| mutex.lock()), woken == WaitResult::TimedOut)
     }
 
     /// Wakes one waiter. Any context; never blocks.

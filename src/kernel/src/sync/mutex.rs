@@ -71,6 +71,14 @@ impl<T> Mutex<T> {
         MutexGuard { mutex: self, _shield: shield }
     }
 
+    /// As [`Mutex::lock`], for a wait that locks the mutex again at the end of its system call, the only one that the
+    /// LWP is in. `None`: a kill has ended the wait for the mutex. Blocks.
+    pub(super) fn lock_again(&self) -> Option<MutexGuard<'_, T>> {
+        let shield = KillShield::enter();
+        let locked = self.holder.take(Thread::current().holder_id.get()) || self.wait_for_holder();
+        locked.then(|| MutexGuard { mutex: self, _shield: shield })
+    }
+
     /// Returns the mutex's guard, if it is free now. The value may be half changed, as after [`Mutex::lock`]. Thread
     /// context; never blocks.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
