@@ -189,8 +189,8 @@ const EDITS: &[Mutation] = &[
     edit(
         KILL_FLAG,
         "woken, then killed",
-        "    flag.set();\n",
-        "    let unpark = park.unpark_killable();\n    flag.set();\n    if true {\n        return unpark;\n    }\n",
+        "    flag.set();\n    // Its fence",
+        "    let unpark = park.unpark_killable();\n    flag.set();\n    if true {\n        return unpark;\n    }\n    // Its fence",
     ),
     edit(SLOT_REFS, "the generation stays", "wrapping_add(1)", "wrapping_add(0)"),
     edit(
