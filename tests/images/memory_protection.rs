@@ -8,9 +8,9 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::hint::black_box;
 
-use asphodel::api::{Arguments, Signal};
+use asphodel::api::{Arguments, LwpAttributes, Signal, lwp_spawn};
 use asphodel::testing::machine;
-use asphodel_test::{assert_signaled, spawn_child, test, wait_exit};
+use asphodel_test::{assert_signaled, on_cpu, spawn_child, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -93,10 +93,14 @@ test!(null_is_nothing, {
     ends!(read(black_box(0xfff0)));
 });
 
+/// Where an image is loaded on `virt`. A host has its break up to 1 GiB above a program there: the address is as much
+/// beyond it.
+const LOADED_AT: usize = if cfg!(target_os = "none") { 0x4008_0000 } else { 0x40_4008_0000 };
+
 test!(the_low_half_is_empty, {
     for access in [
         |_: &Arguments<'_>| {
-            read(0x4008_0000);
+            read(LOADED_AT);
             0
         },
         |_: &Arguments<'_>| {
@@ -108,6 +112,28 @@ test!(the_low_half_is_empty, {
     }
     // This is not a valid address.
     ends!(read(black_box(0x00f0_0000_0000_0000)));
+});
+
+// The processor does not say which address was accessed, so what the last fault was about must not matter: here a page of
+// a lazy stack, which is there now.
+test!(an_address_that_cannot_be_mapped_is_nothing_after_a_stack_has_grown, {
+    #[inline(never)]
+    fn grow() -> u8 {
+        let mut frame = [0_u8; 64 * 1024];
+        black_box(&mut frame)[0] = 1;
+        black_box(&frame)[0]
+    }
+    fn access(_: usize) -> usize {
+        black_box(grow());
+        read(black_box(0x00f0_0000_0000_0000));
+        0
+    }
+    must_end(|_| {
+        let attributes = LwpAttributes { stack_size: 256 * 1024, lazy_stack: true, ..on_cpu(0) };
+        let lwp = lwp_spawn(access, 0, &attributes).expect("an LWP can be made");
+        let _ended = lwp.join();
+        0
+    });
 });
 
 test!(unmapped_kernel_addresses_are_nothing, {

@@ -30,19 +30,26 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Returns the fault that the host reports by `signal` at `pc`; `access` is that of a memory fault, and `missing`
-    /// says that nothing is mapped there.
-    pub(super) fn of_signal(signal: i32, pc: u64, access: (usize, Access), missing: bool) -> Self {
+    /// Returns the fault that the host reports by `signal` at `pc`; `access` is that of a memory fault, if it is known,
+    /// and whether nothing is mapped there.
+    pub(super) fn of_signal(signal: i32, pc: u64, access: Option<(usize, Access, bool)>) -> Self {
         let kind = match signal {
             libc::SIGILL => FaultKind::Undefined,
             libc::SIGTRAP => FaultKind::Breakpoint,
             libc::SIGFPE => FaultKind::FloatingPoint,
             libc::SIGBUS => FaultKind::Bus,
-            libc::SIGSEGV => memory_kind(access),
+            libc::SIGSEGV => {
+                access.map_or(FaultKind::DataAbort, |(address, access, _)| memory_kind(address, access))
+            }
             _ => FaultKind::Unexpected,
         };
-        let access = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then_some(access);
-        Self { kind, access, missing: missing && access.is_some(), pc }
+        let access = access.filter(|_| matches!(signal, libc::SIGSEGV | libc::SIGBUS));
+        Self {
+            kind,
+            access: access.map(|(address, access, _)| (address, access)),
+            missing: access.is_some_and(|(_, _, missing)| missing),
+            pc,
+        }
     }
 
     /// Returns the fault of a thread that was interrupted where its stack has no room, at `address`.
@@ -72,7 +79,7 @@ impl Fault {
 }
 
 /// Returns the kind of a memory fault.
-fn memory_kind((address, access): (usize, Access)) -> FaultKind {
+fn memory_kind(address: usize, access: Access) -> FaultKind {
     if address < layout::NULL_LIMIT {
         FaultKind::NullAccess
     } else if layout::is_stack_guard(address) {
@@ -92,6 +99,8 @@ impl fmt::Display for Fault {
                 FaultKind::Undefined => "undefined instruction",
                 FaultKind::Breakpoint => "brk",
                 FaultKind::FloatingPoint => "floating-point exception",
+                FaultKind::DataAbort => "general protection fault",
+                FaultKind::Bus => "bus error",
                 _ => "unexpected exception",
             });
         };
@@ -118,7 +127,7 @@ mod tests {
 
     /// The fault of an access to `address`, where nothing is mapped.
     fn access(address: usize, access: Access) -> Fault {
-        Fault::of_signal(libc::SIGSEGV, 0x40_0000, (address, access), true)
+        Fault::of_signal(libc::SIGSEGV, 0x40_0000, Some((address, access, true)))
     }
 
     #[test]
@@ -140,10 +149,20 @@ mod tests {
             (libc::SIGSYS, FaultKind::Unexpected, "unexpected exception"),
         ];
         for (signal, kind, text) in signals {
-            let fault = Fault::of_signal(signal, 0, (0x1234_5678, Access::Read), true);
+            let fault = Fault::of_signal(signal, 0, Some((0x1234_5678, Access::Read, true)));
             assert_eq!((fault.kind, fault.address(), fault.is_missing_data()), (kind, 0, false));
             assert_eq!(fault.to_string(), text);
         }
+    }
+
+    /// Its address may be one of a lazy stack, from an earlier fault.
+    #[test]
+    fn an_access_that_is_not_known_misses_no_data() {
+        let fault = Fault::of_signal(libc::SIGSEGV, 0, None);
+        assert_eq!((fault.kind, fault.address(), fault.is_missing_data()), (FaultKind::DataAbort, 0, false));
+        assert_eq!(fault.to_string(), "general protection fault");
+        let fault = Fault::of_signal(libc::SIGBUS, 0, None);
+        assert_eq!((fault.kind, fault.to_string().as_str()), (FaultKind::Bus, "bus error"));
     }
 
     #[test]
@@ -160,7 +179,7 @@ mod tests {
         );
         let overflow = Fault::stack_overflow(0x5000, 0).to_string();
         assert_eq!(overflow, "write to 0x5000: nothing mapped there (stack overflow)");
-        let bus = Fault::of_signal(libc::SIGBUS, 0, (0x1234_5678, Access::Read), false);
+        let bus = Fault::of_signal(libc::SIGBUS, 0, Some((0x1234_5678, Access::Read, false)));
         assert_eq!(bus.to_string(), "read from 0x12345678: not permitted there");
     }
 }

@@ -119,12 +119,12 @@ impl Saved {
 
     /// Returns the address of the access that faulted, whether it was a write, whether it was a jump, and whether
     /// nothing is mapped there.
-    pub(super) fn access(&self) -> (usize, bool, bool, bool) {
+    pub(super) fn access(&self) -> Option<(usize, bool, bool, bool)> {
         let syndrome = self.syndrome();
         let jumps = syndrome >> 26 & 0x3f == CLASS_PREFETCH_ABORT;
         let writes = !jumps && syndrome & 1 << 6 != 0;
         let missing = syndrome >> 2 & 0xf == 1;
-        (self.context.uc_mcontext.fault_address as usize, writes, jumps, missing)
+        Some((self.context.uc_mcontext.fault_address as usize, writes, jumps, missing))
     }
 
     /// Returns the syndrome of a fault, from the records behind the registers; 0 if there is none.

@@ -28,6 +28,8 @@ const DIRECTION: i64 = 1 << 10;
 const PRESENT: u64 = 1;
 const WRITE: u64 = 1 << 1;
 const FETCH: u64 = 1 << 4;
+/// The number of the page fault, the only exception whose context holds the address of the access.
+const PAGE_FAULT: u64 = 14;
 
 /// A saved context. Its floating-point state lies behind it.
 #[repr(C, align(64))]
@@ -158,11 +160,14 @@ impl Saved {
     }
 
     /// Returns the address of the access that faulted, whether it was a write, whether it was a jump, and whether
-    /// nothing is mapped there.
-    pub(super) fn access(&self) -> (usize, bool, bool, bool) {
+    /// nothing is mapped there; `None` if the processor does not say, as for an address that cannot be mapped at all:
+    /// then CR2 is that of an earlier fault.
+    pub(super) fn access(&self) -> Option<(usize, bool, bool, bool)> {
         let get = |number: i32| self.libc().gregs[number as usize] as u64;
         let error = get(libc::REG_ERR);
-        (get(libc::REG_CR2) as usize, error & WRITE != 0, error & FETCH != 0, error & PRESENT == 0)
+        let access =
+            (get(libc::REG_CR2) as usize, error & WRITE != 0, error & FETCH != 0, error & PRESENT == 0);
+        (get(libc::REG_TRAPNO) == PAGE_FAULT).then_some(access)
     }
 
     /// Returns the bytes that a copy takes.

@@ -167,11 +167,13 @@ fn place_on_thread_stack(saved: &Saved, hooks: &Hooks) -> Result<*mut Saved, Fau
 
 /// Returns the fault that the signal of a saved context stands for.
 fn fault_of(saved: &Saved) -> Fault {
-    let (address, writes, jumps, missing) = saved.access();
-    let access = match (writes, jumps) {
-        (_, true) => Access::Jump,
-        (true, _) => Access::Write,
-        _ => Access::Read,
-    };
-    Fault::of_signal(saved.signal as i32, saved.frame().pc, (address, access), missing)
+    let access = saved.access().map(|(address, writes, jumps, missing)| {
+        let access = match (writes, jumps) {
+            (_, true) => Access::Jump,
+            (true, _) => Access::Write,
+            _ => Access::Read,
+        };
+        (address, access, missing)
+    });
+    Fault::of_signal(saved.signal as i32, saved.frame().pc, access)
 }
