@@ -27,7 +27,8 @@ pub enum Outcome {
     TooLong,
     /// It was cancelled (^C).
     Interrupted,
-    /// End of input (^D on an empty line).
+    /// End of input (^D on an empty line; two behind a text are its Enter, as in a terminal's canonical mode the first
+    /// gives what was typed, and the second ends it).
     End,
 }
 
@@ -80,6 +81,8 @@ pub struct Editor {
     escape: Escape,
     /// The last byte ended a line as a carriage return: a line feed right after it belongs to it.
     after_return: bool,
+    /// The last key was a ^D at the end of a text.
+    after_end: bool,
     /// Oldest first.
     history: Deque<String<MAX_LINE>, MAX_HISTORY>,
     /// The line of the history that is shown: 0 is none, 1 the newest.
@@ -99,6 +102,7 @@ impl Editor {
             overflowed: false,
             escape: Escape::None,
             after_return: false,
+            after_end: false,
             history: Deque::new(),
             shown: 0,
             draft: Vec::new(),
@@ -158,12 +162,20 @@ impl Editor {
     }
 
     fn press(&mut self, key: Key, sink: &mut impl FnMut(&str)) -> Outcome {
+        let after_end = core::mem::take(&mut self.after_end);
         match key {
             Key::Insert(byte) => self.insert(byte, sink),
             Key::Backspace => self.delete(self.cursor.saturating_sub(1), self.cursor, sink),
             Key::DeleteOrEnd if self.text.is_empty() => {
                 sink("\n");
                 return Outcome::End;
+            }
+            Key::DeleteOrEnd if self.cursor == self.text.len() => {
+                if after_end {
+                    return self.enter(sink);
+                }
+                self.after_end = true;
+                sink(BELL);
             }
             Key::Delete | Key::DeleteOrEnd => {
                 self.delete(self.cursor, (self.cursor + 1).min(self.text.len()), sink);

@@ -83,7 +83,7 @@ const HELP: &str = "\
 With a terminal as standard input every key goes to the guest (^C too); Ctrl-A X ends the machine.
 With a pipe its bytes are sent once the guest reads input:
     printf 'storm 10000\\npoweroff\\n' | cargo xtask run
-The end of the pipe is typed as ^D: an end of input for a program, and the end of the console.
+The end of the pipe is typed as ^D, as often as it is read: an end of input for a program, and the end of the console.
 The exit status is that with which the guest powers off; a guest that ends without one is a failure.";
 
 /// The command `run`.

@@ -16,8 +16,13 @@ const WAITING: usize = 256;
 /// What a console takes for the end of its input: ^D.
 const END: u8 = 0x04;
 
-/// The threads that type. The end of a pipe or file is typed as ^D. Until this value is dropped the guest's line stays
-/// open, also after the end of input, because closing it would be a hang-up, and the guest decides when it ends.
+/// How many of them are typed at a time.
+const ENDS: usize = 64;
+
+/// The threads that type. The end of a pipe or file is typed as ^D, again and again as far as the guest takes them: the
+/// first may only end a last line without a line feed, and a read behind the end of a pipe finds its end again. Until this
+/// value is dropped the guest's line stays open, also after the end of input, because closing it would be a hang-up, and
+/// the guest decides when it ends.
 #[derive(Debug)]
 pub(crate) struct StdinRelay {
     gate: Sender<()>,
@@ -60,15 +65,14 @@ fn write(mut guest: ChildStdin, opened: &Receiver<()>, pieces: &Receiver<Vec<u8>
     guest
 }
 
-/// Reads a pipe or file to its end, no faster than the guest reads it, and types that it has ended.
+/// Reads a pipe or file to its end, no faster than the guest reads it, and types that it has ended until the run is over.
 fn read_bytes(input: &mut impl Read, pieces: &SyncSender<Vec<u8>>) {
     while let Some(piece) = read_piece(input) {
         if pieces.send(piece).is_err() {
             return;
         }
     }
-    // It fails when the run is over.
-    let _ = pieces.send(vec![END]);
+    while pieces.send(vec![END; ENDS]).is_ok() {}
 }
 
 /// Reads a terminal's keys. It never waits for the guest, so that the escape sequence always works.
@@ -103,12 +107,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_pipe_is_typed() {
-        for (input, typed) in [("abc\ndef\n", "abc\ndef\n\x04"), ("", "\x04")] {
+    fn the_end_of_a_pipe_is_typed_as_long_as_there_is_a_reader() {
+        for input in ["abc\ndef\n", "abc", "", "a\x04b"] {
             let (pieces, waiting) = mpsc::sync_channel(WAITING);
-            read_bytes(&mut input.as_bytes(), &pieces);
-            drop(pieces);
-            assert_eq!(waiting.into_iter().flatten().collect::<Vec<_>>(), typed.as_bytes());
+            let reader = thread::spawn(move || read_bytes(&mut input.as_bytes(), &pieces));
+            let typed: Vec<u8> = waiting.iter().flatten().take(input.len() + 10 * ENDS).collect();
+            let (text, ends) = typed.split_at(input.len());
+            assert_eq!(text, input.as_bytes());
+            assert!(ends.iter().all(|byte| *byte == END), "{ends:?}");
+            drop(waiting);
+            reader.join().expect("it ends when there is no reader any more");
         }
     }
 }

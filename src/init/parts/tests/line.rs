@@ -206,6 +206,15 @@ fn control_d_ends_only_an_empty_line() {
 }
 
 #[test]
+fn two_control_d_behind_a_text_enter_it() {
+    let mut session = Session::new();
+    session.enters("poweroff 7\x04\x04", "poweroff 7");
+    session.shows("a\x04b\x04", "ab|");
+    session.shows("\x01\x04\x04", "|");
+    assert_eq!(session.keys("\x04"), Outcome::End);
+}
+
+#[test]
 fn a_line_that_does_not_fit_is_not_cut_silently() {
     let mut session = Session::new();
     let longest = "x".repeat(MAX_LINE);

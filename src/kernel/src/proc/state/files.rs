@@ -243,16 +243,8 @@ pub fn figures() -> (usize, usize, u64) {
     with_files(|files| Ok((files.open_files(), files.tables(), files.tree.used()))).unwrap_or_default()
 }
 
-/// The end of input that a console has: ^D.
-const END: u8 = 0x04;
-
 fn read_console(buffer: &mut [u8]) -> Result<usize, Errno> {
-    if buffer.is_empty() {
-        return Ok(0);
-    }
-    let count = input::read_some(buffer, |byte| byte == END).ok_or(Errno::EINTR)?;
-    buffer[..count].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
-    Ok(count)
+    if buffer.is_empty() { Ok(0) } else { input::read_some(buffer).ok_or(Errno::EINTR) }
 }
 
 /// Checks that a buffer can be written, by writing to it. In program code.
