@@ -128,7 +128,7 @@ pub(crate) mod host {
     pub(crate) use super::machine::command_line::words;
     pub(crate) use super::machine::controller::{acknowledge, raise};
     pub(crate) use super::machine::cpus::{count as cpu_count, is_explored};
-    pub(crate) use super::machine::entry::{entropy, tell_figures};
+    pub(crate) use super::machine::entry::{entropy, is_typed_early, tell_figures};
     pub(crate) use super::machine::host::{exit, spawn, write};
     pub(crate) use super::machine::memory::{RAM_BASE, size as ram_size};
     pub(crate) use super::machine::signal::block_interrupts;

@@ -20,6 +20,7 @@ pub(crate) mod results;
 pub(crate) mod runner;
 pub(crate) mod seeds;
 mod soak;
+mod typed;
 
 use std::fs;
 use std::process::ExitCode;
@@ -127,6 +128,7 @@ fn suites(
     if !restarted.is_empty() {
         suites.extend(reboot::run(workspace, environment, &restarted)?);
     }
+    suites.extend(typed::run(workspace, environment, &machines_to_type_to(arguments))?);
     if !images.is_empty() && !emulated.is_empty() {
         suites.extend(runner::run(workspace, environment, arguments, filter, &images, &emulated)?);
     }
@@ -198,6 +200,14 @@ fn machines_to_restart(arguments: &Arguments) -> Vec<Machine> {
     machines.into_iter().filter(|machine| wants(arguments, *machine, reboot::NAME)).collect()
 }
 
+/// Returns the machines on which the tests of what is typed are requested.
+fn machines_to_type_to(arguments: &Arguments) -> Vec<Configuration> {
+    typed::machines(|machine| {
+        let possible = machine != Machine::Host || hosted::triple().is_ok();
+        possible && wants(arguments, machine, typed::NAME)
+    })
+}
+
 /// Returns whether tests of this name are requested, which are booted on one machine.
 fn wants(arguments: &Arguments, on: Machine, name: &str) -> bool {
     let filter = arguments.filter.as_deref();
@@ -232,6 +242,9 @@ fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode
     }
     for machine in machines_to_restart(arguments) {
         println!("restart: {} on {machine}", reboot::NAME);
+    }
+    for configuration in machines_to_type_to(arguments) {
+        println!("typing: {} on {configuration}", typed::NAME);
     }
     let images = selected_images(workspace, arguments, &filter).context("cannot list the images")?;
     for image in &images {

@@ -7,6 +7,7 @@
 //! | `cpus=N` | CPUs, 4 if it is not given |
 //! | `memory=N` | RAM in MiB, 1,024 if it is not given |
 //! | `explore=SEED` | explore mode, decided by that number; run mode without it |
+//! | `typed=early` | explore mode: standard input is typed, all of it before the kernel reads anything |
 //! | `points=N` | explore mode: the run ends as a violation after so many points |
 //! | `trace=events` | a line for each event of the kernel |
 //! | `buffers=0`, `buffers=1` | explore mode: whether stores may become visible late; without it, odd seeds do |
@@ -83,6 +84,11 @@ fn enter() -> ! {
         explore::start(seed, number("points", u64::MAX), number("buffers", seed & 1) != 0);
     }
     kernel_main(0, memory::RAM_BASE, 0)
+}
+
+/// Returns whether standard input is typed under exploration.
+pub(crate) fn is_typed_early() -> bool {
+    value("typed") == Some("early")
 }
 
 /// Prints the figures of an exploration that ends without a violation.

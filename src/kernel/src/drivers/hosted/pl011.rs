@@ -1,7 +1,8 @@
-//! The console: standard output, and in run mode standard input.
+//! The console: standard output, and standard input.
 //!
 //! A host thread of its own reads standard input into a ring and raises the interrupt of a UART. It stops when the ring
-//! is full, so the host keeps the bytes for which there is no room.
+//! is full, so the host keeps the bytes for which there is no room. Under exploration, where nothing may depend on the
+//! host's time, nothing is typed, or, if the boot arguments say so, all of it before the kernel reads anything.
 
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -104,12 +105,16 @@ pub(crate) fn read() -> Option<u8> {
     Some(byte)
 }
 
-/// Makes received bytes raise the interrupt. The first call starts to read standard input, in run mode.
+/// Makes received bytes raise the interrupt. The first call starts to read standard input.
 pub(crate) fn enable_receive_interrupt() {
     static LISTENS: AtomicBool = AtomicBool::new(false);
     RAISES.store(true, Ordering::SeqCst);
-    if !host::is_explored() && !LISTENS.swap(true, Ordering::Relaxed) {
-        host::spawn(listen, null_mut());
+    if !LISTENS.swap(true, Ordering::Relaxed) {
+        if !host::is_explored() {
+            host::spawn(listen, null_mut());
+        } else if host::is_typed_early() {
+            receive_early();
+        }
     }
     if READ.load(Ordering::SeqCst) != WRITTEN.load(Ordering::SeqCst) {
         host::raise(0, INTERRUPT);
@@ -124,26 +129,43 @@ pub(crate) fn disable_receive_interrupt() {
 /// Does nothing: the interrupt is pending only once.
 pub(crate) fn acknowledge_receive() {}
 
-/// The host thread that reads standard input to its end.
-extern "C" fn listen(_argument: *mut libc::c_void) -> *mut libc::c_void {
-    host::block_interrupts();
+/// Returns the next byte of standard input; `None` at its end.
+fn next_byte() -> Option<u8> {
     let mut byte = 0u8;
     loop {
         // SAFETY: there is room for one byte.
         match unsafe { libc::read(libc::STDIN_FILENO, (&raw mut byte).cast(), 1) } {
-            1 => {}
-            0 => return null_mut(),
-            _ => continue,
+            1 => return Some(byte),
+            0 => return None,
+            _ => {}
         }
-        let next = WRITTEN.load(Ordering::Relaxed);
-        while next.wrapping_sub(READ.load(Ordering::Acquire)) == RING {
+    }
+}
+
+/// Stores a byte in the ring, which has room.
+fn store(byte: u8) {
+    let next = WRITTEN.load(Ordering::Relaxed);
+    BYTES[next % RING].store(byte, Ordering::Relaxed);
+    WRITTEN.store(next.wrapping_add(1), Ordering::SeqCst);
+}
+
+/// Reads standard input to its end, or as far as there is room.
+fn receive_early() {
+    (0..RING).map_while(|_| next_byte()).for_each(store);
+}
+
+/// The host thread that reads standard input to its end.
+extern "C" fn listen(_argument: *mut libc::c_void) -> *mut libc::c_void {
+    host::block_interrupts();
+    while let Some(byte) = next_byte() {
+        while WRITTEN.load(Ordering::Relaxed).wrapping_sub(READ.load(Ordering::Acquire)) == RING {
             // SAFETY: sleeps a millisecond. The host keeps the rest for a program that does not read.
             unsafe { libc::usleep(1_000) };
         }
-        BYTES[next % RING].store(byte, Ordering::Relaxed);
-        WRITTEN.store(next.wrapping_add(1), Ordering::SeqCst);
+        store(byte);
         if RAISES.load(Ordering::SeqCst) {
             host::raise(0, INTERRUPT);
         }
     }
+    null_mut()
 }
