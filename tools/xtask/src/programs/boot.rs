@@ -120,7 +120,9 @@ impl<'a> Booted<'a> {
                 said.push(line.to_string());
             }
         })?;
-        Ok(Death::read(said.iter().map(String::as_str)))
+        // Then process 1 reports its end.
+        let end = format!("init: {} was ", program.name);
+        Ok(Death::read(said.iter().map(String::as_str).take_while(|line| !line.starts_with(&end))))
     }
 
     /// Returns the symbols of the system.

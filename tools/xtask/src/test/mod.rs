@@ -9,6 +9,7 @@ mod expect;
 pub(crate) mod export;
 mod host;
 pub(crate) mod images;
+mod itself;
 mod junit;
 mod ktap;
 mod large_memory;
@@ -20,6 +21,7 @@ pub(crate) mod results;
 pub(crate) mod runner;
 pub(crate) mod seeds;
 mod soak;
+mod std_test;
 mod typed;
 
 use std::fs;
@@ -123,6 +125,9 @@ fn suites(
     }
     if wants_serial_tests(arguments) {
         suites.extend(board::trial::run(workspace, environment)?);
+    }
+    if wants(arguments, std_test::MACHINE, std_test::NAME) {
+        suites.push(std_test::run(workspace)?);
     }
     let restarted = machines_to_restart(arguments);
     if !restarted.is_empty() {
@@ -239,6 +244,9 @@ fn list(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode
     }
     if wants_serial_tests(arguments) {
         println!("serial: {} on {}", board::trial::NAME, board::trial::MACHINE);
+    }
+    if wants(arguments, std_test::MACHINE, std_test::NAME) {
+        println!("std test: {} on {}", std_test::NAME, std_test::MACHINE);
     }
     for machine in machines_to_restart(arguments) {
         println!("restart: {} on {machine}", reboot::NAME);

@@ -4,7 +4,6 @@
 //! machine, under exploration, the console's first commands are there when it begins to read, and one of them counts what
 //! is left behind. `std run` gets pipes that end.
 
-use std::env;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -12,8 +11,9 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
+use super::itself;
 use super::report::{Case, Suite};
 use super::runner;
 use crate::build::{self, Profile};
@@ -52,6 +52,19 @@ const POINTS: u64 = 20_000_000;
 
 /// The status that the last command ends the system with.
 const STATUS: u8 = 7;
+
+/// The command that runs the program that prints what it reads.
+const STD_RUN: [&str; 9] = [
+    "std",
+    "run",
+    "--release",
+    "--manifest-path",
+    "tests/std/Cargo.toml",
+    "--bin",
+    "echo",
+    "--timeout",
+    "60",
+];
 
 /// What a pipe has, and what the program prints that reads it to its end and then goes on reading.
 const PIPES: [(&str, &str, &str); 4] = [
@@ -231,27 +244,12 @@ fn explore(image: &Path, cpus: u32, seed: u64) -> anyhow::Result<Output> {
 fn pipes(workspace: &Workspace, console: &mut String) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (name, input, wanted) in PIPES {
-        let ran = std_run(workspace, input)?;
+        let ran = itself::run(workspace, &STD_RUN, input)?;
+        writeln!(console, "{name}:\n{}", itself::said(&ran))?;
         let said = String::from_utf8_lossy(&ran.stdout);
-        writeln!(console, "{name}:\n{said}{}", String::from_utf8_lossy(&ran.stderr))?;
         cases.push(case(name, printed(&said, wanted, ran.status.code())));
     }
     Ok(cases)
-}
-
-/// Runs the program that prints what it reads.
-fn std_run(workspace: &Workspace, input: &str) -> anyhow::Result<Output> {
-    let mut command = Command::new(env::current_exe().context("this program has no path")?);
-    command.args(["std", "run", "--release", "--manifest-path", "tests/std/Cargo.toml", "--bin", "echo"]);
-    command.args(["--timeout", "60"]).current_dir(workspace.root());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("this program cannot start itself")?;
-    let mut pipe = child.stdin.take().context("its input is a pipe")?;
-    pipe.write_all(input.as_bytes())?;
-    drop(pipe);
-    let ran = child.wait_with_output()?;
-    ensure!(ran.status.code().is_some(), "`std run` was killed");
-    Ok(ran)
 }
 
 /// Checks that the program printed that, and ended well.
