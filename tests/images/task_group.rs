@@ -4,9 +4,10 @@
 #![no_main]
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
+use asphodel::api::files;
 use asphodel::api::{
-    Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, WNOHANG, exit, getpid, getppid,
-    kill, lwp_spawn, process, processes, spawn, wait4, yield_now,
+    Arguments, Errno, Mutex, Pid, Program, Signal, SpawnAttributes, State, Status, WNOHANG, at_exit, exit,
+    getpid, getppid, kill, lwp_spawn, process, processes, rm_at_exit, spawn, wait4, yield_now,
 };
 use asphodel_test::{
     RACE_DEADLINE_MS, assert_exited, assert_signaled, await_zombie, cpus, dawdle, eventually, on_cpu,
@@ -232,6 +233,45 @@ test!(
             assert_exited(wait_exit(leader).status(), 9);
         }
         asphodel::api::println!("# refused: {}", REFUSED.load(Ordering::Relaxed));
+    }
+);
+
+test!(
+    /// T74: no peer is made when the leader has ended its peers, not even the first one, by an exit hook. It would use
+    /// the leader's table of descriptors, which is closed after the hooks. Other children can be made.
+    t074_no_peer_joins_in_an_exit_hook,
+    {
+        orphans_are_meant();
+        static HOOK_ACTS: AtomicU32 = AtomicU32::new(0);
+        fn opens(_: &Arguments<'_>) -> i32 {
+            eventually("the leader has ended", || state_of(getppid()).is_none_or(|state| state == State::Zombie));
+            i32::from(files::duplicate(0).is_err())
+        }
+        fn hook(pid: Pid, _status: Status) {
+            if HOOK_ACTS.load(Ordering::Relaxed) == pid.raw() as u32 {
+                assert_eq!(spawn_peer(opens, 0, 0), Err(Errno::EAGAIN));
+                spawn(&Program::new("child", |_| 0), &[], &SpawnAttributes::default()).expect("it can be spawned");
+                HOOK_ACTS.store(0, Ordering::Relaxed);
+            }
+        }
+        let (_, tables, _) = files::figures();
+        at_exit(hook).expect("there is room");
+        for has_led in [false, true] {
+            let leader = spawn_child(
+                |arguments| {
+                    if arguments.number() == 1 {
+                        spawn_peer(sleeper, 0, 0).expect("a peer can be spawned");
+                    }
+                    HOOK_ACTS.store(getpid().raw() as u32, Ordering::Relaxed);
+                    3
+                },
+                usize::from(has_led),
+            );
+            assert_exited(wait_exit(leader).status(), 3);
+            assert_eq!(HOOK_ACTS.load(Ordering::Relaxed), 0, "the hook has run");
+        }
+        assert_eq!(rm_at_exit(hook), 1);
+        assert_eq!(files::figures().1, tables, "no table of descriptors is left");
     }
 );
 

@@ -28,8 +28,13 @@ impl Peering for Table {
 /// from here on. Thread context; never blocks.
 ///
 /// # Errors
-/// `EAGAIN`: the leader is ending. Nothing has happened.
+/// `EAGAIN`: the leader, or the spawner, is ending. Nothing has happened.
 pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), Errno> {
+    // An exit hook spawns after the exit has ended the peers; if there were none the list is not even closed. A sibling
+    // that finds the gate open is waited for before that, so no lock is needed.
+    if spawner.gate.is_exiting() {
+        return Err(Errno::EAGAIN);
+    }
     let leader = match spawner.task_group.leader.get() {
         0 => spawner,
         slot => PROCESSES.get(slot),
@@ -43,6 +48,7 @@ pub(super) fn join(process: &Process, spawner: &'static Process) -> Result<(), E
 /// The process no longer uses its leader's objects: it leaves the group, and the last one wakes a leader that is
 /// ending. Called by its exit owner; never blocks.
 pub(in crate::proc) fn leave(process: &Process) {
+    debug_assert!(process.task_group.peers.lock().is_empty(), "no peer outlives its leader (T74)");
     let slot = process.task_group.leader.get();
     if slot == 0 {
         return;
