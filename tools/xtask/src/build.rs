@@ -19,6 +19,7 @@ use crate::hosted;
 use crate::machine::Machine;
 use crate::process;
 use crate::setup::{Library, Toolchain};
+use crate::source_tree;
 use crate::workspace::{TARGET, Workspace};
 
 /// The package of the default image.
@@ -220,12 +221,7 @@ fn program(name: String, elf: PathBuf) -> anyhow::Result<Program> {
 pub(crate) fn cross_cargo(workspace: &Workspace, toolchain: &Toolchain) -> anyhow::Result<Command> {
     let configuration = workspace.state().join("cross.toml");
     let text = toml::to_string(&cross_config(workspace, toolchain))?;
-    // Cargo rebuilds nothing for an equal file, but it is safer not to touch the file.
-    if fs::read_to_string(&configuration).ok().as_ref() != Some(&text) {
-        fs::create_dir_all(workspace.state())?;
-        fs::write(&configuration, text)
-            .with_context(|| format!("cannot write {}", configuration.display()))?;
-    }
+    source_tree::write_if_changed(&configuration, &text)?;
     let mut cargo = process::cargo(workspace.root());
     cargo.arg("--config").arg(&configuration);
     if toolchain.library == Library::FromSource {

@@ -9,6 +9,8 @@ use anyhow::{Context as _, bail};
 use object::elf::{FileHeader64, PF_X, SHF_ALLOC, SHT_NOBITS};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
+use crate::source_tree;
+
 /// Position and value of the arm64 boot protocol's magic number in the header of an image.
 const MAGIC: (usize, &[u8]) = (0x38, b"ARM\x64");
 
@@ -22,7 +24,7 @@ const LIMIT: u64 = 256 << 20;
 pub(crate) fn write(elf: &Path, flat: &Path) -> anyhow::Result<()> {
     let data = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
     let image = flat_of_elf(&data).with_context(|| format!("{} is no image", elf.display()))?;
-    fs::write(flat, image).with_context(|| format!("cannot write {}", flat.display()))
+    source_tree::replace(flat, &image)
 }
 
 /// Returns the flat image of an ELF's bytes.

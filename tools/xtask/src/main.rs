@@ -27,6 +27,7 @@ mod mutants;
 mod new;
 mod output;
 mod payload;
+mod pool;
 mod process;
 mod programs;
 mod progress;

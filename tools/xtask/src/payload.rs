@@ -9,6 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::source_tree;
+
 /// The alignment of programs, because the kernel maps them in place.
 const PAGE: usize = 4096;
 
@@ -102,7 +104,7 @@ impl Payload {
         let image_bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
         let packed =
             self.append_to(image_bytes).with_context(|| format!("cannot append to {}", image.display()))?;
-        fs::write(to, packed).with_context(|| format!("cannot write {}", to.display()))
+        source_tree::replace(to, &packed)
     }
 
     /// Returns a flat image with this behind it.

@@ -132,12 +132,44 @@ pub(crate) fn write_if_changed(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    replace(path, text.as_bytes())
+}
+
+/// Writes a file in one step: a process that reads it meanwhile gets the former contents or these. Steps of `ci` that run side
+/// by side make the same files.
+///
+/// # Errors
+/// Fails when it cannot be written.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut partial = path.to_path_buf().into_os_string();
+    partial.push(format!(".{}", std::process::id()));
+    let written = fs::write(&partial, bytes).and_then(|()| {
+        if let Ok(former) = fs::metadata(path) {
+            fs::set_permissions(&partial, former.permissions())?;
+        }
+        fs::rename(&partial, path)
+    });
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_permissions_and_nothing_else_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.img");
+        replace(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o750);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(replace(&path.join("none"), b"").is_err());
+    }
 
     #[test]
     fn an_edit_that_does_not_fit_is_refused() {

@@ -22,7 +22,7 @@ use self::masked::Plugin;
 use self::verdict::{Judged, Verdict, judge};
 use crate::build::{Profile, Program};
 use crate::machine::{Boot, Clock, Configuration, Machine};
-use crate::progress::Progress;
+use crate::pool;
 use crate::qemu_run::{self, End, Ran};
 use crate::setup::{self, Environment};
 use crate::symbols::Symbols;
@@ -97,17 +97,16 @@ pub(crate) fn measure(workspace: &Workspace, arguments: &Arguments) -> anyhow::R
     });
     let runs: Vec<_> = everywhere.chain(more).collect();
     let bench = Bench { workspace, environment: &environment, arguments, plugin: Plugin::build(workspace)? };
-    let progress = Progress::new("bench images", runs.len());
+    // They count instructions, so they do not disturb one another.
+    let measured = pool::run("bench images", runs, pool::width(None), |(program, cpus, rows), progress| {
+        let _line = progress.job(&format!("{} with {cpus} CPUs", program.name));
+        bench.run(program, *cpus, *rows)
+    })?;
     let (mut figures, mut masked) = (Vec::new(), Vec::new());
-    for (program, cpus, rows) in runs {
-        let line = progress.job(&format!("{} with {cpus} CPUs", program.name));
-        let (rows, longest) = bench.run(program, cpus, rows)?;
+    for (rows, longest) in measured {
         figures.extend(rows);
         masked.extend(longest);
-        drop(line);
-        progress.advance();
     }
-    progress.finish();
     if let Some(pattern) = &arguments.filter {
         let image_named =
             |name: &str| programs.iter().any(|program| program.name == name && name.contains(pattern));

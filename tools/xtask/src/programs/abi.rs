@@ -12,6 +12,7 @@ use anyhow::Context as _;
 
 use crate::process;
 use crate::setup::Toolchain;
+use crate::source_tree;
 
 /// The name of the kernel as a shared library, which its loader expects.
 pub(super) const KERNEL: &str = "asphodel";
@@ -80,14 +81,19 @@ pub(super) fn library(toolchain: &Toolchain, directory: &Path) -> anyhow::Result
         return Ok(library);
     }
     fs::create_dir_all(directory)?;
-    fs::write(&script, text).with_context(|| format!("cannot write {}", script.display()))?;
+    // Another process may be at it, too: so it is made elsewhere, and the script, which says what it is, comes last.
+    let place = tempfile::tempdir_in(directory)?;
+    let (input, made) = (place.path().join("asphodel.ld"), place.path().join("libasphodel.so"));
+    fs::write(&input, &text).with_context(|| format!("cannot write {}", input.display()))?;
     let mut linker = Command::new(&toolchain.linker);
     // The linker of a toolchain takes its flavor as an argument; another one has it in its name.
     if toolchain.linker.ends_with("rust-lld") {
         linker.args(["-flavor", "gnu"]);
     }
-    linker.args(["-m", "aarch64elf", "-shared", "-soname", KERNEL, "-o"]).arg(&library).arg(&script);
+    linker.args(["-m", "aarch64elf", "-shared", "-soname", KERNEL, "-o"]).arg(&made).arg(&input);
     process::check(&mut linker, "linking the names of the kernel's functions")?;
+    fs::rename(&made, &library).with_context(|| format!("cannot write {}", library.display()))?;
+    source_tree::write_if_changed(&script, &text)?;
     Ok(library)
 }
 

@@ -19,6 +19,7 @@ use super::boot::{Booted, Ran};
 use super::cargo::{self, Kind, library_source};
 use crate::hardware::Hardware;
 use crate::machine::Configuration;
+use crate::pool;
 use crate::process;
 use crate::progress::note;
 use crate::setup::Environment;
@@ -208,29 +209,47 @@ fn run_suite(
     let booted = Booted::new(workspace, environment, &boot)?;
     let limit = Duration::from_secs(suite.timeout.unwrap_or(TIMEOUT));
     let mut outcome = Outcome { programs: programs.len(), ..Outcome::default() };
+    let mut jobs = Vec::new();
     for program in &programs {
-        for (name, words) in boots(suite, configuration, &program.name) {
-            let ran = booted.run_tests(program, &words, limit, &mut |_| ())?;
-            let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
-            let mut line = format!("{} {name}: {passed} passed", suite.name);
-            outcome.add(&ran);
-            // A test that is named must exist.
-            let missing = (name != program.name && passed == 0).then(|| "there is no such test".to_string());
-            if let Some(reason) = ran.failure().or(missing) {
-                let log =
-                    ran.keep(workspace, &format!("{}-{}", suite.name, name.replace([' ', ':'], "-")))?;
-                line = format!("{line}, {reason}");
-                outcome.failures.push(format!("{name}: {reason}; {}", log.display()));
-            }
-            println!("{line} ({took:.1} s)");
-        }
+        jobs.extend(boots(suite, configuration, &program.name).into_iter().map(|boot| (program, boot)));
+    }
+    let ran = pool::run(&suite.name, jobs, pool::width(None), |(program, (name, words)), progress| {
+        let _line = progress.job(name);
+        let ran = booted.run_tests(program, words, limit, &mut |_| ())?;
+        let (line, failure) = judge(workspace, suite, &program.name, name, &ran)?;
+        progress.say(&line);
+        Ok((ran, failure))
+    })?;
+    for (ran, failure) in ran {
+        outcome.add(&ran);
+        outcome.failures.extend(failure);
     }
     Ok(outcome)
 }
 
+/// Judges the boot `name` of a test program: returns a line about it, and why it failed, if it did.
+fn judge(
+    workspace: &Workspace,
+    suite: &Suite,
+    program: &str,
+    name: &str,
+    ran: &Ran,
+) -> anyhow::Result<(String, Option<String>)> {
+    let (passed, took) = (ran.results.passed, ran.took.as_secs_f64());
+    let line = format!("{} {name}: {passed} passed", suite.name);
+    // A test that is named must exist.
+    let missing = (name != program && passed == 0).then(|| "there is no such test".to_string());
+    let Some(reason) = ran.failure().or(missing) else { return Ok((format!("{line} ({took:.1} s)"), None)) };
+    let log = ran.keep(workspace, &format!("{}-{}", suite.name, name.replace([' ', ':'], "-")))?;
+    Ok((format!("{line}, {reason} ({took:.1} s)"), Some(format!("{name}: {reason}; {}", log.display()))))
+}
+
+/// A boot of a test program: its name, and the harness's words.
+type Named<'a> = (String, Vec<&'a str>);
+
 /// Returns the boots of a test program, with a name and the harness's words for each: all its tests except those that
 /// are left out or run alone, then each of these.
-fn boots<'a>(suite: &'a Suite, configuration: Configuration, program: &str) -> Vec<(String, Vec<&'a str>)> {
+fn boots<'a>(suite: &'a Suite, configuration: Configuration, program: &str) -> Vec<Named<'a>> {
     let left_out = suite.skip.iter().filter(|skip| skip.applies(configuration) && skip.is_of(program));
     let alone = || suite.alone.iter().filter(|alone| alone.program == program);
     let others = left_out.map(|skip| &skip.test).chain(alone().map(|alone| &alone.test));

@@ -16,12 +16,12 @@ use dtoolkit::model::{DeviceTree, DeviceTreeProperty};
 
 use super::images;
 use super::odd_trees::{ODD_TREES, OddTree};
-use super::pool;
 use super::report::{Case, Suite};
 use super::runner::{self, Job};
 use crate::build::{self, Profile};
 use crate::console::Word;
 use crate::machine::{Boot, Configuration, Firmware, Machine};
+use crate::pool;
 use crate::sdcard::firmware::DEVICE_TREE;
 use crate::setup::Environment;
 use crate::setup::packages;

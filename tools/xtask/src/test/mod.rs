@@ -14,7 +14,6 @@ mod junit;
 mod ktap;
 mod large_memory;
 mod odd_trees;
-mod pool;
 mod reboot;
 mod report;
 pub(crate) mod results;

@@ -4,17 +4,19 @@
 //! rest.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::host;
 use super::images;
 use super::report::{Outcome, Suite};
 use crate::process;
+use crate::source_tree;
 use crate::workspace::Workspace;
 
 /// The machine of tests that run on the host.
@@ -93,13 +95,15 @@ fn file(workspace: &Workspace) -> PathBuf {
 /// # Errors
 /// Fails when the file cannot be read or written.
 pub(crate) fn keep(workspace: &Workspace, suites: &[Suite]) -> anyhow::Result<()> {
-    let merged = merge(read(workspace)?, entries(workspace, suites)?);
-    let path = file(workspace);
+    let new = entries(workspace, suites)?;
     fs::create_dir_all(workspace.state())?;
-    // Another run must never find half a file.
-    let partial = path.with_extension(format!("{}", std::process::id()));
-    fs::write(&partial, serde_json::to_string_pretty(&merged)?)?;
-    fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))
+    let path = file(workspace);
+    // Of two runs side by side each adds what it has. The lock ends with the file's life.
+    let lock = File::create(path.with_extension("lock"))
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    let merged = merge(read(workspace)?, new);
+    source_tree::replace(&path, serde_json::to_string_pretty(&merged)?.as_bytes())
 }
 
 /// Returns the outcomes of what has just been run.

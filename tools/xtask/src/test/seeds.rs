@@ -14,11 +14,11 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::arguments::Arguments;
 use super::images::{Filter, TestImage};
-use super::pool;
 use super::report::{Case, Outcome, Suite};
 use super::runner::{self, Job};
 use crate::console::Line;
 use crate::machine::{Clock, Configuration, Machine};
+use crate::pool;
 use crate::process;
 use crate::progress::Progress;
 use crate::qemu_run::{self, Ran};

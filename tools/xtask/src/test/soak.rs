@@ -7,12 +7,12 @@ use anyhow::{bail, ensure};
 
 use super::arguments::Arguments;
 use super::images::{Filter, TestImage};
-use super::pool;
 use super::report::Suite;
 use super::runner::{self, Job};
 use crate::build::Profile;
 use crate::console;
 use crate::machine::{Configuration, Machine};
+use crate::pool;
 use crate::progress::Progress;
 use crate::setup::Environment;
 use crate::workspace::Workspace;

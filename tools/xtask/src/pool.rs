@@ -10,7 +10,7 @@ use crate::progress::Progress;
 const AT_A_TIME: usize = 2;
 
 /// Returns how many jobs are run in parallel: as requested, else two, or one on a machine with one CPU.
-pub(super) fn width(asked: Option<usize>) -> usize {
+pub(crate) fn width(asked: Option<usize>) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     asked.unwrap_or(AT_A_TIME.min(cores)).max(1)
 }
@@ -19,7 +19,7 @@ pub(super) fn width(asked: Option<usize>) -> usize {
 ///
 /// # Errors
 /// Returns the first error of `work`; jobs that have not begun by then are not run.
-pub(super) fn run<J: Send, T: Send>(
+pub(crate) fn run<J: Send, T: Send>(
     what: &str,
     jobs: Vec<J>,
     width: usize,
@@ -48,7 +48,7 @@ pub(super) fn run<J: Send, T: Send>(
 }
 
 /// Locks, also after a panic elsewhere, because the data is consistent at every moment.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
