@@ -67,11 +67,16 @@ const STD_RUN: [&str; 9] = [
 ];
 
 /// What a pipe has, and what the program prints that reads it to its end and then goes on reading.
-const PIPES: [(&str, &str, &str); 4] = [
+const PIPES: [(&str, &str, &str); 5] = [
     ("lines_and_the_end_of_a_pipe", "abc\ndef\n", "received: abc\nreceived: def\nbehind the end: \"\"\n"),
     ("an_empty_pipe", "", "behind the end: \"\"\n"),
     ("a_last_line_without_a_line_feed", "abc\ndef", "received: abc\nreceived: def\nbehind the end: \"\"\n"),
     ("an_end_that_is_typed", "abc\n\x04d\x04ef\n", "received: abc\nbehind the end: \"def\\n\"\n"),
+    (
+        "the_end_of_the_system_that_a_program_prints",
+        "asphodel: power off, status 9\n",
+        "received: asphodel: power off, status 9\nbehind the end: \"\"\n",
+    ),
 ];
 
 /// Returns the machines that such tests are requested on.
