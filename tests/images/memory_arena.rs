@@ -16,9 +16,9 @@ use asphodel::api::{
     memory_report, process, set_affinity, spawn, wakeup,
 };
 use asphodel_test::{
-    assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus, eventually,
-    leaves_heap, on_cpu, orphans_are_meant, return_at_once, rounds, sleep_for_ever, spin_for_ever, test,
-    wait_exit,
+    Dice, assert_exited, assert_signaled, await_asleep, await_sleeping, await_zombie, cpus,
+    crashes_are_meant, eventually, leaves_heap, on_cpu, orphans_are_meant, return_at_once, rounds,
+    sleep_for_ever, spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -127,6 +127,78 @@ test!(
             0
         }
         assert_exited(wait_exit(isolate(churn, 0)).status(), 0);
+    }
+);
+
+/// Addresses of an arena.
+const ARENA_SIZE: usize = 1 << 29;
+
+test!(
+    /// A program writes over the lists of its own heap, in and around its blocks, or at the arena's start, and goes on to
+    /// allocate and free: it ends, or gets what it has made of its memory, and nothing else is touched.
+    a_program_that_overwrites_its_heap_ends_alone,
+    deadline_ms = 60_000,
+    {
+        const LENGTH: usize = 20_000;
+        fn use_heap(sizes: &[usize]) {
+            for _ in 0..4 {
+                let blocks: Vec<_> = sizes.iter().map(|size| Vec::<u8>::with_capacity(*size)).collect();
+                drop(black_box(blocks));
+            }
+        }
+        fn overwrites(arguments: &Arguments<'_>) -> i32 {
+            let seed = arguments.number();
+            let [mut first, second, third] = [(); 3].map(|()| Vec::<u8>::with_capacity(LENGTH));
+            let start = first.as_mut_ptr();
+            assert!((LENGTH..LENGTH + 64).contains(&(second.as_ptr().addr() - start.addr())));
+            drop(black_box(second));
+            let dice = Dice::new(seed as u64);
+            if seed == 0 {
+                // SAFETY: memory of the arena; what is broken is what is tested.
+                unsafe { start.add(LENGTH).write_bytes(0xa4, 100) };
+            } else {
+                let place = match seed % 3 {
+                    0 => (start.addr() & !(ARENA_SIZE - 1)) as *mut u32,
+                    _ => start.cast::<u32>().wrapping_add(LENGTH / 4),
+                };
+                let value = || match dice.below(4) {
+                    0 => dice.below(1 << 32) as u32,
+                    1 => 1 << dice.below(32),
+                    2 => (dice.below(LENGTH as u64 * 4) / 16) as u32,
+                    _ => u32::MAX,
+                };
+                for word in 0..if seed % 3 == 0 { 600 } else { 32 } {
+                    if dice.one_in(3) {
+                        // SAFETY: as above, as long as the program does not reach the end of what is mapped.
+                        unsafe { place.add(word).write_volatile(value()) };
+                    }
+                }
+            }
+            use_heap(&[LENGTH, 100, 7, LENGTH / 2, 3 * LENGTH]);
+            drop(black_box((third, first)));
+            use_heap(&[1, 24, LENGTH]);
+            0
+        }
+        fn frees_twice(arguments: &Arguments<'_>) -> i32 {
+            let block = black_box(Vec::<u8>::with_capacity(arguments.number()));
+            // SAFETY: it is not, which is what is tested.
+            drop(unsafe { core::ptr::read(&raw const block) });
+            drop(black_box(block));
+            0
+        }
+        let before = census();
+        assert_signaled(wait_exit(isolate(overwrites, 0)).status(), Signal::ABRT);
+        for size in [8, 100, 1000, LENGTH] {
+            assert_signaled(wait_exit(isolate(frees_twice, size)).status(), Signal::ABRT);
+        }
+        let rounds = rounds(60);
+        crashes_are_meant(rounds);
+        for seed in 1..=rounds {
+            let status = wait_exit(isolate(overwrites, seed as usize)).status();
+            let any = [None, Some(Signal::ABRT), Some(Signal::SEGV)];
+            assert!(any.contains(&status.signal()), "{status}");
+        }
+        eventually("all is as before", || census() == before);
     }
 );
 

@@ -11,7 +11,7 @@ extern crate alloc;
 use alloc::string::ToString as _;
 
 use asphodel::api::{Group, Pid, Signal, SpawnAttributes, Status, find_program, kill, process, spawn};
-use asphodel_test::{assert_exited, assert_signaled, eventually, rounds, test, wait_exit};
+use asphodel_test::{assert_exited, assert_signaled, crashes_are_meant, eventually, rounds, test, wait_exit};
 
 asphodel_test::image!();
 
@@ -123,6 +123,24 @@ test!(
             assert_signaled(run("wild", &["free", &seed.to_string()]), Signal::ABRT);
             assert_signaled(run("wild", &["realloc", &seed.to_string()]), Signal::ABRT);
         }
+    }
+);
+
+test!(
+    /// A program has the kernel write over the lists of its heap, by too long a length, and goes on to use it: it ends
+    /// alone, at the latest when an operation finds them broken.
+    a_program_that_has_its_heap_overwritten_ends_alone,
+    deadline_ms = 60_000,
+    {
+        assert_signaled(run("wild", &["heap", "0"]), Signal::ABRT);
+        let rounds = rounds(20);
+        crashes_are_meant(rounds);
+        for seed in 1..=rounds {
+            let status = run("wild", &["heap", &seed.to_string()]);
+            let any = [None, Some(Signal::ABRT), Some(Signal::SEGV)];
+            assert!(any.contains(&status.signal()), "{status}");
+        }
+        assert_exited(run("hello", &[]), 0);
     }
 );
 

@@ -14,6 +14,7 @@
 //! | [`sched`], [`mailbox`] | run queue, placement, messages between CPUs |
 //! | [`proc`] | the gate, the family, status words, usage |
 //! | [`fs`] | files in memory, descriptors |
+//! | [`heap`] | memory of isolated processes |
 //! | [`program`] | how an ELF is to be loaded |
 //! | [`time`] | deadlines and timers |
 //! | [`task`] | deferred work that is never lost |
@@ -29,6 +30,7 @@ pub mod boot;
 pub mod errno;
 pub mod event;
 pub mod fs;
+pub mod heap;
 pub mod id;
 pub mod list;
 pub mod mailbox;

@@ -1,10 +1,9 @@
 //! The heap of a program, in its process's arena.
 //!
-//! All of this is program code: it allocates where `mem::heap` allocates for programs. A program may give back, or
-//! resize, what it never had, or has given back already, and the heap's lists would be broken by that; the kernel
-//! changes them with interrupts masked, so the system would end with the program. So each block has a seal before it,
-//! made of its address, its layout and a secret of the process; a block without its seal ends the process as abort(3)
-//! does.
+//! All of this is program code: it allocates where `mem::arena` allocates for programs. A program may give back, or
+//! resize, what it never had, or has given back already, and break the heap's lists by that: the heap would survive it
+//! (`asphodel_core::heap`), but not find it at once. So each block has a seal before it, made of its address, its layout
+//! and a secret of the process; a block without its seal ends the process as abort(3) does.
 
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicU64, Ordering};

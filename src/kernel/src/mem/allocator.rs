@@ -40,9 +40,16 @@ unsafe impl GlobalAlloc for Allocator {
         cpu::probe_small_stack();
         let interrupts = daif::mask();
         if arena::contains(block as usize) {
-            // SAFETY: the caller's promise.
-            unsafe { arena::deallocate(block, layout) };
-        } else if heap::is_uncounted() {
+            let freed = arena::deallocate(block);
+            daif::restore(interrupts);
+            // With interrupts masked no program can end: the block stays, and the next operation finds what is broken.
+            if freed.is_err() && !interrupts.was_masked() {
+                arena::end_of_broken();
+            }
+            cpu::mark_end_of_small_service();
+            return;
+        }
+        if heap::is_uncounted() {
             // SAFETY: what is deallocated in here was allocated in here.
             unsafe { HEAP.lists.dealloc(block, layout) };
         } else {

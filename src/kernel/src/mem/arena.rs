@@ -3,17 +3,18 @@
 //! An arena has a slot of the arenas window (`arch::layout`): which one a block belongs to is arithmetic, so any thread
 //! may free any block. Its memory is mapped from the bottom of the slot upwards as it grows; the heap's own lists lie at
 //! the bottom, so an arena that was never used costs nothing. A loaded program (`mem::program`) lies at the upper end of
-//! its process's slot, and goes with the arena. TLSF from `rlsf`, each under a lock of its own: constant
-//! time, and no CPU waits for another process's. May be used in any context; never blocks. Lock order: an arena -> the
-//! depot of stacks -> page tables -> frames -> heap.
+//! its process's slot, and goes with the arena. Each has a lock of its own: no CPU waits for another process's. May be
+//! used in any context; never blocks. Lock order: an arena -> the depot of stacks -> page tables -> frames -> heap.
+//!
+//! The heap is that of `asphodel_core::heap`, because a program can overwrite its lists, or have the kernel do so: whatever
+//! they are, the kernel reads and writes nothing but what is mapped for the arena, and the program that finds them broken
+//! panics.
 //!
 //! Which processes use an arena, and when it is freed, is decided by the layer of processes (`proc::state::arena`).
 
+use asphodel_core::heap::{self, Broken, GRANULE, Heap, LISTS_SIZE, Lists, Memory, Words};
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 use core::alloc::Layout;
-use core::ptr::{NonNull, slice_from_raw_parts_mut};
-
-use rlsf::{GRANULARITY, Tlsf};
 
 pub(crate) use super::charge::ArenaNumber as Number;
 use super::program::{Image, Use};
@@ -22,14 +23,11 @@ use crate::arch::cpu;
 use crate::arch::layout::{ARENA_COUNT, ARENA_SIZE, ARENAS_WINDOW, PAGE_SIZE, arena_base};
 use crate::arch::lock::InterruptLock;
 
-/// Free lists for every possible size, which lets `rlsf` join a piece of memory with the one before it.
-type Heap = Tlsf<'static, u64, u8, 59, 8>;
-
 /// An arena grows by multiples of this, in bytes, one at a time, because interrupts are masked meanwhile.
 const GRAIN: usize = mapped::BLOCK * PAGE_SIZE;
 /// The content of a slot.
 struct Arena {
-    /// Bytes mapped, from the bottom of the slot; if there are any, a [`Heap`] comes first.
+    /// Bytes mapped, from the bottom of the slot; if there are any, they are a [`Heap`].
     mapped: usize,
     /// Bytes mapped above these, which are not in the heap yet: an LWP that needs a large block maps grain by grain.
     /// Another one that needs less may add them to the heap, or take them back if it cannot get enough.
@@ -45,11 +43,49 @@ struct Arena {
 /// What has come of an attempt to allocate a block.
 enum Attempt {
     /// Here it is.
-    Ready(NonNull<u8>),
+    Ready(*mut u8),
     /// The arena has become larger: try again.
     Grows,
     /// There is no memory, or the arena's owner must not have more.
     Fails,
+    /// The heap's lists are overwritten.
+    Broken,
+}
+
+/// What is mapped for an arena, and some of it is.
+struct Mapped {
+    base: usize,
+    granules: u32,
+}
+
+impl Memory for Mapped {
+    #[inline(always)]
+    fn granules(&self) -> u32 {
+        self.granules
+    }
+
+    #[inline(always)]
+    fn lists(&self) -> &Lists {
+        // SAFETY: at least a grain is mapped, as long as the arena is locked, and the lists are smaller. They consist of
+        // atomic words, which the program may write at the same time.
+        unsafe { &*(self.base as *const Lists) }
+    }
+
+    #[inline(always)]
+    fn block(&self, number: u32) -> Result<&Words, Broken> {
+        if number.wrapping_sub(1) >= self.granules - 1 {
+            return Err(Broken);
+        }
+        // SAFETY: (1) aligned, because the base is that of a slot; (2) from the upper half of the first granule on, and to
+        // the lower half of the last one at most, all of which is mapped; (3) as above.
+        Ok(unsafe { &*((self.base + number as usize * GRANULE - size_of::<Words>() / 2) as *const Words) })
+    }
+}
+
+/// The running program has broken the heap of an arena, and ends. Interrupts unmasked.
+#[cold]
+pub(super) fn end_of_broken() -> ! {
+    panic!("the lists of the program's heap are overwritten, or what is freed was not allocated")
 }
 
 /// Slots in use, one bit each.
@@ -149,7 +185,7 @@ pub(crate) fn end_of_piece(arena: Number, address: usize, access: Use) -> Option
     }
     let slot = arena as usize - 1;
     let (base, arena) = (arena_base(slot), ARENAS[slot].lock());
-    let heap = base + size_of::<Heap>()..base + arena.mapped;
+    let heap = base + LISTS_SIZE..base + arena.mapped;
     if heap.contains(&address) {
         return (access != Use::Execute).then_some(heap.end);
     }
@@ -176,12 +212,11 @@ pub(crate) fn contains(address: usize) -> bool {
     address.wrapping_sub(ARENAS_WINDOW.start) < ARENAS_WINDOW.end - ARENAS_WINDOW.start
 }
 
-/// Allocates a block from `arena`; `None` if it has none and must grow.
+/// Allocates a block from `arena`; `None` if it has none and must grow, or is broken, as [`grow_and_allocate`] will find.
 #[inline(always)]
 pub(super) fn allocate(arena: Number, layout: Layout) -> Option<*mut u8> {
     let slot = arena as usize - 1;
-    let block = ARENAS[slot].lock().try_allocate(arena_base(slot), layout);
-    block.map(NonNull::as_ptr)
+    ARENAS[slot].lock().try_allocate(arena_base(slot), layout).unwrap_or_default()
 }
 
 /// Allocates a block from `arena`, which grows as far as it must; null if it cannot. Best with interrupts unmasked.
@@ -193,11 +228,13 @@ pub(super) fn grow_and_allocate(arena: Number, layout: Layout) -> *mut u8 {
     let slot = arena as usize - 1;
     let base = arena_base(slot);
     loop {
-        // Locked anew for each grain, because interrupts are masked meanwhile.
-        match ARENAS[slot].lock().attempt(base, layout) {
-            Attempt::Ready(block) => return block.as_ptr(),
+        // Locked anew for each grain, because interrupts are masked meanwhile; and the program ends without the lock.
+        let attempt = ARENAS[slot].lock().attempt(base, layout);
+        match attempt {
+            Attempt::Ready(block) => return block,
             Attempt::Grows => {}
             Attempt::Fails => break,
+            Attempt::Broken => end_of_broken(),
         }
     }
     while ARENAS[slot].lock().unmap_grain(base) {}
@@ -206,59 +243,56 @@ pub(super) fn grow_and_allocate(arena: Number, layout: Layout) -> *mut u8 {
 
 /// Frees a block.
 ///
-/// # Safety
-/// `block` lies in the arenas window, and [`allocate`] gave it for `layout`.
-pub(super) unsafe fn deallocate(block: *mut u8, layout: Layout) {
+/// # Errors
+/// [`Broken`]: it was not allocated, or the heap's lists are overwritten.
+pub(super) fn deallocate(block: *mut u8) -> Result<(), Broken> {
     let slot = (block as usize - ARENAS_WINDOW.start) / ARENA_SIZE;
     let base = arena_base(slot);
-    let mut arena = ARENAS[slot].lock();
+    let arena = ARENAS[slot].lock();
+    let offset = block as usize - base;
     // A block of an arena that has been freed was freed with it.
-    if (block as usize) < base + arena.mapped
-        && let Some(block) = NonNull::new(block)
-    {
-        // SAFETY: mapped, so the heap exists; the caller promises that the block belongs to it.
-        unsafe { arena.heap(base).deallocate(block, layout.align()) };
-    }
+    if offset < arena.mapped { arena.heap(base).free(offset) } else { Ok(()) }
 }
 
 impl Arena {
-    /// The heap's own lists.
-    ///
-    /// # Safety
-    /// Some memory is mapped at `base`, and belongs to this arena.
-    unsafe fn heap(&mut self, base: usize) -> &mut Heap {
-        // SAFETY: `extend` initialized it; the borrow is as exclusive as that of the arena.
-        unsafe { &mut *(base as *mut Heap) }
+    /// The heap, if some memory is mapped at `base`, where the arena is.
+    #[inline(always)]
+    fn heap(&self, base: usize) -> Heap<Mapped> {
+        Heap(Mapped { base, granules: (self.mapped / GRANULE) as u32 })
     }
 
     /// Allocates a block, or else does a part of what that needs.
     fn attempt(&mut self, base: usize, layout: Layout) -> Attempt {
-        if let Some(block) = self.try_allocate(base, layout) {
-            return Attempt::Ready(block);
+        match self.try_allocate(base, layout) {
+            Ok(Some(block)) => return Attempt::Ready(block),
+            Ok(None) => {}
+            Err(Broken) => return Attempt::Broken,
         }
         let Some(least) = self.least_growth(layout) else { return Attempt::Fails };
         if self.ahead >= least {
-            self.add_to_heap(base);
-            return self.try_allocate(base, layout).map_or(Attempt::Fails, Attempt::Ready);
+            let block = self.add_to_heap(base).and_then(|()| self.try_allocate(base, layout));
+            return match block {
+                Ok(block) => block.map_or(Attempt::Fails, Attempt::Ready),
+                Err(Broken) => Attempt::Broken,
+            };
         }
         if self.extend(base, least) { Attempt::Grows } else { Attempt::Fails }
     }
 
     /// Returns the bytes by which the heap must grow to have a block, a multiple of the grain.
     fn least_growth(&self, layout: Layout) -> Option<usize> {
-        // Headers, alignment, and the rounding up to the next list of free blocks.
-        let block = layout.size().checked_add(layout.align().max(GRANULARITY))?;
-        let least = block.checked_add(block / 8 + 4 * GRANULARITY)?;
-        let lists = if self.mapped == 0 { size_of::<Heap>() } else { 0 };
-        least.checked_add(lists)?.checked_next_multiple_of(GRAIN)
+        let lists = if self.mapped == 0 { LISTS_SIZE } else { 0 };
+        Some((heap::bytes_for(layout.size(), layout.align())? + lists).next_multiple_of(GRAIN))
     }
 
-    fn try_allocate(&mut self, base: usize, layout: Layout) -> Option<NonNull<u8>> {
+    /// Allocates a block; `None`: there is none.
+    #[inline(always)]
+    fn try_allocate(&self, base: usize, layout: Layout) -> Result<Option<*mut u8>, Broken> {
         if self.mapped == 0 {
-            return None;
+            return Ok(None);
         }
-        // SAFETY: some memory is mapped.
-        unsafe { self.heap(base) }.allocate(layout)
+        let offset = self.heap(base).allocate(layout.size(), layout.align())?;
+        Ok(offset.map(|offset| (base + offset) as *mut u8))
     }
 
     /// Maps one more grain towards `goal` bytes ahead, a multiple of the grain. Returns `false`, without a change, if
@@ -297,23 +331,12 @@ impl Arena {
     }
 
     /// Adds what is mapped ahead to the heap.
-    fn add_to_heap(&mut self, base: usize) {
-        let (start, bytes) = (base + self.mapped, core::mem::take(&mut self.ahead));
+    fn add_to_heap(&mut self, base: usize) -> Result<(), Broken> {
+        let (before, bytes) = (self.mapped, core::mem::take(&mut self.ahead));
         self.mapped += bytes;
         self.reserved -= bytes;
-        let piece = |start: usize, end: usize| {
-            NonNull::new(slice_from_raw_parts_mut(start as *mut u8, end - start)).expect("arenas lie high")
-        };
-        if start == base {
-            let first = (base + size_of::<Heap>()).next_multiple_of(GRANULARITY);
-            // SAFETY: just mapped, aligned to a page, larger than that, and only this arena's.
-            unsafe { (base as *mut Heap).write(Heap::new()) };
-            // SAFETY: the rest of what was mapped.
-            unsafe { self.heap(base).insert_free_block_ptr(piece(first, start + bytes)) };
-        } else {
-            // SAFETY: just mapped, and it begins where the last piece, a multiple of the granularity, ends.
-            unsafe { self.heap(base).append_free_block_ptr(piece(start, start + bytes)) };
-        }
+        let heap = self.heap(base);
+        if before == 0 { heap.init() } else { heap.grow((before / GRANULE) as u32) }
     }
 }
 
@@ -332,4 +355,6 @@ impl Slots {
     }
 }
 
-const _: () = assert!(ARENA_SIZE.is_multiple_of(GRAIN) && size_of::<Heap>() < GRAIN / 2);
+const _: () = assert!(ARENA_SIZE.is_multiple_of(GRAIN) && LISTS_SIZE < GRAIN / 2);
+// A block's alignment is that of its offset.
+const _: () = assert!(ARENAS_WINDOW.start.is_multiple_of(ARENA_SIZE));

@@ -212,6 +212,34 @@ fn misuse(way: &str, seed: u64) {
     }
 }
 
+/// Lets the kernel write over the lists of the program's own heap, and goes on to use it.
+fn overwrite_heap(seed: u64) {
+    const LENGTH: usize = 20_000;
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    // SAFETY: none of this is sound, which is what is tried.
+    unsafe {
+        let [first, second, third] = [(); 3].map(|()| sys_malloc(LENGTH, 16, 0, 0, 0, 0));
+        assert!(first < second && second - first < LENGTH + 64);
+        sys_free(second, LENGTH, 16);
+        let (place, length) = if seed == 0 {
+            (first + LENGTH, 100)
+        } else {
+            (first + random.below(2 * LENGTH), random.below(3 * LENGTH))
+        };
+        sys_read_entropy(place, length, 0, 0, 0, 0);
+        for _ in 0..100 {
+            let size = [LENGTH, 100, 7, LENGTH / 2, 3 * LENGTH][random.below(5)];
+            let block = sys_malloc(size, 16, 0, 0, 0, 0);
+            let moved = sys_realloc(block, size, 16, size * 2);
+            if random.below(3) != 0 {
+                sys_free(moved, size * 2, 16);
+            }
+        }
+        sys_free(third, LENGTH, 16);
+        sys_free(first, LENGTH, 16);
+    }
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().collect();
     let seed = words.get(2).map_or(0, |seed| seed.parse().expect("a number"));
@@ -231,6 +259,7 @@ fn main() {
         "exit" => unsafe { sys_exit(seed as i32) },
         // SAFETY: it ends the process.
         "abort" => unsafe { sys_abort() },
+        "heap" => overwrite_heap(seed),
         "sleep" => {
             // SAFETY: it sleeps.
             unsafe { sys_usleep(usize::MAX, 0, 0, 0, 0, 0) };
