@@ -35,14 +35,21 @@ impl Scale {
     pub const fn ticks(self, nanoseconds: u64) -> u64 {
         let seconds = nanoseconds / NANOSECONDS;
         let rest = nanoseconds % NANOSECONDS;
-        let part = (rest as u128 * self.frequency as u128).div_ceil(NANOSECONDS as u128);
-        seconds.saturating_mul(self.frequency).saturating_add(part as u64)
+        let part = match rest.checked_mul(self.frequency) {
+            Some(product) => product.div_ceil(NANOSECONDS),
+            None => (rest as u128 * self.frequency as u128).div_ceil(NANOSECONDS as u128) as u64,
+        };
+        seconds.saturating_mul(self.frequency).saturating_add(part)
     }
 }
 
 /// Returns `value * factor / divisor` without overflow of the product.
 const fn muldiv(value: u64, factor: u64, divisor: u64) -> u64 {
-    ((value as u128 * factor as u128) / divisor as u128) as u64
+    match value.checked_mul(factor) {
+        // As with every real counter; a division of 128 bits is a loop.
+        Some(product) => product / divisor,
+        None => ((value as u128 * factor as u128) / divisor as u128) as u64,
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -67,6 +74,16 @@ mod tests {
         assert_eq!(scale.ticks(0), 0);
         assert_eq!(scale.ticks(1), 1);
         assert_eq!(scale.ticks(19), 2, "a tick is 18.5 ns");
+    }
+
+    /// The products of a counter beyond 18.4 GHz have more than 64 bits.
+    #[test]
+    fn a_fast_counter_is_converted_like_a_slow_one() {
+        for rate in [1 << 20, 1 << 34, 1 << 35, 1 << 40] {
+            let scale = Scale::new(rate);
+            assert_eq!(scale.ticks(NANOSECONDS - 1), rate - rate / NANOSECONDS, "{rate}");
+            assert_eq!(scale.nanoseconds(rate / 4 * 3), NANOSECONDS / 4 * 3, "{rate}");
+        }
     }
 
     #[test]

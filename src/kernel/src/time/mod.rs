@@ -23,6 +23,7 @@ pub fn scale() -> Scale {
 }
 
 /// Returns the nanoseconds since the counter started. Any context.
+#[inline]
 #[must_use]
 pub fn now_ns() -> u64 {
     scale().nanoseconds(counter::now())
