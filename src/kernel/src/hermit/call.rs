@@ -9,7 +9,19 @@ use crate::arch::{cpu, frame_pointer};
 /// the stack is the program's is noted for `own`.
 #[inline(always)]
 pub(super) fn entered() {
+    entered_for_heap();
+    may_use_stack();
+}
+
+/// The same for a function that uses no stack of the program, or calls [`may_use_stack`] before it does.
+#[inline(always)]
+pub(super) fn entered_for_heap() {
     cpu::probe_call_room();
+}
+
+/// Notes which part of the stack is the program's. Called in the function that the program has called.
+#[inline(always)]
+pub(super) fn may_use_stack() {
     tls::set_frame(frame_pointer());
 }
 

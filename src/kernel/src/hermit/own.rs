@@ -17,7 +17,6 @@ use super::tls;
 use crate::arch::cpu;
 use crate::mem::arena;
 use crate::mem::program::Use;
-use crate::proc::state::table::current_process;
 use crate::thread::Thread;
 
 /// Most bytes of a path, with its end (PATH_MAX).
@@ -47,17 +46,30 @@ impl<T: DerefMut> DerefMut for Own<T> {
 
 /// Returns the end of the piece of the program's memory around `address`, outside of stacks.
 fn end_of_piece(address: usize, access: Use) -> Option<usize> {
-    arena::end_of_piece(current_process().resources.arena(), address, access)
+    let process = tls::process();
+    let end = arena::end_of_piece(process.arena, address, access)?;
+    // The program lies above its heap.
+    if end <= process.base {
+        process.heap.reaches(end);
+    }
+    Some(end)
 }
 
 /// Finds the piece of the program's memory around `address`: its end, and what keeps it.
+#[inline(always)]
 fn find(address: usize, access: Use) -> Option<(usize, Option<Loan>)> {
-    if let Some(end) = end_of_piece(address, access) {
-        return Some((end, None));
-    }
     let own = Thread::current().present_stack();
     if own.contains(&address) {
         return (address >= tls::program_data_above(cpu::stack_pointer())).then_some((own.end, None));
+    }
+    find_elsewhere(address, access)
+}
+
+/// The same, outside of the caller's stack.
+#[inline(never)]
+fn find_elsewhere(address: usize, access: Use) -> Option<(usize, Option<Loan>)> {
+    if arena::contains(address) {
+        return end_of_piece(address, access).map(|end| (end, None));
     }
     let loan = tls::process().threads.lend(address)?;
     Some((loan.end, Some(loan)))
@@ -67,6 +79,7 @@ fn find(address: usize, access: Use) -> Option<(usize, Option<Loan>)> {
 ///
 /// # Errors
 /// `EFAULT`.
+#[inline(always)]
 fn check(address: usize, length: usize, access: Use) -> Result<Option<Loan>, Errno> {
     let (end, loan) = find(address, access).ok_or(Errno::EFAULT)?;
     if length <= end - address { Ok(loan) } else { Err(Errno::EFAULT) }
@@ -75,6 +88,12 @@ fn check(address: usize, length: usize, access: Use) -> Result<Option<Loan>, Err
 /// Returns whether `address` lies in the program's code.
 pub(super) fn is_code(address: usize) -> bool {
     end_of_piece(address, Use::Execute).is_some()
+}
+
+/// Returns whether the aligned word at `address` is known to lie in the program's heap, as most do. `false` says nothing.
+#[inline(always)]
+pub(super) fn is_heap_word(address: *const u32) -> bool {
+    tls::process().heap.contains_word(address)
 }
 
 /// Returns what keeps the aligned word at `address`.
@@ -153,8 +172,13 @@ pub(super) unsafe fn read<T>(place: *const T) -> Result<T, Errno> {
 /// `EFAULT`.
 pub(super) fn write<T>(place: *mut T, value: T) -> Result<(), Errno> {
     let _loan = check(place as usize, size_of::<T>(), Use::Write)?;
-    // SAFETY: mapped and writable memory of the program.
-    unsafe { place.write_unaligned(value) };
+    if place.is_aligned() {
+        // SAFETY: mapped and writable memory of the program.
+        unsafe { place.write(value) };
+    } else {
+        // SAFETY: as above; byte by byte.
+        unsafe { place.write_unaligned(value) };
+    }
     Ok(())
 }
 
@@ -173,6 +197,14 @@ pub(super) fn string<'a>(start: *const c_char) -> Result<Own<&'a str>, Errno> {
 }
 
 /// Returns whether a block of `length` bytes from `start` on may lie in the program's heap.
+#[inline(always)]
 pub(super) fn is_in_heap(start: usize, length: usize) -> bool {
+    tls::process().heap.contains(start, length) || is_in_larger_heap(start, length)
+}
+
+/// The same, if the heap has grown.
+#[cold]
+#[inline(never)]
+fn is_in_larger_heap(start: usize, length: usize) -> bool {
     end_of_piece(start, Use::Write).is_some_and(|end| length <= end - start)
 }

@@ -33,15 +33,15 @@ pub(crate) fn set_environment(lines: &'static str) {
 pub(crate) fn run(arguments: &Arguments<'_>) -> i32 {
     let process = current_process();
     let name = process.executable.program().name;
-    let (Some((image, base)), Some(words)) = (
-        arena::program_of(process.resources.arena()),
-        Strings::new(core::iter::once(name).chain(arguments.words())),
-    ) else {
+    let arena = process.resources.arena();
+    let (Some((image, base)), Some(words)) =
+        (arena::program_of(arena), Strings::new(core::iter::once(name).chain(arguments.words())))
+    else {
         return refuse(name);
     };
     let variables = ENVIRONMENT.get().copied().unwrap_or("").lines().filter(|line| line.contains('='));
     let (Some(environment), Some(shared)) =
-        (Strings::new(variables), fallible::boxed(Process::new(image, base)))
+        (Strings::new(variables), fallible::boxed(Process::new(image, base, arena)))
     else {
         return refuse(name);
     };

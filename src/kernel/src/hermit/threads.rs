@@ -2,7 +2,6 @@
 
 use core::ffi::c_void;
 
-use alloc::boxed::Box;
 use asphodel_core::errno::Errno;
 use asphodel_core::sched::place::CpuMask;
 
@@ -12,7 +11,6 @@ use super::shared::Process;
 use super::symbol::Symbol;
 use super::tls::{self, Block};
 use crate::cpu::{MAX_CPUS, mask};
-use crate::mem::fallible;
 use crate::proc::life::lwp::{self, LwpAttributes};
 use crate::sched::switch;
 use crate::sync::channel;
@@ -33,7 +31,7 @@ pub(super) const SYMBOLS: &[Symbol] = &[
 /// Minimum size of a thread's stack in bytes, whatever is requested: room for a probe of the stack, and as much again.
 const LEAST_STACK: usize = 64 * 1024;
 
-/// The arguments of a new thread.
+/// What a new thread begins with. Lies in its block, behind the variables.
 struct Start {
     function: extern "C" fn(*mut c_void),
     argument: *mut c_void,
@@ -69,23 +67,19 @@ extern "C" fn spawn2(
         stack_size: stack.max(LEAST_STACK),
         lazy_stack: true,
     };
-    let Some(block) = Block::new(process) else { return refused(Errno::ENOMEM) };
+    let Some((block, start)) = Block::with_room::<Start>(process) else { return refused(Errno::ENOMEM) };
     let Some(number) = process.threads.begin() else { return refused(Errno::ENOMEM) };
-    let start = Start { function, argument, process, block, number };
-    let started = fallible::boxed(start).ok_or(Errno::ENOMEM).and_then(|start| {
-        let start = Box::into_raw(start);
-        lwp::spawn_lwp(run, start as usize, &attributes).inspect_err(|_| {
-            // SAFETY: made above, and passed to no other owner.
-            drop(unsafe { Box::from_raw(start) });
-        })
-    });
-    match started {
+    // SAFETY: room for it.
+    unsafe { start.write(Start { function, argument, process, block, number }) };
+    match lwp::spawn_lwp(run, start.as_ptr() as usize, &attributes) {
         // The program keeps no handle of it.
         Ok(handle) => {
             handle.detach();
             number
         }
         Err(error) => {
+            // SAFETY: written above, and passed to no other owner. It is moved out of the block before that is freed.
+            drop(unsafe { start.read() });
             process.threads.end(number);
             refused(error)
         }
@@ -100,9 +94,8 @@ fn refused(error: Errno) -> u32 {
 
 /// Entry of a thread's LWP.
 fn run(start: usize) -> usize {
-    // SAFETY: made by `spawn2` for this LWP alone.
-    let start = unsafe { Box::from_raw(start as *mut Start) };
-    let Start { function, argument, process, block, number } = *start;
+    // SAFETY: written by `spawn2` for this LWP alone, which moves it out of the block.
+    let Start { function, argument, process, block, number } = unsafe { (start as *const Start).read() };
     block.enter();
     let stack = Thread::current().present_stack();
     let bottom = stack.start;

@@ -36,8 +36,14 @@ impl Block {
     /// Makes a block with the initial contents of the program's variables; `None` if there is no memory. In program
     /// code.
     pub(super) fn new(process: &'static Process) -> Option<Self> {
+        Self::with_room::<()>(process).map(|(block, _)| block)
+    }
+
+    /// The same, with room for a `T` behind the variables: what a thread begins with needs no memory of its own.
+    pub(super) fn with_room<T>(process: &'static Process) -> Option<(Self, NonNull<T>)> {
         let Template { initial, initial_size, offset, size, align } = *process.image.tls();
-        let layout = Layout::from_size_align(size, align).ok()?;
+        let variables = Layout::from_size_align(size, align).ok()?;
+        let (layout, room) = variables.extend(Layout::new::<T>()).ok()?;
         // SAFETY: the layout contains at least a control block.
         let start = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
         let initial = (process.base + initial as usize) as *const u8;
@@ -51,7 +57,9 @@ impl Block {
             });
             start.add(offset).as_ptr().copy_from_nonoverlapping(initial, initial_size);
         }
-        Some(Self { start, layout })
+        // SAFETY: inside of the layout, by `Layout::extend`.
+        let room = unsafe { start.add(room) }.cast();
+        Some((Self { start, layout }, room))
     }
 
     /// Makes it the block of the running LWP.
@@ -103,9 +111,7 @@ pub(super) fn set_frame(frame: u64) {
 /// Returns the address above the frame of the function that the program has called: its own data lies there. `below` is
 /// an address in the same stack below that, such as that of a local variable.
 pub(super) fn program_data_above(below: usize) -> usize {
-    const HALF: usize = 1 << 32;
-    let frame = below & !(HALF - 1) | control_block().frame.get() as usize;
-    // The two may lie on either side of a multiple of 4 GiB.
-    let frame = if frame < below { frame + HALF } else { frame };
+    // The frame lies less than 4 GiB above.
+    let frame = below + control_block().frame.get().wrapping_sub(below as u32) as usize;
     frame + 2 * size_of::<usize>()
 }

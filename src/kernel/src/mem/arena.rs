@@ -84,7 +84,7 @@ impl Memory for Mapped {
 
 /// The running program has broken the heap of an arena, and ends. Interrupts unmasked.
 #[cold]
-pub(super) fn end_of_broken() -> ! {
+pub(crate) fn end_of_broken() -> ! {
     panic!("the lists of the program's heap are overwritten, or what is freed was not allocated")
 }
 
@@ -185,6 +185,7 @@ pub(crate) fn end_of_piece(arena: Number, address: usize, access: Use) -> Option
     }
     let slot = arena as usize - 1;
     let (base, arena) = (arena_base(slot), ARENAS[slot].lock());
+    // Grows as long as program code runs, so what it has once is not asked for again (`hermit::shared`).
     let heap = base + LISTS_SIZE..base + arena.mapped;
     if heap.contains(&address) {
         return (access != Use::Execute).then_some(heap.end);
@@ -193,6 +194,11 @@ pub(crate) fn end_of_piece(arena: Number, address: usize, access: Use) -> Option
     let base = base_of(slot, program);
     let end = program.end_of_part(address.checked_sub(base)? as u64, access)?;
     Some(base + end as usize)
+}
+
+/// Returns where the heap of an arena begins, behind its own lists.
+pub(crate) fn heap_start(arena: Number) -> usize {
+    arena_base(arena as usize - 1) + LISTS_SIZE
 }
 
 /// Returns the bytes of an arena. Any context.
@@ -217,6 +223,19 @@ pub(crate) fn contains(address: usize) -> bool {
 pub(super) fn allocate(arena: Number, layout: Layout) -> Option<*mut u8> {
     let slot = arena as usize - 1;
     ARENAS[slot].lock().try_allocate(arena_base(slot), layout).unwrap_or_default()
+}
+
+/// Allocates a block from `arena` for the program that runs in it, whose call this is: what the global allocator would
+/// do, with the answers to its questions known. Null if there is none. In program code, in no system call.
+#[inline]
+pub(crate) fn allocate_in_program(arena: Number, layout: Layout) -> *mut u8 {
+    if inject::fails() {
+        return core::ptr::null_mut();
+    }
+    match allocate(arena, layout) {
+        Some(block) => block,
+        None => grow_and_allocate(arena, layout),
+    }
 }
 
 /// Allocates a block from `arena`, which grows as far as it must; null if it cannot. Best with interrupts unmasked.
@@ -245,7 +264,7 @@ pub(super) fn grow_and_allocate(arena: Number, layout: Layout) -> *mut u8 {
 ///
 /// # Errors
 /// [`Broken`]: it was not allocated, or the heap's lists are overwritten.
-pub(super) fn deallocate(block: *mut u8) -> Result<(), Broken> {
+pub(crate) fn deallocate(block: *mut u8) -> Result<(), Broken> {
     let slot = (block as usize - ARENAS_WINDOW.start) / ARENA_SIZE;
     let base = arena_base(slot);
     let arena = ARENAS[slot].lock();

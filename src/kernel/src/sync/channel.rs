@@ -28,7 +28,9 @@ const BUCKETS: usize = 1024;
 static TABLE: [Bucket; BUCKETS] = [const { Bucket::new() }; BUCKETS];
 
 /// The sleepers on some addresses, and the count of their wake-ups.
+// Aligned to a power of two, so that its address is computed by a shift.
 #[derive(Debug)]
+#[repr(align(32))]
 struct Bucket {
     waiters: InterruptLock<Waiters>,
     wake_ups: WakeUps,
@@ -41,7 +43,9 @@ impl Bucket {
 
     /// The one of an address. Multiplicative hashing: neighbouring words go to different ones.
     fn of(channel: usize) -> &'static Self {
-        &TABLE[(channel.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - BUCKETS.ilog2())) % BUCKETS]
+        // Of 32 bits, because a factor of 64 bits takes longer to load than to multiply by.
+        let folded = (channel ^ channel >> 32) as u32;
+        &TABLE[(folded.wrapping_mul(0x9e37_79b1) >> (u32::BITS - BUCKETS.ilog2())) as usize % BUCKETS]
     }
 
     /// Sleeps on `channel`, if the calling `thread` can be enlisted by `enqueue`; otherwise returns `None`. In a section.
@@ -181,11 +185,11 @@ pub(crate) fn wakeup_in_parts(channel: usize) {
 /// Wakes up to `limit` threads that sleep on `channel`; returns how many. Any context; never blocks.
 pub(super) fn wake(channel: usize, limit: u32) -> u32 {
     let bucket = Bucket::of(channel);
-    if limit == 0 || !bucket.wake_next(channel) {
-        return 0;
+    if limit == 1 {
+        return u32::from(bucket.wake_next(channel));
     }
-    // Most words have at most one sleeper, or one is woken at a time.
-    1 + if limit == 1 { 0 } else { bucket.wake_more(channel, limit - 1) }
+    // Most words have at most one sleeper.
+    if limit == 0 || !bucket.wake_next(channel) { 0 } else { 1 + bucket.wake_more(channel, limit - 1) }
 }
 
 /// Returns whether the calling thread has a kill pending: for loops of its own around kernel waits.

@@ -21,6 +21,8 @@ use crate::sync::{channel, park};
 ///
 /// # Errors
 /// `EAGAIN`: the word has another value. `ETIMEDOUT`. `EINTR`: the caller is being killed, which only kernel code sees.
+// Inlined, so that a wait without a deadline does not ask for it.
+#[inline(always)]
 pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<u64>) -> Result<(), Errno> {
     let word = atomic::of_program(word);
     let address = word.as_ptr() as usize;
