@@ -37,6 +37,8 @@ pub struct Report {
 /// # Errors
 /// `EINVAL`: unknown option bits. `ESRCH`: the selector has no negation. `ECHILD`: no child matches. `EINTR`: the
 /// caller is being killed.
+// Inline, so that a call with WNOHANG, which programs make in loops, is short.
+#[inline(always)]
 pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
     let _section = KernelSection::enter();
     let options = Options::from_raw(options)?;
@@ -59,7 +61,7 @@ pub fn wait4(selector: i32, options: u32) -> Result<Option<Report>, Errno> {
 fn wait_and_look(process: &'static Process, selector: Selector, options: Options) -> Result<Seen, Errno> {
     let mut seen = Seen::NotYet;
     let woken = process.family.child_events.wait_in(WaitOptions::killable(Reason::Child), || {
-        seen = if is_killed() { Seen::NotYet } else { look(process, selector, options) };
+        seen = if is_killed() { Seen::NotYet } else { look_again(process, selector, options) };
         !matches!(seen, Seen::NotYet)
     });
     if woken == WaitResult::Ready { Ok(seen) } else { Err(Errno::EINTR) }
@@ -84,8 +86,14 @@ enum Seen {
     Zombie(&'static Process, Claim),
 }
 
+/// The same as [`look`], where it is one of several looks.
+#[inline(never)]
+fn look_again(process: &'static Process, selector: Selector, options: Options) -> Seen {
+    look(process, selector, options)
+}
+
 /// Scans the children once.
-#[inline]
+#[inline(always)]
 fn look(process: &'static Process, selector: Selector, options: Options) -> Seen {
     let mut children = process.family.children.lock();
     match children.find(&PROCESSES, process.slot, selector, options.clone_class) {
