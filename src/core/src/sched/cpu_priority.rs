@@ -62,20 +62,31 @@ impl Place {
         if self.is_raised() { Priority::from_level(self.0 >> PROGRAM_SHIFT) } else { self.priority() }
     }
 
+    /// Returns whether the thread has been raised, or has at least this priority.
+    #[inline(always)]
+    const fn is_as_good(self, priority: Priority) -> bool {
+        // One comparison: the mark is worth more than any priority.
+        self.0 & (RAISED | PRIORITY) >= priority.level() as u32
+    }
+
     /// With `priority` in the field that begins at bit `shift`.
     fn with(self, shift: u32, priority: Priority) -> Self {
         Self(self.0 & !(PRIORITY << shift) | u32::from(priority.level()) << shift)
     }
 
+    /// Raised for the first time: to `priority`, and for program code to `program` at least.
+    #[inline(always)]
+    fn raised_first(self, priority: Priority, program: Priority) -> Self {
+        let before = self.priority();
+        let field = |shift: u32, priority: Priority| u32::from(priority.level()) << shift;
+        let program = field(PROGRAM_SHIFT, before.max(program));
+        Self(self.0 & CPU | RAISED | field(0, priority) | field(BEFORE_SHIFT, before) | program)
+    }
+
     /// Raised to `priority` at least, and for program code to `program`. What was before the first raise is kept.
     fn raised(self, priority: Priority, program: Priority) -> Self {
-        let before = self.priority();
-        let marked = if self.is_raised() {
-            self
-        } else {
-            Self(self.0 | RAISED).with(BEFORE_SHIFT, before).with(PROGRAM_SHIFT, before.max(program))
-        };
-        marked.with(0, before.max(priority))
+        let priority = self.priority().max(priority);
+        if self.is_raised() { self.with(0, priority) } else { self.raised_first(priority, program) }
     }
 }
 
@@ -121,23 +132,29 @@ impl CpuPriority {
 
     /// Raises the thread to `priority`, and for program code to `program`, whatever it does, unless that has happened
     /// before. Returns where it is to be moved up; `None` if there is nothing to do. Any CPU.
+    #[inline]
     #[must_use = "if it waits, it is still queued with its old priority"]
     pub fn raise(&self, priority: Priority, program: Priority) -> Option<Place> {
-        let mut before = self.get();
-        let after = self.change(|place| {
-            before = place;
-            if place.is_raised() || place.priority() >= priority {
-                place
-            } else {
-                place.raised(priority, program)
+        let mut place = self.get();
+        loop {
+            if place.is_as_good(priority) {
+                return None;
             }
-        });
-        (after != before).then_some(after)
+            let raised = place.raised_first(priority, program);
+            match self.replace(place, raised) {
+                Ok(()) => return Some(raised),
+                Err(seen) => place = seen,
+            }
+        }
     }
 
     /// The thread itself raises itself, once more if it was raised before.
     pub fn raise_self(&self, priority: Priority) {
-        self.change(|place| place.raised(priority, Priority::NORMAL));
+        // As a rule its killer has raised it as far.
+        let place = self.get();
+        if !place.is_raised() || place.priority() < priority {
+            self.change(|place| place.raised(priority, Priority::NORMAL));
+        }
     }
 
     /// The thread itself, if it was raised, continues with the priority for program code.
@@ -148,14 +165,26 @@ impl CpuPriority {
     /// One transition. Returns what holds afterwards.
     #[inline(always)]
     fn change(&self, mut change: impl FnMut(Place) -> Place) -> Place {
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut place = self.get();
         loop {
-            let changed = change(Place(word));
-            // AcqRel: see `latest`.
-            match self.0.compare_exchange_weak(word, changed.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return changed,
-                Err(seen) => word = seen,
+            let changed = change(place);
+            match self.replace(place, changed) {
+                Ok(()) => return changed,
+                Err(seen) => place = seen,
             }
+        }
+    }
+
+    /// Replaces `old` by `new`, unless the word says something else by now, or by chance.
+    ///
+    /// # Errors
+    /// What it says.
+    #[inline(always)]
+    fn replace(&self, old: Place, new: Place) -> Result<(), Place> {
+        // AcqRel: see `latest`.
+        match self.0.compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(seen) => Err(Place(seen)),
         }
     }
 }

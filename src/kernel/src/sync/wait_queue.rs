@@ -164,14 +164,17 @@ pub(crate) fn wait(
 pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions) -> WaitResult {
     let thread = Thread::current();
     let result = loop {
-        if !is_killed(thread, options) {
-            // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
-            park::park_until(thread, options.reason, options.deadline);
-            if thread.park.was_taken() {
-                break WaitResult::Ready;
-            }
+        if is_killed(thread, options) {
+            break result_of_kill(queue, thread);
         }
-        if let Some(result) = result_without_mark(queue, thread, options) {
+        // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
+        park::park_until(thread, options.reason, options.deadline);
+        if thread.park.was_taken() {
+            break WaitResult::Ready;
+        }
+        if !is_killed(thread, options)
+            && let Some(result) = result_without_mark(queue, thread, options)
+        {
             break result;
         }
     };
@@ -179,22 +182,30 @@ pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions
     result
 }
 
-/// The sleep of `thread` was not ended by a waker's mark, or did not begin. `None`: it is awake for no reason (T128);
-/// it keeps its place in the queue, and its sleep is announced anew.
+/// The sleep of `thread` was ended by a kill, or did not begin because one is pending.
+#[cold]
+fn result_of_kill(queue: &impl Exclusive<Waiters>, thread: &Thread) -> WaitResult {
+    thread.park.cancel();
+    if service::holds_guards(thread) {
+        service::kill_is_delayed(thread);
+    }
+    // Under the lock, see `result_without_mark`.
+    if queue.with(|waiters| waiters.withdraw(&THREADS, thread.index)) {
+        WaitResult::Killed
+    } else {
+        WaitResult::Ready
+    }
+}
+
+/// The sleep of `thread` was not ended by a waker's mark, nor by a kill. `None`: it is awake for no reason (T128); it keeps
+/// its place in the queue, and its sleep is announced anew.
 #[cold]
 fn result_without_mark(
     queue: &impl Exclusive<Waiters>,
     thread: &Thread,
     options: WaitOptions,
 ) -> Option<WaitResult> {
-    let killed = is_killed(thread, options);
-    if killed {
-        thread.park.cancel();
-        if service::holds_guards(thread) {
-            service::kill_is_delayed(thread);
-        }
-    }
-    let leaves = killed || park::has_passed(options.deadline);
+    let leaves = park::has_passed(options.deadline);
     // Done under the lock, because a waker between unlinking and unparking would still use this thread.
     let waiting = queue.with(|waiters| {
         if leaves {
@@ -206,11 +217,7 @@ fn result_without_mark(
         }
         waiting
     });
-    match (waiting, killed) {
-        (false, _) => Some(WaitResult::Ready),
-        (true, true) => Some(WaitResult::Killed),
-        (true, false) => leaves.then_some(WaitResult::TimedOut),
-    }
+    if waiting { leaves.then_some(WaitResult::TimedOut) } else { Some(WaitResult::Ready) }
 }
 
 /// Returns whether `thread`, the caller, has a kill pending, and a kill ends a wait like this.

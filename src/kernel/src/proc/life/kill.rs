@@ -35,6 +35,7 @@ const BATCH: usize = 16;
 pub(crate) fn kill_other_lwps(process: &Process) {
     // A killer of the same process stays in the live list, so that a later signal can kill it.
     let me = Some(Thread::current()).filter(|me| me.lwp.process.get() == process.slot).map(|me| me.index);
+    let killer = killer_priority();
     let mut more = true;
     while more {
         let mut wake = heapless::Vec::<u32, BATCH>::new();
@@ -44,7 +45,7 @@ pub(crate) fn kill_other_lwps(process: &Process) {
                 more = false;
                 break;
             };
-            if post_kill(THREADS.get(index)) == Unpark::Enqueue {
+            if post_kill(THREADS.get(index), killer) == Unpark::Enqueue {
                 let stored = wake.push(index);
                 debug_assert!(stored.is_ok(), "the loop stops when it is full");
             }
@@ -57,13 +58,17 @@ pub(crate) fn kill_other_lwps(process: &Process) {
     ready::check_preemption();
 }
 
-/// Kills one LWP. Called under its LWP list's lock, so that it cannot be gone.
+/// Returns the priority that the caller gives those that it kills for what they run of their program before they end.
+fn killer_priority() -> Priority {
+    Thread::current().place.get().program_priority().max(Priority::NORMAL)
+}
+
+/// Kills one LWP, for a `killer` of that priority. Called under its LWP list's lock, so that it cannot be gone.
 ///
 /// It is raised for its death, so that it ends whatever computes at better priorities: before it is woken, because it is
 /// queued with the priority that it has then. If it is runnable it may wait in some run queue already, and is moved up.
-fn post_kill(thread: &Thread) -> Unpark {
+fn post_kill(thread: &Thread, killer: Priority) -> Unpark {
     observe(|| Event::LwpKill { thread: thread.index });
-    let killer = Thread::current().place.get().program_priority().max(Priority::NORMAL);
     let raised = thread.place.raise(service::priority_of_death(thread, killer), killer);
     let unpark = kill_flag::post_kill(&thread.kill_flag, &thread.park);
     if unpark == Unpark::Nothing {
@@ -233,7 +238,7 @@ pub fn kill_lwp(tid: u32) -> Result<(), Errno> {
     if process.gate.is_owned_by(tid) {
         return Ok(());
     }
-    let wake = post_kill(found);
+    let wake = post_kill(found, killer_priority());
     drop(lwps);
     ready::complete_unpark(found.index, wake);
     ready::check_preemption();
