@@ -32,7 +32,7 @@ use crate::{console, shutdown};
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
     let thread = Thread::current();
-    give_up_guards(thread);
+    give_up_guards(thread, thread.end_marks.get());
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election, because no process would be left to adopt the children
@@ -53,13 +53,11 @@ pub(crate) fn exit_process(status: Status) -> ! {
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
-    give_up_guards(thread);
+    let marks = thread.end_marks.get();
+    give_up_guards(thread, marks);
     let process = process_of(thread);
-    let role = if thread.end_marks.get() == 0 {
-        process.gate.thread_exit()
-    } else {
-        leave_with_marks(process, thread, status)
-    };
+    let role =
+        if marks == 0 { process.gate.thread_exit() } else { leave_with_marks(process, thread, status) };
     exit_as(process, thread, role, status)
 }
 
@@ -77,13 +75,13 @@ fn leave_with_marks(process: &'static Process, thread: &'static Thread, status: 
 }
 
 /// What the running LWP, which exits, holds by guards that it will not drop any more is given up, before anything waits
-/// for its siblings: one of them may wait for it, holding a guard itself.
+/// for its siblings: one of them may wait for it, holding a guard itself. `marks` are its end marks.
 #[inline(always)]
-fn give_up_guards(thread: &Thread) {
+fn give_up_guards(thread: &Thread, marks: u32) {
     // It may end inside a section with preemption disabled, but its exit sleeps.
     thread.preempt_depth.set(0);
     // While the message of a panic is formatted, its guards do not count.
-    let panicking = thread.has_end_mark(end_mark::PANICKING);
+    let panicking = marks & end_mark::PANICKING != 0;
     if service::drop_guards(thread) || panicking {
         thread.clear_end_mark(end_mark::PANICKING | end_mark::WITHOUT_TOKENS);
         mutex::give_up_all(thread);

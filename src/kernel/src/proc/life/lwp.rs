@@ -149,7 +149,8 @@ fn run_entry_of(thread: &'static Thread) -> ! {
     let entry = unsafe { mem::transmute::<usize, Entry>(thread.lwp.entry.get() as usize) };
     let argument = thread.lwp.argument.get() as usize;
     leave_kernel(thread);
-    let result = program_code::call(|| entry(argument));
+    // In place, because `leave_kernel` has made this what program code runs in: depth 0, and interrupts are unmasked.
+    let result = program_code::call_in_place(|| entry(argument));
     enter_kernel(thread);
     thread.lwp.result.store(result as u64, Ordering::Relaxed);
     thread.lwp.returned.store(true, Ordering::Relaxed);
