@@ -15,7 +15,8 @@ use dtoolkit::{Node as _, Property as _};
 use heapless::{String, Vec};
 
 use self::facts::{
-    Bus, as_text, first_address, integer, interrupt, is_enabled, lists, psci_conduit, release_word, text,
+    Bus, Device, Outline, as_text, first_address, integer, interrupt, is_enabled, lists, psci_conduit,
+    release_word, text,
 };
 use crate::boot::board::{self, BoardInfo, CpuInfo, GicInfo, PowerInfo, Region, StartMethod, UartInfo};
 use crate::boot::left_out::LeftOut;
@@ -29,12 +30,6 @@ const MAX_BUS_DEPTH: usize = 6;
 pub const HEADER_SIZE: usize = 40;
 /// First word of a device tree, big-endian like all others.
 const MAGIC: u32 = 0xd00d_feed;
-
-/// GICv2 compatible controllers.
-const GIC_V2: [&str; 4] = ["arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic", "arm,cortex-a7-gic"];
-
-/// Power management blocks whose watchdog can halt the machine.
-const BCM_WATCHDOG: [&str; 2] = ["brcm,bcm2835-pm-wdt", "brcm,bcm2711-pm"];
 
 /// Why a tree cannot be used.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -170,40 +165,25 @@ impl<'tree> Findings<'tree> {
 
     /// Reads the device `node` on `bus`, or walks it if it is a bus.
     fn visit(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
-        if !is_enabled(node) {
+        let outline = Outline::of(node);
+        if !outline.is_enabled {
             return Ok(());
         }
-        let Some(compatible) = node.property("compatible") else {
-            return self.descend(bus, node);
-        };
-        if lists(compatible, &GIC_V2) {
-            self.add_gic_v2(bus, node)
-        } else if lists(compatible, &["arm,gic-v3"]) {
-            self.add_gic_v3(bus, node)
-        } else if lists(compatible, &["arm,pl011"]) {
-            self.add_uart(bus, node);
-            Ok(())
-        } else if lists(compatible, &["arm,pl031"]) {
-            self.rtc = bus.base(node);
-            Ok(())
-        } else if lists(compatible, &["arm,armv8-timer", "arm,armv7-timer"]) {
-            let rate = node.property("clock-frequency").and_then(integer);
-            self.counter_hz = rate.filter(|rate| *rate != 0);
-            Ok(())
-        } else if lists(compatible, &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]) {
-            self.psci = psci_conduit(node);
-            Ok(())
-        } else if lists(compatible, &BCM_WATCHDOG) {
-            self.watchdog = bus.base(node);
-            Ok(())
-        } else {
-            self.descend(bus, node)
-        }
-    }
-
-    fn descend(&mut self, bus: &Bus<'tree, '_>, node: FdtNode<'tree>) -> Result<(), DeviceTreeError> {
-        if bus.depth < MAX_BUS_DEPTH && node.property("ranges").is_some() {
-            self.walk(&Bus { node, parent: Some(bus), depth: bus.depth + 1 })?;
+        match outline.device {
+            Some(Device::GicV2) => self.add_gic_v2(bus, node)?,
+            Some(Device::GicV3) => self.add_gic_v3(bus, node)?,
+            Some(Device::Uart) => self.add_uart(bus, node),
+            Some(Device::Rtc) => self.rtc = bus.base(node),
+            Some(Device::Timer) => {
+                let rate = node.property("clock-frequency").and_then(integer);
+                self.counter_hz = rate.filter(|rate| *rate != 0);
+            }
+            Some(Device::Psci) => self.psci = psci_conduit(node),
+            Some(Device::BcmWatchdog) => self.watchdog = bus.base(node),
+            None if outline.is_bus && bus.depth < MAX_BUS_DEPTH => {
+                self.walk(&Bus { node, parent: Some(bus), depth: bus.depth + 1 })?;
+            }
+            None => {}
         }
         Ok(())
     }

@@ -54,14 +54,74 @@ impl Bus<'_, '_> {
     }
 }
 
+/// A device that the kernel knows.
+#[derive(Clone, Copy)]
+pub(super) enum Device {
+    GicV2,
+    GicV3,
+    Uart,
+    Rtc,
+    Timer,
+    Psci,
+    /// A power management block whose watchdog can halt the machine.
+    BcmWatchdog,
+}
+
+impl Device {
+    /// Returns the first one that `compatible` names: the most specific is its first.
+    fn of(compatible: FdtProperty<'_>) -> Option<Self> {
+        let mut names = compatible.value_as::<FdtStringListIterator<'_>>().ok()?;
+        names.find_map(|name| match name {
+            "arm,cortex-a15-gic" | "arm,gic-400" | "arm,cortex-a9-gic" | "arm,cortex-a7-gic" => {
+                Some(Self::GicV2)
+            }
+            "arm,gic-v3" => Some(Self::GicV3),
+            "arm,pl011" => Some(Self::Uart),
+            "arm,pl031" => Some(Self::Rtc),
+            "arm,armv8-timer" | "arm,armv7-timer" => Some(Self::Timer),
+            "arm,psci-1.0" | "arm,psci-0.2" | "arm,psci" => Some(Self::Psci),
+            "brcm,bcm2835-pm-wdt" | "brcm,bcm2711-pm" => Some(Self::BcmWatchdog),
+            _ => None,
+        })
+    }
+}
+
+/// What is to be known of each node, found in one pass over its properties, because trees have hundreds of nodes.
+pub(super) struct Outline {
+    pub(super) is_enabled: bool,
+    pub(super) device: Option<Device>,
+    /// It translates addresses.
+    pub(super) is_bus: bool,
+}
+
+impl Outline {
+    pub(super) fn of(node: FdtNode<'_>) -> Self {
+        let mut outline = Self { is_enabled: true, device: None, is_bus: false };
+        for property in node.properties() {
+            match property.name() {
+                "status" => outline.is_enabled = as_text(property).is_none_or(is_okay),
+                "compatible" => outline.device = Device::of(property),
+                "ranges" => outline.is_bus = true,
+                _ => {}
+            }
+        }
+        outline
+    }
+}
+
 /// Returns the first address in the `reg` of `node`, as it stands there.
 pub(super) fn first_address(node: FdtNode<'_>) -> Option<u64> {
     node.reg().ok()??.next()?.address().ok()
 }
 
-/// Specification 2.3.4; "ok" is an old spelling that still occurs.
+/// Returns whether `node` can be used.
 pub(super) fn is_enabled(node: FdtNode<'_>) -> bool {
-    text(node, "status").is_none_or(|status| matches!(status, "okay" | "ok"))
+    text(node, "status").is_none_or(is_okay)
+}
+
+/// Specification 2.3.4; "ok" is an old spelling that still occurs.
+fn is_okay(status: &str) -> bool {
+    matches!(status, "okay" | "ok")
 }
 
 pub(super) fn lists(compatible: FdtProperty<'_>, names: &[&str]) -> bool {
