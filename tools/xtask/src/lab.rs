@@ -141,7 +141,7 @@ fn pytest(
     command.args(&arguments.words);
     // The tree is only read; labgrid takes the emulator from PATH, and images are sent by this very program.
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PATH", path_with(&environment.qemu)?);
-    command.env("ASPHODEL_IMAGES", images).env("ASPHODEL_XTASK", env::current_exe()?);
+    command.env("ASPHODEL_IMAGES", images).env("ASPHODEL_XTASK", process::own_program()?);
     Ok(command)
 }
 

@@ -43,6 +43,19 @@ const DISTURBING: &[&str] = &[
 const DISTURBING_PREFIXES: &[&str] =
     &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PROFILE_", "CARGO_UNSTABLE_"];
 
+/// Returns where this program can be started once more, by its own children, too, as long as it runs.
+///
+/// # Errors
+/// Fails when the host does not tell.
+pub(crate) fn own_program() -> anyhow::Result<PathBuf> {
+    // Linux's name for the file that runs: a cargo that builds this program again replaces the file at its path.
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if running.exists() {
+        return Ok(running);
+    }
+    env::current_exe().context("this program has no path")
+}
+
 /// Returns the cargo that started this program, or the one on PATH.
 pub(crate) fn cargo_program() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))

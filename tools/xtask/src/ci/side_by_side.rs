@@ -1,7 +1,6 @@
 //! Groups of steps side by side, each a process of its own, because its output, and that of what it starts, must not mix
 //! with another's: it goes to a file, and is printed in one piece when the group has ended.
 
-use std::env;
 use std::fs::{self, File};
 use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -14,6 +13,7 @@ use anyhow::Context as _;
 use super::results::Results;
 use super::steps::Step;
 use crate::pool;
+use crate::process;
 use crate::progress::{Progress, note};
 use crate::workspace::Workspace;
 
@@ -57,7 +57,7 @@ fn run_one(
     let _ = fs::remove_file(&results);
     let log = results.with_extension("log");
     let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = Command::new(process::own_program()?);
     command.args(["ci", "--group", name, "--results"]).arg(&results);
     command.args(only.iter().flat_map(|only| ["--only", only]));
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);

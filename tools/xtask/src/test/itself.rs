@@ -1,11 +1,11 @@
 //! This program's own commands, run as a user runs them: for tests of what they read and print.
 
-use std::env;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 
+use crate::process;
 use crate::workspace::Workspace;
 
 /// Runs a command with a pipe that has that input and then ends.
@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// # Errors
 /// Fails when it cannot be started, does not read its input, or is killed.
 pub(super) fn run(workspace: &Workspace, words: &[&str], input: &str) -> anyhow::Result<Output> {
-    let mut command = Command::new(env::current_exe().context("this program has no path")?);
+    let mut command = Command::new(process::own_program()?);
     command.args(words).current_dir(workspace.root());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("this program cannot start itself")?;
