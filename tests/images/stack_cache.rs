@@ -114,3 +114,28 @@ test!(
         assert_eq!(kept(), before);
     }
 );
+
+test!(
+    /// T104: LWPs with lazy stacks, which are not joined, end on another CPU than that which creates them.
+    t104_lazy_stacks_come_back_from_other_cpus,
+    {
+        static ENDS: Semaphore = Semaphore::new(0);
+        set_affinity(api::CpuMask::one(0)).expect("it is online");
+        let figures = &api::cpus().next().expect("there is a CPU").statistics;
+        let attributes =
+            LwpAttributes { stack_size: 1024 * 1024, lazy_stack: true, ..on_cpu(cpus() - 1) };
+        let counts = census();
+        let (taken, reused) = (figures.stacks_taken(), figures.stacks_reused.get());
+        for _ in 0..100 {
+            let post = |_| {
+                ENDS.post();
+                0
+            };
+            drop(lwp_spawn(post, 0, &attributes).expect("an LWP can be made"));
+            assert_eq!(ENDS.wait(), api::WaitResult::Ready);
+            eventually("it is disposed of", || census().threads == counts.threads);
+        }
+        let (taken, reused) = (figures.stacks_taken() - taken, figures.stacks_reused.get() - reused);
+        assert!(taken >= 100 && reused + 20 >= taken, "{taken} taken, {reused} reused");
+    }
+);

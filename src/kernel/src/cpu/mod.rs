@@ -98,7 +98,7 @@ pub struct Statistics {
     pub stacks_reused: Cell64,
     /// Stacks that this CPU has mapped for threads.
     pub stacks_mapped: Cell64,
-    /// Stacks for which the cache had no room.
+    /// Stacks for which the cache had no room, less those that were taken back; the sum over all CPUs counts.
     pub stacks_dropped: Cell64,
     /// Lazy stacks that this CPU keeps, ...
     pub lazy_stacks: Cell32,

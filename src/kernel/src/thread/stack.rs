@@ -8,7 +8,8 @@
 //!
 //! Mapping and unmapping take instructions for each page, so neither is done with interrupts masked: a thread's creator
 //! unmasks them to map its stack ([`map_new`]), and a dead thread's stack that is not kept goes to a list, which the next
-//! LWP that maps one, joins or reaps unmaps ([`unmap_dropped`]), or that runs out of memory ([`trim`]).
+//! LWP that maps one, joins or reaps unmaps ([`unmap_dropped`]), or that runs out of memory ([`trim`]). A lazy stack on
+//! that list is used again by the CPU that needs one and keeps none.
 
 use asphodel_core::event::Event;
 use asphodel_core::shim::atomic::{AtomicU32, Ordering};
@@ -89,7 +90,30 @@ pub(crate) fn take_kept(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
 #[cold]
 #[inline(never)]
 fn take_kept_lazy(cpu: &Cpu, size: usize, lazy: bool) -> Option<Stack> {
-    if lazy && rounded(size) == Some(stack::KEPT_SIZE) { take_lazy(cpu) } else { None }
+    let usual = lazy && rounded(size) == Some(stack::KEPT_SIZE);
+    usual.then(|| take_lazy(cpu).or_else(|| take_dropped(cpu))).flatten()
+}
+
+/// Takes back the lazy stack that was dropped last, by whatever CPU, if it can be kept and is not unmapped yet: where
+/// threads end on other CPUs than the one that creates them, those have too many.
+fn take_dropped(cpu: &Cpu) -> Option<Stack> {
+    if DROPPED_COUNT.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    let mut dropped = DROPPED.lock();
+    let stack = dropped.pop()?;
+    if !may_be_kept(&stack) {
+        dropped.push(stack);
+        return None;
+    }
+    DROPPED_COUNT.fetch_sub(1, Ordering::Relaxed);
+    cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get().wrapping_sub(1));
+    Some(stack)
+}
+
+/// Returns whether a stack is a lazy one of the usual size with few pages.
+fn may_be_kept(stack: &Stack) -> bool {
+    stack::kept_pages(stack).is_some_and(|pages| pages <= LAZY_PAGES)
 }
 
 /// Maps a new stack of at least `size` bytes, whose pages get frames now, or lazily. Best with interrupts unmasked.
@@ -211,7 +235,7 @@ fn make_room(cpu: &Cpu) {
 #[cold]
 #[inline(never)]
 fn give_back(cpu: &Cpu, stack: Stack) {
-    cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get() + 1);
+    cpu.statistics.stacks_dropped.set(cpu.statistics.stacks_dropped.get().wrapping_add(1));
     let mut dropped = DROPPED.lock();
     dropped.push(stack);
     DROPPED_COUNT.fetch_add(1, Ordering::Relaxed);
