@@ -3,9 +3,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use asphodel::api::{Arguments, Callout, LwpAttributes, Task, sleep};
+use asphodel::api::{Arguments, Callout, EXTEXIT_LWP, LwpAttributes, Task, extexit, sleep};
 
-use crate::common::{DONE, Dice, Roots, check, eventually, lwp, root, step, steps};
+use crate::common::{DONE, Dice, Roots, check, eventually, fail, lwp, root, step, steps};
 
 static TASKS: [Task; 3] = [Task::new(task, 0), Task::new(task, 1), Task::new(task, 2)];
 static CALLOUTS: [Callout; 3] =
@@ -14,6 +14,9 @@ static CALLOUTS: [Callout; 3] =
 /// How often each has run, tasks first.
 static RAN: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 static RUNNING: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
+
+/// Of how many runs of a piece of work one ends its worker.
+const LEAVES: u32 = 5;
 
 /// Only the strict part uses them, and no process is killed: each run has its end.
 static STRICT: AtomicBool = AtomicBool::new(false);
@@ -70,7 +73,10 @@ fn run(index: usize, sleeps: bool) {
     }
     step();
     RUNNING[index].fetch_sub(1, Ordering::Relaxed);
-    RAN[index].fetch_add(1, Ordering::Relaxed);
+    // Now and then the worker ends with it, and another one goes on.
+    if RAN[index].fetch_add(1, Ordering::Relaxed) % LEAVES == LEAVES - 1 {
+        fail(format_args!("an LWP goes on after extexit: {:?}", extexit(EXTEXIT_LWP, 0, None)));
+    }
 }
 
 fn task(index: usize) {

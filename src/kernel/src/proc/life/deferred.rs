@@ -69,9 +69,11 @@ impl Task {
         let _section = KernelSection::enter();
         let process = current_process();
         ensure_worker(process)?;
-        if self.0.with_entry(process, |work, index| work.request(&ENTRIES, index))? {
-            process.deferred.arrivals.wake_one();
-        }
+        let arrival = self.0.with_entry(process, |work, index| {
+            let is_new = work.request(&ENTRIES, index);
+            Arrival::of(work, is_new)
+        })?;
+        arrival.report(process);
         Ok(())
     }
 
@@ -127,9 +129,11 @@ impl Callout {
         let process = current_process();
         ensure_worker(process)?;
         let deadline = time::deadline_after(nanoseconds);
-        if self.0.with_entry(process, |work, index| work.arm(&ENTRIES, index, deadline))? {
-            process.deferred.arrivals.wake_one();
-        }
+        let arrival = self.0.with_entry(process, |work, index| {
+            let is_earliest = work.arm(&ENTRIES, index, deadline);
+            Arrival::of(work, is_earliest)
+        })?;
+        arrival.report(process);
         Ok(())
     }
 
@@ -153,6 +157,38 @@ impl Callout {
             }
         }
         was_armed
+    }
+}
+
+/// What the worker must be told of something that has been queued or armed.
+enum Arrival {
+    Nothing,
+    /// It may sleep, and has something to look at.
+    WakeUp,
+    /// It has left since it was made sure of, and did not know of this yet.
+    NoWorker,
+}
+
+impl Arrival {
+    /// Returns that of what was put into `work`, locked, since.
+    #[inline(always)]
+    fn of(work: &Work, is_news: bool) -> Self {
+        match work.worker {
+            Worker::None => Self::NoWorker,
+            _ if is_news => Self::WakeUp,
+            _ => Self::Nothing,
+        }
+    }
+
+    #[inline(always)]
+    fn report(self, process: &'static Process) {
+        match self {
+            Self::Nothing => {}
+            Self::WakeUp => {
+                process.deferred.arrivals.wake_one();
+            }
+            Self::NoWorker => replace_worker(process),
+        }
     }
 }
 
@@ -288,6 +324,14 @@ fn ensure_worker(process: &'static Process) -> Result<(), Errno> {
     made
 }
 
+/// The worker of `process`, the caller's, has left, and there is work. If there is no memory for another one now, the next
+/// use tries again.
+#[cold]
+#[inline(never)]
+fn replace_worker(process: &'static Process) {
+    let _worker = ensure_worker(process);
+}
+
 /// Entry of a worker: runs functions in the order of their arrival, for ever.
 fn serve(_argument: usize) -> usize {
     loop {
@@ -360,8 +404,7 @@ pub(in crate::proc) fn leave(process: &'static Process, thread: &Thread, whole: 
     };
     process.deferred.changes.wake_all();
     if more && !whole && !process.gate.is_ending_lwps() {
-        // If there is no memory for it now, the next use tries again.
-        let _worker = ensure_worker(process);
+        replace_worker(process);
     }
     let role = if whole { process.gate.exit_uncounted() } else { process.gate.leave_uncounted() };
     // Last, because an overflow of its stack in here begins the exit anew.
