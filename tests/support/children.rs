@@ -74,9 +74,9 @@ impl core::fmt::Display for Unexpected {
     }
 }
 
-/// Declares that up to `count` more panics and faults of the test's processes are meant, besides those that it expects by
-/// [`assert_signaled`](crate::assert_signaled): those of processes that others reap, of LWPs that end with others, or in
-/// hooks.
+/// Declares that panics or faults in up to `count` more processes of the test are meant, besides those that it expects by
+/// [`assert_signaled`](crate::assert_signaled): of processes that others reap, or that crash in
+/// hooks and exit with another status.
 pub fn crashes_are_meant(count: u64) {
     let _before = MEANT_CRASHES
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |meant| Some(meant.saturating_add(count)));

@@ -69,7 +69,7 @@ pub fn report_line(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Returns how many panics and faults there have been in programs since boot. Any context.
+/// Returns in how many processes an LWP has panicked or faulted since boot. Any context.
 #[must_use]
 pub fn crashes() -> u64 {
     fault::crashes()

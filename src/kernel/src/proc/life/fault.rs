@@ -29,10 +29,17 @@ use crate::thread::lazy::{self, Touch, Toucher};
 use crate::thread::stack::DEFAULT_SIZE;
 use crate::thread::{Thread, end_mark};
 
-/// Panics and faults that have ended a process, or were to. For tests, which must have expected each.
+/// Processes in which an LWP has panicked or faulted. For tests, which must have expected each.
 static CRASHES: AtomicU64 = AtomicU64::new(0);
 
-/// Returns how many panics and faults there have been in programs. Any context.
+/// An LWP of the calling process panics or faults.
+fn count_crash() {
+    if current_process().exit.set_crashed() {
+        CRASHES.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Returns in how many processes there has been a panic or a fault. Any context.
 pub(crate) fn crashes() -> u64 {
     CRASHES.load(Ordering::Relaxed)
 }
@@ -242,7 +249,7 @@ fn room(frame: &TrapFrame, address: usize) -> Room {
 /// The continuation of a faulting LWP.
 extern "C" fn end_by_signal(number: u64) -> ! {
     service::leave_program(Thread::current());
-    CRASHES.fetch_add(1, Ordering::Relaxed);
+    count_crash();
     observe(|| Event::Fault { pid: current_process().pid() });
     let signal = Signal::new(number as i32).unwrap_or(Signal::SEGV);
     exit::exit_process(Status::signaled(signal))
@@ -337,7 +344,7 @@ extern "C" fn end_panicked(address: usize) -> ! {
     let panic = unsafe { &*(address as *const Panic<'_>) };
     let thread = Thread::current();
     tell_of_panic(thread, panic);
-    CRASHES.fetch_add(1, Ordering::Relaxed);
+    count_crash();
     service::leave_program(thread);
     observe(|| Event::Fault { pid: current_process().pid() });
     exit::exit_process(Status::signaled(Signal::ABRT))

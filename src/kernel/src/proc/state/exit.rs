@@ -4,6 +4,7 @@
 
 use asphodel_core::proc::hooks::Progress;
 use asphodel_core::proc::status::Status;
+use asphodel_core::shim::atomic::{AtomicBool, Ordering};
 use asphodel_core::shim::guarded::Cell32;
 use asphodel_core::trace::{ExitTrace, Step};
 
@@ -19,6 +20,8 @@ pub(crate) struct Exit {
     pub(crate) hooks: Progress,
     /// The number of reports of its exit by the watchdog, which alone writes it.
     pub(crate) watch_reports: Cell32,
+    /// An LWP of it has panicked or faulted; others may do so at the same time.
+    crashed: AtomicBool,
     /// The exit owner, or the LWP that single-threads the process, waits here for the others, and a leader's exit owner
     /// for its peers.
     pub(crate) siblings_gone: WaitQueue,
@@ -31,6 +34,7 @@ impl Exit {
             trace: ExitTrace::new(),
             hooks: Progress::new(),
             watch_reports: Cell32::new(0),
+            crashed: AtomicBool::new(false),
             siblings_gone: WaitQueue::new(),
         }
     }
@@ -41,6 +45,12 @@ impl Exit {
         self.trace.reset();
         self.hooks.reset();
         self.watch_reports.set(0);
+        self.crashed.store(false, Ordering::Relaxed);
+    }
+
+    /// An LWP of the process panics or faults. Returns `true` to the first. Any context.
+    pub(crate) fn set_crashed(&self) -> bool {
+        !self.crashed.swap(true, Ordering::Relaxed)
     }
 
     /// Sets the status. Called by the exit owner.
