@@ -85,11 +85,7 @@ fn read_by_others(workspace: &Workspace, card: &Path, contents: &[Content]) -> S
         Ok(tools) => {
             let found =
                 [partition_table(&tools, card), file_system(&tools, card), files(&tools, card, contents)];
-            let case = |(name, found): (&str, anyhow::Result<()>)| match found {
-                Ok(()) => Case::passed(name),
-                Err(error) => Case::failed(name, format!("{error:#}")),
-            };
-            NAMES.into_iter().zip(found).map(case).collect()
+            NAMES.into_iter().zip(found).map(|(name, found)| Case::of(name, found)).collect()
         }
         Err(error) => NAMES.map(|name| Case::skipped(name, format!("{error:#}"))).into(),
     };
@@ -191,10 +187,7 @@ fn boot(
 
     let said = fs::read(&log).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
-    suite.cases.push(match started_from_card(&said, &ran) {
-        Ok(()) => Case::passed(CASE),
-        Err(error) => Case::failed(CASE, format!("{error:#}")),
-    });
+    suite.cases.push(Case::of(CASE, started_from_card(&said, &ran)));
     suite.cases.extend(expect::cases(&image.declaration.expected, &ktap::read(&ran.lines), ran.end, false));
     suite.origin = Origin::File(image.source.clone());
     suite.console = format!("{said}\n{}", ran.console());

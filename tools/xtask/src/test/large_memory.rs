@@ -47,17 +47,12 @@ pub(super) fn run(workspace: &Workspace, environment: &Environment) -> anyhow::R
     let suite = Suite {
         name: format!("{NAME} on {}", boot.configuration),
         machine: boot.configuration.to_string(),
-        cases: vec![match verdict(&ran.end, &ran.lines) {
-            Ok(()) => Case::passed(name),
-            Err(why) => Case::failed(name, why),
-        }],
+        cases: vec![Case::of(name, verdict(&ran.end, &ran.lines))],
         console: ran.console(),
         took: started.elapsed(),
         ..Suite::default()
     };
-    runner::write_log(workspace, &suite.name, &suite.console)?;
-    println!("{}", suite.summary());
-    Ok(suite)
+    runner::conclude(workspace, suite)
 }
 
 /// Checks that the image passed, and that the kernel has said what it left out.

@@ -54,10 +54,7 @@ pub(super) fn run(
         boot.restarts = true;
         let started = Instant::now();
         let said = talk(environment, &boot)?;
-        let case = match verdict(&said) {
-            Ok(()) => Case::passed("the_machine_comes_up_again"),
-            Err(why) => Case::failed("the_machine_comes_up_again", why),
-        };
+        let case = Case::of("the_machine_comes_up_again", verdict(&said));
         let suite = Suite {
             name: format!("{NAME} on {}", boot.configuration),
             machine: boot.configuration.to_string(),
@@ -66,9 +63,7 @@ pub(super) fn run(
             took: started.elapsed(),
             ..Suite::default()
         };
-        runner::write_log(workspace, &suite.name, &suite.console)?;
-        println!("{}", suite.summary());
-        suites.push(suite);
+        suites.push(runner::conclude(workspace, suite)?);
     }
     Ok(suites)
 }

@@ -1,5 +1,6 @@
 //! The results of tests: cases in suites, counted and printed. It does not depend on how they were run.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use super::results::Origin;
@@ -46,6 +47,15 @@ impl Case {
     /// Returns a failed test.
     pub(crate) fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Failed(reason.into()), ..Self::passed(name) }
+    }
+
+    /// Returns a test that passed, or failed for the reason of that error.
+    pub(crate) fn of(name: impl Into<String>, verdict: Result<(), impl Display>) -> Self {
+        match verdict {
+            Ok(()) => Self::passed(name),
+            // With all causes, where there are any.
+            Err(why) => Self::failed(name, format!("{why:#}")),
+        }
     }
 
     /// Returns a test that was left out.

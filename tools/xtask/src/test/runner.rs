@@ -283,6 +283,16 @@ pub(super) fn judge(job: &Job<'_>, ran: &Ran) -> Vec<Case> {
     expect::cases(&job.image.declaration.expected, &ktap::read(&ran.lines), ran.end, job.filtered)
 }
 
+/// Writes the log of a suite that has ended, prints its line, and returns it.
+///
+/// # Errors
+/// Fails when the log cannot be written.
+pub(super) fn conclude(workspace: &Workspace, suite: Suite) -> anyhow::Result<Suite> {
+    write_log(workspace, &suite.name, &suite.console)?;
+    println!("{}", suite.summary());
+    Ok(suite)
+}
+
 /// Writes the output of an image to a log, whatever the result.
 ///
 /// # Errors

@@ -52,10 +52,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Suite> {
         let words = ["std", "test", "--release", "--manifest-path", "tests/std/Cargo.toml", "--test", file];
         let ran = itself::run(workspace, &words, "")?;
         console.push_str(&itself::said(&ran));
-        cases.push(match verdict(&ran, says) {
-            Ok(()) => Case::passed(file),
-            Err(why) => Case::failed(file, why),
-        });
+        cases.push(Case::of(file, verdict(&ran, says)));
     }
     let suite = Suite {
         name: format!("{NAME} on {MACHINE}"),
@@ -65,9 +62,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Suite> {
         took: started.elapsed(),
         ..Suite::default()
     };
-    runner::write_log(workspace, &suite.name, &suite.console)?;
-    println!("{}", suite.summary());
-    Ok(suite)
+    runner::conclude(workspace, suite)
 }
 
 /// Checks that the command failed and printed these, in that order.

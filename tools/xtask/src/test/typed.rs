@@ -116,19 +116,9 @@ pub(super) fn run(
             took: started.elapsed(),
             ..Suite::default()
         };
-        runner::write_log(workspace, &suite.name, &suite.console)?;
-        println!("{}", suite.summary());
-        suites.push(suite);
+        suites.push(runner::conclude(workspace, suite)?);
     }
     Ok(suites)
-}
-
-/// Returns a test with that verdict.
-fn case(name: &str, verdict: Result<(), String>) -> Case {
-    match verdict {
-        Ok(()) => Case::passed(name),
-        Err(why) => Case::failed(name, why),
-    }
 }
 
 /// Types a line from the start of the machine on: each byte reaches the console, whatever the kernel is doing when it
@@ -144,7 +134,7 @@ fn through_the_boot(
     let typed = format!("echo {words}\npoweroff {STATUS}\n");
     let said = type_to(environment, &boot, &typed, PACE)?;
     console.push_str(&qemu_run::console(&said));
-    Ok(case("what_is_typed_while_the_machine_boots_is_kept", ended_after(&said, &words)))
+    Ok(Case::of("what_is_typed_while_the_machine_boots_is_kept", ended_after(&said, &words)))
 }
 
 /// Boots with the commands typed before, some times.
@@ -161,7 +151,7 @@ fn commands_before_boot(
         writeln!(console, "{}", qemu_run::console(&said))?;
         verdict = verdict.and_then(|()| ended_after(&said, NO_LEAK));
     }
-    Ok(case("the_first_commands_leave_nothing_behind", verdict))
+    Ok(Case::of("the_first_commands_leave_nothing_behind", verdict))
 }
 
 /// Returns the boot of the default image.
@@ -229,7 +219,7 @@ fn explored(
             break;
         }
     }
-    Ok(case("the_first_commands_leave_nothing_behind", verdict))
+    Ok(Case::of("the_first_commands_leave_nothing_behind", verdict))
 }
 
 /// Explores one seed.
@@ -251,7 +241,7 @@ fn pipes(workspace: &Workspace, console: &mut String) -> anyhow::Result<Vec<Case
         let ran = itself::run(workspace, &STD_RUN, input)?;
         writeln!(console, "{name}:\n{}", itself::said(&ran))?;
         let said = String::from_utf8_lossy(&ran.stdout);
-        cases.push(case(name, printed(&said, wanted, ran.status.code())));
+        cases.push(Case::of(name, printed(&said, wanted, ran.status.code())));
     }
     Ok(cases)
 }
