@@ -55,8 +55,8 @@ static CLOCK: AtomicU32 = AtomicU32::new(0);
 /// The UART, after it has been mapped.
 static UART: InterruptLock<Option<Uart<'static>>> = InterruptLock::new(None);
 
-/// Most bytes that are kept of those that arrive before the UART is set up.
-const MAX_EARLY: usize = 256;
+/// Most bytes that are kept of those that arrive before the UART is set up: some lines. One behind them may be lost.
+const MAX_EARLY: usize = 512;
 
 /// Bytes that had been received before the UART was set up.
 static EARLY: InterruptLock<Deque<u8, MAX_EARLY>> = InterruptLock::new(Deque::new());
