@@ -109,17 +109,23 @@ impl Mailbox {
     #[inline]
     #[must_use = "what is left is passed on by the next call only"]
     pub fn drain<M: Mail + ?Sized>(&self, mail: &M, most: u32, mut each: impl FnMut(u32)) -> bool {
+        let mut oldest = self.ready.get();
         for _ in 0..most {
-            if self.ready.get() == NIL && !self.take(mail) {
-                return false;
-            }
-            let oldest = self.ready.get();
             if oldest == NIL {
-                // So much was taken that it is not reversed yet.
-                continue;
+                if !self.take(mail) {
+                    return false;
+                }
+                oldest = self.ready.get();
+                if oldest == NIL {
+                    // So much was taken that it is not reversed yet.
+                    continue;
+                }
             }
-            self.ready.set(mail.mail_link(oldest).0.load(Ordering::Relaxed));
+            // `each` may post it again, so its link is read first.
+            let next = mail.mail_link(oldest).0.load(Ordering::Relaxed);
+            self.ready.set(next);
             each(oldest);
+            oldest = next;
         }
         !self.is_empty()
     }
@@ -134,18 +140,20 @@ impl Mailbox {
             // Acquire: pairs with the posts. All at once, so no index can come back meanwhile (no ABA).
             self.taken.set(self.posted.swap(NIL, Ordering::Acquire));
         }
+        let (mut newest, mut reversed) = (self.taken.get(), self.reversed.get());
         for _ in 0..REVERSED_AT_ONCE {
-            let newest = self.taken.get();
             let link = mail.mail_link(newest);
-            self.taken.set(link.0.load(Ordering::Relaxed));
-            link.0.store(self.reversed.get(), Ordering::Relaxed);
-            self.reversed.set(newest);
-            if self.taken.get() == NIL {
-                self.ready.set(self.reversed.get());
-                self.reversed.set(NIL);
+            let next = link.0.load(Ordering::Relaxed);
+            link.0.store(reversed, Ordering::Relaxed);
+            (newest, reversed) = (next, newest);
+            if newest == NIL {
+                self.ready.set(reversed);
+                reversed = NIL;
                 break;
             }
         }
+        self.taken.set(newest);
+        self.reversed.set(reversed);
         true
     }
 }

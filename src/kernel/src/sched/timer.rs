@@ -1,5 +1,7 @@
 //! What is done when the timer of a CPU fires. Called by the interrupt hook only.
 
+use asphodel_core::thread::park::Unpark;
+
 use crate::arch::counter;
 use crate::cpu::{Cpu, NEVER};
 use crate::sched::deadline::{has_rival, start_perturbed_turn};
@@ -29,7 +31,7 @@ pub(crate) fn fired(cpu: &'static Cpu) {
     if cpu.perturb.is_on() && cpu.reschedule.get() == 0 {
         start_perturbed_turn(cpu, running, now);
     }
-    let sleepers = cpu.timers.lock().earliest(&THREADS).unwrap_or(NEVER);
+    let sleepers = cpu.timers.lock_masked().earliest(&THREADS).unwrap_or(NEVER);
     // A slice that is over ends now; the next one's end is set with the switch.
     let slice_end = if slice_end <= now { NEVER } else { slice_end };
     let next = sleepers.min(slice_end).min(cpu.share_at.get());
@@ -46,10 +48,12 @@ fn expire_sleepers(cpu: &'static Cpu, now: u64) {
     for _ in 0..BATCH {
         // The lock is held over the unpark: a thread that finds its timer disarmed is not woken by it later.
         let expired = {
-            let mut timers = cpu.timers.lock();
+            let mut timers = cpu.timers.lock_masked();
             timers.expire(&THREADS, now).map(|thread| (thread, THREADS.get(thread).park.unpark()))
         };
         let Some((thread, unpark)) = expired else { break };
-        ready::complete_unpark(thread, unpark);
+        if unpark == Unpark::Enqueue {
+            ready::enqueue_on_best_cpu(cpu, thread);
+        }
     }
 }

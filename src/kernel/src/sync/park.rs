@@ -28,7 +28,7 @@ fn start_timer(thread: &Thread, at: u64) {
     let interrupts = daif::mask();
     let cpu = Cpu::this();
     thread.timer_cpu.set(cpu.index);
-    let earliest = cpu.timers.lock().insert(&THREADS, thread.index, at);
+    let earliest = cpu.timers.lock_masked().insert(&THREADS, thread.index, at);
     if earliest {
         deadline::arm(cpu, at);
     }
