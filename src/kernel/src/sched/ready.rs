@@ -1,6 +1,7 @@
 //! Making threads runnable: here, or on another CPU by message.
 
 use asphodel_core::shim::atomic::Ordering;
+use core::convert::Infallible;
 
 use asphodel_core::mailbox::Posted;
 use asphodel_core::sched::place;
@@ -34,16 +35,28 @@ pub(crate) fn wake_from<T>(
     queue: &InterruptLock<T>,
     take: impl FnOnce(&mut T) -> Option<(u32, Unpark)>,
 ) -> bool {
+    try_wake_from(queue, |queue| Ok::<_, Infallible>(take(queue))) == Ok(true)
+}
+
+/// As [`wake_from`], for a `take` that may fail.
+///
+/// # Errors
+/// That of `take`.
+#[inline]
+pub(crate) fn try_wake_from<T, E>(
+    queue: &InterruptLock<T>,
+    take: impl FnOnce(&mut T) -> Result<Option<(u32, Unpark)>, E>,
+) -> Result<bool, E> {
     cpu::probe_small_stack();
     let interrupts = daif::mask();
     let woken = take(&mut queue.lock_masked());
-    if let Some((thread, Unpark::Enqueue)) = woken {
+    if let Ok(Some((thread, Unpark::Enqueue))) = woken {
         enqueue_on_best_cpu(Cpu::this(), thread);
         maybe_preempt(interrupts);
     }
     daif::restore(interrupts);
     cpu::mark_end_of_small_service();
-    woken.is_some()
+    woken.map(|woken| woken.is_some())
 }
 
 /// Makes every thread in `queue` runnable, for a caller that checks for preemption afterwards if it must: a crowd is woken

@@ -61,15 +61,13 @@ pub(crate) fn assert_may_sleep(thread: &Thread) {
 }
 
 /// The running thread, which has announced its sleep, sleeps until it is made runnable. Returns at once if that has
-/// happened. Thread context; no lock is held and preemption is enabled, or this is a kernel bug.
+/// happened. Thread context; no lock is held, or this is a kernel bug. [`assert_may_sleep`] came before the announcement.
 #[inline(never)]
 pub(crate) fn park() {
     let interrupts = daif::mask();
     let thread = Thread::current();
-    assert!(
-        !interrupts.was_masked() && thread.preempt_depth.get() == 0,
-        "a thread sleeps with preemption disabled"
-    );
+    assert!(!interrupts.was_masked(), "a thread sleeps with interrupts masked");
+    debug_assert!(thread.preempt_depth.get() == 0, "a thread sleeps with preemption disabled");
     if thread.park.is_parking() {
         leave(thread, SwitchReason::Block);
     }

@@ -33,7 +33,7 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<u64>) -> Resu
         if word.load(Ordering::SeqCst) != expected {
             return Err(Errno::EAGAIN);
         }
-        let _section = KernelSection::enter();
+        let _section = KernelSection::enter_from_program();
         // Each turn of the loop is a wake-up that came before the sleep.
         match registration.block(options) {
             None if channel::is_killed() => return Err(Errno::EINTR),

@@ -31,7 +31,7 @@ impl Semaphore {
     /// Takes a unit; waits for one if there is none. Killable. Thread context; blocks.
     #[inline]
     pub fn wait(&self) -> WaitResult {
-        let _section = KernelSection::enter();
+        let _section = KernelSection::enter_from_program();
         self.take(WaitOptions::killable(Reason::Semaphore))
     }
 
@@ -100,17 +100,13 @@ impl Semaphore {
     /// `EOVERFLOW`: `u32::MAX` units are free already. Nothing has changed then.
     #[inline]
     pub fn try_post(&self) -> Result<(), Errno> {
-        let mut given = Ok(());
-        ready::wake_from(&self.waiters, |waiters| {
+        ready::try_wake_from(&self.waiters, |waiters| {
             let woken = waiters.wake_one(&THREADS);
             if woken.is_none() {
-                match self.units.get().checked_add(1) {
-                    Some(units) => self.units.set(units),
-                    None => given = Err(Errno::EOVERFLOW),
-                }
+                self.units.set(self.units.get().checked_add(1).ok_or(Errno::EOVERFLOW)?);
             }
-            woken
-        });
-        given
+            Ok(woken)
+        })
+        .map(|_woken| ())
     }
 }

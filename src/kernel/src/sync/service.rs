@@ -69,6 +69,18 @@ impl<const WEIGHT: u32> Section<WEIGHT> {
     }
 }
 
+impl KernelSection {
+    /// As [`Section::enter`], for a frequent system call that the kernel itself never calls: it is the outermost one.
+    #[inline(always)]
+    pub(crate) fn enter_from_program() -> Self {
+        let thread = Thread::current();
+        debug_assert!(is_in_no_call(thread), "the kernel does not call it");
+        cpu::probe_stack();
+        thread.service_depth.set(thread.service_depth.get() + 1);
+        Self(PhantomData)
+    }
+}
+
 impl<const WEIGHT: u32> Drop for Section<WEIGHT> {
     #[inline(always)]
     fn drop(&mut self) {

@@ -163,14 +163,15 @@ pub(crate) fn wait(
 #[inline(always)]
 pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions) -> WaitResult {
     let thread = Thread::current();
-    let result = loop {
+    let ended_early = loop {
         if is_killed(thread, options) {
             break result_of_kill(queue, thread);
         }
         // TIMED: the deadline is the caller's; each turn of the loop is a wake-up.
         park::park_until(thread, options.reason, options.deadline);
         if thread.park.was_taken() {
-            break WaitResult::Ready;
+            token::take_back(thread);
+            return WaitResult::Ready;
         }
         if !is_killed(thread, options)
             && let Some(result) = result_without_mark(queue, thread, options)
@@ -179,7 +180,7 @@ pub(crate) fn sleep_queued(queue: &impl Exclusive<Waiters>, options: WaitOptions
         }
     };
     token::take_back(thread);
-    result
+    ended_early
 }
 
 /// The sleep of `thread` was ended by a kill, or did not begin because one is pending.

@@ -13,7 +13,7 @@ use crate::thread::Thread;
 /// Sleeps for at least `nanoseconds`. Killable: [`WaitResult::Killed`] is seen by kernel code only, a program's LWP
 /// ends at the edge of the service. Thread context; blocks.
 pub fn sleep(nanoseconds: u64) -> WaitResult {
-    let _section = KernelSection::enter();
+    let _section = KernelSection::enter_from_program();
     sleep_until(Sleep::Killable, super::deadline_after(nanoseconds))
 }
 

@@ -32,7 +32,7 @@ use crate::{console, shutdown};
 /// Ends the calling process. If another LWP was first, only the calling LWP ends (T21, T24). Never returns.
 pub(crate) fn exit_process(status: Status) -> ! {
     let thread = Thread::current();
-    give_up_guards(thread, thread.end_marks.get());
+    give_up_guards(thread);
     let process = current_process();
     if process.pid() == Pid::INIT {
         // Before anything is torn down, and before the election, because no process would be left to adopt the children
@@ -53,17 +53,23 @@ pub(crate) fn exit_process(status: Status) -> ! {
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
-    let marks = thread.end_marks.get();
-    give_up_guards(thread, marks);
     let process = process_of(thread);
-    let role =
-        if marks == 0 { process.gate.thread_exit() } else { leave_with_marks(process, thread, status) };
+    // It may end inside a section with preemption disabled, but its exit sleeps.
+    thread.preempt_depth.set(0);
+    let role = if thread.end_marks.get() == 0 && !service::holds_guards(thread) {
+        process.gate.thread_exit()
+    } else {
+        leave_with_more(process, thread, status)
+    };
     exit_as(process, thread, role, status)
 }
 
-/// The running LWP, which has an end mark, exits: returns its role. Does not return if it owns the exit already.
+/// The running LWP, which has an end mark or holds guards, exits: returns its role. Does not return if it owns the exit
+/// already.
 #[cold]
-fn leave_with_marks(process: &'static Process, thread: &'static Thread, status: Status) -> ExitRole {
+#[inline(never)]
+fn leave_with_more(process: &'static Process, thread: &'static Thread, status: Status) -> ExitRole {
+    give_up_guards(thread);
     if let Some(owner) = process.gate.owner_again(thread.lwp.list_entry.tid()) {
         finish_again(process, thread, owner, status);
     }
@@ -75,13 +81,13 @@ fn leave_with_marks(process: &'static Process, thread: &'static Thread, status: 
 }
 
 /// What the running LWP, which exits, holds by guards that it will not drop any more is given up, before anything waits
-/// for its siblings: one of them may wait for it, holding a guard itself. `marks` are its end marks.
-#[inline(always)]
-fn give_up_guards(thread: &Thread, marks: u32) {
+/// for its siblings: one of them may wait for it, holding a guard itself.
+#[inline]
+fn give_up_guards(thread: &Thread) {
     // It may end inside a section with preemption disabled, but its exit sleeps.
     thread.preempt_depth.set(0);
     // While the message of a panic is formatted, its guards do not count.
-    let panicking = marks & end_mark::PANICKING != 0;
+    let panicking = thread.has_end_mark(end_mark::PANICKING);
     if service::drop_guards(thread) || panicking {
         thread.clear_end_mark(end_mark::PANICKING | end_mark::WITHOUT_TOKENS);
         mutex::give_up_all(thread);

@@ -117,7 +117,7 @@ impl LwpHandle {
     /// `EDEADLK` if it is the caller itself, or waits for the caller's end, perhaps by way of others: of LWPs that would
     /// join each other in a ring, in whatever processes, one is refused. `EINTR` if the caller is being killed.
     pub fn wait(&self) -> Result<(), Errno> {
-        let _section = KernelSection::enter();
+        let _section = KernelSection::enter_from_program();
         self.wait_in(WaitOptions::killable(Reason::Join))
     }
 
@@ -150,7 +150,8 @@ impl LwpHandle {
             return Err(Errno::EDEADLK);
         }
         switch::assert_may_sleep(me);
-        if self.has_ended() {
+        if self.thread().refs.is_retired() {
+            // It has ended, or the handle was revoked and the record is free, or another LWP's that has ended.
             return Ok(());
         }
         if options.deadline != NEVER {
@@ -193,7 +194,7 @@ impl LwpHandle {
     /// # Errors
     /// As [`LwpHandle::wait`].
     pub fn join(self) -> Result<Option<usize>, Errno> {
-        let _section = KernelSection::enter();
+        let _section = KernelSection::enter_from_program();
         self.wait_in(WaitOptions::killable(Reason::Join))?;
         // The reference is dropped here, inside the same section.
         let handle = ManuallyDrop::new(self);

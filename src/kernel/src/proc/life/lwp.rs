@@ -181,7 +181,7 @@ fn enter_kernel(thread: &Thread) {
 /// # Errors
 /// As `create`; `EINVAL` for an affinity without an online CPU.
 pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> Result<LwpHandle, Errno> {
-    let _section = KernelSection::enter();
+    let _section = KernelSection::enter_from_program();
     check_attributes(attributes)?;
     let process = current_process();
     let (interrupts, thread) = create_and_mask(process, entry, argument, attributes, Birth::Sibling)?;
