@@ -444,7 +444,7 @@ test!(
     skip_if_seeded();
     let bystander = spawn_child(|_| i32::from(sleep_for_ever(0) == 0), 0);
     await_sleeping(bystander);
-    let keepers = take_all_but(192 * MIB as u64);
+    let keepers = take_all_but(96 * MIB as u64);
     let once = || {
         let attributes = SpawnAttributes { memory: asphodel_test::ISOLATED, ..SpawnAttributes::default() };
         for number in 0..2 {

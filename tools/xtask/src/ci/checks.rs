@@ -48,7 +48,7 @@ const HOSTED_BINARIES: &[&str] = &["asphodel-init", "explore"];
 
 /// Schedules under which each race is run in the emulator. The exploration, which takes a million times as many
 /// schedules in the same time, is what finds races; these show that the machine's own code keeps its promises, too.
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 3;
 
 /// Checks that all code is formatted.
 pub(super) fn formatting(workspace: &Workspace) -> anyhow::Result<()> {
