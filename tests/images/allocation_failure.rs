@@ -7,13 +7,14 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::black_box;
-use core::sync::atomic::AtomicI32;
+use core::mem::forget;
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use asphodel::api::{
     Arguments, Callout, Census, EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, Errno, Event, Group,
-    LwpAttributes, MemoryChoice, Pid, Program, Quota, Signal, SpawnAttributes, Status, at_exit, census, exec,
-    exit, extexit, inject_allocation_failure, injection_stop, kill, lwp_run, lwp_spawn, process, rm_at_exit,
-    spawn, wait4,
+    LwpAttributes, MemoryChoice, Pid, Program, Quota, Signal, SpawnAttributes, Status, at_exit, census,
+    cpu_reports, exec, exit, exit_records, extexit, inject_allocation_failure, injection_stop, kill, lwp_run,
+    lwp_spawn, lwps, process, processes, rm_at_exit, spawn, wait4,
 };
 use asphodel_test::{
     assert_exited, assert_signaled, await_sleeping, crashes_are_meant, eventually, return_at_once,
@@ -253,6 +254,58 @@ test!(
                 let _stopped = injection_stop();
                 assert_exited(status, if attempt == 0 { 8 } else { 7 });
             }
+        }
+    }
+);
+
+test!(
+    /// A list of a report is the caller's own memory: if it is refused, the caller ends and keeps no reference to a
+    /// process that is listed, and if it is kept, it ends with the caller's arena.
+    t196_reports,
+    {
+        static TARGET: AtomicI32 = AtomicI32::new(0);
+        static KEEPS: AtomicBool = AtomicBool::new(false);
+        fn ask<T>(arguments: &Arguments<'_>, list: fn() -> Vec<T>) -> i32 {
+            arm(arguments);
+            let report = list();
+            let length = report.len();
+            if KEEPS.load(Ordering::Relaxed) {
+                forget(report);
+            }
+            if length > 0 { 7 } else { 8 }
+        }
+        let entries: [fn(&Arguments<'_>) -> i32; 4] = [
+            |arguments| ask(arguments, || lwps(Pid::from_raw(TARGET.load(Ordering::Relaxed)))),
+            |arguments| ask(arguments, processes),
+            |arguments| ask(arguments, cpu_reports),
+            |arguments| ask(arguments, exit_records),
+        ];
+        let before = census();
+        for keeps in [false, true] {
+            KEEPS.store(keeps, Ordering::Relaxed);
+            let target = spawn_child(
+                |_| {
+                    // More than the list has room for at first.
+                    let lwps = [0; 20].map(|_| lwp_spawn(sleep_for_ever, 0, &LwpAttributes::default()));
+                    assert!(lwps.iter().all(Result::is_ok));
+                    sleep_for_ever(0) as i32
+                },
+                0,
+            );
+            TARGET.store(target.raw(), Ordering::Relaxed);
+            eventually("all of it sleeps", || process(target).is_some_and(|report| report.sleeping == 21));
+            let with_target = census();
+            for entry in entries {
+                let failed = fail_each_in_a_child(with_target, entry, asphodel_test::ISOLATED, |status, failed| {
+                    let died = failed && status.signal() == Some(Signal::ABRT);
+                    crashes_are_meant(u64::from(died));
+                    assert!(died || status.event() == Event::Exited(7), "{status}");
+                });
+                assert!(failed >= 1);
+            }
+            kill(target, i32::from(Signal::KILL.number())).expect("it is there");
+            assert_signaled(wait_exit(target).status(), Signal::KILL);
+            assert_settled(before);
         }
     }
 );

@@ -9,9 +9,13 @@ use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::reason::Reason;
 
 use crate::cpu::Cpu;
+use crate::proc::info::list;
 use crate::proc::state::table::{PROCESSES, Process};
-use crate::sync::service::{self, KernelSection};
+use crate::sync::service;
 use crate::thread::{THREADS, Thread};
+
+/// Most processes have fewer LWPs.
+const USUAL: usize = 16;
 
 /// The state of an LWP, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,26 +73,11 @@ impl fmt::Display for LwpReport {
 /// Returns the LWPs of the process `pid` that have not left, oldest first, those with a kill pending last. Empty if
 /// there is no such process, or it is a zombie. Thread context; allocates.
 pub fn lwps(pid: Pid) -> Vec<LwpReport> {
-    let _section = KernelSection::enter();
-    PROCESSES.find(pid).map_or(Vec::new(), |process| lwp_reports(&process))
-}
-
-/// As [`lwps`]. Thread context; allocates.
-pub(crate) fn lwp_reports(process: &Process) -> Vec<LwpReport> {
-    let mut reports = Vec::new();
-    loop {
-        // Memory is reserved first, because nothing may be allocated with the lock held. LWPs that are added meanwhile
-        // need another round.
-        reports.reserve(process.gate.view().present as usize + 1);
+    list::filled(USUAL, |room| {
+        let Some(process) = PROCESSES.find(pid) else { return Ok(()) };
         let lwps = process.lwps.list.lock();
-        let all = lwps.iter(&THREADS).map(|index| lwp_report(process, THREADS.get(index)));
-        reports.extend(all.take(reports.capacity()));
-        drop(lwps);
-        if reports.len() < reports.capacity() {
-            return reports;
-        }
-        reports.clear();
-    }
+        lwps.iter(&THREADS).try_for_each(|index| room.push(lwp_report(&process, THREADS.get(index))))
+    })
 }
 
 /// As [`lwps`], but no more than `N` of them; and how many there are. Thread context; never blocks.

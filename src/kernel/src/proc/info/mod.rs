@@ -5,10 +5,12 @@
 //! | `process_info` | reports on processes: ps; the counts of a leak check |
 //! | `lwp_info` | reports on LWPs: lwps |
 //! | `stats` | reports on the machine: cpus, free |
+//! | `list` | the lists that these return |
 //! | `rusage` | getrusage |
 //! | `trace` | records of the last exits |
 //! | `watchdog` | reports exits that take too long |
 
+mod list;
 pub(crate) mod lwp_info;
 pub(crate) mod process_info;
 pub(crate) mod rusage;

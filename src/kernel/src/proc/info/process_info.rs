@@ -8,10 +8,14 @@ use asphodel_core::thread::park::Sleep;
 use asphodel_core::wait::reason::Reason;
 
 use crate::mem;
+use crate::proc::info::list;
 use crate::proc::info::stats::running_ticks;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
 use crate::thread::{THREADS, Thread, end_mark, stack};
+
+/// Room for the processes of a small system.
+const USUAL: usize = 16;
 
 /// The state of a process, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,28 +67,10 @@ pub struct ProcessReport {
 /// Returns all processes, in the order of their slots, without those that have been reaped and whose records are kept
 /// because their pid still names a group. Not a snapshot. Thread context; allocates.
 pub fn processes() -> Vec<ProcessReport> {
-    let mut reports = Vec::new();
-    loop {
-        // Memory is reserved first, outside of the section, because it is the caller's own, and no reference is lost if
-        // there is none.
-        reports.reserve(2 * reports.capacity() + 16);
-        if list(&mut reports) {
-            return reports;
-        }
-    }
-}
-
-/// Lists all processes in `reports`. Returns `false` if there is too little room.
-fn list(reports: &mut Vec<ProcessReport>) -> bool {
-    let _section = KernelSection::enter();
-    reports.clear();
-    for process in PROCESSES.all().filter(|process| !process.gate.view().claimed) {
-        if reports.len() == reports.capacity() {
-            return false;
-        }
-        reports.push(report(&process));
-    }
-    true
+    list::filled(USUAL, |room| {
+        let mut processes = PROCESSES.all().filter(|process| !process.gate.view().claimed);
+        processes.try_for_each(|process| room.push(report(&process)))
+    })
 }
 
 /// Returns one process, zombies included. Thread context.

@@ -8,6 +8,7 @@ use crate::arch::layout::PAGE_SIZE;
 use crate::board;
 use crate::cpu::{Cpu, mask};
 use crate::mem::{arena, heap};
+use crate::proc::info::list;
 use crate::proc::state::table::PROCESSES;
 use crate::sync::service::KernelSection;
 use crate::thread::{THREADS, Thread, lazy, stack};
@@ -59,8 +60,8 @@ pub struct MemoryReport {
 /// Every CPU of the board, those that did not come up included. Not a snapshot. Thread context; allocates.
 #[must_use]
 pub fn cpu_reports() -> Vec<CpuReport> {
-    let _section = KernelSection::enter();
-    (0..board::info().cpus.len() as u32).map(cpu_report).collect()
+    let count = board::info().cpus.len();
+    list::filled(count, |room| (0..count as u32).try_for_each(|index| room.push(cpu_report(index))))
 }
 
 fn cpu_report(index: u32) -> CpuReport {

@@ -11,6 +11,7 @@ use asphodel_core::trace::{ExitRecord, Step};
 
 use crate::arch::daif;
 use crate::cpu::{Cpu, EXITS};
+use crate::proc::info::list;
 use crate::proc::state::table::{PROCESSES, Process};
 use crate::sync::service::KernelSection;
 use crate::{emergency_println, time};
@@ -62,13 +63,9 @@ pub fn exit_trace(pid: Pid) -> Option<ExitRecord> {
 /// Returns the last exits whose processes have been reaped, newest first. Not a snapshot. Thread context; allocates.
 #[must_use]
 pub fn exit_records() -> Vec<ExitRecord> {
-    let _section = KernelSection::enter();
-    let mut records = Vec::new();
-    for cpu in Cpu::all() {
-        // Memory is reserved first, because nothing may be allocated with the lock held.
-        records.reserve(EXITS);
-        records.extend(cpu.exits.lock().iter());
-    }
+    let records = list::filled(Cpu::all().count() * EXITS, |room| {
+        Cpu::all().try_for_each(|cpu| cpu.exits.lock().iter().try_for_each(|record| room.push(*record)))
+    });
     // Not by the library's sorts of slices, whose recursion takes more stack than a system call has.
     let by_age = records.iter().map(reaped_at).zip(0..).collect::<BinaryHeap<(u64, usize)>>();
     by_age.into_sorted_vec().iter().rev().map(|(_, index)| records[*index]).collect()
