@@ -19,6 +19,8 @@
 //! Lock order, outer first: a queue of waiters, a parent's child list, process 1's child list, an LWP list; then, each
 //! alone, the table depots, timers, mailbox-free scheduler state, stack slots, frames, heap, the UART.
 #![no_std]
+// What allocates must be able to fail; the list is in `clippy.toml`. Unit tests have the host's memory.
+#![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types))]
 #![cfg_attr(
     test,
     expect(dead_code, reason = "unit tests boot no machine, and what only its parts call is not called")

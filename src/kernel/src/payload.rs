@@ -41,6 +41,7 @@ pub fn autorun() -> Option<&'static str> {
 ///
 /// # Errors
 /// `ENOMEM`.
+#[expect(clippy::disallowed_methods, reason = "room is reserved first")]
 pub(crate) fn read() -> Result<(), Errno> {
     let bytes = bytes();
     if bytes.is_empty() {

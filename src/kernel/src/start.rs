@@ -165,6 +165,7 @@ fn start_services(board: &BoardInfo) -> Result<(), Errno> {
     watchdog::start()
 }
 
+#[expect(clippy::disallowed_methods, reason = "there is memory at boot, or no system")]
 fn start_init() -> Result<(), Errno> {
     files::init()?;
     payload::read()?;

@@ -179,6 +179,11 @@ static CPUS: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(null_mut()) };
 
 impl Cpu {
     /// Makes the record of CPU `index` and makes it this CPU's. Called once on each CPU, before its first interrupt.
+    #[expect(
+        clippy::disallowed_macros,
+        clippy::disallowed_methods,
+        reason = "there is memory at boot, or no system"
+    )]
     pub(crate) fn install(index: u32) -> &'static Self {
         // Separate, because the record is built on a small stack first.
         let exits = vec![ExitRecord::NONE; EXITS].leak();

@@ -70,6 +70,7 @@ struct Strings {
 
 impl Strings {
     /// Returns a copy of these words; `None` if there is no memory.
+    #[expect(clippy::disallowed_methods, reason = "all of the room is reserved first")]
     fn new<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
         let (count, length) =
             words.clone().fold((0, 0), |(count, length), word| (count + 1, length + word.len() + 1));

@@ -4,6 +4,7 @@ use alloc::alloc::{Layout, alloc};
 use alloc::boxed::Box;
 
 /// Returns a box with `value` in it; drops the value and returns `None` if there is no memory.
+#[expect(clippy::disallowed_methods, reason = "of no bytes")]
 pub(crate) fn boxed<T>(value: T) -> Option<Box<T>> {
     let layout = Layout::new::<T>();
     if layout.size() == 0 {

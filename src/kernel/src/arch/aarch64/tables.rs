@@ -48,7 +48,7 @@ impl Reserve {
     pub(super) unsafe fn with_first_tables() -> Self {
         let first = FIRST.0.get() as usize;
         let pages = (0..FIRST_TABLES).map(|number| addresses::physical_of_image(first + number * PAGE_SIZE));
-        Self { tables: RefCell::new(pages.collect()), source: Cell::new(None) }
+        Self { tables: RefCell::new(Vec::from_iter(pages)), source: Cell::new(None) }
     }
 
     /// Sets where further tables come from.

@@ -108,7 +108,7 @@ pub(crate) fn entropy() -> heapless::Vec<u8, { asphodel_core::boot::board::MAX_E
     }
     // SAFETY: the bytes are writable.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    bytes[..usize::try_from(count).unwrap_or(0)].iter().copied().collect()
+    heapless::Vec::from_iter(bytes[..usize::try_from(count).unwrap_or(0)].iter().copied())
 }
 
 const _: () = assert!(PAGE_SIZE == 4096, "the host's pages, too");

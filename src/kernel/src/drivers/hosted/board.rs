@@ -37,7 +37,7 @@ fn claim(_entry: &Entry<'_>) -> Option<BoardInfo> {
     reserved.push(Region { base: host::RAM_BASE, size: 0x1000 }).ok()?;
     Some(BoardInfo {
         model: String::try_from("host").ok()?,
-        cpus: (0..host::cpu_count()).map(cpu).collect(),
+        cpus: Vec::from_iter((0..host::cpu_count()).map(cpu)),
         memory,
         reserved,
         gic: GicInfo::V2 { distributor: 0, cpu_interface: 0 },

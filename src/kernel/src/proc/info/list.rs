@@ -20,6 +20,7 @@ impl<T> Room<T> {
     ///
     /// # Errors
     /// [`Full`].
+    #[expect(clippy::disallowed_methods, reason = "there is room")]
     pub(super) fn push(&mut self, entry: T) -> Result<(), Full> {
         if self.0.len() == self.0.capacity() {
             return Err(Full);
@@ -31,6 +32,7 @@ impl<T> Room<T> {
 
 /// Returns the list that `fill` makes inside a section. It gets an empty list, with room for `usual` entries, and once
 /// more with more room as long as it returns [`Full`]. Thread context; allocates, in no section of its own.
+#[expect(clippy::disallowed_methods, reason = "a refusal ends the caller, with nothing held")]
 pub(super) fn filled<T>(usual: usize, fill: impl Fn(&mut Room<T>) -> Result<(), Full>) -> Vec<T> {
     let mut room = Room(Vec::with_capacity(usual));
     while fill_in_section(&mut room, &fill).is_err() {

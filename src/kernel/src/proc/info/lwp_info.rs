@@ -86,7 +86,7 @@ pub(in crate::proc) fn first_lwp_reports<const N: usize>(
 ) -> (heapless::Vec<LwpReport, N>, usize) {
     let lwps = process.lwps.list.lock();
     let all = lwps.iter(&THREADS).map(|index| lwp_report(process, THREADS.get(index)));
-    (all.take(N).collect(), lwps.iter(&THREADS).count())
+    (heapless::Vec::from_iter(all.take(N)), lwps.iter(&THREADS).count())
 }
 
 /// Reads one LWP of `process`. Called under its LWP list's lock, so that it cannot be gone; its state may change

@@ -62,6 +62,7 @@ pub fn exit_trace(pid: Pid) -> Option<ExitRecord> {
 
 /// Returns the last exits whose processes have been reaped, newest first. Not a snapshot. Thread context; allocates.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "a refusal ends the caller, with nothing held")]
 pub fn exit_records() -> Vec<ExitRecord> {
     let records = list::filled(Cpu::all().count() * EXITS, |room| {
         Cpu::all().try_for_each(|cpu| cpu.exits.lock().iter().try_for_each(|record| room.push(*record)))

@@ -229,6 +229,7 @@ fn kill_members(process: &'static Process, request: &mut ReaperKill) -> Result<(
 
 /// Returns the children of `reaper` that have not ended. All of them are collected before the first is signalled: when
 /// one exits, the same reaper may adopt its children, and the signal is not for those.
+#[expect(clippy::disallowed_methods, reason = "room is reserved first")]
 fn children(reaper: &'static Process) -> Result<Vec<Pid>, Errno> {
     let mut pids = Vec::new();
     for child in members(reaper, ReaperScope::Children).filter(|child| !child.gate.view().zombie) {

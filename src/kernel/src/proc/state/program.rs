@@ -132,6 +132,7 @@ impl<'a> Arguments<'a> {
 ///
 /// # Errors
 /// `E2BIG`: too many bytes. `EINVAL`: a word contains a zero byte. `ENOMEM`.
+#[expect(clippy::disallowed_methods, reason = "all of the room is reserved first")]
 pub(crate) fn join_words(words: &[&str]) -> Result<Option<Box<str>>, Errno> {
     if words.is_empty() {
         return Ok(None);

@@ -54,7 +54,7 @@ impl Controller {
     ) -> Result<Self, InitError> {
         let distributor = mmu::map_device(distributor, DISTRIBUTOR_SIZE).ok_or(InitError::NotMapped)?;
         let cpus = cpus.iter().map(|cpu| Private { mpidr: cpu.mpidr, redistributor: None });
-        let mut controller = Self { distributor: distributor.cast(), cpus: cpus.collect() };
+        let mut controller = Self { distributor: distributor.cast(), cpus: heapless::Vec::from_iter(cpus) };
         for region in redistributors {
             controller.find_redistributors(region)?;
         }
