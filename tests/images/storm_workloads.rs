@@ -156,6 +156,15 @@ test!(
 );
 
 test!(
+    /// R46: processes of the highest priority compute and are killed.
+    r46_urgent,
+    deadline_ms = RACE_DEADLINE_MS,
+    {
+        storm("urgent");
+    }
+);
+
+test!(
     /// T41, R7: LWPs that create LWPs while their process ends.
     r07_creators,
     deadline_ms = RACE_DEADLINE_MS,

@@ -18,6 +18,7 @@
 //! | `kills` | kill(-1), and pids of processes that were reaped |
 //! | `turns` | LWPs that compute side by side, while CPUs are deactivated |
 //! | `starved` | victims that get no CPU when they are killed |
+//! | `urgent` | victims of the highest priority that compute when they are killed |
 //! | `creators` | LWPs that create LWPs while their process ends |
 //! | `handles` | handles of LWPs in other processes |
 //! | `holders` | mutexes whose holders end |
@@ -46,6 +47,7 @@ mod rings;
 mod starved;
 mod tokens;
 mod turns;
+mod urgent;
 
 use asphodel::api::{Errno, ReaperScope, Signal, WNOHANG, cpu_activate, cpus_online, reaper_kill, wait4};
 
@@ -91,7 +93,7 @@ const fn ending(
 }
 
 /// All of them.
-pub static ALL: [Workload; 21] = [
+pub static ALL: [Workload; 22] = [
     Workload {
         name: "actors",
         summary: "trees of processes that do everything",
@@ -139,6 +141,7 @@ pub static ALL: [Workload; 21] = [
     ending("turns", "LWPs that compute side by side, each where it may run", 3, turns::start, || ()),
     ending("parking", "LWPs that compute while CPUs are deactivated", 3, turns::parking, || ()),
     ending("starved", "processes that get no CPU are killed", 5, starved::start, || ()),
+    ending("urgent", "processes of the highest priority compute and are killed", 3, urgent::start, || ()),
     ending("creators", "LWPs that create LWPs while their process ends", 10, creators::start, || ()),
     ending(
         "handles",
