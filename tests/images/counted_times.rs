@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, LwpHandle, Priority, census, exit, getpid, lwp_spawn, now_ns, println, process,
-    set_affinity, set_priority, sleep,
+    Arguments, CpuMask, LwpHandle, Priority, WaitQueue, census, exit, getpid, lwp_spawn, now_ns, println,
+    process, set_affinity, set_priority, sleep,
 };
 use asphodel_test::{
     assert_exited, cpus, eventually, on_cpu, return_at_once, skip, sleep_for_ever, spawn_child,
@@ -137,6 +137,14 @@ test!(
 /// When the process of [`exit_takes`] calls exit.
 static EXIT_AT: AtomicU64 = AtomicU64::new(0);
 
+static CALL: WaitQueue = WaitQueue::new();
+static CALLED: AtomicU32 = AtomicU32::new(0);
+
+fn compute_at_call(_: usize) -> usize {
+    let _called = CALL.wait(|| CALLED.load(Ordering::Acquire) != 0);
+    spin_for_ever(0)
+}
+
 /// Returns how long the exit of a process of `lwps` LWPs takes, of which half sleep and half compute.
 fn exit_takes(lwps: usize) -> u64 {
     let child = |arguments: &Arguments<'_>| {
@@ -145,14 +153,19 @@ fn exit_takes(lwps: usize) -> u64 {
             drop(lwp_spawn(sleep_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
         }
         eventually("they sleep", || process(getpid()).is_some_and(|report| report.sleeping == half));
+        // They begin together: what already computes would be emulated for as long as others are being created.
+        for number in 0..half {
+            drop(lwp_spawn(compute_at_call, 0, &on_cpu(number % cpus())).expect("there is memory"));
+        }
+        eventually("they wait", || process(getpid()).is_some_and(|report| report.sleeping == 2 * half));
         // Otherwise it would have its turn only after each of the others.
         set_priority(Priority::HIGHEST);
-        for number in 0..half {
-            drop(lwp_spawn(spin_for_ever, 0, &on_cpu(number % cpus())).expect("there is memory"));
-        }
+        CALLED.store(1, Ordering::Release);
+        CALL.wake_all();
         EXIT_AT.store(now_ns(), Ordering::Release);
         exit(1)
     };
+    CALLED.store(0, Ordering::Relaxed);
     let report = wait_exit(spawn_child(child, lwps));
     let took = now_ns() - EXIT_AT.load(Ordering::Acquire);
     assert_exited(report.status(), 1);
