@@ -84,7 +84,7 @@ impl Mailbox {
         loop {
             link.0.store(head, Ordering::Relaxed);
             // Release: the link, and all that makes the thread runnable, precedes the owner's load.
-            match self.posted.compare_exchange_weak(head, thread, Ordering::Release, Ordering::Relaxed) {
+            match self.posted.compare_exchange(head, thread, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return if head == NIL { Posted::Interrupt } else { Posted::Silent },
                 Err(seen) => head = seen,
             }

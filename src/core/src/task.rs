@@ -50,7 +50,7 @@ impl TaskState {
             };
             // Release even where nothing changes, because the run that is requested must see what was done before the
             // enqueue.
-            match self.0.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.0.compare_exchange(state, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return result,
                 Err(seen) => state = seen,
             }

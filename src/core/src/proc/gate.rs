@@ -153,8 +153,9 @@ impl Gate {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let (new, result) = change(word)?;
-            // AcqRel: every transition both publishes what its LWP did before and sees what earlier leavers did.
-            match self.word.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
+            // AcqRel: every transition both publishes what its LWP did before and sees what earlier leavers did. Not the
+            // weak form, here and elsewhere: it takes more instructions on a CPU without atomic ones (Cortex-A72).
+            match self.word.compare_exchange(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(result),
                 Err(seen) => word = seen,
             }

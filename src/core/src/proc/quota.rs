@@ -119,7 +119,7 @@ impl Ledger {
         let mut now = used.load(Ordering::Relaxed);
         loop {
             let Some(new) = now.checked_add(amount).filter(|new| *new <= limit) else { return false };
-            match used.compare_exchange_weak(now, new, Ordering::Relaxed, Ordering::Relaxed) {
+            match used.compare_exchange(now, new, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => now = seen,
             }

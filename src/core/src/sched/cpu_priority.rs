@@ -148,16 +148,6 @@ impl CpuPriority {
         }
     }
 
-    /// As [`CpuPriority::raise`], for a thread that has been taken out of its sleep, and that the caller alone can queue.
-    #[inline]
-    pub fn raise_unqueued(&self, priority: Priority, program: Priority) {
-        // A load and a store, because no other CPU has the thread until it is queued.
-        let place = self.get();
-        if !place.is_as_good(priority) {
-            self.0.store(place.raised_first(priority, program).0, Ordering::Relaxed);
-        }
-    }
-
     /// The thread itself raises itself, once more if it was raised before.
     pub fn raise_self(&self, priority: Priority) {
         // As a rule its killer has raised it as far.
@@ -185,14 +175,14 @@ impl CpuPriority {
         }
     }
 
-    /// Replaces `old` by `new`, unless the word says something else by now, or by chance.
+    /// Replaces `old` by `new`, unless the word says something else by now.
     ///
     /// # Errors
     /// What it says.
     #[inline(always)]
     fn replace(&self, old: Place, new: Place) -> Result<(), Place> {
         // AcqRel: see `latest`.
-        match self.0.compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed) {
+        match self.0.compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Ok(()),
             Err(seen) => Err(Place(seen)),
         }
@@ -235,22 +225,6 @@ mod tests {
         assert_eq!(raise(&word, Priority::HIGHEST), None, "once is enough");
         assert_eq!(word.move_to(2).priority(), Priority::HIGHEST);
         assert_eq!(values(&word), (2, Priority::HIGHEST, true));
-    }
-
-    #[test]
-    fn one_that_is_in_no_queue_is_raised_as_far() {
-        for (before, priority, killer) in [
-            (Priority::LOWEST, Priority::HIGHEST, Priority::NORMAL),
-            (Priority::NORMAL, Priority::LOWEST, Priority::KERNEL),
-        ] {
-            let (queued, unqueued) = (thread(5, before), thread(5, before));
-            let _place = queued.raise(priority, killer);
-            unqueued.raise_unqueued(priority, killer);
-            assert_eq!(unqueued.get(), queued.get());
-            unqueued.raise_unqueued(Priority::HIGHEST, Priority::HIGHEST);
-            let _place = queued.raise(Priority::HIGHEST, Priority::HIGHEST);
-            assert_eq!(unqueued.get(), queued.get());
-        }
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Park {
         fence(Ordering::SeqCst);
         let mut seen = self.0.load(Ordering::Relaxed);
         while seen & KILLABLE != 0 {
-            match self.0.compare_exchange_weak(seen, RUNNABLE, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.0.compare_exchange(seen, RUNNABLE, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return if seen & STATE == PARKED { Unpark::Enqueue } else { Unpark::Nothing },
                 Err(now) => seen = now,
             }

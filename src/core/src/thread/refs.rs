@@ -121,7 +121,7 @@ impl RecordRefs {
     fn add_unless_zero(&self, one: u64, mask: u64) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         while word & mask != 0 {
-            match self.0.compare_exchange_weak(word, word + one, Ordering::Acquire, Ordering::Relaxed) {
+            match self.0.compare_exchange(word, word + one, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => word = seen,
             }

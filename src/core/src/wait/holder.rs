@@ -142,7 +142,7 @@ impl HolderWord {
             };
             // With the mark, because others may wait, too.
             let new = if taken.is_some() { id } else { word } | CONTENDED;
-            match self.0.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
+            match self.0.compare_exchange(word, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return taken,
                 Err(seen) => word = seen,
             }

@@ -52,8 +52,8 @@ const EDITS: &[Mutation] = &[
     edit(
         GATE,
         "transitions relaxed",
-        "compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed)",
-        "compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed)",
+        "compare_exchange(word, new, Ordering::AcqRel, Ordering::Relaxed)",
+        "compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)",
     ),
     edit(
         GATE,

@@ -146,12 +146,7 @@ fn keep_dead_lwp(process: &Process, thread: &Thread) {
     let mut head = process.lwps.dead.load(Ordering::Relaxed);
     loop {
         thread.lwp.next_dead_lwp.set(head);
-        match process.lwps.dead.compare_exchange_weak(
-            head,
-            thread.index,
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
+        match process.lwps.dead.compare_exchange(head, thread.index, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => return,
             Err(seen) => head = seen,
         }

@@ -65,21 +65,18 @@ fn killer_priority() -> Priority {
 
 /// Kills one LWP, for a `killer` of that priority. Called under its LWP list's lock, so that it cannot be gone.
 ///
-/// It is raised for its death, so that it ends whatever computes at better priorities: if it slept, before it is queued,
-/// because it is queued with the priority that it has then. If it is runnable it may wait in some run queue already, and
-/// is moved up.
+/// It is raised for its death, so that it ends whatever computes at better priorities: before it is woken, because it is
+/// queued with the priority that it has then, and before its flag is set, because an LWP that sees the flag raises itself,
+/// and does not know the killer's priority. If it is runnable it may wait in some run queue already, and is moved up.
 fn post_kill(thread: &Thread, killer: Priority) -> Unpark {
     observe(|| Event::LwpKill { thread: thread.index });
-    let priority = service::priority_of_death(thread, killer);
+    let raised = thread.place.raise(service::priority_of_death(thread, killer), killer);
     let unpark = kill_flag::post_kill(&thread.kill_flag, &thread.park);
-    match unpark {
-        Unpark::Enqueue => thread.place.raise_unqueued(priority, killer),
-        Unpark::Nothing => {
-            if let Some(place) = thread.place.raise(priority, killer) {
-                raise::move_up(thread, place);
-            }
-            interrupt(thread);
+    if unpark == Unpark::Nothing {
+        if let Some(place) = raised {
+            raise::move_up(thread, place);
         }
+        interrupt(thread);
     }
     unpark
 }
