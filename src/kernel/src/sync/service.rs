@@ -124,10 +124,11 @@ pub(crate) fn call_hook(hook: impl FnOnce()) -> bool {
     left_guards
 }
 
-/// The running thread has left all sections for good, and runs program code once more: it can be killed, unless it is in
-/// an exit hook.
+/// The running thread has left all system calls for good, and runs program code once more: it can be killed, unless it is
+/// in an exit hook. Its guards still count, because this code may use them, or drop them.
 pub(crate) fn return_to_program(thread: &Thread, in_hook: bool) {
-    thread.service_depth.set(if in_hook { HOOK } else { 0 });
+    let depth = thread.service_depth.get();
+    thread.service_depth.set(depth - depth % SHIELD + if in_hook { HOOK } else { 0 });
 }
 
 /// Returns whether the running `thread` runs program code, perhaps with guards, and no system call.

@@ -86,11 +86,12 @@ fn leave_with_more(process: &'static Process, thread: &'static Thread, status: S
 fn give_up_guards(thread: &Thread) {
     // It may end inside a section with preemption disabled, but its exit sleeps.
     thread.preempt_depth.set(0);
-    // While the message of a panic is formatted, its guards do not count.
-    let panicking = thread.has_end_mark(end_mark::PANICKING);
-    if service::drop_guards(thread) || panicking {
-        thread.clear_end_mark(end_mark::PANICKING | end_mark::WITHOUT_TOKENS);
+    if service::drop_guards(thread) {
         mutex::give_up_all(thread);
+    }
+    // Hooks, which may come next, can panic, too.
+    if thread.has_end_mark(end_mark::PANICKING | end_mark::WITHOUT_TOKENS) {
+        thread.clear_end_mark(end_mark::PANICKING | end_mark::WITHOUT_TOKENS);
     }
 }
 

@@ -364,9 +364,8 @@ fn tell_of_panic(thread: &Thread, panic: &Panic<'_>) {
         return;
     }
     thread.set_end_mark(end_mark::PANICKING);
-    // The sections that it was in are left for good, so it can be killed meanwhile, as it can in all program code. The
-    // exit owner goes on with the exit, and disabled preemption stays so, because the message may borrow what that
-    // protects.
+    // The system calls that it was in are left for good, so it can be killed meanwhile, as it can in all program code. The
+    // exit owner goes on with the exit. Guards stay what they are, because the message may borrow what they protect.
     let is_owner = process_of(thread).gate.is_owned_by(thread.lwp.list_entry.tid());
     service::return_to_program(thread, is_owner);
     program_code::call(|| {
