@@ -12,9 +12,10 @@ use asphodel_core::shim::atomic::{self, Ordering};
 use asphodel_core::wait::reason::Reason;
 
 use crate::cpu::NEVER;
+use crate::sync::channel::{self, Key};
+use crate::sync::park;
 use crate::sync::service::KernelSection;
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
-use crate::sync::{channel, park};
 
 /// Sleeps while `word` is `expected`, until a [`futex_wake`], or for no longer than `timeout` nanoseconds. It may return
 /// early: test the condition again. Killable. Thread context; blocks.
@@ -25,11 +26,11 @@ use crate::sync::{channel, park};
 #[inline(always)]
 pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<u64>) -> Result<(), Errno> {
     let word = atomic::of_program(word);
-    let address = word.as_ptr() as usize;
+    let key = Key::futex(word.as_ptr() as usize);
     let deadline = timeout.map_or(NEVER, crate::time::deadline_after);
     let options = WaitOptions::killable(Reason::Futex).until(deadline);
     loop {
-        let registration = channel::register(address);
+        let registration = channel::register_under(key);
         if word.load(Ordering::SeqCst) != expected {
             return Err(Errno::EAGAIN);
         }
@@ -49,5 +50,5 @@ pub fn futex_wait(word: &AtomicU32, expected: u32, timeout: Option<u64>) -> Resu
 /// Wakes up to `count` threads that sleep on the word at `address`, those first that have slept longest; returns how
 /// many. The word need not exist any more. Any context; never blocks.
 pub fn futex_wake(address: usize, count: u32) -> u32 {
-    channel::wake(address, count)
+    channel::wake(Key::futex(address), count)
 }

@@ -15,7 +15,7 @@ use asphodel_core::wait::holder::{HolderWord, Taken};
 use asphodel_core::wait::reason::Reason;
 
 use crate::arch::cpu;
-use crate::sync::channel;
+use crate::sync::channel::{self, Key};
 use crate::sync::service::{self, Around, KernelSection, KillShield};
 use crate::sync::wait_queue::{WaitOptions, WaitResult};
 use crate::thread::{THREADS, Thread};
@@ -119,9 +119,9 @@ impl<T> Mutex<T> {
             Around::Guards => WaitOptions::until_overdue(Reason::Mutex),
             Around::Calls => WaitOptions::uninterruptible(Reason::Mutex),
         };
-        let address = self.address();
+        let key = self.key();
         // Each turn is a wake-up: by the holder that has unlocked it, or by one that has given it up.
-        while let Some(woken) = channel::sleep_unless(address, options, || self.take_or_announce(thread)) {
+        while let Some(woken) = channel::sleep_unless(key, options, || self.take_or_announce(thread)) {
             if woken == WaitResult::Killed {
                 thread.holder_wait.end();
                 return false;
@@ -140,9 +140,9 @@ impl<T> Mutex<T> {
         taken.is_some()
     }
 
-    /// The channel on which its waiters sleep.
-    fn address(&self) -> usize {
-        core::ptr::from_ref(&self.holder) as usize
+    /// What its waiters sleep under: its address.
+    fn key(&self) -> Key {
+        Key::mutex(core::ptr::from_ref(&self.holder) as usize)
     }
 
     /// Returns whether a holder has ended while it held the mutex, and [`Mutex::clear_poison`] has not been called since.
@@ -173,7 +173,7 @@ pub(crate) fn give_up_all(thread: &Thread) {
         if waiter.holder_wait.is_any() {
             // It sleeps, or has registered for it. One wake-up for each waiter: those who sleep again go behind the
             // others, so each is reached, and the walk ends.
-            channel::wakeup_one(waiter.channel.load(Ordering::Relaxed));
+            channel::wake(Key::of(waiter), 1);
         }
     }
 }
@@ -198,7 +198,7 @@ impl<T> Drop for MutexGuard<'_, T> {
         let mutex = self.mutex;
         if mutex.holder.free() {
             // By its address, because the mutex may be gone as soon as it is free.
-            channel::wakeup_one(mutex.address());
+            channel::wake(mutex.key(), 1);
         }
     }
 }

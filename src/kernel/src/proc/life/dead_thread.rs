@@ -136,7 +136,7 @@ fn store_word(thread: &Thread, store: impl FnOnce(&AtomicU32, u32)) {
         // there.
         let word = unsafe { &*(address as *const AtomicU32) };
         store(word, thread.lwp.set_value.get());
-        channel::wakeup_in_parts(address);
+        channel::wake_word(address);
     }
 }
 
