@@ -19,6 +19,8 @@ pub(crate) struct LwpPart {
     pub(crate) list_entry: LwpEntry,
     /// Key of its handle, 0: none; see `proc::life::handle`.
     pub(crate) handle: AtomicU64,
+    /// How many handles the record has had. Written by the creator of its LWP.
+    pub(crate) handles: Cell64,
     /// Threads that wait for its end.
     pub(crate) joiners: InterruptLock<Waiters>,
     /// For whose end it waits itself.
@@ -46,6 +48,7 @@ impl LwpPart {
             charged: Cell32::new(0),
             list_entry: LwpEntry::new(),
             handle: AtomicU64::new(0),
+            handles: Cell64::new(0),
             joiners: InterruptLock::new(Waiters::new()),
             joins: JoinEdge::new(),
             result: AtomicU64::new(0),

@@ -27,7 +27,7 @@ use crate::thread::{THREADS, Table, Thread, stack};
 /// Held by an LWP that has found a ring of joins, while it looks again and withdraws.
 static RINGS: Mutex<()> = Mutex::new(());
 
-/// Bit of a key: the stack is pinned, too. Pids are positive, so the bit is free.
+/// Bit of a key: the stack is pinned, too. No record counts that far.
 const PINNED: u64 = 1 << 63;
 
 /// A reference to an LWP. Keeps its record until it is dropped, whether the LWP has ended or not, but not longer than
@@ -35,18 +35,22 @@ const PINNED: u64 = 1 << 63;
 #[derive(Debug)]
 pub struct LwpHandle {
     thread: u32,
-    /// Pid and tid: they identify the LWP among those that use the record in turn.
+    /// The LWP's number in its process.
+    tid: u32,
+    /// How many handles the record has had by now: identifies the LWP among those that use the record in turn. Pid and
+    /// tid would not, because exec begins a process's numbers anew, and pids repeat.
     key: u64,
 }
 
 impl LwpHandle {
-    /// Makes the handle of `thread`, a new LWP of `process` that cannot run yet, and whose record has a reference for
-    /// it. There is one for each LWP.
+    /// Makes the handle of `thread`, a new LWP that cannot run yet, and whose record has a reference for it. There is one
+    /// for each LWP.
     #[inline(always)]
-    pub(crate) fn new(process: &Process, thread: &Thread) -> Self {
-        let key = u64::from(process.pid().raw() as u32) << 32 | u64::from(thread.lwp.list_entry.tid());
+    pub(crate) fn new(thread: &Thread) -> Self {
+        let key = thread.lwp.handles.get() + 1;
+        thread.lwp.handles.set(key);
         thread.lwp.handle.store(key, Ordering::Release);
-        Self { thread: thread.index, key }
+        Self { thread: thread.index, tid: thread.lwp.list_entry.tid(), key }
     }
 
     fn thread(&self) -> &'static Thread {
@@ -56,7 +60,7 @@ impl LwpHandle {
     /// Returns its number in its process.
     #[must_use]
     pub fn tid(&self) -> u32 {
-        self.key as u32
+        self.tid
     }
 
     /// Returns whether it is off its CPU for good.

@@ -186,7 +186,7 @@ pub fn spawn_lwp(entry: Entry, argument: usize, attributes: &LwpAttributes) -> R
     let process = current_process();
     let (interrupts, thread) = create_and_mask(process, entry, argument, attributes, Birth::Sibling)?;
     // Before it can run, so that it cannot have ended.
-    let handle = LwpHandle::new(process, thread);
+    let handle = LwpHandle::new(thread);
     ready::enqueue_on_best_cpu(Cpu::this(), thread.index);
     ready::maybe_preempt(interrupts);
     daif::restore(interrupts);
