@@ -77,35 +77,57 @@ pub(crate) struct Private {
     pub(crate) unfinished: heapless::Vec<Unfinished, UNFINISHED>,
 }
 
+/// A figure of a CPU: written by the CPU itself, read by all, programs included.
+#[derive(Debug)]
+pub struct Count(Cell64);
+
+impl Count {
+    const fn new() -> Self {
+        Self(Cell64::new(0))
+    }
+
+    /// Returns the figure.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Changes the figure. Called on its CPU, interrupts masked.
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.set(value);
+    }
+}
+
 /// Statistics that the CPU itself writes and `cpus` reads.
 #[derive(Debug)]
 pub struct Statistics {
     /// Context switches.
-    pub switches: Cell64,
+    pub switches: Count,
     /// Interrupts taken.
-    pub interrupts: Cell64,
+    pub interrupts: Count,
     /// Interrupts from other CPUs.
-    pub messages: Cell64,
+    pub messages: Count,
     /// Threads that this CPU moved to idle ones.
-    pub given: Cell64,
+    pub given: Count,
     /// Thread records that this CPU has put into use.
-    pub threads_taken: Cell64,
+    pub threads_taken: Count,
     /// Thread records that this CPU has released.
-    pub threads_returned: Cell64,
+    pub threads_returned: Count,
     /// Stacks that this CPU has taken back.
-    pub stacks_returned: Cell64,
+    pub stacks_returned: Count,
     /// Stacks that this CPU has assigned to threads from its cache.
-    pub stacks_reused: Cell64,
+    pub stacks_reused: Count,
     /// Stacks that this CPU has mapped for threads.
-    pub stacks_mapped: Cell64,
+    pub stacks_mapped: Count,
     /// Stacks for which the cache had no room, less those that were taken back; the sum over all CPUs counts.
-    pub stacks_dropped: Cell64,
+    pub stacks_dropped: Count,
     /// Lazy stacks that this CPU keeps, ...
-    pub lazy_stacks: Cell32,
+    pub lazy_stacks: Count,
     /// ... and their pages.
-    pub lazy_pages: Cell64,
+    pub lazy_pages: Count,
     /// How often stacks were moved between the cache and the depot, many at a time.
-    pub stack_moves: Cell64,
+    pub stack_moves: Count,
 }
 
 impl Statistics {
@@ -215,19 +237,19 @@ impl Cpu {
             requested: AtomicU32::new(0),
             reserve: FrameReserve::new(),
             statistics: Statistics {
-                switches: Cell64::new(0),
-                interrupts: Cell64::new(0),
-                messages: Cell64::new(0),
-                given: Cell64::new(0),
-                threads_taken: Cell64::new(0),
-                threads_returned: Cell64::new(0),
-                stacks_mapped: Cell64::new(0),
-                stacks_returned: Cell64::new(0),
-                stacks_reused: Cell64::new(0),
-                stacks_dropped: Cell64::new(0),
-                lazy_stacks: Cell32::new(0),
-                lazy_pages: Cell64::new(0),
-                stack_moves: Cell64::new(0),
+                switches: Count::new(),
+                interrupts: Count::new(),
+                messages: Count::new(),
+                given: Count::new(),
+                threads_taken: Count::new(),
+                threads_returned: Count::new(),
+                stacks_mapped: Count::new(),
+                stacks_returned: Count::new(),
+                stacks_reused: Count::new(),
+                stacks_dropped: Count::new(),
+                lazy_stacks: Count::new(),
+                lazy_pages: Count::new(),
+                stack_moves: Count::new(),
             },
             mailbox: Mailbox::new(),
             requests: AtomicU64::new(0),

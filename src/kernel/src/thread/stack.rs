@@ -63,7 +63,7 @@ pub(crate) fn cached() -> u64 {
 /// Returns the bytes of the stacks in the caches of all CPUs. Any context.
 pub(crate) fn cached_bytes() -> u64 {
     let (lazy, pages) = Cpu::all().fold((0, 0), |(stacks, pages), cpu| {
-        (stacks + u64::from(cpu.statistics.lazy_stacks.get()), pages + cpu.statistics.lazy_pages.get())
+        (stacks + cpu.statistics.lazy_stacks.get(), pages + cpu.statistics.lazy_pages.get())
     });
     cached().saturating_sub(lazy) * DEFAULT_SIZE as u64 + pages * PAGE_SIZE as u64
 }

@@ -26,8 +26,9 @@ pub(crate) const LOADED_STACK: usize = 8 << 20;
 pub struct Program {
     /// Its name, for `spawn` by name and for `ps`.
     pub name: &'static str,
-    /// The function that its first LWP calls. The value it returns is the exit code.
-    pub entry: fn(&Arguments<'_>) -> i32,
+    /// The function that its first LWP calls. The value it returns is the exit code. Not public: that of a program that is
+    /// loaded must run with the image, and another one must not run in the image's arena.
+    pub(crate) entry: fn(&Arguments<'_>) -> i32,
     /// The image to load; `None` for a program that is linked with the kernel.
     image: Option<&'static Image>,
 }
