@@ -179,6 +179,12 @@ test!(words_and_names_of_no_form, {
             spawn(&Program::new(name, |_| panic!("\n{NAME}")), &["", ""], &SpawnAttributes::default());
         assert_signaled(wait_exit(child.expect("it can be spawned")).status(), Signal::ABRT);
     }
+    const LONG: [u8; 256] = [b'x'; 256];
+    let name = core::str::from_utf8(&LONG).expect("it is text");
+    let start = |name| spawn(&Program::new(name, |_| 4), &[], &SpawnAttributes::default());
+    assert_eq!(start(name), Err(Errno::ENAMETOOLONG));
+    assert_eq!(exec(&Program::new(name, |_| 0), &[], 0), Errno::ENAMETOOLONG);
+    assert_exited(wait_exit(start(&name[1..]).expect("it can be spawned")).status(), 4);
     for key in ["", "=", "\0", " ", long.as_str()] {
         assert!(boot_argument(key).is_none() && find_program(key).is_none(), "{key}");
     }

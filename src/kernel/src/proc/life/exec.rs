@@ -35,7 +35,7 @@ use crate::thread::{self, THREADS, Thread, end_mark};
 ///
 /// # Errors
 /// `E2BIG`, `EINVAL`, `ENOMEM`: the words, as for spawn. `ENOMEM`: there is no arena for the new program. `EFAULT`: its
-/// name lies in one. `EBUSY`: the caller holds a mutex guard or a token, or has
+/// name lies in one. `ENAMETOOLONG`: it has more than 255 bytes. `EBUSY`: the caller holds a mutex guard or a token, or has
 /// disabled preemption; or it runs an exit hook, a task or a call-out. Nothing has happened then.
 pub fn exec(program: &Program, words: &[&str], number: usize) -> Errno {
     let _section = KernelSection::enter();

@@ -85,7 +85,8 @@ impl Default for SpawnAttributes {
 /// `E2BIG`: too many bytes of words. `EINVAL`: no CPU that is online is allowed, or a word contains a zero byte.
 /// `ESRCH`: there is no such group. `EAGAIN`: too many processes or LWPs, in all or by a quota; or, of a peer, the
 /// caller's process or the leader of its task group is ending. `ENOMEM`: too little memory or arenas, in
-/// all or by a quota. `EFAULT`: the program's name lies in an arena. Nothing is left behind.
+/// all or by a quota. `EFAULT`: the program's name lies in an arena. `ENAMETOOLONG`: it has more than 255 bytes. Nothing is
+/// left behind.
 pub fn spawn(program: &Program, words: &[&str], attributes: &SpawnAttributes) -> Result<Pid, Errno> {
     let _section = KernelSection::enter();
     if attributes.vfork {

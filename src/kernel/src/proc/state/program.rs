@@ -14,6 +14,10 @@ use spin::Once;
 use crate::mem::arena;
 use crate::mem::program::Image;
 
+/// Most bytes of a program's name. It is part of lines of the system, which are sent in one piece, with the console
+/// locked.
+const MAX_NAME: usize = 255;
+
 /// Most bytes of words a program can be started with.
 pub(crate) const MAX_WORDS: usize = 64 * 1024;
 
@@ -55,12 +59,16 @@ impl Program {
         self.image.is_some()
     }
 
-    /// Refuses a program whose name would be freed with the caller's arena, because the name is shown long after.
+    /// Refuses a program whose name would be freed with the caller's arena, because the name is shown long after, and one
+    /// whose name is too long.
     ///
     /// # Errors
-    /// `EFAULT`.
+    /// `EFAULT`. `ENAMETOOLONG`.
     pub(crate) fn check_name(&self) -> Result<(), Errno> {
-        if arena::contains(self.name.as_ptr() as usize) { Err(Errno::EFAULT) } else { Ok(()) }
+        if arena::contains(self.name.as_ptr() as usize) {
+            return Err(Errno::EFAULT);
+        }
+        if self.name.len() > MAX_NAME { Err(Errno::ENAMETOOLONG) } else { Ok(()) }
     }
 
     /// Returns the image to load.
