@@ -168,11 +168,12 @@ pub(crate) fn depth_of(thread: &Thread) -> u32 {
 }
 
 /// The running thread leaves its program for good, from wherever it is, and is in one system call from here on. What it
-/// holds is still counted: [`drop_guards`].
+/// holds is still counted: [`drop_guards`]. Returns whether these are any guards.
 #[inline(always)]
-pub(crate) fn leave_program(thread: &Thread) {
+pub(crate) fn leave_program(thread: &Thread) -> bool {
     let depth = thread.service_depth.get();
     thread.service_depth.set(depth - depth % SHIELD + 1);
+    depth >= SHIELD
 }
 
 /// The guards of the running thread, which has left its program, will not be dropped, and count no longer: returns

@@ -53,10 +53,16 @@ pub(crate) fn exit_process(status: Status) -> ! {
 /// The running LWP exits. If it is the last one, the process ends with `status` (T12, T15, T16).
 #[inline(always)]
 pub(crate) fn exit_lwp(thread: &'static Thread, status: Status) -> ! {
+    exit_lwp_with(thread, service::holds_guards(thread), status)
+}
+
+/// As [`exit_lwp`], for a caller that knows whether the LWP holds guards.
+#[inline(always)]
+pub(crate) fn exit_lwp_with(thread: &'static Thread, holds_guards: bool, status: Status) -> ! {
     let process = process_of(thread);
     // It may end inside a section with preemption disabled, but its exit sleeps.
     thread.preempt_depth.set(0);
-    let role = if thread.end_marks.get() == 0 && !service::holds_guards(thread) {
+    let role = if thread.end_marks.get() == 0 && !holds_guards {
         process.gate.thread_exit()
     } else {
         leave_with_more(process, thread, status)
@@ -233,11 +239,12 @@ fn give_arena_back(process: &Process, thread: &Thread, last: &LastLwp) {
 
 /// The running LWP has a kill pending and is at a kill point. The kill handler of `sync::service`.
 pub(crate) fn die_at_kill_point() -> ! {
-    service::leave_program(Thread::current());
-    let process = current_process();
+    let thread = Thread::current();
+    let holds_guards = service::leave_program(thread);
+    let process = process_of(thread);
     match fatal_signal(process) {
         Some(signal) if !process.gate.is_exiting() => exit_process(Status::signaled(signal)),
-        _ => exit_lwp(Thread::current(), Status::exited(0)),
+        _ => exit_lwp_with(thread, holds_guards, Status::exited(0)),
     }
 }
 

@@ -10,7 +10,6 @@ use core::mem;
 use asphodel_core::errno::Errno;
 use asphodel_core::event::Event;
 use asphodel_core::proc::gate::CreateRefused;
-use asphodel_core::proc::quota::Resource;
 use asphodel_core::proc::status::Status;
 use asphodel_core::sched::priority::Priority;
 
@@ -59,8 +58,7 @@ pub(crate) fn create_and_mask(
 ) -> Result<(daif::Saved, &'static Thread), Errno> {
     let held = if birth == Birth::Sibling { Held::ByHandle } else { Held::ByItself };
     let stack = stack::rounded(attributes.stack_size).ok_or(Errno::ENOMEM)? as u64;
-    let place = process.charge(Resource::Lwps, 1)?;
-    let memory = process.charge(Resource::Memory, stack)?;
+    let (place, memory) = process.charge_lwp(stack)?;
     let (interrupts, thread) = Thread::create_and_mask(attributes, start, 0, held)?;
     let unborn = Unborn { thread, held, interrupts };
     set_entry(thread, entry, argument);
@@ -151,10 +149,10 @@ fn run_entry_of(thread: &'static Thread) -> ! {
     leave_kernel(thread);
     // In place, because `leave_kernel` has made this what program code runs in: depth 0, and interrupts are unmasked.
     let result = program_code::call_in_place(|| entry(argument));
-    enter_kernel(thread);
+    let holds_guards = enter_kernel(thread);
     thread.lwp.result.store(result as u64, Ordering::Relaxed);
     thread.lwp.returned.store(true, Ordering::Relaxed);
-    exit::exit_lwp(thread, Status::exited(0))
+    exit::exit_lwp_with(thread, holds_guards, Status::exited(0))
 }
 
 /// The edge between `start` and program code: a kill point. An LWP that was killed before it ran exits here.
@@ -169,11 +167,11 @@ fn leave_kernel(thread: &Thread) {
     }
 }
 
-/// The edge on the way back, which is passed once.
+/// The edge on the way back, which is passed once. Returns whether the LWP holds guards.
 #[inline(always)]
-fn enter_kernel(thread: &Thread) {
+fn enter_kernel(thread: &Thread) -> bool {
     cpu::probe_stack();
-    service::leave_program(thread);
+    service::leave_program(thread)
 }
 
 /// Creates an LWP in the calling process and lets it run. Thread context; may block for memory only.

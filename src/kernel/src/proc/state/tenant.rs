@@ -62,6 +62,29 @@ impl Process {
         Ok(Charge { process: self, resource, amount })
     }
 
+    /// Charges them with an LWP, and with the memory of its stack.
+    ///
+    /// # Errors
+    /// As [`Process::reserve`], for either; nothing is charged then.
+    #[inline(always)]
+    pub(in crate::proc) fn charge_lwp(&self, stack: u64) -> Result<(Charge<'_>, Charge<'_>), Errno> {
+        // One look for both, because most processes have none.
+        if self.resources.tenant.get() != NO_TENANT {
+            self.reserve_lwp(stack)?;
+        }
+        let charge = |resource, amount| Charge { process: self, resource, amount };
+        Ok((charge(Resource::Lwps, 1), charge(Resource::Memory, stack)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reserve_lwp(&self, stack: u64) -> Result<(), Errno> {
+        let place = self.charge(Resource::Lwps, 1)?;
+        self.reserve(Resource::Memory, stack)?;
+        place.keep();
+        Ok(())
+    }
+
     /// Undoes such a charge.
     #[inline]
     pub(in crate::proc) fn unreserve(&self, resource: Resource, amount: u64) {
