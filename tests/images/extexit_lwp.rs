@@ -4,11 +4,12 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Semaphore, WNOHANG, WaitQueue, exit, extexit,
-    getpid, gettid, lwp_spawn, process, wait4, yield_now,
+    EXTEXIT_LWP, EXTEXIT_PROC, EXTEXIT_SETINT, EXTEXIT_SIMPLE, Errno, Semaphore, WNOHANG, WaitQueue, exit,
+    extexit, futex_wait, getpid, gettid, lwp_spawn, process, register, wait4, yield_now,
 };
 use asphodel_test::{
-    assert_exited, await_zombie, cpus, eventually, on_cpu, sleep_for_ever, spawn_child, test, wait_exit,
+    assert_exited, await_asleep, await_zombie, cpus, eventually, on_cpu, sleep_for_ever, spawn_child, test,
+    wait_exit,
 };
 
 asphodel_test::image!();
@@ -44,6 +45,38 @@ test!(
         drop(lwp_spawn(|_| leave(5, Some(&WORD)), 0, &Default::default()));
         eventually("the word is stored", || WORD.load(Ordering::Acquire) == 5);
         assert_eq!(lwps(), 1);
+    }
+);
+
+test!(
+    /// T10: those that sleep on the word are woken when it has been stored, be it as a channel or as a futex.
+    t010_sleepers_on_the_word_are_woken,
+    {
+        static WORD: AtomicI32 = AtomicI32::new(0);
+        static GO: Semaphore = Semaphore::new(0);
+        let on_channel: fn(usize) -> usize = |_| loop {
+            let registration = register(WORD.as_ptr().addr());
+            if WORD.load(Ordering::Acquire) != 0 {
+                return 1;
+            }
+            let _woken = registration.sleep(None);
+        };
+        let as_futex: fn(usize) -> usize = |_| {
+            // SAFETY: the word is a static, and used as an atomic only.
+            let word = unsafe { AtomicU32::from_ptr(WORD.as_ptr().cast()) };
+            while futex_wait(word, 0, None) != Err(Errno::EAGAIN) {}
+            2
+        };
+        let sleepers = [on_channel, as_futex]
+            .map(|sleeper| lwp_spawn(sleeper, 0, &Default::default()).expect("an LWP can be made"));
+        let leaver = |_| {
+            let _go = GO.wait();
+            leave(5, Some(&WORD))
+        };
+        drop(lwp_spawn(leaver, 0, &Default::default()).expect("an LWP can be made"));
+        await_asleep(3);
+        GO.post();
+        assert_eq!(sleepers.map(|sleeper| sleeper.join()), [Ok(Some(1)), Ok(Some(2))]);
     }
 );
 
