@@ -4,8 +4,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, Group, LwpAttributes, LwpHandle, MemoryChoice, Pid, Priority, Program, Quota,
-    SpawnAttributes, cpus_online, lwp_spawn, now_ns, println, sleep, spawn, wait4,
+    Arguments, CpuMask, Group, LwpAttributes, LwpHandle, MemoryChoice, Pid, Priority, Program, Quota, Signal,
+    SpawnAttributes, cpus_online, kill, lwp_spawn, now_ns, println, sleep, spawn, wait4,
 };
 use asphodel_core::shim::atomic::AtomicU32 as Point;
 
@@ -199,6 +199,19 @@ pub(crate) fn reap(pid: Pid) -> u8 {
             ended.status.shell_code()
         }
         other => fail(format_args!("wait4({pid}): {other:?}")),
+    }
+}
+
+/// Kills the children `victims`, which live, one soon after the other, fewer than `most` steps apart; then reaps them.
+pub(crate) fn kill_and_reap(dice: &mut Dice, victims: &[Pid], most: u64) {
+    for pid in victims {
+        steps(dice.below(most));
+        let killed = kill(*pid, i32::from(Signal::KILL.number()));
+        check!(killed == Ok(()), "a kill of a process that lives: {killed:?}");
+    }
+    for pid in victims {
+        let code = reap(*pid);
+        check!(code == 128 + Signal::KILL.number(), "a victim ended with {code}");
     }
 }
 

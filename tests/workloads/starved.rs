@@ -3,11 +3,11 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, LwpAttributes, Pid, Priority, Signal, SpawnAttributes, cpus_online, kill, kill_lwp,
-    set_affinity, set_priority, sleep, yield_now,
+    Arguments, CpuMask, LwpAttributes, Pid, Priority, SpawnAttributes, cpus_online, kill_lwp, set_affinity,
+    set_priority, sleep, yield_now,
 };
 
-use crate::common::{DONE, Dice, Roots, check, child, let_loose, lwp, reap, root, step, steps};
+use crate::common::{DONE, Dice, Roots, check, child, kill_and_reap, let_loose, lwp, root, step, steps};
 
 /// The priority of those who compute, and that of the root, which must come to kill.
 const BETTER: u32 = 20;
@@ -137,15 +137,7 @@ fn kill_starved(arguments: &Arguments<'_>) -> i32 {
     while dice.one_in(2) && BUSY.load(Ordering::Relaxed) < cpus {
         let _ = sleep(10_000);
     }
-    for pid in &victims {
-        steps(dice.below(20));
-        let killed = kill(*pid, i32::from(Signal::KILL.number()));
-        check!(killed == Ok(()), "a kill of a process that lives: {killed:?}");
-    }
-    for pid in victims {
-        let code = reap(pid);
-        check!(code == 128 + Signal::KILL.number(), "a victim ended with {code}");
-    }
+    kill_and_reap(&mut dice, &victims, 20);
     STOP.store(true, Ordering::Relaxed);
     for hog in hogs {
         let joined = hog.join();

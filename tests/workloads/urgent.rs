@@ -4,11 +4,10 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, CpuMask, LwpAttributes, Pid, Priority, Signal, SpawnAttributes, cpus_online, kill,
-    set_priority, sleep,
+    Arguments, CpuMask, LwpAttributes, Pid, Priority, SpawnAttributes, cpus_online, set_priority, sleep,
 };
 
-use crate::common::{DONE, Dice, Roots, check, child, lwp, reap, root, step, steps};
+use crate::common::{DONE, Dice, Roots, child, kill_and_reap, lwp, root, step};
 
 /// LWPs of victims that have come to life.
 static ALIVE: AtomicU32 = AtomicU32::new(0);
@@ -69,14 +68,6 @@ fn kill_urgent(arguments: &Arguments<'_>) -> i32 {
         let _ = sleep(20_000);
     }
     let _ = sleep(dice.below(60_000));
-    for pid in &victims {
-        steps(dice.below(60));
-        let killed = kill(*pid, i32::from(Signal::KILL.number()));
-        check!(killed == Ok(()), "a kill of a process that lives: {killed:?}");
-    }
-    for pid in victims {
-        let code = reap(pid);
-        check!(code == 128 + Signal::KILL.number(), "a victim ended with {code}");
-    }
+    kill_and_reap(&mut dice, &victims, 60);
     i32::from(DONE)
 }
