@@ -3,9 +3,9 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Errno, LwpAttributes, P_PID, ProcCtl, Signal, SpawnAttributes, WNOHANG, futex_wait,
-    futex_wake, getpid, getppid, procctl, reaper_acquire, reaper_release, set_auto_reap, sigwait, sleep,
-    wait4, yield_now,
+    Arguments, Errno, LwpAttributes, P_PID, ProcCtl, Signal, SpawnAttributes, State, WNOHANG, futex_wait,
+    futex_wake, getpid, getppid, procctl, process, reaper_acquire, reaper_release, set_auto_reap, sigwait,
+    sleep, wait4, yield_now,
 };
 
 use crate::common::{
@@ -18,9 +18,22 @@ pub(crate) fn start(dice: &mut Dice) -> Roots {
     Roots::from_iter([root(dice, parents, seed)])
 }
 
+/// R49: a child that is seen as a zombie can be waited for, and its SIGCHLD has come.
+fn seen_as_zombie(set: u32) {
+    let pid = child(leaf, 0, &usual());
+    while process(pid).is_some_and(|report| report.state != State::Zombie) {
+        yield_now();
+    }
+    let taken = sigwait(set, Some(0));
+    check!(taken == Ok(Signal::CHLD), "of a zombie: {taken:?}");
+    let ended = wait4(-1, WNOHANG);
+    check!(matches!(ended, Ok(Some(_))), "a zombie: {ended:?}");
+}
+
 /// T161: a child can be waited for when SIGCHLD has come.
 fn signal(dice: &mut Dice) {
     let set = 1 << Signal::CHLD.number();
+    seen_as_zombie(set);
     // The signal of a child that was reaped has come, however early it was seen.
     let polled = child(leaf, 0, &usual());
     while wait4(polled.raw(), WNOHANG) == Ok(None) {

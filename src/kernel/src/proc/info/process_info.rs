@@ -26,7 +26,7 @@ pub enum State {
     Sleeping,
     /// An exit owner has been elected.
     Exiting,
-    /// It waits to be reaped.
+    /// It waits to be reaped, and its parent has been sent its signal.
     Zombie,
 }
 
@@ -101,7 +101,7 @@ fn report(process: &Process) -> ProcessReport {
         process.executable.name(&lwps)
     };
     let state = match () {
-        () if view.zombie => State::Zombie,
+        () if view.zombie && is_published(process) => State::Zombie,
         () if view.exiting => State::Exiting,
         () if runnable => State::Running,
         () => State::Sleeping,
@@ -122,6 +122,26 @@ fn report(process: &Process) -> ProcessReport {
         tenant: tenant_of(process).map_or(Pid::NONE, Process::pid),
         name,
         waits_for: if view.exiting { waits_for } else { None },
+    }
+}
+
+/// Returns whether `process`, whose last LWP is off its CPU, can be waited for, and its parent has been sent its signal:
+/// both happen under the lock of its parent's children (`life::adopt`). Until then it is exiting to everyone who looks.
+fn is_published(process: &Process) -> bool {
+    loop {
+        // Process 1 has no parent, and who has been reaped has none any more.
+        if process.pid() == Pid::INIT || process.gate.view().claimed {
+            return true;
+        }
+        let slot = process.family.parent();
+        if let Some(parent) = PROCESSES.find_slot(slot) {
+            let children = parent.family.children.lock();
+            if children.has(&PROCESSES, slot, process.slot) {
+                return process.family.links.is_zombie();
+            }
+        }
+        // It has just been adopted, or reaped.
+        core::hint::spin_loop();
     }
 }
 
