@@ -1,4 +1,5 @@
-//! The end of a turn: the place of a thread that has used up its slice while others of its priority wait.
+//! The end of a turn: the place of a thread that has used up its slice while others of its priority wait, or that a better
+//! one preempts.
 //!
 //! As a rule it goes to the end of the line. But a strict round robin keeps its order for ever, and threads that never
 //! sleep fall into step: a thread that always runs just after the one that empties a queue never finds anything in it,
@@ -21,6 +22,30 @@ pub enum End {
     Second,
     /// To this CPU, unless that has more to do.
     Elsewhere(u32),
+}
+
+/// Where a thread goes that a better one preempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preempted {
+    /// Before the others of its priority: it keeps its place, with the ticks that are left of its slice.
+    First(u64),
+    /// After them: its slice is over, too, or has been for some time, in which none of them waited.
+    Last,
+}
+
+impl Preempted {
+    /// Decides for a thread whose slice ends at `slice_end`, both in ticks.
+    ///
+    /// A thread whose slice is over must not keep its place for one more tick, however short: the timer that would end that
+    /// may always come so late that the better thread is due again, and the others would never run.
+    #[inline]
+    #[must_use]
+    pub const fn at(now: u64, slice_end: u64) -> Self {
+        match slice_end.saturating_sub(now) {
+            0 => Self::Last,
+            left => Self::First(left),
+        }
+    }
 }
 
 /// The sequence of chances of one CPU. Used by that CPU only, interrupts masked.
@@ -60,6 +85,37 @@ impl Turns {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preempted_thread_keeps_what_is_left_of_its_slice() {
+        assert_eq!(Preempted::at(10, 15), Preempted::First(5));
+        assert_eq!(Preempted::at(14, 15), Preempted::First(1));
+        for now in [15, 16, u64::MAX] {
+            assert_eq!(Preempted::at(now, 15), Preempted::Last, "{now}");
+        }
+    }
+
+    /// Two threads of one priority, and a better one that is due again whenever the timer interrupts, because the timer is
+    /// slow: both of the two run.
+    #[test]
+    fn a_slow_timer_starves_no_thread() {
+        const SLICE: u64 = 50;
+        let (mut queue, mut left, mut ran) = ([0, 1], [0; 2], [0_u64; 2]);
+        for interrupt in 0..100_u64 {
+            let now = interrupt * 40;
+            let first = queue[0];
+            let slice_end = now + if left[first] == 0 { SLICE } else { left[first] };
+            ran[first] += 40;
+            left[first] = match Preempted::at(now + 40, slice_end) {
+                Preempted::First(left) => left,
+                Preempted::Last => {
+                    queue.swap(0, 1);
+                    0
+                }
+            };
+        }
+        assert_eq!(ran, [2_000, 2_000]);
+    }
 
     #[test]
     fn most_turns_end_as_usual_and_every_other_end_comes() {

@@ -4,6 +4,7 @@
 //! here; when it fires too early, because what it was set for is over, `timer` sets it anew. All with interrupts masked.
 
 use asphodel_core::sched::refusal::INTERVAL_NANOSECONDS;
+use asphodel_core::sched::turn::Preempted;
 use asphodel_core::shim::atomic::{AtomicU64, Ordering};
 
 use crate::arch::counter;
@@ -31,11 +32,11 @@ pub(crate) fn init(scale: asphodel_core::time::scale::Scale) {
     LOOK_TICKS.store(scale.ticks(INTERVAL_NANOSECONDS), Ordering::Relaxed);
 }
 
-/// Returns the ticks that are left of the running thread's slice, at least one. Others of its priority would starve if
-/// it got a whole one each time a better thread has run.
+/// Returns where the running thread goes, which a better one preempts. Others of its priority would starve if it kept its
+/// place with a whole slice each time a better thread has run.
 #[inline]
-pub(crate) fn left_of_slice(cpu: &Cpu) -> u64 {
-    cpu.slice_end.get().saturating_sub(counter::now()).max(1)
+pub(crate) fn place_of_preempted(cpu: &Cpu) -> Preempted {
+    Preempted::at(counter::now(), cpu.slice_end.get())
 }
 
 /// CPU `cpu` begins to schedule: with slices of the usual length, or perturbed by `seed`. Interrupts masked.

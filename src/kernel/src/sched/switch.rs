@@ -10,7 +10,7 @@
 use asphodel_core::shim::atomic::Ordering;
 
 use asphodel_core::sched::priority::Priority;
-use asphodel_core::sched::turn::End;
+use asphodel_core::sched::turn::{End, Preempted};
 use asphodel_core::thread::refs::OffStack;
 
 use crate::arch::{counter, cpu as cpu_registers, daif, fp, switch};
@@ -222,12 +222,17 @@ fn choose(
                 return queue.rotate(&THREADS, thread.index, priority);
             } else {
                 let next = queue.pop_best(&THREADS);
-                // Preempted by a better one: it keeps its place before others of its priority.
-                if reason == SwitchReason::Preempted {
-                    thread.slice_left.set(deadline::left_of_slice(cpu));
-                    queue.push_front(&THREADS, thread.index, priority);
+                let place = if reason == SwitchReason::Preempted {
+                    deadline::place_of_preempted(cpu)
                 } else {
-                    queue.push_back(&THREADS, thread.index, priority);
+                    Preempted::Last
+                };
+                match place {
+                    Preempted::First(left) => {
+                        thread.slice_left.set(left);
+                        queue.push_front(&THREADS, thread.index, priority);
+                    }
+                    Preempted::Last => queue.push_back(&THREADS, thread.index, priority),
                 }
                 (next, PrevAction::Nothing)
             }
