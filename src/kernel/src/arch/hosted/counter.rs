@@ -11,13 +11,13 @@ pub use super::clock::{frequency, now};
 /// Interrupt number of the timer.
 pub(crate) const TIMER_INTERRUPT: u32 = 27;
 
-/// Makes this CPU's timer interrupt when the counter reaches `ticks`, or at once if the counter has passed it.
+/// Makes this CPU's timer interrupt when the counter reaches `ticks`, or soon if the counter has passed it.
 #[inline]
 pub(crate) fn set_deadline(ticks: u64) {
     let cpu = cpus::this();
-    cpu.set_deadline(ticks);
-    if cpus::mode() == Mode::Run {
-        run::set_timer(cpu, ticks);
+    match cpus::mode() {
+        Mode::Explore => cpu.set_deadline(ticks),
+        Mode::Run => run::set_timer(cpu, ticks),
     }
 }
 

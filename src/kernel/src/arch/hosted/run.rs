@@ -2,7 +2,7 @@
 
 use core::mem::zeroed;
 use core::ptr::{null, null_mut};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock::{host_now, timespec};
 use super::cpus::{self, NEVER, Vcpu, vcpu};
@@ -104,11 +104,32 @@ fn make_timer(cpu: &Vcpu) {
     cpu.timer.store(timer as usize, Ordering::Relaxed);
 }
 
-/// Sets the host's timer of this CPU for `ticks`.
+/// The longest time that the host is believed to take to arm a timer, in nanoseconds; more than that it was busy.
+const LONGEST_ARMING: u64 = 1_000_000;
+
+/// What the host has taken lately to arm a timer, in nanoseconds.
+static ARMING: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the deadline of this CPU, and the host's timer, for `ticks`, or for some time after the timer is armed.
+///
+/// Arming takes one microsecond on some hosts and a hundred on others. If a deadline could pass meanwhile, a thread that
+/// sleeps for less would be interrupted again and again before any other has run at all.
 pub(super) fn set_timer(cpu: &Vcpu, ticks: u64) {
     if ticks == NEVER {
-        return;
+        return cpu.set_deadline(NEVER);
     }
+    let before = host_now();
+    let usual = ARMING.load(Ordering::Relaxed);
+    let ticks = ticks.max(before + 3 * usual);
+    cpu.set_deadline(ticks);
+    arm(cpu, ticks);
+    let took = (host_now() - before).min(LONGEST_ARMING);
+    // An average, so that one time that the host was busy counts for little.
+    ARMING.store(usual - usual / 8 + took / 8, Ordering::Relaxed);
+}
+
+/// Arms the host's timer of this CPU for `ticks`.
+fn arm(cpu: &Vcpu, ticks: u64) {
     // SAFETY: all zeros is a value of this plain structure.
     let mut time: libc::itimerspec = unsafe { zeroed() };
     // All zeros would disarm it.
