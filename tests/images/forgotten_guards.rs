@@ -9,11 +9,12 @@ use core::mem::forget;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use asphodel::api::{
-    Arguments, Condvar, LwpAttributes, Mutex, Pid, Semaphore, Signal, Token, WaitResult, gettid, kill,
-    kill_lwp, lwp_spawn, relax, sleep,
+    Arguments, Condvar, CpuMask, LwpAttributes, Mutex, Pid, Program, Semaphore, Signal, SpawnAttributes,
+    Token, WaitResult, gettid, kill, kill_lwp, lwp_spawn, now_ns, preempt_disable, relax, set_affinity,
+    sleep, spawn,
 };
 use asphodel_test::{
-    assert_signaled, await_sleeping, eventually, spawn_child, spin_for_ever, test, wait_exit,
+    assert_signaled, await_sleeping, eventually, on_cpu, spawn_child, spin_for_ever, test, wait_exit,
 };
 
 asphodel_test::image!();
@@ -183,6 +184,56 @@ test!(a_mutex_that_a_waiter_for_a_condition_does_not_get_back, deadline_ms = 30_
     ends_by_kill(waiter);
     ends_by_kill(keeper);
 });
+
+test!(
+    /// A kill ends a sleep, and the deadline or a wake-up comes before the LWP runs again, which waits for its token then.
+    a_kill_meets_the_end_of_a_sleep,
+    deadline_ms = 60_000,
+    {
+        static UNIT: Semaphore = Semaphore::new(0);
+        static KEPT: Token<u32> = Token::new(0);
+        static READY: AtomicBool = AtomicBool::new(false);
+        const WHILE: u64 = 100_000_000;
+        let sleeps: [fn(&Arguments<'_>) -> i32; 3] = [
+            |_| KEPT.with(|_| sleep(WHILE) as i32),
+            |_| KEPT.with(|_| UNIT.wait_timeout(WHILE) as i32),
+            |_| KEPT.with(|_| UNIT.wait() as i32),
+        ];
+        set_affinity(CpuMask::one(0)).expect("CPU 0 is online");
+        let attributes = SpawnAttributes { lwp: on_cpu(0), ..SpawnAttributes::default() };
+        for (number, asleep) in sleeps.into_iter().enumerate() {
+            let sleeper = Program::new("sleeper", asleep);
+            let sleeper = spawn(&sleeper, &[], &attributes).expect("a child can be spawned");
+            await_sleeping(sleeper);
+            READY.store(false, Ordering::Release);
+            let keeper = spawn_child(
+                |_| {
+                    KEPT.with(|_| {
+                        READY.store(true, Ordering::Release);
+                        for_ever()
+                    })
+                },
+                0,
+            );
+            eventually("the token is kept", || READY.load(Ordering::Acquire));
+            {
+                // The sleeper does not run before this ends.
+                let _here = preempt_disable();
+                kill(sleeper, i32::from(Signal::KILL.number())).expect("it exists");
+                if number == 2 {
+                    UNIT.post();
+                }
+                let begun = now_ns();
+                while now_ns() - begun < WHILE {
+                    core::hint::spin_loop();
+                }
+            }
+            assert_signaled(wait_exit(sleeper).status(), Signal::KILL);
+            ends_by_kill(keeper);
+            while UNIT.try_wait() {}
+        }
+    }
+);
 
 test!(
     /// It does not get its tokens back, because another process keeps one.

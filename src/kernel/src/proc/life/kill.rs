@@ -72,24 +72,29 @@ fn post_kill(thread: &Thread, killer: Priority) -> Unpark {
     observe(|| Event::LwpKill { thread: thread.index });
     let raised = thread.place.raise(service::priority_of_death(thread, killer), killer);
     let unpark = kill_flag::post_kill(&thread.kill_flag, &thread.park);
-    if unpark == Unpark::Nothing {
-        if let Some(place) = raised {
-            raise::move_up(thread, place);
-        }
-        interrupt(thread);
+    if unpark == Unpark::Nothing
+        && let Some(place) = raised
+    {
+        raise::move_up(thread, place);
+    }
+    // Also if its sleep is ended by this: a wake-up or the deadline may come before it looks why it is awake.
+    let interrupted = unpark == Unpark::Nothing && interrupt(thread);
+    if !interrupted && service::holds_guards(thread) {
+        delayed(thread);
     }
     unpark
 }
 
-/// Brings an LWP that may be running program code on another CPU to a kill point. Interrupts masked.
-fn interrupt(thread: &Thread) {
+/// Brings an LWP that may be running program code on another CPU to a kill point. Returns whether it has been interrupted
+/// for that. Interrupts masked.
+fn interrupt(thread: &Thread) -> bool {
     let target = thread.cpu();
     let running_there = Cpu::get(target).is_some_and(|cpu| cpu.current.is(thread.index));
-    if running_there && target != Cpu::this().index {
+    let interrupts = running_there && target != Cpu::this().index;
+    if interrupts {
         gic::send_sgi(MESSAGE, target as usize);
-    } else if service::holds_guards(thread) {
-        delayed(thread);
     }
+    interrupts
 }
 
 /// Sets the calling LWP's own kill flag: it exits at the end of the system call that it is in, which it finishes with the
