@@ -255,7 +255,7 @@ fn check(service: usize, left: usize) {
     assert!(left != 0 || !returned || service >= SERVICES.len() - LAST, "service {service} came to the end");
 }
 
-test!(every_service_at_every_depth_to_the_end, {
+test!(every_service_at_every_depth_to_the_end, deadline_ms = 60_000, {
     // How many it takes is not known.
     crashes_are_meant(u64::MAX);
     for service in 0..SERVICES.len() {
