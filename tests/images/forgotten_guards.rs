@@ -35,6 +35,25 @@ fn for_ever() -> i32 {
     spin_for_ever(0) as i32
 }
 
+static KEPT: Token<u32> = Token::new(0);
+
+/// Starts a process that keeps [`KEPT`] until it is killed; returns when it has it.
+fn keep_token() -> Pid {
+    static READY: AtomicBool = AtomicBool::new(false);
+    READY.store(false, Ordering::Release);
+    let keeper = spawn_child(
+        |_| {
+            KEPT.with(|_| {
+                READY.store(true, Ordering::Release);
+                for_ever()
+            })
+        },
+        0,
+    );
+    eventually("the token is kept", || READY.load(Ordering::Acquire));
+    keeper
+}
+
 test!(a_mutex_that_is_forgotten, deadline_ms = 30_000, {
     static MUTEX: Mutex<u32> = Mutex::new(0);
     static READY: AtomicBool = AtomicBool::new(false);
@@ -191,8 +210,6 @@ test!(
     deadline_ms = 60_000,
     {
         static UNIT: Semaphore = Semaphore::new(0);
-        static KEPT: Token<u32> = Token::new(0);
-        static READY: AtomicBool = AtomicBool::new(false);
         const WHILE: u64 = 100_000_000;
         let sleeps: [fn(&Arguments<'_>) -> i32; 3] = [
             |_| KEPT.with(|_| sleep(WHILE) as i32),
@@ -205,17 +222,7 @@ test!(
             let sleeper = Program::new("sleeper", asleep);
             let sleeper = spawn(&sleeper, &[], &attributes).expect("a child can be spawned");
             await_sleeping(sleeper);
-            READY.store(false, Ordering::Release);
-            let keeper = spawn_child(
-                |_| {
-                    KEPT.with(|_| {
-                        READY.store(true, Ordering::Release);
-                        for_ever()
-                    })
-                },
-                0,
-            );
-            eventually("the token is kept", || READY.load(Ordering::Acquire));
+            let keeper = keep_token();
             {
                 // The sleeper does not run before this ends.
                 let _here = preempt_disable();
@@ -240,7 +247,6 @@ test!(
     a_sleep_with_tokens,
     deadline_ms = 60_000,
     {
-        static KEPT: Token<u32> = Token::new(0);
         static OTHER: Token<u32> = Token::new(0);
         static NEVER: Semaphore = Semaphore::new(0);
         static GO: Semaphore = Semaphore::new(0);
@@ -268,17 +274,7 @@ test!(
                 0,
             );
             eventually("it has both tokens", || READY.load(Ordering::Acquire));
-            READY.store(false, Ordering::Release);
-            let keeper = spawn_child(
-                |_| {
-                    KEPT.with(|_| {
-                        READY.store(true, Ordering::Release);
-                        for_ever()
-                    })
-                },
-                0,
-            );
-            eventually("the token is kept", || READY.load(Ordering::Acquire));
+            let keeper = keep_token();
             GO.post();
             await_sleeping(sleeper);
             ends_by_kill(sleeper);
