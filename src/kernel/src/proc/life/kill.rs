@@ -72,29 +72,27 @@ fn post_kill(thread: &Thread, killer: Priority) -> Unpark {
     observe(|| Event::LwpKill { thread: thread.index });
     let raised = thread.place.raise(service::priority_of_death(thread, killer), killer);
     let unpark = kill_flag::post_kill(&thread.kill_flag, &thread.park);
-    if unpark == Unpark::Nothing
-        && let Some(place) = raised
-    {
-        raise::move_up(thread, place);
+    if unpark == Unpark::Nothing {
+        if let Some(place) = raised {
+            raise::move_up(thread, place);
+        }
+        interrupt(thread);
     }
-    // Also if its sleep is ended by this: a wake-up or the deadline may come before it looks why it is awake.
-    let interrupted = unpark == Unpark::Nothing && interrupt(thread);
-    if !interrupted && service::holds_guards(thread) {
+    // Whatever it does: a wake-up or the deadline may come before it looks why it is awake, and one that is about to wait
+    // for one more guard may be off its CPU when that is interrupted.
+    if service::holds_guards(thread) {
         delayed(thread);
     }
     unpark
 }
 
-/// Brings an LWP that may be running program code on another CPU to a kill point. Returns whether it has been interrupted
-/// for that. Interrupts masked.
-fn interrupt(thread: &Thread) -> bool {
+/// Brings an LWP that may be running program code on another CPU to a kill point. Interrupts masked.
+fn interrupt(thread: &Thread) {
     let target = thread.cpu();
     let running_there = Cpu::get(target).is_some_and(|cpu| cpu.current.is(thread.index));
-    let interrupts = running_there && target != Cpu::this().index;
-    if interrupts {
+    if running_there && target != Cpu::this().index {
         gic::send_sgi(MESSAGE, target as usize);
     }
-    interrupts
 }
 
 /// Sets the calling LWP's own kill flag: it exits at the end of the system call that it is in, which it finishes with the
@@ -108,7 +106,7 @@ fn set_own_kill_flag() {
     }
 }
 
-/// A kill of `thread`, which is not interrupted by it, must wait for its guards.
+/// A kill of `thread` must wait for its guards.
 #[cold]
 fn delayed(thread: &Thread) {
     if core::ptr::eq(thread, Thread::current()) && thread.preempt_depth.get() != 0 {
